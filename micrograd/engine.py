@@ -1,0 +1,612 @@
+"""Value, the graph it remembers, and the chain rule applied to that graph node by node.
+
+`primitives` comes before: it holds every value and every derivative. `nn`, `functional`, `draw`, `explain` and the tape
+build on what is here: `Value`, `topological_order`, `adjoints`. There is no calculus in this file and no recursion.
+"""
+
+from __future__ import annotations
+
+import linecache
+import math
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from micrograd import primitives
+from micrograd.primitives import CONSTANT, Primitive, dot, number
+
+_new = object.__new__
+_HERE = os.path.dirname(__file__)
+
+
+class Note(NamedTuple):
+    """What only drawings and explanations want to know of a node: which call made it, and which line wrote it."""
+
+    network: int = 0
+    call: int = 0
+    line: str = ""
+
+
+class _Mode(NamedTuple):
+    recording: bool = True
+    anomaly: bool = False
+
+
+_NORMAL = _Mode()
+_mode: ContextVar[_Mode] = ContextVar("mode", default=_NORMAL)
+_special = 0  # how many blocks below are open, in any thread: while none is, operators do not look at the mode
+_lock = threading.Lock()
+
+
+@contextmanager
+def _inside(**change: bool) -> Iterator[None]:
+    global _special
+    with _lock:
+        _special += 1
+    token = _mode.set(_mode.get()._replace(**change))
+    try:
+        yield
+    finally:
+        _mode.reset(token)
+        with _lock:
+            _special -= 1
+
+
+def no_grad() -> Any:
+    """A block (or decorator) in which nothing is recorded: every result is a constant. Holds for this thread alone."""
+    return _inside(recording=False)
+
+
+def detect_anomaly() -> Any:
+    """A block in which the first nan or inf, forward or backward, raises FloatingPointError.
+
+    The message names the operation, its operands and the line that wrote it.
+    """
+    return _inside(anomaly=True)
+
+
+def _apply(rule: Primitive, args: Sequence[Any]) -> Value:
+    """The node rule(*args), for any mixture of Values and numbers."""
+    if rule.variadic or len(args) > 2:
+        return node_of(rule, as_values(args))
+    operands: tuple[Any, ...] = tuple([a if isinstance(a, Value) else number(a) for a in args])
+    return _recorded(rule, operands, tuple([a if a.__class__ is float else a.data for a in operands]))
+
+
+def as_values(xs: Iterable[Any]) -> tuple[Value, ...]:
+    """The Values among `xs` as they are, numbers as constants."""
+    return tuple([x if x.__class__ is Value or isinstance(x, Value) else constant(x) for x in xs])
+
+
+def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
+    """The node rule(*parents) of operands that are all Values."""
+    return _recorded(rule, parents, tuple([p.data for p in parents]))
+
+
+def mark(node: Value, label: str, note: Note | None) -> None:
+    """Give a fresh node its label and the call of a network that made it; the line that wrote it stays."""
+    node._label = label
+    if note is not None:
+        node._note = note._replace(line=node.note.line) if _special and node.note is not None else note
+
+
+def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -> Value:
+    out = rule.on_floats(data)
+    mode = _mode.get() if _special else _NORMAL
+    if mode.anomaly and not math.isfinite(out):
+        raise FloatingPointError(f"{_called(rule, data)} = {out}, at {_line()}")
+    if not mode.recording:
+        return constant(out)
+    partials = _local(rule, args, data, out)
+    node: Value = _new(Value)
+    node.data, node.rule = out, rule
+    if rule.variadic or len(args) > 2:
+        node._x, node._dx, node._y, node._dy = args, partials, 0.0, 0.0
+    else:
+        (node._x, node._y), (node._dx, node._dy) = (*args, 0.0)[:2], (*partials, 0.0)[:2]
+    if mode.anomaly:
+        node.note = Note(line=_line())
+    return node
+
+
+def _local(rule: Primitive, args: Sequence[Any], data: tuple[float, ...], out: float) -> tuple[float, ...]:
+    """The partial derivatives as floats, evaluated where an argument is no constant."""
+    wanted = () if rule.variadic else [a.__class__ is not float and a.rule is not CONSTANT for a in args]
+    try:
+        return rule.local(data, out, wanted)
+    except (ArithmeticError, ValueError):  # 1 / 0: Values follow IEEE where Python's floats raise
+        with _inside(recording=False, anomaly=False):
+            local = rule.local(tuple(map(constant, data)), constant(out), wanted)
+        return tuple([float(d) for d in local])
+
+
+def _called(rule: Primitive, data: Sequence[float]) -> str:
+    shown = [f"{x!r}" for x in data[:8]] + (["..."] if len(data) > 8 else [])
+    return f"{rule.name}({', '.join(shown)})"
+
+
+def _line() -> str:
+    """File, line number and text of the innermost line outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame = frame.f_back
+    name, lineno = frame.f_code.co_filename, frame.f_lineno
+    return f"{name}:{lineno}: {linecache.getline(name, lineno).strip()}".rstrip(": ")
+
+
+def _unary(rule: Primitive) -> Callable[[Value], Value]:
+    value, (dx,) = rule.value, rule.partials
+    linear = not callable(dx)
+
+    def method(self: Value) -> Value:
+        if _special:
+            return _apply(rule, (self,))
+        x = self.data
+        try:
+            out = value(x)
+            local = dx if linear else dx(x, out)
+        except (ArithmeticError, ValueError):
+            return _apply(rule, (self,))
+        node: Value = _new(Value)
+        node.data, node.rule = out, rule
+        node._x, node._dx, node._y, node._dy = self, local, 0.0, 0.0
+        return node
+
+    method.__name__, method.__doc__ = rule.name, f"{rule.written} of this Value, as a node."
+    return method
+
+
+def _binary(rule: Primitive) -> Callable[[Value, Any], Any]:
+    value, (dx, dy) = rule.value, rule.partials
+    linear = not callable(dx)
+
+    def method(self: Value, other: Any) -> Any:
+        kind = other.__class__
+        if kind is Value:
+            y = other.data
+        elif kind is float:
+            y = other
+        else:
+            return _with_other(rule, self, other, other)
+        if _special:
+            return _apply(rule, (self, other))
+        x = self.data
+        try:
+            out = value(x, y)
+            local_x = dx if linear else dx(x, y, out)
+            local_y = 0.0 if kind is float else dy if linear else dy(x, y, out)
+        except (ArithmeticError, ValueError):
+            return _apply(rule, (self, other))
+        node: Value = _new(Value)
+        node.data, node.rule = out, rule
+        node._x, node._dx, node._y, node._dy = self, local_x, other, local_y
+        return node
+
+    method.__name__, method.__doc__ = rule.name, f"{rule.written}, as a node."
+    return method
+
+
+def _reflected(rule: Primitive) -> Callable[[Value, Any], Any]:
+    def method(self: Value, other: Any) -> Any:
+        return _with_other(rule, other, self, other)
+
+    return method
+
+
+def _with_other(rule: Primitive, x: Any, y: Any, other: Any) -> Any:
+    """rule(x, y), or a chance for the other operand's own operator where it is an array or another stranger."""
+    if other.__class__ is not int and hasattr(type(other), "__array_ufunc__") and getattr(other, "shape", ()) != ():
+        return NotImplemented
+    return _apply(rule, (x, y))
+
+
+def _compared(name: str) -> Any:
+    compare = getattr(float, name)
+
+    def method(self: Value, other: Any) -> Any:
+        if isinstance(other, Value):
+            return compare(self.data, other.data)
+        try:
+            return compare(self.data, number(other))
+        except TypeError:
+            return NotImplemented
+
+    method.__name__ = name
+    return method
+
+
+def _when_set(slot: str, default: Any, doc: str) -> Any:
+    """An attribute that takes no memory, and no time of the garbage collector's, until it is set."""
+    return property(lambda self: getattr(self, slot, default), lambda self, value: setattr(self, slot, value), doc=doc)
+
+
+_STATE = ("data", "grad", "label", "rule", "note", "_x", "_y", "_dx", "_dy")  # what a copy or a pickle takes along
+
+
+class Value:
+    """One number that remembers how it was computed.
+
+    `data` is the number, `grad` the derivative of the last output that went backward with respect to it, `label` its
+    name in drawings and explanations, `rule` the primitive that made it (None for a leaf). `parents` are its
+    operands in call order, `partials` the local derivatives with respect to them, taken on the way forward.
+
+    `Value(data, label="a")` makes a leaf. `_children` and `_op` are those of the original micrograd: such a node
+    carries the gradient once `_backward` has been set.
+    """
+
+    __slots__ = ("_dx", "_dy", "_grad", "_label", "_note", "_x", "_y", "data", "rule")
+    # One or two operands stand in slots of their own (_x, _y with partials _dx, _dy), numbers as bare floats; more are a
+    # tuple in _x, their partials a tuple in _dx; a leaf has None in _x; an unused _y holds 0.0. Most of an operator's
+    # time is the garbage collector's: one tracked object per node, and no slot filled before it is needed, keep it low.
+    data: float
+    rule: Primitive | None
+    _x: Any
+    _y: Any
+    _dx: Any
+    _dy: Any
+    _grad: float
+    _label: str
+    _note: Note | None
+    grad = _when_set("_grad", 0.0, "The derivative of the last output that went backward with respect to this.")
+    label = _when_set("_label", "", "The name in drawings and explanations.")
+    note = _when_set("_note", None, "The Note that drawings and explanations read, or None.")
+
+    def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = ""):
+        if isinstance(_children, str):
+            raise TypeError(f"the second argument of Value is not its label: write Value({data!r}, label={_children!r})")
+        self.data, self.label = number(data), label
+        self.rule = self._x = self._dx = None
+        self._y = self._dy = 0.0
+        if children := tuple(_children):
+            self.rule = Primitive(_op or "custom", _op, lambda *x: math.nan, None, None, True)
+            self._x, self._dx = children, (0.0,) * len(children)
+
+    # -- what the graph remembers
+
+    @property
+    def parents(self) -> tuple[Value, ...]:
+        """The operands in call order, duplicates kept; a number in an expression is a constant Value."""
+        if self._x is None or self._x.__class__ is tuple:
+            return self._x or ()
+        if self._x.__class__ is float:
+            self._x = constant(self._x)
+        if self.rule is not None and len(self.rule.partials) == 1:
+            return (self._x,)
+        if self._y.__class__ is float:
+            self._y = constant(self._y)
+        return self._x, self._y
+
+    @property
+    def partials(self) -> tuple[float, ...]:
+        """The local partial derivative with respect to each parent; 0.0 for a constant, which has none."""
+        return self._dx or () if self._x is None or self._x.__class__ is tuple else (self._dx, self._dy)[: len(self.parents)]
+
+    @property
+    def op(self) -> str:
+        """The name of the primitive that made this node; empty for a leaf."""
+        return self.rule.name if self.rule is not None else ""
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether this is a constant: a number without a gradient."""
+        return self.rule is CONSTANT
+
+    def detach(self) -> Value:
+        """A constant of the same data and label."""
+        return constant(self.data, self.label)
+
+    def backward(self) -> None:
+        """Set `.grad` of every node below this one: leaves accumulate, the others hold the adjoint of this pass."""
+        for node, g in adjoints(self).items():
+            node._grad = node.grad + g if node._x is None else g
+
+    def recompute(self) -> Value:
+        """Replay the graph on what the leaves hold now, data and partials; returns this Value."""
+        order = [node for node in topological_order(self) if node._x is not None]
+        for node in order:
+            if node.rule is None or node.rule.partials is None:
+                raise RuntimeError(f"cannot recompute {node!r}: how {node.op!r} was computed is not in the rule book")
+        for node in order:
+            assert node.rule is not None
+            parents = node.parents
+            data = tuple([p.data for p in parents])
+            node.data = node.rule.on_floats(data)
+            partials = _local(node.rule, parents, data, node.data)
+            node._dx, node._dy = (partials, 0.0) if node._x.__class__ is tuple else (*partials, 0.0)[:2]
+        return self
+
+    # -- arithmetic
+
+    __add__ = _binary(primitives.add)
+    __sub__ = _binary(primitives.sub)
+    __mul__ = _binary(primitives.mul)
+    __truediv__ = _binary(primitives.div)
+    __pow__ = _binary(primitives.pow)
+    __radd__ = _reflected(primitives.add)
+    __rsub__ = _reflected(primitives.sub)
+    __rmul__ = _reflected(primitives.mul)
+    __rtruediv__ = _reflected(primitives.div)
+    __rpow__ = _reflected(primitives.pow)
+    __neg__ = _unary(primitives.neg)
+    __abs__ = _unary(primitives.abs)
+    exp, log, log1p, expm1 = map(_unary, (primitives.exp, primitives.log, primitives.log1p, primitives.expm1))
+    sin, cos, tan, sqrt = map(_unary, (primitives.sin, primitives.cos, primitives.tan, primitives.sqrt))
+    asin, acos, atan, erf = map(_unary, (primitives.asin, primitives.acos, primitives.atan, primitives.erf))
+    sinh, cosh, tanh, sigmoid = map(_unary, (primitives.sinh, primitives.cosh, primitives.tanh, primitives.sigmoid))
+    relu, softplus, sign, step = map(_unary, (primitives.relu, primitives.softplus, primitives.sign, primitives.step))
+    atan2, maximum, minimum = map(_binary, (primitives.atan2, primitives.maximum, primitives.minimum))
+    arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2  # NumPy's names: its ufuncs call them on object arrays
+    __primitive__ = staticmethod(_apply)
+
+    def __pos__(self) -> Value:
+        return self
+
+    # -- a Value as a number
+
+    __lt__, __le__, __gt__, __ge__ = map(_compared, ("__lt__", "__le__", "__gt__", "__ge__"))
+    __eq__, __ne__ = map(_compared, ("__eq__", "__ne__"))
+    __hash__ = object.__hash__  # the graph is keyed by identity, whatever == says
+
+    def __float__(self) -> float:
+        return self.data
+
+    def __bool__(self) -> bool:
+        return self.data != 0.0
+
+    def __format__(self, spec: str) -> str:
+        return format(self.data, spec) if spec else repr(self)
+
+    def __repr__(self) -> str:
+        return f"Value(data={self.data}, grad={self.grad}{f', label={self.label!r}' if self.label else ''})"
+
+    # -- names of the original micrograd
+
+    @property
+    def _prev(self) -> set[Value]:
+        return set(self.parents)
+
+    @property
+    def _op(self) -> str:
+        words = self.rule.written.split() if self.rule is not None and self.rule is not CONSTANT else [""]
+        return words[1] if len(words) == 3 and len(words[1]) <= 2 else {"relu": "ReLU"}.get(self.op, self.op)
+
+    @property
+    def _backward(self) -> Callable[[], None]:
+        def propagate() -> None:
+            for parent, local in zip(self.parents, self.partials, strict=True):
+                parent.grad += local * self.grad
+
+        return propagate
+
+    @_backward.setter
+    def _backward(self, propagate: Callable[[], None]) -> None:
+        """Read the partials off a hand-written closure: what it adds to each parent's grad for an upstream of 1."""
+        nodes = dict.fromkeys((self, *self.parents))
+        before = [node.grad for node in nodes]
+        for node in nodes:
+            node.grad = float(node is self)
+        propagate()
+        local = {parent: parent.grad for parent in self.parents}
+        self._dx = tuple(local.pop(parent, 0.0) for parent in self.parents)
+        for node, grad in zip(nodes, before, strict=True):
+            node.grad = grad
+
+    # -- copies, at any depth: parents go first, so nothing recurses
+
+    def _rewired(self, find: Callable[[Value], Value]) -> Value:
+        node: Value = _new(Value)
+        for name in _STATE:
+            setattr(node, name, getattr(self, name))
+        if self._x.__class__ is tuple:
+            node._x = tuple(map(find, self._x))
+        else:
+            node._x, node._y = (find(p) if isinstance(p, Value) else p for p in (self._x, self._y))
+        return node
+
+    def __copy__(self) -> Value:
+        return self._rewired(lambda parent: parent)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        for node in _sorted(self):
+            if id(node) not in memo:
+                memo[id(node)] = node._rewired(lambda parent: memo[id(parent)])
+        return memo[id(self)]  # type: ignore[no-any-return]
+
+    def __reduce__(self) -> Any:
+        pickling = getattr(_thread, "pickling", lambda: None)()
+        known = self._x is None or (pickling is not None and self in pickling.nodes)
+        state = tuple([getattr(self, name) for name in _STATE])
+        return _restored, (None if known else _Ancestors(self), *state)
+
+
+# Pickle recurses into what an object refers to. So a node hands it its ancestors first, as a list in topological order:
+# each one's parents are then already in the pickle, and saving it refers to them. While that list is being saved, its
+# members leave out the ancestors.
+_thread = threading.local()
+
+
+class _Ancestors:
+    def __init__(self, root: Value):
+        self.order = _sorted(root)[:-1]
+        self.nodes = set(self.order)
+
+    def __reduce__(self) -> Any:
+        _thread.pickling = weakref.ref(self)  # weak: a pickler that fails half way leaves nothing behind
+        return list, (), None, iter([*self.order, _End()])
+
+
+class _End:
+    def __reduce__(self) -> Any:
+        _thread.pickling = lambda: None
+        return int, ()
+
+
+def _restored(_: Any, *state: Any) -> Value:
+    node: Value = _new(Value)
+    for name, value in zip(_STATE, state, strict=True):
+        setattr(node, name, value)
+    return node
+
+
+def constant(x: Any, label: str = "") -> Value:
+    """A Value without a gradient: what a plain number in an expression becomes."""
+    node = Value(x, label=label)
+    node.rule = CONSTANT
+    return node
+
+
+def _sorted(root: Value) -> list[Value]:
+    """Every Value below `root`, constants too, in depth-first postorder that visits parents from left to right."""
+    order: list[Value] = []
+    seen: set[Value] = set()
+    stack: list[Any] = [root]  # nodes to visit; None says that the node under it is finished
+    push, pop, done, see = stack.append, stack.pop, order.append, seen.add
+    while stack:
+        node = pop()
+        if node is None:
+            done(pop())
+            continue
+        while node not in seen:
+            see(node)
+            x = node._x
+            if x is None:
+                done(node)
+                break
+            push(node)
+            push(None)
+            y = node._y
+            if y.__class__ is not float and y not in seen:
+                push(y)
+            if x.__class__ is tuple:
+                if not seen.issuperset(x):
+                    stack.extend(reversed(x))
+                break
+            if x.__class__ is float:
+                break
+            node = x
+    return order
+
+
+def topological_order(root: Value) -> list[Value]:
+    """`root` and all it depends on but constants, parents before consumers: depth-first postorder, left to right."""
+    return [node for node in _sorted(root) if node.rule is not CONSTANT]
+
+
+def adjoints(output: Value, wrt: Iterable[Value] | None = None, create_graph: bool = False) -> dict[Value, Any]:
+    """The derivative of `output` with respect to every Value below it, or to those in `wrt` (0 where it is not below).
+
+    Nothing is changed. Nodes are taken in the reverse of `topological_order`, and contributions added in that order.
+    With `create_graph` the derivatives are Values, graphs themselves, of the same numbers; RuntimeError where data
+    below `output` has changed since the graph was built.
+    """
+    if not isinstance(output, Value):
+        raise TypeError(f"adjoints needs a Value as output, got {type(output).__name__} {output!r}")
+    wrt = None if wrt is None else tuple(wrt)
+    found = _adjoint_graph(output, wrt) if create_graph else _adjoint_numbers(output)
+    return found if wrt is None else {v: found[v] if v in found else constant(0.0) if create_graph else 0.0 for v in wrt}
+
+
+def _adjoint_numbers(output: Value) -> dict[Value, float]:
+    order = _sorted(output)
+    adjoint = dict.fromkeys(order, 0.0)
+    adjoint[output] = 1.0
+    constants = []
+    for node in reversed(order):
+        x = node._x
+        if x is None:
+            if node.rule is CONSTANT:
+                constants.append(node)
+            continue
+        g = adjoint[node]
+        if x.__class__ is tuple:
+            for parent, local in zip(x, node._dx):  # noqa: B905 (equal by construction, and this is the inner loop)
+                adjoint[parent] += g * local
+            continue
+        if x.__class__ is not float:
+            adjoint[x] += g * node._dx
+        y = node._y
+        if y.__class__ is not float:
+            adjoint[y] += g * node._dy
+    for node in constants:
+        del adjoint[node]
+    if _special and _mode.get().anomaly:
+        _refuse_anomaly(order, adjoint)
+    return adjoint
+
+
+def _adjoint_graph(output: Value, wrt: tuple[Value, ...] | None) -> dict[Value, Value]:
+    order = topological_order(output)
+    needed = set(order if wrt is None else wrt)
+    if wrt is not None:
+        for node in order:
+            if not needed.isdisjoint(node.parents):
+                needed.add(node)
+    arrived: dict[Value, list[tuple[Value, Any]]] = {node: [] for node in order if node in needed}
+    adjoint: dict[Value, Value] = {}
+    seed = constant(1.0)
+    for node in reversed(order):
+        if node not in arrived:
+            continue
+        terms = arrived[node]
+        if node is output:
+            g = seed
+        elif len(terms) == 1:
+            g = _product(*terms[0], seed)
+        else:
+            g = dot([upstream for upstream, _ in terms], [local for _, local in terms])
+        adjoint[node] = g
+        wanted = [parent in arrived for parent in node.parents]
+        if any(wanted):
+            for parent, local, want in zip(node.parents, _local_graph(node, wanted), wanted, strict=True):
+                if want:
+                    arrived[parent].append((g, local))
+    return adjoint
+
+
+def _product(g: Value, local: Any, seed: Value) -> Value:
+    """g * local, with the factor left out that is exactly one."""
+    if g is seed:
+        return local if isinstance(local, Value) else constant(local)
+    if local.__class__ is float and local in (1.0, -1.0):
+        return g if local == 1.0 else -g
+    product: Value = g * local
+    return product
+
+
+def _local_graph(node: Value, wanted: list[bool]) -> tuple[Any, ...]:
+    """The partials of a node as Values (numbers where constant), from the same row that gave the floats."""
+    rule, parents = node.rule, node.parents
+    assert rule is not None
+    if rule.partials is None:
+        raise RuntimeError(f"{node!r} has a hand-written _backward: its derivative is a number, not a graph; use primitive()")
+    try:
+        local = rule.local(tuple([p.data if p.rule is CONSTANT else p for p in parents]), node, wanted)
+    except (ArithmeticError, ValueError):  # 1 / 0: Values follow IEEE where Python's floats raise
+        local = rule.local(parents, node, wanted)
+    now = [rule.on_floats([p.data for p in parents]), *(float(d) for d, want in zip(local, wanted, strict=True) if want)]
+    then = [node.data, *(d for d, want in zip(node.partials, wanted, strict=True) if want)]
+    if any(a != b and (a == a or b == b) for a, b in zip(now, then, strict=True)):
+        raise RuntimeError(
+            f"data below {node!r} ({node.op}) has changed since the graph was built, and create_graph differentiates "
+            "at the values of that time: call recompute() on the output first"
+        )
+    return local
+
+
+def _refuse_anomaly(order: list[Value], adjoint: dict[Value, float]) -> None:
+    for node in reversed(order):
+        if node not in adjoint or node.rule is None:
+            continue
+        for i, (parent, local) in enumerate(zip(node.parents, node.partials, strict=True)):
+            if parent in adjoint and not (math.isfinite(adjoint[node] * local) and math.isfinite(adjoint[parent])):
+                called = _called(node.rule, [p.data for p in node.parents])
+                line = f", at {node.note.line}" if node.note is not None and node.note.line else ""
+                raise FloatingPointError(
+                    f"backward through operand {i} of {called} = {node.data}: upstream {adjoint[node]} * local {local} "
+                    f"= {adjoint[node] * local}, for an adjoint of {adjoint[parent]}{line}"
+                )

@@ -1,0 +1,55 @@
+"""What networks are trained to make small, as one Value: composed from the primitives in plain sight.
+
+`nn` makes the predictions. Each loss takes one prediction and its target, or two sequences of one length, and gives
+the mean. ValueError where the lengths differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from micrograd.primitives import logsumexp, maximum, softplus, sum, take
+
+
+def mse(predictions: Any, targets: Any) -> Any:
+    """The mean squared error: (p - t)²."""
+    return _mean("mse", lambda p, t: (p - t) ** 2, predictions, targets)
+
+
+def hinge(scores: Any, targets: Any) -> Any:
+    """The mean hinge loss of scores for targets of -1 and +1: max(0, 1 - t s)."""
+    return _mean("hinge", lambda s, t: maximum(1 - t * s, 0.0), scores, targets)
+
+
+def binary_cross_entropy(logits: Any, targets: Any) -> Any:
+    """The mean of -t log p - (1 - t) log(1 - p), with p = sigmoid(z), for targets from 0 to 1.
+
+    It takes the logits z, what the last layer gives before a logistic function, as softplus(z) - t z: this form neither
+    overflows nor loses the gradient where the logistic function saturates.
+    """
+    return _mean("binary_cross_entropy", lambda z, t: softplus(z) - t * z, logits, targets)
+
+
+def cross_entropy(logits: Any, targets: Any) -> Any:
+    """The mean of -log softmax(z)[t], for a vector of logits z and the index t of the right class, or a list of each."""
+    if len(logits) == 0:
+        raise ValueError("cross_entropy needs at least one logit, got none")
+    one = not hasattr(logits[0], "__len__")
+    return _mean("cross_entropy", _surprise, [logits] if one else logits, [targets] if one else targets)
+
+
+def _surprise(z: Any, t: Any) -> Any:
+    if not hasattr(type(t), "__take__") and not 0 <= t < len(z):
+        raise ValueError(f"cross_entropy needs a class from 0 to {len(z) - 1} as target, got {t}")
+    return logsumexp(z) - take(z, t)
+
+
+def _mean(name: str, loss: Callable[[Any, Any], Any], predictions: Any, targets: Any) -> Any:
+    if not hasattr(predictions, "__len__"):
+        return loss(predictions, targets)
+    n = len(predictions)
+    if not hasattr(targets, "__len__") or len(targets) != n or n == 0:
+        got = len(targets) if hasattr(targets, "__len__") else repr(targets)
+        raise ValueError(f"{name} needs one target for each prediction, and at least one; got {n} and {got}")
+    return sum(loss(p, t) for p, t in zip(predictions, targets, strict=True)) / n

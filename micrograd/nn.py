@@ -1,0 +1,223 @@
+"""Neurons, layers and networks made of Values, labelled as in the textbook.
+
+Layer i computes z_k^[i] = b_k^[i] + Σ_j W_jk^[i] a_j^[i-1] and a_k^[i] = g(z_k^[i]), one node each, so the graph has the
+shape of the textbook's picture: z_k.grad is δ_k^[i], the edges into z_k carry a_j^[i-1] and W_jk^[i], and the
+edge from z_k to a_k carries g'(z_k^[i]). `engine` comes before; `losses` and `optim` train what is made here.
+"""
+
+from __future__ import annotations
+
+import random
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
+from typing import Any
+
+from micrograd import primitives
+from micrograd.engine import Note, Value, as_values, constant, mark, node_of
+
+_DOT = primitives.rule("dot")
+_networks = count(1)
+
+
+class Label(str):
+    """A label that knows its place: `scope` is ("layer i", "neuron k"), by which drawings fold."""
+
+    scope: tuple[str, ...]
+
+    def __new__(cls, text: str, *scope: str) -> Label:
+        label = super().__new__(cls, text)
+        label.scope = scope
+        return label
+
+    def __reduce__(self) -> Any:
+        return Label, (str(self), *self.scope)
+
+
+def _label(letter: str, *index: int, layer: int, scope: Iterable[str] = ()) -> Label:
+    """W, 1, 2 and layer 3 make W_{12}^{[3]}; with an index of two digits, W_{1,12}^{[3]}."""
+    low = ("," if max(index) > 9 else "").join(map(str, index))
+    return Label(f"{letter}_{low if len(low) == 1 else '{' + low + '}'}^{{[{layer}]}}", *scope)
+
+
+def _activation(name: str | Callable[[Value], Value]) -> Callable[[Value], Value] | None:
+    """The function called `name`; None for "linear"."""
+    if callable(name) or name == "linear":
+        return name if callable(name) else None
+    row = primitives.RULES.get(name)
+    if row is None or row.variadic or len(row.partials) != 1:
+        names = [r.name for r in primitives.RULES.values() if not r.variadic and len(r.partials) == 1]
+        raise ValueError(f"unknown activation {name!r}: use 'linear', a function, or one of {', '.join(names)}")
+    return getattr(Value, name, row)
+
+
+class Module:
+    """Anything with parameters: the Values found in its attributes, in lists and in other modules, in that order."""
+
+    def named_parameters(self) -> Iterator[tuple[str, Value]]:
+        """Pairs of a path such as "layers.0.neurons.2.w.1" and the parameter there; a shared one comes once."""
+        seen: set[Value] = set()
+        for name, value in _walk("", self):
+            if value not in seen:
+                seen.add(value)
+                yield name, value
+
+    def parameters(self) -> list[Value]:
+        return [value for _, value in self.named_parameters()]
+
+    def zero_grad(self) -> None:
+        for p in self.parameters():
+            p.grad = 0.0
+
+    def state_dict(self) -> dict[str, float]:
+        """The parameters' data by name."""
+        return {name: p.data for name, p in self.named_parameters()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Set the parameters' data by name. ValueError, and nothing changed, where a name is missing or left over."""
+        own = dict(self.named_parameters())
+        for name in own:
+            if name not in state:
+                raise ValueError(f"the state has nothing for parameter {name!r}; nothing was changed")
+        for name in state:
+            if name not in own:
+                raise ValueError(f"the state has {name!r}, which is no parameter here; nothing was changed")
+        data = {name: primitives.number(state[name]) for name in own}
+        for name, p in own.items():
+            p.data = data[name]
+
+    def save(self, path: str) -> None:
+        """Write the parameters to a NumPy `.npz` file: their names, and their data as float64."""
+        import numpy as np
+
+        state = self.state_dict()
+        with open(path, "wb") as file:
+            np.savez(file, names=np.array(list(state), dtype=str), data=np.array(list(state.values()), dtype=np.float64))
+
+    def load(self, path: str) -> None:
+        """Read what `save` wrote, without pickle. ValueError, and nothing changed, where it does not fit."""
+        import numpy as np
+
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                state = dict(zip(file["names"].tolist(), file["data"].tolist(), strict=True))
+        except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} holds no saved parameters ({error}); nothing was changed") from error
+        self.load_state_dict(state)
+
+
+def _walk(path: str, item: Any) -> Iterator[tuple[str, Value]]:
+    if isinstance(item, Value):
+        if item.rule is None:
+            yield path, item
+    elif isinstance(item, (Module, dict)):
+        for name, part in (vars(item) if isinstance(item, Module) else item).items():
+            yield from _walk(f"{path}.{name}" if path else str(name), part)
+    elif isinstance(item, (list, tuple)):
+        for i, part in enumerate(item):
+            yield from _walk(f"{path}.{i}" if path else str(i), part)
+
+
+class Neuron(Module):
+    """One neuron of `nin` inputs, as neuron `index` of layer `layer`: a = g(b + Σ_j w_j x_j)."""
+
+    def __init__(
+        self,
+        nin: int,
+        nonlin: bool = True,
+        activation: str | Callable[[Value], Value] = "relu",
+        rng: Any = random,
+        layer: int = 1,
+        index: int = 1,
+    ):
+        if nin < 1:
+            raise ValueError(f"a neuron needs at least one input, got nin={nin}")
+        scope = (f"layer {layer}", f"neuron {index}")
+        self.w = [Value(rng.uniform(-1, 1), label=_label("W", j, index, layer=layer, scope=scope)) for j in range(1, nin + 1)]
+        self.b = Value(0.0, label=_label("b", index, layer=layer, scope=scope))
+        self.activation = activation if nonlin else "linear"
+        self._g = _activation(self.activation)
+        self._z, self._a = (_label(letter, index, layer=layer, scope=scope) for letter in "za")
+
+    def __call__(self, x: Iterable[Any]) -> Value:
+        return self.forward(as_values(x))
+
+    def forward(self, x: tuple[Value, ...], note: Note | None = None) -> Value:
+        """The output on Values, as part of the call of a network that `note` tells of."""
+        if len(x) != len(self.w):
+            raise ValueError(f"{self!r} takes {len(self.w)} inputs, got {len(x)}")
+        z = a = node_of(_DOT, (*self.w, *x, self.b))
+        mark(z, self._z, note)
+        if self._g is not None:
+            a = self._g(z)
+            mark(a, self._a, note)
+        return a
+
+    def __repr__(self) -> str:
+        g = self.activation if isinstance(self.activation, str) else getattr(self.activation, "__name__", "custom")
+        return f"{ {'relu': 'ReLU', 'linear': 'Linear'}.get(g, g.capitalize()) }Neuron({len(self.w)})".replace(" ", "")
+
+
+class Layer(Module):
+    """`nout` neurons on the same `nin` inputs; further arguments go to each Neuron.
+
+    Called on `nin` numbers or Values, gives a list of Values, or the one Value where `nout` is 1.
+    """
+
+    def __init__(self, nin: int, nout: int, **kwargs: Any):
+        if nout < 1:
+            raise ValueError(f"a layer needs at least one neuron, got nout={nout}")
+        self.neurons = [Neuron(nin, index=k, **kwargs) for k in range(1, nout + 1)]
+
+    def __call__(self, x: Iterable[Any]) -> Any:
+        out = self.forward(as_values(x))
+        return out[0] if len(out) == 1 else list(out)
+
+    def forward(self, x: tuple[Value, ...], note: Note | None = None) -> tuple[Value, ...]:
+        """The outputs on Values, as part of the call of a network that `note` tells of."""
+        return tuple([neuron.forward(x, note) for neuron in self.neurons])
+
+    def __repr__(self) -> str:
+        return f"Layer of [{', '.join(map(str, self.neurons))}]"
+
+
+class MLP(Module):
+    """A multi-layer perceptron: `nin` inputs and layers of `nouts` neurons.
+
+    `activation` is g of the hidden layers and `output` that of the last one: "linear", any function of one argument in
+    the rule book by name ("tanh", "sigmoid", ...), or any callable from Value to Value. Weights are uniform in [-1, 1]:
+    from `random` as it stands, or from a generator of their own where `seed` is given. Called on `nin` numbers or
+    Values, gives a list of Values, or the one Value where the last layer has one neuron.
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nouts: Sequence[int],
+        activation: str | Callable[[Value], Value] = "relu",
+        output: str | Callable[[Value], Value] = "linear",
+        seed: int | None = None,
+    ):
+        if not nouts:
+            raise ValueError("an MLP needs at least one layer, got nouts=[]")
+        rng = random if seed is None else random.Random(seed)
+        sizes = [nin, *nouts]
+        self.layers = [
+            Layer(sizes[i - 1], sizes[i], activation=output if i == len(nouts) else activation, rng=rng, layer=i)
+            for i in range(1, len(sizes))
+        ]
+        self._inputs = [_label("a", j, layer=0, scope=("inputs",)) for j in range(1, nin + 1)]
+        self._note = Note(network=next(_networks))
+
+    def __call__(self, x: Iterable[Any]) -> Any:
+        x = tuple(x)
+        if len(x) != len(self._inputs):
+            raise ValueError(f"this network takes {len(self._inputs)} inputs, got {len(x)}")
+        a = tuple([v if isinstance(v, Value) else constant(v, label) for v, label in zip(x, self._inputs, strict=True)])
+        self._note = self._note._replace(call=self._note.call + 1)
+        for layer in self.layers:
+            a = layer.forward(a, self._note)
+        return a[0] if len(a) == 1 else list(a)
+
+    def __repr__(self) -> str:
+        return f"MLP of [{', '.join(map(str, self.layers))}]"

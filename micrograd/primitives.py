@@ -1,0 +1,242 @@
+"""The rule book: every operation, its value on floats, and its local partial derivatives.
+
+This module comes first: it knows nothing of graphs. `engine` applies the rules to Values, `explain` to symbols, and the
+tape's back ends spell the values for the machine. Every derivative of the project stands here, once.
+
+A row reads `name, how it is written, value on floats, one partial derivative per argument`. A partial is a function
+of the arguments and the output `out`, or a number where it is constant. It uses only operators and other primitives,
+so the same lambda gives a float on floats, a graph on Values and a formula on symbols. Where `math` or an operator of
+Python raises, `beyond` gives the answer of IEEE 754 (nan where it is left out), so the usual case costs nothing.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
+from typing import Any
+
+inf, nan = math.inf, math.nan
+
+
+def number(x: Any) -> float:
+    """`x` as a float: int, float, bool, Fraction or NumPy scalar; TypeError for everything else."""
+    kind = type(x).__name__
+    if isinstance(x, (float, int, Real)) or (type(x).__module__ == "numpy" and kind.startswith("bool")):
+        return float(x)
+    if isinstance(x, str):
+        what, advice = repr(x), "convert it first, for example with float()"
+    elif isinstance(x, complex):
+        what, advice = repr(x), "Values are real; take its .real, .imag or abs()"
+    elif hasattr(x, "shape"):
+        what, advice = f"of shape {x.shape}", "a Value is one number; make one of each element: [Value(e) for e in array]"
+    elif hasattr(x, "grad"):
+        what, advice = repr(x), "a Value cannot hold a Value; use it as it is, or v.detach() for a constant copy"
+    else:
+        what, advice = repr(x)[:60] if x is not None else "", "pass an int, a float or a Value"
+    raise TypeError(f"expected a number, got {kind} {what}".rstrip() + f": {advice}")
+
+
+class Primitive:
+    """One row of the rule book. Called on floats it gives a float, on Values a node of the graph.
+
+    `partials` has one entry per argument, a number or a function of the arguments and the output; in a variadic row it
+    is a single function `(args, out) -> tuple` of all of them.
+    """
+
+    __slots__ = ("beyond", "name", "partials", "value", "variadic", "written")
+
+    def __init__(self, name: str, written: str, value: Callable[..., float], partials: Any, beyond: Any, variadic: bool):
+        self.name, self.written, self.value = name, written, value
+        self.partials, self.beyond, self.variadic = partials, beyond, variadic
+
+    def __call__(self, *args: Any) -> Any:
+        for x in args:
+            if x.__class__ is not float:
+                for y in args:
+                    if apply := getattr(type(y), "__primitive__", None):
+                        return apply(self, args)
+                return self.on_floats([number(x) for x in args])
+        return self.on_floats(args)
+
+    def on_floats(self, args: Sequence[float]) -> float:
+        """The value on floats, by IEEE 754 where Python's own operators and `math` would raise."""
+        try:
+            return self.value(*args)
+        except (ArithmeticError, ValueError):
+            return float(self.beyond(*args))
+
+    def local(self, args: tuple[Any, ...], out: Any, wanted: Iterable[bool]) -> tuple[Any, ...]:
+        """The partial derivatives at `args`; 0.0, and not evaluated, where not wanted."""
+        if self.variadic:
+            return tuple(self.partials(args, out))
+        return tuple(
+            (p(*args, out) if callable(p) else p) if want else 0.0 for p, want in zip(self.partials, wanted, strict=True)
+        )
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.written}>"
+
+    def __reduce__(self) -> Any:  # pickled by name: the receiver looks the rule up in its own book
+        return rule, (self.name,)
+
+
+CONSTANT = Primitive("constant", "constant", lambda: nan, (), None, False)  # how a value without a gradient came about
+RULES: dict[str, Primitive] = {}  # the book, by name, in the order of its rows
+
+
+def rule(name: str) -> Primitive:
+    """The row called `name`; KeyError that says what to do where there is none."""
+    if name == CONSTANT.name:
+        return CONSTANT
+    if name not in RULES:
+        raise KeyError(f"no primitive is called {name!r}; define it with primitive({name!r}, ...) first")
+    return RULES[name]
+
+
+def primitive(
+    name: str,
+    written: str,
+    value: Callable[..., float],
+    *partials: Any,
+    beyond: Any = lambda *args: nan,
+    variadic: bool = False,
+) -> Primitive:
+    """A new row of the book, ready to be called on floats and Values.
+
+    `primitive("cube", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)`: the value takes and returns floats;
+    each partial is a number, or a function of the arguments and the output made of operators and primitives alone.
+    ValueError where the name belongs to a built-in row.
+    """
+    if name in _BUILT_IN:
+        raise ValueError(f"{name!r} is a built-in primitive; choose another name")
+    if not partials or (variadic and len(partials) != 1):
+        raise ValueError(f"primitive {name!r} needs one partial derivative per argument (one function for a variadic row)")
+    RULES[name] = row = Primitive(name, written, value, partials[0] if variadic else partials, beyond, variadic)
+    return row
+
+
+def where(c: Any, a: Any, b: Any) -> Any:
+    """`a` where c > 0, else `b`. A plain number or bool `c` chooses at once; a Value becomes part of the graph."""
+    if isinstance(c, (bool, int, float)):
+        return nan if c != c else a if c > 0 else b
+    return _where(c, a, b)
+
+
+def sum(values: Iterable[Any]) -> Any:
+    """Σ xᵢ as one node, added from left to right; 0.0 where there are none."""
+    values = tuple(values)
+    return _sum(*values) if values else 0.0
+
+
+def dot(xs: Iterable[Any], ys: Iterable[Any], start: Any = 0.0) -> Any:
+    """start + Σ xᵢ yᵢ as one node, added from left to right. ValueError where the lengths differ."""
+    xs, ys = tuple(xs), tuple(ys)
+    if len(xs) != len(ys):
+        raise ValueError(f"dot needs two sequences of one length, got {len(xs)} and {len(ys)} values")
+    return _dot(*xs, *ys, start)
+
+
+def logsumexp(values: Iterable[Any]) -> Any:
+    """log Σ exp(xᵢ) as one node, shifted by the largest so that it does not overflow. ValueError where there are none."""
+    values = tuple(values)
+    if not values:
+        raise ValueError("logsumexp needs at least one value, got none")
+    return _logsumexp(*values)
+
+
+def take(values: Any, i: Any) -> Any:
+    """`values[i]` (while a function is recorded, a lookup by an integer input that stays open)."""
+    if lookup := getattr(type(i), "__take__", None):
+        return lookup(i, values)
+    return values[i]
+
+
+# Values on floats that take more than one call.
+
+
+def _divide(x: float, y: float) -> float:  # only reached where y is zero
+    return nan if x == 0.0 or x != x else math.copysign(inf, x) * math.copysign(1.0, y)
+
+
+def _power(x: float, y: float) -> float:
+    odd = y == math.floor(y) and y % 2.0 == 1.0
+    if x < 0.0 and y != math.floor(y):
+        return nan
+    if x == 0.0:  # y < 0: a pole
+        return math.copysign(inf, x) if odd else inf
+    return -inf if x < 0.0 and odd else inf  # overflow
+
+
+def _added(*xs: float) -> float:
+    total = 0.0
+    for x in xs:
+        total += x
+    return total
+
+
+def _dotted(*args: float) -> float:
+    total = args[-1]
+    for x, y in zip(args, args[len(args) // 2 : -1]):  # noqa: B905 (the inner loop of networks: the first half, then the second)
+        total += x * y
+    return total
+
+
+def _log_sum_exp(*xs: float) -> float:
+    top = max(xs)
+    if math.isinf(top):
+        return nan if any(x != x for x in xs) else top
+    return top + math.log(_added(*[math.exp(x - top) for x in xs]))
+
+
+# Conventions: relu, abs, step and sign have derivative 0 at 0; maximum and minimum share a tie half and half; x ** y at
+# x = 0 follows the limit where there is one (0 ** 0 is 1, its derivative in x is 0; in y it is 0 for y > 0); nothing is
+# ever complex: a negative number to a broken power, log and sqrt of a negative are nan; sqrt has derivative inf at 0;
+# nan in gives nan out, in the value and in the gradient. Textbook partials lose their digits where the function
+# saturates; "flat" names where the partial has become exactly 0 (or 1, for relu's smooth kin), although the truth has not.
+
+_BUILT_IN: frozenset[str] = frozenset()
+
+# fmt: off
+#                           name        written             value on floats         partial derivatives, one per argument
+add        = primitive("add",        "x + y",            operator.add,           1.0, 1.0)
+sub        = primitive("sub",        "x - y",            operator.sub,           1.0, -1.0)
+mul        = primitive("mul",        "x * y",            operator.mul,           lambda x, y, out: y, lambda x, y, out: x)
+div        = primitive("div",        "x / y",            operator.truediv,       lambda x, y, out: 1 / y, lambda x, y, out: -out / y, beyond=_divide)
+neg        = primitive("neg",        "-x",               operator.neg,           -1.0)
+pow        = primitive("pow",        "x ** y",           math.pow,               lambda x, y, out: y * pow(where(abs(y), x, where(abs(x), x, 1.0)), y - 1),
+                                                                                 lambda x, y, out: out * log(where(abs(out), x, 1.0)), beyond=_power)
+exp        = primitive("exp",        "exp(x)",           math.exp,               lambda x, out: out, beyond=lambda x: inf)
+log        = primitive("log",        "log(x)",           math.log,               lambda x, out: 1 / x, beyond=lambda x: -inf if x == 0.0 else nan)
+log1p      = primitive("log1p",      "log1p(x)",         math.log1p,             lambda x, out: 1 / (1 + x), beyond=lambda x: -inf if x == -1.0 else nan)
+expm1      = primitive("expm1",      "expm1(x)",         math.expm1,             lambda x, out: out + 1, beyond=lambda x: inf)
+sqrt       = primitive("sqrt",       "sqrt(x)",          math.sqrt,              lambda x, out: 1 / (2 * out))
+sin        = primitive("sin",        "sin(x)",           math.sin,               lambda x, out: cos(x))
+cos        = primitive("cos",        "cos(x)",           math.cos,               lambda x, out: -sin(x))
+tan        = primitive("tan",        "tan(x)",           math.tan,               lambda x, out: 1 + out * out)
+asin       = primitive("asin",       "asin(x)",          math.asin,              lambda x, out: 1 / sqrt((1 - x) * (1 + x)))
+acos       = primitive("acos",       "acos(x)",          math.acos,              lambda x, out: -1 / sqrt((1 - x) * (1 + x)))
+atan       = primitive("atan",       "atan(x)",          math.atan,              lambda x, out: 1 / (1 + x * x))                       # flat from |x| = 1.4e154 on (x² overflows)
+atan2      = primitive("atan2",      "atan2(y, x)",      math.atan2,             lambda y, x, out: x / (x * x + y * y), lambda y, x, out: -y / (x * x + y * y))  # where x² + y² neither over- nor underflows
+sinh       = primitive("sinh",       "sinh(x)",          math.sinh,              lambda x, out: cosh(x), beyond=lambda x: math.copysign(inf, x))
+cosh       = primitive("cosh",       "cosh(x)",          math.cosh,              lambda x, out: sinh(x), beyond=lambda x: inf)
+tanh       = primitive("tanh",       "tanh(x)",          math.tanh,              lambda x, out: 1 - out * out)                         # flat from |x| = 19.1 on
+sigmoid    = primitive("sigmoid",    "sigmoid(x)",       lambda x: 1.0 / (1.0 + math.exp(-x)), lambda x, out: out * (1 - out), beyond=lambda x: math.exp(x))  # flat from x = 36.8 on
+relu       = primitive("relu",       "relu(x)",          lambda x: 0.0 if x <= 0.0 else x, lambda x, out: step(x))
+softplus   = primitive("softplus",   "softplus(x)",      lambda x: max(x, 0.0) + math.log1p(math.exp(-math.fabs(x))), lambda x, out: sigmoid(x))  # partial exactly 1 from x = 36.8 on
+abs        = primitive("abs",        "abs(x)",           math.fabs,              lambda x, out: sign(x))
+sign       = primitive("sign",       "sign(x)",          lambda x: 1.0 if x > 0.0 else -1.0 if x < 0.0 else x, 0.0)
+step       = primitive("step",       "step(x)",          lambda x: 1.0 if x > 0.0 else 0.0 if x <= 0.0 else x, 0.0)
+maximum    = primitive("maximum",    "maximum(x, y)",    lambda x, y: x if x >= y else y if y > x else nan, lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2,
+                                                                                 lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2)
+minimum    = primitive("minimum",    "minimum(x, y)",    lambda x, y: x if x <= y else y if y < x else nan, lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2,
+                                                                                 lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2)
+erf        = primitive("erf",        "erf(x)",           math.erf,               lambda x, out: 2 / math.sqrt(math.pi) * exp(-x * x))  # flat from |x| = 27.3 on
+greater    = primitive("greater",    "greater(x, y)",    lambda x, y: 1.0 if x > y else 0.0 if x <= y else nan, 0.0, 0.0)
+less       = primitive("less",       "less(x, y)",       lambda x, y: 1.0 if x < y else 0.0 if x >= y else nan, 0.0, 0.0)
+_where     = primitive("where",      "where(c, a, b)",   lambda c, a, b: a if c > 0.0 else b if c <= 0.0 else nan, 0.0, lambda c, a, b, out: step(c), lambda c, a, b, out: 1 - step(c))
+_sum       = primitive("sum",        "sum(xs)",          _added,                 lambda xs, out: (1.0,) * len(xs), variadic=True)
+_dot       = primitive("dot",        "dot(xs, ys, start)", _dotted,              lambda args, out: (*args[len(args) // 2 : -1], *args[: len(args) // 2], 1.0), variadic=True)
+_logsumexp = primitive("logsumexp",  "logsumexp(xs)",    _log_sum_exp,           lambda xs, out: tuple(exp(x - out) for x in xs), variadic=True)
+# fmt: on
+
+_BUILT_IN = frozenset(RULES)
