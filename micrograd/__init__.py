@@ -1,7 +1,8 @@
 """micrograd: scalar-level reverse-mode automatic differentiation that shows and explains every derivative."""
 
-from micrograd.engine import Value, adjoints, constant, detect_anomaly, no_grad, topological_order
+from micrograd.engine import Value, adjoints, constant, topological_order
 from micrograd.losses import binary_cross_entropy, cross_entropy, hinge, mse
+from micrograd.modes import detect_anomaly, no_grad
 from micrograd.nn import MLP, Layer, Module, Neuron
 from micrograd.optim import SGD, Adam, AdamW
 from micrograd.primitives import (

@@ -6,22 +6,16 @@ build on what is here: `Value`, `topological_order`, `adjoints`. There is no cal
 
 from __future__ import annotations
 
-import linecache
 import math
-import os
-import sys
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from micrograd import primitives
+from micrograd import copies, modes, primitives
+from micrograd.modes import open_blocks
+from micrograd.original import Original
 from micrograd.primitives import CONSTANT, Primitive, dot, number
 
 _new = object.__new__
-_HERE = os.path.dirname(__file__)
 
 
 class Note(NamedTuple):
@@ -30,44 +24,6 @@ class Note(NamedTuple):
     network: int = 0
     call: int = 0
     line: str = ""
-
-
-class _Mode(NamedTuple):
-    recording: bool = True
-    anomaly: bool = False
-
-
-_NORMAL = _Mode()
-_mode: ContextVar[_Mode] = ContextVar("mode", default=_NORMAL)
-_special = 0  # how many blocks below are open, in any thread: while none is, operators do not look at the mode
-_lock = threading.Lock()
-
-
-@contextmanager
-def _inside(**change: bool) -> Iterator[None]:
-    global _special
-    with _lock:
-        _special += 1
-    token = _mode.set(_mode.get()._replace(**change))
-    try:
-        yield
-    finally:
-        _mode.reset(token)
-        with _lock:
-            _special -= 1
-
-
-def no_grad() -> Any:
-    """A block (or decorator) in which nothing is recorded: every result is a constant. Holds for this thread alone."""
-    return _inside(recording=False)
-
-
-def detect_anomaly() -> Any:
-    """A block in which the first nan or inf, forward or backward, raises FloatingPointError.
-
-    The message names the operation, its operands and the line that wrote it.
-    """
-    return _inside(anomaly=True)
 
 
 def _apply(rule: Primitive, args: Sequence[Any]) -> Value:
@@ -92,14 +48,14 @@ def mark(node: Value, label: str, note: Note | None) -> None:
     """Give a fresh node its label and the call of a network that made it; the line that wrote it stays."""
     node._label = label
     if note is not None:
-        node._note = note._replace(line=node.note.line) if _special and node.note is not None else note
+        node._note = note._replace(line=node.note.line) if open_blocks and node.note is not None else note
 
 
 def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -> Value:
     out = rule.on_floats(data)
-    mode = _mode.get() if _special else _NORMAL
-    if mode.anomaly and not math.isfinite(out):
-        raise FloatingPointError(f"{_called(rule, data)} = {out}, at {_line()}")
+    mode = modes.current()
+    if mode.anomaly:
+        modes.refuse_forward(rule, data, out)
     if not mode.recording:
         return constant(out)
     partials = _local(rule, args, data, out)
@@ -110,7 +66,7 @@ def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -
     else:
         (node._x, node._y), (node._dx, node._dy) = (*args, 0.0)[:2], (*partials, 0.0)[:2]
     if mode.anomaly:
-        node.note = Note(line=_line())
+        node.note = Note(line=modes.line())
     return node
 
 
@@ -120,23 +76,9 @@ def _local(rule: Primitive, args: Sequence[Any], data: tuple[float, ...], out: f
     try:
         return rule.local(data, out, wanted)
     except (ArithmeticError, ValueError):  # 1 / 0: Values follow IEEE where Python's floats raise
-        with _inside(recording=False, anomaly=False):
+        with modes.inside(recording=False, anomaly=False):
             local = rule.local(tuple(map(constant, data)), constant(out), wanted)
         return tuple([float(d) for d in local])
-
-
-def _called(rule: Primitive, data: Sequence[float]) -> str:
-    shown = [f"{x!r}" for x in data[:8]] + (["..."] if len(data) > 8 else [])
-    return f"{rule.name}({', '.join(shown)})"
-
-
-def _line() -> str:
-    """File, line number and text of the innermost line outside this package."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
-        frame = frame.f_back
-    name, lineno = frame.f_code.co_filename, frame.f_lineno
-    return f"{name}:{lineno}: {linecache.getline(name, lineno).strip()}".rstrip(": ")
 
 
 def _unary(rule: Primitive) -> Callable[[Value], Value]:
@@ -144,7 +86,7 @@ def _unary(rule: Primitive) -> Callable[[Value], Value]:
     linear = not callable(dx)
 
     def method(self: Value) -> Value:
-        if _special:
+        if open_blocks:
             return _apply(rule, (self,))
         x = self.data
         try:
@@ -173,7 +115,7 @@ def _binary(rule: Primitive) -> Callable[[Value, Any], Any]:
             y = other
         else:
             return _with_other(rule, self, other, other)
-        if _special:
+        if open_blocks:
             return _apply(rule, (self, other))
         x = self.data
         try:
@@ -225,10 +167,7 @@ def _when_set(slot: str, default: Any, doc: str) -> Any:
     return property(lambda self: getattr(self, slot, default), lambda self, value: setattr(self, slot, value), doc=doc)
 
 
-_STATE = ("data", "grad", "label", "rule", "note", "_x", "_y", "_dx", "_dy")  # what a copy or a pickle takes along
-
-
-class Value:
+class Value(Original):
     """One number that remembers how it was computed.
 
     `data` is the number, `grad` the derivative of the last output that went backward with respect to it, `label` its
@@ -243,12 +182,6 @@ class Value:
     # One or two operands stand in slots of their own (_x, _y with partials _dx, _dy), numbers as bare floats; more are a
     # tuple in _x, their partials a tuple in _dx; a leaf has None in _x; an unused _y holds 0.0. Most of an operator's
     # time is the garbage collector's: one tracked object per node, and no slot filled before it is needed, keep it low.
-    data: float
-    rule: Primitive | None
-    _x: Any
-    _y: Any
-    _dx: Any
-    _dy: Any
     _grad: float
     _label: str
     _note: Note | None
@@ -260,8 +193,11 @@ class Value:
         if isinstance(_children, str):
             raise TypeError(f"the second argument of Value is not its label: write Value({data!r}, label={_children!r})")
         self.data, self.label = number(data), label
-        self.rule = self._x = self._dx = None
-        self._y = self._dy = 0.0
+        self.rule: Primitive | None = None
+        self._x: Any = None
+        self._dx: Any = None
+        self._y: Any = 0.0
+        self._dy: Any = 0.0
         if children := tuple(_children):
             self.rule = Primitive(_op or "custom", _op, lambda *x: math.nan, None, None, True)
             self._x, self._dx = children, (0.0,) * len(children)
@@ -364,93 +300,16 @@ class Value:
     def __repr__(self) -> str:
         return f"Value(data={self.data}, grad={self.grad}{f', label={self.label!r}' if self.label else ''})"
 
-    # -- names of the original micrograd
+    # -- copies
 
-    @property
-    def _prev(self) -> set[Value]:
-        return set(self.parents)
+    def __copy__(self) -> Any:
+        return copies.rewired(self, lambda parent: parent)
 
-    @property
-    def _op(self) -> str:
-        words = self.rule.written.split() if self.rule is not None and self.rule is not CONSTANT else [""]
-        return words[1] if len(words) == 3 and len(words[1]) <= 2 else {"relu": "ReLU"}.get(self.op, self.op)
-
-    @property
-    def _backward(self) -> Callable[[], None]:
-        def propagate() -> None:
-            for parent, local in zip(self.parents, self.partials, strict=True):
-                parent.grad += local * self.grad
-
-        return propagate
-
-    @_backward.setter
-    def _backward(self, propagate: Callable[[], None]) -> None:
-        """Read the partials off a hand-written closure: what it adds to each parent's grad for an upstream of 1."""
-        nodes = dict.fromkeys((self, *self.parents))
-        before = [node.grad for node in nodes]
-        for node in nodes:
-            node.grad = float(node is self)
-        propagate()
-        local = {parent: parent.grad for parent in self.parents}
-        self._dx = tuple(local.pop(parent, 0.0) for parent in self.parents)
-        for node, grad in zip(nodes, before, strict=True):
-            node.grad = grad
-
-    # -- copies, at any depth: parents go first, so nothing recurses
-
-    def _rewired(self, find: Callable[[Value], Value]) -> Value:
-        node: Value = _new(Value)
-        for name in _STATE:
-            setattr(node, name, getattr(self, name))
-        if self._x.__class__ is tuple:
-            node._x = tuple(map(find, self._x))
-        else:
-            node._x, node._y = (find(p) if isinstance(p, Value) else p for p in (self._x, self._y))
-        return node
-
-    def __copy__(self) -> Value:
-        return self._rewired(lambda parent: parent)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Value:
-        for node in _sorted(self):
-            if id(node) not in memo:
-                memo[id(node)] = node._rewired(lambda parent: memo[id(parent)])
-        return memo[id(self)]  # type: ignore[no-any-return]
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return copies.deep(_sorted(self), memo)
 
     def __reduce__(self) -> Any:
-        pickling = getattr(_thread, "pickling", lambda: None)()
-        known = self._x is None or (pickling is not None and self in pickling.nodes)
-        state = tuple([getattr(self, name) for name in _STATE])
-        return _restored, (None if known else _Ancestors(self), *state)
-
-
-# Pickle recurses into what an object refers to. So a node hands it its ancestors first, as a list in topological order:
-# each one's parents are then already in the pickle, and saving it refers to them. While that list is being saved, its
-# members leave out the ancestors.
-_thread = threading.local()
-
-
-class _Ancestors:
-    def __init__(self, root: Value):
-        self.order = _sorted(root)[:-1]
-        self.nodes = set(self.order)
-
-    def __reduce__(self) -> Any:
-        _thread.pickling = weakref.ref(self)  # weak: a pickler that fails half way leaves nothing behind
-        return list, (), None, iter([*self.order, _End()])
-
-
-class _End:
-    def __reduce__(self) -> Any:
-        _thread.pickling = lambda: None
-        return int, ()
-
-
-def _restored(_: Any, *state: Any) -> Value:
-    node: Value = _new(Value)
-    for name, value in zip(_STATE, state, strict=True):
-        setattr(node, name, value)
-    return node
+        return copies.reduced(self, _sorted)
 
 
 def constant(x: Any, label: str = "") -> Value:
@@ -534,8 +393,8 @@ def _adjoint_numbers(output: Value) -> dict[Value, float]:
             adjoint[y] += g * node._dy
     for node in constants:
         del adjoint[node]
-    if _special and _mode.get().anomaly:
-        _refuse_anomaly(order, adjoint)
+    if modes.current().anomaly:
+        modes.refuse_backward(order, adjoint)
     return adjoint
 
 
@@ -596,17 +455,3 @@ def _local_graph(node: Value, wanted: list[bool]) -> tuple[Any, ...]:
             "at the values of that time: call recompute() on the output first"
         )
     return local
-
-
-def _refuse_anomaly(order: list[Value], adjoint: dict[Value, float]) -> None:
-    for node in reversed(order):
-        if node not in adjoint or node.rule is None:
-            continue
-        for i, (parent, local) in enumerate(zip(node.parents, node.partials, strict=True)):
-            if parent in adjoint and not (math.isfinite(adjoint[node] * local) and math.isfinite(adjoint[parent])):
-                called = _called(node.rule, [p.data for p in node.parents])
-                line = f", at {node.note.line}" if node.note is not None and node.note.line else ""
-                raise FloatingPointError(
-                    f"backward through operand {i} of {called} = {node.data}: upstream {adjoint[node]} * local {local} "
-                    f"= {adjoint[node] * local}, for an adjoint of {adjoint[parent]}{line}"
-                )

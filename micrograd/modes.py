@@ -1,0 +1,95 @@
+"""Blocks in which the engine behaves differently: no_grad() and detect_anomaly(), and what the latter reports.
+
+`engine` asks `current()` for the mode whenever a block is open anywhere, and looks no further while none is.
+"""
+
+from __future__ import annotations
+
+import linecache
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from micrograd.primitives import Primitive
+
+_HERE = os.path.dirname(__file__)
+
+
+class Mode(NamedTuple):
+    recording: bool = True
+    anomaly: bool = False
+
+
+NORMAL = Mode()
+_mode: ContextVar[Mode] = ContextVar("mode", default=NORMAL)
+open_blocks: list[None] = []  # one entry for each open block of any thread
+
+
+@contextmanager
+def inside(**change: Any) -> Iterator[None]:
+    """A block in which the mode of this thread is changed."""
+    open_blocks.append(None)
+    token = _mode.set(_mode.get()._replace(**change))
+    try:
+        yield
+    finally:
+        _mode.reset(token)
+        open_blocks.pop()
+
+
+def current() -> Mode:
+    """The mode of this thread."""
+    return _mode.get() if open_blocks else NORMAL
+
+
+def no_grad() -> Any:
+    """A block (or decorator) in which nothing is recorded: every result is a constant. Holds for this thread alone."""
+    return inside(recording=False)
+
+
+def detect_anomaly() -> Any:
+    """A block in which the first nan or inf, forward or backward, raises FloatingPointError.
+
+    The message names the operation, its operands and the line that wrote it.
+    """
+    return inside(anomaly=True)
+
+
+def refuse_forward(rule: Primitive, data: Sequence[float], out: float) -> None:
+    """FloatingPointError where the value of an operation is nan or inf."""
+    if not math.isfinite(out):
+        raise FloatingPointError(f"{_called(rule, data)} = {out}, at {line()}")
+
+
+def refuse_backward(order: Sequence[Any], adjoint: dict[Any, float]) -> None:
+    """FloatingPointError where a contribution is nan or inf: the first in the order of the backward pass."""
+    for node in reversed(order):
+        if node not in adjoint or node.rule is None:
+            continue
+        for i, (parent, local) in enumerate(zip(node.parents, node.partials, strict=True)):
+            product = adjoint[node] * local
+            if parent in adjoint and not (math.isfinite(product) and math.isfinite(adjoint[parent])):
+                called = _called(node.rule, [p.data for p in node.parents])
+                where = f", at {node.note.line}" if node.note is not None and node.note.line else ""
+                raise FloatingPointError(
+                    f"backward through operand {i} of {called} = {node.data}: upstream "
+                    f"{adjoint[node]} * local {local} = {product}, for an adjoint of {adjoint[parent]}{where}"
+                )
+
+
+def line() -> str:
+    """File, line number and text of the innermost line outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame = frame.f_back
+    name, lineno = frame.f_code.co_filename, frame.f_lineno
+    return f"{name}:{lineno}: {linecache.getline(name, lineno).strip()}".rstrip(": ")
+
+
+def _called(rule: Primitive, data: Sequence[float]) -> str:
+    shown = [f"{x!r}" for x in data[:8]] + (["..."] if len(data) > 8 else [])
+    return f"{rule.name}({', '.join(shown)})"
