@@ -219,8 +219,10 @@ class Value(Original):
 
     @property
     def partials(self) -> tuple[float, ...]:
-        """The local partial derivative with respect to each parent; 0.0 for a constant, which has none."""
-        return self._dx or () if self._x is None or self._x.__class__ is tuple else (self._dx, self._dy)[: len(self.parents)]
+        """The local partial derivative with respect to each parent; 0.0 where an operator has a constant, which needs none."""
+        if self._x is None or self._x.__class__ is tuple:
+            return self._dx or ()
+        return tuple([0.0 if p.rule is CONSTANT else d for p, d in zip(self.parents, (self._dx, self._dy), strict=False)])
 
     @property
     def op(self) -> str:

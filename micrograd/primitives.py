@@ -117,9 +117,11 @@ def primitive(
 
 def where(c: Any, a: Any, b: Any) -> Any:
     """`a` where c > 0, else `b`. A plain number or bool `c` chooses at once; a Value becomes part of the graph."""
-    if isinstance(c, (bool, int, float)):
-        return nan if c != c else a if c > 0 else b
-    return _where(c, a, b)
+    if c.__class__ is not float:
+        if hasattr(type(c), "__primitive__"):
+            return _where(c, a, b)
+        c = number(c)
+    return nan if c != c else a if c > 0.0 else b
 
 
 def sum(values: Iterable[Any]) -> Any:
@@ -208,7 +210,7 @@ pow        = primitive("pow",        "x ** y",           math.pow,              
 exp        = primitive("exp",        "exp(x)",           math.exp,               lambda x, out: out, beyond=lambda x: inf)
 log        = primitive("log",        "log(x)",           math.log,               lambda x, out: 1 / x, beyond=lambda x: -inf if x == 0.0 else nan)
 log1p      = primitive("log1p",      "log1p(x)",         math.log1p,             lambda x, out: 1 / (1 + x), beyond=lambda x: -inf if x == -1.0 else nan)
-expm1      = primitive("expm1",      "expm1(x)",         math.expm1,             lambda x, out: out + 1, beyond=lambda x: inf)
+expm1      = primitive("expm1",      "expm1(x)",         math.expm1,             lambda x, out: out + 1, beyond=lambda x: inf)  # flat from x = -37.5 down
 sqrt       = primitive("sqrt",       "sqrt(x)",          math.sqrt,              lambda x, out: 1 / (2 * out))
 sin        = primitive("sin",        "sin(x)",           math.sin,               lambda x, out: cos(x))
 cos        = primitive("cos",        "cos(x)",           math.cos,               lambda x, out: -sin(x))
