@@ -44,6 +44,14 @@ def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
     return _recorded(rule, parents, tuple([p.data for p in parents]))
 
 
+def attach(leaf: Value, source: Any) -> None:
+    """Turn a leaf into a copy of `source`, a Value or a float, once what is above it needed a leaf no longer.
+
+    Written as source * 1.0: exact for every number, and the sign of zero.
+    """
+    leaf.rule, leaf._x, leaf._dx, leaf._y, leaf._dy = primitives.mul, source, 1.0, 1.0, 0.0
+
+
 def mark(node: Value, label: str, note: Note | None) -> None:
     """Give a fresh node its label and the call of a network that made it; the line that wrote it stays."""
     node._label = label
@@ -321,11 +329,11 @@ def constant(x: Any, label: str = "") -> Value:
     return node
 
 
-def _sorted(root: Value) -> list[Value]:
-    """Every Value below `root`, constants too, in depth-first postorder that visits parents from left to right."""
+def _sorted(*roots: Value) -> list[Value]:
+    """Every Value below `roots`, constants too, in depth-first postorder that visits parents from left to right."""
     order: list[Value] = []
     seen: set[Value] = set()
-    stack: list[Any] = [root]  # nodes to visit; None says that the node under it is finished
+    stack: list[Any] = [*reversed(roots)]  # nodes to visit; None says that the node under it is finished
     push, pop, done, see = stack.append, stack.pop, order.append, seen.add
     while stack:
         node = pop()
@@ -353,9 +361,9 @@ def _sorted(root: Value) -> list[Value]:
     return order
 
 
-def topological_order(root: Value) -> list[Value]:
-    """`root` and all it depends on but constants, parents before consumers: depth-first postorder, left to right."""
-    return [node for node in _sorted(root) if node.rule is not CONSTANT]
+def topological_order(*roots: Value) -> list[Value]:
+    """`roots` and all they depend on but constants, parents before consumers: depth-first postorder, left to right."""
+    return [node for node in _sorted(*roots) if node.rule is not CONSTANT]
 
 
 def adjoints(output: Value, wrt: Iterable[Value] | None = None, create_graph: bool = False) -> dict[Value, Any]:
@@ -413,33 +421,29 @@ def _adjoint_graph(output: Value, wrt: tuple[Value, ...] | None) -> dict[Value, 
     for node in reversed(order):
         if node not in arrived:
             continue
-        terms = arrived[node]
-        if node is output:
-            g = seed
-        elif len(terms) == 1:
-            g = _product(*terms[0], seed)
-        else:
-            g = dot([upstream for upstream, _ in terms], [local for _, local in terms])
+        g = seed if node is output else accumulated(arrived[node], seed)
         adjoint[node] = g
         wanted = [parent in arrived for parent in node.parents]
         if any(wanted):
-            for parent, local, want in zip(node.parents, _local_graph(node, wanted), wanted, strict=True):
+            for parent, local, want in zip(node.parents, local_graph(node, wanted), wanted, strict=True):
                 if want:
                     arrived[parent].append((g, local))
     return adjoint
 
 
-def _product(g: Value, local: Any, seed: Value) -> Value:
-    """g * local, with the factor left out that is exactly one."""
-    if g is seed:
+def accumulated(terms: list[tuple[Value, Any]], seed: Value) -> Value:
+    """Σ t * local over the pairs in `terms`, as one node; a factor that is exactly one is left out, as is `seed`, a 1."""
+    if len(terms) > 1:
+        return dot([t for t, _ in terms], [local for _, local in terms])  # type: ignore[no-any-return]
+    t, local = terms[0]
+    if t is seed:
         return local if isinstance(local, Value) else constant(local)
     if local.__class__ is float and local in (1.0, -1.0):
-        return g if local == 1.0 else -g
-    product: Value = g * local
-    return product
+        return t if local == 1.0 else -t
+    return t * local  # type: ignore[no-any-return]
 
 
-def _local_graph(node: Value, wanted: list[bool]) -> tuple[Any, ...]:
+def local_graph(node: Value, wanted: list[bool]) -> tuple[Any, ...]:
     """The partials of a node as Values (numbers where constant), from the same row that gave the floats."""
     rule, parents = node.rule, node.parents
     assert rule is not None

@@ -51,6 +51,11 @@ def no_grad() -> Any:
     return inside(recording=False)
 
 
+def enable_grad() -> Any:
+    """A block in which operations are recorded, inside no_grad() too."""
+    return inside(recording=True)
+
+
 def detect_anomaly() -> Any:
     """A block in which the first nan or inf, forward or backward, raises FloatingPointError.
 
