@@ -121,6 +121,9 @@ def _binary(rule: Primitive) -> Callable[[Value, Any], Any]:
             y = other.data
         elif kind is float:
             y = other
+        elif kind is int:
+            y, kind = float(other), float
+            other = y
         else:
             return _with_other(rule, self, other, other)
         if open_blocks:
@@ -142,8 +145,22 @@ def _binary(rule: Primitive) -> Callable[[Value, Any], Any]:
 
 
 def _reflected(rule: Primitive) -> Callable[[Value, Any], Any]:
+    value, (_, dy) = rule.value, rule.partials
+    linear = not callable(dy)
+
     def method(self: Value, other: Any) -> Any:
-        return _with_other(rule, other, self, other)
+        if open_blocks or not (other.__class__ is float or other.__class__ is int):
+            return _with_other(rule, other, self, other)
+        x, y = float(other), self.data
+        try:
+            out = value(x, y)
+            local = dy if linear else dy(x, y, out)
+        except (ArithmeticError, ValueError):
+            return _apply(rule, (x, self))
+        node: Value = _new(Value)
+        node.data, node.rule = out, rule
+        node._x, node._dx, node._y, node._dy = x, 0.0, self, local
+        return node
 
     return method
 
