@@ -470,9 +470,12 @@ def local_graph(node: Value, wanted: list[bool]) -> tuple[Any, ...]:
         local = rule.local(tuple([p.data if p.rule is CONSTANT else p for p in parents]), node, wanted)
     except (ArithmeticError, ValueError):  # 1 / 0: Values follow IEEE where Python's floats raise
         local = rule.local(parents, node, wanted)
-    now = [rule.on_floats([p.data for p in parents]), *(float(d) for d, want in zip(local, wanted, strict=True) if want)]
-    then = [node.data, *(d for d, want in zip(node.partials, wanted, strict=True) if want)]
-    if any(a != b and (a == a or b == b) for a, b in zip(now, then, strict=True)):
+    now, then = [rule.on_floats([p.data for p in parents])], [node.data]
+    for d, d_then, want in zip(local, node.partials, wanted):  # noqa: B905 (equal by construction)
+        if want:
+            now.append(d.data if isinstance(d, Value) else d)
+            then.append(d_then)
+    if now != then and any(a != b and (a == a or b == b) for a, b in zip(now, then, strict=True)):
         raise RuntimeError(
             f"data below {node!r} ({node.op}) has changed since the graph was built, and create_graph differentiates "
             "at the values of that time: call recompute() on the output first"

@@ -70,7 +70,7 @@ class Primitive:
         if self.variadic:
             return tuple(self.partials(args, out))
         return tuple(
-            (p(*args, out) if callable(p) else p) if want else 0.0 for p, want in zip(self.partials, wanted, strict=True)
+            [(p(*args, out) if callable(p) else p) if want else 0.0 for p, want in zip(self.partials, wanted, strict=True)]
         )
 
     def __repr__(self) -> str:
