@@ -27,7 +27,14 @@ class Note(NamedTuple):
 
 
 def _apply(rule: Primitive, args: Sequence[Any]) -> Value:
-    """The node rule(*args), for any mixture of Values and numbers."""
+    """The node rule(*args), for any mixture of Values and numbers; by the method of Value where there is one."""
+    method = _methods.get(rule)
+    if method is not None and args[0].__class__ is Value and args[-1].__class__ in (Value, float):
+        return method(*args)  # type: ignore[no-any-return]
+    return _general(rule, args)
+
+
+def _general(rule: Primitive, args: Sequence[Any]) -> Value:
     if rule.variadic or len(args) > 2:
         return node_of(rule, as_values(args))
     operands: tuple[Any, ...] = tuple([a if isinstance(a, Value) else number(a) for a in args])
@@ -89,25 +96,29 @@ def _local(rule: Primitive, args: Sequence[Any], data: tuple[float, ...], out: f
         return tuple([float(d) for d in local])
 
 
+_methods: dict[Primitive, Callable[..., Any]] = {}  # the methods of Value, a quicker way from the rule to the node
+
+
 def _unary(rule: Primitive) -> Callable[[Value], Value]:
     value, (dx,) = rule.value, rule.partials
     linear = not callable(dx)
 
     def method(self: Value) -> Value:
         if open_blocks:
-            return _apply(rule, (self,))
+            return _general(rule, (self,))
         x = self.data
         try:
             out = value(x)
             local = dx if linear else dx(x, out)
         except (ArithmeticError, ValueError):
-            return _apply(rule, (self,))
+            return _general(rule, (self,))
         node: Value = _new(Value)
         node.data, node.rule = out, rule
         node._x, node._dx, node._y, node._dy = self, local, 0.0, 0.0
         return node
 
     method.__name__, method.__doc__ = rule.name, f"{rule.written} of this Value, as a node."
+    _methods[rule] = method
     return method
 
 
@@ -127,20 +138,21 @@ def _binary(rule: Primitive) -> Callable[[Value, Any], Any]:
         else:
             return _with_other(rule, self, other, other)
         if open_blocks:
-            return _apply(rule, (self, other))
+            return _general(rule, (self, other))
         x = self.data
         try:
             out = value(x, y)
             local_x = dx if linear else dx(x, y, out)
             local_y = 0.0 if kind is float else dy if linear else dy(x, y, out)
         except (ArithmeticError, ValueError):
-            return _apply(rule, (self, other))
+            return _general(rule, (self, other))
         node: Value = _new(Value)
         node.data, node.rule = out, rule
         node._x, node._dx, node._y, node._dy = self, local_x, other, local_y
         return node
 
     method.__name__, method.__doc__ = rule.name, f"{rule.written}, as a node."
+    _methods[rule] = method
     return method
 
 
@@ -156,7 +168,7 @@ def _reflected(rule: Primitive) -> Callable[[Value, Any], Any]:
             out = value(x, y)
             local = dy if linear else dy(x, y, out)
         except (ArithmeticError, ValueError):
-            return _apply(rule, (x, self))
+            return _general(rule, (x, self))
         node: Value = _new(Value)
         node.data, node.rule = out, rule
         node._x, node._dx, node._y, node._dy = x, 0.0, self, local
@@ -169,7 +181,7 @@ def _with_other(rule: Primitive, x: Any, y: Any, other: Any) -> Any:
     """rule(x, y), or a chance for the other operand's own operator where it is an array or another stranger."""
     if other.__class__ is not int and hasattr(type(other), "__array_ufunc__") and getattr(other, "shape", ()) != ():
         return NotImplemented
-    return _apply(rule, (x, y))
+    return _general(rule, (x, y))
 
 
 def _compared(name: str) -> Any:
@@ -438,11 +450,11 @@ def _adjoint_graph(output: Value, wrt: tuple[Value, ...] | None) -> dict[Value, 
     for node in reversed(order):
         if node not in arrived:
             continue
-        g = seed if node is output else accumulated(arrived[node], seed)
-        adjoint[node] = g
-        wanted = [parent in arrived for parent in node.parents]
-        if any(wanted):
-            for parent, local, want in zip(node.parents, local_graph(node, wanted), wanted, strict=True):
+        adjoint[node] = g = seed if node is output else accumulated(arrived[node], seed)
+        parents = node.parents
+        wanted = [parent in arrived for parent in parents]
+        if True in wanted:
+            for parent, local, want in zip(parents, local_graph(node, wanted), wanted, strict=True):
                 if want:
                     arrived[parent].append((g, local))
     return adjoint

@@ -423,7 +423,7 @@ def _map(tree: Any, change: Callable[[Any], Any]) -> Any:
             new[key] = _map(tree[key], change)
         return new
     if isinstance(tree, (list, tuple)):
-        items = [_map(x, change) for x in tree]
+        items = [change(x) if x.__class__ is float else _map(x, change) for x in tree]  # most are, so no call for these
         return items if isinstance(tree, list) else type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
     return None if tree is None else change(tree)
 
@@ -436,7 +436,13 @@ def _leaves(tree: Any) -> list[Any]:
 
 def _like(tree: Any, values: Iterator[Any]) -> Any:
     """`tree` with its numbers replaced by `values`, in order."""
-    return _map(tree, lambda leaf: _shaped(islice(values, leaf.size), leaf.shape) if _is_array(leaf) else next(values))
+
+    def change(leaf: Any) -> Any:
+        if leaf.__class__ is not float and _is_array(leaf):
+            return _shaped(islice(values, leaf.size), leaf.shape)
+        return next(values)
+
+    return _map(tree, change)
 
 
 def _numbers(tree: Any, where: str, integers: bool) -> list[Any]:
