@@ -8,6 +8,7 @@ imported when it runs. Bad input is one line on stderr and exit code 2: `parser.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -26,10 +27,94 @@ class Parser(argparse.ArgumentParser):
 
 
 def demo(parser: Parser) -> Run:
-    def run(options: argparse.Namespace) -> None:
-        parser.error("not yet")
+    """Train a network of scalar Values on real data, report its accuracy on data it has not seen, and draw what it learned."""
+    from micrograd.demo import PROBLEMS, run
 
-    return run
+    def default(name: str) -> str:
+        """The default of the option `name`, for each set of data."""
+        values = {data: getattr(settings, name) for data, (_, settings) in PROBLEMS.items()}
+        shown = {data: " ".join(map(str, v)) if isinstance(v, tuple) else f"{v:g}" for data, v in values.items()}
+        return f"default: {', '.join(f'{v} for {data}' for data, v in shown.items())}"
+
+    parser.add_argument("--data", choices=PROBLEMS, default="moons", help="what to learn (default: %(default)s)")
+    parser.add_argument(
+        "--hidden", type=whole(1), nargs="+", metavar="N", help=f"widths of hidden layers ({default('hidden')})"
+    )
+    parser.add_argument("--epochs", type=whole(1), metavar="N", help=f"passes over the data ({default('epochs')})")
+    parser.add_argument("--batch", type=whole(1), metavar="N", help=f"examples in each step ({default('batch')})")
+    parser.add_argument("--lr", type=positive, metavar="X", help=f"learning rate of the first step ({default('lr')})")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, metavar="N",
+                        help="of data, weights and batches: same seed, same output (default: %(default)s)")  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write the picture (default: the data's name and .png)")
+
+    def start(options: argparse.Namespace) -> None:
+        output = options.output if options.output is not None else f"{options.data}.png"
+        check_output(parser, output, ".png")
+        try:
+            import matplotlib, sklearn, tqdm  # noqa: E401, F401, I001
+        except ImportError as error:
+            parser.error(f"{error}; the demo needs what this installs: python -m pip install 'micrograd-engine[demo]'")
+        problem, settings = PROBLEMS[options.data]
+        chosen = {name: getattr(options, name) for name in settings._fields if getattr(options, name) is not None}
+        settings = settings._replace(**chosen)
+        try:
+            picture = run(problem(options.seed), settings, options.seed)
+        except ArithmeticError as error:
+            parser.error(f"{error}: use a smaller learning rate than --lr {settings.lr:g}")
+        write_output(parser, output, picture)
+
+    return start
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """The type of an option that takes a whole number from `low` to `high`."""
+
+    def convert(text: str) -> int:
+        try:
+            n = int(text)
+        except ValueError:
+            n = low - 1
+        if n < low or (high is not None and n > high):
+            bounds = f"from {low} on" if high is None else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"needs a whole number {bounds}, got {text!r}")
+        return n
+
+    return convert
+
+
+def positive(text: str) -> float:
+    """The type of an option that takes a positive number."""
+    try:
+        x = float(text)
+    except ValueError:
+        x = math.nan
+    if not 0 < x < math.inf:
+        raise argparse.ArgumentTypeError(f"needs a positive number, got {text!r}")
+    return x
+
+
+def check_output(parser: Parser, path: str, *suffixes: str) -> None:
+    """Complain now, and not after the work is done, where `path` cannot be written or does not end in one of `suffixes`."""
+    if not path.lower().endswith(suffixes):
+        parser.error(f"argument -o/--output: needs a file name that ends in {' or '.join(suffixes)}, got {path!r}")
+    there = os.path.lexists(path)
+    try:
+        with open(path, "ab"):
+            pass
+        if not there:
+            os.remove(path)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        parser.error(f"cannot write {path!r}: {getattr(error, 'strerror', None) or error}")
+
+
+def write_output(parser: Parser, path: str, content: bytes) -> None:
+    """Write the file and say so."""
+    try:
+        with open(path, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        parser.error(f"cannot write {path!r}: {error.strerror}")
+    print(f"wrote {path}")
 
 
 # Each command with the lines that show it: its arguments, and what they do.
@@ -63,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"micrograd {__version__}")
     commands = parser.add_subparsers(metavar="command", help=argparse.SUPPRESS, prog="python -m micrograd")
-    for command, lines in COMMANDS.items():
+    for command in COMMANDS:
         sub = commands.add_parser(command.__name__, description=command.__doc__)
         sub.set_defaults(run=command(sub))
     try:
