@@ -48,6 +48,18 @@ def as_values(xs: Iterable[Any]) -> tuple[Value, ...]:
 
 def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
     """The node rule(*parents) of operands that are all Values."""
+    if rule.variadic and not open_blocks:
+        data = [p.data for p in parents]
+        try:
+            out = rule.value(*data)
+            partials = rule.partials(data, out)
+        except (ArithmeticError, ValueError):
+            pass
+        else:
+            node: Value = _new(Value)
+            node.data, node.rule = out, rule
+            node._x, node._dx, node._y, node._dy = parents, partials, 0.0, 0.0
+            return node
     return _recorded(rule, parents, tuple([p.data for p in parents]))
 
 
