@@ -13,8 +13,8 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from micrograd.engine import no_grad
 from micrograd.losses import binary_cross_entropy, cross_entropy, hinge
+from micrograd.modes import no_grad
 from micrograd.nn import MLP
 from micrograd.optim import Adam
 
