@@ -1,0 +1,196 @@
+"""Expressions as text: `parse("tanh(a*b) + c", named_values(["a=1", "b=-2", "c=0.5"]))` is the Value they mean.
+
+The command line reads its expressions here, for `draw` and for `explain`. Python's parser makes the tree; this module
+walks it and applies the rule book. Nothing is ever evaluated by Python, so only arithmetic on the given names can happen.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import unicodedata
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from micrograd import primitives
+from micrograd.engine import Value, constant
+from micrograd.primitives import RULES
+
+_OPERATORS: dict[type, Any] = {
+    ast.Add: primitives.add,
+    ast.Sub: primitives.sub,
+    ast.Mult: primitives.mul,
+    ast.Div: primitives.div,
+    ast.Pow: primitives.pow,
+    ast.USub: primitives.neg,
+    ast.UAdd: lambda x: x,
+    ast.Gt: primitives.greater,
+    ast.Lt: primitives.less,
+}
+_OF_MANY = {"sum": primitives.sum, "logsumexp": primitives.logsumexp}
+_ALIASES = {"max": "maximum", "min": "minimum", "ln": "log"}
+
+
+class ExpressionError(ValueError):
+    """What is wrong with an expression: one line, then the expression with a caret under the place."""
+
+    def __init__(self, message: str, text: str, column: int):
+        self.message, self.text, self.column = message, text, column
+        first = max(column - 60, 0)  # of a long expression, what stands around the place
+        shown = "".join(c if c.isprintable() else " " for c in text[first : first + 120])
+        super().__init__(f"{message}\n  {shown}\n  {' ' * (column - first)}^")
+
+
+def named_values(assignments: Iterable[str]) -> dict[str, Value]:
+    """The Values that "a=1", "b=-2" describe, by name and labelled with it; ExpressionError where one does not read so.
+
+    The right-hand side may be an expression of numbers: "x=pi/4".
+    """
+    named: dict[str, Value] = {}
+    for text in assignments:
+        name, equals, number = (part.strip() for part in text.partition("="))
+        name = unicodedata.normalize("NFKC", name)  # as Python does with the names in an expression
+        if not equals or not number or "=" in number:
+            raise ExpressionError(f"expected name=number, such as a=1.5, got {text!r}", text, len(text))
+        if not name.isidentifier():
+            raise ExpressionError(f"{name!r} is no name for a value: use letters, digits and _", text, 0)
+        if name in named:
+            raise ExpressionError(f"{name!r} has two values: give one", text, 0)
+        named[name] = Value(parse(number, {}).data, label=name)
+    return named
+
+
+def parse(text: str, named: Mapping[str, Any]) -> Value:
+    """The Value that `text` means, built from the Values (or numbers) in `named`.
+
+    Operators + - * / ** < >, the functions of the rule book by name (also as methods), `pi`; several steps are written
+    `d = a*b; tanh(d) + c`, where d becomes a label. ExpressionError for anything else, with a caret under it.
+    """
+    lines = (text := text.strip()).splitlines() or [""]
+    if not text:
+        raise ExpressionError("the expression is empty: write one such as tanh(a*b) + c", "", 0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except SyntaxError as error:
+        line = lines[min(max(error.lineno or 1, 1), len(lines)) - 1]
+        raise ExpressionError(f"cannot read the expression: {error.msg}", line, max((error.offset or 1) - 1, 0)) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        reason = "it is nested too deeply" if not isinstance(error, ValueError) else str(error)
+        raise ExpressionError(f"cannot read the expression: {reason}", lines[0][:60], 0) from None
+    names = dict(named)
+    out: Any = None
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
+            out, name = _evaluate(statement.value, names, lines), statement.targets[0].id
+            if isinstance(out, Value) and not out.label:
+                out.label = name
+            names[name] = out
+        elif isinstance(statement, ast.Expr):
+            out = _evaluate(statement.value, names, lines)
+        else:
+            raise _error("only arithmetic is read here, and steps such as d = a*b", statement, lines)
+    if isinstance(out, (list, tuple)):
+        raise _error("the result must be one number, not a list", tree.body[-1], lines)
+    return out if isinstance(out, Value) else constant(out)
+
+
+def _error(message: str, place: Any, lines: list[str]) -> ExpressionError:
+    line = lines[place.lineno - 1]
+    return ExpressionError(message, line, len(line.encode()[: place.col_offset].decode(errors="ignore")))
+
+
+def _evaluate(tree: ast.expr, names: Mapping[str, Any], lines: list[str]) -> Any:
+    """The meaning of `tree`: its operands first, from left to right, without recursion (a sum may have 10,000 terms)."""
+    results: list[Any] = []
+    stack: list[tuple[ast.expr, int]] = [(tree, -1)]  # what is left to do; a count says that its operands are done
+    while stack:
+        node, count = stack.pop()
+        if count < 0:
+            operands = _operands(node, lines)
+            stack.append((node, len(operands)))
+            stack.extend((operand, -1) for operand in reversed(operands))
+        else:
+            args = results[len(results) - count :]
+            del results[len(results) - count :]
+            results.append(_meaning(node, args, names, lines))
+    return results[0]
+
+
+def _operands(node: ast.expr, lines: list[str]) -> list[ast.expr]:
+    match node:
+        case ast.Constant() | ast.Name():
+            return []
+        case ast.BinOp(left=x, right=y):
+            return [x, y]
+        case ast.UnaryOp(operand=x):
+            return [x]
+        case ast.Compare(left=x, comparators=[y]):
+            return [x, y]
+        case ast.List(elts=elements) | ast.Tuple(elts=elements):
+            return elements
+        case ast.Call(func=ast.Name(), args=args, keywords=[]):
+            return args
+        case ast.Call(func=ast.Attribute(value=x), args=args, keywords=[]):
+            return [x, *args]
+    raise _error(f"only arithmetic is read here, not {_kind(node)}", node, lines)
+
+
+def _kind(node: ast.AST) -> str:
+    return {"Attribute": "an attribute", "Subscript": "an index", "IfExp": "if (use where(c, a, b))"}.get(
+        type(node).__name__, f"a {type(node).__name__.lower()}"
+    )
+
+
+def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], lines: list[str]) -> Any:
+    match node:
+        case ast.Constant(value=number):
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                raise _error(f"only real numbers and names are read here, not {number!r}", node, lines)
+            try:
+                return float(number)
+            except OverflowError:
+                raise _error("this number is too large for a float", node, lines) from None
+        case ast.Name(id=name):
+            if name in names:
+                return names[name]
+            if name == "pi":
+                return math.pi
+            if name in RULES or name in _ALIASES:
+                raise _error(f"{name} is a function: write {name}(...)", node, lines)
+            raise _error(f"unknown name {name!r}: give it a value, {name}=1.0", node, lines)
+        case ast.List() | ast.Tuple():
+            return args
+        case ast.BinOp(op=op) | ast.UnaryOp(op=op) | ast.Compare(ops=[op]):
+            apply = _OPERATORS.get(type(op))
+            if apply is None:
+                advice = "for a power write **" if isinstance(op, ast.BitXor) else "use + - * / ** < >"
+                error = _error(f"this operator is not read here: {advice}", node, lines)
+                sign = error.text.find("^") if isinstance(op, ast.BitXor) else -1
+                raise error if sign < 0 else ExpressionError(error.message, error.text, sign)
+            return _applied(apply, args, node, lines)
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            name = _ALIASES.get(name, name)
+            if name in _OF_MANY:
+                values = args[0] if len(args) == 1 and isinstance(args[0], list) else args
+                return _applied(_OF_MANY[name], [values], node, lines)
+            if name == "dot":
+                if len(args) not in (2, 3) or not all(isinstance(xs, list) for xs in args[:2]):
+                    raise _error("dot takes two lists, and perhaps a start: dot([a, b], [c, d], e)", node, lines)
+                return _applied(primitives.dot, args, node, lines)
+            row = RULES.get(name)
+            if row is None or row.variadic:
+                raise _error(f"unknown function {name!r}: known are {', '.join(sorted(RULES))}", node, lines)
+            if len(args) != len(row.partials):
+                raise _error(f"{row.written} has {len(row.partials)} argument(s), got {len(args)}", node, lines)
+            return _applied(row, args, node, lines)
+    raise _error(f"only arithmetic is read here, not {_kind(node)}", node, lines)
+
+
+def _applied(apply: Any, args: list[Any], node: ast.expr, lines: list[str]) -> Any:
+    try:
+        return apply(*args)
+    except (TypeError, ValueError) as error:
+        raise _error(str(error), node, lines) from None
