@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from micrograd import copies, modes, primitives
 from micrograd.modes import open_blocks
 from micrograd.original import Original
 from micrograd.primitives import CONSTANT, Primitive, dot, number
+
+if TYPE_CHECKING:
+    from micrograd.explain import Explanation, Why
 
 _new = object.__new__
 
@@ -306,6 +309,18 @@ class Value(Original):
             partials = _local(node.rule, parents, data, node.data)
             node._dx, node._dy = (partials, 0.0) if node._x.__class__ is tuple else (*partials, 0.0)[:2]
         return self
+
+    def explain(self, x: Value, **options: Any) -> Explanation:
+        """How the derivative of this with respect to `x` comes about; the options are those of `micrograd.explain`."""
+        from micrograd.explain import explain
+
+        return explain(self, x, **options)
+
+    def why(self, x: Value) -> Why:
+        """Why the derivative of this with respect to `x` is zero, tiny, huge, nan or inf."""
+        from micrograd.explain import why
+
+        return why(self, x)
 
     # -- arithmetic
 

@@ -1,0 +1,12 @@
+"""Why a gradient is what it is: the chain rule of the user's own expression, in words, symbols, numbers and code.
+
+`engine` made the graph; nothing here changes it, and no derivative is known here: `formula` asks the rule book. `explain`
+writes the chain rule for one gradient, `why` looks for what is unusual about it, `to_code` lists the whole computation.
+"""
+
+from micrograd.explain.chain import Explanation, explain
+from micrograd.explain.graph import Path, Term
+from micrograd.explain.names import name_from
+from micrograd.explain.why import Why, why
+
+__all__ = ["Explanation", "Path", "Term", "Why", "explain", "name_from", "why"]

@@ -1,0 +1,160 @@
+"""Equations on the page: aligned text for a terminal, one `aligned` environment for a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from micrograd.explain.formula import Math
+
+WIDE = 100  # rows wider than this are not padded to stand under each other
+EQUALS, TIMES, PLUS = Math(" = ", " = "), Math(" · ", r" \cdot "), Math(" + ", " + ")
+
+
+class Row(NamedTuple):
+    """One line of an equation: a sum of products, and a remark beside it."""
+
+    terms: tuple[tuple[Math, ...], ...]
+    remark: Math = Math("", "")
+
+
+class Cut(NamedTuple):
+    """A line that stands for terms left out."""
+
+    remark: Math
+
+
+class Equation(NamedTuple):
+    """left = row = row = ...; a `long` sum has one row per term, in the form (symbols, numbers, product)."""
+
+    left: Math
+    rows: tuple[Row, ...]
+    long: tuple[tuple[Math, ...] | Cut, ...] = ()
+    result: tuple[Math, ...] = ()
+
+
+class Table(NamedTuple):
+    """Lines of cells that stand equal, one line per fact: v1 = a · b = 2 · (-3) = -6."""
+
+    lines: tuple[tuple[Math, ...], ...]
+
+
+class Remark(NamedTuple):
+    """A sentence."""
+
+    text: str
+
+
+Section = Equation | Table | Remark
+
+
+def as_text(sections: Sequence[Section]) -> str:
+    """The sections as aligned text, a blank line between them."""
+    parts: list[str] = []
+    for section in sections:
+        if isinstance(section, Remark):
+            parts.append(section.text)
+        elif isinstance(section, Table):
+            parts.append(_columns([[cell.text for cell in line] for line in section.lines]))
+        else:
+            parts.append(_equation(section))
+    return "\n\n".join(parts)
+
+
+def _columns(lines: list[list[str]]) -> str:
+    """Cells padded so that the equals signs stand under each other; the last cell of every line is its result."""
+    lines = [[*line[:-1], *[""] * (max(map(len, lines)) - len(line)), line[-1]] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    written = []
+    for line in lines:
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        text = padded[0]
+        for cell, padding in zip(line[1:], padded[1:], strict=True):
+            text += (" = " if cell else "   ") + padding
+        written.append(text.rstrip())
+    return "\n".join(written)
+
+
+def _equation(equation: Equation) -> str:
+    rows = [[[factor.text for factor in term] for term in row.terms] for row in equation.rows]
+    shapes = [[len(term) for term in row] for row in rows]
+    for i, shape in enumerate(shapes):  # rows of one shape stand under each other, factor by factor
+        if len(shape) > 1 or shape[0] > 1:
+            alike = [j for j in range(len(rows)) if shapes[j] == shape and _together(shapes, i, j)]
+            widths = [[max(len(rows[j][t][f]) for j in alike) for f in range(n)] for t, n in enumerate(shape)]
+            if sum(sum(ws) for ws in widths) > WIDE:
+                continue
+            rows[i] = [[f.center(w) for f, w in zip(term, ws, strict=True)] for term, ws in zip(rows[i], widths, strict=True)]
+    indent = " " * len(equation.left.text)
+    lines = []
+    for row, full in zip(rows, equation.rows, strict=True):
+        text = _plus([" · ".join(term) for term in row])
+        lines.append((indent if lines else equation.left.text) + " = " + text.rstrip() + (f"    {full.remark.text}" if full.remark.text else ""))
+    terms = [[cell.text for cell in line] for line in equation.long if not isinstance(line, Cut)]
+    widths = [max(len(line[i]) for line in terms) for i in range(len(terms[0]))] if terms else []
+    for i, line in enumerate(equation.long):
+        if isinstance(line, Cut):
+            lines.append(f"{indent}   ⋮ {line.remark.text}")
+        else:
+            sign = " =   " if i == 0 else "   + "
+            cells = " = ".join([cell.text.ljust(w) for cell, w in zip(line, widths, strict=True)]).rstrip()
+            lines.append((indent if lines else equation.left.text) + sign + cells)
+    if equation.result:
+        lines.append(indent + " = " + " = ".join([m.text for m in equation.result]))
+    return "\n".join(lines)
+
+
+def _together(shapes: list[list[int]], i: int, j: int) -> bool:
+    """Whether the rows from i to j all have one shape."""
+    return all(shapes[k] == shapes[i] for k in range(min(i, j), max(i, j) + 1))
+
+
+def _plus(terms: list[str]) -> str:
+    """Terms added up; a number alone that is negative is taken away."""
+    text = terms[0]
+    for term in terms[1:]:
+        alone = " " not in term.strip() and term.strip().startswith("-")
+        text += (" − " + term.strip()[1:].ljust(len(term) - 1)) if alone else " + " + term
+    return text
+
+
+def as_latex(sections: Sequence[Section]) -> str:
+    """The sections as one LaTeX `aligned` environment."""
+    lines: list[str] = []
+    for section in sections:
+        before = len(lines)
+        if isinstance(section, Remark):
+            lines.append("&" + latex_words(section.text))
+        elif isinstance(section, Table):
+            lines += [f"{line[0].latex} &= " + " = ".join([cell.latex for cell in line[1:]]) for line in section.lines]
+        else:
+            lines += _latex_equation(section)
+        if before:
+            lines[before - 1] += r"\\[1.2ex]"
+        for i in range(before, len(lines) - 1):
+            lines[i] += r"\\"
+    return "\n".join([r"\begin{aligned}", *lines, r"\end{aligned}"])
+
+
+def _latex_equation(equation: Equation) -> list[str]:
+    lines = []
+    for row in equation.rows:
+        text = _plus([r" \cdot ".join([f.latex for f in term]) for term in row.terms]).replace("−", "-")
+        lines.append(text + (rf" \qquad {row.remark.latex}" if row.remark.latex else ""))
+    left = [f"{'' if i else equation.left.latex} &= {line}" for i, line in enumerate(lines)]
+    for i, line in enumerate(equation.long):
+        if isinstance(line, Cut):
+            left.append(rf"&\quad \vdots\ {line.remark.latex}")
+        else:
+            start = f"{equation.left.latex if not left else ''} &= \\quad" if i == 0 else r"&\quad +"
+            left.append(f"{start} {' = '.join([cell.latex for cell in line])}")
+    if equation.result:
+        left.append("&= " + " = ".join([m.latex for m in equation.result]))
+    return [line.strip() for line in left]
+
+
+def latex_words(text: str) -> str:
+    r"""A sentence as LaTeX text that a maths renderer takes."""
+    from micrograd.explain.formula import words
+
+    return rf"\mathrm{{{words(text)}}}"

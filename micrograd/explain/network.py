@@ -1,0 +1,237 @@
+"""The textbook's δ form for weights, biases and pre-activations of a network, in symbols and with its numbers.
+
+    ∂L/∂W_jk^[i] = (Σ_l δ_l^[i+1] W_kl^[i+1]) g′(z_k^[i]) a_j^[i−1]        ∂L/∂b_k^[i] = δ_k^[i]
+
+A neuron is known by its node: a `dot` made in a call of a network and labelled z_k^{[i]}. `chain` writes the page around it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from micrograd.engine import Value
+from micrograd.explain.formula import Math, joined, spelled
+from micrograd.explain.graph import Term
+from micrograd.explain.layout import PLUS, TIMES, Cut, Equation, Row, Section
+from micrograd.explain.names import NEURON, written_name
+
+if TYPE_CHECKING:
+    from micrograd.explain.chain import Page
+
+NOTHING = Math("", "")
+
+
+class Delta(NamedTuple):
+    """δ_k of one neuron as products of factors, from the definition down to numbers."""
+
+    leibniz: tuple[Math, ...]
+    textbook: tuple[Math, ...]
+    concrete: tuple[Math, ...]
+    numbers: tuple[Math, ...]
+    summed: tuple[Math, ...]  # the numbers again, the sum over l worked out
+    remark: Math
+    opened: tuple[Value, ...]
+    rules: tuple[Term, ...]
+
+
+def place(node: Value) -> tuple[str, int, int] | None:
+    """Letter, neuron and layer of what a network labelled: ("z", k, i)."""
+    match = NEURON.fullmatch(node.label)
+    if match is None or node.note is None or not node.note.network:
+        return None
+    letter, several, single, layer = match.groups()
+    index = single or several
+    return None if "," in index else (letter, int(index), int(layer))
+
+
+def is_neuron(node: Value) -> bool:
+    where = place(node)
+    return where is not None and where[0] == "z" and node.op == "dot"
+
+
+def network_block(page: Page, node: Value) -> tuple[list[Section], list[Value]] | None:
+    """The formulas for a weight, a bias or a pre-activation; None for everything else, which the general form serves."""
+    terms = page.graph.terms(node)
+    if is_neuron(node):
+        delta = delta_of(page, node)
+        return None if delta is None else _single(page, node, None, delta)
+    if not terms or not all(is_neuron(t.consumer) and not _is_input(t) for t in terms):
+        return None
+    if len(terms) == 1:
+        delta = delta_of(page, terms[0].consumer) or plain(page, terms[0].consumer)
+        return _single(page, node, terms[0], delta)
+    return _over_calls(page, node, terms)
+
+
+def _is_input(term: Term) -> bool:
+    n = len(term.consumer.parents) // 2
+    return n <= term.operand < 2 * n
+
+
+def _activation(term: Term) -> Value | None:
+    """The a_j that a weight multiplies; None for a bias."""
+    n = len(term.consumer.parents) // 2
+    return term.consumer.parents[n + term.operand] if term.operand < n else None
+
+
+def delta_of(page: Page, z: Value) -> Delta | None:
+    """δ of a neuron, taken apart; None where its output is not one known step away from z and from the next layer."""
+    where = place(z)
+    assert where is not None and z.note is not None
+    _, k, layer = where
+    terms = page.graph.terms(z)
+    g: Term | None = None
+    if len(terms) == 1 and place(terms[0].consumer) == ("a", k, layer) and len(terms[0].consumer.parents) == 1:
+        g = terms[0]
+        terms = page.graph.terms(g.consumer)
+    hidden = bool(terms) and all(
+        is_neuron(t.consumer) and _is_input(t) and t.consumer.note is not None and t.consumer.note[:2] == z.note[:2]
+        for t in terms
+    )
+    if not hidden and g is None:
+        return None
+    top = z if g is None else g.consumer
+    prime = gprime = gnumber = ()
+    if g is not None:
+        name = page.names[z]
+        prime = (Math(f"g′({name.text})", rf"g'\left({name.latex}\right)"),)
+        rule = page.rule(g)
+        gnumber = (page.number(g.local, True),)
+        gprime = (_bracketed(rule),) if rule else gnumber
+    leibniz = (page.total(top), page.local(g)) if g is not None else (page.total(z),)
+    remark = f"g = {g.consumer.op}" if g is not None else "a = z"
+    if not hidden:
+        first = (page.total(top),)
+        number = (page.number(page.graph.adjoint[top], True),)
+        return Delta(leibniz, first + prime, first + gprime, number + gnumber, (), Math(remark, _remark(remark)), (top,), (g,))  # type: ignore[arg-type]
+    pairs = [(page.delta(t.consumer), page.names[t.consumer.parents[t.operand - len(t.consumer.parents) // 2]]) for t in terms]
+    numbers = [(page.number(t.upstream, True), page.number(t.local, True)) for t in terms]
+    generic = Math(
+        f"(Σ_l δ_l^[{layer + 1}]{_call(page, z)} · W_{_index(k, 'l')}^[{layer + 1}])",
+        rf"\left(\sum_{{l}} \delta_l^{{[{layer + 1}]{_call(page, z)}}} \, W_{{{_index(k, 'l')}}}^{{[{layer + 1}]}}\right)",
+    )
+    if len(terms) > 1:
+        remark += f", l = 1, …, {len(terms)}"
+        concrete, figures = (_sum_of(page, pairs),), (_sum_of(page, numbers),)
+        summed = (page.number(page.graph.adjoint[top], True), *gnumber)
+    else:
+        concrete, figures, summed = pairs[0], numbers[0], ()
+    first_, last, _ = page.shown(terms)
+    opened = tuple([t.consumer for t in (*first_, *last)])
+    rules = (g,) if g is not None else ()
+    return Delta(leibniz, (generic, *prime), (*concrete, *gprime), (*figures, *gnumber), summed, Math(remark, _remark(remark)), opened, rules)
+
+
+def plain(page: Page, z: Value) -> Delta:
+    """δ of a neuron as the one number that the graph above it gives."""
+    name, number = page.total(z), (page.number(page.graph.adjoint[z], True),)
+    return Delta((name,), (page.delta(z),), (page.delta(z),), number, (), NOTHING, (z,), ())
+
+
+def _single(page: Page, node: Value, term: Term | None, delta: Delta) -> tuple[list[Section], list[Value]]:
+    left, result = page.total(node), page.number(page.graph.adjoint[node])
+    tail: list[tuple[Math, ...]] = [(), (), ()]
+    if term is None:
+        left = joined(Math(" = ", " = "), (page.delta(node), left))
+        page.defined[node] = None
+    else:
+        page.defined[term.consumer] = None
+        tail[0] = (page.local(term),)
+        if (a := _activation(term)) is not None:
+            tail[1] = (spelled(page.symbol(a), page.e.digits),)
+            tail[2] = (page.number(term.local, True),)
+    for g in delta.rules:
+        page.defined[g.consumer] = None
+    rows = [Row((delta.leibniz + tail[0],))] if page.e.notation == "leibniz" else []
+    rows.append(Row((delta.textbook + tail[1],), delta.remark))
+    rows.append(Row((delta.concrete + tail[1],)))
+    rows.append(Row((delta.numbers + tail[2],)))
+    if delta.summed:
+        rows.append(Row((delta.summed + tail[2],)))
+    rows.append(Row(((result,),)))
+    distinct = [row for i, row in enumerate(rows) if i == 0 or row.terms != rows[i - 1].terms]
+    if len(distinct) > 1 and distinct[-2].terms[0] == (page.number(page.graph.adjoint[node], True),):
+        del distinct[-2]
+    return [Equation(left, tuple(distinct)), *page.rules(list(delta.rules))], list(delta.opened)
+
+
+def _over_calls(page: Page, node: Value, terms: list[Term]) -> tuple[list[Section], list[Value]]:
+    """The sum over the calls of the network in which a weight or bias was used."""
+    first, last, cut = page.shown(terms)
+    deltas = {t.consumer: delta_of(page, t.consumer) for t in (*first, *last)}
+    rows = []
+    if len({(t.consumer.label, t.operand) for t in terms}) == 1 and len({t.consumer.note for t in terms}) == len(terms):
+        where = place(terms[0].consumer)
+        assert where is not None
+        _, k, layer = where
+        z = written_name(terms[0].consumer.label)
+        j = terms[0].operand + 1
+        weight = _activation(terms[0]) is not None
+        a = (Math(f"a_{j}^[{layer - 1}](n)", f"a_{{{j}}}^{{[{layer - 1}](n)}}"),) if weight else ()
+        short = (Math(f"δ{z.text[1:]}(n)", rf"\delta{z.latex[1:-1]}(n)}}"), *a)
+        count = f"n: the {len(terms)} calls of the network"
+        rows.append(Row(((_sum_over_n(short),),), Math(count, _remark(count))))
+        delta = deltas[terms[0].consumer]
+        if delta is not None:
+            own = page.names[terms[0].consumer]
+            shared = [Math(f.text.replace(own.text, f"{z.text}(n)"), f.latex.replace(own.latex, f"{z.latex[:-1]}(n)}}")) for f in delta.textbook]
+            call = _call(page, terms[0].consumer)
+            if delta.rules and delta.textbook[0] == delta.leibniz[0]:
+                shared[0] = page.derivative(page.names[page.output], Math(f"a{z.text[1:]}(n)", f"a{z.latex[1:-1]}(n)}}"))
+            elif call:
+                shared[0] = Math(shared[0].text.replace(call, "(n)"), shared[0].latex.replace(call, "(n)"))
+            rows.append(Row(((_sum_over_n((*shared, *a)),),), delta.remark))
+    lines: list[tuple[Math, ...] | Cut] = [_call_line(page, t, deltas[t.consumer]) for t in first]
+    if cut:
+        lines += [page.cut(terms, len(first), cut), *[_call_line(page, t, deltas[t.consumer]) for t in last]]
+    result = page.number(page.graph.adjoint[node])
+    opened = [t.consumer for t in (*first, *last)]
+    return [Equation(page.total(node), tuple(rows), tuple(lines), (result,))], opened
+
+
+def _call_line(page: Page, term: Term, delta: Delta | None) -> tuple[Math, ...]:
+    a = _activation(term)
+    symbols = (page.delta(term.consumer), *(() if a is None else (spelled(page.symbol(a), page.e.digits),)))
+    numbers = (delta.summed or delta.numbers) if delta is not None else (page.number(term.upstream, True),)
+    numbers = numbers if a is None else (*numbers, page.number(term.local, True))
+    cells = (joined(TIMES, symbols), joined(TIMES, numbers), page.number(term.value))
+    return cells if len(numbers) > 1 else (cells[0], cells[2])
+
+
+def _sum_over_n(factors: tuple[Math, ...]) -> Math:
+    product = joined(Math(" · ", r" \, "), factors)
+    return Math("Σ_n " + product.text, r"\sum_{n} " + product.latex)
+
+
+def _sum_of(page: Page, pairs: list[tuple[Math, Math]]) -> Math:
+    """(δ_3 W_13 + δ_2 W_12 + δ_1 W_11), the middle left out where it is long."""
+    products = [joined(TIMES, pair) for pair in pairs]
+    most = 4 if page.e.most is not None else len(products)
+    if len(products) > most:
+        left_out = f"{len(products) - 3} of {len(products)} terms left out"
+        dots = Math(f"… {left_out} …", rf"\ldots\ {_remark(left_out)[len(chr(92)) - 1 :]}\ \ldots")
+        products = [*products[:2], dots, products[-1]]
+    total = joined(PLUS, products)
+    return Math(f"({total.text})", rf"\left({total.latex}\right)")
+
+
+def _bracketed(m: Math) -> Math:
+    """A sum in brackets, to stand as a factor."""
+    alone = " + " not in m.text and " − " not in m.text and not m.text.startswith("−")
+    return m if alone or m.text.endswith("]") and m.text.startswith("[") else Math(f"({m.text})", rf"\left({m.latex}\right)")
+
+
+def _call(page: Page, z: Value) -> str:
+    """The mark that tells the calls of a network apart: "(7)", or nothing where there is one call."""
+    name = page.names[z].text
+    return name[name.rindex("(") :] if name.endswith(")") else ""
+
+
+def _index(k: int, other: str) -> str:
+    return f"{k}{',' if k > 9 else ''}{other}"
+
+
+def _remark(text: str) -> str:
+    from micrograd.explain.layout import latex_words
+
+    return latex_words(text.replace("…", "..."))
