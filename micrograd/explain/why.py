@@ -58,13 +58,10 @@ def why(output: Value, x: Value) -> Why:
     explanation = explain(output, x)
     found = _Search(explanation)
     value = explanation.value
-    kind = (
-        "nan" if value != value else "infinite" if math.isinf(value) else "zero" if value == 0.0
-        else "tiny" if math.fabs(value) < TINY else "huge" if math.fabs(value) > HUGE else ""
-    )  # fmt: skip
+    kind = "tiny" if 0.0 < math.fabs(value) < TINY else "huge" if HUGE < math.fabs(value) < math.inf else ""
     findings = found.findings()
     page = found.page
-    headline = f"{page.total(x).text} = {page.number(value).text}" + (f" is {kind}:" if kind and kind not in ("nan",) else ":")
+    headline = f"{page.total(x).text} = {page.number(value).text}" + (f" is {kind}:" if kind else ":")
     if note := found.accumulated():
         findings.append(note)
     return Why(explanation, findings, headline)
@@ -93,6 +90,11 @@ class _Search:
         cells = [self.name(node), self.page.spelled(formula).text, self.page.spelled(formula, True).text, self.number(node.data)]
         return " = ".join([c for i, c in enumerate(cells) if c not in cells[:i] or i == 3])
 
+    def valued(self, node: Value) -> str:
+        """A name with its number; a number alone where it has no name."""
+        name, data = self.name(node), self.number(node.data)
+        return name if name == data else f"{name} = {data}"
+
     def written_at(self, node: Value) -> str:
         return f", written at {node.note.line}" if node.note is not None and node.note.line else ""
 
@@ -108,6 +110,9 @@ class _Search:
             return [self.not_connected()]
         if not math.isfinite(self.e.value):
             return [self.not_finite()]
+        if not math.isfinite(self.output.data) and (finding := self.forward(self.output)):
+            text = f"The gradient is finite, but {self.name(self.output)} = {self.number(self.output.data)} is not. {finding.text}"
+            return [finding._replace(text=text)]
         if self.x is self.output:
             return [Finding("output", self.x, f"{self.name(self.x)} is the output itself.")]
         if self.e.value == 0.0:
@@ -120,8 +125,8 @@ class _Search:
         if self.x.rule is not None or grad in (0.0, self.e.value) or grad != grad or self.e.value != self.e.value:
             return None
         ratio = grad / self.e.value if self.e.value else 0.0
-        times = f", {int(ratio)} times this," if ratio.is_integer() and 1 < ratio < 100 else ""
-        text = f"Its .grad holds {self.number(grad)}{times} because leaves add up over calls of backward(); zero_grad() clears it."
+        how = f"{int(ratio)} times this" if ratio.is_integer() and 1 < ratio < 100 else "not this gradient alone"
+        text = f"Its .grad holds {self.number(grad)}, {how}: leaves add up over calls of backward() until they are zeroed."
         return Finding("accumulated", self.x, text)
 
     def not_connected(self) -> Finding:
@@ -228,14 +233,15 @@ class _Search:
         if op in ("maximum", "minimum"):
             other = node.parents[1 - term.operand]
             than = "larger" if op == "maximum" else "smaller"
-            return Finding(op, node, f"Cut by a {op}: {made}; the other operand, {self.made(other) if other.rule is None else self.name(other) + ' = ' + self.number(other.data)}, is {than}.")
+            return Finding(op, node, f"Cut by a {op}: {made}; the other operand, {self.valued(other)}, is {than}.")
         if op == "where":
             how = "its condition has no derivative" if term.operand == 0 else "the other branch was taken"
             return Finding("where", node, f"Cut by a where: {made}; {how}.")
         if op in ("mul", "dot"):
             n = len(node.parents) // 2
             other = node.parents[1 - term.operand] if op == "mul" else node.parents[(term.operand + n) % (2 * n)]
-            return Finding("times zero", node, f"Multiplied by 0: {made}; there {self.name(parent)} is multiplied by {self.name(other)} = 0." if self.name(other) != "0" else f"Multiplied by 0: {made}.")
+            text = f"Multiplied by 0: {made}; there {self.name(parent)} is multiplied by {self.valued(other)}."
+            return Finding("times zero", node, text)
         return Finding("flat", node, f"Cut at {made}: {self.slope(term)}.")
 
     def cancelled(self, node: Value) -> list[Finding]:
@@ -272,6 +278,9 @@ class _Search:
                     word = "smallest" if value < TINY else "largest"
                     text = f"The {word} factor on the way is at {self.made(consumer)}: {self.slope(self._term(consumer, parent, local))}."
                     found.append(Finding(kind, consumer, text))
+                elif math.fabs(path.value) < 1e-3 * value:
+                    text = f"It adds up: {self.count()} paths, and the largest alone gives {self.number(path.value)}."
+                    found.append(Finding(kind, self.x, text))
                 else:
                     mean = math.exp(math.fsum([math.log(math.fabs(d)) for d in path.locals]) / len(steps))
                     verb = "vanishes" if value < TINY else "explodes"
@@ -292,9 +301,12 @@ class _Search:
 
     def dominating(self, words: str) -> Finding:
         (path,) = self.e.paths(1)
-        count = self.e.path_count
-        many = "the only one" if count == 1 else f"one of {count}" if count < 10**9 else f"one of about 1e{int(math.log10(count))}"
+        many = "the only one" if self.e.path_count == 1 else f"one of {self.count()}"
         return Finding("path", None, f"{words} ({many}): {path!r}.")
+
+    def count(self) -> str:
+        count = self.e.path_count
+        return str(count) if count < 10**9 else f"about 1e{int(math.log10(count))}"
 
 
 def _counted(causes: list[str]) -> list[tuple[str, int]]:

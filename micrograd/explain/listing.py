@@ -1,0 +1,213 @@
+"""A whole computation as a Python function: forward lines, and backward lines that mirror them.
+
+`formula` writes the rule book's partial derivatives, here in Python; what is added is how each primitive's value is spelled
+with nothing but `math`, as every back end does. Order and grouping are the engine's, so the numbers are too, bit for bit.
+"""
+
+from __future__ import annotations
+
+import keyword
+import math
+import re
+from collections.abc import Sequence
+
+from micrograd.engine import Value, topological_order
+from micrograd.explain.formula import ADD, ATOM, DIV, MUL, NEG, POW, POWER, PRODUCT, SUB, SUM, WHERE, Math, Symbol, applied
+from micrograd.explain.names import Names, visible
+
+CHOICE = 0  # how tightly `a if c else b` holds
+LONGEST = 40  # terms of a sum on one line; more go on with +=
+_IN_MATH = (
+    "exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "erf"
+)  # fmt: skip
+
+
+class Listing(str):
+    """Python source that shows itself as it is."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_markdown_(self) -> str:
+        return f"```python\n{self}\n```"
+
+
+class _Spelling:
+    """Writes Symbols as Python. Every number is written exactly, and operands of one rank keep their brackets."""
+
+    def __call__(self, s: Symbol) -> str:
+        return self.form(s)[0]
+
+    def held(self, s: Symbol, level: int) -> str:
+        text, holds = self.form(s)
+        return text if holds >= level else f"({text})"
+
+    def form(self, s: Symbol) -> tuple[str, int]:
+        if s.rule is None:
+            if s.name is not None:
+                return s.name, ATOM
+            return (repr(s.number) if math.isfinite(s.number) else f"math.{s.number}".replace(".-", ".")), ATOM if s.number >= 0 else PRODUCT
+        rule, args = s.rule, s.args
+        for known, sign, level in ((ADD, "+", SUM), (SUB, "-", SUM), (MUL, "*", PRODUCT), (DIV, "/", PRODUCT)):
+            if rule is known:
+                return f"{self.held(args[0], level)} {sign} {self.held(args[1], level + 1)}", level
+        if rule is NEG:
+            return f"-{self.held(args[0], POWER)}", PRODUCT
+        if rule is POW:
+            return f"math.pow({self(args[0])}, {self(args[1])})", ATOM
+        if rule is WHERE:
+            return f"{self.held(args[1], SUM)} if {self.held(args[0], SUM)} > 0.0 else {self.held(args[2], SUM)}", CHOICE
+        if rule.name in _IN_MATH:
+            return f"math.{rule.name}({', '.join(map(self, args))})", ATOM
+        writer = getattr(self, f"_{rule.name}", None)
+        if writer is not None:
+            return writer(*[self.held(a, POWER) for a in args]), CHOICE if rule.name != "abs" else ATOM
+        try:  # a row of the user's own: its value on floats, called on symbols
+            made = rule.value(*args)
+        except Exception:
+            made = None
+        if isinstance(made, Symbol) and made.rule is not rule:
+            return self.form(made)
+        raise ValueError(f"to_code cannot write {rule.name!r} with math alone; give its value as a formula of operators, or compose it")
+
+    def _abs(self, x: str) -> str:
+        return f"math.fabs({x})"
+
+    def _relu(self, x: str) -> str:
+        return f"0.0 if {x} <= 0.0 else {x}"
+
+    def _step(self, x: str) -> str:
+        return f"1.0 if {x} > 0.0 else 0.0"
+
+    def _sign(self, x: str) -> str:
+        return f"1.0 if {x} > 0.0 else -1.0 if {x} < 0.0 else 0.0"
+
+    def _greater(self, x: str, y: str) -> str:
+        return f"1.0 if {x} > {y} else 0.0"
+
+    def _less(self, x: str, y: str) -> str:
+        return f"1.0 if {x} < {y} else 0.0"
+
+    def _maximum(self, x: str, y: str) -> str:
+        return f"{x} if {x} >= {y} else {y}"
+
+    def _minimum(self, x: str, y: str) -> str:
+        return f"{x} if {x} <= {y} else {y}"
+
+    def _sigmoid(self, x: str) -> str:  # below, exp(-x) overflows a float
+        return f"1.0 / (1.0 + math.exp(-{x})) if {x} >= -709.782712893384 else math.exp({x})"
+
+    def _softplus(self, x: str) -> str:
+        return f"({x} if {x} > 0.0 else 0.0) + math.log1p(math.exp(-math.fabs({x})))"
+
+    def _logsumexp(self, *xs: str) -> str:
+        top = f"max({', '.join(xs)})" if len(xs) > 1 else xs[0]
+        return f"{top} + math.log({' + '.join([f'math.exp({x} - {top})' for x in xs])})"
+
+
+def to_code(output: Value, name: str = "f") -> Listing:
+    """A Python function of the leaves below `output` that returns its value and a dict of its gradients.
+
+    The listing needs `math` alone. Each forward line has a number, and the backward lines of the same number give what its
+    operation passes on; += stands where paths meet. The arguments default to the leaves' data of now. ValueError where an
+    operation cannot be written: one with a backward closure of its own, or a primitive whose value is no formula.
+    """
+    if not isinstance(output, Value):
+        raise TypeError(f"to_code needs a Value, got {type(output).__name__} {output!r}")
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(f"to_code needs a Python name for the function, got {name!r}")
+    order = topological_order(output) or [output]
+    names = _identifiers(order, Names(order, visible()), name)
+    write = _Spelling()
+    leaves = [node for node in order if node.rule is None]
+
+    def symbol(node: Value) -> Symbol:
+        return Symbol(node.data, None if node.is_constant else names[node])
+
+    lines = ["import math", "", "", *_wrapped(f"def {name}(", [f"{names[leaf]}={leaf.data!r}" for leaf in leaves], "):")]
+    lines += ["    # forward"]
+    numbered = {node: i for i, node in enumerate([n for n in order if n.rule is not None and not n.is_constant], 1)}
+    forward: list[tuple[str, int]] = []
+    backward: list[tuple[str, int]] = [(f"d_{names[output]} = 1.0", 0)] if not output.is_constant else []
+    for node, i in numbered.items():
+        assert node.rule is not None
+        if node.rule.partials is None:
+            raise ValueError(f"to_code cannot write {names[node]}: {node.op!r} has a backward closure of its own; use primitive()")
+        args = tuple([symbol(p) for p in node.parents])
+        forward += [(line, i) for line in _forward(names[node], node, args, write)]
+    arrived = {output}
+    for node, i in reversed(numbered.items()):
+        assert node.rule is not None
+        if node not in arrived:
+            continue
+        args = tuple([symbol(p) for p in node.parents])
+        wanted = [not p.is_constant for p in node.parents]
+        local = node.rule.local(args, symbol(node), wanted)
+        for parent, partial, want in zip(node.parents, local, wanted, strict=True):
+            if want:
+                g = Symbol(math.nan, f"d_{names[node]}")
+                contribution = applied(MUL, (g, partial)) if not _is(partial, -1.0) else -g
+                sign = "+=" if parent in arrived else "="
+                arrived.add(parent)
+                backward.append((f"d_{names[parent]} {sign} {write(contribution)}", i))
+    width = min(60, max([len(line) for line, _ in (*forward, *backward)], default=0))
+    comment = lambda line, i: f"    {line.ljust(width)}  # {i}" if i else f"    {line}"  # noqa: E731
+    lines += [comment(line, i) for line, i in forward]
+    lines += ["", "    # backward", *[comment(line, i) for line, i in backward]]
+    value = repr(output.data) if output.is_constant else names[output]
+    lines += _wrapped(f"    return {value}, {{", [f'"{names[leaf]}": d_{names[leaf]}' for leaf in leaves], "}")
+    return Listing("\n".join(lines) + "\n")
+
+
+def _is(partial: object, number: float) -> bool:
+    return not isinstance(partial, Symbol) and partial == number
+
+
+def _forward(name: str, node: Value, args: tuple[Symbol, ...], write: _Spelling) -> list[str]:
+    """The line, or for a long sum the lines, that compute a node."""
+    assert node.rule is not None
+    if node.op == "sum":
+        return _added(name, [write.held(a, SUM + 1) for a in args])
+    if node.op == "dot":
+        n = len(args) // 2
+        products = [f"{write.held(x, PRODUCT)} * {write.held(y, POWER)}" for x, y in zip(args[:n], args[n:-1], strict=True)]
+        return _added(name, [write.held(args[-1], SUM), *products])
+    return [f"{name} = {write(Symbol(node.data, None, node.rule, args))}"]
+
+
+def _added(name: str, terms: Sequence[str]) -> list[str]:
+    """name = a + b + ..., in the order of the terms; a long sum goes on with +=, one term a line, which groups alike."""
+    head = f"{name} = {' + '.join(terms[:LONGEST])}"
+    return [head, *[f"{name} += {term}" for term in terms[LONGEST:]]]
+
+
+def _wrapped(start: str, parts: Sequence[str], end: str) -> list[str]:
+    """Parts with commas between them, on lines of their own where one line would be long."""
+    one = start + ", ".join(parts) + end
+    if len(one) <= 110:
+        return [one]
+    indent = " " * (len(start) - len(start.lstrip()))
+    lines, line = [start], ""
+    for part in parts:
+        if line and len(line) + len(part) > 100:
+            lines.append(f"{indent}    {line}".rstrip())
+            line = ""
+        line += part + ", "
+    return [*lines, f"{indent}    {line}".rstrip(), indent + end]
+
+
+def _identifiers(order: Sequence[Value], names: Names, function: str) -> dict[Value, str]:
+    """A Python name for every node, each its own, none that shadows what the listing uses."""
+    taken = {"math", "max", function}
+    found: dict[Value, str] = {}
+    for node in order:
+        text: Math = names[node]
+        base = re.sub(r"\W+", "_", text.text.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾′", "0123456789__p"))).strip("_") or "v"
+        base = base if base.isidentifier() and not keyword.iskeyword(base) and not base.startswith("d_") else f"v_{base}"
+        name, i = base, 1
+        while name in taken:
+            i += 1
+            name = f"{base}_{i}"
+        taken.add(name)
+        found[node] = name
+    return found
