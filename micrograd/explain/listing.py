@@ -100,7 +100,7 @@ class _Spelling:
     def _softplus(self, x: str) -> str:
         return f"({x} if {x} > 0.0 else 0.0) + math.log1p(math.exp(-math.fabs({x})))"
 
-    def _logsumexp(self, *xs: str) -> str:
+    def _logsumexp(self, *xs: str) -> str:  # inside a derivative; a node of its own takes two lines, see _forward
         top = f"max({', '.join(xs)})" if len(xs) > 1 else xs[0]
         return f"{top} + math.log({' + '.join([f'math.exp({x} - {top})' for x in xs])})"
 
@@ -172,6 +172,10 @@ def _forward(name: str, node: Value, args: tuple[Symbol, ...], write: _Spelling)
         n = len(args) // 2
         products = [f"{write.held(x, PRODUCT)} * {write.held(y, POWER)}" for x, y in zip(args[:n], args[n:-1], strict=True)]
         return _added(name, [write.held(args[-1], SUM), *products])
+    if node.op == "logsumexp":
+        xs = [write.held(a, SUM + 1) for a in args]
+        top = f"top = max({', '.join(xs)})" if len(xs) > 1 else f"top = {xs[0]}"
+        return [top, *_added(name, [f"math.exp({x} - top)" for x in xs]), f"{name} = top + math.log({name})"]
     return [f"{name} = {write(Symbol(node.data, None, node.rule, args))}"]
 
 
@@ -198,7 +202,7 @@ def _wrapped(start: str, parts: Sequence[str], end: str) -> list[str]:
 
 def _identifiers(order: Sequence[Value], names: Names, function: str) -> dict[Value, str]:
     """A Python name for every node, each its own, none that shadows what the listing uses."""
-    taken = {"math", "max", function}
+    taken = {"math", "max", "top", function}
     found: dict[Value, str] = {}
     for node in order:
         text: Math = names[node]
