@@ -7,11 +7,12 @@ build on what is here: `Value`, `topological_order`, `adjoints`. There is no cal
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from micrograd import copies, modes, primitives
 from micrograd.modes import open_blocks
+from micrograd.operators import METHODS, Operators
 from micrograd.original import Original
 from micrograd.primitives import CONSTANT, Primitive, dot, number
 
@@ -31,13 +32,14 @@ class Note(NamedTuple):
 
 def _apply(rule: Primitive, args: Sequence[Any]) -> Value:
     """The node rule(*args), for any mixture of Values and numbers; by the method of Value where there is one."""
-    method = _methods.get(rule)
+    method = METHODS.get(rule)
     if method is not None and args[0].__class__ is Value and args[-1].__class__ in (Value, float):
         return method(*args)  # type: ignore[no-any-return]
-    return _general(rule, args)
+    return general(rule, args)
 
 
-def _general(rule: Primitive, args: Sequence[Any]) -> Value:
+def general(rule: Primitive, args: Sequence[Any]) -> Value:
+    """The node rule(*args): the definition of what the methods in `operators` do faster."""
     if rule.variadic or len(args) > 2:
         return node_of(rule, as_values(args))
     operands: tuple[Any, ...] = tuple([a if isinstance(a, Value) else number(a) for a in args])
@@ -111,115 +113,12 @@ def _local(rule: Primitive, args: Sequence[Any], data: tuple[float, ...], out: f
         return tuple([float(d) for d in local])
 
 
-_methods: dict[Primitive, Callable[..., Any]] = {}  # the methods of Value, a quicker way from the rule to the node
-
-
-def _unary(rule: Primitive) -> Callable[[Value], Value]:
-    value, (dx,) = rule.value, rule.partials
-    linear = not callable(dx)
-
-    def method(self: Value) -> Value:
-        if open_blocks:
-            return _general(rule, (self,))
-        x = self.data
-        try:
-            out = value(x)
-            local = dx if linear else dx(x, out)
-        except (ArithmeticError, ValueError):
-            return _general(rule, (self,))
-        node: Value = _new(Value)
-        node.data, node.rule = out, rule
-        node._x, node._dx, node._y, node._dy = self, local, 0.0, 0.0
-        return node
-
-    method.__name__, method.__doc__ = rule.name, f"{rule.written} of this Value, as a node."
-    _methods[rule] = method
-    return method
-
-
-def _binary(rule: Primitive) -> Callable[[Value, Any], Any]:
-    value, (dx, dy) = rule.value, rule.partials
-    linear = not callable(dx)
-
-    def method(self: Value, other: Any) -> Any:
-        kind = other.__class__
-        if kind is Value:
-            y = other.data
-        elif kind is float:
-            y = other
-        elif kind is int:
-            y, kind = float(other), float
-            other = y
-        else:
-            return _with_other(rule, self, other, other)
-        if open_blocks:
-            return _general(rule, (self, other))
-        x = self.data
-        try:
-            out = value(x, y)
-            local_x = dx if linear else dx(x, y, out)
-            local_y = 0.0 if kind is float else dy if linear else dy(x, y, out)
-        except (ArithmeticError, ValueError):
-            return _general(rule, (self, other))
-        node: Value = _new(Value)
-        node.data, node.rule = out, rule
-        node._x, node._dx, node._y, node._dy = self, local_x, other, local_y
-        return node
-
-    method.__name__, method.__doc__ = rule.name, f"{rule.written}, as a node."
-    _methods[rule] = method
-    return method
-
-
-def _reflected(rule: Primitive) -> Callable[[Value, Any], Any]:
-    value, (_, dy) = rule.value, rule.partials
-    linear = not callable(dy)
-
-    def method(self: Value, other: Any) -> Any:
-        if open_blocks or not (other.__class__ is float or other.__class__ is int):
-            return _with_other(rule, other, self, other)
-        x, y = float(other), self.data
-        try:
-            out = value(x, y)
-            local = dy if linear else dy(x, y, out)
-        except (ArithmeticError, ValueError):
-            return _general(rule, (x, self))
-        node: Value = _new(Value)
-        node.data, node.rule = out, rule
-        node._x, node._dx, node._y, node._dy = x, 0.0, self, local
-        return node
-
-    return method
-
-
-def _with_other(rule: Primitive, x: Any, y: Any, other: Any) -> Any:
-    """rule(x, y), or a chance for the other operand's own operator where it is an array or another stranger."""
-    if other.__class__ is not int and hasattr(type(other), "__array_ufunc__") and getattr(other, "shape", ()) != ():
-        return NotImplemented
-    return _general(rule, (x, y))
-
-
-def _compared(name: str) -> Any:
-    compare = getattr(float, name)
-
-    def method(self: Value, other: Any) -> Any:
-        if isinstance(other, Value):
-            return compare(self.data, other.data)
-        try:
-            return compare(self.data, number(other))
-        except TypeError:
-            return NotImplemented
-
-    method.__name__ = name
-    return method
-
-
 def _when_set(slot: str, default: Any, doc: str) -> Any:
     """An attribute that takes no memory, and no time of the garbage collector's, until it is set."""
     return property(lambda self: getattr(self, slot, default), lambda self, value: setattr(self, slot, value), doc=doc)
 
 
-class Value(Original):
+class Value(Operators, Original):
     """One number that remembers how it was computed.
 
     `data` is the number, `grad` the derivative of the last output that went backward with respect to it, `label` its
@@ -231,6 +130,8 @@ class Value(Original):
     """
 
     __slots__ = ("_dx", "_dy", "_grad", "_label", "_note", "_x", "_y", "data", "rule")
+    __primitive__ = staticmethod(_apply)
+    __general__ = staticmethod(general)
     # One or two operands stand in slots of their own (_x, _y with partials _dx, _dy), numbers as bare floats; more are a
     # tuple in _x, their partials a tuple in _dx; a leaf has None in _x; an unused _y holds 0.0. Most of an operator's
     # time is the garbage collector's: one tracked object per node, and no slot filled before it is needed, keep it low.
@@ -322,37 +223,7 @@ class Value(Original):
 
         return why(self, x)
 
-    # -- arithmetic
-
-    __add__ = _binary(primitives.add)
-    __sub__ = _binary(primitives.sub)
-    __mul__ = _binary(primitives.mul)
-    __truediv__ = _binary(primitives.div)
-    __pow__ = _binary(primitives.pow)
-    __radd__ = _reflected(primitives.add)
-    __rsub__ = _reflected(primitives.sub)
-    __rmul__ = _reflected(primitives.mul)
-    __rtruediv__ = _reflected(primitives.div)
-    __rpow__ = _reflected(primitives.pow)
-    __neg__ = _unary(primitives.neg)
-    __abs__ = _unary(primitives.abs)
-    exp, log, log1p, expm1 = map(_unary, (primitives.exp, primitives.log, primitives.log1p, primitives.expm1))
-    sin, cos, tan, sqrt = map(_unary, (primitives.sin, primitives.cos, primitives.tan, primitives.sqrt))
-    asin, acos, atan, erf = map(_unary, (primitives.asin, primitives.acos, primitives.atan, primitives.erf))
-    sinh, cosh, tanh, sigmoid = map(_unary, (primitives.sinh, primitives.cosh, primitives.tanh, primitives.sigmoid))
-    relu, softplus, sign, step = map(_unary, (primitives.relu, primitives.softplus, primitives.sign, primitives.step))
-    atan2, maximum, minimum = map(_binary, (primitives.atan2, primitives.maximum, primitives.minimum))
-    arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2  # NumPy's names: its ufuncs call them on object arrays
-    __primitive__ = staticmethod(_apply)
-
-    def __pos__(self) -> Value:
-        return self
-
     # -- a Value as a number
-
-    __lt__, __le__, __gt__, __ge__ = map(_compared, ("__lt__", "__le__", "__gt__", "__ge__"))
-    __eq__, __ne__ = map(_compared, ("__eq__", "__ne__"))
-    __hash__ = object.__hash__  # the graph is keyed by identity, whatever == says
 
     def __float__(self) -> float:
         return self.data

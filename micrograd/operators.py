@@ -1,0 +1,148 @@
+"""Operators and methods of a Value, made of the rows of the rule book and written out for speed.
+
+A method here does what `engine.general` does for its row, and leaves to it what is not plain: other kinds of operands,
+values beyond the finite, open blocks of no_grad() and the like. What a row's partial says is all the calculus there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from micrograd import primitives
+from micrograd.modes import open_blocks
+from micrograd.primitives import Primitive, number
+
+METHODS: dict[Primitive, Callable[..., Any]] = {}  # by row: a quicker way from the rule to the node
+_new = object.__new__
+
+
+def _unary(rule: Primitive) -> Callable[[Any], Any]:
+    value, (dx,) = rule.value, rule.partials
+    linear = not callable(dx)
+
+    def method(self: Any) -> Any:
+        if open_blocks:
+            return self.__general__(rule, (self,))
+        x = self.data
+        try:
+            out = value(x)
+            local = dx if linear else dx(x, out)
+        except (ArithmeticError, ValueError):
+            return self.__general__(rule, (self,))
+        node: Any = _new(self.__class__)
+        node.data, node.rule = out, rule
+        node._x, node._dx, node._y, node._dy = self, local, 0.0, 0.0
+        return node
+
+    method.__name__, method.__doc__ = rule.name, f"{rule.written} of this Value, as a node."
+    METHODS[rule] = method
+    return method
+
+
+def _binary(rule: Primitive) -> Callable[[Any, Any], Any]:
+    value, (dx, dy) = rule.value, rule.partials
+    linear = not callable(dx)
+
+    def method(self: Any, other: Any) -> Any:
+        kind = other.__class__
+        if kind is self.__class__:
+            y = other.data
+        elif kind is float:
+            y = other
+        elif kind is int:
+            y, kind = float(other), float
+            other = y
+        else:
+            return _with_other(rule, self, other, self, other)
+        if open_blocks:
+            return self.__general__(rule, (self, other))
+        x = self.data
+        try:
+            out = value(x, y)
+            local_x = dx if linear else dx(x, y, out)
+            local_y = 0.0 if kind is float else dy if linear else dy(x, y, out)
+        except (ArithmeticError, ValueError):
+            return self.__general__(rule, (self, other))
+        node: Any = _new(self.__class__)
+        node.data, node.rule = out, rule
+        node._x, node._dx, node._y, node._dy = self, local_x, other, local_y
+        return node
+
+    method.__name__, method.__doc__ = rule.name, f"{rule.written}, as a node."
+    METHODS[rule] = method
+    return method
+
+
+def _reflected(rule: Primitive) -> Callable[[Any, Any], Any]:
+    value, (_, dy) = rule.value, rule.partials
+    linear = not callable(dy)
+
+    def method(self: Any, other: Any) -> Any:
+        if open_blocks or not (other.__class__ is float or other.__class__ is int):
+            return _with_other(rule, self, other, other, self)
+        x, y = float(other), self.data
+        try:
+            out = value(x, y)
+            local = dy if linear else dy(x, y, out)
+        except (ArithmeticError, ValueError):
+            return self.__general__(rule, (x, self))
+        node: Any = _new(self.__class__)
+        node.data, node.rule = out, rule
+        node._x, node._dx, node._y, node._dy = x, 0.0, self, local
+        return node
+
+    return method
+
+
+def _with_other(rule: Primitive, value: Any, other: Any, *args: Any) -> Any:
+    """rule(*args), or a chance for the other operand's own operator where it is an array of many numbers."""
+    if hasattr(type(other), "__array_ufunc__") and getattr(other, "shape", ()) != ():
+        return NotImplemented
+    return value.__general__(rule, args)
+
+
+def _compared(name: str) -> Any:
+    compare = getattr(float, name)
+
+    def method(self: Any, other: Any) -> Any:
+        try:
+            return compare(self.data, other.data if hasattr(other, "__general__") else number(other))
+        except TypeError:
+            return NotImplemented
+
+    method.__name__ = name
+    return method
+
+
+class Operators:
+    """What a Value can do with numbers and other Values."""
+
+    __slots__ = ()
+
+    __add__ = _binary(primitives.add)
+    __sub__ = _binary(primitives.sub)
+    __mul__ = _binary(primitives.mul)
+    __truediv__ = _binary(primitives.div)
+    __pow__ = _binary(primitives.pow)
+    __radd__ = _reflected(primitives.add)
+    __rsub__ = _reflected(primitives.sub)
+    __rmul__ = _reflected(primitives.mul)
+    __rtruediv__ = _reflected(primitives.div)
+    __rpow__ = _reflected(primitives.pow)
+    __neg__ = _unary(primitives.neg)
+    __abs__ = _unary(primitives.abs)
+    exp, log, log1p, expm1 = map(_unary, (primitives.exp, primitives.log, primitives.log1p, primitives.expm1))
+    sin, cos, tan, sqrt = map(_unary, (primitives.sin, primitives.cos, primitives.tan, primitives.sqrt))
+    asin, acos, atan, erf = map(_unary, (primitives.asin, primitives.acos, primitives.atan, primitives.erf))
+    sinh, cosh, tanh, sigmoid = map(_unary, (primitives.sinh, primitives.cosh, primitives.tanh, primitives.sigmoid))
+    relu, softplus, sign, step = map(_unary, (primitives.relu, primitives.softplus, primitives.sign, primitives.step))
+    atan2, maximum, minimum = map(_binary, (primitives.atan2, primitives.maximum, primitives.minimum))
+    arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2  # NumPy's names: its ufuncs call them on object arrays
+
+    def __pos__(self) -> Any:
+        return self
+
+    __lt__, __le__, __gt__, __ge__ = map(_compared, ("__lt__", "__le__", "__gt__", "__ge__"))
+    __eq__, __ne__ = map(_compared, ("__eq__", "__ne__"))
+    __hash__ = object.__hash__  # the graph is keyed by identity, whatever == says
