@@ -56,11 +56,7 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Pairs of a path such as "layers.0.neurons.2.w.1" and the parameter there; a shared one comes once."""
-        seen: set[Value] = set()
-        for name, value in _walk("", self):
-            if value not in seen:
-                seen.add(value)
-                yield name, value
+        yield from _walk("", self, set())
 
     def parameters(self) -> list[Value]:
         return [value for _, value in self.named_parameters()]
@@ -82,9 +78,14 @@ class Module:
         for name in state:
             if name not in own:
                 raise ValueError(f"the state has {name!r}, which is no parameter here; nothing was changed")
-        data = {name: primitives.number(state[name]) for name in own}
-        for name, p in own.items():
-            p.data = data[name]
+        data = []
+        for name in own:
+            try:
+                data.append(primitives.number(state[name]))
+            except TypeError as error:
+                raise ValueError(f"the state does not fit parameter {name!r}: {error}; nothing was changed") from error
+        for p, x in zip(own.values(), data, strict=True):
+            p.data = x
 
     def save(self, path: str) -> None:
         """Write the parameters to a NumPy `.npz` file: their names, and their data as float64."""
@@ -99,23 +100,24 @@ class Module:
         import numpy as np
 
         try:
-            with np.load(path, allow_pickle=False) as file:
-                state = dict(zip(file["names"].tolist(), file["data"].tolist(), strict=True))
-        except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))
+        except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} holds no saved parameters ({error}); nothing was changed") from error
         self.load_state_dict(state)
 
 
-def _walk(path: str, item: Any) -> Iterator[tuple[str, Value]]:
+def _walk(path: str, item: Any, seen: set[int]) -> Iterator[tuple[str, Value]]:
+    if id(item) in seen or not isinstance(item, (Value, Module, dict, list, tuple)):
+        return
+    seen.add(id(item))
     if isinstance(item, Value):
         if item.rule is None:
             yield path, item
-    elif isinstance(item, (Module, dict)):
-        for name, part in (vars(item) if isinstance(item, Module) else item).items():
-            yield from _walk(f"{path}.{name}" if path else str(name), part)
-    elif isinstance(item, (list, tuple)):
-        for i, part in enumerate(item):
-            yield from _walk(f"{path}.{i}" if path else str(i), part)
+        return
+    parts = enumerate(item) if isinstance(item, (list, tuple)) else (item if isinstance(item, dict) else vars(item)).items()
+    for name, part in parts:
+        yield from _walk(f"{path}.{name}" if path else str(name), part, seen)
 
 
 class Neuron(Module):
@@ -135,7 +137,7 @@ class Neuron(Module):
         scope = (f"layer {layer}", f"neuron {index}")
         self.w = [Value(rng.uniform(-1, 1), label=_label("W", j, index, layer=layer, scope=scope)) for j in range(1, nin + 1)]
         self.b = Value(0.0, label=_label("b", index, layer=layer, scope=scope))
-        self.activation = activation if nonlin else "linear"
+        self.nonlin, self.activation = nonlin, activation if nonlin else "linear"
         self._g = _activation(self.activation)
         self._z, self._a = (_label(letter, index, layer=layer, scope=scope) for letter in "za")
 
@@ -150,7 +152,10 @@ class Neuron(Module):
         mark(z, self._z, note)
         if self._g is not None:
             a = self._g(z)
-            mark(a, self._a, note)
+            if not isinstance(a, Value):
+                raise TypeError(f"the activation of {self!r} must give a Value, got {type(a).__name__} {a!r}")
+            if a is not z:
+                mark(a, self._a, note)
         return a
 
     def __repr__(self) -> str:
@@ -198,8 +203,8 @@ class MLP(Module):
         output: str | Callable[[Value], Value] = "linear",
         seed: int | None = None,
     ):
-        if not nouts:
-            raise ValueError("an MLP needs at least one layer, got nouts=[]")
+        if not isinstance(nouts, Sequence) or not nouts:
+            raise ValueError(f"an MLP needs a list of at least one layer's width, got nouts={nouts!r}")
         rng = random if seed is None else random.Random(seed)
         sizes = [nin, *nouts]
         self.layers = [

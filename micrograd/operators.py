@@ -36,6 +36,7 @@ def _unary(rule: Primitive) -> Callable[[Any], Any]:
         return node
 
     method.__name__, method.__doc__ = rule.name, f"{rule.written} of this Value, as a node."
+    method.__qualname__ = f"Operators.{rule.name}"  # by which a network that has it as an activation is pickled
     METHODS[rule] = method
     return method
 

@@ -1,0 +1,359 @@
+"""Networks: the textbook's derivation edge by edge, labels, weights, and what goes in wrong."""
+
+import copy
+import pickle
+import random
+
+import numpy as np
+import pytest
+
+from micrograd import MLP, Layer, Module, Neuron, Value, adjoints, constant, cross_entropy, no_grad, topological_order
+from micrograd import sum as total
+from micrograd.nn import Label
+
+# The derivation in the notation of the textbook, in NumPy and independent of the engine. W[i][j, k] leads from neuron j of
+# layer i - 1 to neuron k of layer i, b[i][k] is its bias; index 0 of W and b is not used, a[0] is the input.
+
+G = {  # g and g', by name
+    "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2),
+    "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2),
+    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(float)),
+    "linear": (lambda z: z, np.ones_like),
+}
+
+
+def squared_error(a, y):
+    """L = Σ (a - y)², and ∂L/∂a."""
+    return ((a - y) ** 2).sum(), 2 * (a - y)
+
+
+def softmax_cross_entropy(a, t):
+    """L = -log softmax(a)[t], and ∂L/∂a."""
+    p = np.exp(a - a.max())
+    p /= p.sum()
+    return -np.log(p[t]), p - (np.arange(len(a)) == t)
+
+
+def backpropagation(W, b, x, g, g_out, loss):
+    """L, z, a, δ and the gradients for W and b: forward layer by layer, then δ from the last layer to the first."""
+    last = len(W) - 1
+    names = [None, *[g] * (last - 1), g_out]
+    z, a = [None] * (last + 1), [x, *[None] * last]
+    for i in range(1, last + 1):
+        z[i] = a[i - 1] @ W[i] + b[i]
+        a[i] = G[names[i]][0](z[i])
+    L, dL_da = loss(a[last])
+    delta = [None] * (last + 2)
+    for i in range(last, 0, -1):
+        if i < last:
+            dL_da = W[i + 1] @ delta[i + 1]  # Σ_l δ_l^[i+1] W_kl^[i+1]
+        delta[i] = dL_da * G[names[i]][1](z[i])
+    dW = [None, *(np.outer(a[i - 1], delta[i]) for i in range(1, last + 1))]
+    return L, z, a, delta, dW, delta
+
+
+def close(x, y):
+    return np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-13)
+
+
+SHAPES = [  # inputs, and widths of one to four layers, from 1 to 17
+    [1, 1], [3, 17], [2, 5, 1], [17, 1, 3], [4, 7, 2], [2, 3, 2, 3], [1, 16, 16, 1], [3, 1, 1, 2], [2, 4, 3, 5, 2],
+    [5, 17, 2, 9, 4],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("g", G)
+@pytest.mark.parametrize("loss", ["squared error", "cross-entropy"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_derivation_edge_by_edge(shape, g, loss):
+    nin, *nouts = shape
+    last = len(nouts)
+    rng = np.random.default_rng(shape)
+    # with squared error, g at the output too, as the derivation has it; cross-entropy takes linear outputs
+    g_out = g if loss == "squared error" else "linear"
+    net = MLP(nin, nouts, activation=g, output=g_out, seed=len(shape))
+    for p in net.parameters():
+        p.data *= 0.5
+        p.data += rng.normal() * 0.1
+    x = rng.normal(size=nin)
+
+    outputs = net(list(x))
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    if loss == "squared error":
+        y = rng.normal(size=nouts[-1])
+        L = total([(a - t) ** 2 for a, t in zip(outputs, y, strict=True)])
+        reference = lambda a: squared_error(a, y)  # noqa: E731
+    else:
+        L = cross_entropy(outputs, nouts[-1] - 1)
+        reference = lambda a: softmax_cross_entropy(a, nouts[-1] - 1)  # noqa: E731
+    L.backward()
+
+    W = [None, *(np.array([[w.data for w in neuron.w] for neuron in layer.neurons]).T for layer in net.layers)]
+    b = [None, *(np.array([neuron.b.data for neuron in layer.neurons]) for layer in net.layers)]
+    expected, z, a, delta, dW, db = backpropagation(W, b, x, g, g_out, reference)
+    close(L.data, expected)
+
+    node = {v.label: v for v in topological_order(L) if v.label}
+
+    def index(*indices):
+        text = ("," if max(indices) > 9 else "").join(map(str, indices))
+        return text if len(text) == 1 else f"{{{text}}}"
+
+    for i in range(1, last + 1):
+        for k in range(1, nouts[i - 1] + 1):
+            neuron = net.layers[i - 1].neurons[k - 1]
+            z_k = node[f"z_{index(k)}^{{[{i}]}}"]
+            close(z_k.data, z[i][k - 1])
+            close(z_k.grad, delta[i][k - 1])  # z_k.grad is δ_k
+            close(neuron.b.grad, db[i][k - 1])  # ∂L/∂b_k = δ_k
+            # the edges into z_k: ∂z_k/∂W_jk is a_j, ∂z_k/∂a_j is W_jk, ∂z_k/∂b_k is 1
+            n = len(neuron.w)
+            weights, inputs, bias = z_k.parents[:n], z_k.parents[n : 2 * n], z_k.parents[2 * n]
+            assert all(p is q for p, q in zip(weights, neuron.w, strict=True)) and bias is neuron.b
+            close(z_k.partials[:n], a[i - 1])
+            close(z_k.partials[n:-1], W[i][:, k - 1])
+            assert z_k.partials[-1] == 1.0
+            for j, (w, a_j) in enumerate(zip(neuron.w, inputs, strict=True)):
+                close(w.grad, dW[i][j, k - 1])  # ∂L/∂W_jk
+                assert w.label == f"W_{index(j + 1, k)}^{{[{i}]}}"
+                assert z_k.partials[j] == a_j.data and z_k.partials[n + j] == w.data  # exactly what stands at the other end
+            name = g if i < last else g_out
+            if name != "linear":  # the edge z_k → a_k carries g'(z_k)
+                a_k = node[f"a_{index(k)}^{{[{i}]}}"]
+                assert a_k.parents == (z_k,) and a_k.op == name
+                close(a_k.data, a[i][k - 1])
+                close(a_k.partials[0], G[name][1](z[i][k - 1]))
+                if name == "sigmoid":
+                    assert a_k.partials[0] == a_k.data * (1 - a_k.data)
+
+
+# Labels and structure.
+
+
+def test_labels_follow_the_textbook_and_know_their_place():
+    net = MLP(12, [3, 1], activation="tanh", output="sigmoid", seed=0)
+    w = net.layers[0].neurons[1].w[11]
+    assert w.label == "W_{12,2}^{[1]}" and w.label.scope == ("layer 1", "neuron 2")
+    assert net.layers[0].neurons[2].w[0].label == "W_{13}^{[1]}"
+    assert net.layers[1].neurons[0].b.label == "b_1^{[2]}"
+    out = net([0.1] * 12)
+    assert out.label == "a_1^{[2]}" and out.label.scope == ("layer 2", "neuron 1")
+    z = out.parents[0]
+    assert z.label == "z_1^{[2]}"
+    hidden = z.parents[3].parents[0]
+    assert hidden.label == "z_1^{[1]}"
+    inputs = hidden.parents[12:24]
+    assert [v.label for v in inputs] == [f"a_{j}^{{[0]}}" if j < 10 else f"a_{{{j}}}^{{[0]}}" for j in range(1, 13)]
+    assert all(v.is_constant for v in inputs)
+
+
+def test_a_neuron_is_one_node_for_z_and_one_for_a():
+    net = MLP(3, [4, 2], activation="tanh", seed=0)
+    out = total(net([1.0, 2.0, 3.0]))
+    made = [v for v in topological_order(out) if v.parents]
+    assert [v.op for v in made] == ["dot", "tanh"] * 4 + ["dot"] * 2 + ["sum"]
+
+
+def test_each_call_of_a_network_is_told_apart():
+    net, other = MLP(1, [1], seed=0), MLP(1, [1], seed=0)
+    first, second, third = net([1.0]), net([1.0]), other([1.0])
+    assert first.note.network == second.note.network != third.note.network
+    assert (first.note.call, second.note.call) == (1, 2)
+
+
+def test_inputs_that_are_values_keep_their_label_and_get_a_gradient():
+    x = Value(0.5, label="height")
+    net = MLP(2, [3, 1], activation="tanh", seed=1)
+    out = net([x, 2.0])
+    assert x.label == "height" and adjoints(out)[x] != 0.0
+    assert adjoints(out)[x] == sum_over_paths(net, x.data)
+
+
+def sum_over_paths(net, x):
+    """∂out/∂x_1 of a network with one hidden layer of tanh, added in the engine's order."""
+    gradient = 0.0
+    contributions = []
+    for k, neuron in enumerate(net.layers[0].neurons):
+        z = neuron.b.data + neuron.w[0].data * x + neuron.w[1].data * 2.0
+        a = np.tanh(z)
+        contributions.append(net.layers[1].neurons[0].w[k].data * (1 - a * a) * neuron.w[0].data)
+    for contribution in reversed(contributions):
+        gradient += contribution
+    return pytest.approx(gradient, rel=1e-13)
+
+
+def test_labels_survive_copies_and_pickles():
+    net = MLP(2, [2, 1], seed=3)
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert twin.state_dict() == net.state_dict()
+        label = twin.layers[0].neurons[1].w[0].label
+        assert type(label) is Label and label == "W_{12}^{[1]}" and label.scope == ("layer 1", "neuron 2")
+        assert twin([1.0, -2.0]).data == net([1.0, -2.0]).data
+        assert set(twin.parameters()).isdisjoint(net.parameters())
+
+
+def test_no_grad_gives_the_same_number_and_no_graph():
+    net = MLP(2, [3, 1], activation="tanh", seed=0)
+    with no_grad():
+        out = net([1.0, 2.0])
+    assert out.is_constant and not out.parents and out.data == net([1.0, 2.0]).data
+
+
+# Activations.
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "relu", "softplus", "abs", "neg", "sin", "erf", "exp"])
+def test_any_function_of_one_argument_in_the_rule_book_is_an_activation(name):
+    net = MLP(2, [3, 1], activation=name, seed=0)
+    assert net([0.1, 0.2]).parents[3].op == name
+
+
+def test_a_callable_is_an_activation():
+    net = MLP(1, [1, 1], activation=lambda z: z * z.sigmoid(), seed=0)
+    silu = net([1.0]).parents[1]
+    assert silu.op == "mul" and silu.label == "a_1^{[1]}" and silu.parents[0].label == "z_1^{[1]}"
+    identity = MLP(1, [1], output=lambda z: z, seed=0)
+    assert identity([1.0]).label == "z_1^{[1]}"
+    hard = MLP(1, [1], output=lambda z: 1.0 if z > 0 else 0.0)
+    with pytest.raises(TypeError, match=r"activation of <lambda>Neuron.* must give a Value, got float"):
+        hard([1.0])
+
+
+def test_reprs_say_what_a_network_is_made_of():
+    assert repr(MLP(2, [2, 1])) == ("MLP of [Layer of [ReLUNeuron(2), ReLUNeuron(2)], Layer of [LinearNeuron(2)]]")
+    assert repr(Neuron(3, activation="tanh")) == "TanhNeuron(3)"
+
+
+# Weights.
+
+
+def test_weights_come_from_random_or_from_a_seed_of_their_own():
+    random.seed(7)
+    net = MLP(3, [4, 1])
+    random.seed(7)
+    assert [p.data for layer in net.layers for n in layer.neurons for p in n.w] == [random.uniform(-1, 1) for _ in range(16)]
+    state = random.getstate()
+    assert MLP(3, [4, 1], seed=5).state_dict() == MLP(3, [4, 1], seed=5).state_dict() != MLP(3, [4, 1], seed=6).state_dict()
+    assert random.getstate() == state
+
+
+def test_parameters_are_found_wherever_they_are_and_once():
+    class Model(Module):
+        def __init__(self):
+            self.net = MLP(1, [2], seed=0)
+            self.scale = Value(2.0)
+            self.table = {"up": Value(1.0), "down": (Value(2.0), [Value(3.0)])}
+            self.again = self.net
+            self.fixed = constant(4.0)
+            self.made = self.scale * 2
+            self.me = self  # a cycle
+
+    model = Model()
+    names = [name for name, _ in model.named_parameters()]
+    assert names == [
+        *(f"net.layers.0.neurons.{k}.{p}" for k in (0, 1) for p in ("w.0", "b")),
+        "scale", "table.up", "table.down.0", "table.down.1.0",
+    ]  # fmt: skip
+    for p in model.parameters():
+        p.grad = 1.0
+    model.zero_grad()
+    assert [p.grad for p in model.parameters()] == [0.0] * 8
+
+
+def test_state_goes_through_a_file_without_pickle(tmp_path):
+    net, twin = MLP(2, [3, 2], seed=1), MLP(2, [3, 2], seed=2)
+    net.save(tmp_path / "weights.npz")
+    with np.load(tmp_path / "weights.npz", allow_pickle=False) as file:
+        assert file["names"][0] == "layers.0.neurons.0.w.0" and file["data"].dtype == np.float64
+    twin.load(tmp_path / "weights.npz")
+    assert twin.state_dict() == net.state_dict()
+    assert all(type(p.data) is float for p in twin.parameters())
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda state: state.pop("layers.0.neurons.1.b"), "nothing for parameter 'layers.0.neurons.1.b'"),
+        (lambda state: state.update({"layers.7.b": 1.0}), "'layers.7.b', which is no parameter here"),
+        (
+            lambda state: state.update({"layers.0.neurons.1.w.0": "much"}),
+            "parameter 'layers.0.neurons.1.w.0': .*got str 'much'",
+        ),
+        (lambda state: state.update({"layers.0.neurons.1.w.0": None}), "parameter 'layers.0.neurons.1.w.0': .*got NoneType"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change, message):
+    net = MLP(2, [3, 2], seed=1)
+    before, state = net.state_dict(), MLP(2, [3, 2], seed=2).state_dict()
+    change(state)
+    with pytest.raises(ValueError, match=f"{message}.*nothing was changed"):
+        net.load_state_dict(state)
+    assert net.state_dict() == before
+
+
+def test_a_network_of_another_shape_is_refused_by_its_first_difference():
+    net = MLP(2, [3, 2], seed=1)
+    before = net.state_dict()
+    with pytest.raises(ValueError, match=r"nothing for parameter 'layers.0.neurons.2.w.0'"):
+        net.load_state_dict(MLP(2, [2, 2]).state_dict())
+    with pytest.raises(ValueError, match=r"has 'layers.0.neurons.3.w.0', which is no parameter here"):
+        net.load_state_dict(MLP(2, [4, 2]).state_dict())
+    assert net.state_dict() == before
+
+
+def bad_files(folder):
+    """Files that hold no parameters, each with a word on what it is."""
+    np.save(folder / "array.npy", np.ones(3))
+    np.savez(folder / "other.npz", weights=np.ones(3))
+    np.savez(folder / "lengths.npz", names=np.array(["a", "b"]), data=np.ones(3))
+    np.savez(folder / "square.npz", names=np.array([["a", "b"]]), data=np.ones(1))
+    np.savez(folder / "objects.npz", names=np.array(["a", None], dtype=object), data=np.ones(2))
+    (folder / "text.npz").write_text("no weights here")
+    (folder / "empty.npz").write_bytes(b"")
+    (folder / "cut.npz").write_bytes((folder / "lengths.npz").read_bytes()[:100])
+    (folder / "pickle.npz").write_bytes(pickle.dumps({"names": ["a"], "data": [1.0]}))
+    return sorted(folder.iterdir())
+
+
+def test_files_that_hold_no_parameters_are_refused_and_change_nothing(tmp_path):
+    net = MLP(2, [1], seed=1)
+    before = net.state_dict()
+    for path in bad_files(tmp_path):
+        with pytest.raises(ValueError, match=r"holds no saved parameters .*nothing was changed"):
+            net.load(path)
+        assert net.state_dict() == before
+    with pytest.raises(FileNotFoundError):
+        net.load(tmp_path / "nowhere.npz")
+
+
+# What goes in wrong.
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: MLP(2, [3, 1])([1.0, 2.0, 3.0]), "takes 2 inputs, got 3"),
+        (lambda: MLP(2, [3, 1])([]), "takes 2 inputs, got 0"),
+        (lambda: Layer(2, 3)([1.0]), r"ReLUNeuron\(2\) takes 2 inputs, got 1"),
+        (lambda: Neuron(2)([1.0]), r"ReLUNeuron\(2\) takes 2 inputs, got 1"),
+        (lambda: MLP(2, [3], output="softmax"), "unknown activation 'softmax': use 'linear', a function, or one of .*tanh"),
+        (lambda: MLP(2, [3, 1], activation="add"), "unknown activation 'add'"),
+        (lambda: MLP(2, [3, 1], activation=None), "unknown activation None"),
+        (lambda: MLP(2, []), r"a list of at least one layer's width, got nouts=\[\]"),
+        (lambda: MLP(2, 3), "a list of at least one layer's width, got nouts=3"),
+        (lambda: MLP(2, [3, 0, 1]), "a layer needs at least one neuron, got nout=0"),
+        (lambda: MLP(0, [1]), "a neuron needs at least one input, got nin=0"),
+        (lambda: Layer(2, -1), "a layer needs at least one neuron, got nout=-1"),
+    ],
+)
+def test_bad_input_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_inputs_that_are_no_numbers_are_refused():
+    with pytest.raises(TypeError, match="expected a number, got str 'a'"):
+        MLP(1, [1])("a")
+    with pytest.raises(TypeError, match=r"expected a number, got ndarray of shape \(3,\)"):
+        MLP(2, [1])(np.ones((2, 3)))
+    assert MLP(2, [1], seed=0)(np.ones(2)).data == MLP(2, [1], seed=0)([1, 1]).data
