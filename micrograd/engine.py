@@ -6,7 +6,6 @@ build on what is here: `Value`, `topological_order`, `adjoints`. There is no cal
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -151,9 +150,8 @@ class Value(Operators, Original):
         self._dx: Any = None
         self._y: Any = 0.0
         self._dy: Any = 0.0
-        if children := tuple(_children):
-            self.rule = Primitive(_op or "custom", _op, lambda *x: math.nan, None, None, True)
-            self._x, self._dx = children, (0.0,) * len(children)
+        if children := as_values(_children):
+            self.rule, self._x, self._dx = primitives.handwritten(_op), children, (0.0,) * len(children)
 
     # -- what the graph remembers
 
@@ -193,22 +191,21 @@ class Value(Operators, Original):
 
     def backward(self) -> None:
         """Set `.grad` of every node below this one: leaves accumulate, the others hold the adjoint of this pass."""
+        if self.rule is CONSTANT:
+            raise RuntimeError(f"backward() of the constant {self!r}: it came from numbers alone, or from a no_grad() block")
         for node, g in adjoints(self).items():
             node._grad = node.grad + g if node._x is None else g
 
     def recompute(self) -> Value:
         """Replay the graph on what the leaves hold now, data and partials; returns this Value."""
-        order = [node for node in topological_order(self) if node._x is not None]
-        for node in order:
-            if node.rule is None or node.rule.partials is None:
+        made = [(node, node.rule) for node in topological_order(self) if node.rule is not None]
+        for node, rule in made:
+            if rule.partials is None:
                 raise RuntimeError(f"cannot recompute {node!r}: how {node.op!r} was computed is not in the rule book")
-        for node in order:
-            assert node.rule is not None
-            parents = node.parents
-            data = tuple([p.data for p in parents])
-            node.data = node.rule.on_floats(data)
-            partials = _local(node.rule, parents, data, node.data)
-            node._dx, node._dy = (partials, 0.0) if node._x.__class__ is tuple else (*partials, 0.0)[:2]
+        with modes.inside(recording=True):
+            for node, rule in made:
+                fresh = _apply(rule, node.parents)
+                node.data, node._dx, node._dy = fresh.data, fresh._dx, fresh._dy
         return self
 
     def explain(self, x: Value, **options: Any) -> Explanation:
@@ -303,6 +300,10 @@ def adjoints(output: Value, wrt: Iterable[Value] | None = None, create_graph: bo
     if not isinstance(output, Value):
         raise TypeError(f"adjoints needs a Value as output, got {type(output).__name__} {output!r}")
     wrt = None if wrt is None else tuple(wrt)
+    for v in wrt or ():
+        if not isinstance(v, Value) or v.rule is CONSTANT:
+            what = f"the constant {v!r}" if isinstance(v, Value) else f"{type(v).__name__} {v!r}"
+            raise TypeError(f"adjoints needs Values that have a gradient in wrt, got {what}")
     found = _adjoint_graph(output, wrt) if create_graph else _adjoint_numbers(output)
     return found if wrt is None else {v: found[v] if v in found else constant(0.0) if create_graph else 0.0 for v in wrt}
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from micrograd.primitives import Primitive
 
-_HERE = os.path.dirname(__file__)
+_HERE = os.path.join(os.path.dirname(__file__), "")
 
 
 class Mode(NamedTuple):
@@ -72,17 +72,21 @@ def refuse_forward(rule: Primitive, data: Sequence[float], out: float) -> None:
 
 def refuse_backward(order: Sequence[Any], adjoint: dict[Any, float]) -> None:
     """FloatingPointError where a contribution is nan or inf: the first in the order of the backward pass."""
+    total = dict.fromkeys(adjoint, 0.0)
     for node in reversed(order):
-        if node not in adjoint or node.rule is None:
+        if node not in adjoint:
             continue
         for i, (parent, local) in enumerate(zip(node.parents, node.partials, strict=True)):
+            if parent not in adjoint:
+                continue
             product = adjoint[node] * local
-            if parent in adjoint and not (math.isfinite(product) and math.isfinite(adjoint[parent])):
+            total[parent] += product
+            if not math.isfinite(total[parent]):
                 called = _called(node.rule, [p.data for p in node.parents])
                 where = f", at {node.note.line}" if node.note is not None and node.note.line else ""
                 raise FloatingPointError(
                     f"backward through operand {i} of {called} = {node.data}: upstream "
-                    f"{adjoint[node]} * local {local} = {product}, for an adjoint of {adjoint[parent]}{where}"
+                    f"{adjoint[node]} * local {local} = {product}, for an adjoint of {total[parent]}{where}"
                 )
 
 

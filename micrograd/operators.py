@@ -108,7 +108,9 @@ def _compared(name: str) -> Any:
 
     def method(self: Any, other: Any) -> Any:
         try:
-            return compare(self.data, other.data if hasattr(other, "__general__") else number(other))
+            if other.__class__ is not int:  # which may be too large for a float
+                other = other.data if hasattr(other, "__general__") else number(other)
+            return compare(self.data, other)
         except TypeError:
             return NotImplemented
 
