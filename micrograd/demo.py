@@ -185,8 +185,8 @@ def draw_boundary(figure: Any, model: MLP, problem: Problem) -> None:
     """The score over the plane, its zero line, and the points: filled those learned from, hollow those held out."""
     points = problem.train.inputs + problem.held_out.inputs
     (left, bottom), (right, top) = ([f(p[i] for p in points) for i in (0, 1)] for f in (min, max))
-    xs = [left - 0.4 + (right - left + 0.8) * i / 119 for i in range(120)]
-    ys = [bottom - 0.4 + (top - bottom + 0.8) * i / 79 for i in range(80)]
+    xs = [left - 0.4 + (right - left + 0.8) * i / 89 for i in range(90)]
+    ys = [bottom - 0.4 + (top - bottom + 0.8) * i / 59 for i in range(60)]
     score = [[model([x, y]).data for x in xs] for y in ys]
     axes = figure.add_subplot()
     axes.contourf(xs, ys, score, levels=[-1e300, -2, -1, 0, 1, 2, 1e300],

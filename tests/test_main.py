@@ -1,0 +1,212 @@
+"""The command line: what it prints, what it refuses, and that the demo learns the same thing every time."""
+
+import fcntl
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+
+from micrograd.__main__ import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parent.parent
+BRIEF = ("demo", "--data", "breast-cancer", "--hidden", "2", "--epochs", "2")
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def started(*arguments, cwd, **kwargs):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **kwargs.pop("env", {})}
+    command = [sys.executable, "-m", "micrograd", *arguments]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **kwargs}
+    return subprocess.Popen(command, cwd=cwd, env=environment, **streams)
+
+
+def ran(*arguments, cwd, **kwargs):
+    """Exit code, stdout and stderr of `python -m micrograd ...` in a process of its own."""
+    process = started(*arguments, cwd=cwd, **kwargs)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out.decode(), err.decode()
+
+
+def refused(capsys, *arguments):
+    """The one line with which the command line refuses these arguments."""
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2 and out == ""
+    assert err.endswith("\n") and err.count("\n") == 1
+    return err
+
+
+def accuracy(printed, of):
+    return float(re.search(rf"^{of} .* accuracy ([\d.]+)%", printed, re.MULTILINE)[1])
+
+
+def test_without_arguments_it_says_in_ten_lines_what_can_be_done(capsys):
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 10
+    for command in COMMANDS:
+        assert any(f"python -m micrograd {command.__name__}" in line for line in lines)
+
+
+def test_help_and_version(capsys):
+    for arguments, words in ((["--help"], "micrograd demo"), (["demo", "--help"], "--data"), (["--version"], "micrograd ")):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 0 and words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bogus"], "'bogus' (choose from"),
+        (["--bogus"], "--bogus"),
+        (["demo", "extra"], "extra"),
+        (["demo", "--data", "iris"], "'iris' (choose from"),
+        (["demo", "--epochs", "0"], "--epochs: needs a whole number from 1 on, got '0'"),
+        (["demo", "--epochs", "1.5"], "got '1.5'"),
+        (["demo", "--batch", "many"], "--batch: needs a whole number from 1 on, got 'many'"),
+        (["demo", "--lr", "-1"], "--lr: needs a positive number, got '-1'"),
+        (["demo", "--lr", "nan"], "got 'nan'"),
+        (["demo", "--lr", "inf"], "got 'inf'"),
+        (["demo", "--lr"], "--lr: expected one argument"),
+        (["demo", "--seed", "4294967296"], "--seed: needs a whole number from 0 to 4294967295"),
+        (["demo", "--hidden", "16", "0"], "--hidden: needs a whole number from 1 on, got '0'"),
+        (["demo", "-o", "moons.jpg"], "ends in .png, got 'moons.jpg'"),
+        (["demo", "-o", ""], "ends in .png, got ''"),
+        (["demo", "-o", "no/such/folder.png"], "cannot write 'no/such/folder.png': No such file"),
+        (["demo", "-o", "a\0b.png"], "cannot write"),
+        (["demo", "--lr", "1e300"], "in epoch 2: use a smaller learning rate than --lr 1e+300"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if "1e300" in arguments:  # this one is found while training, which has begun to print
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        err = capsys.readouterr().err
+        assert stop.value.code == 2 and err.count("\n") == 1
+    else:
+        err = refused(capsys, *arguments)
+    assert words in err and err.startswith("python -m micrograd")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_way_of_the_picture_is_found_before_training(capsys, tmp_path):
+    (tmp_path / "taken.png").mkdir()
+    assert "Is a directory" in refused(capsys, "demo", "-o", str(tmp_path / "taken.png"))
+
+
+def test_a_missing_extra_is_one_line_that_says_what_to_install(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for module in ("matplotlib", "sklearn", "tqdm"):
+        with monkeypatch.context() as patched:
+            patched.setitem(sys.modules, module, None)
+            line = refused(capsys, "demo")
+        assert module in line and "pip install 'micrograd-engine[demo]'" in line
+
+
+def test_options_reach_the_training(tmp_path):
+    sizes = ["--hidden", "3", "2", "--epochs", "2", "--batch", "100", "--lr", "0.05"]
+    code, out, err = ran("demo", "--data", "breast-cancer", *sizes, "--seed", "7", "-o", "b.png", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert "MLP(30, [3, 2, 1]): 104 parameters, binary_cross_entropy, Adam from lr 0.05" in out
+    assert out.count("\nepoch ") == 2 and out.endswith("wrote b.png\n")
+    assert (tmp_path / "b.png").read_bytes().startswith(PNG)
+
+
+def test_moons_and_breast_cancer_are_learned(tmp_path):
+    code, out, err = ran("demo", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert "MLP(2, [16, 16, 1]): 337 parameters" in out
+    assert accuracy(out, "learned") >= 99 and accuracy(out, "held out") >= 97
+    pixels = matplotlib.image.imread(tmp_path / "moons.png")
+    assert pixels.shape == (600, 840, 4)
+    blue, orange = ((pixels[..., i] > pixels[..., 2 - i] + 0.03).mean() for i in (2, 0))
+    assert blue > 0.15 and orange > 0.15  # each side of the boundary fills much of the picture
+    code, out, err = ran("demo", "--data", "breast-cancer", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert accuracy(out, "held out") >= 96
+    assert {f.name for f in tmp_path.iterdir()} == {"moons.png", "breast-cancer.png"}
+
+
+@pytest.mark.slow
+def test_digits_are_learned(tmp_path):
+    for seed in ("1", "2", "3"):
+        code, out, err = ran("demo", "--data", "digits", "--seed", seed, cwd=tmp_path)
+        assert (code, err) == (0, "")
+        assert accuracy(out, "held out") >= 95
+    assert (tmp_path / "digits.png").read_bytes().startswith(PNG)
+
+
+def test_same_seed_same_bits_and_another_seed_others(tmp_path):
+    outputs = []
+    for name, seed, hashes in (("a", "5", "0"), ("b", "5", "77"), ("c", "6", "0")):
+        code, out, _ = ran(
+            "demo",
+            "--hidden",
+            "3",
+            "--epochs",
+            "2",
+            "--seed",
+            seed,
+            "-o",
+            f"{name}.png",
+            cwd=tmp_path,
+            env={"PYTHONHASHSEED": hashes},
+        )
+        assert code == 0
+        outputs.append((out.replace(f"{name}.png", ""), (tmp_path / f"{name}.png").read_bytes()))
+    assert outputs[0] == outputs[1]
+    assert outputs[0][0] != outputs[2][0] and outputs[0][1] != outputs[2][1]
+
+
+def test_ctrl_c_is_one_line_and_leaves_nothing_behind(tmp_path):
+    process = started("demo", "--epochs", "100000", cwd=tmp_path)
+    assert process.stdout.readline().startswith(b"two moons")
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_goes_away_is_no_accident(tmp_path):
+    process = started(*BRIEF, cwd=tmp_path)
+    process.stdout.close()
+    assert process.wait(timeout=60) == 1
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
+def test_a_terminal_has_a_progress_bar_without_colours(environment, tmp_path):
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    process = started(*BRIEF, cwd=tmp_path, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    seen = b""
+    try:
+        while block := os.read(ours, 65536):
+            seen += block
+    except OSError:  # Linux: the other end is closed
+        pass
+    finally:
+        os.close(ours)
+    assert process.wait(timeout=60) == 0
+    assert b"0/30 [" in seen and b"step/s" in seen and b"wrote breast-cancer.png" in seen
+    assert b"\x1b[" not in seen
+
+
+def test_no_bar_where_nobody_watches(tmp_path):
+    code, out, err = ran(*BRIEF, cwd=tmp_path)
+    assert (code, err) == (0, "") and "\r" not in out and "\x1b" not in out
+    assert out.isascii()  # whatever the encoding of the terminal

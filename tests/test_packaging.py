@@ -1,0 +1,78 @@
+"""What is shipped: a pure wheel with its types, a source distribution that can test itself, an import that is quick."""
+
+import json
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import micrograd
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    pytest.importorskip("hatchling", reason="hatchling builds the distributions; the extra `test` has it")
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", folder], cwd=ROOT, check=True, capture_output=True)
+    return folder
+
+
+def test_the_wheel_is_pure_and_typed(built):
+    (wheel,) = built.glob("*.whl")
+    assert wheel.name == f"micrograd_engine-{micrograd.__version__}-py3-none-any.whl"
+    names = set(zipfile.ZipFile(wheel).namelist())
+    sources = {str(f.relative_to(ROOT)) for f in ROOT.glob("micrograd/**/*.py")}
+    assert sources | {"micrograd/py.typed"} <= names
+    assert {n.split("/")[0] for n in names} == {"micrograd", f"micrograd_engine-{micrograd.__version__}.dist-info"}
+    assert any(n.endswith("licenses/LICENSE") for n in names)
+
+
+def test_the_source_distribution_can_test_itself(built):
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {n.partition("/")[2] for n in archive.getnames()}
+    wanted = ["pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".ci/run", "micrograd/py.typed", "benchmarks/eager.py"]
+    wanted += [str(f.relative_to(ROOT)) for f in ROOT.glob("tests/**/*.py")]
+    assert set(wanted) <= names
+    assert not [n for n in names if ".venv" in n or "__pycache__" in n or "_cache" in n]
+
+
+def test_the_wheel_works_where_nothing_else_of_this_project_is(built, tmp_path):
+    """Unpacked, away from the checkout and without site-packages: the command line and the type marker are there."""
+    (wheel,) = built.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    bare = [sys.executable, "-S", "-m", "micrograd"]
+    shown = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "python -m micrograd demo" in shown.stdout
+    refused = subprocess.run([*bare, "demo"], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 2 and "pip install 'micrograd-engine[demo]'" in refused.stderr
+
+
+def test_names_versions_and_extras():
+    assert PROJECT["name"] == "micrograd-engine" and PROJECT["requires-python"] == ">=3.11"
+    assert set(PROJECT["optional-dependencies"]) == {"jit", "demo", "notebook", "test", "all"}
+    assert f"## {micrograd.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+IMPORT = """
+import json, sys, time
+before = set(sys.modules)
+start = time.perf_counter()
+import micrograd
+seconds = time.perf_counter() - start
+print(json.dumps([seconds, sorted({name.partition(".")[0] for name in set(sys.modules) - before})]))
+"""
+
+
+def test_import_is_quick_and_brings_nothing_but_the_standard_library():
+    runs = [json.loads(subprocess.check_output([sys.executable, "-c", IMPORT], cwd=ROOT)) for _ in range(5)]
+    _, modules = runs[0]
+    assert set(modules) - set(sys.stdlib_module_names) == {"micrograd"}
+    assert min(seconds for seconds, _ in runs) < 0.1

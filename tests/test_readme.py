@@ -1,0 +1,120 @@
+"""The README: its snippets run and give the numbers beside them, and its commands are the ones that are used."""
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def comments(source):
+    """The comment at the end of each line that has one, by line number."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
+
+
+def stated(comment):
+    """The numbers at the start of a comment, as they are written: '(1.0, -2): why' gives ['1.0', '-2']."""
+    numbers = re.match(r"\(?(-?(?:\d[\d.e+-]*|inf|nan)(?:,\s*)?)+\)?", comment)
+    return re.findall(r"-?(?:\d+\.?\d*(?:e[+-]?\d+)?|inf|nan)", numbers[0]) if numbers else []
+
+
+def shown(value, as_written):
+    """The number `value` with as many digits as were written."""
+    if "e" in as_written:
+        return f"{value:.{len(as_written.split('e')[0].partition('.')[2])}e}"
+    return f"{value:.{len(as_written.partition('.')[2])}f}" if "." in as_written else f"{value:g}"
+
+
+def check(source, names):
+    """Run the source statement by statement; the numbers that its comments state and those that it gave instead."""
+    notes, pairs = comments(source), []
+    for statement in ast.parse(source).body:
+        result = None
+        if isinstance(statement, ast.Expr):
+            expression = statement.value
+            if isinstance(expression, ast.Call) and getattr(expression.func, "id", "") == "print":
+                expression = expression.args[0]
+            result = eval(compile(ast.Expression(expression), "README.md", "eval"), names)
+        else:
+            exec(compile(ast.Module([statement], []), "README.md", "exec"), names)
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                result = names[statement.targets[0].id]
+        if expected := stated(notes.get(statement.end_lineno, "")):
+            results = result if isinstance(result, (tuple, list)) else [result]
+            assert len(results) == len(expected), f"{ast.unparse(statement)}: {result} for {expected}"
+            pairs += [(e, shown(float(r), e)) for e, r in zip(expected, results, strict=True)]
+    return pairs
+
+
+def test_every_snippet_runs_and_gives_the_numbers_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # what a snippet saves goes here
+    assert SNIPPETS
+    names, pairs = {}, []
+    for snippet in SNIPPETS:  # one after the other, as a reader pastes them
+        pairs += check(snippet, names)
+    assert len(pairs) >= 6
+    assert [given for given, _ in pairs] == [found for _, found in pairs]
+
+
+@pytest.mark.parametrize(
+    ("source", "pairs"),
+    [
+        ("x = 2.0  # 2.0", [("2.0", "2.0")]),
+        ("x = 2.04  # 2.0: rounded as written", [("2.0", "2.0")]),
+        ("x = -2.5  # 2.5", [("2.5", "-2.5")]),
+        ("print((1.0, -2.0))  # (1.0, -2.5): a tuple", [("1.0", "1.0"), ("-2.5", "-2.0")]),
+        ("float('nan')  # nan", [("nan", "nan")]),
+        ("3e-5  # 3.0e-05", [("3.0e-05", "3.0e-05")]),
+        ("7  # 7", [("7", "7")]),
+        ("x = 2.0  # no number", []),
+    ],
+)
+def test_the_check_sees_what_is_written_and_what_is_so(source, pairs):
+    assert check(source, {}) == pairs
+
+
+def commands():
+    return re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
+
+
+def test_two_commands_do_all_the_set_up():
+    demo, tests = commands()
+    assert demo.startswith("python3 -m venv .venv && ") and demo.endswith(".venv/bin/python -m micrograd demo")
+    assert tests.startswith("python3 -m venv .venv && ") and tests.endswith(".venv/bin/python -m pytest")
+
+
+def test_ci_runs_the_test_command_of_the_readme_and_no_other():
+    script = (ROOT / ".ci" / "run").read_text()
+    pattern = re.search(r"grep '(.*)' README\.md", script)[1]
+    assert re.findall(pattern, README, re.MULTILINE) == [commands()[1]]
+    assert 'run "tests" "$command"' in script
+    assert "pip install" not in script
+
+
+def test_no_message_sends_people_to_the_name_of_the_original():
+    files = [ROOT / "README.md", *ROOT.glob("micrograd/**/*.py"), *ROOT.glob("benchmarks/*.py"), ROOT / "pyproject.toml"]
+    wrong = re.compile(r"""pip install (?:-\S+ )*['"]?micrograd(?!-engine)""")
+    assert [f.name for f in files if wrong.search(f.read_text(encoding="utf-8"))] == []
+    assert wrong.search("pip install -q 'micrograd[demo]'") and not wrong.search("pip install 'micrograd-engine[demo]'")
+
+
+def test_the_benchmark_finds_its_place_in_the_readme():
+    source = (ROOT / "benchmarks" / "eager.py").read_text()
+    begin, end = re.search(r'^BEGIN, END = "(.*)", "(.*)"$', source, re.MULTILINE).groups()
+    table = README.partition(begin)[2].partition(end)[0]
+    assert README.count(begin) == README.count(end) == 1
+    assert table.count("\n| ") >= 5 and "the original" in table
+
+
+def test_the_benchmark_explains_itself():
+    shown = subprocess.run([sys.executable, ROOT / "benchmarks" / "eager.py", "--help"], capture_output=True, text=True)
+    assert shown.returncode == 0 and "--rounds" in shown.stdout
