@@ -232,7 +232,10 @@ def peers() -> Path:
     if not done.exists() or done.read_text().split() != [platform.python_version(), *wanted]:
         print(f"making {folder} for {' and '.join(wanted)}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "--only-binary", "xad", *wanted], check=True)
+        if subprocess.run([python, "-m", "pip", "install", "-q", "--only-binary", "xad", *wanted]).returncode:
+            raise SystemExit(
+                f"could not install {' and '.join(wanted)} for Python {platform.python_version()}: pip says why, above"
+            )
         done.write_text("\n".join([platform.python_version(), *wanted]))
     return python
 
@@ -300,6 +303,7 @@ def machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="how often each program is timed (default: %(default)s)")
+    parser.add_argument("--no-readme", action="store_true", help="print the table, and leave the README as it is")
     parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -346,6 +350,8 @@ def main() -> None:
     )
     table = "\n".join([*lines, "", note])
     print(table)
+    if options.no_readme:
+        return
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:

@@ -191,7 +191,8 @@ def draw_boundary(figure: Any, model: MLP, problem: Problem) -> None:
     axes = figure.add_subplot()
     axes.contourf(xs, ys, score, levels=[-1e300, -2, -1, 0, 1, 2, 1e300],
                   colors=["#b3d4e8", "#d0e4f0", "#e9f2f8", "#fbeee6", "#f7d9c6", "#f1bf9f"])  # fmt: skip
-    axes.contour(xs, ys, score, levels=[0], colors="black", linewidths=1.5)
+    if min(map(min, score)) < 0 < max(map(max, score)):
+        axes.contour(xs, ys, score, levels=[0], colors="black", linewidths=1.5)
     for target, colour, marker in ((-1, BLUE, "o"), (1, ORANGE, "^")):
         for name, examples, fill in (("learned", problem.train, colour), ("held out", problem.held_out, "none")):
             chosen = [x for x, t in zip(*examples, strict=True) if t == target]
@@ -199,8 +200,8 @@ def draw_boundary(figure: Any, model: MLP, problem: Problem) -> None:
                          linewidths=1, label=f"{target:+d}, {name}")  # fmt: skip
     total = len(problem.held_out.inputs)
     wrong = total - correct(map(model, problem.held_out.inputs), problem, problem.held_out.targets)
-    axes.set(title=f"The line where the score is 0; {wrong} of {total} held-out points on the wrong side",
-             xlabel="$x_1$", ylabel="$x_2$", aspect="equal")  # fmt: skip
+    axes.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    figure.suptitle(f"{wrong} of {total} held-out points on the wrong side of the line where the score is 0")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
 
 

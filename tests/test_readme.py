@@ -3,8 +3,6 @@
 import ast
 import io
 import re
-import subprocess
-import sys
 import tokenize
 from pathlib import Path
 
@@ -105,16 +103,3 @@ def test_no_message_sends_people_to_the_name_of_the_original():
     wrong = re.compile(r"""pip install (?:-\S+ )*['"]?micrograd(?!-engine)""")
     assert [f.name for f in files if wrong.search(f.read_text(encoding="utf-8"))] == []
     assert wrong.search("pip install -q 'micrograd[demo]'") and not wrong.search("pip install 'micrograd-engine[demo]'")
-
-
-def test_the_benchmark_finds_its_place_in_the_readme():
-    source = (ROOT / "benchmarks" / "eager.py").read_text()
-    begin, end = re.search(r'^BEGIN, END = "(.*)", "(.*)"$', source, re.MULTILINE).groups()
-    table = README.partition(begin)[2].partition(end)[0]
-    assert README.count(begin) == README.count(end) == 1
-    assert table.count("\n| ") >= 5 and "the original" in table
-
-
-def test_the_benchmark_explains_itself():
-    shown = subprocess.run([sys.executable, ROOT / "benchmarks" / "eager.py", "--help"], capture_output=True, text=True)
-    assert shown.returncode == 0 and "--rounds" in shown.stdout

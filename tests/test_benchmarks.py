@@ -1,0 +1,39 @@
+"""The benchmarks: they find their place in the README, and what they promise holds with room to spare."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EAGER = ROOT / "benchmarks" / "eager.py"
+
+
+def test_the_table_has_its_place_in_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    begin, end = re.search(r'^BEGIN, END = "(.*)", "(.*)"$', EAGER.read_text(encoding="utf-8"), re.MULTILINE).groups()
+    table = readme.partition(begin)[2].partition(end)[0]
+    assert readme.count(begin) == readme.count(end) == 1
+    assert table.count("\n| ") >= 5 and "the original" in table
+
+
+def test_help():
+    shown = subprocess.run([sys.executable, EAGER, "--help"], capture_output=True, text=True)
+    assert shown.returncode == 0 and "--rounds" in shown.stdout
+
+
+@pytest.mark.slow
+def test_eager_speed_and_memory_beside_the_original_and_xad():
+    """One round on a machine that may be busy: the bounds are wider than the aims, which are 0.25, 2.5, 1/35 and 0.3."""
+    run = subprocess.run([sys.executable, EAGER, "--rounds", "1", "--no-readme"], capture_output=True, text=True)
+    if "could not install" in run.stderr:
+        pytest.skip(run.stderr.splitlines()[-1])
+    assert run.returncode == 0, run.stderr
+    rows = [line.split("|")[1:-1] for line in run.stdout.splitlines() if line.startswith("| ")][2:]
+    ratios = [[float(re.search(r"\*\*(.*?)\*\*", cell)[1]) for cell in row[-2:]] for row in rows]
+    (chain, chain_xad), (plain, plain_xad), (network, _), (memory, _) = ratios
+    assert chain < 0.25 and plain < 0.25 and max(chain_xad, plain_xad) < 4
+    assert network < 1 / 25
+    assert memory < 0.3
