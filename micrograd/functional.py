@@ -303,7 +303,10 @@ class _Run:
                 "sparse=True gives an array of plain numbers, and these depend on Values from outside, through which they "
                 "could be differentiated again: leave sparse out, or call this inside no_grad()"
             )
-        from scipy.sparse import csr_array
+        try:
+            from scipy.sparse import csr_array
+        except ImportError:
+            raise ImportError("sparse=True gives a SciPy array: install scipy, or leave sparse out") from None
 
         entries = [(i, j, x) for i, row in enumerate(rows) for j, x in sorted(row.items())]
         i, j, data = zip(*entries, strict=True) if entries else ((), (), ())
