@@ -483,7 +483,7 @@ def _matching(name: str, what: str, tree: Any, model: str, like: Any) -> list[An
     """The numbers of `tree`; TypeError unless it has the structure of `like`."""
 
     def shape(tree: Any) -> Any:
-        return _map(tree, lambda leaf: f"array of shape {leaf.shape}" if _is_array(leaf) else "number")
+        return _map(tree, lambda leaf: f"array of shape {leaf.shape}" if _is_array(leaf) and leaf.shape else "number")
 
     if shape(tree) != shape(like):
         raise TypeError(f"{name}: {what} must have the structure of {model}, {shape(like)}, got {shape(tree)}")
