@@ -1,12 +1,14 @@
 """Derivatives as functions: structures, nesting to any order, both modes, sparsity, SciPy, and what is refused."""
 
 import doctest
+import importlib.util
 import math
 import random
 import subprocess
 import sys
 from collections import OrderedDict, defaultdict, namedtuple
 from itertools import pairwise
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -699,3 +701,15 @@ def test_the_wrapped_function_keeps_its_name_and_can_be_called_anywhere():
     assert grad(lambda x: mg.where(x, x * x, -x))(-2.0) == -1.0
     with mg.detect_anomaly(), pytest.raises(FloatingPointError, match="log"):
         grad(lambda x: mg.log(x - 1.0))(0.5)
+
+
+def test_the_page_of_conventions_says_what_is_answered():
+    place = Path(__file__).resolve().parent.parent / "benchmarks" / "conventions.py"
+    spec = importlib.util.spec_from_file_location("conventions", place)
+    conventions = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conventions)
+    answer, lines = conventions.with_micrograd(), iter(conventions.PAGE.read_text().splitlines())
+    for _, rows in conventions.SECTIONS:
+        for row in rows:
+            expected = conventions.start(row, [repr(x) for x in answer(*row[:3])])
+            assert any(line.startswith(expected) for line in lines), f"{expected}: run benchmarks/conventions.py again"

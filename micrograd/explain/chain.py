@@ -259,7 +259,9 @@ class Page:
                 cells = [self.names[node], self.spelled(formula), self.spelled(formula, True), self.number(node.data)]
                 if len(cells[1].text) + len(cells[2].text) > WIDTH:
                     cells[2] = cells[3]
-                lines.append(tuple([c for i, c in enumerate(cells) if i in (0, 3) or c.text != cells[3].text and c not in cells[:i]]))
+                lines.append(
+                    tuple([c for i, c in enumerate(cells) if i in (0, 3) or c.text != cells[3].text and c not in cells[:i]])
+                )
         return Table(tuple(lines)) if lines else None
 
     def block(self, node: Value) -> tuple[list[Section], list[Value]]:

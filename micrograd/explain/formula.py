@@ -115,7 +115,14 @@ def written_number(x: float, digits: int) -> Math:
 
 _SUPERSCRIPTS = str.maketrans("0123456789-()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾")
 _KNOWN_TO_LATEX = ("sin", "cos", "tan", "sinh", "cosh", "tanh", "log", "exp")
-_SPECIAL_IN_LATEX = {"asin": r"\arcsin", "acos": r"\arccos", "atan": r"\arctan", "sigmoid": r"\sigma", "maximum": r"\max", "minimum": r"\min"}
+_SPECIAL_IN_LATEX = {
+    "asin": r"\arcsin",
+    "acos": r"\arccos",
+    "atan": r"\arctan",
+    "sigmoid": r"\sigma",
+    "maximum": r"\max",
+    "minimum": r"\min",
+}
 
 
 def superscript(text: str) -> str:

@@ -89,7 +89,12 @@ def _equation(equation: Equation) -> str:
     lines = []
     for row, full in zip(rows, equation.rows, strict=True):
         text = _plus([" · ".join(term) for term in row])
-        lines.append((indent if lines else equation.left.text) + " = " + text.rstrip() + (f"    {full.remark.text}" if full.remark.text else ""))
+        lines.append(
+            (indent if lines else equation.left.text)
+            + " = "
+            + text.rstrip()
+            + (f"    {full.remark.text}" if full.remark.text else "")
+        )
     terms = [[cell.text for cell in line] for line in equation.long if not isinstance(line, Cut)]
     widths = [max(len(line[i]) for line in terms) for i in range(len(terms[0]))] if terms else []
     for i, line in enumerate(equation.long):

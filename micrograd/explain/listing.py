@@ -46,7 +46,9 @@ class _Spelling:
         if s.rule is None:
             if s.name is not None:
                 return s.name, ATOM
-            return (repr(s.number) if math.isfinite(s.number) else f"math.{s.number}".replace(".-", ".")), ATOM if s.number >= 0 else PRODUCT
+            return (
+                repr(s.number) if math.isfinite(s.number) else f"math.{s.number}".replace(".-", ".")
+            ), ATOM if s.number >= 0 else PRODUCT
         rule, args = s.rule, s.args
         for known, sign, level in ((ADD, "+", SUM), (SUB, "-", SUM), (MUL, "*", PRODUCT), (DIV, "/", PRODUCT)):
             if rule is known:
@@ -68,7 +70,9 @@ class _Spelling:
             made = None
         if isinstance(made, Symbol) and made.rule is not rule:
             return self.form(made)
-        raise ValueError(f"to_code cannot write {rule.name!r} with math alone; give its value as a formula of operators, or compose it")
+        raise ValueError(
+            f"to_code cannot write {rule.name!r} with math alone; give its value as a formula of operators, or compose it"
+        )
 
     def _abs(self, x: str) -> str:
         return f"math.fabs({x})"
@@ -132,7 +136,9 @@ def to_code(output: Value, name: str = "f") -> Listing:
     for node, i in numbered.items():
         assert node.rule is not None
         if node.rule.partials is None:
-            raise ValueError(f"to_code cannot write {names[node]}: {node.op!r} has a backward closure of its own; use primitive()")
+            raise ValueError(
+                f"to_code cannot write {names[node]}: {node.op!r} has a backward closure of its own; use primitive()"
+            )
         args = tuple([symbol(p) for p in node.parents])
         forward += [(line, i) for line in _forward(names[node], node, args, write)]
     arrived = {output}

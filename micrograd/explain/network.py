@@ -119,7 +119,16 @@ def delta_of(page: Page, z: Value) -> Delta | None:
     first_, last, _ = page.shown(terms)
     opened = tuple([t.consumer for t in (*first_, *last)])
     rules = (g,) if g is not None else ()
-    return Delta(leibniz, (generic, *prime), (*concrete, *gprime), (*figures, *gnumber), summed, Math(remark, _remark(remark)), opened, rules)
+    return Delta(
+        leibniz,
+        (generic, *prime),
+        (*concrete, *gprime),
+        (*figures, *gnumber),
+        summed,
+        Math(remark, _remark(remark)),
+        opened,
+        rules,
+    )
 
 
 def plain(page: Page, z: Value) -> Delta:
@@ -174,7 +183,10 @@ def _over_calls(page: Page, node: Value, terms: list[Term]) -> tuple[list[Sectio
         delta = deltas[terms[0].consumer]
         if delta is not None:
             own = page.names[terms[0].consumer]
-            shared = [Math(f.text.replace(own.text, f"{z.text}(n)"), f.latex.replace(own.latex, f"{z.latex[:-1]}(n)}}")) for f in delta.textbook]
+            shared = [
+                Math(f.text.replace(own.text, f"{z.text}(n)"), f.latex.replace(own.latex, f"{z.latex[:-1]}(n)}}"))
+                for f in delta.textbook
+            ]
             call = _call(page, terms[0].consumer)
             if delta.rules and delta.textbook[0] == delta.leibniz[0]:
                 shared[0] = page.derivative(page.names[page.output], Math(f"a{z.text[1:]}(n)", f"a{z.latex[1:-1]}(n)}}"))

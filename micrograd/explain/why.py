@@ -77,7 +77,11 @@ class _Search:
     # -- words
 
     def name(self, node: Value) -> str:
-        return node_name if (node_name := self.page.names[node].text) and not (node.is_constant and not node.label) else self.number(node.data)
+        return (
+            node_name
+            if (node_name := self.page.names[node].text) and not (node.is_constant and not node.label)
+            else self.number(node.data)
+        )
 
     def number(self, x: float, factor: bool = False) -> str:
         return self.page.number(x, factor).text
@@ -87,7 +91,12 @@ class _Search:
         if node.rule is None or node.is_constant:
             return f"{self.name(node)} = {self.number(node.data)}"
         formula = self.page.formula(node)
-        cells = [self.name(node), self.page.spelled(formula).text, self.page.spelled(formula, True).text, self.number(node.data)]
+        cells = [
+            self.name(node),
+            self.page.spelled(formula).text,
+            self.page.spelled(formula, True).text,
+            self.number(node.data),
+        ]
         return " = ".join([c for i, c in enumerate(cells) if c not in cells[:i] or i == 3])
 
     def valued(self, node: Value) -> str:
@@ -111,7 +120,9 @@ class _Search:
         if not math.isfinite(self.e.value):
             return [self.not_finite()]
         if not math.isfinite(self.output.data) and (finding := self.forward(self.output)):
-            text = f"The gradient is finite, but {self.name(self.output)} = {self.number(self.output.data)} is not. {finding.text}"
+            text = (
+                f"The gradient is finite, but {self.name(self.output)} = {self.number(self.output.data)} is not. {finding.text}"
+            )
             return [finding._replace(text=text)]
         if self.x is self.output:
             return [Finding("output", self.x, f"{self.name(self.x)} is the output itself.")]
@@ -132,7 +143,9 @@ class _Search:
     def not_connected(self) -> Finding:
         name, output = self.name(self.x), self.name(self.output)
         if self.x.is_constant:
-            text = f"{name} is a constant: a plain number, or made by constant(), detach() or under no_grad(). It has no gradient."
+            text = (
+                f"{name} is a constant: a plain number, or made by constant(), detach() or under no_grad(). It has no gradient."
+            )
         elif self.output.is_constant:
             text = f"{output} is a constant: it was computed under no_grad() or detached, so it remembers no parents."
         elif self.output in Graph(self.x).adjoint:
@@ -171,14 +184,18 @@ class _Search:
                         return Finding("leaf", n, f"{self.name(n)} itself holds {self.number(n.data)}, before any operation.")
                     what = "overflowed" if math.isinf(n.data) else "has no real value"
                     where = self.written_at(n)
-                    cause = {"log": "log", "log1p": "log", "sqrt": "sqrt", "div": "division"}.get(n.op, "overflow" if math.isinf(n.data) else n.op)
+                    cause = {"log": "log", "log1p": "log", "sqrt": "sqrt", "div": "division"}.get(
+                        n.op, "overflow" if math.isinf(n.data) else n.op
+                    )
                     if cause in ("log", "sqrt") and math.isnan(n.data):
                         what = f"the {'square root' if cause == 'sqrt' else 'logarithm'} of a negative number"
                     elif math.isinf(n.data) and cause in ("log", "division"):
                         what = "division by zero" if cause == "division" else "the logarithm of zero"
                     if cause == "division" and math.isfinite(n.parents[1].data) and n.parents[1].data != 0.0:
                         what = "overflowed"
-                    return Finding(cause, n, f"The first operation to leave the finite numbers is {self.made(n)} ({what}){where}.")
+                    return Finding(
+                        cause, n, f"The first operation to leave the finite numbers is {self.made(n)} ({what}){where}."
+                    )
         return None
 
     def backward(self, term: Term, before: float) -> Finding:
@@ -186,7 +203,9 @@ class _Search:
         step = f"{self.number(term.upstream, True)} · {self.number(term.local, True)} = {self.number(term.value)}"
         start = f"Every forward value is finite; backward, at {self.made(consumer)}{self.written_at(consumer)}, "
         if term.upstream == 0.0 and math.isinf(term.local):
-            return Finding("0 · inf", consumer, f"{start}the step is 0 · inf = nan: {self.slope(term)}, and nothing arrives from above.")
+            return Finding(
+                "0 · inf", consumer, f"{start}the step is 0 · inf = nan: {self.slope(term)}, and nothing arrives from above."
+            )
         if not math.isfinite(term.local):
             return Finding("local", consumer, f"{start}the local derivative is not finite: {self.slope(term)}.")
         if not math.isfinite(term.value):
@@ -213,7 +232,10 @@ class _Search:
         findings = list(found.values())
         if len(findings) > 4:
             causes = ", ".join([f"{c} {n} times" for c, n in _counted([f.cause for f in findings])])
-            findings = [Finding(findings[0].cause, findings[0].node, f"Cut in {len(findings)} places ({causes}), among them:"), *findings[:3]]
+            findings = [
+                Finding(findings[0].cause, findings[0].node, f"Cut in {len(findings)} places ({causes}), among them:"),
+                *findings[:3],
+            ]
         return findings
 
     def cut(self, term: Term) -> Finding:
@@ -225,7 +247,9 @@ class _Search:
             return Finding("underflow", node, f"Underflow at {made}: {step} is too small for a float.")
         if op == "relu":
             at = "is exactly 0, where the derivative is 0 by convention" if parent.data == 0.0 else "is negative"
-            return Finding("relu", node, f"Cut by a relu: {made}; its input {self.name(parent)} = {self.number(parent.data)} {at}.")
+            return Finding(
+                "relu", node, f"Cut by a relu: {made}; its input {self.name(parent)} = {self.number(parent.data)} {at}."
+            )
         if op in SATURATING:
             return Finding("saturated", node, f"Cut by a saturated {op}: {made}; {self.slope(term)} in floating point.")
         if op in FLAT:
@@ -250,9 +274,14 @@ class _Search:
         if len(terms) < 2 or not math.fabs(total) <= CANCELLED * size:
             return []
         first, last, cut = terms[:3], terms[-2:], len(terms) - 5
-        parts = [f"{t.value:+.{self.e.digits}g}".replace("+", "+ ").replace("-", "− ", 1) for t in (terms if cut <= 0 else first)]
+        parts = [
+            f"{t.value:+.{self.e.digits}g}".replace("+", "+ ").replace("-", "− ", 1) for t in (terms if cut <= 0 else first)
+        ]
         if cut > 0:
-            parts += [f"… {cut} of {len(terms)} terms left out …", *[f"{t.value:+.{self.e.digits}g}".replace("+", "+ ").replace("-", "− ", 1) for t in last]]
+            parts += [
+                f"… {cut} of {len(terms)} terms left out …",
+                *[f"{t.value:+.{self.e.digits}g}".replace("+", "+ ").replace("-", "− ", 1) for t in last],
+            ]
         words = " ".join(parts).replace("+ ", "+", 1) if parts[0].startswith("+") else " ".join(parts).replace("− ", "−", 1)
         at = "" if node is self.x else f" at {self.name(node)}"
         text = f"Contributions cancel{at}: {words} = {self.number(total)}, where their sizes add up to {self.number(size)}."
@@ -267,7 +296,9 @@ class _Search:
         for consumer, parent, local in steps:
             if consumer.op in SATURATING and math.fabs(local) < SATURATED:
                 term = self._term(consumer, parent, local)
-                found.append(Finding("saturated", consumer, f"A saturated {consumer.op}: {self.made(consumer)}; {self.slope(term)}."))
+                found.append(
+                    Finding("saturated", consumer, f"A saturated {consumer.op}: {self.made(consumer)}; {self.slope(term)}.")
+                )
         if value < TINY or value > HUGE:
             if not found:
                 pick = min if value < TINY else max
@@ -292,7 +323,9 @@ class _Search:
 
     def _term(self, consumer: Value, parent: Value, local: float) -> Term:
         g = self.graph.adjoint[consumer]
-        operand = next(i for i, (p, d) in enumerate(zip(consumer.parents, consumer.partials, strict=True)) if p is parent and d == local)
+        operand = next(
+            i for i, (p, d) in enumerate(zip(consumer.parents, consumer.partials, strict=True)) if p is parent and d == local
+        )
         return Term(consumer, operand, g, local, g * local)
 
     def usual(self) -> Finding:

@@ -1,0 +1,247 @@
+"""Writes docs/conventions.md: what this project, JAX and PyTorch answer at kinks, ties, poles and where numbers end.
+
+    python benchmarks/conventions.py
+
+Every cell is measured: the same expression runs here and in an environment of each peer's own (benchmarks/peers.py).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "conventions.md"
+inf, nan = math.inf, math.nan
+
+# (title, rows of (expression, values of its variables, order of the derivative, why this project answers as it does))
+Row = tuple[str, dict[str, float], int, str]
+SECTIONS: list[tuple[str, list[Row]]] = [
+    ("Kinks and ties", [
+        ("relu(x)", {"x": 0.0}, 1, "derivative 0 at 0"),
+        ("relu(x)", {"x": 1.0}, 2, ""),
+        ("abs(x)", {"x": 0.0}, 1, "derivative 0 at 0: the middle of the subgradients"),
+        ("abs(x)", {"x": -0.0}, 1, ""),
+        ("sign(x)", {"x": 0.0}, 1, "flat everywhere"),
+        ("step(x)", {"x": 0.0}, 1, "flat everywhere, 0 at 0"),
+        ("maximum(x, y)", {"x": 1.0, "y": 1.0}, 1, "half to each at a tie"),
+        ("minimum(x, y)", {"x": 1.0, "y": 1.0}, 1, "half to each at a tie"),
+        ("maximum(x, x)", {"x": 1.0}, 1, "the halves add up"),
+        ("maximum(x, 0.0)", {"x": 0.0}, 1, "a tie, not relu"),
+        ("where(x, x, 2 * x)", {"x": 0.0}, 1, "where x > 0, else"),
+    ]),
+    ("Powers", [
+        ("x ** y", {"x": 0.0, "y": 0.0}, 1, "0 ** 0 is 1; in x the limit, 0"),
+        ("x ** 0.0", {"x": 0.0}, 1, "the constant 1"),
+        ("x ** 1.0", {"x": 0.0}, 1, ""),
+        ("x ** 2.0", {"x": 0.0}, 1, ""),
+        ("x ** 2.0", {"x": 0.0}, 2, ""),
+        ("x ** 2.0", {"x": 0.0}, 3, "no 0 · inf on the way"),
+        ("x ** 0.5", {"x": 0.0}, 1, "the limit from the right"),
+        ("x ** y", {"x": 0.0, "y": 2.0}, 1, "in y the limit, 0"),
+        ("x ** y", {"x": 0.0, "y": -1.0}, 1, "a pole"),
+        ("x ** y", {"x": -2.0, "y": 3.0}, 1, "in y no real derivative exists"),
+        ("x ** 3.0", {"x": -2.0}, 1, "the exponent is no variable, so nothing is nan"),
+        ("x ** y", {"x": -8.0, "y": 1 / 3}, 1, "never complex"),
+        ("2.0 ** x", {"x": 2000.0}, 1, "overflow is inf"),
+    ]),
+    ("Roots, logarithms, poles", [
+        ("sqrt(x)", {"x": 0.0}, 1, "the limit from the right"),
+        ("sqrt(x)", {"x": -1.0}, 1, "never complex"),
+        ("sqrt(x * x)", {"x": 0.0}, 1, "inf · 0: IEEE has no answer; write abs(x)"),
+        ("log(x)", {"x": 0.0}, 1, ""),
+        ("log(x)", {"x": -1.0}, 1, "the value is nan; the partial is 1 / x whatever the value"),
+        ("log1p(x)", {"x": -1.0}, 1, ""),
+        ("1 / x", {"x": 0.0}, 1, "IEEE: no exception"),
+        ("1 / x", {"x": -0.0}, 1, ""),
+        ("x / x", {"x": 0.0}, 1, "no limit is taken"),
+        ("asin(x)", {"x": 1.0}, 1, ""),
+        ("acos(x)", {"x": 2.0}, 1, ""),
+        ("atan2(y, x)", {"y": 0.0, "x": 0.0}, 1, "0 / 0"),
+        ("atan2(y, x)", {"y": 0.0, "x": -1.0}, 1, ""),
+    ]),
+    ("Saturation and overflow", [
+        ("exp(x)", {"x": 1000.0}, 1, "inf, no exception"),
+        ("tanh(x)", {"x": 25.0}, 1, "1 − a² has no digits left"),
+        ("sigmoid(x)", {"x": 40.0}, 1, "a (1 − a) has no digits left"),
+        ("sigmoid(x)", {"x": -1000.0}, 1, ""),
+        ("softplus(x)", {"x": 30.0}, 1, "no threshold"),
+        ("softplus(x)", {"x": 1000.0}, 1, ""),
+        ("logsumexp([x, y])", {"x": 1000.0, "y": 0.0}, 1, "shifted by the largest"),
+        ("logsumexp([x, y])", {"x": -inf, "y": -inf}, 1, ""),
+        ("logsumexp([x, x])", {"x": 1.0}, 1, "no tie to break"),
+        ("atan(x)", {"x": 1e200}, 1, "x² overflows, and 1 / inf is 0"),
+        ("x * y", {"x": 0.0, "y": inf}, 1, "IEEE"),
+        ("x - x", {"x": inf}, 1, "the value is nan, the derivative 1 − 1"),
+    ]),
+    ("nan in, and what is not taken", [
+        ("relu(x)", {"x": nan}, 1, "nan in the value and in the gradient"),
+        ("maximum(x, y)", {"x": nan, "y": 1.0}, 1, "nan wins"),
+        ("abs(x)", {"x": nan}, 1, ""),
+        ("sign(x)", {"x": nan}, 1, "the derivative is the number 0"),
+        ("step(x)", {"x": nan}, 1, ""),
+        ("where(x, sqrt(x), x)", {"x": -1.0}, 1, "the branch not taken has a nan partial, and 0 · nan is nan"),
+        ("where(x, log(x), 0.0)", {"x": 0.0}, 1, "the same with inf"),
+        ("x ** 0.0", {"x": nan}, 1, "IEEE: 1; the derivative keeps the nan"),
+    ]),
+]  # fmt: skip
+
+
+def evaluated(expression: str, variables: dict[str, Any], names: dict[str, Any]) -> Any:
+    return eval(expression, {"__builtins__": {}, **names, **variables})
+
+
+Answer = Callable[[str, dict[str, float], int], list[float]]  # the value and the derivative in each variable
+
+
+def with_micrograd() -> Answer:
+    sys.path.insert(0, str(HERE.parent))
+    import micrograd as mg
+
+    names = {name: getattr(mg, name) for name in mg.__all__ if name[0].islower()}
+
+    def answer(expression: str, at: dict[str, float], order: int) -> list[float]:
+        def f(*xs: Any) -> Any:
+            return evaluated(expression, dict(zip(at, xs, strict=True)), names)
+
+        derivative = f
+        for _ in range(order - 1):
+            derivative = mg.grad(derivative)
+        return [f(*map(mg.constant, at.values())).data, *mg.grad(derivative, tuple(range(len(at))))(*at.values())]
+
+    return answer
+
+
+def with_jax() -> Answer:
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)
+    names = {
+        "abs": jnp.abs, "acos": jnp.arccos, "asin": jnp.arcsin, "atan": jnp.arctan, "atan2": jnp.arctan2, "exp": jnp.exp,
+        "log": jnp.log, "log1p": jnp.log1p, "maximum": jnp.maximum, "minimum": jnp.minimum, "relu": jax.nn.relu,
+        "sigmoid": jax.nn.sigmoid, "sign": jnp.sign, "softplus": jax.nn.softplus, "sqrt": jnp.sqrt, "tanh": jnp.tanh,
+        "step": lambda x: jnp.heaviside(x, 0.0), "where": lambda c, a, b: jnp.where(c > 0, a, b),
+        "logsumexp": lambda xs: jax.nn.logsumexp(jnp.stack(xs)),
+    }  # fmt: skip
+
+    def answer(expression: str, at: dict[str, float], order: int) -> list[float]:
+        def f(*xs: Any) -> Any:
+            return evaluated(expression, dict(zip(at, xs, strict=True)), names)
+
+        derivative = f
+        for _ in range(order - 1):
+            derivative = jax.grad(derivative)
+        xs = [jnp.asarray(x) for x in at.values()]
+        return [float(f(*xs)), *map(float, jax.grad(derivative, tuple(range(len(at))))(*xs))]
+
+    return answer
+
+
+def with_torch() -> Answer:
+    import torch
+
+    zero = torch.zeros((), dtype=torch.float64)
+
+    def tensor(x: Any) -> Any:
+        return x if isinstance(x, torch.Tensor) else torch.tensor(x, dtype=torch.float64)
+
+    names = {
+        "abs": torch.abs, "acos": torch.acos, "asin": torch.asin, "atan": torch.atan, "atan2": torch.atan2, "exp": torch.exp,
+        "log": torch.log, "log1p": torch.log1p, "relu": torch.relu, "sigmoid": torch.sigmoid, "sign": torch.sign,
+        "sqrt": torch.sqrt, "tanh": torch.tanh, "softplus": torch.nn.functional.softplus,
+        "maximum": lambda x, y: torch.maximum(x, tensor(y)), "minimum": lambda x, y: torch.minimum(x, tensor(y)),
+        "step": lambda x: torch.heaviside(x, zero), "where": lambda c, a, b: torch.where(c > 0, tensor(a), tensor(b)),
+        "logsumexp": lambda xs: torch.logsumexp(torch.stack(xs), 0),
+    }  # fmt: skip
+
+    def answer(expression: str, at: dict[str, float], order: int) -> list[float]:
+        xs = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in at.values()]
+        value = derivative = evaluated(expression, dict(zip(at, xs, strict=True)), names)
+        for _ in range(order - 1):
+            (derivative,) = torch.autograd.grad(derivative, xs, create_graph=True)
+        found = torch.autograd.grad(derivative, xs, allow_unused=True)
+        return [float(value), *(0.0 if g is None else float(g) for g in found)]
+
+    return answer
+
+
+SIDES = {"micrograd": with_micrograd, "jax": with_jax, "torch": with_torch}
+
+
+def work(side: str) -> None:
+    """Print the answers of one side to all rows, as JSON; an exception is its own answer."""
+    answer, answers = SIDES[side](), []
+    for _, rows in SECTIONS:
+        for expression, at, order, _ in rows:
+            try:
+                answers.append([repr(x) for x in answer(expression, at, order)])
+            except Exception as error:
+                answers.append([type(error).__name__])
+    print(json.dumps(answers))
+
+
+def main() -> None:
+    from peers import REQUIREMENTS, python_with
+
+    interpreters = {"micrograd": sys.executable, "jax": python_with("jax"), "torch": python_with("torch")}
+    answers = {
+        side: json.loads(subprocess.run([python, __file__, side], check=True, capture_output=True, text=True).stdout)
+        for side, python in interpreters.items()
+    }
+    versions = [r.replace("==", " ") for side in ("jax", "torch") for r in REQUIREMENTS[side][:1]]
+    lines = [
+        "# Conventions at kinks, ties, poles and where numbers end",
+        "",
+        "What this project answers, beside JAX and PyTorch: the value; then the derivative with respect to each variable, or",
+        "the exception that came instead. Written by `python benchmarks/conventions.py`, which runs each expression in all three",
+        f"(float64; {', '.join(versions)}). Zero stands for either zero.",
+        "Answers that differ from this project's are **bold** (by more than 1 part in 10⁹, or in nan, inf or the sign of inf).",
+        "The conventions themselves stand beside the rows of `micrograd/primitives.py`, each derivative written once.",
+    ]
+    each = iter(zip(*answers.values(), strict=True))
+    for title, rows in SECTIONS:
+        lines += ["", f"## {title}", "", "| expression | at | micrograd | JAX | PyTorch | why |", "|---|---|---|---|---|---|"]
+        for row in rows:
+            ours, *others = next(each)
+            cells = [shown(a) if alike(ours, a) else f"**{shown(a)}**" for a in others]
+            lines.append(f"{start(row, ours)} {' | '.join(cells)} | {row[3]} |")
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text("\n".join(lines) + "\n")
+    print(f"wrote {PAGE.relative_to(HERE.parent)}")
+
+
+def start(row: Row, ours: list[str]) -> str:
+    """A line of the table up to this project's own answer, which the tests hold it to."""
+    expression, at, order, _ = row
+    place = ", ".join(f"{name} = {number(repr(x))}" for name, x in at.items())
+    what = f"`{expression}`" + ("" if order == 1 else f", derivative of order {order}")
+    return f"| {what} | {place} | {shown(ours)} |"
+
+
+def alike(ours: list[str], theirs: list[str]) -> bool:
+    try:
+        pairs = [(float(a), float(b)) for a, b in zip(ours, theirs, strict=True)]
+    except ValueError:
+        return ours == theirs
+    return all(math.isclose(a, b, rel_tol=1e-9) or (a != a and b != b) for a, b in pairs)
+
+
+def number(x: str) -> str:
+    return f"{float(x):.10g}".replace("-", "−")
+
+
+def shown(answer: list[str]) -> str:
+    if len(answer) == 1:
+        return answer[0]  # the exception
+    value, *derivatives = [number(x).replace("−0", "0") if float(x) == 0.0 else number(x) for x in answer]
+    return f"{value}; {', '.join(derivatives)}"
+
+
+if __name__ == "__main__":
+    work(sys.argv[1]) if len(sys.argv) > 1 else main()

@@ -1,0 +1,29 @@
+"""Environments of peers: each peer with its own packages beside the benchmarks, made when first asked for."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent / "build" / "peers"
+
+REQUIREMENTS = {
+    "autograd": ["autograd==1.9.1", "numpy==2.4.6"],
+    "casadi": ["casadi==3.8.2", "numpy==2.4.6"],
+    "jax": ["jax==0.10.2", "numpy==2.4.6"],
+    "torch": ["torch==2.13.0", "numpy==2.4.6"],
+}
+
+
+def python_with(peer: str) -> Path:
+    """The interpreter of an environment that has `peer`, of the version named here."""
+    home = ROOT / peer
+    python = home / "bin" / "python"
+    done = home / "requirements.txt"
+    wanted = "\n".join(REQUIREMENTS[peer]) + "\n"
+    if not done.exists() or done.read_text() != wanted:
+        print(f"making an environment for {peer} in {home}", file=sys.stderr)
+        venv.create(home, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *REQUIREMENTS[peer]], check=True)
+        done.write_text(wanted)
+    return python
