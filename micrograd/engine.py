@@ -231,6 +231,12 @@ class Value(Operators, Original):
     def __format__(self, spec: str) -> str:
         return format(self.data, spec) if spec else repr(self)
 
+    def draw(self, **options: Any) -> Any:
+        """A Drawing of the graph below this Value, which Jupyter shows; the options are those of micrograd.draw.Drawing."""
+        from micrograd.draw import Drawing  # where it is wanted: drawings stand on the engine, not under it
+
+        return Drawing(self, **options)
+
     def __repr__(self) -> str:
         return f"Value(data={self.data}, grad={self.grad}{f', label={self.label!r}' if self.label else ''})"
 

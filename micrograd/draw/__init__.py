@@ -1,0 +1,144 @@
+"""Drawings of the graph below a Value: `v.draw()`, `draw_dot(root)`.
+
+`graph` takes a snapshot and folds it, `layout` finds the places, `svg` and `dot` write it down, `explore` makes the page in
+which one steps through backward. No program has to be installed to see a drawing; Graphviz's `dot` makes PNG and PDF.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from html import escape
+from typing import Any
+
+from micrograd.draw.dot import digraph, mermaid
+from micrograd.draw.explore import Exploration, data_url
+from micrograd.draw.graph import LIMIT, Graph
+from micrograd.draw.lettering import clip, number, plain
+from micrograd.draw.svg import svg
+from micrograd.engine import Value
+
+__all__ = ["Drawing", "draw_dot", "to_mermaid"]
+
+_WITH_DOT = ("png", "pdf")
+
+
+class Drawing:
+    """A picture of the graph below `root`, as it was when the drawing was made. Jupyter shows it.
+
+    `limit` is how many boxes a picture may have (None: one for every value); above it layers, neurons, calls and parts
+    that are alike fold into one box each, and long chains lose their middle. `unfold` names folds to open, such as
+    "layer 1" or "layer 1/neuron 2". `rankdir` is "LR" or "TB", as in Graphviz.
+    """
+
+    def __init__(
+        self,
+        root: Value,
+        format: str = "svg",
+        rankdir: str = "LR",
+        limit: int | None = LIMIT,
+        unfold: str | Iterable[str] = (),
+    ):
+        if rankdir not in ("LR", "TB"):
+            raise ValueError(f'rankdir is "LR" (to the right) or "TB" (down), got {rankdir!r}')
+        if format not in ("svg", *_WITH_DOT):
+            raise ValueError(f'format is "svg", "png" or "pdf", got {format!r}')
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise ValueError(f"limit is how many boxes a picture may have, or None for no limit, got {limit!r}")
+        self.graph = Graph(root)
+        self.format, self.rankdir, self.limit = format, rankdir, limit
+        self.unfold = (unfold,) if isinstance(unfold, str) else tuple(unfold)
+        self.picture = self.graph.picture(limit, self.unfold)
+
+    @property
+    def title(self) -> str:
+        """What is drawn, in a few words."""
+        name, data = self.graph.labels[self.graph.root], self.graph.data[self.graph.root]
+        return f"Graph of {clip(plain(name)) or 'the output'} = {number(data)}"
+
+    @cached_property
+    def svg(self) -> str:
+        """The picture as SVG, laid out by this project: no program is needed."""
+        return svg(self.picture, self.rankdir, self.title)
+
+    @cached_property
+    def digraph(self) -> Any:
+        """The picture as a `graphviz.Digraph`."""
+        return digraph(self.picture, self.format, self.rankdir)
+
+    @property
+    def source(self) -> str:
+        """The picture as DOT source."""
+        return str(self.digraph.source)
+
+    def to_mermaid(self) -> str:
+        """The picture as a Mermaid flowchart, for Markdown."""
+        return mermaid(self.picture, self.rankdir)
+
+    def explore(self) -> Exploration:
+        """The page in which one steps through backward, node by node; Jupyter shows it."""
+        return Exploration(self.graph, self.svg, self.title, self.limit, self.unfold)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the drawing: .svg, .html (the page to explore), .dot or .gv, .mmd, and with Graphviz .png and .pdf.
+
+        ValueError for another ending; RuntimeError that says what to install where `dot` is missing.
+        """
+        with open(path, "wb") as file:
+            file.write(self.rendered(path))
+
+    def rendered(self, path: str | os.PathLike[str]) -> bytes:
+        """What `save` writes to a file of this name."""
+        ending = os.path.splitext(os.fspath(path))[1].lower().lstrip(".")
+        if ending in _WITH_DOT:
+            return self._with_dot(ending)
+        made = {
+            "svg": lambda: self.svg,
+            "html": lambda: self.explore().page,
+            "dot": lambda: self.source,
+            "gv": lambda: self.source,
+            "mmd": self.to_mermaid,
+        }
+        if ending not in made:
+            raise ValueError(f"a drawing is saved as .svg, .html, .png, .pdf, .dot, .gv or .mmd, got {os.fspath(path)!r}")
+        return made[ending]().encode()
+
+    def _with_dot(self, format: str) -> bytes:
+        import graphviz
+
+        try:
+            return bytes(self.digraph.pipe(format=format))
+        except graphviz.ExecutableNotFound:
+            raise RuntimeError(
+                f"{format.upper()} is made by Graphviz, whose program `dot` was not found: install Graphviz "
+                "(apt install graphviz, brew install graphviz, winget install graphviz or conda install graphviz), "
+                "or save as .svg or .html, which need no program"
+            ) from None
+
+    def __repr__(self) -> str:
+        boxes = len(self.picture.boxes)
+        folded = f" in {boxes} boxes" if boxes != len(self.graph) else ""
+        return f"<{self.title}: {len(self.graph)} values{folded}; .svg, .save(path), .explore()>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        bundle: dict[str, Any] = {"text/plain": repr(self)}
+        try:
+            if self.format == "png":
+                return {**bundle, "image/png": base64.b64encode(self._with_dot("png")).decode()}
+        except Exception:  # a repr never raises: without `dot` the SVG is shown
+            pass
+        # A notebook that is not trusted shows no image/svg+xml; an image in HTML it does show, and no script is in it.
+        image = f'<img alt="{escape(self.title)}" src="{data_url(self.svg)}">'
+        return {**bundle, "image/svg+xml": self.svg, "text/html": image}
+
+
+def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR", **options: Any) -> Drawing:
+    """The drawing of the graph below `root`; further options are those of Drawing."""
+    return Drawing(root, format, rankdir, **options)
+
+
+def to_mermaid(root: Value, **options: Any) -> str:
+    """The graph below `root` as a Mermaid flowchart, for Markdown."""
+    return Drawing(root, **options).to_mermaid()

@@ -1,0 +1,114 @@
+"""How labels, numbers and operations are written in pictures, and how wide they come out.
+
+`svg`, `dot` and the interactive page share it. A label such as W_{12}^{[1]} is mathematics: a base with subscripts and
+superscripts. Other labels are plain text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_BASE = r"(?:[^\W\d_]['′]*|[^_^{}]+(?=[_^]\{))"  # one letter; or a word, where its first script stands in braces
+_SCRIPT = r"[_^](?:\{[^{}]*\}|[^\W_]+|[^\s{}])"
+_MATHEMATICS = re.compile(rf"(?:{_BASE})(?:{_SCRIPT})+")
+_RUN = re.compile(r"(?P<kind>[_^])(?:\{(?P<braced>[^{}]*)\}|(?P<bare>[^\W_]+|[^\s{}]))|(?P<base>[^_^{}]+)")
+_LOW = dict(zip("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True)) | {",": ","}
+_HIGH = dict(zip("0123456789+-=()[]in", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾⁽⁾ⁱⁿ", strict=True))
+SYMBOLS = {
+    "add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−x", "pow": "xʸ", "sum": "Σ", "dot": "Σwx + b",
+    "greater": ">", "less": "<", "abs": "|x|", "sqrt": "√",
+}  # fmt: skip
+# The widths of Arial and its kin in thousandths of the size, by character: the rest is estimated.
+_WIDTHS = {
+    **dict.fromkeys("ijl'", 222), **dict.fromkeys("!|.,:;/\\[]It f", 278), **dict.fromkeys('r-()"`{}°', 345),
+    **dict.fromkeys("*^ckszvxyJ", 500), **dict.fromkeys("+=<>~−×÷∂", 584), **dict.fromkeys("ABEKPSVXY&", 667),
+    **dict.fromkeys("CDHNRUw", 722), **dict.fromkeys("GOQ", 778), **dict.fromkeys("mM", 833), **dict.fromkeys("%W@…", 1000),
+}  # fmt: skip
+
+
+def runs(label: str) -> list[tuple[str, int]]:
+    """The label in pieces, each with its level: 0 on the line, -1 a subscript, 1 a superscript."""
+    if not _MATHEMATICS.fullmatch(label) or len(label) > 60:
+        return [(label, 0)]
+    pieces = []
+    for m in _RUN.finditer(label):
+        text = m["base"] or m["braced"] or m["bare"]
+        if text:
+            pieces.append((text, 0 if m["base"] else -1 if m["kind"] == "_" else 1))
+    return pieces
+
+
+def plain(label: str) -> str:
+    """The label as one line of text, its scripts in Unicode where they exist there: W₁₂⁽¹⁾."""
+    out = ""
+    for text, level in runs(label):
+        script = {-1: _LOW, 1: _HIGH}.get(level, {})
+        if level and all(c in script for c in text):
+            out += "".join(script[c] for c in text)
+        else:
+            out += "_^"[level > 0] + f"{{{text}}}" if level else text
+    return clean(out)
+
+
+def clean(text: str) -> str:
+    """The text without what no file may hold: line ends become ⏎, control characters and lone surrogates signs for them."""
+    if text.isprintable():
+        return text
+    text = re.sub(r"\r\n?|\n", "⏎", text)
+    return "".join(
+        chr(0x2400 + ord(c)) if ord(c) < 32 else "\ufffd" if unicodedata.category(c) in ("Cc", "Cs", "Cn") else c for c in text
+    )
+
+
+def clip(text: str, most: int = 28) -> str:
+    """The text, cut in the middle where it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 9]}…{text[-8:]}"
+
+
+def number(x: float) -> str:
+    """The number in four digits, with a real minus sign."""
+    if x != x:
+        return "nan"
+    if x in (float("inf"), float("-inf")):
+        return "∞" if x > 0 else "−∞"
+    return f"{x:.4g}".replace("-", "−")
+
+
+def numbers(xs: tuple[float, ...]) -> str:
+    """One number, or the least and the greatest of several."""
+    return " … ".join(map(number, xs))
+
+
+def operation(name: str) -> str:
+    """The sign of a primitive, or its name."""
+    return SYMBOLS.get(name, name)
+
+
+def width(text: str, size: float, bold: bool = False) -> float:
+    """How wide the text comes out at most, in the unit of `size`; a little more than in Arial, for fonts a little wider."""
+    total = 0
+    for c in text:
+        if c in _WIDTHS:
+            total += _WIDTHS[c]
+        elif c < "\u0500":
+            total += 556
+        elif unicodedata.combining(c) or unicodedata.category(c) in ("Cf", "Mn"):
+            continue
+        else:
+            total += 1300 if unicodedata.east_asian_width(c) in "WF" else 700
+    return total * size * (1.19 if bold else 1.1) / 1000
+
+
+def label_width(label: str, size: float, bold: bool = False) -> float:
+    """How wide a label comes out: sub- and superscripts that follow each other stand above each other."""
+    total, low, high = 0.0, 0.0, 0.0
+    for text, level in runs(clip(clean(label)) if len(runs(label)) == 1 else label):
+        if level == 0:
+            total += max(low, high) + width(text, size, bold)
+            low = high = 0.0
+        elif level < 0:
+            low += width(text, 0.7 * size)
+        else:
+            high += width(text, 0.7 * size)
+    return total + max(low, high)
