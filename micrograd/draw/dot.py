@@ -17,7 +17,7 @@ _SHAPES = {
     "operation": {"style": "rounded,filled", "color": "#475569", "fillcolor": "#ffffff"},
     "leaf": {"style": "filled", "color": "#2563eb", "fillcolor": "#eff6ff"},
     "parameter": {"shape": "note", "style": "filled", "color": "#7c3aed", "fillcolor": "#f5f3ff"},
-    "input": {"shape": "cds", "style": "filled", "color": "#0e7490", "fillcolor": "#ecfeff"},
+    "input": {"shape": "cds", "margin": "0.3,0.08", "style": "filled", "color": "#0e7490", "fillcolor": "#ecfeff"},
     "constant": {"style": "rounded,filled", "color": "#cbd5e1", "fillcolor": "#fafafa"},
     "fold": {"shape": "box3d", "style": "filled", "color": "#b45309", "fillcolor": "#fffbeb"},
 }
@@ -34,7 +34,7 @@ def digraph(picture: Picture, format: str = "svg", rankdir: str = "LR") -> Any:
     out = graphviz.Digraph(
         format=format,
         graph_attr={"rankdir": rankdir, "bgcolor": "white", "fontname": "Helvetica", "labelloc": "b", "fontsize": "10"},
-        node_attr={"shape": "box", "fontname": "Helvetica", "fontsize": "12", "margin": "0.12,0.06"},
+        node_attr={"shape": "box", "fontname": "Helvetica", "fontsize": "12", "margin": "0.06,0.03"},
         edge_attr={"fontname": "Helvetica", "fontsize": "9", "arrowsize": "0.7", "color": "#64748b", "fontcolor": "#334155"},
     )
     if picture.caption:
@@ -70,8 +70,15 @@ def _html(box: Box) -> str:
         tag = ""
     value = f'<FONT COLOR="{"#6b7280" if grey else "#15803d"}">{numbers(box.data)}</FONT>' if box.data else ""
     grad = f'<FONT COLOR="#b91c1c">∂ {numbers(box.grad)}</FONT>' if box.grad else ""
-    rows = ["   ".join(filter(None, row)) for row in ((label, tag), (value, grad))]
-    return "<" + "<BR/>".join(filter(None, rows)) + ">"
+    rows = [[left, right] for left, right in ((label, tag), (value, grad)) if left or right]
+    cells = "".join(f"<TR>{_cells(row)}</TR>" for row in rows)
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">{cells}</TABLE>>'
+
+
+def _cells(row: list[str]) -> str:
+    if not (row[0] and row[1]):
+        return f'<TD COLSPAN="2">{row[0] or row[1]}</TD>'
+    return f'<TD ALIGN="LEFT">{row[0]}</TD><TD ALIGN="RIGHT">{row[1]}</TD>'
 
 
 def _math(label: str) -> str:

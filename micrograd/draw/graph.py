@@ -121,8 +121,8 @@ class Graph:
         self.ops.append("" if is_leaf or rule is None else rule.name)
         self._written.append("" if is_leaf or rule is None else rule.written)
         self.kinds.append(
-            "operation" if not is_leaf else "input" if scope[:1] == ("inputs",) else "constant" if rule is CONSTANT
-            else "parameter" if scope else "leaf"
+            "operation" if not is_leaf else "parameter" if scope and rule is None else "leaf" if rule is None
+            else "input" if scope else "constant"
         )  # fmt: skip
         return len(self.values) - 1
 
