@@ -1,632 +1,458 @@
-// Upgrades the picture of a graph to one in which backward is stepped through. Everything it shows it computes from the
-// values and local derivatives in the JSON beside it, in the engine's order, so that it ends at the engine's gradients.
+// Upgrades the picture of a graph to one in which backward is stepped through: computed from the values and the local
+// derivatives in the JSON beside it, in the engine's order, so it ends at the engine's gradients.
 (() => {
 "use strict";
-const SVG = "http://www.w3.org/2000/svg";
-for (const root of document.querySelectorAll("[data-micrograd]:not([data-ready])")) {
-  const json = root.querySelector("script[type='application/json']");
-  if (json) { root.dataset.ready = ""; start(root, JSON.parse(json.textContent)); }
+for (const root of document.querySelectorAll("[data-micrograd]:not([data-step])")) {
+	start(root, JSON.parse(root.querySelector("script").textContent));
 }
 
 function start(root, D) {
-  const N = D.nodes.map(([kind, text, op, data, group, parents, locals]) => ({
-    kind: D.kinds[kind], text: D.texts[text], op: D.ops[op], data: Number(data), group, parents, locals: locals.map(Number) }));
-  const groups = D.groups.map(([text, kind, parent, open]) => ({ text: D.texts[text], kind, parent, open: !!open, size: 0, parts: 0 }));
-  const last = N.length - 1, steps = [], consumers = N.map(() => []), total = new Int32Array(N.length);
-  let unnamed = 0;
-  N.forEach((n, i) => {
-    for (let g = n.group; g >= 0; g = groups[g].parent) groups[g].size++;
-    if (n.group >= 0) groups[n.group].parts++;
-    if (n.text.length) n.name = n.text;
-    else n.name = n.kind === "constant" ? short(n.data) : "v" + ++unnamed;
-    n.counts = n.kind !== "constant" && n.kind !== "input";
-  });
-  for (const g of groups) if (g.parent >= 0) groups[g.parent].parts++;
-  for (let i = last; i >= 0; i--) {
-    if (N[i].parents.length) steps.push(i);
-    N[i].parents.forEach((p, k) => { if (N[p].counts) { consumers[p].push([i, k]); total[p]++; } });
-  }
+root.dataset.step = 0;
+const N = D.nodes.map(([kind, text, op, data, group, parents, locals]) => ({
+	kind: D.kinds[kind], text: D.texts[text], op: D.ops[op], data: +data, group, parents, locals: locals.map(Number) }));
+const groups = D.groups.map(([text, tag, parent, open, parts]) => ({ text: D.texts[text], tag, parent, open, parts }));
+const last = N.length - 1, steps = [], uses = N.map(() => []);
+const around = k => k < 0 ? [] : [k, ...around(groups[k].parent)];
+let unnamed = 0;
+for (const n of N) {
+	n.counts = n.kind !== "constant" && n.kind !== "input";
+	n.name = n.text.length ? n.text : n.kind === "constant" ? short(n.data) : "v" + ++unnamed;
+}
+for (let i = last; i >= 0; i--) {
+	if (N[i].parents.length) steps.push(i);
+	N[i].parents.forEach((p, k) => N[p].counts && uses[p].push([i, k]));
+}
 
-  // -- the backward pass, up to a step
+// -- the backward pass up to a step, and the paths from each value to the output
 
-  let step = 0, grad, arrived, done;
-  function pass() {
-    grad = new Float64Array(N.length); arrived = new Int32Array(N.length); done = new Uint8Array(N.length);
-    grad[last] = 1;
-    for (let s = 0; s < step; s++) {
-      const i = steps[s], n = N[i];
-      done[i] = 1;
-      n.parents.forEach((p, k) => { if (N[p].counts) { grad[p] += grad[i] * n.locals[k]; arrived[p]++; } });
-    }
-  }
-  const final = i => arrived[i] === total[i];
+let step = 0, grad, arrived;
+function pass(until) {
+	grad = new Float64Array(N.length);
+	arrived = new Int32Array(N.length);
+	grad[last] = 1;
+	for (const i of steps.slice(0, step = until)) N[i].parents.forEach((p, k) => {
+		if (N[p].counts) { grad[p] += grad[i] * N[i].locals[k]; arrived[p]++; }
+	});
+}
+pass(steps.length);
+const full = grad;
+pass(0);
+const total = i => uses[i].length, final = i => arrived[i] === total(i);
+const size = path => path.product === path.product ? Math.abs(path.product) : Infinity;
+let paths;
+function findPaths() {  // their number, the sum of their products, and the three largest
+	paths = N.map(() => ({ count: 0n, sum: 0, top: [] }));
+	paths[last] = { count: 1n, sum: 1, top: [{ product: 1 }] };
+	for (let i = last - 1; i >= 0; i--) for (const [c, k] of uses[i]) {
+		const mine = paths[i], rest = paths[c], local = N[c].locals[k];
+		mine.count += rest.count;
+		mine.sum += rest.sum * local;
+		mine.top = [...mine.top, ...rest.top.map(r => ({ product: r.product * local, local, to: c, rest: r }))]
+			.sort((a, b) => size(b) - size(a)).slice(0, 3);
+	}
+}
 
-  // -- paths: their number, and the three largest products, from every value to the output
+// -- the page; labels become text, never markup
 
-  let paths;
-  function findPaths() {
-    paths = N.map(() => ({ count: 0n, top: [] }));
-    paths[last] = { count: 1n, top: [{ product: 1, edge: null, rest: null }] };
-    for (let i = last - 1; i >= 0; i--) for (const [c, k] of consumers[i]) {
-      const local = N[c].locals[k];
-      paths[i].count += paths[c].count;
-      for (const rest of paths[c].top) {
-        const size = p => p.product === p.product ? Math.abs(p.product) : Infinity;
-        const path = { product: local * rest.product, edge: [c, k], rest }, top = paths[i].top;
-        const at = top.findIndex(other => size(other) < size(path));
-        top.splice(at < 0 ? top.length : at, 0, path);
-        top.length = Math.min(top.length, 3);
-      }
-    }
-  }
-  function sumOverPaths(i) {  // one product after the other where they can be counted, else along the graph
-    if (paths[i].count <= 500n) {
-      let sum = 0;
-      const stack = [[i, 1]];
-      while (stack.length) {
-        const [at, product] = stack.pop();
-        if (at === last) sum += product;
-        else for (const [c, k] of consumers[at]) stack.push([c, product * N[c].locals[k]]);
-      }
-      return sum;
-    }
-    const sums = new Map([[last, 1]]);
-    for (let j = last - 1; j >= i; j--) {
-      let sum = 0;
-      for (const [c, k] of consumers[j]) sum += (sums.get(c) || 0) * N[c].locals[k];
-      sums.set(j, sum);
-    }
-    return sums.get(i);
-  }
+root.insertAdjacentHTML("beforeend", D.page);
+const find = what => root.querySelector(what), svg = find(".mg-view svg"), slider = find("input"), view = find(".mg-view");
+const [told, info] = find(".mg-panels").children, playing = find("[data-act=play]");
+root.querySelector("img").style.display = "none";
+slider.max = steps.length;
+if (!groups.length) root.querySelectorAll("[data-act*=fold]").forEach(b => b.remove());
 
-  // -- the page around the picture
+function short(x) {
+	if (!Number.isFinite(x)) return x !== x ? "nan" : x > 0 ? "∞" : "−∞";
+	const a = Math.abs(x), s = a && (a < 1e-4 || a >= 1e4) ? x.toExponential(3).replace(/\.?0*e/, "e") : +x.toPrecision(4) + "";
+	return s.replace(/-/g, "−");
+}
+function fill(e, attrs, inside) {
+	for (const k in attrs) e.setAttribute(k, attrs[k]);
+	e.append(...inside);
+	return e;
+}
+const make = (tag, attrs, ...inside) => fill(document.createElement(tag), attrs, inside);
+const draw = (parent, tag, attrs) => parent.appendChild(fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attrs, []));
+const pieces = text => typeof text === "string" ? [[text, 0]] : text;
+const plain = text => pieces(text).map(([t, level]) => ["_", "", "^"][level + 1] + t).join("");
+const math = (text, tag = "i") => make(tag, {}, ...pieces(text).map(([t, level]) => level ? make(level < 0 ? "sub" : "sup", {}, t) : t));
+const sym = i => math(N[i].name), g = i => make("span", {}, "g[", sym(i), "]"), p = (...inside) => make("p", {}, ...inside);
+const red = x => make("b", { class: "mg-g", title: x }, short(x)), quiet = (...text) => make("span", { class: "mg-quiet" }, ...text);
+const where = i => quiet(around(N[i].group).map(k => plain(groups[k].text)).reverse().join(" / "));
+const share = i => final(i) ? `all ${total(i)} arrived: final ✓` : `${arrived[i]} arrived, ${total(i) - arrived[i]} pending`;
 
-  const make = (name, attributes = {}, ...inside) => {
-    const e = document.createElement(name);
-    for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
-    e.append(...inside);
-    return e;
-  };
-  const draw = (name, attributes, parent) => {
-    const e = document.createElementNS(SVG, name);
-    for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
-    if (parent) parent.append(e);
-    return e;
-  };
-  const button = (text, label, act) => {
-    const b = make("button", { type: "button", title: label, "aria-label": label }, text);
-    b.addEventListener("click", act);
-    return b;
-  };
-  const slider = make("input", { type: "range", min: 0, max: steps.length, value: 0, "aria-label": "Step of the backward pass" });
-  const count = make("output");
-  const play = button("▶ play", "Play the backward pass", () => timer ? stop() : run());
-  const foldAll = button("fold all", "Fold everything", () => { groups.forEach(g => { g.open = false; }); arrange(); });
-  const unfold = button("unfold", "Unfold every fold by one level", unfoldLevel);
-  const bar = make("div", { class: "mg-bar", role: "toolbar", "aria-label": "Steps of the backward pass" },
-    button("⏮", "To the start", () => go(0)), button("◀", "One step back", () => go(step - 1)),
-    button("▶", "One step on", () => go(step + 1)), button("⏭", "To the end", () => go(steps.length)), play, slider, count,
-    ...(groups.length ? [foldAll, unfold] : []));
-  const svg = draw("svg", { role: "group", "aria-label": D.title + ": boxes in order of evaluation; up and down to move" });
-  const zoomBar = make("div", { class: "mg-zoom" }, button("+", "Zoom in", () => zoom(0.8)),
-    button("−", "Zoom out", () => zoom(1.25)), button("⤢", "Show everything", () => fit()));
-  const view = make("div", { class: "mg-view" }, svg, zoomBar);
-  const told = make("div", { role: "region", "aria-live": "polite", "aria-label": "This step" });
-  const info = make("div", { role: "region", "aria-label": "The chosen value" });
-  const picture = root.querySelector("img");
-  picture.hidden = true;
-  picture.style.display = "none";
-  picture.after(bar, view, make("div", { class: "mg-panels" }, told, info));
+function tell() {
+	if (!step) return told.replaceChildren(p("The pass starts at the output: ", g(last), " = ", red(1), "."),
+		p(quiet(told.dataset.hint)));
+	const i = steps[step - 1], n = N[i];
+	told.replaceChildren(p(make("b", {}, `Step ${step}: `), sym(i), ` (${n.op}) hands on `, g(i), " = ", red(grad[i]), " ", where(i)),
+		make("ul", {}, ...n.parents.map((q, k) => N[q].counts && make("li", {}, g(q), " += ", g(i), " · local = ",
+			`${short(grad[i])} · ${short(n.locals[k])} = `, red(grad[i] * n.locals[k]), "; now ", g(q), " = ", red(grad[q]), " ",
+			quiet(`(${share(q)})`))).filter(Boolean)));
+}
 
-  function short(x) {
-    if (!Number.isFinite(x)) return x !== x ? "nan" : x > 0 ? "∞" : "−∞";
-    let s = String(Number(x.toPrecision(4)));
-    if (Math.abs(x) >= 1e4 || x && Math.abs(x) < 1e-4) s = x.toExponential(3).replace(/\.?0+e/, "e");
-    return s.replace(/-/g, "−");
-  }
-  const plain = text => typeof text === "string" ? text : text.map(([t, level]) => (level < 0 ? "_" : level ? "^" : "") + t).join("");
-  const name = i => plain(N[i].name);
-  function math(parent, text) {  // the text as mathematics in HTML; never as markup
-    if (typeof text === "string") parent.append(text);
-    else for (const [t, level] of text) parent.append(level ? make(level < 0 ? "sub" : "sup", {}, t) : t);
-    return parent;
-  }
-  const symbol = i => math(make("i"), N[i].name);
-  const g = i => make("span", {}, "g[", symbol(i), "]");
-  const line = (...inside) => make("p", {}, ...inside);
-  const red = x => make("b", { class: "mg-g", title: String(x) }, short(x));
-  const place = i => {
-    const names = [];
-    for (let k = N[i].group; k >= 0; k = groups[k].parent) names.unshift(plain(groups[k].text));
-    return names.join(" / ");
-  };
-  function share(i) {  // how much of a gradient has arrived
-    if (total[i] === 0) return "the output: the pass starts with 1";
-    return final(i) ? `✓ final, ${arrived[i]} of ${total[i]} arrived` : `${arrived[i]} of ${total[i]} arrived, ${total[i] - arrived[i]} pending`;
-  }
+function inform(b) {
+	const inside = [], n = N[b?.node], g = groups[b?.fold];
+	if (!b) inside.push(quiet(info.dataset.hint));
+	else if (g) inside.push(p(math(b.text, "b"), ` stands for ${b.members.length} values.`),
+		p(quiet("Click it, or press Enter, to unfold it.")));
+	else inside.push(p(math(n.name, "b"), ` ${n.op || n.kind}, value `, short(n.data), " ", where(b.node)));
+	if (n?.counts) {
+		if (!paths) findPaths();
+		const { count, sum, top } = paths[b.node], many = count > 3n;
+		inside.push(p("∂", sym(last), "/∂", sym(b.node), " = ", make("span", { class: "mg-sum", "data-sum": sum, "data-paths": count },
+			count > 1n ? top.map(t => short(t.product)).join(" + ") + (many ? " + …" : "") + " = " : "", red(sum))),
+		p(`${count.toLocaleString("en")} path${count > 1n ? "s lead" : " leads"} to the output` + (many ? "; the three largest products:" : ":")),
+		make("ul", {}, ...top.filter(t => t.rest).map(t => {
+			const li = make("li", {}, sym(b.node)), locals = [];
+			for (let at = t; at.rest; at = at.rest) {
+				locals.push(short(at.local));
+				if (locals.length < 5 || !at.rest.rest) li.append(" → ", locals.length > 5 ? "… → " : "", sym(at.to));
+			}
+			if (locals.length > 5) locals.splice(4, locals.length - 5, "…");
+			li.append(": " + locals.join(" · ") + " = ", red(t.product));
+			return li;
+		})));
+	} else if (n) inside.push(p("A constant: no gradient."));
+	for (const k of b ? around(g ? g.parent : n.group) : []) {
+		const chip = make("button", { type: "button" }, "fold ", plain(groups[k].text));
+		chip.onclick = () => fold(k);
+		inside.push(chip, " ");
+	}
+	info.replaceChildren(...inside);
+}
 
-  function tell() {
-    told.replaceChildren();
-    if (step === 0) {
-      told.append(line("The pass starts at the output: ", g(last), " = ", red(1), "."),
-        line(make("span", { class: "mg-quiet" }, "Each step takes one value whose gradient is final and hands it on to the "
-          + "values it was computed from, times the local derivative. → and ← step; ↑ and ↓ visit the boxes.")));
-      return;
-    }
-    const i = steps[step - 1], n = N[i], list = make("ul");
-    told.append(line(make("b", {}, `Step ${step}: `), symbol(i), n.op ? ` (${n.op})` : "", " hands on ", g(i), " = ", red(grad[i])));
-    const where = place(i);
-    if (where) told.append(line(make("span", { class: "mg-quiet" }, where)));
-    const before = new Map();  // what had arrived before this step, and in the lines above
-    n.parents.forEach((p, k) => {
-      if (!N[p].counts) return;
-      if (!before.has(p)) before.set(p, [0, n.parents.filter(q => q === p).length]);
-      list.append(make("li", {}, g(p), " += ", g(i), " · local = ", `${short(grad[i])} · ${short(n.locals[k])} = `,
-        red(grad[i] * n.locals[k]), "  →  ", g(p), " = ", red(grad[p]), " ", make("span", { class: "mg-quiet" }, `(${share(p)})`)));
-    });
-    told.append(list.children.length ? list : line("Its operands are constants: nothing to hand on."));
-  }
+// -- the boxes, and where they go: the layout of layout.py
 
-  function inform(b) {
-    info.replaceChildren();
-    if (!b) { info.append(make("span", { class: "mg-quiet" }, "Point at a box, or move to it with ↑ ↓, to see its gradient as a sum over paths.")); return; }
-    const chips = k => {
-      const p = make("p");
-      for (; k >= 0; k = groups[k].parent) {
-        const own = k;
-        p.append(button("fold " + plain(groups[k].text), "Fold " + plain(groups[k].text), () => { groups[own].open = false; arrange(own, true); }), " ");
-      }
-      if (p.children.length) info.append(p);
-    };
-    if (b.fold >= 0) {
-      const f = groups[b.fold];
-      info.append(line(make("b", {}, math(make("span"), f.text)), ` stands for ${f.size} values.`),
-        line(make("span", { class: "mg-quiet" }, "Click it, or press Enter, to unfold it.")));
-      chips(f.parent);
-      return;
-    }
-    const i = b.node, n = N[i], where = place(i);
-    info.append(line(make("b", {}, symbol(i)), ` ${n.op || n.kind}`, where ? make("span", { class: "mg-quiet" }, ` · ${where}`) : "",
-      make("br"), "value ", make("span", { title: String(n.data) }, short(n.data))));
-    if (!n.counts) info.append(line("A constant: it has no gradient."));
-    else {
-      if (!paths) findPaths();
-      const { count, top } = paths[i], sum = sumOverPaths(i);
-      const d = line("∂", symbol(last), "/∂", symbol(i), " = ");
-      const terms = make("span", { class: "mg-sum", "data-sum": sum, "data-paths": count });
-      if (count > 1n) {
-        top.forEach((path, k) => terms.append(k ? " + " : "", short(path.product)));
-        if (count > 3n) terms.append(" + …");
-        terms.append(" = ");
-      }
-      terms.append(red(sum));
-      d.append(terms);
-      info.append(d, line(count === 1n ? "One path leads to the output." : `A sum over ${count.toLocaleString("en")} paths; `
-        + (count > 3n ? "the three largest products:" : "their products:")));
-      const list = make("ul");
-      for (const path of top) {
-        const ways = [], factors = [];
-        for (let at = path; at.edge; at = at.rest) { ways.push(at.edge[0]); factors.push(short(N[at.edge[0]].locals[at.edge[1]])); }
-        if (!factors.length) continue;
-        const cut = xs => xs.length > 8 ? [...xs.slice(0, 4), "…", ...xs.slice(-3)] : xs, li = make("li", {}, symbol(i));
-        for (const at of cut(ways)) li.append(" → ", at === "…" ? at : symbol(at));
-        li.append(": " + cut(factors).join(" · ") + (factors.length > 1 ? " = " : ""), ...(factors.length > 1 ? [red(path.product)] : []));
-        list.append(li);
-      }
-      info.append(list);
-    }
-    chips(n.group);
-  }
+let boxes, edges, columns, extent, active;
+const pen = document.createElement("canvas").getContext("2d");
+function wide(text, size) {
+	pen.font = size + "px Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', sans-serif";
+	return pen.measureText(plain(text)).width * 1.04;
+}
 
-  // -- which boxes there are, and where they go: the same layered layout as in layout.py
+function collect() {
+	const byFold = new Map(), found = new Map();
+	boxes = [];
+	N.forEach((n, i) => {
+		const fold = around(n.group).filter(k => !groups[k].open).at(-1) ?? -1;
+		let b = byFold.get(fold);
+		if (fold < 0 || !b) {
+			boxes.push(b = { fold, node: fold < 0 ? i : -1, members: [], ins: [], outs: [], id: boxes.length });
+			if (fold >= 0) byFold.set(fold, b);
+		}
+		b.members.push(i);
+		n.box = b;
+	});
+	N.forEach((n, i) => n.parents.forEach((q, k) => {
+		const from = N[q].box, to = n.box, key = [from.id, to.id, from.fold < 0 && to.fold < 0 ? k : ""].join();
+		if (from === to) return;
+		let e = found.get(key);
+		if (!e) {
+			found.set(key, e = { from, to, port: to.ins.length, all: [] });
+			from.outs.push(e);
+			to.ins.push(e);
+		}
+		e.all.push([i, k]);
+		e.live ||= N[q].counts;
+	}));
+	edges = [...found.values()];
+	const order = new Set(), seen = new Set(), stack = [N[last].box];  // postorder from the output: sources first
+	while (stack.length) {
+		const b = stack.at(-1), next = seen.has(b) ? [] : b.ins.map(e => e.from).filter(f => !seen.has(f));
+		seen.add(b);
+		if (next.length) stack.push(...next.reverse());
+		else order.add(stack.pop());
+	}
+	boxes = [...order];
+	for (const b of boxes) {
+		const n = N[b.node], f = groups[b.fold];
+		b.kind = f ? "fold" : n.kind;
+		b.bare = n?.kind === "constant" && !n.text.length;
+		b.text = f ? f.text : b.bare ? "" : n.name;
+		b.tag = f ? f.tag : b.bare ? "" : n.op || n.kind;
+		const below = f ? 110 : wide(short(n.data), 11.5) + (n.counts && 105);
+		b.w = b.bare ? below + 20 : Math.max(wide(b.text, 14) + wide(b.tag, 10) + 14, below) + 22;
+		const pitch = f ? Math.min(15, 32 / b.ins.length) : 15;
+		b.h = Math.max(b.bare ? 24 : 42, b.ins.length * pitch + 4);
+		b.ports = b.ins.map((_, k) => (k - (b.ins.length - 1) / 2) * pitch);
+	}
+}
 
-  let boxes = [], edges = [], active = null, size = [1, 1];
-  function visibleBox(i) {
-    let closed = -1;
-    for (let k = N[i].group; k >= 0; k = groups[k].parent) if (!groups[k].open) closed = k;
-    return closed;
-  }
-  const measure = document.createElement("canvas").getContext("2d");
-  function wide(text, font) {
-    measure.font = font + " Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', sans-serif";
-    const flat = typeof text === "string" ? text : text.map(([t]) => t).join("");
-    return measure.measureText(flat).width + (typeof text === "string" ? 0 : 4);
-  }
+function layout() {
+	const most = list => Math.max(0, ...list);
+	for (const b of [...boxes].reverse()) b.rank = most(b.outs.map(e => e.to.rank + 1));
+	const end = most(boxes.map(b => b.rank)), items = [];
+	const add = (box, column, h) => { const item = { box, column, h, ins: [], outs: [] }; items.push(item); return item; };
+	const join = (a, b, shift, part) => { a.outs.push({ o: b, shift, part }); b.ins.push({ o: a, shift: -shift, part: 0 }); };
+	for (const b of boxes) b.item = add(b, b.column = end - b.rank, b.h);
+	for (const b of boxes) {  // a long edge passes each column in a slot
+		b.slots = [b.item];
+		for (let c = b.column + 1; c < most(b.outs.map(e => e.to.column)); c++) {
+			b.slots.push(add(null, c, 0));
+			join(b.slots.at(-2), b.slots.at(-1), 0, 0);
+		}
+		for (const e of b.outs) join(b.slots[e.to.column - b.column - 1], e.to.item, e.to.ports[e.port], (e.port + 0.5) / e.to.ins.length - 0.5);
+	}
+	columns = Array.from({ length: end + 1 }, () => ({ items: [], room: 0, label: 14 }));
+	const stack = [boxes.at(-1).item];
+	while (stack.length) {  // the first order: from the output to the leaves, port by port
+		const item = stack.pop();
+		if (item.place >= 0) continue;
+		item.place = columns[item.column].items.push(item) - 1;
+		stack.push(...item.ins.map(i => i.o).reverse());
+	}
+	const sweep = (times, act) => { for (let t = 0; t < times; t++) for (const c of t % 2 ? columns : [...columns].reverse()) act(c.items, t); };
+	sweep(items.length < 900 ? 9 : 3, (list, t) => {  // fewer crossings: each to the mean of its neighbours
+		for (const item of list) {
+			const near = t % 2 ? item.ins : item.outs;
+			item.want = near.length ? near.reduce((sum, i) => sum + i.o.place + i.part, 0) / near.length : item.place;
+		}
+		list.sort((a, b) => a.want - b.want).forEach((item, k) => { item.place = k; });
+	});
+	for (const { items: list } of columns) {
+		let y = 0;
+		list.forEach((item, k) => {
+			const above = list[k - 1];
+			if (k) y += (above.h + item.h) / 2 + (above.box && item.box ? 18 : above.box || item.box ? 11 : 7);
+			item.floor = y;
+		});
+		for (const item of list) item.y = item.floor - y / 2;
+	}
+	sweep(10, (list, t) => {  // least squares under that order: pool adjacent violators
+		const pools = [];
+		for (const item of list) {
+			let sum = 0, weight = 0, near = t % 2 ? item.ins : item.outs;
+			if (t > 7 || !near.length) near = [...item.ins, ...item.outs];
+			for (const { o, shift } of near) {
+				const w = 1 + (item.box ? 0 : 3) + (o.box ? 0 : 3);
+				weight += w;
+				sum += w * (o.y + shift);
+			}
+			let pool = { mean: (weight ? sum / weight : item.y) - item.floor, weight: weight || 0.1, list: [item] };
+			while (pools.length && pools.at(-1).mean > pool.mean) {
+				const other = pools.pop(), w = other.weight + pool.weight;
+				pool = { mean: (other.mean * other.weight + pool.mean * pool.weight) / w, weight: w, list: other.list.concat(pool.list) };
+			}
+			pools.push(pool);
+		}
+		for (const pool of pools) for (const item of pool.list) item.y = pool.mean + item.floor;
+	});
+	const top = Math.min(...items.map(i => i.y - i.h / 2)) - 14;
+	for (const item of items) {
+		const c = columns[item.column];
+		item.y -= top;
+		if (item.box) c.room = Math.max(c.room, item.box.w);
+	}
+	for (const e of edges) {
+		const [[i, k]] = e.all, c = columns[e.to.column];
+		e.text = e.all.length > 1 ? e.to.ins.length < 4 ? "×" + e.all.length : "" : e.live ? short(N[i].locals[k]) : "";
+		if (e.text) c.label = Math.max(c.label, wide(e.text, 10) + 16);
+	}
+	let x = -20;
+	for (const c of columns) {
+		c.from = x += 34 + Math.min(9 * c.items.length, 90);
+		c.to = x += c.label + c.room;
+	}
+	extent = [x + 14, most(items.map(i => i.y + i.h / 2)) + 14];
+	for (const b of boxes) {
+		const c = columns[b.column];
+		if (!b.bare) b.w = c.room;
+		b.x = c.to - c.room / 2;
+		b.y = b.item.y;
+	}
+	for (const e of edges) {
+		let x = columns[e.from.column].to, y = e.from.y;
+		e.d = `M${e.from.x + e.from.w / 2} ${y}H${x}`;
+		const over = (c, to, until) => {
+			const half = (x + c.from) / 2;
+			e.d += `C${half} ${y} ${half} ${to} ${c.from} ${to}H${x = until}`;
+			y = to;
+		};
+		for (const s of e.from.slots.slice(1, e.to.column - e.from.column)) over(columns[s.column], s.y, columns[s.column].to);
+		over(columns[e.to.column], e.y = e.to.y + e.to.ports[e.port], e.x = e.to.x - e.to.w / 2);
+	}
+}
 
-  function collect() {
-    const byFold = new Map(), boxOf = [];
-    boxes = [];
-    N.forEach((n, i) => {
-      const fold = visibleBox(i);
-      let b = fold >= 0 ? byFold.get(fold) : null;
-      if (!b) {
-        b = { fold, node: fold >= 0 ? -1 : i, members: [], ins: [], outs: [] };
-        boxes.push(b);
-        if (fold >= 0) byFold.set(fold, b);
-      }
-      b.members.push(i);
-      boxOf.push(b);
-    });
-    const found = new Map();
-    boxes.forEach((b, k) => { b.index = k; });
-    N.forEach((n, i) => n.parents.forEach((p, k) => {
-      const from = boxOf[p], to = boxOf[i];
-      if (from === to) return;
-      const folded = from.fold >= 0 || to.fold >= 0, key = `${from.index} ${to.index} ${folded ? "" : k}`;
-      let e = found.get(key);
-      if (!e) {
-        e = { from, to, port: to.ins.length, all: [], live: false };
-        found.set(key, e);
-        from.outs.push(e); to.ins.push(e);
-      }
-      e.all.push([i, k]);
-      e.live = e.live || N[p].counts;
-    }));
-    edges = [...found.values()];
-    // Sources first; ties by the last member.
-    const waiting = boxes.map(b => new Set(b.ins.map(e => e.from)).size), order = [], ready = boxes.filter(b => !waiting[b.index]);
-    const lastOf = b => b.members[b.members.length - 1];
-    ready.sort((a, b) => lastOf(b) - lastOf(a));
-    while (ready.length) {
-      const b = ready.pop();
-      order.push(b);
-      for (const t of new Set(b.outs.map(e => e.to))) if (--waiting[t.index] === 0) {
-        let at = ready.length;
-        while (at > 0 && lastOf(ready[at - 1]) < lastOf(t)) at--;
-        ready.splice(at, 0, t);
-      }
-    }
-    boxes = order;
-    for (const b of boxes) {
-      const n = N[b.node];
-      b.kind = b.fold >= 0 ? "fold" : n.kind;
-      b.text = b.fold >= 0 ? groups[b.fold].text : n.kind === "constant" && !n.text.length ? "" : n.name;
-      const up = b.fold >= 0 ? groups[groups[b.fold].parent] : null;
-      b.tag = b.fold >= 0 ? (up && up.kind !== "gap" ? plain(up.text) + ", " : "") + `${b.members.length} values` : n.op || n.kind;
-      b.bare = b.fold < 0 && n.kind === "constant" && !n.text.length;
-      const top = wide(b.text, "bold 13px") + wide(b.tag, "10px") + 14;
-      const bottom = b.fold >= 0 ? 110 : wide(short(n.data), "11.5px") + (n.counts ? 92 + 14 * (total[b.node] > 9) : 0);
-      b.w = b.bare ? Math.max(bottom, 20) + 18 : Math.max(top, bottom) + 22;
-      b.h = b.bare ? 24 : 42;
-      b.pitch = b.fold >= 0 ? Math.min(15, 32 / Math.max(b.ins.length, 1)) : 15;
-      b.h = Math.max(b.h, b.ins.length * b.pitch + 4);
-      b.shift = b.ins.map((_, k) => (k - (b.ins.length - 1) / 2) * b.pitch);
-    }
-  }
+// -- drawing, and painting the state of the pass
 
-  function layout() {
-    const count = boxes.length, items = boxes.map(b => ({ box: b, ins: [], outs: [], y: 0, h: b.h }));
-    boxes.forEach((b, k) => { b.index = k; b.rank = 0; });
-    for (let k = count - 1; k >= 0; k--) for (const e of boxes[k].outs) boxes[k].rank = Math.max(boxes[k].rank, e.to.rank + 1);
-    const most = Math.max(...boxes.map(b => b.rank), 0);
-    const columns = Array.from({ length: most + 1 }, () => []);
-    boxes.forEach((b, k) => { b.column = most - b.rank; items[k].column = b.column; });
-    const slots = new Map(), join = (a, b, shift, part) => { a.outs.push([b, shift, part]); b.ins.push([a, shift, part]); };
-    for (const b of boxes) {  // slots in which long edges pass a column, shared by all edges from one box
-      const far = Math.max(b.column, ...b.outs.map(e => e.to.column)), own = [];
-      for (let c = b.column + 1; c < far; c++) {
-        const s = { box: null, ins: [], outs: [], y: 0, h: 0, column: c };
-        join(own.length ? own[own.length - 1] : items[b.index], s, 0, 0);
-        own.push(s); items.push(s);
-      }
-      slots.set(b, own);
-      for (const e of b.outs) {
-        const before = e.to.column - b.column - 2;
-        join(before >= 0 ? own[before] : items[b.index], items[e.to.index], e.to.shift[e.port], (e.port + 0.5) / e.to.ins.length - 0.5);
-      }
-    }
-    const seen = new Set(), stack = [items[count - 1]];
-    while (stack.length) {  // the first order: from the output to the leaves, port by port
-      const item = stack.pop();
-      if (seen.has(item)) continue;
-      seen.add(item);
-      item.place = columns[item.column].push(item) - 1;
-      for (let k = item.ins.length - 1; k >= 0; k--) stack.push(item.ins[k][0]);
-    }
-    const at = ([o, , part], mine) => o.place + (mine ? 0 : part);
-    const crossings = () => {
-      let sum = 0;
-      for (const column of columns) {
-        const met = [];
-        for (const item of column) for (const end of item.outs.map(o => at(o)).sort((a, b) => a - b)) {
-          let low = 0, high = met.length;
-          while (low < high) { const m = (low + high) >> 1; if (met[m] <= end) low = m + 1; else high = m; }
-          sum += met.length - low;
-          met.splice(low, 0, end);
-        }
-      }
-      return sum;
-    };
-    let best = columns.map(c => [...c]), fewest = crossings();
-    for (let sweep = 0; sweep < (items.length < 600 ? 12 : 4) && fewest; sweep++) {
-      const right = sweep % 2 === 0;
-      for (const column of right ? [...columns].reverse() : columns) {
-        for (const item of column) {
-          const ends = (right ? item.outs : item.ins).map(o => at(o, !right)).sort((a, b) => a - b), half = ends.length >> 1;
-          item.want = !ends.length ? item.place : ends.length % 2 ? ends[half] : (ends[half - 1] + ends[half]) / 2;
-        }
-        column.sort((a, b) => a.want - b.want || a.place - b.place);
-        column.forEach((item, k) => { item.place = k; });
-      }
-      const now = crossings();
-      if (now < fewest) { fewest = now; best = columns.map(c => [...c]); }
-    }
-    for (const column of best) {
-      let y = 0;
-      column.forEach((item, k) => {
-        const gap = k ? item.box && column[k - 1].box ? 18 : item.box || column[k - 1].box ? 11 : 7 : 0;
-        y += k ? gap + (item.h + column[k - 1].h) / 2 : 0;
-        item.floor = y;
-      });
-      for (const item of column) item.y = item.floor - y / 2;
-    }
-    for (let turn = 0; turn < 8; turn++) for (const column of turn % 2 ? best : [...best].reverse()) {
-      const pools = [];  // least squares under the order: pool adjacent violators
-      for (const item of column) {
-        let near = turn % 2 ? item.ins : item.outs, sum = 0, weight = 0;
-        const both = turn > 5 || !near.length;
-        const add = (list, sign) => { for (const [o, shift] of list) { const w = 1 + (item.box ? 0 : 3) + (o.box ? 0 : 3); weight += w; sum += w * (o.y + sign * shift); } };
-        if (both || !(turn % 2)) add(item.outs, 1);
-        if (both || turn % 2) add(item.ins, -1);
-        let pool = { mean: (weight ? sum / weight : item.y) - item.floor, weight: weight || 0.1, items: [item] };
-        while (pools.length && pools[pools.length - 1].mean > pool.mean) {
-          const other = pools.pop(), w = other.weight + pool.weight;
-          pool = { mean: (other.mean * other.weight + pool.mean * pool.weight) / w, weight: w, items: [...other.items, ...pool.items] };
-        }
-        pools.push(pool);
-      }
-      for (const pool of pools) for (const item of pool.items) item.y = pool.mean + item.floor;
-    }
-    const room = columns.map(() => 0), labels = columns.map(() => 14), steep = columns.map(() => 0);
-    for (const b of boxes) room[b.column] = Math.max(room[b.column], b.w);
-    for (const b of boxes) if (!b.bare) b.w = Math.max(...boxes.filter(o => o.column === b.column && !o.bare).map(o => o.w), 0) || b.w;
-    for (const e of edges) {
-      e.text = e.all.length === 1 ? e.live ? short(N[e.all[0][0]].locals[e.all[0][1]]) : "" : e.to.ins.length < 3 ? "×" + e.all.length : "";
-      if (e.text) labels[e.to.column] = Math.max(labels[e.to.column], wide(e.text, "10px") + 16);
-    }
-    for (const item of items) for (const [o, shift] of item.outs) steep[o.column] = Math.max(steep[o.column], Math.abs(o.y + shift - item.y));
-    const begin = [], end = [];
-    let x = 14;
-    columns.forEach((_, c) => {
-      x += c ? 34 + Math.min(0.16 * steep[c], 110) : 0;
-      begin.push(x); x += labels[c] + room[c]; end.push(x);
-    });
-    const low = Math.min(...items.map(i => i.y - i.h / 2)) - 14;
-    size = [x + 14, Math.max(...items.map(i => i.y + i.h / 2)) - low + 14];
-    boxes.forEach((b, k) => { b.x = end[b.column] - room[b.column] / 2; b.y = items[k].y - low; });
-    for (const e of edges) {
-      const b = e.from, c1 = e.to.column, y1 = e.to.y + e.to.shift[e.port];
-      let d = `M${b.x + b.w / 2} ${b.y}L${end[b.column]} ${b.y}`, px = end[b.column], py = b.y;
-      const curve = (nx, ny) => { d += `C${(px + nx) / 2} ${py} ${(px + nx) / 2} ${ny} ${nx} ${ny}`; };
-      for (const s of slots.get(b).slice(0, Math.max(c1 - b.column - 1, 0))) {
-        curve(begin[s.column], s.y - low);
-        px = end[s.column]; py = s.y - low; d += `L${px} ${py}`;
-      }
-      curve(begin[c1], y1);
-      e.tip = [e.to.x - e.to.w / 2, y1];
-      e.d = d + `L${e.tip[0]} ${y1}`;
-    }
-  }
+function arrange(chosen) {
+	const old = active;
+	collect();
+	layout();
+	svg.replaceChildren();
+	const under = draw(svg, "g", { "aria-hidden": true });
+	const flows = edges.map(e => e.live ? e.all.reduce((sum, [i, k]) => sum + Math.abs(full[i] * N[i].locals[k]), 0) : 0);
+	const most = Math.max(1e-300, ...flows.filter(Number.isFinite));
+	edges.forEach((e, k) => {
+		const dense = e.to.fold >= 0 && e.to.ins.length > 4, weight = 0.9 + 2.6 * Math.sqrt(Math.min(flows[k] / most || 0, 1));
+		e.line = draw(under, "path", { d: e.d + (dense ? "" : "l-5-3m5 3l-5 3"), "stroke-width": weight * (dense ? 0.6 : 1) });
+		e.style = "mg-edge" + (e.live && flows[k] === 0 ? " mg-zero" : "");
+		write(under, e.text, e.x - 9, e.y - 3, "mg-local", "end");
+	});
+	boxes.forEach(drawBox);
+	active = boxes.find(b => around(b.fold < 0 ? N[b.node].group : b.fold).includes(chosen))
+		|| boxes.find(b => old && b.node === old.node && b.fold === old.fold) || boxes.at(-1);
+	active.g.setAttribute("tabindex", 0);
+	fit();
+	paint();
+	if (chosen >= 0) active.g.focus({ preventScroll: true });
+}
 
-  function arrange(focusGroup, keep) {
-    const before = active;
-    collect(); layout();
-    svg.replaceChildren();
-    const under = draw("g", { "aria-hidden": "true" }, svg);
-    const flows = edges.map(e => e.all.reduce((sum, [i, k]) => sum + Math.abs(end.grad[i] * N[i].locals[k]), 0));
-    const biggest = Math.max(...flows.filter(Number.isFinite), 0);
-    edges.forEach((e, k) => {
-      const weight = e.live && biggest && Number.isFinite(flows[k]) ? 0.9 + 2.6 * Math.sqrt(flows[k] / biggest) : 1;
-      const dense = e.to.fold >= 0 && e.to.ins.length > 4;
-      e.line = draw("path", { class: "mg-edge" + (e.live && flows[k] === 0 ? " mg-zero" : ""), d: e.d, "stroke-width": (dense ? 0.6 : 1) * weight }, under);
-      e.head = dense ? null : draw("path", { class: "mg-edge mg-head", d: `M${e.tip[0] - 7} ${e.tip[1] - 3.5}L${e.tip[0] - 1} ${e.tip[1]}L${e.tip[0] - 7} ${e.tip[1] + 3.5}` }, under);
-      if (e.text) draw("text", { class: "mg-local", x: e.tip[0] - 9, y: e.tip[1] - 3, "text-anchor": "end" }, under).textContent = e.text;
-    });
-    for (const b of boxes) drawBox(b);
-    active = focusGroup === undefined ? before && boxes.find(b => b.node === before.node && b.fold === before.fold)
-      : boxes.find(b => b.fold === focusGroup) || boxes.find(b => { for (let k = b.node >= 0 ? N[b.node].group : groups[b.fold].parent; k >= 0; k = groups[k].parent) if (k === focusGroup) return true; return false; });
-    active = active || boxes[boxes.length - 1];
-    active.g.setAttribute("tabindex", "0");
-    fit();
-    paint();
-    if (focusGroup !== undefined) { active.g.focus({ preventScroll: true }); inform(active); }
-  }
+function write(parent, text, x, y, style, anchor = "start") {
+	const t = draw(parent, "text", { x, y, class: style, "text-anchor": anchor }), rise = [4, 0, -5];
+	let at = 0;
+	for (const [piece, level] of pieces(text)) {
+		draw(t, "tspan", { dy: rise[level + 1] - at, class: level ? "mg-script" : "" }).textContent = piece;
+		at = rise[level + 1];
+	}
+	return t;
+}
 
-  function drawBox(b) {
-    const left = b.x - b.w / 2, top = b.y - b.h / 2;
-    b.g = draw("g", { class: `mg-box mg-${b.kind}`, tabindex: "-1", role: b.fold >= 0 ? "button" : "img" }, svg);
-    if (b.fold >= 0) { b.g.setAttribute("aria-expanded", "false"); b.g.dataset.fold = plain(b.text); }
-    else b.g.dataset.node = b.node;
-    const rect = (d, extra = {}) => draw("rect", { class: "mg-out", x: left + d, y: top + d, width: b.w - Math.abs(d), height: b.h - Math.abs(d),
-      rx: { leaf: 0, constant: 10, input: 16 }[b.kind] ?? 5, ...extra }, b.g);
-    if (b.fold >= 0) rect(4);
-    if (b.members[b.members.length - 1] === last) rect(-3, { width: b.w + 6, height: b.h + 6 });
-    if (b.kind === "parameter") draw("path", { class: "mg-out", d: `M${left + b.w} ${top}H${left + 8}L${left} ${top + 8}V${top + b.h - 8}L${left + 8} ${top + b.h}H${left + b.w}Z` }, b.g);
-    else rect(0, b.fold >= 0 ? { width: b.w - 4, height: b.h - 4 } : {});
-    if (b.kind === "leaf") rect(0, { width: 5, style: "fill: var(--leaf)" });
-    const write = (text, x, y, style, anchor) => {
-      const t = draw("text", { class: style, x, y, "text-anchor": anchor }, b.g);
-      if (typeof text === "string") t.textContent = text;
-      else {
-        let level = 0;
-        for (const [piece, to] of text) {
-          const span = draw("tspan", { dy: [5, 0, -5][level + 1] * -1 + [4, 0, -5][to + 1] + (level < 0 ? 1 : 0), ...(to ? { style: "font-size: 9px" } : {}) }, t);
-          span.textContent = piece;
-          level = to;
-        }
-      }
-      return t;
-    };
-    const edge = left + (b.kind === "leaf" || b.kind === "parameter" || b.kind === "input" ? 14 : 10), right = left + b.w - (b.fold >= 0 ? 14 : 10);
-    if (b.bare) write(short(N[b.node].data), b.x, b.y + 4, "mg-value", "middle");
-    else {
-      write(b.text, edge, b.y - 5, "mg-label", "start");
-      write(b.tag, right, b.y - 5, "mg-tag", "end");
-      if (b.fold < 0) write(short(N[b.node].data), edge, b.y + 14, "mg-value", "start");
-      b.grad = write("", right, b.y + 14, "mg-grad", "end");
-    }
-  }
+function drawBox(b) {
+	const { w, h, kind } = b, x = b.x - w / 2, y = b.y - h / 2, folded = b.fold >= 0;
+	b.g = draw(svg, "g", { tabindex: -1, role: folded ? "button" : "img" });
+	b.g.dataset[folded ? "fold" : "node"] = folded ? plain(b.text) : b.node;
+	const rect = (x, y, width, height, rx = { leaf: 0, constant: 10, input: 16 }[kind] ?? 5) =>
+		draw(b.g, "rect", { class: "mg-out", x, y, width, height, rx });
+	if (b === N[last].box) rect(x - 3, y - 3, w + 6, h + 6);
+	if (folded) rect(x + 4, y + 4, w - 4, h - 4);
+	if (kind === "parameter") draw(b.g, "path", { class: "mg-out", d: `M${x + w} ${y}h${8 - w}l-8 8v${h - 16}l8 8h${w - 8}z` });
+	else rect(x, y, folded ? w - 4 : w, folded ? h - 4 : h);
+	if (kind === "leaf") rect(x, y, 5, h).classList.add("mg-stripe");
+	const left = x + (b.fold < 0 && kind !== "operation" ? 14 : 9), right = x + w - (folded ? 13 : 9);
+	write(b.g, b.text, left, b.y - 5, "mg-label");
+	write(b.g, b.tag, right, b.y - 5, "mg-tag", "end");
+	if (b.bare) write(b.g, short(N[b.node].data), b.x, b.y + 4, "mg-value", "middle");
+	else if (!folded) write(b.g, short(N[b.node].data), left, b.y + 14, "mg-value");
+	b.note = write(b.g, "", right, b.y + 14, "mg-grad", "end");
+}
 
-  function paint() {
-    const now = step ? steps[step - 1] : last, got = new Set(step ? N[now].parents.filter(p => N[p].counts) : []);
-    for (const b of boxes) {
-      let said;
-      const names = b.g.classList, i = b.node;
-      names.toggle("mg-now", b.members.includes(now));
-      names.toggle("mg-got", !b.members.includes(now) && b.members.some(m => got.has(m)));
-      if (b.fold >= 0) {
-        const counted = b.members.filter(m => N[m].counts), ready = counted.filter(final).length;
-        b.grad.textContent = counted.length ? `${ready} of ${counted.length} final` + (ready === counted.length ? " ✓" : "") : "constants";
-        names.toggle("mg-final", counted.length > 0 && ready === counted.length);
-        said = `${plain(b.text)}, folded, ${b.members.length} values, ${ready} of ${counted.length} gradients final`;
-      } else if (!N[i].counts) said = `${name(i)}, ${N[i].kind}, value ${short(N[i].data)}`;
-      else {
-        names.toggle("mg-final", final(i));
-        b.grad.textContent = final(i) ? `∂ ${short(grad[i])} ✓` : arrived[i] ? `∂ ${short(grad[i])} (${arrived[i]}/${total[i]})` : `0/${total[i]}`;
-        b.g.dataset.grad = String(grad[i]);
-        said = `${name(i)}, ${N[i].op || N[i].kind}, value ${short(N[i].data)}, gradient ${short(grad[i])}, ${share(i)}`;
-      }
-      b.g.setAttribute("aria-label", said);
-    }
-    for (const e of edges) {
-      const flows = step > 0 && e.live && e.all.some(([i]) => i === now), sent = e.live && e.all.every(([i]) => done[i]);
-      for (const part of [e.line, e.head]) if (part) { part.classList.toggle("mg-flows", flows); part.classList.toggle("mg-sent", sent && !flows); }
-    }
-    slider.value = step;
-    count.value = `step ${step} of ${steps.length}`;
-    slider.setAttribute("aria-valuetext", step ? `step ${step} of ${steps.length}: ${name(now)}` : "start");
-    tell();
-    reveal(boxes.find(b => b.members.includes(now)));
-  }
+function paint() {
+	const now = step ? steps[step - 1] : last, got = new Set(step ? N[now].parents.filter(q => N[q].counts).map(q => N[q].box) : []);
+	for (const b of boxes) {
+		const counted = b.members.filter(i => N[i].counts), ready = counted.filter(final).length, i = b.node, n = N[i];
+		const done = counted.length && ready === counted.length, mark = done ? " ✓" : "";
+		b.note.textContent = !counted.length ? n ? "" : "constants" : !n ? `${ready} of ${counted.length} final${mark}`
+			: done ? `∂ ${short(grad[i])} ✓` : arrived[i] ? `∂ ${short(grad[i])} (${arrived[i]} of ${total(i)})` : `∂ 0 of ${total(i)}`;
+		if (n?.counts) b.g.dataset.grad = grad[i];
+		b.g.setAttribute("class", `mg-box mg-${b.kind}` + (done ? " mg-final" : "") + (b === N[now].box ? " mg-now" : got.has(b) ? " mg-got" : ""));
+		b.g.setAttribute("aria-label", `${plain(b.text)} ${b.tag}, ` + (n ? "value " + short(n.data) : "folded, " + b.note.textContent)
+			+ (n?.counts ? `, gradient ${short(grad[i])}, ${share(i)}` : ""));
+	}
+	for (const e of edges) {
+		const style = !e.live ? "" : step && e.all.some(([i]) => i === now) ? " mg-flows" : e.all.every(([i]) => i > now) ? " mg-sent" : "";
+		e.line.setAttribute("class", e.style + style);
+	}
+	slider.value = step;
+	find("output").value = `step ${step} of ${steps.length}`;
+	slider.setAttribute("aria-valuetext", `step ${step}: ${plain(N[now].name)}`);
+	root.dataset.step = step;
+	tell();
+	reveal(N[now].box);
+}
 
-  function go(to) {
-    to = Math.max(0, Math.min(steps.length, to));
-    if (to === step) return;
-    step = to;
-    pass(); paint();
-    root.dataset.step = step;
-  }
-  let timer = 0;
-  function run() {
-    if (step === steps.length) go(0);
-    told.setAttribute("aria-live", "off");
-    play.textContent = "❚❚ pause";
-    timer = setInterval(() => { go(step + 1); if (step === steps.length) stop(); }, 800);
-  }
-  function stop() {
-    clearInterval(timer);
-    timer = 0;
-    told.setAttribute("aria-live", "polite");
-    play.textContent = "▶ play";
-  }
+const go = to => paint(pass(Math.max(0, Math.min(steps.length, to))));
+let timer = 0;
+function play() {
+	if (!timer && step === steps.length) go(0);
+	timer = timer ? clearInterval(timer) : setInterval(() => { go(step + 1); if (step === steps.length) play(); }, 800);
+	told.setAttribute("aria-live", timer ? "off" : "polite");
+	playing.textContent = timer ? "pause" : "play";
+}
 
-  // -- folding, moving, zooming
+// -- folding, moving, zooming
 
-  function toggle(b) {
-    if (b.fold >= 0) { groups[b.fold].open = true; arrange(b.fold); }
-  }
-  function unfoldLevel() {
-    const closed = [...new Set(boxes.filter(b => b.fold >= 0).map(b => b.fold))];
-    const more = closed.reduce((sum, k) => sum + groups[k].parts - 1, boxes.length);
-    if (more > 2000) { told.replaceChildren(line(`That would be ${more} boxes, too many to read: unfold one at a time.`)); return; }
-    for (const k of closed) groups[k].open = true;
-    arrange();
-  }
-  let box = { x: 0, y: 0, w: 1, h: 1 }, fitted = 1;
-  const show = () => svg.setAttribute("viewBox", `${box.x} ${box.y} ${box.w} ${box.h}`);
-  function fit() {
-    const width = view.clientWidth || 800, scale = Math.min(width / size[0], 1.25);
-    const height = Math.max(150, Math.min(scale * size[1], 560));
-    svg.style.height = height + "px";
-    fitted = Math.max(size[0] / width, size[1] / height, 0.8);
-    box = { w: width * fitted, h: height * fitted };
-    box.x = (size[0] - box.w) / 2; box.y = (size[1] - box.h) / 2;
-    show();
-  }
-  function zoom(by, x = box.x + box.w / 2, y = box.y + box.h / 2) {
-    const scale = box.w * by / (view.clientWidth || 800);
-    if (scale > 2 * fitted && by > 1 || scale < 0.2 && by < 1) return;
-    box = { x: x - (x - box.x) * by, y: y - (y - box.y) * by, w: box.w * by, h: box.h * by };
-    show();
-  }
-  function reveal(b) {  // move the view, where it is zoomed in, so that this box is in it
-    if (!b) return;
-    const inside = (at, half, from, length) => at - half < from ? at - half - 20 : at + half > from + length ? at + half + 20 - length : from;
-    if (b.w < box.w) box.x = inside(b.x, b.w / 2, box.x, box.w);
-    if (b.h < box.h) box.y = inside(b.y, b.h / 2, box.y, box.h);
-    show();
-  }
-  const boxAt = target => { const e = target.closest && target.closest(".mg-box"); return e && boxes.find(b => b.g === e); };
-  function choose(b) {
-    if (active && active.g) active.g.setAttribute("tabindex", "-1");
-    active = b;
-    b.g.setAttribute("tabindex", "0");
-    inform(b);
-  }
-  svg.addEventListener("wheel", event => {  // plain scrolling stays the page's; with Ctrl, or pinching, it zooms
-    if (!event.ctrlKey && !event.metaKey) return;
-    event.preventDefault();
-    const r = svg.getBoundingClientRect();
-    zoom(Math.exp(Math.max(-0.3, Math.min(0.3, event.deltaY / 300))), box.x + (event.clientX - r.left) / r.width * box.w, box.y + (event.clientY - r.top) / r.height * box.h);
-  }, { passive: false });
-  let drag = null;
-  svg.addEventListener("pointerdown", event => { if (event.button === 0) drag = { x: event.clientX, y: event.clientY, from: { ...box }, moved: false }; });
-  svg.addEventListener("pointermove", event => {
-    if (!drag) return;
-    const scale = box.w / svg.clientWidth, dx = event.clientX - drag.x, dy = event.clientY - drag.y;
-    if (!drag.moved && Math.hypot(dx, dy) < 5) return;
-    if (!drag.moved) { drag.moved = true; svg.setPointerCapture(event.pointerId); }
-    box.x = drag.from.x - dx * scale; box.y = drag.from.y - dy * scale;
-    show();
-  });
-  const drop = () => { drag = drag && drag.moved ? { over: true } : null; };
-  svg.addEventListener("pointerup", drop);
-  svg.addEventListener("pointercancel", () => { drag = null; });
-  svg.addEventListener("click", event => {
-    const dragged = drag && drag.over;
-    drag = null;
-    const b = boxAt(event.target);
-    if (!dragged && b) { choose(b); toggle(b); }
-  });
-  svg.addEventListener("pointerover", event => { const b = boxAt(event.target); if (b && !(drag && drag.moved)) inform(b); });
-  svg.addEventListener("focusin", event => { const b = boxAt(event.target); if (b) { choose(b); reveal(b); } });
-  slider.addEventListener("input", () => go(Number(slider.value)));
-  root.addEventListener("keydown", event => {
-    if (event.altKey || event.ctrlKey || event.metaKey || event.target === slider) return;
-    const b = boxAt(event.target), k = b ? boxes.indexOf(b) : -1;
-    const inner = b && (b.node >= 0 ? N[b.node].group : groups[b.fold].parent);
-    const act = { ArrowRight: () => go(step + 1), ArrowLeft: () => go(step - 1), Home: () => go(0), End: () => go(steps.length),
-      "+": () => zoom(0.8), "-": () => zoom(1.25), 0: () => fit(),
-      ...(b && { ArrowDown: () => boxes[Math.min(k + 1, boxes.length - 1)].g.focus({ preventScroll: true }),
-        ArrowUp: () => boxes[Math.max(k - 1, 0)].g.focus({ preventScroll: true }),
-        Enter: () => toggle(b), " ": () => toggle(b), f: () => { if (inner >= 0) { groups[inner].open = false; arrange(inner); } } }) }[event.key];
-    if (!act) return;
-    event.preventDefault();
-    event.stopPropagation();
-    act();
-  });
+const fold = k => arrange(k, groups[k].open = 0);
+function unfold(...list) {
+	const more = list.reduce((sum, k) => sum + groups[k].parts - 1, boxes.length);
+	if (more > 2000) return told.replaceChildren(p("Too many boxes: unfold one at a time."));
+	for (const k of list) groups[k].open = 1;
+	arrange(list.length === 1 ? list[0] : -1);
+}
+let box, fitted;
+const scale = () => box.w / view.clientWidth, show = () => svg.setAttribute("viewBox", [box.x, box.y, box.w, box.h].join(" "));
+function fit() {
+	const [w, h] = extent, width = view.clientWidth || 800, height = Math.max(150, Math.min(width * h / w, h * 1.25, 560));
+	svg.style.height = height + "px";
+	fitted = Math.max(w / width, h / height, 0.8);
+	box = { x: (w - width * fitted) / 2, y: (h - height * fitted) / 2, w: width * fitted, h: height * fitted };
+	show();
+}
+function zoom(by, x = box.x + box.w / 2, y = box.y + box.h / 2) {
+	by = Math.max(0.2 / scale(), Math.min(by, 2 * fitted / scale()));
+	box = { x: x - (x - box.x) * by, y: y - (y - box.y) * by, w: box.w * by, h: box.h * by };
+	show();
+}
+function reveal(b) {  // move the view so that this box is in it
+	const within = (at, half, from, length) => Math.min(Math.max(from, at + half - length), at - half);
+	box.x = within(b.x, b.w / 2 + 9, box.x, box.w);
+	box.y = within(b.y, b.h / 2 + 9, box.y, box.h);
+	show();
+}
+const boxAt = target => { const e = target.closest(".mg-box"); return e && boxes.find(b => b.g === e); };
+svg.addEventListener("wheel", ev => {  // scrolling stays the page's; with Ctrl, or pinching, it zooms
+	if (!ev.ctrlKey && !ev.metaKey) return;
+	ev.preventDefault();
+	const r = svg.getBoundingClientRect();
+	zoom(ev.deltaY < 0 ? 0.9 : 1.1, box.x + (ev.clientX - r.left) * scale(), box.y + (ev.clientY - r.top) * scale());
+}, { passive: false });
+let drag, dragged;
+svg.onpointerdown = ev => { drag = { x: ev.clientX, y: ev.clientY, from: box }; dragged = false; };
+svg.onpointermove = ev => {
+	const dx = ev.clientX - drag?.x, dy = ev.clientY - drag?.y;
+	if (!drag || !dragged && Math.hypot(dx, dy) < 5) return;
+	if (!dragged) svg.setPointerCapture(ev.pointerId);
+	dragged = true;
+	box = { ...box, x: drag.from.x - dx * scale(), y: drag.from.y - dy * scale() };
+	show();
+};
+svg.onpointerup = svg.onpointercancel = () => { drag = null; };
+svg.onclick = ev => { const b = boxAt(ev.target); if (b && !dragged && b.fold >= 0) unfold(b.fold); };
+svg.onpointerover = ev => { const b = boxAt(ev.target); if (b && !drag) inform(b); };
+svg.addEventListener("focusin", ev => {
+	const b = boxAt(ev.target);
+	if (!b) return;
+	active.g.setAttribute("tabindex", -1);
+	active = b;
+	b.g.setAttribute("tabindex", 0);
+	inform(b);
+	reveal(b);
+});
+slider.oninput = () => go(+slider.value);
+const acts = { first: () => go(0), back: () => go(step - 1), on: () => go(step + 1), end: () => go(steps.length), play,
+	in: () => zoom(0.8), out: () => zoom(1.25), fit, foldall: () => { for (const g of groups) g.open = 0; arrange(); },
+	unfold: () => unfold(...boxes.map(b => b.fold).filter(k => k >= 0)) };
+root.addEventListener("click", ev => acts[ev.target.dataset?.act]?.());
+const keys = { ArrowLeft: acts.back, ArrowRight: acts.on, Home: acts.first, End: acts.end, "+": acts.in, "-": acts.out, 0: fit };
+root.addEventListener("keydown", ev => {
+	const b = boxAt(ev.target), to = by => boxes[boxes.indexOf(b) + by]?.g.focus({ preventScroll: true });
+	const open = () => b.fold >= 0 && unfold(b.fold), inner = b && (b.fold < 0 ? N[b.node].group : groups[b.fold].parent);
+	const act = b && { ArrowDown: () => to(1), ArrowUp: () => to(-1), Enter: open, " ": open, f: () => inner >= 0 && fold(inner) }[ev.key]
+		|| keys[ev.key];
+	if (!act || ev.altKey || ev.ctrlKey || ev.metaKey || ev.target === slider) return;
+	ev.preventDefault();
+	ev.stopPropagation();
+	act();
+});
 
-  // -- light or dark, as what is behind the page is
+// -- light or dark, as what is behind is
 
-  function theme() {
-    let e = root.parentElement, colour = null;
-    for (; e; e = e.parentElement) {
-      const [r, g_, b, a = 1] = (getComputedStyle(e).backgroundColor.match(/[\d.]+/g) || [0, 0, 0, 0]).map(Number);
-      if (a > 0.5) { colour = 0.3 * r + 0.59 * g_ + 0.11 * b; break; }
-    }
-    root.classList.toggle("mg-dark", colour === null ? matchMedia("(prefers-color-scheme: dark)").matches : colour < 128);
-  }
-  theme();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", theme);
-  new MutationObserver(theme).observe(document.body, { attributes: true });
-  new MutationObserver(theme).observe(document.documentElement, { attributes: true });
-  new ResizeObserver(() => { if (view.clientWidth && view.clientWidth !== width) { width = view.clientWidth; fit(); } }).observe(view);
-  let width = 0;
-  step = steps.length; pass();
-  const end = { grad };
-  step = 0; pass();
-  root.dataset.step = 0;
-  arrange();
-  inform(null);
+const dark = matchMedia("(prefers-color-scheme: dark)");
+function theme() {
+	let e = root, isDark = dark.matches;
+	while (e = e.parentElement) {
+		const [r, g, b, a = 1] = getComputedStyle(e).backgroundColor.match(/[\d.]+/g);
+		if (a > 0.5) { isDark = 0.3 * r + 0.59 * g + 0.11 * b < 128; break; }
+	}
+	root.classList.toggle("mg-dark", isDark);
+}
+theme();
+dark.addEventListener("change", theme);
+new MutationObserver(theme).observe(document.body, { attributes: true });
+let width = view.clientWidth;
+new ResizeObserver(() => { if (width !== view.clientWidth) { width = view.clientWidth; fit(); } }).observe(view);
+arrange();
+inform();
 }
 })();

@@ -81,7 +81,9 @@ class Exploration:
             number = len(groups)
             if part in closed or parent in inside_closed:
                 inside_closed.add(number)
-            groups.append([text(part.name), part.kind, parent, int(number not in inside_closed)])
+            size = f"{sum(1 for _ in part.members())} values"
+            tag = f"{part.within}, {size}" if part.within else size
+            groups.append([text(part.name), tag, parent, int(number not in inside_closed), len(part.parts)])
             stack.extend((inner, number) for inner in reversed(part.parts))
         ops = dict.fromkeys(graph.ops)
         kinds = dict.fromkeys(graph.kinds)
@@ -92,7 +94,7 @@ class Exploration:
             for i in range(len(graph))
         ]  # fmt: skip
         return {
-            "title": self.title,
+            "page": files(__package__).joinpath("explore.html").read_text(encoding="utf-8"),
             "texts": [_pieces(str(label)) for label in texts],
             "ops": [operation(name) for name in ops],
             "kinds": list(kinds),
