@@ -15,6 +15,7 @@ from micrograd.primitives import (
     cos,
     cosh,
     dot,
+    equal,
     erf,
     exp,
     expm1,
@@ -47,7 +48,7 @@ __version__ = "0.1.0"
 __all__ = [
     "MLP", "SGD", "Adam", "AdamW", "Layer", "Module", "Neuron", "Value", "abs", "acos", "adjoints", "asin", "atan",
     "atan2", "binary_cross_entropy", "constant", "cos", "cosh", "cross_entropy", "detect_anomaly", "dot", "enable_grad",
-    "erf", "exp", "expm1", "grad", "greater", "hessian", "hinge", "hvp", "jacobian", "jvp", "less", "log", "log1p",
+    "equal", "erf", "exp", "expm1", "grad", "greater", "hessian", "hinge", "hvp", "jacobian", "jvp", "less", "log", "log1p",
     "logsumexp", "maximum", "minimum", "mse", "no_grad", "pow", "primitive", "relu", "sigmoid", "sign", "sin", "sinh",
     "softplus", "sqrt", "step", "sum", "take", "tan", "tanh", "topological_order", "value_and_grad", "vjp", "where",
 ]  # fmt: skip

@@ -87,7 +87,9 @@ def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -
     mode = modes.current()
     if mode.anomaly:
         modes.refuse_forward(rule, data, out)
-    if not mode.recording:
+    if mode.observer is not None:
+        mode.observer.used(args)
+    elif not mode.recording:
         return constant(out)
     partials = _local(rule, args, data, out)
     node: Value = _new(Value)
@@ -98,7 +100,7 @@ def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -
         (node._x, node._y), (node._dx, node._dy) = (*args, 0.0)[:2], (*partials, 0.0)[:2]
     if mode.anomaly:
         node.note = Note(line=modes.line())
-    return node
+    return node if mode.recording else node.detach()
 
 
 def _local(rule: Primitive, args: Sequence[Any], data: tuple[float, ...], out: float) -> tuple[float, ...]:
@@ -107,7 +109,7 @@ def _local(rule: Primitive, args: Sequence[Any], data: tuple[float, ...], out: f
     try:
         return rule.local(data, out, wanted)
     except (ArithmeticError, ValueError):  # 1 / 0: Values follow IEEE where Python's floats raise
-        with modes.inside(recording=False, anomaly=False):
+        with modes.inside(recording=False, anomaly=False, observer=None):
             local = rule.local(tuple(map(constant, data)), constant(out), wanted)
         return tuple([float(d) for d in local])
 
@@ -187,7 +189,10 @@ class Value(Operators, Original):
 
     def detach(self) -> Value:
         """A constant of the same data and label."""
-        return constant(self.data, self.label)
+        copy = constant(self.data, self.label)
+        if open_blocks and (observer := modes.current().observer) is not None:
+            observer.detached(self, copy)
+        return copy
 
     def backward(self) -> None:
         """Set `.grad` of every node below this one: leaves accumulate, the others hold the adjoint of this pass."""
@@ -223,10 +228,15 @@ class Value(Operators, Original):
     # -- a Value as a number
 
     def __float__(self) -> float:
+        if open_blocks and (observer := modes.current().observer) is not None:
+            observer.frozen(self, "float() or a function of math")
         return self.data
 
     def __bool__(self) -> bool:
-        return self.data != 0.0
+        return self != 0.0
+
+    def __index__(self) -> int:
+        raise TypeError(f"{self!r} is no index and no int: use take(values, i) for a lookup, or a plain int")
 
     def __format__(self, spec: str) -> str:
         return format(self.data, spec) if spec else repr(self)

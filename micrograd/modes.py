@@ -22,6 +22,7 @@ _HERE = os.path.join(os.path.dirname(__file__), "")
 class Mode(NamedTuple):
     recording: bool = True
     anomaly: bool = False
+    observer: Any = None  # while a function is recorded for the tape: told of what the graph alone does not show
 
 
 NORMAL = Mode()

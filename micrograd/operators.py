@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from micrograd import primitives
-from micrograd.modes import open_blocks
+from micrograd.modes import current, open_blocks
 from micrograd.primitives import Primitive, number
 
 METHODS: dict[Primitive, Callable[..., Any]] = {}  # by row: a quicker way from the rule to the node
@@ -108,11 +108,15 @@ def _compared(name: str) -> Any:
 
     def method(self: Any, other: Any) -> Any:
         try:
+            x = other
             if other.__class__ is not int:  # which may be too large for a float
-                other = other.data if hasattr(other, "__general__") else number(other)
-            return compare(self.data, other)
+                x = other.data if hasattr(other, "__general__") else number(other)
         except TypeError:
             return NotImplemented
+        result = compare(self.data, x)
+        if open_blocks and (observer := current().observer) is not None:
+            observer.compared(name, self, other, result)
+        return result
 
     method.__name__ = name
     return method

@@ -156,7 +156,7 @@ def logsumexp(values: Iterable[Any]) -> Any:
 def take(values: Any, i: Any) -> Any:
     """`values[i]` (while a function is recorded, a lookup by an integer input that stays open)."""
     if lookup := getattr(type(i), "__take__", None):
-        return lookup(i, values)
+        return lookup(i, values, _take)
     return values[i]
 
 
@@ -242,10 +242,12 @@ minimum    = primitive("minimum",    "minimum(x, y)",    lambda x, y: x if x <= 
 erf        = primitive("erf",        "erf(x)",           math.erf,               lambda x, out: 2 / math.sqrt(math.pi) * exp(-x * x))  # flat from |x| = 27.3 on
 greater    = primitive("greater",    "greater(x, y)",    lambda x, y: 1.0 if x > y else 0.0 if x <= y else nan, 0.0, 0.0)
 less       = primitive("less",       "less(x, y)",       lambda x, y: 1.0 if x < y else 0.0 if x >= y else nan, 0.0, 0.0)
+equal      = primitive("equal",      "equal(x, y)",      lambda x, y: 1.0 if x == y else nan if x != x or y != y else 0.0, 0.0, 0.0)
 _where     = primitive("where",      "where(c, a, b)",   lambda c, a, b: a if c > 0.0 else b if c <= 0.0 else nan, 0.0, lambda c, a, b, out: step(c), lambda c, a, b, out: 1 - step(c))
 _sum       = primitive("sum",        "sum(xs)",          _added,                 lambda xs, out: (1.0,) * len(xs), variadic=True)
 _dot       = primitive("dot",        "dot(xs, ys, start)", _dotted,              lambda args, out: (*args[len(args) // 2 : -1], *args[: len(args) // 2], 1.0), variadic=True)
 _logsumexp = primitive("logsumexp",  "logsumexp(xs)",    _log_sum_exp,           lambda xs, out: tuple(exp(x - out) for x in xs), variadic=True)
+_take      = primitive("take",       "take(i, xs)",      lambda i, *xs: xs[int(i)], lambda args, out: (0.0, *[equal(args[0], float(k)) for k in range(len(args) - 1)]), variadic=True)
 # fmt: on
 
 _BUILT_IN = frozenset(RULES)

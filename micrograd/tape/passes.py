@@ -1,0 +1,252 @@
+"""Rewriting tapes: the same numbers from fewer, larger instructions.
+
+`record` comes before, `schedule` after. Every rewrite keeps the bits of every result (up to the sign of zero): constants
+are folded with the rule book's own values, only identities that are exact in floating-point arithmetic are used, and
+chains of + and × become sum and dot in the order in which they were added. Differentiation has happened before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from micrograd.primitives import RULES
+from micrograd.tape.tape import Guard, Instruction, Tape
+
+_ADD, _SUB, _MUL, _DIV, _NEG, _POW = (RULES[name] for name in ("add", "sub", "mul", "div", "neg", "pow"))
+_SUM, _DOT = RULES["sum"], RULES["dot"]
+
+
+def optimised(tape: Tape) -> Tape:
+    """An equivalent tape: constants folded, equal instructions merged, chains turned into sum and dot, nothing dead."""
+    return _swept(_chained(_swept(_simplified(tape))))
+
+
+class _Constants:
+    """The constants of a tape under rewriting: slots from `first` on stand for instructions, negative ones for new numbers."""
+
+    def __init__(self, tape: Tape):
+        self.first = tape.inputs + tape.leaves
+        self.values = list(tape.constants)
+        self.fresh: list[float] = []
+        self.known: dict[Any, int] = {}
+        for i, x in enumerate(self.values):
+            self.known.setdefault(_key(x), self.first + i)
+
+    def slot(self, x: float) -> int:
+        """The slot of the number x: an old one, or -1, -2, ... for a new one."""
+        found = self.known.get(_key(x))
+        if found is None:
+            self.fresh.append(x)
+            found = self.known[_key(x)] = -len(self.fresh)
+        return found
+
+    def get(self, slot: int) -> float | None:
+        """The number in a slot, or None where the slot holds no constant."""
+        if slot < 0:
+            return self.fresh[-slot - 1]
+        slot -= self.first
+        return self.values[slot] if 0 <= slot < len(self.values) else None
+
+
+def _key(x: float) -> Any:
+    return x if x == x and x != 0.0 else (x != x, math.copysign(1.0, x))
+
+
+def _simplified(tape: Tape) -> Tape:
+    """Constants folded, exact identities applied and equal instructions merged, in one walk."""
+    constants = _Constants(tape)
+    first, known = tape.first, {}
+    to: list[int] = list(range(first))  # the new slot of each old one
+    kept: list[Instruction] = []
+    number = constants.get
+    low, high = constants.first, first
+    for rule, old in tape.instructions:
+        operands = tuple([to[i] for i in old])
+        while True:
+            if all([i < high and (i >= low or i < 0) for i in operands]):
+                to.append(constants.slot(rule.on_floats([number(i) for i in operands])))  # type: ignore[misc]
+                break
+            simpler = _SIMPLER[rule](operands, number, kept, first) if rule in _SIMPLER else None
+            if simpler.__class__ is tuple:
+                rule, operands = simpler
+                continue
+            if simpler is not None:
+                to.append(simpler)
+                break
+            key = (rule, operands)
+            found = known.get(key)
+            if found is None:
+                found = known[key] = first + len(kept)
+                kept.append(key)
+            to.append(found)
+            break
+    return _renumbered(tape, constants, kept, to)
+
+
+def _renumbered(tape: Tape, constants: _Constants, kept: list[Instruction], to: list[int]) -> Tape:
+    """The tape with new constants moved behind the old ones."""
+    grown = len(constants.fresh)
+    end = tape.first
+
+    def new(slot: int) -> int:
+        return end - 1 - slot if slot < 0 else slot + grown if slot >= end else slot
+
+    instructions = [(rule, tuple([new(i) for i in operands])) for rule, operands in kept] if grown else kept
+    values = constants.values + constants.fresh
+    guards = [Guard(g.name, new(to[g.x]), new(to[g.y]), g.result, g.line) for g in tape.guards]
+    return Tape(tape.inputs, tape.leaves, values, instructions, [new(to[i]) for i in tape.outputs], guards)
+
+
+Number = Callable[[int], float | None]
+
+
+def _simpler_add(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
+    x, y = operands
+    if number(x) == 0.0:
+        return y
+    return x if number(y) == 0.0 else None
+
+
+def _simpler_sub(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
+    x, y = operands
+    if number(y) == 0.0:
+        return x
+    return (_NEG, (y,)) if number(x) == 0.0 else None
+
+
+def _simpler_mul(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
+    for x, y in (operands, operands[::-1]):
+        c = number(x)
+        if c == 1.0:
+            return y
+        if c == -1.0:
+            return _NEG, (y,)
+    return None
+
+
+def _simpler_div(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
+    x, y = operands
+    return x if number(y) == 1.0 else None
+
+
+def _simpler_neg(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
+    (x,) = operands
+    if x >= first and kept[x - first][0] is _NEG:
+        return kept[x - first][1][0]
+    return None
+
+
+def _simpler_pow(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
+    x, y = operands
+    return x if number(y) == 1.0 else None
+
+
+def _simpler_sum(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
+    if len(operands) == 1:
+        return operands[0]
+    return (_ADD, operands) if len(operands) == 2 else None
+
+
+def _simpler_dot(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
+    half = len(operands) // 2
+    xs, ys, start = operands[:half], operands[half:-1], operands[-1]
+    if half == 0:
+        return start
+    from_zero = number(start) == 0.0
+    for these, others in ((xs, ys), (ys, xs)):
+        if number(others[0]) == 1.0 and all([number(i) == 1.0 for i in others]):
+            return _SUM, these if from_zero else (start, *these)
+    if half == 1 and from_zero:
+        return _MUL, (xs[0], ys[0])
+    return None
+
+
+_SIMPLER: dict[Any, Callable[..., Any]] = {
+    _ADD: _simpler_add, _SUB: _simpler_sub, _MUL: _simpler_mul, _NEG: _simpler_neg, _POW: _simpler_pow,
+    _SUM: _simpler_sum, _DOT: _simpler_dot, _DIV: _simpler_div,
+}  # fmt: skip
+
+
+def _chained(tape: Tape) -> Tape:
+    """Left-to-right chains of + (and of + over ×) as one sum (or one dot); what was inside them falls dead."""
+    first, instructions = tape.first, tape.instructions
+    uses = [0] * (first + len(instructions))
+    for _, operands in instructions:
+        for i in operands:
+            uses[i] += 1
+    for i in tape.outputs:
+        uses[i] += 2
+    for g in tape.guards:
+        uses[g.x] += 2
+        uses[g.y] += 2
+    inside = [False] * len(instructions)  # is the running total of a longer chain
+    for rule, operands in instructions:
+        if rule is _ADD:
+            x = operands[0]
+            if x >= first and uses[x] == 1 and instructions[x - first][0] is _ADD:
+                inside[x - first] = True
+    zero = _Constants(tape)
+    one, nought = zero.slot(1.0), zero.slot(0.0)
+    kept = list(instructions)
+    for k, (rule, operands) in enumerate(instructions):
+        if rule is not _ADD or inside[k]:
+            continue
+        terms = [operands[1]]
+        x = operands[0]
+        while x >= first and inside[x - first] and instructions[x - first][0] is _ADD and uses[x] == 1:
+            x, y = instructions[x - first][1]
+            terms.append(y)
+        terms.append(x)
+        terms.reverse()
+        products = [i >= first and uses[i] == 1 and instructions[i - first][0] is _MUL for i in terms]
+        many = sum(products)
+        if many >= 2 or (many == 1 and len(terms) == 2):
+            # start + Σ xᵢyᵢ: the first term is the start where it is no product; a + b·c and b·c + a are the same sum
+            if not products[0] or (len(terms) == 2 and not products[1]):
+                i = products.index(False) if len(terms) == 2 else 0
+                start = terms.pop(i)
+                products.pop(i)
+            else:
+                start = nought
+            if 2 * sum(products) >= len(terms):
+                pairs = [
+                    instructions[i - first][1] if product else (i, one) for i, product in zip(terms, products, strict=True)
+                ]
+                kept[k] = (_DOT, (*[x for x, _ in pairs], *[y for _, y in pairs], start))
+                continue
+            if start != nought:
+                terms.insert(0, start)
+        if len(terms) > 2:
+            kept[k] = (_SUM, tuple(terms))
+    return _renumbered(tape, zero, kept, list(range(first + len(kept))))
+
+
+def _swept(tape: Tape) -> Tape:
+    """The tape without instructions and constants that no output and no guard depends on."""
+    first, count = tape.first, len(tape.instructions)
+    live = bytearray(first + count)
+    for i in tape.outputs:
+        live[i] = 1
+    for g in tape.guards:
+        live[g.x] = live[g.y] = 1
+    for k in range(count - 1, -1, -1):
+        if live[first + k]:
+            for i in tape.instructions[k][1]:
+                live[i] = 1
+    low = tape.inputs + tape.leaves
+    new = [i if i < low else -1 for i in range(first + count)]
+    values = []
+    for i, x in enumerate(tape.constants):
+        if live[low + i]:
+            new[low + i] = low + len(values)
+            values.append(x)
+    at = low + len(values)
+    kept: list[Instruction] = []
+    for k, (rule, operands) in enumerate(tape.instructions):
+        if live[first + k]:
+            new[first + k] = at + len(kept)
+            kept.append((rule, tuple([new[i] for i in operands])))
+    guards = [Guard(g.name, new[g.x], new[g.y], g.result, g.line) for g in tape.guards]
+    return Tape(tape.inputs, tape.leaves, values, kept, [new[i] for i in tape.outputs], guards)

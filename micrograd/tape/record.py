@@ -1,0 +1,201 @@
+"""Recording: run a function once on Values and write its graph, with the graph of its gradient, as a tape.
+
+`engine` comes before; of the tape's files only this one knows Value. What the graph alone does not show, the engine
+tells the observer here: which leaves were used first, which comparisons decided the path, what was detached.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from micrograd import modes
+from micrograd.engine import Value, adjoints, as_values, constant, node_of
+from micrograd.primitives import CONSTANT, Primitive
+from micrograd.tape.tape import Guard, Instruction, Tape
+
+
+class Integer(Value):
+    """An integer argument while a function is recorded: a number, and an open index for take()."""
+
+    __slots__ = ()
+
+    def __take__(self, values: Any, rule: Primitive) -> Any:
+        """take(values, self): one lookup, or one for each column where the entries are sequences."""
+        entries = tuple(values)
+        if not entries:
+            raise IndexError("take needs at least one value to choose from, got none")
+        if not hasattr(entries[0], "__len__"):
+            return node_of(rule, (self, *as_values(entries)))
+        widths = {len(entry) for entry in entries}
+        if len(widths) > 1:
+            raise ValueError(f"take needs entries of one length while recording, got lengths {sorted(widths)}")
+        return [self.__take__(column, rule) for column in zip(*entries, strict=True)]
+
+    def __index__(self) -> int:
+        raise TypeError(
+            "an integer argument was used as an index or a count while recording, and would be frozen into the tape: "
+            "write take(values, i) for values[i]; for a count, let the function close over the number"
+        )
+
+
+class _Observer:
+    """What the engine tells while a function runs."""
+
+    def __init__(self) -> None:
+        self.operands: list[Sequence[Any]] = []
+        self.comparisons: list[tuple[str, Value, Any, bool, str]] = []
+        self.sources: dict[Value, Value] = {}
+
+    def used(self, operands: Sequence[Any]) -> None:
+        self.operands.append(operands)
+
+    def compared(self, name: str, x: Value, y: Any, result: bool) -> None:
+        self.comparisons.append((name, x, y, result, modes.line()))
+
+    def detached(self, source: Value, copy: Value) -> None:
+        self.sources[copy] = source
+
+    def frozen(self, value: Value, how: str) -> None:
+        raise TypeError(
+            f"a value was turned into a plain number by {how} while recording, at {modes.line()}: the tape would keep the "
+            "number of this one run; use Values and the functions of micrograd (exp, log, where, take, ...) instead"
+        )
+
+
+class Recording:
+    """One run of a function: its inputs, its outputs in their structure, the leaves it captured and what decided its path.
+
+    `run` gets fresh Values for `numbers` (an int becomes an open index) and returns any structure; `numbers_of` lists
+    the Values and numbers of that structure.
+    """
+
+    def __init__(
+        self, run: Callable[[list[Value]], Any], numbers: Sequence[Any], numbers_of: Callable[[Any], list[Any]], wrt: Any
+    ):
+        self.inputs: list[Value] = [Integer(x) if isinstance(x, int) else Value(x) for x in numbers]
+        observer = _Observer()
+        with modes.inside(observer=observer, recording=True, anomaly=False):
+            self.out = run(self.inputs)
+        self.results = list(as_values(numbers_of(self.out)))
+        self.sources = observer.sources
+        self.comparisons = observer.comparisons
+        own = set(self.inputs)
+        used = (v for operands in observer.operands for v in operands if v.__class__ is not float)
+        found = dict.fromkeys(v for v in used if v.rule is None and v not in own)
+        compared = [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
+        below = _sorted([*self.results, *compared], self.sources)
+        found.update(dict.fromkeys(v for v in below if v.rule is None and v not in own))
+        reached = set(below)
+        captured = [v for v in found if v in reached]
+        if wrt is not None:
+            listed = dict.fromkeys(wrt)
+            if missing := [v for v in captured if v not in listed]:
+                shown = ", ".join(v.label or repr(v) for v in missing[:3])
+                raise ValueError(
+                    f"the function uses {len(missing)} leaves that are not in wrt ({shown}...): list them too, "
+                    "or make them constants with constant(x)"
+                )
+            captured = list(listed)
+        self.leaves: list[Value] = captured
+
+    def gradient(self) -> list[Value]:
+        """The adjoints of the leaves for the one output; TypeError where the function does not return one number."""
+        if len(self.results) != 1:
+            raise TypeError(f"a gradient needs a function that returns one number, got {len(self.results)}: return their sum")
+        if not self.leaves:
+            return []
+        found = adjoints(self.results[0], wrt=self.leaves, create_graph=True)
+        return [found[leaf] for leaf in self.leaves]
+
+    def tape(self, with_gradient: bool = False) -> Tape:
+        """The run as a tape whose outputs are the results, and the gradient after them where asked for."""
+        outputs = self.results + (self.gradient() if with_gradient else [])
+        guarded = [(n, x, y if isinstance(y, Value) else constant(y), r, line) for n, x, y, r, line in self.comparisons]
+        slot, tape = _flattened(outputs + [v for _, x, y, _, _ in guarded for v in (x, y)], self)
+        tape.outputs = [slot[v] for v in outputs]
+        tape.guards = [Guard(name, slot[x], slot[y], result, line) for name, x, y, result, line in guarded]
+        return tape
+
+
+def _flattened(roots: list[Value], recording: Recording) -> tuple[dict[Value, int], Tape]:
+    """The slot of every Value below `roots`, and the tape that computes them."""
+    order = _sorted(roots, recording.sources)
+    slot: dict[Value, int] = {v: i for i, v in enumerate([*recording.inputs, *recording.leaves])}
+    base = len(slot)
+    constants: list[float] = []
+    known: dict[Any, int] = {}
+
+    def constant_slot(x: float) -> int:
+        key: Any = x if x == x and x != 0.0 else (x != x, math.copysign(1.0, x))
+        if key not in known:
+            known[key] = base + len(constants)
+            constants.append(x)
+        return known[key]
+
+    for v in order:
+        x = v._x
+        if x is not None:
+            if x.__class__ is float:
+                constant_slot(x)
+            if x.__class__ is not tuple and len(v.rule.partials) == 2 and v._y.__class__ is float:
+                constant_slot(v._y)
+        elif v not in slot and v not in recording.sources:
+            slot[v] = constant_slot(v.data)
+    at = base + len(constants)
+    instructions: list[Instruction] = []
+    for v in order:
+        x = v._x
+        if x is None:
+            if v in recording.sources:
+                slot[v] = slot[recording.sources[v]]
+            continue
+        rule: Any = v.rule
+        if rule.partials is None:
+            raise RuntimeError(f"{v!r} has a hand-written _backward: what it computes is not in the rule book; use primitive()")
+        if x.__class__ is tuple:
+            operands = tuple([slot[p] for p in x])
+        else:
+            operands = (slot[x] if x.__class__ is not float else constant_slot(x),)
+            if len(rule.partials) == 2:
+                y = v._y
+                operands += (slot[y] if y.__class__ is not float else constant_slot(y),)
+        instructions.append((rule, operands))
+        slot[v] = at
+        at += 1
+    return slot, Tape(len(recording.inputs), len(recording.leaves), constants, instructions, [])
+
+
+def _sorted(roots: list[Value], sources: dict[Value, Value]) -> list[Value]:
+    """Every Value below `roots`, constants too, parents before consumers; a detached copy comes after its source."""
+    order: list[Value] = []
+    seen: set[Value] = set()
+    done = order.append
+    for root in roots:
+        stack: list[Any] = [root]
+        while stack:
+            node = stack.pop()
+            if node is None:
+                done(stack.pop())
+                continue
+            if node in seen:
+                continue
+            seen.add(node)
+            x = node._x
+            if x is None:
+                if node.rule is not CONSTANT or node not in sources:
+                    done(node)
+                    continue
+                x = sources[node]
+            stack.append(node)
+            stack.append(None)
+            y = node._y
+            if y.__class__ is not float and y not in seen:
+                stack.append(y)
+            if x.__class__ is tuple:
+                if not seen.issuperset(x):
+                    stack.extend(reversed(x))
+            elif x.__class__ is not float and x not in seen:
+                stack.append(x)
+    return order

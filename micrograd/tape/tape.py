@@ -1,0 +1,76 @@
+"""The tape: a recorded computation as a flat list of instructions over numbered slots.
+
+`record` writes a tape, `passes` rewrite it, `schedule` groups it into vector instructions, and the `reference` back end
+runs it as it stands. Slots are numbered
+
+    0 .. inputs-1          the numbers of the arguments, flattened from left to right
+    .. + leaves            the captured leaves (the parameters), in the order of the parameter vector theta
+    .. + len(constants)    the constants
+    .. + len(instructions) the result of each instruction, in order
+
+and an instruction is a primitive with the slots of its operands, all smaller than the slot of its own result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from micrograd.primitives import Primitive
+
+Instruction = tuple[Primitive, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A comparison that the recording decided: `name` is its method, such as "__lt__", on two slots; `line` wrote it."""
+
+    name: str
+    x: int
+    y: int
+    result: bool
+    line: str
+
+
+@dataclass
+class Tape:
+    """A computation over slots. `outputs` are slots too, in the order in which results are wanted."""
+
+    inputs: int
+    leaves: int
+    constants: list[float]
+    instructions: list[Instruction]
+    outputs: list[int]
+    guards: list[Guard] = field(default_factory=list)
+
+    @property
+    def first(self) -> int:
+        """The slot of the first instruction's result."""
+        return self.inputs + self.leaves + len(self.constants)
+
+    def with_outputs(self, outputs: Iterable[int]) -> Tape:
+        """The same instructions with other outputs."""
+        return Tape(self.inputs, self.leaves, self.constants, self.instructions, list(outputs), self.guards)
+
+    def lookups(self) -> list[tuple[int, int]]:
+        """Pairs (input, n): the inputs that look something up, and the length of the table."""
+        found = {(operands[0], len(operands) - 1): None for rule, operands in self.instructions if rule.name == "take"}
+        return list(found)
+
+    def name(self, slot: int) -> str:
+        """How a slot is printed: an input x0, a leaf p0, a constant by its number, a result %0."""
+        for letter, count in (("x", self.inputs), ("p", self.leaves)):
+            if slot < count:
+                return f"{letter}{slot}"
+            slot -= count
+        return repr(self.constants[slot]) if slot < len(self.constants) else f"%{slot - len(self.constants)}"
+
+    def __str__(self) -> str:
+        names = self.name
+        lines = [f"tape of {self.inputs} inputs, {self.leaves} leaves, {len(self.instructions)} instructions"]
+        for i, (rule, operands) in enumerate(self.instructions):
+            shown = ", ".join(map(names, operands[:8])) + (f", ... {len(operands) - 8} more" if len(operands) > 8 else "")
+            lines.append(f"  %{i} = {rule.name}({shown})")
+        lines += [f"  if {names(g.x)} {g.name} {names(g.y)} is {g.result}" for g in self.guards]
+        outputs = [names(slot) for slot in self.outputs[:16]] + (["..."] if len(self.outputs) > 16 else [])
+        return "\n".join([*lines, f"  return {', '.join(outputs)}"])
