@@ -160,6 +160,12 @@ def _simpler_dot(operands: tuple[int, ...], number: Number, kept: list[Instructi
             return _SUM, these if from_zero else (start, *these)
     if half == 1 and from_zero:
         return _MUL, (xs[0], ys[0])
+    if half == 2 and from_zero:
+        for (a, b), signs in ((xs, (number(ys[0]), number(ys[1]))), (ys, (number(xs[0]), number(xs[1])))):
+            if signs == (1.0, -1.0):
+                return _SUB, (a, b)
+            if signs == (-1.0, 1.0):
+                return _SUB, (b, a)
     return None
 
 

@@ -1,0 +1,416 @@
+"""The NumPy back end: a schedule run as array code.
+
+`schedule` comes before. Rows are the rows of one array with the samples along its last axis, so a vector of results is a
+block of memory and a layer one matrix product; operands are views, results go to their place by `out=`, and the workspace
+is made once for a number of samples and used again. Samples are taken in blocks that fit the cache.
+
+Results differ from the reference back end by rounding alone: NumPy's elementary functions are not the C library's to the
+last bit, and products of matrices and sums over samples are added in an order of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from micrograd.primitives import RULES, Primitive
+from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Operand, Schedule, Vector, scheduled
+from micrograd.tape.tape import Tape
+
+Array = np.ndarray[Any, Any]
+Step = tuple[Callable[..., Any], tuple[Any, ...]]
+
+CACHE = 1 << 20  # bytes of workspace that a block of samples should stay within
+PLANS = 4  # workspaces kept, one for each number of samples seen lately
+
+
+def _relu(x: Array, out: Array) -> None:
+    np.maximum(x, 0.0, out)
+
+
+def _step(x: Array, out: Array) -> None:
+    np.maximum(x, 0.0, out)
+    np.sign(out, out)
+
+
+def _ordered(compare: Any) -> Callable[[Array, Array, Array], None]:
+    """A comparison as 1.0 or 0.0; nan where an operand is."""
+
+    def compared(x: Array, y: Array, out: Array) -> None:
+        unordered = np.isnan(np.maximum(x, y))
+        compare(x, y, out)
+        if unordered.any():
+            np.copyto(out, np.nan, where=unordered)
+
+    return compared
+
+
+def _where(c: Array, a: Array, b: Array, out: Array) -> None:
+    np.copyto(out, np.where(c > 0.0, a, b))
+    unordered = np.isnan(c)
+    if unordered.any():
+        np.copyto(out, np.nan, where=unordered)
+
+
+def _sigmoid(x: Array, out: Array) -> None:
+    np.negative(x, out)
+    np.exp(out, out)
+    flat = np.isinf(out)
+    out += 1.0
+    np.divide(1.0, out, out)
+    if flat.any():
+        np.copyto(out, np.exp(x), where=flat)
+
+
+def _softplus(x: Array, out: Array) -> None:
+    np.abs(x, out)
+    np.negative(out, out)
+    np.exp(out, out)
+    np.log1p(out, out)
+    out += np.maximum(x, 0.0)
+
+
+def _power(x: Array, y: Array, out: Array) -> None:
+    np.power(x, y, out)
+
+
+def _each(rule: Primitive) -> Callable[..., None]:
+    """A primitive that NumPy has no function for: the rule book's own value, number by number."""
+
+    def apply(*arrays: Array) -> None:
+        *operands, out = arrays
+        columns = [np.broadcast_to(x, out.shape).ravel().tolist() for x in operands]
+        flat = [rule.on_floats(row) for row in zip(*columns, strict=True)]
+        np.copyto(out, np.array(flat, out.dtype).reshape(out.shape))
+
+    return apply
+
+
+_SPELLED: dict[str, Callable[..., Any]] = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "pow": _power,
+    "exp": np.exp, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt,
+    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
+    "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "sigmoid": _sigmoid, "relu": _relu, "softplus": _softplus,
+    "abs": np.fabs, "sign": np.sign, "step": _step, "maximum": np.maximum, "minimum": np.minimum,
+    "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
+}  # fmt: skip
+_BUILT_IN = {rule: _SPELLED[name] for name, rule in RULES.items() if name in _SPELLED}  # by row: a name may be taken over
+_SUM, _DOT, _TAKE, _LOGSUMEXP = (RULES[name] for name in ("sum", "dot", "take", "logsumexp"))
+
+
+class Program:
+    """A tape compiled to array code; the same arguments and results as `reference.Program`."""
+
+    def __init__(self, tape: Tape, fields: Sequence[tuple[int, bool]], reduce: bool, dtype: Any = np.float64):
+        self.schedule = scheduled(tape, fields, reduce)
+        self.dtype = np.dtype(dtype)
+        self.reduce = reduce
+        row = max(self.schedule.rows, 1) * self.dtype.itemsize
+        self.block = max(64, CACHE // row // 8 * 8)
+        self._plans: dict[int, _Plan] = {}
+
+    def __call__(self, inputs: Sequence[Array], leaves: Array, n: int) -> Array:
+        """The outputs for n samples, of shape (outputs, n), or (outputs,) with `reduce`."""
+        with np.errstate(all="ignore"):
+            if n <= self.block * 3 // 2:
+                return self._plan(n).run(inputs, leaves).copy()
+            size = self.block
+            parts = (self._plan(min(size, n - at)).run(self._cut(inputs, at, size), leaves) for at in range(0, n, size))
+            if self.reduce:
+                total = next(parts).copy()
+                for part in parts:
+                    total += part
+                return total
+            out = np.empty((len(self.schedule.outputs), n), self.dtype)
+            for at, part in zip(range(0, n, size), parts, strict=True):
+                out[:, at : at + size] = part
+            return out
+
+    def _cut(self, inputs: Sequence[Array], at: int, size: int) -> list[Array]:
+        return [x[at : at + size] if f.varying else x for x, f in zip(inputs, self.schedule.fields, strict=True)]
+
+    def _plan(self, n: int) -> _Plan:
+        plan = self._plans.pop(n, None) or _Plan(self.schedule, n, self.dtype)
+        self._plans[n] = plan  # the latest is the last
+        if len(self._plans) > PLANS:
+            del self._plans[next(iter(self._plans))]
+        return plan
+
+    def __str__(self) -> str:
+        return str(self.schedule)
+
+
+class _Plan:
+    """A schedule laid out for n samples: its workspace, and for each vector instruction the calls that compute it."""
+
+    def __init__(self, schedule: Schedule, n: int, dtype: np.dtype[Any]):
+        self.schedule, self.n, self.dtype = schedule, n, dtype
+        self.shared = np.zeros(schedule.shared, dtype)
+        self.rows = np.zeros((schedule.rows, n), dtype)
+        self.totals = np.zeros(len(schedule.outputs) if schedule.reduce else 0, dtype)
+        for at, x in schedule.constants:
+            self.shared[at] = x
+        for row, x in schedule.filled:
+            self.rows[row] = x
+        self.ones = {row for row, x in schedule.filled if x == 1.0}
+        self.steps: list[Step] = []
+        for vector in schedule.code:
+            self._compile(vector)
+        self.theta = self.shared[: schedule.leaves]
+        self.places = [
+            (self.rows[f.base : f.base + f.width] if f.varying else self.shared[f.base : f.base + f.width], f.varying)
+            for f in schedule.fields
+        ]
+
+    def run(self, inputs: Sequence[Array], leaves: Array) -> Array:
+        """The outputs; the array belongs to the workspace."""
+        self.theta[:] = leaves
+        for x, (place, varying) in zip(inputs, self.places, strict=True):
+            place[:] = x.T if varying else x
+        for function, args in self.steps:
+            function(*args)
+        if self.schedule.reduce:
+            return self.totals
+        out = np.empty((len(self.schedule.outputs), self.n), self.dtype)
+        for i, (space, at) in enumerate(self.schedule.outputs):
+            out[i] = self.rows[at] if space == ROWS else self.shared[at]
+        return out
+
+    # -- operands as arrays
+
+    def _array(self, operand: Operand, shape: tuple[int, ...], rows: bool, terms: int = 0, full: bool = False) -> Array:
+        """The operand as a view, or as a buffer that a step fills before it is used.
+
+        Its axes are those of `shape` (of length 1 where the operand does not depend on them, unless `full`), one for
+        `terms` where there are any, and with `rows` the samples (of length 1 where the operand is shared).
+        """
+        varying = operand.space == ROWS
+        space = {SHARED: self.shared, ROWS: self.rows, TOTALS: self.totals}[operand.space]
+        lengths = (*shape, terms) if terms else shape
+        if operand.strides is None:
+            assert operand.index is not None
+            index = np.ascontiguousarray(np.broadcast_to(operand.index, lengths)) if full else operand.index
+            buffer = np.empty((*index.shape, self.n) if varying else index.shape, self.dtype)
+            self.steps.append((np.take, (space, index, 0, buffer, "clip")))
+            return buffer[..., None] if rows and not varying else buffer
+        item = self.dtype.itemsize
+        step = item * (self.n if varying else 1)
+        strides = tuple(s * step for s in operand.strides)
+        kept = tuple(n if full or s or a == len(shape) else 1 for a, (n, s) in enumerate(zip(lengths, strides, strict=True)))
+        if rows:
+            kept, strides = (*kept, self.n if varying else 1), (*strides, item)
+        if not space.size:  # no samples: nothing to point at
+            return np.empty(kept, self.dtype)
+        return np.ndarray(kept, self.dtype, space, operand.base * step, strides)
+
+    def _compile(self, v: Vector) -> None:
+        rows = v.out.space == ROWS
+        if v.over:
+            self._over_samples(v)
+            return
+        out = self._array(v.out, v.shape, rows)
+        if v.rule is None:
+            self.steps.append((np.copyto, (out, self._array(v.operands[0], v.shape, rows))))
+        elif not v.terms:
+            operands = [self._array(o, v.shape, rows) for o in v.operands]
+            rule = v.rule
+            spelled = _BUILT_IN.get(rule) or _each(rule)
+            if rule.name == "pow" and (y := self._constant(v.operands[1])) is not None:
+                if y == 2.0:
+                    spelled, operands = np.square, operands[:1]
+                elif y == 0.5:
+                    spelled = _power
+                elif y == -1.0:
+                    spelled, operands = np.reciprocal, operands[:1]
+            self.steps.append((spelled, (*operands, out)))
+        elif v.rule is _DOT:
+            self._dot(v, out, rows)
+        elif v.rule is _TAKE:
+            self._take(v, out, rows)
+        else:
+            x = self._array(v.operands[0], v.shape, rows, v.terms, full=True)
+            axis = len(v.shape)
+            if v.rule is _SUM:
+                self.steps.append((np.add.reduce, (x, axis, None, out)))
+            elif v.rule is _LOGSUMEXP:
+                self.steps.append((_log_sum_exp, (x, axis, out)))
+            else:
+                parts = np.moveaxis(x, axis, 0)
+                self.steps.append((_each(v.rule), (*parts, out)))
+
+    def _constant(self, operand: Operand) -> float | None:
+        if operand.space == SHARED and operand.strides is not None and not any(operand.strides):
+            return dict(self.schedule.constants).get(operand.base)
+        return None
+
+    # -- products
+
+    def _dot(self, v: Vector, out: Array, rows: bool) -> None:
+        ox, oy, ostart = v.operands
+        terms = v.terms
+        start: Array | None = None
+        if rows and ox.space == SHARED and oy.space == ROWS and self._affine(v):
+            terms += 1
+        elif self._constant(ostart) != 0.0:
+            start = self._array(ostart, v.shape, rows)
+        x, y = self._array(ox, v.shape, rows, terms), self._array(oy, v.shape, rows, terms)
+        axis = len(v.shape)
+        matrices = self._as_matrices(x, y, out, axis, rows)
+        if matrices is not None:
+            self.steps.append((np.matmul, matrices))
+        else:
+            self.steps.append(_einsum(x, y, out, axis))
+        if start is not None:
+            self.steps.append((np.add, (out, start, out)))
+
+    def _affine(self, v: Vector) -> bool:
+        """Whether the start is one more weight, of a number that is always 1: the bias column behind the weights."""
+        x, y, start = v.operands
+        if x.strides is None or y.strides is None or start.strides is None or start.space != SHARED:
+            return False
+        if start.base != x.base + v.terms * x.strides[-1] or start.strides != x.strides[:-1]:
+            return False
+        behind = Operand(ROWS, y.base + v.terms * y.strides[-1], y.strides[:-1]).positions(v.shape)
+        return self.ones.issuperset(np.unique(behind).tolist())
+
+    def _as_matrices(self, x: Array, y: Array, out: Array, axis: int, rows: bool) -> tuple[Array, Array, Array] | None:
+        """The operands of the one matrix product (m, k) @ (k, n · samples) that this is; None where it is none."""
+        if not rows:
+            x, y, out = x[..., None], y[..., None], out[..., None]
+        found = _sides(x, y, out.shape[:axis])
+        if found is None or x.shape[-1] > 1 or (found[0] is not None and found[1] is not None and found[1] < found[0]):
+            return None
+        m, n = found
+        M, N = (1 if a is None else out.shape[a] for a in (m, n))
+        k, samples, item = x.shape[axis], out.shape[-1], out.itemsize
+        if y.shape[-1] != samples:
+            return None
+        left = _strided(x, (M, k), (x.strides[m] if m is not None else item * k, x.strides[axis]))
+        across = y.strides[n] if n is not None else item * samples
+        if across == item * samples:
+            right = _strided(y, (k, N * samples), (y.strides[axis], item))
+            target = out.reshape(M, N * samples)
+        elif samples == 1:
+            right, target = _strided(y, (k, N), (y.strides[axis], across)), out.reshape(M, N)
+        else:
+            right = _strided(y, (N, k, samples), (across, y.strides[axis], item))
+            target = _strided(out, (N, M, samples), (samples * item, N * samples * item, item))
+        if left.strides[-1] < 0 or right.strides[-2] < 0:
+            left, right = left[:, ::-1], right[..., ::-1, :]
+        return left, right, target
+
+    def _take(self, v: Vector, out: Array, rows: bool) -> None:
+        index, table = v.operands
+        i = self._array(index, v.shape, rows)
+        varying = table.space == ROWS
+        positions = table.positions((*v.shape, v.terms))
+        space = (self.rows if varying else self.shared).reshape(-1)
+        steps = np.diff(positions, axis=-1)
+        even = steps.size == 0 or (steps == steps.flat[0]).all()
+        heads = positions[..., 0] if even else None
+        stride = int(steps.flat[0]) if steps.size else 0
+        lines = positions.reshape(-1, v.terms)
+        grid = np.arange(len(lines)).reshape(v.shape)
+        samples = np.arange(self.n)
+
+        def look_up() -> None:
+            chosen = i.astype(np.intp)
+            if rows:
+                at = heads[..., None] + chosen * stride if heads is not None else lines[grid[..., None], chosen]
+            else:
+                at = heads + chosen * stride if heads is not None else lines[grid, chosen]
+            if varying:
+                at = at * self.n + samples
+            np.take(space, at, 0, out, "clip")
+
+        self.steps.append((look_up, ()))
+
+    # -- sums over samples
+
+    def _over_samples(self, v: Vector) -> None:
+        axis = len(v.shape)
+        out = self._array(v.out, v.shape, False) if v.out.strides is not None else np.empty(v.shape, self.dtype)
+        x = self._array(v.operands[0], v.shape, True, v.terms, full=v.rule is _SUM)
+        if v.rule is _SUM:
+            if v.operands[0].space == SHARED:
+                self.steps.append((_times, (x, axis, float(self.n), out)))
+            elif v.terms == 1 and axis == 1:
+                self.steps.append((np.add.reduce, (x.reshape(x.shape[0], -1), 1, None, out)))
+            else:
+                self.steps.append((np.add.reduce, (x, (axis, axis + 1), None, out)))
+        else:
+            y = self._array(v.operands[1], v.shape, True, v.terms)
+            pair = self._outer(x, y, out, axis)
+            self.steps.append((np.matmul, pair) if pair is not None else _einsum(x, y, out, axis, over=True))
+        if v.out.strides is None:
+            self.steps.append((self.totals.__setitem__, (v.out.index, out)))
+
+    def _outer(self, x: Array, y: Array, out: Array, axis: int) -> tuple[Array, Array, Array] | None:
+        """The operands of a product x yᵀ over terms and samples together; None where it is none."""
+        found = _sides(x, y, out.shape)
+        if found is None or x.shape[-1] != y.shape[-1]:
+            return None
+        if x.shape[axis] > 1 and x.strides[axis] < 0 and y.strides[axis] < 0:
+            x, y = np.flip(x, axis), np.flip(y, axis)
+        item, terms, samples = out.itemsize, x.shape[axis], x.shape[-1]
+        flat = []
+        for side, a in ((x, found[0]), (y, found[1])):
+            if terms > 1 and side.strides[axis] != samples * item:
+                return None
+            across = item * terms * samples if a is None else side.strides[a]
+            flat.append(_strided(side, (1 if a is None else side.shape[a], terms * samples), (across, item)))
+        across, along = (item if a is None else out.strides[a] for a in found)
+        target = _strided(out, (len(flat[0]), len(flat[1])), (across, along))
+        return flat[0], flat[1].T, target
+
+
+_strided = np.lib.stride_tricks.as_strided
+
+
+def _sides(x: Array, y: Array, shape: tuple[int, ...]) -> tuple[int | None, int | None] | None:
+    """The axis along which x alone runs, and the one along which y alone does; None where there are more, or common ones."""
+    m = [a for a, n in enumerate(shape) if n > 1 and x.shape[a] == n and y.shape[a] == 1]
+    n = [a for a, n in enumerate(shape) if n > 1 and y.shape[a] == n and x.shape[a] == 1]
+    if len(m) > 1 or len(n) > 1 or len(m) + len(n) != sum(n > 1 for n in shape):
+        return None
+    return (m[0] if m else None), (n[0] if n else None)
+
+
+def _times(x: Array, axis: int, n: float, out: Array) -> None:
+    np.multiply(np.add.reduce(x, (axis, axis + 1)), n, out)
+
+
+def _log_sum_exp(x: Array, axis: int, out: Array) -> None:
+    top = np.maximum.reduce(x, axis, None, None, True)
+    top[~np.isfinite(top)] = 0.0
+    np.add.reduce(np.exp(x - top), axis, None, out)
+    np.log(out, out)
+    out += np.squeeze(top, axis)
+
+
+def _einsum(x: Array, y: Array, out: Array, axis: int, over: bool = False) -> Step:
+    """The step Σ_k x y for operands of any axes; with `over`, over the samples too."""
+    letters = "abcdefgh"[:axis]
+    tail = "ks" if x.ndim > axis + 1 else "k"
+
+    def spelled(a: Array) -> tuple[str, Array]:
+        keep = [i for i in range(a.ndim) if a.shape[i] > 1 or (i >= axis)]
+        drop = tuple(i for i in range(a.ndim) if i not in keep)
+        names = letters + tail
+        if a.ndim > axis + 1 and a.shape[-1] == 1 and (x.shape[-1] > 1 or y.shape[-1] > 1):
+            keep.remove(a.ndim - 1)
+            drop += (a.ndim - 1,)
+        return "".join(names[i] for i in keep), a.squeeze(drop)
+
+    (sx, ax), (sy, ay) = spelled(x), spelled(y)
+    present = [i for i in range(axis) if letters[i] in sx or letters[i] in sy]
+    so = "".join(letters[i] for i in present) + ("s" if tail == "ks" and not over else "")
+    target = out.squeeze(tuple(i for i in range(axis) if i not in present))
+    if "s" in so and "s" not in sx + sy:
+        so = so[:-1]
+        target = target.squeeze(-1)
+    return partial(np.einsum, f"{sx},{sy}->{so}", ax, ay, out=target), ()
