@@ -28,13 +28,24 @@ CACHE = 1 << 20  # bytes of workspace that a block of samples should stay within
 PLANS = 4  # workspaces kept, one for each number of samples seen lately
 
 
+def _maximum(x: Array, y: Array, out: Array) -> None:
+    np.maximum(x, y, out=out)
+
+
+def _minimum(x: Array, y: Array, out: Array) -> None:
+    np.minimum(x, y, out=out)
+
+
 def _relu(x: Array, out: Array) -> None:
-    np.maximum(x, 0.0, out)
+    np.maximum(x, _NOUGHT[out.dtype], out=out)
 
 
 def _step(x: Array, out: Array) -> None:
-    np.maximum(x, 0.0, out)
+    np.maximum(x, _NOUGHT[out.dtype], out=out)
     np.sign(out, out)
+
+
+_NOUGHT = {np.dtype(kind): np.zeros((), kind) for kind in (np.float64, np.float32)}  # a float would be converted each time
 
 
 def _ordered(compare: Any) -> Callable[[Array, Array, Array], None]:
@@ -95,7 +106,7 @@ _SPELLED: dict[str, Callable[..., Any]] = {
     "exp": np.exp, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt,
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
     "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "sigmoid": _sigmoid, "relu": _relu, "softplus": _softplus,
-    "abs": np.fabs, "sign": np.sign, "step": _step, "maximum": np.maximum, "minimum": np.minimum,
+    "abs": np.fabs, "sign": np.sign, "step": _step, "maximum": _maximum, "minimum": _minimum,
     "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
 }  # fmt: skip
 _BUILT_IN = {rule: _SPELLED[name] for name, rule in RULES.items() if name in _SPELLED}  # by row: a name may be taken over
@@ -115,6 +126,8 @@ class Program:
 
     def __call__(self, inputs: Sequence[Array], leaves: Array, n: int) -> Array:
         """The outputs for n samples, of shape (outputs, n), or (outputs,) with `reduce`."""
+        if n == 0:
+            return np.zeros((len(self.schedule.outputs), *(() if self.reduce else (0,))), self.dtype)
         with np.errstate(all="ignore"):
             if n <= self.block * 3 // 2:
                 return self._plan(n).run(inputs, leaves).copy()
@@ -203,8 +216,6 @@ class _Plan:
         kept = tuple(n if full or s or a == len(shape) else 1 for a, (n, s) in enumerate(zip(lengths, strides, strict=True)))
         if rows:
             kept, strides = (*kept, self.n if varying else 1), (*strides, item)
-        if not space.size:  # no samples: nothing to point at
-            return np.empty(kept, self.dtype)
         return np.ndarray(kept, self.dtype, space, operand.base * step, strides)
 
     def _compile(self, v: Vector) -> None:

@@ -20,7 +20,7 @@ _SUM, _DOT = RULES["sum"], RULES["dot"]
 
 def optimised(tape: Tape) -> Tape:
     """An equivalent tape: constants folded, equal instructions merged, chains turned into sum and dot, nothing dead."""
-    return _swept(_chained(_swept(_simplified(tape))))
+    return swept(_chained(swept(_simplified(tape))))
 
 
 class _Constants:
@@ -229,7 +229,7 @@ def _chained(tape: Tape) -> Tape:
     return _renumbered(tape, zero, kept, list(range(first + len(kept))))
 
 
-def _swept(tape: Tape) -> Tape:
+def swept(tape: Tape) -> Tape:
     """The tape without instructions and constants that no output and no guard depends on."""
     first, count = tape.first, len(tape.instructions)
     live = bytearray(first + count)

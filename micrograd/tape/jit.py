@@ -1,0 +1,564 @@
+"""jit: a function on Values, recorded once for each structure of its arguments and replayed over arrays.
+
+`record`, `passes` and a back end come before; this is what a user calls. It takes arguments apart into arrays of numbers,
+finds or makes the tape for their structure, checks the comparisons that the recording decided, and puts results together.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from micrograd.engine import Value
+from micrograd.tape.passes import optimised, swept
+from micrograd.tape.record import Recording
+from micrograd.tape.tape import Tape
+
+Array = np.ndarray[Any, Any]
+Spec = Any  # a hashable description of the structure of an argument; see _taken_apart
+STRUCTURES = 32  # structures of arguments whose tapes are kept, the latest ones
+PATHS = 64  # paths through branches that one structure may take
+BACK_ENDS = {"numpy": "micrograd.tape.arrays", "reference": "micrograd.tape.reference", "llvm": "micrograd.tape.llvm"}
+_COMPARE = {
+    "__lt__": np.less, "__le__": np.less_equal, "__gt__": np.greater, "__ge__": np.greater_equal,
+    "__eq__": np.equal, "__ne__": np.not_equal,
+}  # fmt: skip
+
+
+def jit(
+    fn: Callable[..., Any], wrt: Iterable[Value] | None = None, backend: str | None = None, dtype: Any = np.float64
+) -> Jitted:
+    """`fn` compiled: a callable that records `fn` on Values once and replays it over arrays.
+
+    What `fn` closes over stays live: the leaves it uses are its parameters, read at every call, in the order of their
+    first use, or as listed in `wrt`. Arguments are numbers, arrays, and lists, tuples and dicts of them; an integer is an
+    open index for take(), a bool, a string or None part of the structure. `backend` is "numpy", "llvm" or "reference";
+    `dtype` float64 or float32.
+    """
+    return Jitted(fn, wrt, backend, dtype)
+
+
+def back_end(name: str | None) -> Any:
+    """The class Program of a back end; of the fastest that is installed where `name` is None."""
+    if name is None:
+        name = "llvm" if find_spec("llvmlite") and find_spec(BACK_ENDS["llvm"]) else "numpy"
+    if name not in BACK_ENDS:
+        raise ValueError(f"unknown back end {name!r}: use {', '.join(map(repr, BACK_ENDS))} or None for the fastest installed")
+    return import_module(BACK_ENDS[name]).Program
+
+
+@dataclass
+class _Path:
+    """One way through a function's branches, as a tape; programs are made of it when first needed."""
+
+    tape: Tape
+    leaves: list[int]  # the function's parameters that it uses, by number
+    out: Any  # the structure of the results
+    lookups: list[tuple[int, int]]  # the inputs that are indices, and the lengths of their tables
+    programs: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def decisions(self) -> tuple[tuple[str, bool], ...]:
+        return tuple((g.line, g.result) for g in self.tape.guards)
+
+
+class Jitted:
+    """What `jit` returns; see there."""
+
+    def __init__(self, fn: Callable[..., Any], wrt: Iterable[Value] | None, backend: str | None, dtype: Any):
+        if not callable(fn):
+            raise TypeError(f"jit needs a function, got {type(fn).__name__} {fn!r}")
+        self.fn, self.backend, self.dtype = fn, backend, np.dtype(dtype)
+        if self.dtype not in (np.float64, np.float32):
+            raise TypeError(f"dtype must be float64 or float32, got {self.dtype}")
+        self.wrt = None if wrt is None else list(wrt)
+        self._program = back_end(backend)
+        self._leaves: dict[Value, int] = {p: i for i, p in enumerate(self.wrt or ())}
+        self._parameters = list(self._leaves)
+        self._paths: OrderedDict[Any, list[_Path]] = OrderedDict()
+        self._lock = threading.RLock()
+
+    # -- what one calls
+
+    def __call__(self, *args: Any) -> Any:
+        """The function's results, as floats in the structure in which it returns them.
+
+        Called on Values (inside another function that is recorded or differentiated), it is the function itself.
+        """
+        if any(_has_value(x) for x in args):
+            return self.fn(*args)
+        call = _Call(args, [None] * len(args))
+        out, found = self._run(call, False, None, False)
+        numbers = found[:, 0].tolist()
+        return _put_together(out, lambda i: numbers[i], lambda ids, shape: np.array([numbers[i] for i in ids]).reshape(shape))
+
+    def map(self, *args: Any, in_axes: Any = 0) -> Any:
+        """The function over the leading axis of its arguments: in the place of each number it returns, an array.
+
+        `in_axes` is 0 or None ("the same for all") for all arguments, or a sequence with one of these for each. A list
+        of numbers that the function returns becomes an array of shape (samples, length).
+        """
+        call = _Call(args, _axes(in_axes, args))
+        out, found = self._run(call, False, None, False)
+        stacked = lambda ids, shape: np.ascontiguousarray(found[ids].T).reshape(call.n, *shape)  # noqa: E731
+        return _put_together(out, lambda i: found[i], stacked, lists_are_arrays=True)
+
+    def value_and_grad(self, theta: Any, *args: Any, reduction: str = "mean", in_axes: Any = 0) -> tuple[float, Array]:
+        """(value, gradient) at the parameters `theta`, one flat vector in the order of `parameters`.
+
+        The mean (or, with reduction="sum", the sum) over the leading axis of the arguments of what the function returns.
+        """
+        call = _Call(args, _axes(in_axes, args))
+        theta = np.asarray(theta, self.dtype)
+        _, total = self._run(call, True, theta, True)
+        _averaged(total, reduction, call.n)
+        return float(total[0]), total[1:]
+
+    def backward(self, *args: Any, reduction: str = "mean", in_axes: Any = 0) -> float:
+        """The mean (or sum) over the samples; adds its gradient into `.grad` of the parameters."""
+        call = _Call(args, _axes(in_axes, args))
+        _, total = self._run(call, True, None, True)
+        _averaged(total, reduction, call.n)
+        loss, *gradient = total.tolist()
+        for p, g in zip(self._parameters, gradient, strict=True):
+            p.grad += g
+        return loss  # type: ignore[no-any-return]
+
+    def training(self, optimiser: Any, reduction: str = "mean", in_axes: Any = 0) -> Training:
+        """A block in which parameters and the optimiser's state live in flat arrays.
+
+            with f.training(SGD(model.parameters(), lr=0.1)) as step:
+                for X, y in batches:
+                    loss = step(X, y)
+
+        At its end, or at step.sync(), they are written back to the Values and the optimiser.
+        """
+        return Training(self, optimiser, reduction, in_axes)
+
+    @property
+    def parameters(self) -> list[Value]:
+        """The leaves that the function uses, in the order of theta; known once it has been recorded, or listed in `wrt`."""
+        return list(self._parameters)
+
+    def theta(self) -> Array:
+        """What the parameters hold now, as one flat vector."""
+        return np.fromiter([p.data for p in self._parameters], self.dtype, len(self._parameters))
+
+    def schedule(self, *args: Any, in_axes: Any = 0, gradient: bool = False) -> str:
+        """The array program for arguments like these, as text: what the scheduler found in the scalar graph."""
+        call = _Call(args, _axes(in_axes, args))
+        paths = self._paths_for(call, gradient)
+        return "\n".join(str(self._compiled(path, call, gradient)) for path in paths)
+
+    def __reduce__(self) -> Any:
+        return Jitted, (self.fn, self.wrt, self.backend, self.dtype)
+
+    def __repr__(self) -> str:
+        return f"jit({getattr(self.fn, '__qualname__', self.fn)})"
+
+    # -- recording
+
+    def _paths_for(self, call: _Call, gradient: bool) -> list[_Path]:
+        key = (call.key, gradient)
+        paths = self._paths.get(key)
+        if paths is None:
+            paths = [self._record(call, 0, gradient)]
+            self._paths[key] = paths
+            if len(self._paths) > STRUCTURES:
+                self._paths.popitem(last=False)
+        else:
+            self._paths.move_to_end(key)
+        return paths
+
+    def _record(self, call: _Call, sample: int, gradient: bool) -> _Path:
+        recording = Recording(lambda values: self.fn(*call.arguments(values)), call.sample(sample), _numbers_of, self.wrt)
+        if not recording.results:
+            raise TypeError(f"{self!r}: the function returned no number; does it lack a return?")
+        for leaf in recording.leaves:
+            if leaf not in self._leaves:
+                self._leaves[leaf] = len(self._parameters)
+                self._parameters.append(leaf)
+        tape = optimised(recording.tape(gradient))
+        ids = iter(range(len(recording.results)))
+        leaves = [self._leaves[leaf] for leaf in recording.leaves]
+        return _Path(tape, leaves, _skeleton(recording.out, ids), tape.lookups())
+
+    def _compiled(self, path: _Path, call: _Call, reduce: bool, guards: bool = False) -> Any:
+        key = (call.fields, reduce, guards)
+        program = path.programs.get(key)
+        if program is None:
+            tape = path.tape
+            if guards:
+                tape = tape.with_outputs([slot for g in tape.guards for slot in (g.x, g.y)])
+            tape = swept(Tape(tape.inputs, tape.leaves, tape.constants, tape.instructions, tape.outputs))
+            program = path.programs[key] = self._program(tape, call.fields, reduce, self.dtype)
+        return program
+
+    # -- running
+
+    def _run(self, call: _Call, gradient: bool, theta: Array | None, reduce: bool) -> tuple[Any, Array]:
+        """The structure of the results, and the results: of shape (results, n), or with `reduce` their sums over samples.
+
+        With `gradient`, the results are the value and its derivative with respect to each of the parameters.
+        """
+        with self._lock:
+            paths = self._paths_for(call, gradient)
+            if paths[0].lookups:
+                call.check_lookups(paths[0].lookups)
+            if theta is None:
+                theta = self.theta()
+            elif theta.shape != (len(self._parameters),):
+                raise ValueError(
+                    f"theta must be a flat vector of the {len(self._parameters)} parameters, got an array of shape {theta.shape}"
+                )
+            if not paths[0].tape.guards:
+                found = self._on_path(paths[0], call, theta, reduce, call.inputs, call.n)
+                return paths[0].out, self._spread(paths[0], found) if gradient else found
+            return self._branching(paths, call, gradient, theta, reduce)
+
+    def _on_path(self, path: _Path, call: _Call, theta: Array, reduce: bool, inputs: list[Array], n: int) -> Array:
+        leaves = theta if len(path.leaves) == len(theta) else theta[path.leaves]
+        return self._compiled(path, call, reduce)(inputs, leaves, n)  # type: ignore[no-any-return]
+
+    def _spread(self, path: _Path, found: Array) -> Array:
+        """The value and the gradient of a path, with zeros for the parameters that it does not use."""
+        if len(path.leaves) == len(self._parameters):
+            return found
+        whole = np.zeros((1 + len(self._parameters), *found.shape[1:]), found.dtype)
+        whole[0] = found[0]
+        whole[1 + np.array(path.leaves, np.int64)] = found[1:]
+        return whole
+
+    def _branching(self, paths: list[_Path], call: _Call, gradient: bool, theta: Array, reduce: bool) -> tuple[Any, Array]:
+        """Like _run, for a function that compares values: every sample runs on the tape of its own path."""
+        samples: dict[int, list[Array]] = {}
+        left = np.arange(call.n)
+        k = 0
+        while len(left):
+            forced = None
+            if k == len(paths):
+                forced = left[0]
+                path = self._record(call, int(forced), gradient)
+                same = [i for i, p in enumerate(paths) if p.decisions == path.decisions]
+                if same:  # decided differently by rounding alone
+                    samples.setdefault(same[0], []).append(left[:1])
+                    left = left[1:]
+                    continue
+                if len(paths) == PATHS:
+                    lines = [a[0] for a, b in zip(path.decisions, paths[-1].decisions, strict=False) if a != b]
+                    where = lines[0] if lines else path.decisions[-1][0]
+                    raise RuntimeError(
+                        f"{self!r} took more than {PATHS} different paths through comparisons of values, the latest at {where}: "
+                        "make the choice part of the graph with where(condition, a, b), maximum, minimum or take"
+                    )
+                if _shape_of_tree(path.out) != _shape_of_tree(paths[0].out):
+                    raise TypeError(f"{self!r} returns different structures on different paths; return the same one on all")
+                paths.append(path)
+            path = paths[k]
+            leaves = theta if len(path.leaves) == len(theta) else theta[path.leaves]
+            inputs = call.rows(left)
+            pairs = self._compiled(path, call, False, guards=True)(inputs, leaves, len(left))
+            holds = np.ones(len(left), bool)
+            for i, g in enumerate(path.tape.guards):
+                holds &= _COMPARE[g.name](pairs[2 * i], pairs[2 * i + 1]) == g.result
+            if forced is not None:
+                holds[0] = True
+            if holds.any():
+                samples.setdefault(k, []).append(left[holds])
+            left = left[~holds]
+            k += 1
+        found: Array | None = None
+        for i in sorted(samples, key=lambda i: paths[i].decisions):  # sums do not depend on which path was met first
+            rows = np.sort(np.concatenate(samples[i]))
+            part = self._on_path(paths[i], call, self._fitting(theta), reduce, call.rows(rows), len(rows))
+            part = self._spread(paths[i], part) if gradient else part
+            if reduce:
+                found = part if found is None else found + part
+            else:
+                if found is None:
+                    found = np.zeros((len(part), call.n), part.dtype)
+                found[:, rows] = part
+        if found is None:
+            count = 1 + len(self._parameters) if gradient else len(paths[0].tape.outputs)
+            found = np.zeros((count, *(() if reduce else (0,))), self.dtype)
+        return paths[0].out, found
+
+    def _fitting(self, theta: Array) -> Array:
+        """theta, or a longer one where a path met on the way has brought new parameters."""
+        if len(theta) == len(self._parameters):
+            return theta
+        return np.concatenate([theta, np.array([p.data for p in self._parameters[len(theta) :]], theta.dtype)])
+
+
+class Training:
+    """The block of `Jitted.training`: called on a batch, it makes one step and returns the loss before it."""
+
+    def __init__(self, compiled: Jitted, optimiser: Any, reduction: str, in_axes: Any):
+        self.compiled, self.optimiser, self.reduction, self.in_axes = compiled, optimiser, reduction, in_axes
+        self._order: tuple[int, Array | None] | None = None
+
+    def __enter__(self) -> Training:
+        optimiser = self.optimiser
+        self.data = np.array([p.data for p in optimiser.parameters], self.compiled.dtype)
+        self.state = tuple(np.array(column, self.compiled.dtype) for column in zip(*optimiser.state, strict=True))
+        return self
+
+    def __call__(self, *args: Any) -> float:
+        f, optimiser = self.compiled, self.optimiser
+        call = _Call(args, _axes(self.in_axes, args))
+        with f._lock:
+            f._paths_for(call, True)
+            places = self._places()
+            theta = self.data if places is None else self._theta(places)
+            _, total = f._run(call, True, theta, True)
+        _averaged(total, self.reduction, call.n)
+        gradient = total[1:]
+        if places is not None:
+            gradient = np.zeros_like(self.data)
+            known = places >= 0
+            gradient[places[known]] = total[1 : 1 + len(places)][known]
+        optimiser.steps += 1
+        self.data, self.state = optimiser.update(self.data, gradient, self.state)
+        return float(total[0])
+
+    def _places(self) -> Array | None:
+        """Where each of the function's parameters stands in the optimiser's vector (-1: nowhere); None for the same order."""
+        mine = self.compiled._parameters
+        if self._order is None or self._order[0] != len(mine):
+            own = {p: i for i, p in enumerate(self.optimiser.parameters)}
+            places = np.array([own.get(p, -1) for p in mine], np.int64)
+            same = len(places) == len(own) and bool((places == np.arange(len(own))).all())
+            self._order = (len(mine), None if same else places)
+        return self._order[1]
+
+    def _theta(self, places: Array) -> Array:
+        theta = self.compiled.theta()
+        known = places >= 0
+        theta[known] = self.data[places[known]]
+        return theta
+
+    def sync(self) -> None:
+        """Write parameters and state back to the Values and the optimiser."""
+        for p, x in zip(self.optimiser.parameters, self.data.tolist(), strict=True):
+            p.data = x
+        self.optimiser.state = list(zip(*[column.tolist() for column in self.state], strict=True))
+
+    def __exit__(self, *exception: Any) -> None:
+        self.sync()
+
+
+# -- arguments: taken apart into arrays of numbers, and put together again from Values
+
+
+class _Call:
+    """The arguments of one call: their structure as a hashable key, and their numbers as arrays.
+
+    `fields` lists (width, varying) for each array of `inputs`; varying ones have shape (n, width).
+    """
+
+    def __init__(self, args: Sequence[Any], axes: Sequence[int | None]):
+        self.inputs: list[Array] = []
+        fields: list[tuple[int, bool]] = []
+        self.n = -1
+        self.kinds: list[str] = []
+        self.key = tuple([self._taken_apart(x, axis, fields, f"argument {i}") for i, (x, axis) in enumerate(zip(args, axes, strict=True))])
+        self.fields = tuple(fields)
+        if self.n < 0:
+            self.n = 1
+
+    def _taken_apart(self, x: Any, axis: int | None, fields: list[tuple[int, bool]], where: str) -> Spec:
+        """The structure of one argument; its numbers go to `inputs`.
+
+        ("number", kind), ("array", shape, kind), ("list" or "tuple", parts), ("dict", keys, parts) or ("static", x), where
+        kind is "i" for integers and "f" for other numbers.
+        """
+        if axis is not None and not isinstance(x, dict):
+            array = x if x.__class__ is np.ndarray else np.asarray(x)
+            kind = _kind(array, where)
+            if array.ndim == 0:
+                raise ValueError(f"{where} needs a leading axis of samples, got the number {x!r}: use in_axes=None for it")
+            if axis:
+                array = np.moveaxis(array, axis, 0)
+            n = len(array)
+            if self.n >= 0 and n != self.n:
+                raise ValueError(f"{where} has {n} samples, and another argument has {self.n}")
+            self.n = n
+            shape = array.shape[1:]
+            width = 1
+            for d in shape:
+                width *= d
+            self.inputs.append(array.reshape(n, width))
+            fields.append((width, True))
+            self.kinds.append(kind)
+            return "array", shape, kind, True
+        if isinstance(x, dict):
+            keys = tuple(x)
+            return "dict", keys, tuple([self._taken_apart(x[k], axis, fields, f"{where}[{k!r}]") for k in keys])
+        if isinstance(x, (list, tuple)):
+            name = "list" if isinstance(x, list) else "tuple"
+            return name, tuple([self._taken_apart(e, axis, fields, f"{where}[{i}]") for i, e in enumerate(x)])
+        if x is None or isinstance(x, (bool, np.bool_, str)):
+            return "static", x
+        array = np.asarray(x)
+        kind = _kind(array, where)
+        self.inputs.append(array.reshape(-1))
+        fields.append((array.size, False))
+        self.kinds.append(kind)
+        return ("array", array.shape, kind, False) if array.ndim else ("number", kind)
+
+    def sample(self, i: int) -> list[Any]:
+        """The numbers of one sample, ints where integers; ones where there are no samples."""
+        numbers: list[Any] = []
+        for x, (width, varying), kind in zip(self.inputs, self.fields, self.kinds, strict=True):
+            row = x[i] if varying and self.n else np.ones(width) if varying else x
+            numbers += map(int if kind == "i" else float, row.tolist())
+        return numbers if self.n or 0 not in (len(x) for x in self.inputs) else [0 if isinstance(x, int) else x for x in numbers]
+
+    def rows(self, which: Array) -> list[Array]:
+        """The inputs of some of the samples."""
+        return [x[which] if varying else x for x, (_, varying) in zip(self.inputs, self.fields, strict=True)]
+
+    def arguments(self, values: list[Value]) -> list[Any]:
+        """The arguments with Values in the place of their numbers."""
+        stream = iter(values)
+        return [_with_values(spec, stream) for spec in self.key]
+
+    def check_lookups(self, lookups: list[tuple[int, int]]) -> None:
+        """IndexError where an index is outside its table."""
+        columns = [(x, j) for x, (width, _) in zip(self.inputs, self.fields, strict=True) for j in range(width)]
+        for i, n in lookups:
+            x, j = columns[i]
+            column = x[..., j]
+            if column.size and not (column.min() >= 0 and column.max() < n):
+                bad = column[(column < 0) | (column >= n)].flat[0] if column.ndim else column
+                raise IndexError(f"take needs an index from 0 to {n - 1}, got {bad}")
+
+
+def _with_values(spec: Spec, values: Iterator[Value]) -> Any:
+    kind = spec[0]
+    if kind == "number":
+        return next(values)
+    if kind == "array":
+        shape = spec[1]
+        if shape == ():
+            return next(values)
+        array = np.empty(shape, object)
+        for at in np.ndindex(shape):
+            array[at] = next(values)
+        return array
+    if kind == "static":
+        return spec[1]
+    if kind == "dict":
+        return dict(zip(spec[1], [_with_values(part, values) for part in spec[2]], strict=True))
+    parts = [_with_values(part, values) for part in spec[1]]
+    return parts if kind == "list" else tuple(parts)
+
+
+def _kind(array: Array, where: str) -> str:
+    kind = array.dtype.kind
+    if kind == "f" or kind == "b":
+        return "f"
+    if kind in "iu":
+        return "i"
+    raise TypeError(f"{where} must be made of real numbers, got an array of {array.dtype}")
+
+
+def _axes(in_axes: Any, args: Sequence[Any]) -> Sequence[int | None]:
+    if in_axes is None or isinstance(in_axes, int):
+        return [in_axes] * len(args)
+    if len(in_axes) != len(args):
+        raise ValueError(f"in_axes needs one entry for each of the {len(args)} arguments, got {in_axes!r}")
+    return in_axes  # type: ignore[no-any-return]
+
+
+def _has_value(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return any(map(_has_value, x))
+    if isinstance(x, dict):
+        return any(map(_has_value, x.values()))
+    if isinstance(x, np.ndarray):
+        return x.dtype == object and any(isinstance(e, Value) for e in x.flat)
+    return isinstance(x, Value)
+
+
+def _averaged(total: Array, reduction: str, n: int) -> None:
+    """Turn a sum over n samples into what `reduction` asks for, in place."""
+    if reduction == "mean":
+        if n == 0:
+            raise ValueError("there is no mean over no samples: pass at least one, or reduction='sum'")
+        if n > 1:
+            total /= n
+    elif reduction != "sum":
+        raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+
+
+# -- results: a structure whose numbers are replaced by their places in the tape's outputs
+
+
+@dataclass(frozen=True)
+class _Place:
+    i: int
+
+
+def _numbers_of(out: Any) -> list[Any]:
+    if isinstance(out, dict):
+        return [x for part in out.values() for x in _numbers_of(part)]
+    if isinstance(out, (list, tuple)):
+        return [x for part in out for x in _numbers_of(part)]
+    if isinstance(out, np.ndarray):
+        return out.ravel().tolist()
+    return [] if out is None or isinstance(out, str) else [out]
+
+
+def _skeleton(out: Any, ids: Iterator[int]) -> Any:
+    if isinstance(out, dict):
+        return {key: _skeleton(part, ids) for key, part in out.items()}
+    if isinstance(out, (list, tuple)):
+        parts = [_skeleton(part, ids) for part in out]
+        return parts if isinstance(out, list) else tuple(parts)
+    if isinstance(out, np.ndarray):
+        return np.array([next(ids) for _ in range(out.size)], np.int64).reshape(out.shape)
+    return out if out is None or isinstance(out, str) else _Place(next(ids))
+
+
+def _put_together(out: Any, one: Callable[[int], Any], many: Callable[..., Any], lists_are_arrays: bool = False) -> Any:
+    """The structure with one(i) in the place of a number and many(ids, shape) in that of an array."""
+    if isinstance(out, _Place):
+        return one(out.i)
+    if isinstance(out, np.ndarray):
+        return many(out.ravel(), out.shape)
+    if isinstance(out, list):
+        if lists_are_arrays and (shape := _regular(out)) is not None:
+            return many([p.i for p in _places(out)], shape)
+        return [_put_together(part, one, many, lists_are_arrays) for part in out]
+    if isinstance(out, tuple):
+        return tuple([_put_together(part, one, many, lists_are_arrays) for part in out])
+    if isinstance(out, dict):
+        return {key: _put_together(part, one, many, lists_are_arrays) for key, part in out.items()}
+    return out
+
+
+def _regular(out: Any) -> tuple[int, ...] | None:
+    """The shape of nested lists of numbers, None where they are of unequal lengths or hold anything else."""
+    if isinstance(out, _Place):
+        return ()
+    if not isinstance(out, list) or not out:
+        return None
+    shapes = {_regular(part) for part in out}
+    (shape,) = shapes if len(shapes) == 1 else (None,)
+    return None if shape is None else (len(out), *shape)
+
+
+def _places(out: Any) -> list[_Place]:
+    return [out] if isinstance(out, _Place) else [p for part in out for p in _places(part)]
+
+
+def _shape_of_tree(out: Any) -> str:
+    return repr(out)
