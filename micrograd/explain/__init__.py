@@ -8,6 +8,6 @@ from micrograd.explain.chain import Explanation, explain
 from micrograd.explain.graph import Path, Term
 from micrograd.explain.listing import Listing, to_code
 from micrograd.explain.names import name_from
-from micrograd.explain.why import Why, why
+from micrograd.explain.causes import Why, why
 
 __all__ = ["Explanation", "Listing", "Path", "Term", "Why", "explain", "name_from", "to_code", "why"]

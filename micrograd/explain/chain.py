@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from micrograd.engine import Value
-from micrograd.explain.formula import Math, Symbol, Text, applied, joined, partial, spelled, superscript, written_number
+from micrograd.formula import Math, Symbol, Text, applied, joined, partial, spelled, superscript, written_number
 from micrograd.explain.graph import Graph, Path, Term, count_paths, largest_paths
 from micrograd.explain.layout import PLUS, TIMES, Cut, Equation, Remark, Row, Section, Table, as_latex, as_text, latex_words
 from micrograd.explain.names import NEURON, Names, visible

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from micrograd.explain.formula import Math
+from micrograd.formula import Math
 
 WIDE = 100  # rows wider than this are not padded to stand under each other
 EQUALS, TIMES, PLUS = Math(" = ", " = "), Math(" · ", r" \cdot "), Math(" + ", " + ")
@@ -160,6 +160,6 @@ def _latex_equation(equation: Equation) -> list[str]:
 
 def latex_words(text: str) -> str:
     r"""A sentence as LaTeX text that a maths renderer takes."""
-    from micrograd.explain.formula import words
+    from micrograd.formula import words
 
     return rf"\mathrm{{{words(text)}}}"

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from micrograd.engine import Value, topological_order
-from micrograd.explain.formula import ADD, ATOM, DIV, MUL, NEG, POW, POWER, PRODUCT, SUB, SUM, WHERE, Math, Symbol, applied
+from micrograd.formula import ADD, ATOM, DIV, MUL, NEG, POW, POWER, PRODUCT, SUB, SUM, WHERE, Math, Symbol, applied
 from micrograd.explain.names import Names, visible
 
 CHOICE = 0  # how tightly `a if c else b` holds

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from micrograd.engine import Value
-from micrograd.explain.formula import Math, superscript, words
+from micrograd.formula import Math, superscript, words
 
 _HERE = os.path.dirname(os.path.dirname(__file__))
 _GREEK = (

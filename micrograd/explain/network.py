@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from micrograd.engine import Value
-from micrograd.explain.formula import Math, joined, spelled
+from micrograd.formula import Math, joined, spelled
 from micrograd.explain.graph import Term
 from micrograd.explain.layout import PLUS, TIMES, Cut, Equation, Row, Section
 from micrograd.explain.names import NEURON, written_name

@@ -1,0 +1,613 @@
+"""What is wrong with someone's own Value class: its numbers beside the engine's, and the mistake they look like.
+
+For those who write the engine as an exercise, with the interface of the original micrograd. Each operation is tried alone,
+below another one and on top of another one; then come forks, where order and accumulation show; then backward() called
+again. Where forks go wrong, backward passes with one classic mistake each are run on the engine's graph, and the one that
+gives the same wrong numbers is named.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from micrograd.engine import Value, adjoints, topological_order
+
+Program = Callable[..., Any]
+
+
+class Finding(NamedTuple):
+    """One mistake: its name, the program that shows it, the numbers got and expected, and what to do."""
+
+    mistake: str
+    program: str
+    got: str
+    expected: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.mistake}\n    {self.program}\n    gives {self.got}, expected {self.expected}\n    {self.advice}"
+
+
+class BugReport:
+    """The findings about a class, most basic first, what was tried, and notes on what is no mistake. True where all is right."""
+
+    def __init__(self, name: str, findings: list[Finding], tried: list[str], notes: list[str]):
+        self.name, self.findings, self.tried, self.notes = name, findings, tried, notes
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+    @property
+    def mistakes(self) -> list[str]:
+        return [finding.mistake for finding in self.findings]
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        if self.ok:
+            head = f"{self.name}: no mistake found in {len(self.tried)} programs."
+        else:
+            count = len(self.findings)
+            head = f"{self.name}: {'one mistake' if count == 1 else f'{count} mistakes'} found in {len(self.tried)} programs."
+        found = [f"{i}. {finding}" for i, finding in enumerate(self.findings, 1)]
+        return "\n\n".join([head, *found, *([f"Note: {note}" for note in self.notes])])
+
+    __repr__ = __str__
+
+
+class Operation(NamedTuple):
+    """One operation of the exercise: how it is written, as a program, at which numbers, and the method behind it.
+
+    `slips` are local derivatives that are easily written by mistake, with what each of them is.
+    """
+
+    written: str
+    apply: Program
+    at: tuple[float, ...]
+    method: str
+    slips: tuple[tuple[str, Callable[..., tuple[float, ...]]], ...] = ()
+    optional: bool = False
+
+
+def _method(name: str) -> Program:
+    """The method `name` of a Value of any kind."""
+    return lambda x: getattr(x, name)()
+
+
+OPERATIONS = (
+    Operation("a + b", lambda a, b: a + b, (2.0, -3.0), "__add__", (
+        ("the operands' data instead of 1", lambda a, b: (a, b)), ("the other operand, as in a product", lambda a, b: (b, a)))),
+    Operation("a * b", lambda a, b: a * b, (2.0, -3.0), "__mul__", (
+        ("each operand's own data: the two are swapped", lambda a, b: (a, b)), ("1 for both, as in a sum", lambda a, b: (1.0, 1.0)))),
+    Operation("-a", lambda a: -a, (2.0,), "__neg__", (("the sign is missing: +1 instead of -1", lambda a: (1.0,)),)),
+    Operation("a - b", lambda a, b: a - b, (2.0, -3.0), "__sub__", (
+        ("the sign of b is missing: +1 instead of -1", lambda a, b: (1.0, 1.0)), ("both signs are turned", lambda a, b: (-1.0, 1.0)),
+        ("both are -1", lambda a, b: (-1.0, -1.0)))),
+    Operation("a ** 3", lambda a: a**3, (1.5,), "__pow__", (
+        ("the exponent in front is missing: a² instead of 3a²", lambda a: (a**2,)), ("3a³: the exponent is not lowered", lambda a: (3 * a**3,)),
+        ("the value instead of the derivative", lambda a: (a**3,)))),
+    Operation("a / b", lambda a, b: a / b, (2.0, -4.0), "__truediv__", (
+        ("the minus in -a/b² is missing", lambda a, b: (1 / b, a / b**2)), ("-1/b² without the a", lambda a, b: (1 / b, -1 / b**2)),
+        ("b divided by, not b²", lambda a, b: (1 / b, -a / b)))),
+    Operation("a + 1", lambda a: a + 1, (2.0,), "__add__"),
+    Operation("1 + a", lambda a: 1 + a, (2.0,), "__radd__"),
+    Operation("a * 3", lambda a: a * 3, (2.0,), "__mul__"),
+    Operation("3 * a", lambda a: 3 * a, (2.0,), "__rmul__"),
+    Operation("a - 1", lambda a: a - 1, (2.0,), "__sub__"),
+    Operation("1 - a", lambda a: 1 - a, (3.0,), "__rsub__", (("the sign is missing: +1 instead of -1", lambda a: (1.0,)),)),
+    Operation("a / 2", lambda a: a / 2, (3.0,), "__truediv__"),
+    Operation("2 / a", lambda a: 2 / a, (4.0,), "__rtruediv__", (("the minus in -2/a² is missing", lambda a: (2 / a**2,)),)),
+    Operation("exp(a)", _method("exp"), (0.7,), "exp", (
+        ("the operand instead of exp(a)", lambda a: (a,)), ("1 instead of exp(a)", lambda a: (1.0,)),
+        ("a·exp(a-1): exp is no power of a", lambda a: (a * math.exp(a - 1),))), True),
+    Operation("log(a)", _method("log"), (0.7,), "log", (
+        ("1/log(a) instead of 1/a", lambda a: (1 / math.log(a),)), ("a instead of 1/a", lambda a: (a,))), True),
+    Operation("tanh(a)", _method("tanh"), (0.7,), "tanh", (
+        ("1 - a², of the operand instead of the output", lambda a: (1 - a**2,)), ("1 - tanh(a), without the square", lambda a: (1 - math.tanh(a),)),
+        ("1 + tanh²(a): the sign", lambda a: (1 + math.tanh(a) ** 2,))), True),
+    Operation("sigmoid(a)", _method("sigmoid"), (0.7,), "sigmoid", (
+        ("a(1 - a), of the operand instead of the output", lambda a: (a * (1 - a),)),), True),
+    Operation("relu(a)", _method("relu"), (1.5,), "relu", (("0 where the input is positive", lambda a: (0.0,)),), True),
+    Operation("relu(a), a < 0", _method("relu"), (-1.5,), "relu", (("1 where the input is negative", lambda a: (1.0,)),), True),
+)  # fmt: skip
+
+# What an operation is commonly built on: where that is broken, it would only fail along.
+BUILT_ON = {
+    "__sub__": {"__neg__"},
+    "__rsub__": {"__neg__", "__sub__"},
+    "__truediv__": {"__pow__"},
+    "__rtruediv__": {"__pow__", "__truediv__"},
+}
+
+CHAINS: tuple[tuple[str, Program, tuple[float, ...]], ...] = (
+    ("d = a + b; d * c", lambda a, b, c: (a + b) * c, (2.0, -3.0, 5.0)),
+    ("d = a * b; d + c", lambda a, b, c: a * b + c, (2.0, -3.0, 5.0)),
+    ("d = a * b; d * c", lambda a, b, c: a * b * c, (2.0, -3.0, 5.0)),
+    ("d = a + b; d + c", lambda a, b, c: a + b + c, (2.0, -3.0, 5.0)),
+)
+FORKS: tuple[tuple[str, Program, tuple[float, ...]], ...] = (
+    ("a + a", lambda a: a + a, (3.0,)),
+    ("a * a", lambda a: a * a, (3.0,)),
+    ("d = a * b; e = a + b; d * e", lambda a, b: (a * b) * (a + b), (-2.0, 3.0)),
+    ("b = a + a; c = b + b; c * b", lambda a: _thrice(a), (1.5,)),
+    ("d = a * b; e = d + a; f = d * e; f + d", lambda a, b: _ladder(a, b), (2.0, 3.0)),
+    ("d = a * b; e = d + a; f = e * d; d + f", lambda a, b: _ladder_turned(a, b), (2.0, 3.0)),
+)
+
+
+def _thrice(a: Any) -> Any:
+    b = a + a
+    c = b + b
+    return c * b
+
+
+def _ladder(a: Any, b: Any) -> Any:
+    d = a * b
+    e = d + a
+    return d * e + d
+
+
+def _ladder_turned(a: Any, b: Any) -> Any:
+    d = a * b
+    e = d + a
+    return d + e * d
+
+
+class _Pass:
+    """A backward pass on the engine's graph, to be made with one mistake.
+
+    Those who keep parents in a set visit them in any order: the nodes in `turned` have their right one visited first, and with
+    `distinct` a parent that stands on both sides is visited once.
+    """
+
+    def __init__(self, root: Value, turned: frozenset[Value], distinct: bool):
+        self.root, self.turned, self.distinct = root, turned, distinct
+        self.order: list[Value] = []
+        self.sort(root)
+        self.grad = dict.fromkeys(self.order, 0.0) | {root: 1.0}
+
+    def sort(self, node: Value) -> None:
+        for parent in self.parents(node):
+            if parent not in self.order:
+                self.sort(parent)
+        self.order.append(node)
+
+    def edges(self, node: Value) -> list[tuple[Value, float]]:
+        return list(zip(node.parents, node.partials, strict=True))
+
+    def parents(self, node: Value) -> list[Value]:
+        parents = list(node.parents[::-1] if node in self.turned else node.parents)
+        return list(dict.fromkeys(parents)) if self.distinct else parents
+
+    def give(self, node: Value) -> None:
+        for parent, local in self.edges(node):
+            self.grad[parent] += self.grad[node] * local
+
+    def overwriting(self) -> None:
+        for node in reversed(self.order):
+            for parent, local in self.edges(node):
+                self.grad[parent] = self.grad[node] * local
+
+    def once_per_parent(self) -> None:
+        for node in reversed(self.order):
+            for parent, local in dict(self.edges(node)).items():
+                self.grad[parent] += self.grad[node] * local
+
+    def not_reversed(self) -> None:
+        for node in self.order:
+            self.give(node)
+
+    def each_time_reached(self) -> None:
+        pending = [self.root]
+        while pending:
+            node = pending.pop()
+            self.give(node)
+            pending.extend(reversed(self.parents(node)))
+
+    def when_first_reached(self) -> None:
+        """As written with recursion: pass on, then go into each parent that was not visited yet."""
+        pending, seen = [self.root], set()
+        while pending:
+            node = pending.pop()
+            if node not in seen:
+                seen.add(node)
+                self.give(node)
+                pending.extend(reversed(self.parents(node)))
+
+    def level_by_level(self) -> None:
+        pending = [self.root]
+        for node in pending:
+            self.give(node)
+            pending.extend(parent for parent in self.parents(node) if parent not in pending)
+
+    def without_upstream(self, *ops: str) -> None:
+        for node in reversed(self.order):
+            for parent, local in self.edges(node):
+                self.grad[parent] += local if node.op in ops else self.grad[node] * local
+
+    def sums_without_upstream(self) -> None:
+        self.without_upstream("add")
+
+    def products_without_upstream(self) -> None:
+        self.without_upstream("mul")
+
+    def nothing_with_upstream(self) -> None:
+        self.without_upstream("add", "mul")
+
+    def forgetting_parents(self, *ops: str) -> None:
+        """Operations that hand on to their operands, but are not known to have any: what lies further down is not found."""
+        known, pending = {self.root}, [self.root]
+        for node in pending:
+            fresh = [] if node.op in ops else [p for p in self.parents(node) if p not in known]
+            known.update(fresh)
+            pending += fresh
+        for node in reversed(self.order):
+            if node in known:
+                self.give(node)
+
+    def sums_forgetting_parents(self) -> None:
+        self.forgetting_parents("add")
+
+    def products_forgetting_parents(self) -> None:
+        self.forgetting_parents("mul")
+
+
+ACCUMULATE = "use += where a gradient is passed on: a value that is used several times gets the sum of what its uses give"
+ORDER = (
+    "sort the graph topologically and go through it in reverse: a node may pass its gradient on only when all the nodes that "
+    "use it have passed on theirs"
+)
+UPSTREAM = "the chain rule multiplies the local derivative by out.grad"
+KNOWN = "hand the operands to the result, such as Value(data, (self, other)), or backward() stops there"
+OVERWRITTEN = "gradients are overwritten instead of added up"
+COUNTED_ONCE = "an operand that stands on both sides counts once"
+WRONG_ORDER = "the order is wrong: a node passes on before all its gradient is there"
+MISTAKES: tuple[tuple[str, Callable[[_Pass], None], str], ...] = (
+    (OVERWRITTEN, _Pass.overwriting, ACCUMULATE),
+    (COUNTED_ONCE, _Pass.once_per_parent, "a + a has two contributions to a: keep the operands as a tuple, and use += for each"),
+    ("a + b forgets the upstream factor", _Pass.sums_without_upstream, f"__add__: {UPSTREAM}"),
+    ("a * b forgets the upstream factor", _Pass.products_without_upstream, f"__mul__: {UPSTREAM}"),
+    ("a + b and a * b forget the upstream factor", _Pass.nothing_with_upstream, UPSTREAM),
+    ("the graph is walked in topological order, but not in reverse", _Pass.not_reversed,
+     "begin at the output: for node in reversed(order)"),
+    ("a + b forgets its parents", _Pass.sums_forgetting_parents, f"__add__: {KNOWN}"),
+    ("a * b forgets its parents", _Pass.products_forgetting_parents, f"__mul__: {KNOWN}"),
+    ("a node passes its gradient on each time it is reached", _Pass.each_time_reached, ORDER),
+    (WRONG_ORDER, _Pass.when_first_reached, ORDER),
+    (WRONG_ORDER, _Pass.level_by_level, ORDER),
+)  # fmt: skip
+
+
+def find_bug(cls: Callable[[float], Any]) -> BugReport:
+    """What is wrong with `cls`, a Value class of one's own: a report, true where every number is right.
+
+    The class is called with one number and has `.data`, `.grad`, `backward()` and the arithmetic of the original micrograd;
+    exp, log, tanh, sigmoid and relu are tried where it has them as methods. Nothing is said about speed or depth.
+    """
+    name = getattr(cls, "__name__", repr(cls))
+    try:
+        probe = cls(2.0)
+    except Exception as error:
+        raise TypeError(f"find_bug needs a class that is called with one number; {name}(2.0) raises {_said(error)}") from None
+    for attribute in ("data", "grad", "backward"):
+        if not hasattr(probe, attribute):
+            raise TypeError(f"find_bug needs a class with .data, .grad and backward(); {name} has no .{attribute}")
+    return _Examination(cls, name).report()
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".strip(": ")
+
+
+class _Result(NamedTuple):
+    value: float
+    grads: tuple[float, ...]
+    error: str = ""
+
+
+class _Examination:
+    def __init__(self, cls: Callable[[float], Any], name: str):
+        self.cls, self.name = cls, name
+        self.findings: list[Finding] = []
+        self.tried: list[str] = []
+        self.notes: list[str] = []
+        self.broken: set[str] = set()  # methods about which something was found
+
+    def report(self) -> BugReport:
+        if self.seeded() and self.sums_and_products():
+            missing = [op for op in OPERATIONS if op.optional and not hasattr(self.cls(1.0), op.method)]
+            for op in OPERATIONS:
+                behind = {op.method, *BUILT_ON.get(op.method, ())}
+                if op not in missing and not self.broken & behind:
+                    self.operation(op)
+            if missing:
+                names = ", ".join(dict.fromkeys(op.method for op in missing))
+                self.notes.append(f"{self.name} has no {names}; tried was what it has.")
+            self.sum_of_values()
+            self.again()
+        return BugReport(self.name, self.findings, self.tried, self.notes)
+
+    # -- running programs
+
+    def run(self, program: Program, at: Sequence[float]) -> _Result:
+        """The value and gradients that the class gives."""
+        try:
+            leaves = [self.cls(x) for x in at]
+            out = program(*leaves)
+            out.backward()
+            return _Result(float(out.data), tuple([float(leaf.grad or 0.0) for leaf in leaves]))
+        except Exception as error:
+            return _Result(math.nan, (), _said(error))
+
+    @staticmethod
+    def truth(program: Program, at: Sequence[float]) -> _Result:
+        """The value and gradients that the engine gives."""
+        leaves = [Value(x) for x in at]
+        out = program(*leaves)
+        return _Result(out.data, tuple(adjoints(out, wrt=leaves).values()))
+
+    def found(self, mistake: str, program: str, got: str, expected: str, advice: str) -> None:
+        if mistake not in [finding.mistake for finding in self.findings]:
+            self.findings.append(Finding(mistake, program, got, expected, advice))
+
+    # -- what is tried
+
+    def seeded(self) -> bool:
+        self.tried.append("a")
+        result = self.run(lambda a: a, (2.0,))
+        if result.error:
+            self.found("backward() raises", "a.backward()", result.error, "no error", "make it work for a single value first")
+        elif not _close(result.grads, (1.0,)):
+            self.found("the output's own gradient is not set to 1", "a.backward(); a.grad", _shown(result.grads), "1",
+                       "begin backward() with self.grad = 1.0: ∂a/∂a = 1, and everything below is a multiple of it")  # fmt: skip
+        return not self.findings
+
+    def operation(self, op: Operation) -> None:
+        """One operation: alone, below another one, and on top of another one."""
+        self.tried.append(op.written)
+        if not self.alone(op):
+            return
+        true = self.truth(op.apply, op.at)
+        where = f"{op.written} at {_at(op.at)}"
+        self.tried.append(f"5 * ({op.written})")
+        below = self.run(lambda *xs: op.apply(*xs) * self.cls(5.0), op.at)
+        expected = tuple([5.0 * g for g in true.grads])
+        if below.error or not _close(below.grads, expected):
+            self.broken.add(op.method)
+            self.upstream(op, where, below, true.grads, expected)
+            return
+        self.tried.append(f"({op.written}) of products")
+        self.parents(op)
+
+    def alone(self, op: Operation) -> bool:
+        """Whether the value of an operation and its local derivatives are right."""
+        got, true = self.run(op.apply, op.at), self.truth(op.apply, op.at)
+        where = f"{op.written} at {_at(op.at)}"
+        if got.error:
+            self.missing(op, where, got.error)
+        elif not _close((got.value,), (true.value,)):
+            turned = op.method in ("__rsub__", "__rtruediv__") and _close((got.value,), (self.turned(op),))
+            hint = "the operands are turned round" if turned else f"compute {op.written} from the operands' data"
+            self.found(f"the value of {op.written} is wrong", where, _shown((got.value,)), _shown((true.value,)), f"{op.method}: {hint}")
+        elif not _close(got.grads, true.grads):
+            self.wrong_locals(op, where, got, true)
+        else:
+            return True
+        self.broken.add(op.method)
+        return False
+
+    @staticmethod
+    def turned(op: Operation) -> float:
+        x = op.at[0]
+        return x - 1 if op.method == "__rsub__" else x / 2
+
+    def missing(self, op: Operation, where: str, error: str) -> None:
+        if op.method in ("__radd__", "__rmul__", "__rsub__", "__rtruediv__"):
+            advice = f"define {op.method}: Python asks the right operand where a plain number stands on the left"
+            advice += "; sum() needs it too, for it begins with the int 0" if op.method == "__radd__" else ""
+        elif "1" in op.written or "2" in op.written or "3" in op.written:
+            advice = f"{op.method} must take plain numbers too: other = other if isinstance(other, {self.name}) else {self.name}(other)"
+        else:
+            advice = f"look at {op.method}"
+        self.found(f"{op.written} raises an error", where, error, "no error", advice)
+
+    def wrong_locals(self, op: Operation, where: str, got: _Result, true: _Result) -> None:
+        mistake, advice = f"the derivative of {op.written} is wrong", f"look at the backward step of {op.method}"
+        for slip, wrong in op.slips:
+            if _close(got.grads, wrong(*op.at)):
+                advice = f"{op.method}: {slip}"
+                break
+        else:
+            if all(g == 0.0 for g in got.grads) and any(true.grads):
+                mistake, advice = f"{op.written} passes no gradient on", f"{op.method}: set _backward on the result, and keep its operands as parents"
+            elif len(got.grads) == 2 and got.grads[1] == 0.0 and _close(got.grads[:1], true.grads[:1]):
+                advice = f"{op.method}: the second operand gets nothing"
+            elif len(got.grads) == 2 and got.grads[0] == 0.0 and _close(got.grads[1:], true.grads[1:]):
+                advice = f"{op.method}: the first operand gets nothing"
+            elif _close(got.grads, tuple([-g for g in true.grads])):
+                advice = f"{op.method}: the sign is turned"
+            elif _close(got.grads, tuple([2 * g for g in true.grads])):
+                mistake, advice = f"{op.written} passes its gradient on twice", "each _backward must run once in a backward pass"
+        self.found(mistake, where, _gradients(got.grads), _gradients(true.grads), advice)
+
+    def upstream(self, op: Operation, where: str, got: _Result, local: tuple[float, ...], expected: tuple[float, ...]) -> None:
+        program = f"5 * ({op.written}) at {_at(op.at)}"
+        if got.error:
+            self.found(f"5 * ({op.written}) raises an error", program, got.error, "no error", f"look at what {op.method} returns")
+        elif any(_close((g,), (d,)) and not _close((g,), (e,)) for g, d, e in zip(got.grads, local, expected, strict=True)):
+            self.found(f"{op.written} forgets the upstream factor", program, _gradients(got.grads), _gradients(expected),
+                       f"{op.method}: the chain rule multiplies the local derivative by out.grad")  # fmt: skip
+        elif all(g == 0.0 for g in got.grads):
+            self.found(f"{op.written} passes no gradient on", program, _gradients(got.grads), _gradients(expected),
+                       f"{op.method}: the result must be known as a parent of what is computed from it")  # fmt: skip
+        else:
+            self.found(f"{op.written} passes on the wrong gradient below another operation", program, _gradients(got.grads),
+                       _gradients(expected), f"{op.method}: out.grad must come in as a factor, once")  # fmt: skip
+
+    def parents(self, op: Operation) -> None:
+        """The operation on operands that were computed themselves."""
+        halves = tuple([x / 2.0 for x in op.at])
+
+        def program(*xs: Any) -> Any:
+            return op.apply(*[x * 2.0 for x in xs])
+
+        got, true = self.run(program, halves), self.truth(program, halves)
+        if got.error or _close(got.grads, true.grads):
+            return
+        self.broken.add(op.method)
+        written = f"{op.written} where {' and '.join('ab'[: len(op.at)])} are computed, at {_at(op.at)}"
+        if any(g == 0.0 != t for g, t in zip(got.grads, true.grads, strict=True)):
+            self.found(f"{op.written} forgets its parents", written, _gradients(got.grads), _gradients(true.grads),
+                       f"{op.method}: hand the operands to the result, {self.name}(data, (self, ...)), or backward() stops there")  # fmt: skip
+        else:
+            self.found(f"{op.written} passes on the wrong gradient above another operation", written, _gradients(got.grads),
+                       _gradients(true.grads), ORDER)  # fmt: skip
+
+    def sum_of_values(self) -> None:
+        self.tried.append("sum([a, b, c])")
+        at = (2.0, -3.0, 4.0)
+        got = self.run(lambda *xs: _python_sum(xs), at)
+        if got.error and "__radd__" not in self.broken:
+            self.found("sum() of values raises an error", "sum([a, b, c])", got.error, "no error",
+                       "sum() begins with the int 0: 0 + a asks a.__radd__(0)")  # fmt: skip
+        elif not got.error and not _close(got.grads, (1.0, 1.0, 1.0)) and not self.broken:
+            self.found("sum() of values is wrong", "sum([a, b, c])", _gradients(got.grads), _gradients((1.0,) * 3), "look at __radd__")
+
+    def sums_and_products(self) -> bool:
+        """Sums and products alone, in chains and at forks: whether the rest, which builds on them, can be tried."""
+        for op in OPERATIONS[:2]:
+            self.tried.append(op.written)
+            self.alone(op)
+        if not self.broken:
+            self.structure()
+        if self.broken & {"__add__", "__mul__", "order"}:
+            self.notes.append("the rest builds on sums and products: run find_bug again when these are right.")
+            return False
+        return True
+
+    def structure(self) -> None:
+        """Several nodes: contributions must add up, and go on in the right order."""
+        results = []
+        for written, program, at in (*CHAINS, *FORKS):
+            self.tried.append(written)
+            results.append((written, program, at, self.run(program, at), self.truth(program, at)))
+        wrong = [r for r in results if r[3].error or not _close(r[3].grads, r[4].grads)]
+        if not wrong:
+            return
+        written, _, at, got, true = wrong[0]
+        mistake, advice = "sums and products are wrong together", f"{UPSTREAM}; {ACCUMULATE}; {ORDER}"
+        for distinct in (False, True):
+            for name, backward, what_to_do in MISTAKES:
+                if all(_looks_like(backward, distinct, program, at, result) for _, program, at, result, _ in results):
+                    mistake, advice = name, what_to_do
+                    break
+            else:
+                continue
+            break
+        self.broken.add("forks" if mistake in (OVERWRITTEN, COUNTED_ONCE) else "order")
+        self.found(mistake, f"{written} at {_at(at)}", got.error or _gradients(got.grads), _gradients(true.grads), advice)
+
+    def again(self) -> None:
+        """backward() called again: on the same graph, after zeroing, and on a new graph of the same leaves."""
+        if "forks" in self.broken:
+            return
+        self.tried += ["backward() twice", "backward() again after zeroing", "backward() on a second graph"]
+        at = (2.0, -3.0)
+
+        def program(a: Any, b: Any) -> tuple[Any, ...]:
+            d = a * b
+            e = d + a
+            return e * b, d, e
+
+        try:
+            leaves = [self.cls(x) for x in at]
+            out, *middle = program(*leaves)
+            out.backward()
+            once = tuple([float(leaf.grad) for leaf in leaves])
+            out.backward()
+            twice = tuple([float(leaf.grad) for leaf in leaves])
+            for node in (out, *middle, *leaves):
+                node.grad = 0.0
+            out.backward()
+            zeroed = tuple([float(leaf.grad) for leaf in leaves])
+            for leaf in leaves:
+                leaf.grad = 0.0
+            program(*leaves)[0].backward()
+            program(*leaves)[0].backward()
+            fresh = tuple([float(leaf.grad) for leaf in leaves])
+        except Exception as error:
+            self.found("backward() raises when called again", "out.backward(); out.backward()", _said(error), "no error",
+                       "backward() must leave the graph as it was")  # fmt: skip
+            return
+        double = tuple([2 * g for g in once])
+        shown = "d = a * b; e = d + a; out = e * b"
+        if not _close(zeroed, once):
+            self.found("backward() keeps something from one call to the next", f"{shown}; twice, with all gradients set to 0 between",
+                       _gradients(zeroed), _gradients(once), "make the list of nodes and the set of visited ones anew in each call")  # fmt: skip
+        elif _close(fresh, once):
+            self.notes.append("backward() starts from zero each time; in the original, leaves add up over graphs until they are zeroed.")
+        elif not _close(fresh, double):
+            self.found("a second graph of the same leaves is wrong", f"{shown}; made and gone back through twice", _gradients(fresh),
+                       _gradients(double), "leaves add up what each graph gives: nothing else may stay from the first")  # fmt: skip
+        elif _close(twice, self.intermediates_kept(program, at, 1.0)):
+            self.notes.append(
+                "as in the original, intermediate values keep their gradient, so a second backward() on the same graph counts them again."
+            )
+        elif not _close(twice, double) and not _close(twice, once):
+            seed = _close(twice, self.intermediates_kept(program, at, 2.0))
+            advice = "set self.grad = 1.0, do not add 1" if seed else "let leaves add up, and let the others start from 0"
+            self.found("backward() twice is wrong", f"{shown}; out.backward() twice", _gradients(twice), _gradients(double), advice)
+
+    @staticmethod
+    def intermediates_kept(program: Any, at: Sequence[float], seed: float) -> tuple[float, ...]:
+        """The leaves' gradients after a second pass that adds to what the first one left everywhere."""
+        leaves = [Value(x) for x in at]
+        out = program(*leaves)[0]
+        grad = adjoints(out)
+        grad[out] = seed
+        for node in reversed(topological_order(out)):
+            for parent, local in zip(node.parents, node.partials, strict=True):
+                grad[parent] += grad[node] * local
+        return tuple([grad[leaf] for leaf in leaves])
+
+
+def _looks_like(backward: Callable[[_Pass], None], distinct: bool, program: Program, at: Sequence[float], got: _Result) -> bool:
+    """Whether a mistaken pass gives the same gradients, with the operands of each node taken in one order or the other."""
+    leaves = [Value(x) for x in at]
+    out = program(*leaves)
+    nodes = [node for node in topological_order(out) if len(set(node.parents)) > 1]
+    for choice in range(2 ** len(nodes)):
+        trial = _Pass(out, frozenset([node for i, node in enumerate(nodes) if choice >> i & 1]), distinct)
+        backward(trial)
+        if not got.error and _close(got.grads, tuple([trial.grad[leaf] for leaf in leaves])):
+            return True
+    return False
+
+
+def _python_sum(values: Sequence[Any]) -> Any:
+    total: Any = 0
+    for value in values:
+        total = total + value
+    return total
+
+
+def _close(got: Sequence[float], expected: Sequence[float]) -> bool:
+    return len(got) == len(expected) and all(
+        math.isclose(g, e, rel_tol=1e-9, abs_tol=1e-12) for g, e in zip(got, expected, strict=True)
+    )
+
+
+def _shown(numbers: Sequence[float]) -> str:
+    return ", ".join([f"{x:.6g}" for x in numbers])
+
+
+def _gradients(grads: Sequence[float]) -> str:
+    return ", ".join([f"{name}.grad = {g:.6g}" for name, g in zip("abc", grads, strict=False)])
+
+
+def _at(at: Sequence[float]) -> str:
+    return ", ".join([f"{name} = {x:g}" for name, x in zip("abc", at, strict=False)])

@@ -1,0 +1,500 @@
+"""find_bug: correct classes pass, and each classic mistake is named."""
+
+import math
+
+import pytest
+
+from micrograd import Value
+from micrograd.find_bug import find_bug
+
+
+class Scalar:
+    """An engine as the original has it: closures, a set of operands, recursive sorting."""
+
+    def __init__(self, data, parents=(), op=""):
+        self.data, self.grad = data, 0
+        self._prev, self._op = set(parents), op
+        self._backward = lambda: None
+
+    @classmethod
+    def of(cls, other):
+        return other if isinstance(other, cls) else cls(other)
+
+    def __add__(self, other):
+        other = self.of(other)
+        out = type(self)(self.data + other.data, (self, other), "+")
+
+        def step():
+            self.grad += out.grad
+            other.grad += out.grad
+
+        out._backward = step
+        return out
+
+    def __mul__(self, other):
+        other = self.of(other)
+        out = type(self)(self.data * other.data, (self, other), "*")
+
+        def step():
+            self.grad += other.data * out.grad
+            other.grad += self.data * out.grad
+
+        out._backward = step
+        return out
+
+    def __pow__(self, n):
+        out = type(self)(self.data**n, (self,), f"**{n}")
+
+        def step():
+            self.grad += n * self.data ** (n - 1) * out.grad
+
+        out._backward = step
+        return out
+
+    def relu(self):
+        out = type(self)(max(0, self.data), (self,), "relu")
+
+        def step():
+            self.grad += (out.data > 0) * out.grad
+
+        out._backward = step
+        return out
+
+    def sorted(self):
+        order, seen = [], set()
+
+        def visit(node):
+            if node not in seen:
+                seen.add(node)
+                for parent in node._prev:
+                    visit(parent)
+                order.append(node)
+
+        visit(self)
+        return order
+
+    def backward(self):
+        self.grad = 1
+        for node in reversed(self.sorted()):
+            node._backward()
+
+    def __neg__(self):
+        return self * -1
+
+    def __radd__(self, other):
+        return self + other
+
+    def __sub__(self, other):
+        return self + (-self.of(other))
+
+    def __rsub__(self, other):
+        return self.of(other) + (-self)
+
+    def __rmul__(self, other):
+        return self * other
+
+    def __truediv__(self, other):
+        return self * self.of(other) ** -1
+
+    def __rtruediv__(self, other):
+        return self.of(other) * self**-1
+
+
+def unary(name, value, local):
+    """A method of one operand: local(x, out) is its derivative."""
+
+    def method(self):
+        out = type(self)(value(self.data), (self,), name)
+
+        def step():
+            self.grad += local(self.data, out.data) * out.grad
+
+        out._backward = step
+        return out
+
+    return method
+
+
+class Lecture(Scalar):
+    """With the functions of the lecture."""
+
+    exp = unary("exp", math.exp, lambda x, out: out)
+    log = unary("log", math.log, lambda x, out: 1 / x)
+    tanh = unary("tanh", math.tanh, lambda x, out: 1 - out**2)
+    sigmoid = unary("sigmoid", lambda x: 1 / (1 + math.exp(-x)), lambda x, out: out * (1 - out))
+
+
+class Pulling:
+    """A student's variant with no closures: edges carry numbers, and backward() counts how often each node is used."""
+
+    def __init__(self, data, edges=()):
+        self.data, self.grad, self.edges = float(data), 0.0, edges
+
+    def made(self, data, *edges):
+        return Pulling(data, [(node, local) for node, local in edges if isinstance(node, Pulling)])
+
+    def __add__(self, other):
+        return self.made(self.data + number(other), (self, 1.0), (other, 1.0))
+
+    def __mul__(self, other):
+        return self.made(self.data * number(other), (self, number(other)), (other, self.data))
+
+    def __sub__(self, other):
+        return self.made(self.data - number(other), (self, 1.0), (other, -1.0))
+
+    def __rsub__(self, other):
+        return self.made(other - self.data, (self, -1.0))
+
+    def __truediv__(self, other):
+        y = number(other)
+        return self.made(self.data / y, (self, 1 / y), (other, -self.data / y**2))
+
+    def __rtruediv__(self, other):
+        return self.made(other / self.data, (self, -other / self.data**2))
+
+    def __pow__(self, n):
+        return self.made(self.data**n, (self, n * self.data ** (n - 1)))
+
+    def __neg__(self):
+        return self.made(-self.data, (self, -1.0))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def exp(self):
+        return self.made(math.exp(self.data), (self, math.exp(self.data)))
+
+    def backward(self):
+        uses, pending = {self: 0}, [self]
+        for node in pending:
+            for parent, _ in node.edges:
+                if parent not in uses:
+                    uses[parent] = 0
+                    pending.append(parent)
+                uses[parent] += 1
+        for node in uses:
+            if node.edges:
+                node.grad = 0.0
+        self.grad, ready = 1.0, [self]
+        for node in ready:
+            for parent, local in node.edges:
+                parent.grad += node.grad * local
+                uses[parent] -= 1
+                if not uses[parent]:
+                    ready.append(parent)
+
+
+def number(x):
+    return x.data if isinstance(x, Pulling) else x
+
+
+@pytest.mark.parametrize("cls", [Value, Scalar, Lecture, Pulling])
+def test_correct_classes_pass(cls):
+    report = find_bug(cls)
+    assert report.ok and bool(report) and report.mistakes == [], report
+    assert "no mistake found" in str(report)
+
+
+def with_steps(sum_step=None, product_step=None):
+    """Scalar with other backward steps of + and *: step(self, other, out)."""
+
+    class Broken(Lecture):
+        def __add__(self, other):
+            other = self.of(other)
+            out = Lecture.__add__(self, other)
+            if sum_step:
+                out._backward = lambda: sum_step(self, other, out)
+            return out
+
+        def __mul__(self, other):
+            other = self.of(other)
+            out = Lecture.__mul__(self, other)
+            if product_step:
+                out._backward = lambda: product_step(self, other, out)
+            return out
+
+    return Broken
+
+
+def assign_sum(a, b, out):
+    a.grad = out.grad
+    b.grad = out.grad
+
+
+def assign_product(a, b, out):
+    a.grad = b.data * out.grad
+    b.grad = a.data * out.grad
+
+
+def distinct_operands_sum(a, b, out):
+    for parent in {a, b}:
+        parent.grad += out.grad
+
+
+def distinct_operands_product(a, b, out):
+    for parent, local in {a: b.data, b: a.data}.items():
+        parent.grad += local * out.grad
+
+
+def read_then_write(a, b, out, local_a, local_b):
+    before_a, before_b = a.grad, b.grad
+    a.grad = before_a + local_a * out.grad
+    b.grad = before_b + local_b * out.grad
+
+
+class TurnedSubtraction(Lecture):
+    def __sub__(self, other):
+        other = self.of(other)
+        out = Lecture(self.data - other.data, (self, other))
+
+        def step():
+            self.grad += out.grad
+            other.grad += out.grad
+
+        out._backward = step
+        return out
+
+
+TurnedSubtraction.__init__ = Lecture.__init__
+
+
+class TurnedRightSubtraction(Lecture):
+    def __rsub__(self, other):
+        return self - other
+
+
+class WrongExp(Lecture):
+    exp = unary("exp", math.exp, lambda x, out: x)
+
+
+class WrongTanh(Lecture):
+    tanh = unary("tanh", math.tanh, lambda x, out: 1 - x**2)
+
+
+class WrongRelu(Lecture):
+    relu = unary("relu", lambda x: max(0, x), lambda x, out: 1)
+
+
+class ForgottenExponent(Lecture):
+    def __pow__(self, n):
+        return unary("pow", lambda x: x**n, lambda x, out: x ** (n - 1))(self)
+
+
+class ForgottenParents(Lecture):
+    def tanh(self):
+        out = Lecture.tanh(self)
+        out._prev = set()
+        return out
+
+
+class ForgottenStep(Lecture):
+    def exp(self):
+        out = Lecture.exp(self)
+        out._backward = lambda: None
+        return out
+
+
+class MissingUpstream(Lecture):
+    def tanh(self):
+        out = Lecture.tanh(self)
+
+        def step():
+            self.grad += 1 - out.data**2
+
+        out._backward = step
+        return out
+
+
+class MissingUpstreamInProducts(Lecture):
+    def __mul__(self, other):
+        other = self.of(other)
+        out = Lecture.__mul__(self, other)
+
+        def step():
+            self.grad += other.data
+            other.grad += self.data
+
+        out._backward = step
+        return out
+
+
+class NoSeed(Lecture):
+    def backward(self):
+        for node in reversed(self.sorted()):
+            node._backward()
+
+
+class SeedAddsUp(Lecture):
+    def backward(self):
+        self.grad += 1
+        for node in reversed(self.sorted()):
+            node._backward()
+
+
+class NotReversed(Lecture):
+    def backward(self):
+        self.grad = 1
+        for node in self.sorted():
+            node._backward()
+
+
+class WalkingDown(Lecture):
+    def backward(self, first=True):
+        if first:
+            self.grad = 1
+        self._backward()
+        for node in self._prev:
+            node.backward(False)
+
+
+class VisitedInAnyOrder(Lecture):
+    def backward(self):
+        self.grad, seen = 1, set()
+
+        def visit(node):
+            if node not in seen:
+                seen.add(node)
+                node._backward()
+                for parent in sorted(node._prev, key=lambda p: p.data):
+                    visit(parent)
+
+        visit(self)
+
+
+class LevelByLevel(Lecture):
+    def backward(self):
+        self.grad, queue = 1, [self]
+        for node in queue:
+            node._backward()
+            queue += [parent for parent in node._prev if parent not in queue]
+
+
+class Remembering(Lecture):
+    seen = None
+
+    def backward(self):
+        Remembering.seen = Remembering.seen if Remembering.seen is not None else set()
+        self.grad = 1
+        for node in reversed(self.sorted()):
+            if node not in Remembering.seen:
+                Remembering.seen.add(node)
+                node._backward()
+
+
+class NoReflectedSum(Lecture):
+    __radd__ = None
+
+
+class NoReflectedProduct(Lecture):
+    __rmul__ = None
+
+
+class OnlyValues(Lecture):
+    @classmethod
+    def of(cls, other):
+        return other
+
+    def __neg__(self):
+        return self * type(self)(-1)
+
+    def __rsub__(self, other):
+        return type(self)(other) + (-self)
+
+    def __radd__(self, other):
+        return self + type(self)(other)
+
+    def __rmul__(self, other):
+        return self * type(self)(other)
+
+
+class SwappedProduct(Lecture):
+    def __mul__(self, other):
+        other = self.of(other)
+        out = Lecture.__mul__(self, other)
+
+        def step():
+            self.grad += self.data * out.grad
+            other.grad += other.data * out.grad
+
+        out._backward = step
+        return out
+
+
+class WrongDivision(Lecture):
+    def __truediv__(self, other):
+        other = self.of(other)
+        out = type(self)(self.data / other.data, (self, other))
+
+        def step():
+            self.grad += out.grad / other.data
+            other.grad += self.data / other.data**2 * out.grad
+
+        out._backward = step
+        return out
+
+
+class WrongValue(Lecture):
+    def __neg__(self):
+        return self * 1
+
+
+OVERWRITTEN = "gradients are overwritten instead of added up"
+ONCE = "an operand that stands on both sides counts once"
+ORDER = "the order is wrong: a node passes on before all its gradient is there"
+
+MISTAKES = [
+    (with_steps(assign_sum, assign_product), OVERWRITTEN, "+="),
+    (with_steps(distinct_operands_sum, distinct_operands_product), ONCE, "tuple"),
+    (with_steps(lambda a, b, o: read_then_write(a, b, o, 1, 1), lambda a, b, o: read_then_write(a, b, o, b.data, a.data)), ONCE, "+="),
+    (TurnedSubtraction, "the derivative of a - b is wrong", "the sign of b is missing"),
+    (TurnedRightSubtraction, "the value of 1 - a is wrong", "turned round"),
+    (WrongExp, "the derivative of exp(a) is wrong", "the operand instead of exp(a)"),
+    (WrongTanh, "the derivative of tanh(a) is wrong", "of the operand instead of the output"),
+    (WrongRelu, "the derivative of relu(a), a < 0 is wrong", "1 where the input is negative"),
+    (ForgottenExponent, "the derivative of a ** 3 is wrong", "the exponent in front is missing"),
+    (ForgottenParents, "tanh(a) forgets its parents", "hand the operands"),
+    (ForgottenStep, "exp(a) passes no gradient on", "set _backward"),
+    (MissingUpstream, "tanh(a) forgets the upstream factor", "out.grad"),
+    (MissingUpstreamInProducts, "a * b forgets the upstream factor", "out.grad"),
+    (NoSeed, "the output's own gradient is not set to 1", "self.grad = 1.0"),
+    (SeedAddsUp, "backward() twice is wrong", "do not add 1"),
+    (NotReversed, "the graph is walked in topological order, but not in reverse", "reversed"),
+    (WalkingDown, "a node passes its gradient on each time it is reached", "topologically"),
+    (VisitedInAnyOrder, ORDER, "topologically"),
+    (LevelByLevel, ORDER, "topologically"),
+    (Remembering, "backward() keeps something from one call to the next", "anew"),
+    (NoReflectedSum, "1 + a raises an error", "__radd__"),
+    (NoReflectedProduct, "3 * a raises an error", "__rmul__"),
+    (OnlyValues, "a + 1 raises an error", "must take plain numbers"),
+    (SwappedProduct, "the derivative of a * b is wrong", "swapped"),
+    (WrongDivision, "the derivative of a / b is wrong", "the minus in -a/b² is missing"),
+    (WrongValue, "the value of -a is wrong", "__neg__"),
+]
+
+
+@pytest.mark.parametrize(("cls", "mistake", "advice"), MISTAKES, ids=[f"{cls.__name__}-{i}" for i, (cls, *_) in enumerate(MISTAKES)])
+def test_each_classic_mistake_is_named(cls, mistake, advice):
+    report = find_bug(cls)
+    assert not report.ok
+    assert report.mistakes[0] == mistake, report
+    assert advice in report.findings[0].advice
+    assert mistake in str(report) and "expected" in str(report)
+
+
+def test_one_mistake_is_one_finding():
+    for cls, mistake, _ in MISTAKES:
+        if cls not in (OnlyValues, Remembering, SeedAddsUp):
+            assert find_bug(cls).mistakes == [mistake]
+
+
+def test_two_mistakes_are_both_found():
+    class Both(WrongTanh):
+        exp = WrongExp.exp
+
+    assert set(find_bug(Both).mistakes) == {"the derivative of tanh(a) is wrong", "the derivative of exp(a) is wrong"}
+
+
+def test_what_is_no_value_class_is_refused():
+    with pytest.raises(TypeError, match=r"float has no \.data"):
+        find_bug(float)
+    with pytest.raises(TypeError, match="called with one number"):
+        find_bug(lambda: None)
