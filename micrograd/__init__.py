@@ -1,7 +1,11 @@
 """micrograd: scalar-level reverse-mode automatic differentiation that shows and explains every derivative."""
 
+from typing import Any
+
 from micrograd.engine import Value, adjoints, constant, topological_order
+from micrograd.find_bug import find_bug
 from micrograd.functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from micrograd.gradcheck import gradcheck
 from micrograd.losses import binary_cross_entropy, cross_entropy, hinge, mse
 from micrograd.modes import detect_anomaly, enable_grad, no_grad
 from micrograd.nn import MLP, Layer, Module, Neuron
@@ -45,10 +49,21 @@ from micrograd.primitives import (
 
 __version__ = "0.1.0"
 
+
+def __getattr__(name: str) -> Any:
+    """What explanations offer, imported when it is asked for."""
+    if name in ("Explanation", "name_from", "to_code"):
+        import micrograd.explain
+
+        return getattr(micrograd.explain, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "MLP", "SGD", "Adam", "AdamW", "Layer", "Module", "Neuron", "Value", "abs", "acos", "adjoints", "asin", "atan",
     "atan2", "binary_cross_entropy", "constant", "cos", "cosh", "cross_entropy", "detect_anomaly", "dot", "enable_grad",
-    "equal", "erf", "exp", "expm1", "grad", "greater", "hessian", "hinge", "hvp", "jacobian", "jvp", "less", "log", "log1p",
-    "logsumexp", "maximum", "minimum", "mse", "no_grad", "pow", "primitive", "relu", "sigmoid", "sign", "sin", "sinh",
-    "softplus", "sqrt", "step", "sum", "take", "tan", "tanh", "topological_order", "value_and_grad", "vjp", "where",
+    "equal", "erf", "exp", "expm1", "find_bug", "grad", "gradcheck", "greater", "hessian", "hinge", "hvp", "jacobian",
+    "jvp", "less", "log", "log1p", "logsumexp", "maximum", "minimum", "mse", "name_from", "no_grad", "pow", "primitive",
+    "relu", "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "step", "sum", "take", "tan", "tanh", "to_code",
+    "topological_order", "value_and_grad", "vjp", "where",
 ]  # fmt: skip

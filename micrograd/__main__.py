@@ -66,6 +66,49 @@ def demo(parser: Parser) -> Run:
     return start
 
 
+def explain(parser: Parser) -> Run:
+    """Write out the chain rule for one derivative of an expression: symbols, numbers, result."""
+    parser.add_argument("expression", help='such as "tanh(a*b) + c"; steps are written "d = a*b; tanh(d) + c"')
+    parser.add_argument("name", help="what to differentiate by: a value, or a step")
+    parser.add_argument("values", nargs="*", metavar="name=number", help="what each name in the expression stands for")
+    parser.add_argument("--depth", type=whole(1), metavar="N", help="levels of factors to open (default: what a screen holds)")
+    parser.add_argument("--notation", choices=("leibniz", "delta"), default="leibniz", help="default: %(default)s")
+    parser.add_argument(
+        "--digits", type=whole(1), default=4, metavar="N", help="significant ones; 17: exact (default: %(default)s)"
+    )
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--latex", action="store_true", help="write it as LaTeX")
+    shown.add_argument("--why", action="store_true", help="say instead what is unusual about the derivative")
+    shown.add_argument(
+        "--code", action="store_true", help="list instead the whole computation, with all derivatives, as Python"
+    )
+
+    def start(options: argparse.Namespace) -> None:
+        from micrograd.engine import topological_order
+        from micrograd.explain import to_code
+        from micrograd.expression import ExpressionError, named_values, parse
+
+        try:
+            named = named_values(options.values)
+            output = parse(options.expression, named)
+        except ExpressionError as error:
+            parser.error(str(error))
+        named = {**{node.label: node for node in topological_order(output) if node.label}, **named}
+        if options.name not in named:
+            known = f"known are {', '.join(named)}" if named else "nothing has a name"
+            parser.error(f"nothing is called {options.name!r}: {known}; give it a number, {options.name}=1.0")
+        output.label = output.label or next(name for name in ("f", "y", "output") if name not in named)
+        if options.code:
+            print(to_code(output, "compute"), end="")
+        elif options.why:
+            print(output.why(named[options.name]))
+        else:
+            found = output.explain(named[options.name], depth=options.depth, notation=options.notation, digits=options.digits)
+            print(found.latex if options.latex else found)
+
+    return start
+
+
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
     """The type of an option that takes a whole number from `low` to `high`."""
 
@@ -123,6 +166,9 @@ COMMANDS: dict[Callable[[Parser], Run], list[tuple[str, str]]] = {
         ("demo", "train a network on two moons and draw its decision boundary"),
         ("demo --data digits", "handwritten digits, and the accuracy on digits it has not seen"),
         ("demo --data breast-cancer", "malignant or benign, likewise"),
+    ],
+    explain: [
+        ('explain "tanh(a*b) + c" a a=1 b=-2 c=0.5', "the chain rule for one derivative, written out"),
     ],
 }
 

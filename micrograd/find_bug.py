@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 
 
 class BugReport:
-    """The findings about a class, most basic first, what was tried, and notes on what is no mistake. True where all is right."""
+    """The findings about a class, most basic first; what was tried; notes on what is no mistake. True where all is right."""
 
     def __init__(self, name: str, findings: list[Finding], tried: list[str], notes: list[str]):
         self.name, self.findings, self.tried, self.notes = name, findings, tried, notes
@@ -80,18 +80,23 @@ def _method(name: str) -> Program:
 
 OPERATIONS = (
     Operation("a + b", lambda a, b: a + b, (2.0, -3.0), "__add__", (
-        ("the operands' data instead of 1", lambda a, b: (a, b)), ("the other operand, as in a product", lambda a, b: (b, a)))),
+        ("the operands' data instead of 1", lambda a, b: (a, b)),
+        ("the other operand, as in a product", lambda a, b: (b, a)))),
     Operation("a * b", lambda a, b: a * b, (2.0, -3.0), "__mul__", (
-        ("each operand's own data: the two are swapped", lambda a, b: (a, b)), ("1 for both, as in a sum", lambda a, b: (1.0, 1.0)))),
+        ("each operand's own data: the two are swapped", lambda a, b: (a, b)),
+        ("1 for both, as in a sum", lambda a, b: (1.0, 1.0)))),
     Operation("-a", lambda a: -a, (2.0,), "__neg__", (("the sign is missing: +1 instead of -1", lambda a: (1.0,)),)),
     Operation("a - b", lambda a, b: a - b, (2.0, -3.0), "__sub__", (
-        ("the sign of b is missing: +1 instead of -1", lambda a, b: (1.0, 1.0)), ("both signs are turned", lambda a, b: (-1.0, 1.0)),
+        ("the sign of b is missing: +1 instead of -1", lambda a, b: (1.0, 1.0)),
+        ("both signs are turned", lambda a, b: (-1.0, 1.0)),
         ("both are -1", lambda a, b: (-1.0, -1.0)))),
     Operation("a ** 3", lambda a: a**3, (1.5,), "__pow__", (
-        ("the exponent in front is missing: a² instead of 3a²", lambda a: (a**2,)), ("3a³: the exponent is not lowered", lambda a: (3 * a**3,)),
+        ("the exponent in front is missing: a² instead of 3a²", lambda a: (a**2,)),
+        ("3a³: the exponent is not lowered", lambda a: (3 * a**3,)),
         ("the value instead of the derivative", lambda a: (a**3,)))),
     Operation("a / b", lambda a, b: a / b, (2.0, -4.0), "__truediv__", (
-        ("the minus in -a/b² is missing", lambda a, b: (1 / b, a / b**2)), ("-1/b² without the a", lambda a, b: (1 / b, -1 / b**2)),
+        ("the minus in -a/b² is missing", lambda a, b: (1 / b, a / b**2)),
+        ("-1/b² without the a", lambda a, b: (1 / b, -1 / b**2)),
         ("b divided by, not b²", lambda a, b: (1 / b, -a / b)))),
     Operation("a + 1", lambda a: a + 1, (2.0,), "__add__"),
     Operation("1 + a", lambda a: 1 + a, (2.0,), "__radd__"),
@@ -102,12 +107,15 @@ OPERATIONS = (
     Operation("a / 2", lambda a: a / 2, (3.0,), "__truediv__"),
     Operation("2 / a", lambda a: 2 / a, (4.0,), "__rtruediv__", (("the minus in -2/a² is missing", lambda a: (2 / a**2,)),)),
     Operation("exp(a)", _method("exp"), (0.7,), "exp", (
-        ("the operand instead of exp(a)", lambda a: (a,)), ("1 instead of exp(a)", lambda a: (1.0,)),
+        ("the operand instead of exp(a)", lambda a: (a,)),
+        ("1 instead of exp(a)", lambda a: (1.0,)),
         ("a·exp(a-1): exp is no power of a", lambda a: (a * math.exp(a - 1),))), True),
     Operation("log(a)", _method("log"), (0.7,), "log", (
-        ("1/log(a) instead of 1/a", lambda a: (1 / math.log(a),)), ("a instead of 1/a", lambda a: (a,))), True),
+        ("1/log(a) instead of 1/a", lambda a: (1 / math.log(a),)),
+        ("a instead of 1/a", lambda a: (a,))), True),
     Operation("tanh(a)", _method("tanh"), (0.7,), "tanh", (
-        ("1 - a², of the operand instead of the output", lambda a: (1 - a**2,)), ("1 - tanh(a), without the square", lambda a: (1 - math.tanh(a),)),
+        ("1 - a², of the operand instead of the output", lambda a: (1 - a**2,)),
+        ("1 - tanh(a), without the square", lambda a: (1 - math.tanh(a),)),
         ("1 + tanh²(a): the sign", lambda a: (1 + math.tanh(a) ** 2,))), True),
     Operation("sigmoid(a)", _method("sigmoid"), (0.7,), "sigmoid", (
         ("a(1 - a), of the operand instead of the output", lambda a: (a * (1 - a),)),), True),
@@ -268,7 +276,7 @@ COUNTED_ONCE = "an operand that stands on both sides counts once"
 WRONG_ORDER = "the order is wrong: a node passes on before all its gradient is there"
 MISTAKES: tuple[tuple[str, Callable[[_Pass], None], str], ...] = (
     (OVERWRITTEN, _Pass.overwriting, ACCUMULATE),
-    (COUNTED_ONCE, _Pass.once_per_parent, "a + a has two contributions to a: keep the operands as a tuple, and use += for each"),
+    (COUNTED_ONCE, _Pass.once_per_parent, "a + a contributes to a twice: keep the operands as a tuple, and use += for each"),
     ("a + b forgets the upstream factor", _Pass.sums_without_upstream, f"__add__: {UPSTREAM}"),
     ("a * b forgets the upstream factor", _Pass.products_without_upstream, f"__mul__: {UPSTREAM}"),
     ("a + b and a * b forget the upstream factor", _Pass.nothing_with_upstream, UPSTREAM),
@@ -363,7 +371,7 @@ class _Examination:
             self.found("backward() raises", "a.backward()", result.error, "no error", "make it work for a single value first")
         elif not _close(result.grads, (1.0,)):
             self.found("the output's own gradient is not set to 1", "a.backward(); a.grad", _shown(result.grads), "1",
-                       "begin backward() with self.grad = 1.0: ∂a/∂a = 1, and everything below is a multiple of it")  # fmt: skip
+                       "begin backward() with self.grad = 1.0: ∂a/∂a = 1, and all below is a multiple of it")  # fmt: skip
         return not self.findings
 
     def operation(self, op: Operation) -> None:
@@ -392,7 +400,13 @@ class _Examination:
         elif not _close((got.value,), (true.value,)):
             turned = op.method in ("__rsub__", "__rtruediv__") and _close((got.value,), (self.turned(op),))
             hint = "the operands are turned round" if turned else f"compute {op.written} from the operands' data"
-            self.found(f"the value of {op.written} is wrong", where, _shown((got.value,)), _shown((true.value,)), f"{op.method}: {hint}")
+            self.found(
+                f"the value of {op.written} is wrong",
+                where,
+                _shown((got.value,)),
+                _shown((true.value,)),
+                f"{op.method}: {hint}",
+            )
         elif not _close(got.grads, true.grads):
             self.wrong_locals(op, where, got, true)
         else:
@@ -410,7 +424,8 @@ class _Examination:
             advice = f"define {op.method}: Python asks the right operand where a plain number stands on the left"
             advice += "; sum() needs it too, for it begins with the int 0" if op.method == "__radd__" else ""
         elif "1" in op.written or "2" in op.written or "3" in op.written:
-            advice = f"{op.method} must take plain numbers too: other = other if isinstance(other, {self.name}) else {self.name}(other)"
+            made = f"other if isinstance(other, {self.name}) else {self.name}(other)"
+            advice = f"{op.method} must take plain numbers too: other = {made}"
         else:
             advice = f"look at {op.method}"
         self.found(f"{op.written} raises an error", where, error, "no error", advice)
@@ -423,7 +438,10 @@ class _Examination:
                 break
         else:
             if all(g == 0.0 for g in got.grads) and any(true.grads):
-                mistake, advice = f"{op.written} passes no gradient on", f"{op.method}: set _backward on the result, and keep its operands as parents"
+                mistake, advice = (
+                    f"{op.written} passes no gradient on",
+                    f"{op.method}: set _backward on the result, and keep its operands as parents",
+                )
             elif len(got.grads) == 2 and got.grads[1] == 0.0 and _close(got.grads[:1], true.grads[:1]):
                 advice = f"{op.method}: the second operand gets nothing"
             elif len(got.grads) == 2 and got.grads[0] == 0.0 and _close(got.grads[1:], true.grads[1:]):
@@ -431,13 +449,18 @@ class _Examination:
             elif _close(got.grads, tuple([-g for g in true.grads])):
                 advice = f"{op.method}: the sign is turned"
             elif _close(got.grads, tuple([2 * g for g in true.grads])):
-                mistake, advice = f"{op.written} passes its gradient on twice", "each _backward must run once in a backward pass"
+                mistake, advice = (
+                    f"{op.written} passes its gradient on twice",
+                    "each _backward must run once in a backward pass",
+                )
         self.found(mistake, where, _gradients(got.grads), _gradients(true.grads), advice)
 
     def upstream(self, op: Operation, where: str, got: _Result, local: tuple[float, ...], expected: tuple[float, ...]) -> None:
         program = f"5 * ({op.written}) at {_at(op.at)}"
         if got.error:
-            self.found(f"5 * ({op.written}) raises an error", program, got.error, "no error", f"look at what {op.method} returns")
+            self.found(
+                f"5 * ({op.written}) raises an error", program, got.error, "no error", f"look at what {op.method} returns"
+            )
         elif any(_close((g,), (d,)) and not _close((g,), (e,)) for g, d, e in zip(got.grads, local, expected, strict=True)):
             self.found(f"{op.written} forgets the upstream factor", program, _gradients(got.grads), _gradients(expected),
                        f"{op.method}: the chain rule multiplies the local derivative by out.grad")  # fmt: skip
@@ -462,7 +485,7 @@ class _Examination:
         written = f"{op.written} where {' and '.join('ab'[: len(op.at)])} are computed, at {_at(op.at)}"
         if any(g == 0.0 != t for g, t in zip(got.grads, true.grads, strict=True)):
             self.found(f"{op.written} forgets its parents", written, _gradients(got.grads), _gradients(true.grads),
-                       f"{op.method}: hand the operands to the result, {self.name}(data, (self, ...)), or backward() stops there")  # fmt: skip
+                       f"{op.method}: {KNOWN}")  # fmt: skip
         else:
             self.found(f"{op.written} passes on the wrong gradient above another operation", written, _gradients(got.grads),
                        _gradients(true.grads), ORDER)  # fmt: skip
@@ -475,7 +498,9 @@ class _Examination:
             self.found("sum() of values raises an error", "sum([a, b, c])", got.error, "no error",
                        "sum() begins with the int 0: 0 + a asks a.__radd__(0)")  # fmt: skip
         elif not got.error and not _close(got.grads, (1.0, 1.0, 1.0)) and not self.broken:
-            self.found("sum() of values is wrong", "sum([a, b, c])", _gradients(got.grads), _gradients((1.0,) * 3), "look at __radd__")
+            self.found(
+                "sum() of values is wrong", "sum([a, b, c])", _gradients(got.grads), _gradients((1.0,) * 3), "look at __radd__"
+            )
 
     def sums_and_products(self) -> bool:
         """Sums and products alone, in chains and at forks: whether the rest, which builds on them, can be tried."""
@@ -546,21 +571,28 @@ class _Examination:
         double = tuple([2 * g for g in once])
         shown = "d = a * b; e = d + a; out = e * b"
         if not _close(zeroed, once):
-            self.found("backward() keeps something from one call to the next", f"{shown}; twice, with all gradients set to 0 between",
-                       _gradients(zeroed), _gradients(once), "make the list of nodes and the set of visited ones anew in each call")  # fmt: skip
+            program_shown = f"{shown}; twice, with all gradients set to 0 between"
+            self.found("backward() keeps something from one call to the next", program_shown, _gradients(zeroed),
+                       _gradients(once), "make the list of nodes and the set of visited ones anew in each call")  # fmt: skip
         elif _close(fresh, once):
-            self.notes.append("backward() starts from zero each time; in the original, leaves add up over graphs until they are zeroed.")
+            self.notes.append(
+                "backward() starts from zero each time; in the original, leaves add up over graphs until they are zeroed."
+            )
         elif not _close(fresh, double):
-            self.found("a second graph of the same leaves is wrong", f"{shown}; made and gone back through twice", _gradients(fresh),
-                       _gradients(double), "leaves add up what each graph gives: nothing else may stay from the first")  # fmt: skip
+            program_shown = f"{shown}; made and gone back through twice"
+            self.found("a second graph of the same leaves is wrong", program_shown, _gradients(fresh), _gradients(double),
+                       "leaves add up what each graph gives: nothing else may stay from the first")  # fmt: skip
         elif _close(twice, self.intermediates_kept(program, at, 1.0)):
             self.notes.append(
-                "as in the original, intermediate values keep their gradient, so a second backward() on the same graph counts them again."
+                "as in the original, intermediate values keep their gradient, so a second backward() on the same graph "
+                "counts them again."
             )
         elif not _close(twice, double) and not _close(twice, once):
             seed = _close(twice, self.intermediates_kept(program, at, 2.0))
             advice = "set self.grad = 1.0, do not add 1" if seed else "let leaves add up, and let the others start from 0"
-            self.found("backward() twice is wrong", f"{shown}; out.backward() twice", _gradients(twice), _gradients(double), advice)
+            self.found(
+                "backward() twice is wrong", f"{shown}; out.backward() twice", _gradients(twice), _gradients(double), advice
+            )
 
     @staticmethod
     def intermediates_kept(program: Any, at: Sequence[float], seed: float) -> tuple[float, ...]:

@@ -6,7 +6,6 @@ the two disagree, every rule that took part is checked by itself, and the one th
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -52,7 +51,15 @@ class GradCheck:
     def __str__(self) -> str:
         head = ("leaf", "analytic", "numeric", "rel. error", "step", "verdict")
         lines = [head] + [
-            (r.leaf, f"{r.analytic:.9g}", f"{r.numeric:.9g}", f"{r.error:.1e}" if r.error == r.error else "", f"{r.step:.1e}", r.verdict) for r in self.rows
+            (
+                r.leaf,
+                f"{r.analytic:.9g}",
+                f"{r.numeric:.9g}",
+                f"{r.error:.1e}" if r.error == r.error else "",
+                f"{r.step:.1e}",
+                r.verdict,
+            )
+            for r in self.rows
         ]
         widths = [max(len(line[i]) for line in lines) for i in range(5)]
         text = []
@@ -102,6 +109,8 @@ def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, tolerance: floa
 
 def _parameters(f: Callable[..., Any], count: int) -> list[str]:
     """What the arguments are called in f's own signature."""
+    import inspect  # slow to import
+
     try:
         kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         names = [p.name for p in inspect.signature(f).parameters.values() if p.kind in kinds]
@@ -119,7 +128,9 @@ def _prepare(arg: Any, name: str, leaves: dict[Value, str]) -> Any:
     if arg.rule is None:
         taken = set(leaves.values())
         called = arg.label.replace("{", "").replace("}", "") or name
-        leaves.setdefault(arg, called if called not in taken else name if name not in taken else f"{called} ({len(leaves) + 1})")
+        leaves.setdefault(
+            arg, called if called not in taken else name if name not in taken else f"{called} ({len(leaves) + 1})"
+        )
     elif not arg.is_constant:
         raise ValueError(f"gradcheck differentiates by leaves, and {arg!r} was computed by {arg.op}; pass a number or a leaf")
     return arg
@@ -245,7 +256,7 @@ def _branch(node: Value) -> tuple[Any, ...]:
     numbers = tuple([p.data for p in node.parents if p.is_constant])
     args = tuple([Symbol(p.data, "x") for p in node.parents])
     out = Symbol(node.data, "x")
-    taken = []
+    taken: list[float] = []
     if rule.name in (*BRANCHES, "where"):
         taken += _choices(applied(rule, args))
     operands = () if rule.variadic else range(len(args))
@@ -322,7 +333,8 @@ def _blame(rule: Primitive, node: Value, data: tuple[float, ...], tolerance: flo
         slopes = _sweep(at, data[i])
         if slopes[0].differs(local, tolerance) and not _disputed(slopes, local, tolerance) and not _at_kink(rule, data, i):
             text, quotient = _rule_text(rule, data, node.data, i), slopes[0].value
-            return f"The rule of {rule.name} is wrong: {text} gives {local:.6g}, but {_called(rule, data)} has slope {quotient:.6g}."
+            wrong = f"{text} gives {local:.6g}, but {_called(rule, data)} has slope {quotient:.6g}"
+            return f"The rule of {rule.name} is wrong: {wrong}."
     return ""
 
 

@@ -444,7 +444,11 @@ ORDER = "the order is wrong: a node passes on before all its gradient is there"
 MISTAKES = [
     (with_steps(assign_sum, assign_product), OVERWRITTEN, "+="),
     (with_steps(distinct_operands_sum, distinct_operands_product), ONCE, "tuple"),
-    (with_steps(lambda a, b, o: read_then_write(a, b, o, 1, 1), lambda a, b, o: read_then_write(a, b, o, b.data, a.data)), ONCE, "+="),
+    (
+        with_steps(lambda a, b, o: read_then_write(a, b, o, 1, 1), lambda a, b, o: read_then_write(a, b, o, b.data, a.data)),
+        ONCE,
+        "+=",
+    ),
     (TurnedSubtraction, "the derivative of a - b is wrong", "the sign of b is missing"),
     (TurnedRightSubtraction, "the value of 1 - a is wrong", "turned round"),
     (WrongExp, "the derivative of exp(a) is wrong", "the operand instead of exp(a)"),
@@ -471,7 +475,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("cls", "mistake", "advice"), MISTAKES, ids=[f"{cls.__name__}-{i}" for i, (cls, *_) in enumerate(MISTAKES)])
+@pytest.mark.parametrize(
+    ("cls", "mistake", "advice"), MISTAKES, ids=[f"{cls.__name__}-{i}" for i, (cls, *_) in enumerate(MISTAKES)]
+)
 def test_each_classic_mistake_is_named(cls, mistake, advice):
     report = find_bug(cls)
     assert not report.ok

@@ -299,24 +299,20 @@ class _Search:
                 found.append(
                     Finding("saturated", consumer, f"A saturated {consumer.op}: {self.made(consumer)}; {self.slope(term)}.")
                 )
-        if value < TINY or value > HUGE:
-            if not found:
-                pick = min if value < TINY else max
-                consumer, parent, local = pick(steps, key=lambda step: math.fabs(step[2]))
-                beyond = math.fabs(local) < 1e-3 if value < TINY else math.fabs(local) > 1e3
-                kind = "tiny" if value < TINY else "huge"
-                if beyond:
-                    word = "smallest" if value < TINY else "largest"
-                    text = f"The {word} factor on the way is at {self.made(consumer)}: {self.slope(self._term(consumer, parent, local))}."
-                    found.append(Finding(kind, consumer, text))
-                elif math.fabs(path.value) < 1e-3 * value:
-                    text = f"It adds up: {self.count()} paths, and the largest alone gives {self.number(path.value)}."
-                    found.append(Finding(kind, self.x, text))
-                else:
-                    mean = math.exp(math.fsum([math.log(math.fabs(d)) for d in path.locals]) / len(steps))
-                    verb = "vanishes" if value < TINY else "explodes"
-                    text = f"It {verb} step by step: {len(steps)} factors of {self.number(mean)} on (geometric) average."
-                    found.append(Finding(kind, consumer, text))
+        if not found and (value < TINY or value > HUGE):
+            tiny = ("tiny", "smallest", "vanishes", min)
+            kind, word, verb, pick = tiny if value < TINY else ("huge", "largest", "explodes", max)
+            consumer, parent, local = pick(steps, key=lambda step: math.fabs(step[2]))
+            if math.fabs(local) < 1e-3 if value < TINY else math.fabs(local) > 1e3:
+                slope = self.slope(self._term(consumer, parent, local))
+                found.append(Finding(kind, consumer, f"The {word} factor on the way is at {self.made(consumer)}: {slope}."))
+            elif math.fabs(path.value) < 1e-3 * value:
+                text = f"It adds up: {self.count()} paths, and the largest alone gives {self.number(path.value)}."
+                found.append(Finding(kind, self.x, text))
+            else:
+                mean = math.exp(math.fsum([math.log(math.fabs(d)) for d in path.locals]) / len(steps))
+                text = f"It {verb} step by step: {len(steps)} factors of {self.number(mean)} on (geometric) average."
+                found.append(Finding(kind, consumer, text))
         if len(found) > 4:
             found = [*found[:3], Finding(found[0].cause, None, f"... and {len(found) - 3} more.")]
         return [*found, self.dominating("The dominating path")] if found else []

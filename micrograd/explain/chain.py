@@ -8,29 +8,18 @@ a network it is the textbook's form: δ_k = (Σ_l δ_l W_kl) g′(z_k), ∂L/∂
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from micrograd.engine import Value
-from micrograd.formula import Math, Symbol, Text, applied, joined, partial, spelled, superscript, written_number
 from micrograd.explain.graph import Graph, Path, Term, count_paths, largest_paths
-from micrograd.explain.layout import PLUS, TIMES, Cut, Equation, Remark, Row, Section, Table, as_latex, as_text, latex_words
+from micrograd.explain.layout import TIMES, Cut, Equation, Remark, Row, Section, Table, as_latex, as_text, latex_words
 from micrograd.explain.names import NEURON, Names, visible
 from micrograd.explain.network import is_neuron, network_block
+from micrograd.formula import Math, Symbol, applied, joined, partial, spelled, written_number
 
 WIDTH = 96  # the text that a sum of two or three terms may take before each term gets a line of its own
 SCREENFUL = 5  # how many formulas are opened where depth is left to us
-
-
-class Neuron(NamedTuple):
-    """A pre-activation of a network with what the textbook knows of it."""
-
-    z: Value
-    a: Value | None  # g(z), one step on; None where the output is z itself, or g is made of several operations
-    index: int
-    layer: int
-    hidden: bool  # whether all that becomes of it goes into neurons of the same network
 
 
 class Explanation:
@@ -260,7 +249,7 @@ class Page:
                 if len(cells[1].text) + len(cells[2].text) > WIDTH:
                     cells[2] = cells[3]
                 lines.append(
-                    tuple([c for i, c in enumerate(cells) if i in (0, 3) or c.text != cells[3].text and c not in cells[:i]])
+                    tuple([c for i, c in enumerate(cells) if i in (0, 3) or (c.text != cells[3].text and c not in cells[:i])])
                 )
         return Table(tuple(lines)) if lines else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from micrograd.formula import Math
+from micrograd.formula import Math, words
 
 WIDE = 100  # rows wider than this are not padded to stand under each other
 EQUALS, TIMES, PLUS = Math(" = ", " = "), Math(" · ", r" \cdot "), Math(" + ", " + ")
@@ -86,23 +86,19 @@ def _equation(equation: Equation) -> str:
                 continue
             rows[i] = [[f.center(w) for f, w in zip(term, ws, strict=True)] for term, ws in zip(rows[i], widths, strict=True)]
     indent = " " * len(equation.left.text)
-    lines = []
+    lines: list[str] = []
     for row, full in zip(rows, equation.rows, strict=True):
         text = _plus([" · ".join(term) for term in row])
-        lines.append(
-            (indent if lines else equation.left.text)
-            + " = "
-            + text.rstrip()
-            + (f"    {full.remark.text}" if full.remark.text else "")
-        )
+        start = indent if lines else equation.left.text
+        lines.append(f"{start} = {text.rstrip()}    {full.remark.text}".rstrip())
     terms = [[cell.text for cell in line] for line in equation.long if not isinstance(line, Cut)]
-    widths = [max(len(line[i]) for line in terms) for i in range(len(terms[0]))] if terms else []
+    columns = [max(len(line[i]) for line in terms) for i in range(len(terms[0]))] if terms else []
     for i, line in enumerate(equation.long):
         if isinstance(line, Cut):
             lines.append(f"{indent}   ⋮ {line.remark.text}")
         else:
             sign = " =   " if i == 0 else "   + "
-            cells = " = ".join([cell.text.ljust(w) for cell, w in zip(line, widths, strict=True)]).rstrip()
+            cells = " = ".join([cell.text.ljust(w) for cell, w in zip(line, columns, strict=True)]).rstrip()
             lines.append((indent if lines else equation.left.text) + sign + cells)
     if equation.result:
         lines.append(indent + " = " + " = ".join([m.text for m in equation.result]))
@@ -160,6 +156,4 @@ def _latex_equation(equation: Equation) -> list[str]:
 
 def latex_words(text: str) -> str:
     r"""A sentence as LaTeX text that a maths renderer takes."""
-    from micrograd.formula import words
-
     return rf"\mathrm{{{words(text)}}}"

@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 
 from micrograd.engine import Value, topological_order
-from micrograd.formula import ADD, ATOM, DIV, MUL, NEG, POW, POWER, PRODUCT, SUB, SUM, WHERE, Math, Symbol, applied
 from micrograd.explain.names import Names, visible
+from micrograd.formula import ADD, ATOM, DIV, MUL, NEG, POW, POWER, PRODUCT, SUB, SUM, WHERE, Math, Symbol, applied
 
 CHOICE = 0  # how tightly `a if c else b` holds
 LONGEST = 40  # terms of a sum on one line; more go on with +=
@@ -157,9 +157,8 @@ def to_code(output: Value, name: str = "f") -> Listing:
                 arrived.add(parent)
                 backward.append((f"d_{names[parent]} {sign} {write(contribution)}", i))
     width = min(60, max([len(line) for line, _ in (*forward, *backward)], default=0))
-    comment = lambda line, i: f"    {line.ljust(width)}  # {i}" if i else f"    {line}"  # noqa: E731
-    lines += [comment(line, i) for line, i in forward]
-    lines += ["", "    # backward", *[comment(line, i) for line, i in backward]]
+    lines += [f"    {line.ljust(width)}  # {i}" for line, i in forward]
+    lines += ["", "    # backward", *[f"    {line.ljust(width)}  # {i}" if i else f"    {line}" for line, i in backward]]
     value = repr(output.data) if output.is_constant else names[output]
     lines += _wrapped(f"    return {value}, {{", [f'"{names[leaf]}": d_{names[leaf]}' for leaf in leaves], "}")
     return Listing("\n".join(lines) + "\n")

@@ -17,10 +17,11 @@ from micrograd.engine import Value
 from micrograd.formula import Math, superscript, words
 
 _HERE = os.path.dirname(os.path.dirname(__file__))
-_GREEK = (
+_GREEK = re.findall(
+    r"\w+",
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
-).split()
+    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega",
+)
 _MATHS = re.compile(r"(\\?[A-Za-z]+)(?:_(?:\{([\w,]+)\}|(\w)))?(?:\^(?:\{([\w\[\](),+*']+)\}|(\w)))?")
 _IDENTIFIER = re.compile(r"([^\W\d_]+?)_?(\d*|_\w+)")
 NEURON = re.compile(r"([Wbza])_(?:\{([\d,]+)\}|(\d))\^\{\[(\d+)\]\}")  # the labels that networks give: letter, index, layer

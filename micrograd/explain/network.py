@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from micrograd.engine import Value
-from micrograd.formula import Math, joined, spelled
 from micrograd.explain.graph import Term
-from micrograd.explain.layout import PLUS, TIMES, Cut, Equation, Row, Section
+from micrograd.explain.layout import PLUS, TIMES, Cut, Equation, Row, Section, latex_words
 from micrograd.explain.names import NEURON, written_name
+from micrograd.formula import Math, joined, spelled
 
 if TYPE_CHECKING:
     from micrograd.explain.chain import Page
@@ -91,19 +91,23 @@ def delta_of(page: Page, z: Value) -> Delta | None:
     if not hidden and g is None:
         return None
     top = z if g is None else g.consumer
-    prime = gprime = gnumber = ()
+    prime: tuple[Math, ...] = ()
+    gprime: tuple[Math, ...] = ()
+    gnumber: tuple[Math, ...] = ()
+    rules: tuple[Term, ...] = ()
+    leibniz: tuple[Math, ...] = (page.total(z),)
+    remark = "a = z"
     if g is not None:
+        rules, remark, leibniz = (g,), f"g = {g.consumer.op}", (page.total(top), page.local(g))
         name = page.names[z]
         prime = (Math(f"g′({name.text})", rf"g'\left({name.latex}\right)"),)
         rule = page.rule(g)
         gnumber = (page.number(g.local, True),)
         gprime = (_bracketed(rule),) if rule else gnumber
-    leibniz = (page.total(top), page.local(g)) if g is not None else (page.total(z),)
-    remark = f"g = {g.consumer.op}" if g is not None else "a = z"
+    number = (page.number(page.graph.adjoint[top], True),)
     if not hidden:
         first = (page.total(top),)
-        number = (page.number(page.graph.adjoint[top], True),)
-        return Delta(leibniz, first + prime, first + gprime, number + gnumber, (), Math(remark, _remark(remark)), (top,), (g,))  # type: ignore[arg-type]
+        return Delta(leibniz, first + prime, first + gprime, number + gnumber, (), _remark(remark), (top,), rules)
     pairs = [(page.delta(t.consumer), page.names[t.consumer.parents[t.operand - len(t.consumer.parents) // 2]]) for t in terms]
     numbers = [(page.number(t.upstream, True), page.number(t.local, True)) for t in terms]
     generic = Math(
@@ -112,23 +116,15 @@ def delta_of(page: Page, z: Value) -> Delta | None:
     )
     if len(terms) > 1:
         remark += f", l = 1, …, {len(terms)}"
-        concrete, figures = (_sum_of(page, pairs),), (_sum_of(page, numbers),)
-        summed = (page.number(page.graph.adjoint[top], True), *gnumber)
-    else:
-        concrete, figures, summed = pairs[0], numbers[0], ()
-    first_, last, _ = page.shown(terms)
-    opened = tuple([t.consumer for t in (*first_, *last)])
-    rules = (g,) if g is not None else ()
+    several = len(terms) > 1
+    concrete = (_sum_of(page, pairs),) if several else pairs[0]
+    figures = (_sum_of(page, numbers),) if several else numbers[0]
+    summed = number + gnumber if several else ()
+    head, tail, _ = page.shown(terms)
+    opened = tuple([t.consumer for t in (*head, *tail)])
     return Delta(
-        leibniz,
-        (generic, *prime),
-        (*concrete, *gprime),
-        (*figures, *gnumber),
-        summed,
-        Math(remark, _remark(remark)),
-        opened,
-        rules,
-    )
+        leibniz, (generic, *prime), concrete + gprime, figures + gnumber, summed, _remark(remark), opened, rules
+    )  # fmt: skip
 
 
 def plain(page: Page, z: Value) -> Delta:
@@ -172,14 +168,14 @@ def _over_calls(page: Page, node: Value, terms: list[Term]) -> tuple[list[Sectio
     if len({(t.consumer.label, t.operand) for t in terms}) == 1 and len({t.consumer.note for t in terms}) == len(terms):
         where = place(terms[0].consumer)
         assert where is not None
-        _, k, layer = where
+        layer = where[2]
         z = written_name(terms[0].consumer.label)
         j = terms[0].operand + 1
         weight = _activation(terms[0]) is not None
         a = (Math(f"a_{j}^[{layer - 1}](n)", f"a_{{{j}}}^{{[{layer - 1}](n)}}"),) if weight else ()
         short = (Math(f"δ{z.text[1:]}(n)", rf"\delta{z.latex[1:-1]}(n)}}"), *a)
         count = f"n: the {len(terms)} calls of the network"
-        rows.append(Row(((_sum_over_n(short),),), Math(count, _remark(count))))
+        rows.append(Row(((_sum_over_n(short),),), _remark(count)))
         delta = deltas[terms[0].consumer]
         if delta is not None:
             own = page.names[terms[0].consumer]
@@ -221,7 +217,7 @@ def _sum_of(page: Page, pairs: list[tuple[Math, Math]]) -> Math:
     most = 4 if page.e.most is not None else len(products)
     if len(products) > most:
         left_out = f"{len(products) - 3} of {len(products)} terms left out"
-        dots = Math(f"… {left_out} …", rf"\ldots\ {_remark(left_out)[len(chr(92)) - 1 :]}\ \ldots")
+        dots = Math(f"… {left_out} …", rf"\ldots\ {_remark(left_out).latex}\ \ldots")
         products = [*products[:2], dots, products[-1]]
     total = joined(PLUS, products)
     return Math(f"({total.text})", rf"\left({total.latex}\right)")
@@ -230,7 +226,7 @@ def _sum_of(page: Page, pairs: list[tuple[Math, Math]]) -> Math:
 def _bracketed(m: Math) -> Math:
     """A sum in brackets, to stand as a factor."""
     alone = " + " not in m.text and " − " not in m.text and not m.text.startswith("−")
-    return m if alone or m.text.endswith("]") and m.text.startswith("[") else Math(f"({m.text})", rf"\left({m.latex}\right)")
+    return m if alone or (m.text.endswith("]") and m.text.startswith("[")) else Math(f"({m.text})", rf"\left({m.latex}\right)")
 
 
 def _call(page: Page, z: Value) -> str:
@@ -243,7 +239,5 @@ def _index(k: int, other: str) -> str:
     return f"{k}{',' if k > 9 else ''}{other}"
 
 
-def _remark(text: str) -> str:
-    from micrograd.explain.layout import latex_words
-
-    return latex_words(text.replace("…", "..."))
+def _remark(text: str) -> Math:
+    return Math(text, latex_words(text.replace("…", "...")))
