@@ -97,8 +97,8 @@ def _reflected(rule: Primitive) -> Callable[[Any, Any], Any]:
 
 
 def _with_other(rule: Primitive, value: Any, other: Any, *args: Any) -> Any:
-    """rule(*args), or a chance for the other operand's own operator where it is an array of many numbers."""
-    if hasattr(type(other), "__array_ufunc__") and getattr(other, "shape", ()) != ():
+    """rule(*args), or a chance for the other operand's own operator where it is an array."""
+    if hasattr(type(other), "__array_ufunc__") and hasattr(type(other), "__len__"):  # NumPy's scalars have no length
         return NotImplemented
     return value.__general__(rule, args)
 

@@ -28,7 +28,8 @@ def number(x: Any) -> float:
     elif isinstance(x, complex):
         what, advice = repr(x), "Values are real; take its .real, .imag or abs()"
     elif hasattr(x, "shape"):
-        what, advice = f"of shape {x.shape}", "a Value is one number; make one of each element: [Value(e) for e in array]"
+        advice = "make one of each element: [Value(e) for e in array]" if len(x.shape) else "take its .item()"
+        what, advice = f"of shape {x.shape}", f"a Value is one number; {advice}"
     elif hasattr(x, "grad"):
         what, advice = repr(x), "a Value cannot hold a Value; use it as it is, or v.detach() for a constant copy"
     else:
