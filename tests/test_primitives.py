@@ -33,7 +33,7 @@ class Case:
 
     name: str
     truth: Any  # the function, on mpmath's numbers
-    domain: list[tuple[float, float]]  # one interval per argument, from which random points are drawn
+    domain: list[tuple[float, float]]  # one interval per argument, for random points; of ints: whole numbers
     ulps: tuple[float, float, float] = (1, 1, 1)  # value, first, second derivative, in ulps of the largest intermediate
     points: tuple[tuple[float, ...], ...] = ()  # further points at which the truth is known to mpmath
     edges: tuple[tuple[Any, ...], ...] = ()  # (arguments, value, partials), which must hold exactly
@@ -140,6 +140,8 @@ CASES = [
         ((1.0, 1.0), 0.0, (0.0, 0.0)), ((inf, 1.0), 1.0, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)), ((1.0, nan), nan, (0.0, 0.0)))),
     Case("less", lambda x, y: mp.mpf(x < y), [ALL, ALL], (0, 0, 0), edges=(
         ((1.0, 1.0), 0.0, (0.0, 0.0)), ((-inf, 1.0), 1.0, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)), ((1.0, nan), nan, (0.0, 0.0)))),
+    Case("equal", lambda x, y: mp.mpf(x == y), [ALL, ALL], (0, 0, 0), points=((1.0, 1.0 + 2**-52),), edges=(
+        ((1.0, 1.0), 1.0, (0.0, 0.0)), ((0.0, -0.0), 1.0, (0.0, 0.0)), ((inf, inf), 1.0, (0.0, 0.0)), ((nan, nan), nan, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)))),
     Case("where", lambda c, a, b: a if c > 0 else b, [ALL, ALL, ALL], (0, 0, 0), edges=(
         ((0.0, 2.0, 3.0), 3.0, (0.0, 0.0, 1.0)), ((1.0, 2.0, nan), 2.0, (0.0, 1.0, 0.0)), ((-1.0, inf, 3.0), 3.0, (0.0, 0.0, 1.0)),
         ((nan, 2.0, 3.0), nan, (0.0, nan, nan)))),
@@ -147,6 +149,8 @@ CASES = [
         ((inf, -inf, 1.0), nan, (1.0, 1.0, 1.0)), ((0.1, nan), nan, (1.0, 1.0)))),
     Case("dot", dotted, [MEDIUM] * 7, (4, 0, 0), points=((3.0,), (2.0, 3.0, 4.0), (0.1, 0.2, 0.3, -0.1, 0.7, 0.9, 1e-3)), edges=(
         ((inf, 0.0, 1.0), nan, (0.0, inf, 1.0)), ((2.0, nan, 1.0), nan, (nan, 2.0, 1.0)))),
+    Case("take", lambda i, *xs: xs[int(mp.nint(i))], [(0, 2), ALL, ALL, ALL], (0, 0, 0), points=((0.0, 0.1, 0.2), (2.0, 0.1, 0.2, 0.3)), edges=(
+        ((1.0, nan, 2.0), 2.0, (0.0, 0.0, 1.0)), ((0.0, nan, 2.0), nan, (0.0, 1.0, 0.0)))),
     Case("logsumexp", log_sum_exp, [(-300.0, 300.0)] * 4, (2, 4, 6), points=(
         (0.0,), (7.0,), (1e5, 1e5), (-1e5, -1e5 + 1), (0.0, 0.0, 0.0), (1.0, -40.0)), small=1e-10, digits=400, edges=(
         ((-inf, 0.0), 0.0, (0.0, 1.0)), ((1e308, 0.0), 1e308, (1.0, 0.0)), ((inf, 0.0), inf, (nan, 0.0)),
@@ -179,6 +183,8 @@ def points(case: Case, n: int) -> list[tuple[float, ...]]:
     rng = random.Random(case.name)
 
     def draw(low: float, high: float) -> float:
+        if isinstance(low, int):
+            return float(rng.randint(low, int(high)))
         if rng.random() < 0.5:
             return rng.uniform(max(low, -8.0), min(high, 8.0))
         bound = high if low >= 0.0 or rng.random() < 0.5 else low
@@ -257,7 +263,9 @@ def wrong(rule: Primitive, where: int) -> Primitive:
         return partial + MISTAKE
 
     def off_in_one(args, out):
-        return tuple(d * (1 + MISTAKE) if i == where else d for i, d in enumerate(rule.partials(args, out)))
+        return tuple(
+            (d * (1 + MISTAKE) if d != 0.0 else MISTAKE) if i == where else d for i, d in enumerate(rule.partials(args, out))
+        )
 
     value, partials = rule.value, rule.partials
     if where == -1:
