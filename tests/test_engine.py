@@ -38,7 +38,7 @@ ROOT = Path(micrograd.__file__).parents[1]
 TRUTH = {case.name: case.truth for case in CASES}
 ARITY = {case.name: len(case.domain) for case in CASES}
 EVERYTHING = sorted(TRUTH)
-KINKED = {"relu", "abs", "sign", "step", "maximum", "minimum", "greater", "less", "where"}
+KINKED = {"relu", "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal", "where", "take"}
 SMOOTH = sorted(set(TRUTH) - KINKED)
 
 
