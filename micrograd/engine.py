@@ -56,7 +56,7 @@ def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
         data = [p.data for p in parents]
         try:
             out = rule.value(*data)
-            partials = rule.partials(data, out)
+            partials = tuple(rule.partials(data, out))
         except (ArithmeticError, ValueError):
             pass
         else:

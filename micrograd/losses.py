@@ -40,16 +40,16 @@ def cross_entropy(logits: Any, targets: Any) -> Any:
 
 
 def _surprise(z: Any, t: Any) -> Any:
-    if not hasattr(type(t), "__take__") and not 0 <= t < len(z):
-        raise ValueError(f"cross_entropy needs a class from 0 to {len(z) - 1} as target, got {t}")
+    if not hasattr(type(t), "__take__") and not (hasattr(t, "__index__") and 0 <= t < len(z)):
+        raise ValueError(f"cross_entropy needs a class from 0 to {len(z) - 1} as target, got {t!r}")
     return logsumexp(z) - take(z, t)
 
 
 def _mean(name: str, loss: Callable[[Any, Any], Any], predictions: Any, targets: Any) -> Any:
-    if not hasattr(predictions, "__len__"):
+    many = [hasattr(x, "__len__") for x in (predictions, targets)]
+    if not any(many):
         return loss(predictions, targets)
-    n = len(predictions)
-    if not hasattr(targets, "__len__") or len(targets) != n or n == 0:
-        got = len(targets) if hasattr(targets, "__len__") else repr(targets)
-        raise ValueError(f"{name} needs one target for each prediction, and at least one; got {n} and {got}")
-    return sum(loss(p, t) for p, t in zip(predictions, targets, strict=True)) / n
+    if not all(many) or not 0 < len(predictions) == len(targets):
+        got = [len(x) if is_many else repr(x) for x, is_many in zip((predictions, targets), many, strict=True)]
+        raise ValueError(f"{name} needs one target for each prediction, and at least one; got {got[0]} and {got[1]}")
+    return sum(loss(p, t) for p, t in zip(predictions, targets, strict=True)) / len(predictions)

@@ -25,6 +25,11 @@ class Optimiser:
         for p in self.parameters:
             if not isinstance(p, Value):
                 raise TypeError(f"{type(self).__name__} needs Values as parameters, got {type(p).__name__} {p!r}")
+            if p.rule is not None:
+                raise ValueError(f"{type(self).__name__} needs leaves as parameters, got {p!r}, made by {p.op!r}")
+        if len(set(self.parameters)) < len(self.parameters):
+            twice = next(p for i, p in enumerate(self.parameters) if p in set(self.parameters[:i]))
+            raise ValueError(f"{type(self).__name__} got a parameter twice: {twice!r}")
         if lr < 0 or weight_decay < 0:
             raise ValueError(f"lr and weight_decay must not be negative, got lr={lr}, weight_decay={weight_decay}")
         self.lr, self.weight_decay = lr, weight_decay

@@ -150,7 +150,7 @@ CASES = [
     Case("dot", dotted, [MEDIUM] * 7, (4, 0, 0), points=((3.0,), (2.0, 3.0, 4.0), (0.1, 0.2, 0.3, -0.1, 0.7, 0.9, 1e-3)), edges=(
         ((inf, 0.0, 1.0), nan, (0.0, inf, 1.0)), ((2.0, nan, 1.0), nan, (nan, 2.0, 1.0)))),
     Case("take", lambda i, *xs: xs[int(mp.nint(i))], [(0, 2), ALL, ALL, ALL], (0, 0, 0), points=((0.0, 0.1, 0.2), (2.0, 0.1, 0.2, 0.3)), edges=(
-        ((1.0, nan, 2.0), 2.0, (0.0, 0.0, 1.0)), ((0.0, nan, 2.0), nan, (0.0, 1.0, 0.0)), ((0.5, 1.0, 2.0), nan, (0.0, 0.0, 0.0)))),
+        ((1.0, nan, 2.0), 2.0, (0.0, 0.0, 1.0)), ((0.0, nan, 2.0), nan, (0.0, 1.0, 0.0)), ((0.5, 1.0, 2.0), nan, (0.0, 0.0, 0.0)), ((nan, 1.0, 2.0), nan, (0.0, nan, nan)))),
     Case("logsumexp", log_sum_exp, [(-300.0, 300.0)] * 4, (2, 4, 6), points=(
         (0.0,), (7.0,), (1e5, 1e5), (-1e5, -1e5 + 1), (0.0, 0.0, 0.0), (1.0, -40.0)), small=1e-10, digits=400, edges=(
         ((-inf, 0.0), 0.0, (0.0, 1.0)), ((1e308, 0.0), 1e308, (1.0, 0.0)), ((inf, 0.0), inf, (nan, 0.0)),
@@ -486,7 +486,7 @@ def test_a_primitive_of_three_arguments_and_one_of_any_number(book):
     xs = [Value(2.0), Value(3.0), Value(4.0)]
     assert fma(*xs).partials == (3.0, 2.0, 1.0)
     norm1 = primitive(
-        "norm1", "norm1(xs)", lambda *xs: math.fsum(map(abs, xs)), lambda xs, out: tuple(map(micrograd.sign, xs)), variadic=True
+        "norm1", "norm1(xs)", lambda *xs: math.fsum(map(abs, xs)), lambda xs, out: [*map(micrograd.sign, xs)], variadic=True
     )
     assert norm1(*xs, -5.0).partials == (1.0, 1.0, 1.0, -1.0)
 

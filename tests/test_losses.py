@@ -1,0 +1,132 @@
+"""Losses against closed forms, at extremes, and with targets that do not fit."""
+
+import math
+
+import numpy as np
+import pytest
+from mpmath import mp
+from ulps import off
+
+from micrograd import MLP, Value, adjoints, binary_cross_entropy, cross_entropy, hinge, mse
+
+PREDICTIONS = [0.3, -1.7, 2.5, 1.0]
+SIGNS = [1, -1, -1, 1]
+CLASSES = [0, 1, 1, 0]
+
+
+def closed_form(loss, predictions, targets):
+    def sigmoid(z):
+        return 1 / (1 + mp.exp(-z))
+
+    terms = {
+        mse: lambda p, t: (p - t) ** 2,
+        hinge: lambda s, t: max(mp.mpf(0), 1 - t * s),
+        binary_cross_entropy: lambda z, t: -t * mp.log(sigmoid(z)) - (1 - t) * mp.log(1 - sigmoid(z)),
+    }
+    exact = [(mp.mpf(p), t) for p, t in zip(predictions, targets, strict=True)]
+    return sum(terms[loss](p, t) for p, t in exact) / len(exact)
+
+
+def slope(loss, p, t):
+    """∂/∂p of one term."""
+    if loss is mse:
+        return 2 * (p - t)
+    if loss is hinge:
+        return -t if t * p < 1 else -t / 2 if t * p == 1 else 0.0
+    return 1 / (1 + math.exp(-p)) - t
+
+
+@pytest.mark.parametrize("loss, targets", [(mse, [0.5, -2, 0, 1.5]), (hinge, SIGNS), (binary_cross_entropy, [1, 0, 0.25, 1])])
+def test_losses_are_the_mean_of_their_terms(loss, targets):
+    values = [Value(p) for p in PREDICTIONS]
+    out = loss(values, targets)
+    with mp.workdps(50):
+        assert off(out.data, closed_form(loss, PREDICTIONS, targets)) <= 4
+    assert loss(PREDICTIONS, targets) == out.data  # on floats, too
+    assert loss(np.array(PREDICTIONS), np.array(targets)) == out.data
+    gradient = adjoints(out)
+    for v, p, t in zip(values, PREDICTIONS, targets, strict=True):
+        assert gradient[v] == pytest.approx(slope(loss, p, t) / 4, rel=1e-14, abs=1e-16)
+    single = loss(Value(0.3), targets[0])
+    assert single.data == loss([0.3], [targets[0]])
+
+
+def test_cross_entropy_is_the_surprise_of_the_right_class():
+    logits = [[0.1, -2.0, 0.7], [3.0, 3.0, -1.0]]
+    values = [[Value(z) for z in row] for row in logits]
+    out = cross_entropy(values, [2, 0])
+    with mp.workdps(50):
+        truth = [mp.log(sum(mp.exp(mp.mpf(z)) for z in row)) - mp.mpf(row[t]) for row, t in zip(logits, [2, 0], strict=True)]
+        assert off(out.data, sum(truth) / 2) <= 4
+    assert cross_entropy(logits, [2, 0]) == cross_entropy(np.array(logits), np.array([2, 0])) == out.data
+    gradient = adjoints(out)
+    for row, numbers, t in zip(values, np.array(logits), [2, 0], strict=True):
+        softmax = np.exp(numbers) / np.exp(numbers).sum()
+        for k, v in enumerate(row):
+            assert gradient[v] == pytest.approx((softmax[k] - (k == t)) / 2, rel=1e-13)
+    assert cross_entropy(values[0], 2).data == cross_entropy([values[0]], [2]).data
+
+
+def test_no_loss_overflows_or_loses_its_gradient_where_it_is_most_wrong():
+    z = Value(-1000.0)
+    out = binary_cross_entropy(z, 1.0)
+    assert (out.data, adjoints(out)[z]) == (1000.0, -1.0)
+    z = Value(1000.0)
+    out = binary_cross_entropy([z], [0])
+    assert (out.data, adjoints(out)[z]) == (1000.0, 1.0)
+    row = [Value(1000.0), Value(-1000.0)]
+    out = cross_entropy(row, 1)
+    assert out.data == 2000.0 and [adjoints(out)[v] for v in row] == [1.0, -1.0]
+
+
+def test_hinge_shares_its_kink():
+    s = Value(1.0)
+    assert adjoints(hinge(s, 1))[s] == -0.5
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: mse([1.0, 2.0], [1.0]), "mse needs one target for each prediction, and at least one; got 2 and 1"),
+        (lambda: hinge([1.0], [1.0, 1.0]), "hinge needs one target for each prediction, and at least one; got 1 and 2"),
+        (lambda: binary_cross_entropy([], []), "binary_cross_entropy needs .* got 0 and 0"),
+        (lambda: mse([1.0, 2.0], 1.0), "mse needs .* got 2 and 1.0"),
+        (lambda: mse(Value(1.0), [1.0]), "mse needs .* got Value.* and 1"),
+        (lambda: cross_entropy([], 0), "cross_entropy needs at least one logit, got none"),
+        (lambda: cross_entropy([[1.0, 2.0]], [0, 1]), "cross_entropy needs .* got 1 and 2"),
+        (lambda: cross_entropy([[1.0, 2.0]], 1), "cross_entropy needs .* got 1 and 1"),
+        (lambda: cross_entropy([1.0, 2.0], [1]), r"a class from 0 to 1 as target, got \[1\]"),
+        (lambda: cross_entropy([1.0, 2.0], 2), "a class from 0 to 1 as target, got 2"),
+        (lambda: cross_entropy([1.0, 2.0], -1), "a class from 0 to 1 as target, got -1"),
+        (lambda: cross_entropy([1.0, 2.0], 0.5), "a class from 0 to 1 as target, got 0.5"),
+        (lambda: cross_entropy([1.0, 2.0], "1"), "a class from 0 to 1 as target, got '1'"),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_value_is_no_class():
+    with pytest.raises(TypeError, match="is no index and no int"):
+        cross_entropy([1.0, 2.0], Value(1.0))
+
+
+def test_a_network_learns_by_every_loss():
+    xs, ys = [[-1.0, 0.5], [1.0, 0.3], [0.2, -1.0]], [1, 0, 1]
+    for loss, targets, outputs in (
+        (mse, ys, 1),
+        (hinge, [2 * y - 1 for y in ys], 1),
+        (binary_cross_entropy, ys, 1),
+        (cross_entropy, ys, 2),
+    ):
+        net = MLP(2, [4, outputs], activation="tanh", seed=0)
+        losses = []
+        for _ in range(30):
+            out = loss([net(x) for x in xs], targets)
+            net.zero_grad()
+            out.backward()
+            for p in net.parameters():
+                p.data -= 0.1 * p.grad
+            losses.append(out.data)
+        assert losses[-1] < 0.6 * losses[0], loss.__name__
