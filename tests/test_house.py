@@ -1,0 +1,112 @@
+"""The house is kept: style, types, who may import whom, and a heart that a reader finishes."""
+
+import ast
+import importlib.util
+import io
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+import micrograd
+
+ROOT = Path(micrograd.__file__).parents[1]
+HEART = ("primitives", "engine", "nn")
+
+
+def run(*command):
+    return subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+
+
+def needs(module):
+    return pytest.mark.skipif(importlib.util.find_spec(module) is None, reason=f"{module} is not installed")
+
+
+@needs("ruff")
+@pytest.mark.parametrize("command", [["check", "--no-cache"], ["format", "--check", "--no-cache"]], ids=" ".join)
+def test_style(command):
+    done = run("-m", "ruff", *command, ".")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs("mypy")
+@pytest.mark.slow
+def test_types():
+    done = run("-m", "mypy", "--no-incremental")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs("importlinter")
+def test_who_imports_whom():
+    done = run("-c", "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))")
+    assert done.returncode == 0 and "0 broken" in done.stdout, done.stdout + done.stderr
+
+
+def lines_of_code(source):
+    """The lines that hold code: not blank, no comment alone, no docstring."""
+    docstrings = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(
+            node, clean=False
+        ):
+            docstrings.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    layout = (tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    code = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in layout:
+            code.update(range(token.start[0], token.end[0] + 1))
+    return code - docstrings
+
+
+def test_lines_of_code_are_counted_as_a_reader_would():
+    source = '"""Docstring\n\nof two lines."""\n\n# a comment\nx = (\n    1,  # one\n)\n\n\ndef f():\n    """Doc."""\n    return """a\n    b"""\n'
+    assert lines_of_code(source) == {6, 7, 8, 11, 13, 14}
+
+
+def test_a_reader_finishes_the_heart():
+    counts = {name: len(lines_of_code((ROOT / "micrograd" / f"{name}.py").read_text(encoding="utf-8"))) for name in HEART}
+    assert sum(counts.values()) <= 520, counts
+
+
+def test_the_rule_book_is_written_with_the_standard_library_alone_and_the_engine_without_numpy():
+    done = run("-c", "import sys, micrograd.primitives; print('numpy' in sys.modules, 'micrograd.nn' in sys.modules)")
+    assert done.returncode == 0
+    done = run(
+        "-c", "import sys, micrograd; print([m for m in ('numpy', 'graphviz', 'llvmlite', 'matplotlib') if m in sys.modules])"
+    )
+    assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+def test_every_public_name_says_what_comes_back():
+    silent = []
+    for name in micrograd.__all__:
+        value = getattr(micrograd, name)
+        if isinstance(value, micrograd.primitives.Primitive):
+            assert value.written and value.name == name
+        elif callable(value) and not (value.__doc__ or "").strip():
+            silent.append(name)
+    assert not silent
+    assert sorted(micrograd.__all__) == sorted(set(micrograd.__all__))
+    for attribute in [a for a in dir(micrograd.Value) if not a.startswith("_") and a not in ("data", "rule")]:
+        assert getattr(micrograd.Value, attribute).__doc__, attribute
+
+
+def test_no_derivative_is_written_outside_the_rule_book():
+    """Partials use operators and primitives alone: no `math` in them but for constants, and no branch of Python's."""
+    tree = ast.parse((ROOT / "micrograd" / "primitives.py").read_text(encoding="utf-8"))
+    rows = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and getattr(node.value.func, "id", "") == "primitive"
+    ]
+    assert len(rows) == len(micrograd.primitives._BUILT_IN)
+    for row in rows:
+        for partial in row.args[3:]:
+            for node in ast.walk(partial):
+                assert not isinstance(node, (ast.IfExp, ast.Compare, ast.BoolOp)), ast.unparse(row)
+                if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "math":
+                    assert ast.unparse(node) in ("math.pi", "math.sqrt"), ast.unparse(row)
