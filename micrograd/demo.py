@@ -130,12 +130,12 @@ def train(model: MLP, problem: Problem, settings: Settings, seed: int) -> None:
                 optimiser.step()
                 lost += loss.data * len(batch)
                 right += correct(outputs, problem, wanted)
-                bar.set_postfix_str(f"loss {loss.data:.4f}", refresh=False)
+                bar.set_postfix_str(f"loss {loss.data:.4g}", refresh=False)
                 bar.update()
             if epoch in shown:
                 n = len(inputs)
                 bar.clear()
-                print(f"epoch {epoch:3}   loss {lost / n:.4f}   accuracy {right / n:.1%}", flush=True)
+                print(f"epoch {epoch:3}   loss {lost / n:<9.4g} accuracy {right / n:.1%}", flush=True)
 
 
 def check(loss: float, epoch: int) -> None:
@@ -163,7 +163,7 @@ def run(problem: Problem, settings: Settings, seed: int) -> bytes:
             loss = problem.loss(outputs, examples.targets).data
         check(loss, settings.epochs)
         right, n = correct(outputs, problem, examples.targets), len(outputs)
-        print(f"{name:9}   loss {loss:.4f}   accuracy {right / n:.1%}, {right} of {n}")
+        print(f"{name:9}   loss {loss:<9.4g} accuracy {right / n:.1%}, {right} of {n}")
     return picture(model, problem)
 
 
