@@ -357,7 +357,8 @@ def _adjoint_graph(output: Value, wrt: tuple[Value, ...] | None) -> dict[Value, 
     needed = set(order if wrt is None else wrt)
     if wrt is not None:
         for node in order:
-            if not needed.isdisjoint(node.parents):
+            x = node._x
+            if not needed.isdisjoint(x if x.__class__ is tuple else (x, node._y)):
                 needed.add(node)
     arrived: dict[Value, list[tuple[Value, Any]]] = {node: [] for node in order if node in needed}
     adjoint: dict[Value, Value] = {}
@@ -369,7 +370,7 @@ def _adjoint_graph(output: Value, wrt: tuple[Value, ...] | None) -> dict[Value, 
         parents = node.parents
         wanted = [parent in arrived for parent in parents]
         if True in wanted:
-            for parent, local, want in zip(parents, local_graph(node, wanted), wanted, strict=True):
+            for parent, local, want in zip(parents, local_graph(node, parents, wanted), wanted, strict=True):
                 if want:
                     arrived[parent].append((g, local))
     return adjoint
@@ -387,9 +388,9 @@ def accumulated(terms: list[tuple[Value, Any]], seed: Value) -> Value:
     return t * local  # type: ignore[no-any-return]
 
 
-def local_graph(node: Value, wanted: list[bool]) -> tuple[Any, ...]:
+def local_graph(node: Value, parents: tuple[Value, ...], wanted: list[bool]) -> tuple[Any, ...]:
     """The partials of a node as Values (numbers where constant), from the same row that gave the floats."""
-    rule, parents = node.rule, node.parents
+    rule = node.rule
     assert rule is not None
     if rule.partials is None:
         raise RuntimeError(f"{node!r} has a hand-written _backward: its derivative is a number, not a graph; use primitive()")
@@ -398,7 +399,8 @@ def local_graph(node: Value, wanted: list[bool]) -> tuple[Any, ...]:
     except (ArithmeticError, ValueError):  # 1 / 0: Values follow IEEE where Python's floats raise
         local = rule.local(parents, node, wanted)
     now, then = [rule.on_floats([p.data for p in parents])], [node.data]
-    for d, d_then, want in zip(local, node.partials, wanted):  # noqa: B905 (equal by construction)
+    partials = node._dx if node._x.__class__ is tuple else (node._dx, node._dy)
+    for d, d_then, want in zip(local, partials, wanted):  # noqa: B905 (a single operand has an empty second slot)
         if want:
             now.append(d.data if isinstance(d, Value) else d)
             then.append(d_then)

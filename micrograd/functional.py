@@ -367,11 +367,12 @@ def _push_graphs(order: list[Value], tangents: dict[Value, dict[int, Any]]) -> N
     for leaf, row in tangents.items():
         tangents[leaf] = {i: t if isinstance(t, Value) else one if t == 1.0 else constant(t) for i, t in row.items()}
     for node in order:
-        wanted = [] if node in tangents else [parent in tangents for parent in node.parents]
+        parents = node.parents
+        wanted = [] if node in tangents else [parent in tangents for parent in parents]
         if not any(wanted):
             continue
         arrived: dict[int, list[tuple[Value, Any]]] = {}
-        for parent, local, want in zip(node.parents, local_graph(node, wanted), wanted, strict=True):
+        for parent, local, want in zip(parents, local_graph(node, parents, wanted), wanted, strict=True):
             for i, t in tangents[parent].items() if want else ():
                 arrived.setdefault(i, []).append((t, local))
         tangents[node] = {i: accumulated(terms, one) for i, terms in arrived.items()}
