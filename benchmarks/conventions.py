@@ -199,8 +199,8 @@ def main() -> None:
         "# Conventions at kinks, ties, poles and where numbers end",
         "",
         "What this project answers, beside JAX and PyTorch: the value; then the derivative with respect to each variable, or",
-        "the exception that came instead. Written by `python benchmarks/conventions.py`, which runs each expression in all three",
-        f"(float64; {', '.join(versions)}). Zero stands for either zero.",
+        "the exception that came instead. Written by `python benchmarks/conventions.py`, which runs each expression in all",
+        f"three (float64; {', '.join(versions)}). Zero stands for either zero.",
         "Answers that differ from this project's are **bold** (by more than 1 part in 10⁹, or in nan, inf or the sign of inf).",
         "The conventions themselves stand beside the rows of `micrograd/primitives.py`, each derivative written once.",
     ]

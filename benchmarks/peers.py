@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent / "build" / "peers"
 
 REQUIREMENTS = {
-    "autograd": ["autograd==1.9.1", "numpy==2.4.6"],
+    "autograd": ["autograd==1.9.1", "numpy==2.4.6", "scipy==1.17.1"],
     "casadi": ["casadi==3.8.2", "numpy==2.4.6"],
     "jax": ["jax==0.10.2", "numpy==2.4.6"],
     "torch": ["torch==2.13.0", "numpy==2.4.6"],
