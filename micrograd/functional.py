@@ -54,14 +54,7 @@ def grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
     >>> grad(lambda p: p["a"] * p["b"][0])({"a": 2.0, "b": [5.0, 1.0]})
     {'a': 5.0, 'b': [2.0, 0.0]}
     """
-    both = _value_and_grad("grad", fun, argnums, has_aux)
-
-    @wraps(fun)
-    def gradient(*args: Any, **kwargs: Any) -> Any:
-        value, g = both(*args, **kwargs)
-        return (g, value[1]) if has_aux else g
-
-    return gradient
+    return _gradient("grad", fun, argnums, has_aux)
 
 
 def value_and_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -70,7 +63,8 @@ def value_and_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, ha
     >>> value_and_grad(lambda x, y: x * y, argnums=(0, 1))(2.0, 3.0)
     (6.0, (3.0, 2.0))
 
-    SciPy's `minimize(value_and_grad(f), x0, jac=True)` takes it as it is.
+    SciPy's `minimize(value_and_grad(f), x0, jac=True)` takes it as it is; inside no_grad() where `f` closes over Values,
+    such as the weights of a network, because the results would be Values too.
     """
     return _value_and_grad("value_and_grad", fun, argnums, has_aux)
 
@@ -90,18 +84,7 @@ def jacobian(
     >>> jacobian(lambda x: [x[0] * x[1], x[1] ** 2])([2.0, 3.0])
     [[3.0, 2.0], [0.0, 6.0]]
     """
-    _callable("jacobian", fun)
-
-    @wraps(fun)
-    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        with _recorded() as plain:
-            run = _Run("jacobian", fun, argnums, args, kwargs, has_aux, plain)
-            forward = len(run.leaves) <= len(run.outputs)
-            rows = _pushed(run, [{i: 1.0} for i in range(len(run.leaves))]) if forward else _pulled(run)
-            result = run.sparse(rows) if sparse else run.by_output(rows)
-            return (result, run.aux()) if has_aux else result
-
-    return jacobian_of
+    return _jacobian("jacobian", fun, argnums, has_aux, sparse)
 
 
 def hessian(
@@ -115,8 +98,8 @@ def hessian(
     >>> hessian(lambda x: x[0] ** 2 * x[1])([3.0, 5.0])
     [[10.0, 6.0], [6.0, 0.0]]
     """
-    _callable("hessian", fun)
-    return jacobian((grad if sparse else jacobian)(fun, argnums, has_aux), argnums, has_aux, sparse=sparse)
+    first = (_gradient if sparse else _jacobian)("hessian", fun, argnums, has_aux)  # a matrix is for one output
+    return _jacobian("hessian", first, argnums, has_aux, sparse)
 
 
 def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
@@ -127,14 +110,7 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0))
     (6.0, 3.0)
     """
-    _callable("jvp", fun)
-    _sequences("jvp", primals, tangents)
-    with _recorded() as plain:
-        direction = _matching("jvp", "tangents", tuple(tangents), "primals", tuple(primals))
-        run = _Run("jvp", fun, tuple(range(len(primals))), primals, {}, has_aux, plain)
-        rows = _pushed(run, [{0: t} for t in direction])
-        out = _like(run.out, iter([row.get(0, run.zero()) for row in rows]))
-        return (run.value(), out, run.aux()) if has_aux else (run.value(), out)
+    return _jvp("jvp", fun, primals, tangents, has_aux)
 
 
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
@@ -155,9 +131,9 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     def pull(cotangents: Any) -> Any:
         with _recorded() as plain:
             weights = _matching("vjp", "cotangents", cotangents, "the output", run.out)
-            graph = not plain and (run.graph or any(isinstance(w, Value) for w in weights))
-            together = dot(run.outputs, weights)
-            return _like(run.tree, iter(run.gradient(together if isinstance(together, Value) else constant(0.0), graph)))
+            graph = run.graph or any(isinstance(w, Value) for w in weights)
+            (together,) = as_values([dot(run.outputs, weights)])
+            return _like(run.tree, iter(run.gradient(together, graph, plain)))
 
     return (run.value(), pull, run.aux()) if has_aux else (run.value(), pull)
 
@@ -173,8 +149,11 @@ def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     """
     _callable("hvp", fun)
     _sequences("hvp", primals, tangents)
-    gradient = _value_and_grad("hvp", fun, 0 if len(primals) == 1 else tuple(range(len(primals))), False)
-    return jvp(lambda *args: gradient(*args)[1], primals, tangents)[1]
+    argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
+    return _jvp("hvp", _gradient("hvp", fun, argnums, False), primals, tangents, False)[1]
+
+
+# -- each transform, with the name that its messages bear
 
 
 def _value_and_grad(name: str, fun: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool) -> Callable[..., Any]:
@@ -190,10 +169,49 @@ def _value_and_grad(name: str, fun: Callable[..., Any], argnums: int | Sequence[
                     f"{name} needs a function that returns one number, got {_described(run.out)}: "
                     f"return one of them or their sum, or take jacobian{pair}"
                 )
-            g = _like(run.tree, iter(run.gradient(run.outputs[0], run.graph)))
+            g = _like(run.tree, iter(run.gradient(run.outputs[0], run.graph, plain)))
             return ((run.value(), run.aux()), g) if has_aux else (run.value(), g)
 
     return both
+
+
+def _gradient(name: str, fun: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool) -> Callable[..., Any]:
+    both = _value_and_grad(name, fun, argnums, has_aux)
+
+    @wraps(fun)
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        value, g = both(*args, **kwargs)
+        return (g, value[1]) if has_aux else g
+
+    return gradient
+
+
+def _jacobian(
+    name: str, fun: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, sparse: bool = False
+) -> Callable[..., Any]:
+    _callable(name, fun)
+
+    @wraps(fun)
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        with _recorded() as plain:
+            run = _Run(name, fun, argnums, args, kwargs, has_aux, plain)
+            forward = len(run.leaves) <= len(run.outputs)
+            rows = _pushed(run, [{i: 1.0} for i in range(len(run.leaves))]) if forward else _pulled(run)
+            result = run.sparse(rows) if sparse else run.by_output(rows)
+            return (result, run.aux()) if has_aux else result
+
+    return jacobian_of
+
+
+def _jvp(name: str, fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool) -> Any:
+    _callable(name, fun)
+    _sequences(name, primals, tangents)
+    with _recorded() as plain:
+        direction = _matching(name, "tangents", tuple(tangents), "primals", tuple(primals))
+        run = _Run(name, fun, tuple(range(len(primals))), primals, {}, has_aux, plain)
+        rows = _pushed(run, [{0: t} for t in direction])
+        out = _like(run.out, iter([row.get(0, run.zero()) for row in rows]))
+        return (run.value(), out, run.aux()) if has_aux else (run.value(), out)
 
 
 # -- one run of the function
@@ -250,11 +268,11 @@ class _Run:
             if leaf.rule is None:
                 attach(leaf, source)
 
-    def gradient(self, output: Value, graph: bool) -> list[Any]:
-        """The adjoints of the leaves, as Values where `graph` says so or a Value from outside is found."""
-        if not graph:
+    def gradient(self, output: Value, graph: bool, plain: bool) -> list[Any]:
+        """The adjoints of the leaves, as Values where `graph` says so or a Value from outside is found, unless `plain`."""
+        if plain or not graph:
             found = adjoints(output)
-            if self.plain or not self.finds(found):
+            if plain or not self.finds(found):
                 return [found.get(leaf, 0.0) for leaf in self.leaves]
         graphs = adjoints(output, self.leaves, create_graph=True)
         self.attach()

@@ -280,8 +280,10 @@ def test_what_a_function_closes_over_is_constant_for_it_and_stays_differentiable
         assert type(value_and_grad(lambda x: (w * x, w), has_aux=True)(w)[0][1]) is float
     x = Value(2.0)
     assert float(grad(lambda y: x * y * x)(x)) == 4.0  # not 12: inside, y is not x
+    out, pull = vjp(lambda x: w * x, 2.0)
+    assert [type(e) for e in (out, *pull(1.0))] == [Value, Value]
     with no_grad():
-        assert grad(lambda x: w * x)(2.0) == 3.0
+        assert pull(1.0) == (3.0,)
 
 
 def test_a_function_may_close_over_a_network_whose_weights_learn_from_its_derivative():
@@ -542,6 +544,17 @@ def test_lists_go_to_scipy_as_well():
     assert (a.nit, a.success) == (b.nit, True) and np.allclose(a.x, 1.0)
 
 
+def test_scipy_minimizes_through_a_network_inside_no_grad():
+    model = MLP(2, [4, 1], activation="tanh", seed=1)
+
+    def miss(x):
+        return (model(list(x)) - 0.3) ** 2
+
+    with no_grad():
+        found = optimize.minimize(value_and_grad(miss), [1.0, 2.0], jac=True, hess=hessian(miss), method="trust-exact")
+    assert found.success and model(list(found.x)).data == pytest.approx(0.3, abs=1e-4)
+
+
 def powell(x):
     """Powell's singular function as equations; its Jacobian is singular at the root."""
     return [x[0] + 10 * x[1], 5**0.5 * (x[2] - x[3]), (x[1] - 2 * x[2]) ** 2, 10**0.5 * (x[0] - x[3]) ** 2]
@@ -668,7 +681,11 @@ REFUSED = [
     (lambda: grad(identity, 1)(1.0), TypeError, "argnums=1 needs an argument 1, .* called with 1 positional argument$"),
     (lambda: grad(identity, (0, -3))(1.0, 2.0), TypeError, "needs an argument -3, .* with 2 positional arguments"),
     (lambda: grad(identity)(), TypeError, "argnums=0 needs an argument 0, .* with 0 positional"),
-    (lambda: hessian(identity, 2)(1.0), TypeError, "argnums=2"),
+    (lambda: hessian(identity, 2)(1.0), TypeError, "hessian with argnums=2"),
+    (lambda: hessian(identity)(1), TypeError, "hessian, argument 0: got int 1"),
+    (lambda: hvp(identity, (1.0,), (1.0, 2.0)), TypeError, "hvp needs one tangent per primal"),
+    (lambda: hvp(identity, 1.0, 1.0), TypeError, "hvp: primals must be a tuple"),
+    (lambda: hvp(identity, (1.0,), ([1.0],)), TypeError, "hvp: tangents must have the structure of primals"),
     (lambda: grad(identity, (0, -1))(1.0), ValueError, "names an argument twice"),
     (lambda: grad(identity, "x")(1.0), TypeError, "argnums must be an int or a sequence of ints, got 'x'"),
     (lambda: grad(identity, 1.0)(1.0, 2.0), TypeError, "argnums must be an int"),
