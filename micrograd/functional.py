@@ -236,7 +236,7 @@ class _Run:
         plain: bool,
     ):
         places = _places(name, argnums, len(args))
-        self.name, self.plain = name, plain
+        self.plain = plain
         self.tree = args[places[0]] if isinstance(argnums, Integral) else tuple([args[i] for i in places])
         self.sources = [x for i in places for x in _numbers(args[i], f"{name}, argument {i}", integers=False)]
         self.leaves = [Value(x.data, label=x.label) if isinstance(x, Value) else Value(x) for x in self.sources]

@@ -1,6 +1,7 @@
 """Derivatives as functions: structures, nesting to any order, both modes, sparsity, SciPy, and what is refused."""
 
 import doctest
+import gc
 import importlib.util
 import math
 import random
@@ -362,6 +363,25 @@ def test_unrolled_gradient_descent_differentiates_through_its_steps():
 
     h = 1e-6
     assert grad(trained)(0.1) == pytest.approx((trained(0.1 + h) - trained(0.1 - h)) / (2 * h), rel=1e-7)
+
+
+def test_graphs_are_freed_by_reference_counting_alone():
+    def work():
+        hessian(tridiagonal)(np.linspace(0, 1, 5))
+        grad(lambda x: x * grad(lambda y: x * y * y)(x))(3.0)
+        vjp(lambda x: [x * x], 2.0)[1]([1.0])
+        hvp(tridiagonal, ([1.0, 2.0],), ([1.0, 0.0],))
+
+    work()
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        for _ in range(20):
+            work()
+        assert len(gc.get_objects()) - before < 20
+    finally:
+        gc.enable()
 
 
 # -- the two modes and the structure
