@@ -294,7 +294,7 @@ function arrange(chosen) {
 	active = boxes.find(b => around(b.fold < 0 ? N[b.node].group : b.fold).includes(chosen))
 		|| boxes.find(b => old && b.node === old.node && b.fold === old.fold) || boxes.at(-1);
 	active.g.setAttribute("tabindex", 0);
-	fit();
+	fit(false);
 	paint();
 	if (chosen >= 0) active.g.focus({ preventScroll: true });
 }
@@ -372,11 +372,13 @@ function unfold(...list) {
 }
 let box, fitted;
 const scale = () => box.w / view.clientWidth, show = () => svg.setAttribute("viewBox", [box.x, box.y, box.w, box.h].join(" "));
-function fit() {
-	const [w, h] = extent, width = view.clientWidth || 800, height = Math.max(150, Math.min(width * h / w, h * 1.25, 560));
+function fit(all = true) {
+	const [w, h] = extent, width = view.clientWidth || 800, least = Math.max(w / width, 0.8);
+	const height = Math.max(150, Math.min(h / Math.min(least, 1.7), 560));
+	fitted = Math.max(least, h / height);
 	svg.style.height = height + "px";
-	fitted = Math.max(w / width, h / height, 0.8);
-	box = { x: (w - width * fitted) / 2, y: (h - height * fitted) / 2, w: width * fitted, h: height * fitted };
+	const by = all ? fitted : Math.min(fitted, 1.7);  // at first, wide pictures show their output's end
+	box = { x: (w - width * by) / 2, y: (h - height * by) / 2, w: width * by, h: height * by };
 	show();
 }
 function zoom(by, x = box.x + box.w / 2, y = box.y + box.h / 2) {
@@ -421,10 +423,10 @@ svg.addEventListener("focusin", ev => {
 });
 slider.oninput = () => go(+slider.value);
 const acts = { first: () => go(0), back: () => go(step - 1), on: () => go(step + 1), end: () => go(steps.length), play,
-	in: () => zoom(0.8), out: () => zoom(1.25), fit, foldall: () => { for (const g of groups) g.open = 0; arrange(); },
+	in: () => zoom(0.8), out: () => zoom(1.25), fit: () => fit(), foldall: () => { for (const g of groups) g.open = 0; arrange(); },
 	unfold: () => unfold(...boxes.map(b => b.fold).filter(k => k >= 0)) };
 root.addEventListener("click", ev => acts[ev.target.dataset?.act]?.());
-const keys = { ArrowLeft: acts.back, ArrowRight: acts.on, Home: acts.first, End: acts.end, "+": acts.in, "-": acts.out, 0: fit };
+const keys = { ArrowLeft: acts.back, ArrowRight: acts.on, Home: acts.first, End: acts.end, "+": acts.in, "-": acts.out, 0: acts.fit };
 root.addEventListener("keydown", ev => {
 	const b = boxAt(ev.target), to = by => boxes[boxes.indexOf(b) + by]?.g.focus({ preventScroll: true });
 	const open = () => b.fold >= 0 && unfold(b.fold), inner = b && (b.fold < 0 ? N[b.node].group : groups[b.fold].parent);

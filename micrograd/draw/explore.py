@@ -81,7 +81,7 @@ class Exploration:
             number = len(groups)
             if part in closed or parent in inside_closed:
                 inside_closed.add(number)
-            size = f"{sum(1 for _ in part.members())} values"
+            size = f"{part.size} values"
             tag = f"{part.within}, {size}" if part.within else size
             groups.append([text(part.name), tag, parent, int(number not in inside_closed), len(part.parts)])
             stack.extend((inner, number) for inner in reversed(part.parts))

@@ -19,6 +19,7 @@ from micrograd.primitives import CONSTANT
 
 LIMIT = 90  # boxes in one picture: what fits on a screen
 _HEAD, _TAIL = 15, 25  # what stays of a long chain before and after its middle
+_HUGE = 100_000  # values without a network around them that are no longer searched for parts that are alike
 _STAGES = ("network", "layer", "inputs", "neuron", "call", "alike")  # the order in which groups open while there is room
 
 Part: TypeAlias = Union[int, "Group"]
@@ -27,10 +28,11 @@ Part: TypeAlias = Union[int, "Group"]
 class Group:
     """A named part of the graph that can be drawn as one box: `parts` are indices of values, and groups."""
 
-    __slots__ = ("kind", "name", "parts", "within")
+    __slots__ = ("kind", "name", "parts", "size", "within")
 
     def __init__(self, kind: str, name: str, parts: list[Part], within: str = ""):
         self.kind, self.name, self.parts, self.within = kind, name, parts, within
+        self.size: int = sum(part.size if isinstance(part, Group) else 1 for part in parts)
 
     def members(self) -> Iterator[int]:
         """The indices of all values in it."""
@@ -113,7 +115,7 @@ class Graph:
         self.data.append(value.data)
         self.grad.append(grad)
         self.parents.append(parents)
-        self.partials.append(value.partials if parents else ())
+        self.partials.append(_partials(value, len(parents)))
         note = value.note
         self._place.append((note.network, note.call) if note is not None else (0, 0))
         scope = getattr(label, "scope", ())
@@ -152,6 +154,8 @@ class Graph:
     def tree(self, limit: int | None = LIMIT) -> Group:
         """The whole graph as one group of groups; parts that are alike, and middles of long chains, fold above `limit`."""
         paths = self._paths()
+        if limit is not None and len(self) > _HUGE and not any(paths):  # one long list: its middle goes without a search
+            return Group("all", "", _gapped(list(range(len(self))), limit, _HEAD, _TAIL))
         height = [0] * len(self)
         for i, parents in enumerate(self.parents):
             if parents:
@@ -341,24 +345,21 @@ class Graph:
             for i in members:
                 box_of[i] = len(boxes)
             boxes.append((part, members))
+        edges = self._edges(parts, box_of)
         feeds: dict[int, set[int]] = {number: set() for number in range(len(boxes))}
-        for edge in self._edges(parts, box_of):
+        for edge in edges:
             feeds[edge.source].add(edge.target)
         order = _sources_first(feeds, {number: members[-1] for number, (_, members) in enumerate(boxes)})
-        boxes = [boxes[number] for number in order]
-        parts = [part for part, _ in boxes]
-        for number, (_, members) in enumerate(boxes):
-            for i in members:
-                box_of[i] = number
-        edges = self._edges(parts, box_of)
+        place = {number: k for k, number in enumerate(order)}
+        edges = [edge._replace(source=place[edge.source], target=place[edge.target]) for edge in edges]
         outgoing: dict[int, list[int]] = defaultdict(list)
         for i, parents in enumerate(self.parents):
             for p in parents:
                 if box_of[p] != box_of[i] and isinstance(parts[box_of[p]], Group):
                     outgoing[box_of[p]].append(p)
         outgoing[box_of[self.root]].append(self.root)
-        made = [self._box(part, members, outgoing[number]) for number, (part, members) in enumerate(boxes)]
-        return Picture(made, edges, box_of[self.root], self._caption(made, folds))
+        made = [self._box(boxes[number][0], boxes[number][1], outgoing[number]) for number in order]
+        return Picture(made, edges, place[box_of[self.root]], self._caption(made, folds))
 
     def _edges(self, parts: list[Part], box_of: list[int]) -> list[Edge]:
         found: dict[tuple[int, int, int], list[tuple[float | None, float | None]]] = {}
@@ -463,6 +464,10 @@ def _operands(value: Value) -> tuple[Any, ...]:
     return (x, value._y)[: len(value.rule.partials)] if value.rule is not None else (x,)
 
 
+def _partials(value: Value, count: int) -> tuple[float, ...]:
+    return tuple(value._dx) if value._x.__class__ is tuple else (value._dx, value._dy)[:count]
+
+
 def _kind_of(path: tuple[str, ...], depth: int) -> str:
     """The kind of the group that a path names at this depth: its first word."""
     word = path[depth].split(" ")[0]
@@ -488,10 +493,9 @@ def _chunks(parts: list[Part], limit: int, whole: bool) -> list[Part]:
 
 
 def _gap(parts: list[Part]) -> Group:
-    count = 0
-    for part in parts:
-        count += 1 if isinstance(part, int) else sum(1 for _ in part.members())
-    return Group("gap", f"… {count:,} more …".replace(",", "\u202f"), parts)
+    gap = Group("gap", "", parts)
+    gap.name = f"… {gap.size:,} more …".replace(",", "\u202f")
+    return gap
 
 
 def _sources_first(feeds: dict[Any, set[Any]], last: dict[Any, int]) -> list[Any]:

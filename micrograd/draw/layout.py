@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 _GAP = 18.0  # between boxes of one column
@@ -30,19 +30,31 @@ class Block(NamedTuple):
 
 
 class Link(NamedTuple):
-    """An edge to be routed, into a port of its target, and the room its label takes along."""
+    """An edge to be routed, into a port of its target; the room its label takes along, and how much flows through it."""
 
     source: int
     target: int
     port: int
     label: float
+    strength: float
+
+
+class Trunk(NamedTuple):
+    """A stretch that long edges from one source share: the greatest strength among them, and its points."""
+
+    strength: float
+    points: list[tuple[float, float]]
 
 
 class Layout(NamedTuple):
-    """`middles` of the boxes, (along, across); for each link its points: pairs of the ends of straight stretches."""
+    """`middles` of the boxes, (along, across); of each link the points, from its source or the last of its trunks.
+
+    Points are the ends of straight stretches; from the second to the third, and so on, the line bends.
+    """
 
     middles: list[tuple[float, float]]
     routes: list[list[tuple[float, float]]]
+    trunks: list[Trunk]
     along: float
     across: float
 
@@ -103,19 +115,40 @@ def arrange(blocks: Sequence[Block], links: Sequence[Link], output: int) -> Layo
         at += label_room[c] + box_room[c]
         end.append(at)
     middles = [(end[column[i]] - box_room[column[i]] / 2, across[i]) for i in range(len(blocks))]
-    routes = []
-    for link in links:
+    routes: list[list[tuple[float, float]]] = []
+    far: list[list[int]] = [[] for _ in blocks]  # the links that pass a column
+    for k, link in enumerate(links):
         i, target = link.source, link.target
-        points = [(middles[i][0] + blocks[i].along / 2, across[i]), (end[column[i]], across[i])]
-        for c in range(column[i] + 1, column[target]):
-            y = across[slot_of[i, c]]
-            points += [(start[c], y), (end[c], y)]
+        c = column[target] - 1
+        if c == column[i]:
+            points = [(middles[i][0] + blocks[i].along / 2, across[i]), (end[c], across[i])]
+        else:
+            far[i].append(k)
+            points = [(end[c], across[slot_of[i, c]])] * 2
         y = across[target] + offset[target][link.port]
-        points += [(start[column[target]], y), (middles[target][0] - blocks[target].along / 2, y)]
-        routes.append(points)
+        routes.append([*points, (start[c + 1], y), (middles[target][0] - blocks[target].along / 2, y)])
+    trunks = []
+    for i, using in enumerate(far):
+        using.sort(key=lambda k: column[links[k].target])
+        points = [(middles[i][0] + blocks[i].along / 2, across[i]), (end[column[i]], across[i])]
+        c = column[i]
+        strongest = list(accumulate((links[k].strength for k in reversed(using)), max))[::-1]
+        for k, strength in zip(using, strongest, strict=True):
+            while c < column[links[k].target] - 1:
+                c += 1
+                y = across[slot_of[i, c]]
+                points += [(start[c], y), (end[c], y)]
+            if len(points) > 2:
+                trunks.append(Trunk(strength, points))
+                points = [points[-1]] * 2
     low = min((across[i] - extent[i] / 2 for i in range(len(across))), default=0.0)
     high = max((across[i] + extent[i] / 2 for i in range(len(across))), default=0.0)
-    return Layout([(a, y - low) for a, y in middles], [[(a, y - low) for a, y in r] for r in routes], at, high - low)
+
+    def shifted(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        return [(a, y - low) for a, y in points]
+
+    moved = [Trunk(strength, shifted(points)) for strength, points in trunks]
+    return Layout(shifted(middles), [shifted(route) for route in routes], moved, at, high - low)
 
 
 def _first_order(

@@ -51,6 +51,11 @@ def edge_text(edge: Edge, crowded: bool) -> str:
     return f"×{edge.many}" if edge.many > 1 and not crowded else ""
 
 
+def strength(edge: Edge) -> float:
+    """How much flows back through an edge, as a finite number; -1 where nothing ever does, into a constant."""
+    return -1.0 if edge.flow is None else edge.flow if math.isfinite(edge.flow) else 5e-324
+
+
 def place(picture: Picture, rankdir: str = "LR") -> Placed:
     """The picture with the places of everything in it; it runs to the right, or down where `rankdir` is "TB"."""
     down = rankdir == "TB"
@@ -62,7 +67,7 @@ def place(picture: Picture, rankdir: str = "LR") -> Placed:
         if picture.boxes[edge.target].kind != "fold" or text:
             pitch[edge.target] = max(pitch[edge.target], (room if down and text else _PORT))
     links = [
-        Link(edge.source, edge.target, edge.port, (13.0 if text else 8.0) if down else room)
+        Link(edge.source, edge.target, edge.port, (13.0 if text else 8.0) if down else room, strength(edge))
         for edge, text, room in zip(picture.edges, texts, rooms, strict=True)
     ]
     extents = [_extent(box, i == picture.output) for i, box in enumerate(picture.boxes)]
@@ -146,9 +151,11 @@ def svg(picture: Picture, rankdir: str = "LR", title: str = "") -> str:
         f'<rect width="{_n(wide)}" height="{_n(high)}" fill="#ffffff"/>',
         f'<g transform="translate({_n(shift)} {_n(_MARGIN)})">',
     ]
-    biggest = max([e.flow for e in picture.edges if e.flow is not None and math.isfinite(e.flow)], default=0.0)
+    biggest = max(map(strength, picture.edges), default=0.0)
+    out += [_line(points, flow, biggest, placed.down, dense=False) for flow, points in placed.layout.trunks]
     for edge, route in zip(picture.edges, placed.layout.routes, strict=True):
-        out += _edge(edge, route, placed.down, biggest, placed.dense[edge.target])
+        dense = placed.dense[edge.target]
+        out.append(_line(route, strength(edge), biggest, placed.down, dense, head=not dense))
     for i, (box, place_) in enumerate(zip(picture.boxes, placed.boxes, strict=True)):
         out += _box(box, place_, i == picture.output)
     for text, spot in zip(placed.texts, placed.labels, strict=True):
@@ -200,12 +207,13 @@ def _wrapped(pieces: list[tuple[str, str]], room: float) -> list[list[tuple[str,
     return lines
 
 
-def _edge(edge: Edge, route: list[tuple[float, float]], down: bool, biggest: float, dense: bool) -> list[str]:
+def _line(route: list[tuple[float, float]], flow: float, biggest: float, down: bool, dense: bool, head: bool = False) -> str:
+    """An edge, or a part of one: wider and darker the more flows, dashed where nothing does, light into a constant."""
     points = [(across, along) if down else (along, across) for along, across in route]
     path = f"M{_n(points[0][0])} {_n(points[0][1])}"
     for k in range(1, len(points)):
         (x0, y0), (x, y) = points[k - 1], points[k]
-        if k == len(points) - 1:  # the arrow's head takes the last of it
+        if k == len(points) - 1 and head:  # the arrow's head takes the last of it
             x, y = (x, y - 4) if down else (x - 4, y)
         if k % 2 or (x0 == x if down else y0 == y):
             if abs(x - x0) + abs(y - y0) > 0.05:
@@ -214,23 +222,20 @@ def _edge(edge: Edge, route: list[tuple[float, float]], down: bool, biggest: flo
             path += f"C{_n(x0)} {_n((y0 + y) / 2)} {_n(x)} {_n((y0 + y) / 2)} {_n(x)} {_n(y)}"
         else:
             path += f"C{_n((x0 + x) / 2)} {_n(y0)} {_n((x0 + x) / 2)} {_n(y)} {_n(x)} {_n(y)}"
-    x, y = points[-1]
-    if edge.flow is None:
-        colour, weight, dash = "#cbd5e1", 1.0, ""
-    else:
-        share = 0.0 if not biggest or not math.isfinite(edge.flow) else math.sqrt(edge.flow / biggest)
-        colour, weight, dash = _mixed(share), 0.9 + 2.6 * share, ' stroke-dasharray="4 3"' if edge.flow == 0 else ""
-    if dense:
-        weight *= 0.6
+    share = math.sqrt(flow / biggest) if flow > 0 else 0.0
+    colour = _mixed(share) if flow >= 0 else "#cbd5e1"
+    weight = (0.9 + 2.6 * share if flow >= 0 else 1.0) * (0.6 if dense else 1.0)
+    dash = ' stroke-dasharray="4 3"' if flow == 0 else ""
     line = f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{weight:.2f}"{dash}/>'
-    if dense:
-        return [line]
+    if not head:
+        return line
+    x, y = points[-1]
     half = 2.6 + weight / 2
     if down:
-        head = f"M{_n(x)} {_n(y)}L{_n(x - half)} {_n(y - 7)}L{_n(x + half)} {_n(y - 7)}Z"
+        tip = f"M{_n(x)} {_n(y)}L{_n(x - half)} {_n(y - 7)}L{_n(x + half)} {_n(y - 7)}Z"
     else:
-        head = f"M{_n(x)} {_n(y)}L{_n(x - 7)} {_n(y - half)}L{_n(x - 7)} {_n(y + half)}Z"
-    return [line, f'<path d="{head}" fill="{colour}"/>']
+        tip = f"M{_n(x)} {_n(y)}L{_n(x - 7)} {_n(y - half)}L{_n(x - 7)} {_n(y + half)}Z"
+    return f'{line}<path d="{tip}" fill="{colour}"/>'
 
 
 def _mixed(share: float) -> str:
