@@ -1,7 +1,5 @@
-// Upgrades the picture of a graph to one in which backward is stepped through: computed from the values and the local
-// derivatives in the JSON beside it, in the engine's order, so it ends at the engine's gradients.
+// Upgrades a picture to one in which backward is stepped through, on the engine's numbers and in its order.
 (() => {
-"use strict";
 for (const root of document.querySelectorAll("[data-micrograd]:not([data-step])")) {
 	start(root, JSON.parse(root.querySelector("script").textContent));
 }

@@ -242,7 +242,8 @@ class Graph:
                 within = paths[inside[0]][depth - 1] if depth else ""
                 group = Group(kinds[block], names[block], self._parts(inside, depth + 1, paths, height, limit), within)
                 if len(group.parts) == 1 and isinstance(only := group.parts[0], Group):
-                    group = Group(only.kind, f"{group.name}, {only.name}", only.parts, within)
+                    called = (only.name, group.name) if group.kind == "inputs" else (f"{group.name}, {only.name}", within)
+                    group = Group(only.kind, called[0], only.parts, called[1])
                 elif isinstance(block, tuple) and len(calls := {self._place[i][1] for i in inside if self.ops[i]}) == 1:
                     group.name += f", call {calls.pop()}"
                 parts.append(group)

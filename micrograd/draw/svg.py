@@ -61,7 +61,7 @@ def place(picture: Picture, rankdir: str = "LR") -> Placed:
     down = rankdir == "TB"
     into = Counter(edge.target for edge in picture.edges)
     texts = [edge_text(edge, into[edge.target] > 6) for edge in picture.edges]
-    rooms = [width(text, _EDGE) + 16 if text else 14.0 for text in texts]
+    rooms = [width(text, _EDGE) + 17 if text else 14.0 for text in texts]
     pitch = dict.fromkeys(range(len(picture.boxes)), 0.0)  # the room of one port; 0 where no label has to fit in
     for edge, text, room in zip(picture.edges, texts, rooms, strict=True):
         if picture.boxes[edge.target].kind != "fold" or text:
@@ -98,7 +98,7 @@ def place(picture: Picture, rankdir: str = "LR") -> Placed:
         if not text:
             labels.append(None)
         elif down:
-            labels.append((across + 3, along - 17, wide, 10.0))
+            labels.append((across + 5, along - 17, wide, 10.0))
         else:
             labels.append((along - 9 - wide, across - 12, wide, 10.0))
     dense = [not pitch[i] and into[i] > 4 for i in range(len(boxes))]
