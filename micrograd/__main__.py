@@ -66,6 +66,34 @@ def demo(parser: Parser) -> Run:
     return start
 
 
+def draw(parser: Parser) -> Run:
+    """Draw the graph of an expression: values, local derivatives and gradients; as .html, step through backward."""
+    endings = (".svg", ".html", ".png", ".pdf", ".dot", ".gv", ".mmd")
+    parser.add_argument("expression", help='such as "tanh(a*b) + c"; steps are written "d = a*b; tanh(d) + c"')
+    parser.add_argument("values", nargs="*", metavar="name=number", help="what each name in the expression stands for")
+    parser.add_argument("-o", "--output", metavar="FILE", default="graph.svg",
+                        help=f"where to write it, by its ending {', '.join(endings)} (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--rankdir", choices=("LR", "TB"), default="LR", help="to the right, or down (default: %(default)s)")
+    parser.add_argument("--limit", type=whole(1), metavar="N", help="boxes before parts are folded (default: 90)")
+
+    def start(options: argparse.Namespace) -> None:
+        from micrograd.draw import LIMIT, Drawing
+        from micrograd.expression import ExpressionError, named_values, parse
+
+        check_output(parser, options.output, *endings)
+        try:
+            output = parse(options.expression, named_values(options.values))
+        except ExpressionError as error:
+            parser.error(str(error))
+        try:
+            content = Drawing(output, rankdir=options.rankdir, limit=options.limit or LIMIT).rendered(options.output)
+        except RuntimeError as error:  # PNG and PDF without Graphviz
+            parser.error(str(error))
+        write_output(parser, options.output, content)
+
+    return start
+
+
 def explain(parser: Parser) -> Run:
     """Write out the chain rule for one derivative of an expression: symbols, numbers, result."""
     parser.add_argument("expression", help='such as "tanh(a*b) + c"; steps are written "d = a*b; tanh(d) + c"')
@@ -166,6 +194,9 @@ COMMANDS: dict[Callable[[Parser], Run], list[tuple[str, str]]] = {
         ("demo", "train a network on two moons and draw its decision boundary"),
         ("demo --data digits", "handwritten digits, and the accuracy on digits it has not seen"),
         ("demo --data breast-cancer", "malignant or benign, likewise"),
+    ],
+    draw: [
+        ('draw "tanh(a*b) + c" a=1 b=-2 c=0.5 -o graph.svg', "its graph with every derivative; as .html, to step through"),
     ],
     explain: [
         ('explain "tanh(a*b) + c" a a=1 b=-2 c=0.5', "the chain rule for one derivative, written out"),

@@ -20,7 +20,7 @@ from micrograd.draw.lettering import clip, number, plain
 from micrograd.draw.svg import svg
 from micrograd.engine import Value
 
-__all__ = ["Drawing", "draw_dot", "to_mermaid"]
+__all__ = ["LIMIT", "Drawing", "draw_dot", "to_mermaid"]
 
 _WITH_DOT = ("png", "pdf")
 
