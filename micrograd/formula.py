@@ -19,6 +19,7 @@ SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how tightly a written formula holds to
 
 ADD, SUB, MUL, DIV, NEG, POW = map(primitives.rule, ("add", "sub", "mul", "div", "neg", "pow"))
 WHERE = primitives.rule("where")
+CHOICE = Primitive("where", WHERE.written, WHERE.value, WHERE.partials, WHERE.beyond, False)  # written with both branches
 
 
 class Math(NamedTuple):
@@ -162,7 +163,7 @@ class Text:
             if s.name is None or self.numbers:
                 return self.number(s.number), PRODUCT if s.number < 0 else ATOM
             return self.name(s), ATOM
-        writer = getattr(self, f"_{s.rule.name}", None)
+        writer = getattr(self, f"_{s.rule.name}", None) if s.rule.partials is not None else None
         return writer(*s.args) if writer else (self.called(s.rule.name, "", s.args), ATOM)
 
     def arguments(self, args: Sequence[Symbol]) -> str:

@@ -77,11 +77,8 @@ class _Search:
     # -- words
 
     def name(self, node: Value) -> str:
-        return (
-            node_name
-            if (node_name := self.page.names[node].text) and not (node.is_constant and not node.label)
-            else self.number(node.data)
-        )
+        unnamed = node.is_constant and node not in self.page.names
+        return self.number(node.data) if unnamed else self.page.names[node].text
 
     def number(self, x: float, factor: bool = False) -> str:
         return self.page.number(x, factor).text

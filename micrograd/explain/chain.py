@@ -16,10 +16,10 @@ from micrograd.explain.graph import Graph, Path, Term, count_paths, largest_path
 from micrograd.explain.layout import TIMES, Cut, Equation, Remark, Row, Section, Table, as_latex, as_text, latex_words
 from micrograd.explain.names import NEURON, Names, visible
 from micrograd.explain.network import is_neuron, network_block
-from micrograd.formula import Math, Symbol, applied, joined, partial, spelled, written_number
+from micrograd.formula import ATOM, CHOICE, WHERE, Math, Symbol, Text, applied, joined, partial, spelled, written_number
 
 WIDTH = 96  # the text that a sum of two or three terms may take before each term gets a line of its own
-SCREENFUL = 5  # how many formulas are opened where depth is left to us
+SCREENFUL = 8  # how many formulas are opened where depth is left to us
 
 
 class Explanation:
@@ -29,13 +29,27 @@ class Explanation:
     order: added up from 0.0 they give `value`. `paths(k)` are the k largest paths, `path_count` says how many there are.
     """
 
-    def __init__(self, output: Value, x: Value, depth: int | None, notation: str, digits: int, most: int | None, known: Any):
+    def __init__(
+        self,
+        output: Value,
+        x: Value,
+        depth: int | None,
+        notation: str,
+        digits: int,
+        most: int | None,
+        known: Mapping[Value, str],
+    ):
         self.output, self.x = output, x
         self.depth, self.notation, self.digits, self.most = depth, notation, digits, most
-        self._known: Mapping[Value, str] = known
         self._graph = Graph(output)
+        constants = {p for n in self._graph.order for p in n.parents if p.is_constant}
+        self._nodes = {output, x, *constants, *self._graph.order}
+        self._known = self._visible(known)
         self.value: float = self._graph.adjoint.get(x, 0.0)
         self.terms: list[Term] = self._graph.terms(x)
+
+    def _visible(self, names: Mapping[Value, str]) -> dict[Value, str]:
+        return {node: name for node, name in names.items() if node in self._nodes}
 
     @property
     def path_count(self) -> int:
@@ -110,11 +124,9 @@ class Page:
     def __init__(self, explanation: Explanation):
         self.e, self.graph = explanation, explanation._graph
         self.output, self.x = explanation.output, explanation.x
-        constants = {p: None for n in self.graph.order for p in n.parents if p.is_constant and p.label}
-        order = [*constants, *self.graph.order]
-        if self.x not in self.graph.adjoint and self.x not in constants:
-            order.append(self.x)
-        self.names = Names(order, {**explanation._known, **visible()})
+        variables = {**explanation._known, **explanation._visible(visible())}
+        constants = [p for n in self.graph.order for p in n.parents if p.is_constant and (p.label or p in variables)]
+        self.names = Names(list(dict.fromkeys([*constants, *self.graph.order, self.output, self.x])), variables)
         self.defined: dict[Value, None] = {}  # the nodes whose values are told, in no order yet
         self.stale = False
 
@@ -134,8 +146,18 @@ class Page:
             return self.symbol(node)
         if node.rule.partials is None:  # an operation with a backward closure of its own
             return Symbol(node.data, None, node.rule, tuple([self.symbol(p) for p in node.parents]))
+        if node.rule is WHERE:
+            return Symbol(node.data, None, CHOICE, tuple([self.symbol(p) for p in node.parents]))
         made = applied(node.rule, [self.symbol(p) for p in node.parents])
         return Symbol(node.data, None, node.rule, made.args) if made.rule is node.rule else made
+
+    @staticmethod
+    def changed(node: Value) -> bool:
+        """Whether the operands hold other numbers now than those from which the node was computed."""
+        if node.rule is None or node.rule.partials is None:
+            return False
+        now = node.rule.on_floats([p.data for p in node.parents])
+        return now != node.data and (now == now or node.data == node.data)
 
     def spelled(self, s: Symbol, numbers: bool = False) -> Math:
         return spelled(s, self.e.digits, numbers)
@@ -186,9 +208,10 @@ class Page:
         return self.derivative(of, self.names[parent], self.place(term))
 
     def by_formula(self, node: Value) -> Math:
-        text, latex = self.spelled(self.formula(node))
-        called = text.endswith(")") and " " not in text.split("(")[0] and not text.startswith("(")
-        return Math(text, latex) if called else Math(f"({text})", rf"\left({latex}\right)")
+        formula = self.formula(node)
+        text, latex = self.spelled(formula)
+        whole = Text().form(formula)[1] == ATOM or node.op == "sqrt"
+        return Math(text, latex) if whole else Math(f"({text})", rf"\left({latex}\right)")
 
     def factors(self, term: Term) -> tuple[Math, ...]:
         return (self.local(term),) if term.consumer is self.output else (self.upstream(term.consumer), self.local(term))
@@ -210,7 +233,7 @@ class Page:
         if self.x not in self.graph.adjoint:
             name, output = self.names[self.x].text, self.names[self.output].text
             reason = f"{name} is a constant" if self.x.is_constant else f"{output} does not depend on {name}"
-            return [Table(((self.total(self.x), Math("0", "0")),)), Remark(reason[0] + reason[1:] + ".")]
+            return [Table(((self.total(self.x), Math("0", "0")),)), Remark(f"{reason}.")]
         opened: list[Value] = []
         sections: list[Section] = []
         level, depth, skipped = [self.x], 1, 0
@@ -245,6 +268,7 @@ class Page:
         for node in self.graph.order:
             if node in self.defined and node.rule is not None:
                 formula = self.formula(node)
+                self.stale |= self.changed(node)
                 cells = [self.names[node], self.spelled(formula), self.spelled(formula, True), self.number(node.data)]
                 if len(cells[1].text) + len(cells[2].text) > WIDTH:
                     cells[2] = cells[3]
@@ -272,6 +296,9 @@ class Page:
         if len(terms) == 1 and terms[0].consumer is self.output:  # the last step: the rule itself
             cells = [left, self.local(terms[0]), self.rule(terms[0]), result]
             return [Table((tuple([c for c in cells if c is not None]),))], []
+        if len(terms) == 1 and node is not self.x:  # one way on: one line
+            cells = [left, joined(TIMES, self.factors(terms[0])), joined(TIMES, self.numbers(terms[0])), result]
+            return [Table((tuple(cells),)), *self.rules(terms)], [terms[0].consumer]
         rows = [Row(tuple([self.factors(t) for t in terms])), Row(tuple([self.numbers(t) for t in terms]))] if not cut else []
         wide = not rows or len(terms) > 3 or len(left.text) + sum(len(f.text) + 3 for t in rows[0].terms for f in t) > WIDTH
         if wide:

@@ -65,6 +65,8 @@ def _columns(lines: list[list[str]]) -> str:
     """Cells padded so that the equals signs stand under each other; the last cell of every line is its result."""
     lines = [[*line[:-1], *[""] * (max(map(len, lines)) - len(line)), line[-1]] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if sum(widths) > 2 * WIDE:
+        return "\n".join([" = ".join([cell for cell in line if cell]) for line in lines])
     written = []
     for line in lines:
         padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]

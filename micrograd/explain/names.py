@@ -72,7 +72,7 @@ def _held(name: str, held: Any, depth: int) -> Iterator[tuple[Value, str]]:
 
 
 def written_name(label: str) -> Math:
-    """A label or a variable's name as mathematics: W_{12}^{[1]} as it is, x1 as x₁ in LaTeX, rate as an upright word."""
+    """A label or a name as mathematics: W_{12}^{[1]} as it is, x1 with an index in LaTeX, ⟨x * w⟩ where it is no name."""
     if label.startswith("$") and label.endswith("$") and len(label) > 2:
         label = label[1:-1]
     if match := _MATHS.fullmatch(label) if re.search(r"[\\^{]", label) else None:
@@ -87,7 +87,7 @@ def written_name(label: str) -> Math:
         return Math(label, _letter(base) + (f"_{{{_low(low.lstrip('_'))}}}" if low else ""))
     if match := re.fullmatch(r"([^\W\d_]+)((?:\[\d+\])+)", label):
         return Math(label, _letter(match[1]) + f"_{{{','.join(re.findall(r'[0-9]+', match[2]))}}}")
-    return Math(label, rf"\mathrm{{{words(label)}}}")
+    return Math(f"⟨{label}⟩", rf"\langle \mathrm{{{words(label)}}} \rangle")
 
 
 def _letter(base: str) -> str:
@@ -117,7 +117,7 @@ class Names:
                 for parent in node.parents if NEURON.fullmatch(node.label) else ():
                     if parent.rule is None or parent.is_constant:
                         self.calls.setdefault(parent, made)
-        self._count = {}
+        self._count: dict[Value, int] = {}  # of those without a name
         networks = sorted({network for network, _ in self.calls.values()})
         ranks: dict[int, dict[int, int]] = {}
         for network in networks:
@@ -127,7 +127,7 @@ class Names:
             self._tell_apart(base, nodes, networks, ranks)
         number, taken = 0, {math.text for math in self.known.values()}
         for node in order:
-            if node not in self.known and not node.is_constant:
+            if node not in self.known:
                 number += 1
                 while f"v{number}" in taken:
                     number += 1
@@ -164,5 +164,5 @@ class Names:
     def __getitem__(self, node: Value) -> Math:
         if node in self.known:
             return self.known[node]
-        number = self._count.get(node, 0)
-        return Math(f"v{number}", f"v_{{{number}}}") if number else Math("x", "x")
+        number = self._count[node]
+        return Math(f"v{number}", f"v_{{{number}}}")
