@@ -110,8 +110,7 @@ def _local(rule: Primitive, args: Sequence[Any], data: tuple[float, ...], out: f
         return rule.local(data, out, wanted)
     except (ArithmeticError, ValueError):  # 1 / 0: Values follow IEEE where Python's floats raise
         with modes.inside(recording=False, anomaly=False, observer=None):
-            local = rule.local(tuple(map(constant, data)), constant(out), wanted)
-        return tuple([float(d) for d in local])
+            return tuple([float(d) for d in rule.local(tuple(map(constant, data)), constant(out), wanted)])
 
 
 def _when_set(slot: str, default: Any, doc: str) -> Any:

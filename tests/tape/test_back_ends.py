@@ -1,0 +1,185 @@
+"""Every back end against the engine: random programs, awkward arrays, few and no samples."""
+
+import importlib.util
+import math
+
+import numpy as np
+import pytest
+from programs import program
+
+import micrograd as mg
+from micrograd import Value
+from micrograd.primitives import RULES
+from micrograd.tape import jit
+
+EXACT = ["reference"]
+BACK_ENDS = ["reference", "numpy"]
+if importlib.util.find_spec("llvmlite") and importlib.util.find_spec("micrograd.tape.llvm"):
+    BACK_ENDS.append("llvm")
+
+
+def eager(function, xs, leaves):
+    for p in leaves:
+        p.grad = 0.0
+    out = function([mg.constant(x) for x in xs])
+    if not isinstance(out, Value):
+        return float(out), [0.0] * len(leaves)
+    out.backward()
+    return out.data, [p.grad for p in leaves]
+
+
+def same(a, b):
+    """Equal numbers, nan equal to nan, and zeros of either sign equal."""
+    return np.array_equal(np.asarray(a, float), np.asarray(b, float), equal_nan=True)
+
+
+def close(a, b, rtol=1e-9, atol=1e-9):
+    return np.allclose(a, b, rtol=rtol, atol=atol, equal_nan=True)
+
+
+@pytest.mark.parametrize("backend", EXACT)
+@pytest.mark.parametrize("seed", range(150))
+def test_values_and_gradients_equal_the_engine_s_to_the_bit(backend, seed):
+    function, inputs, leaves = program(seed)
+    f = jit(function, wrt=leaves, backend=backend)
+    rng = np.random.default_rng(seed)
+    samples = rng.normal(size=(3, inputs))
+    for x in samples.tolist():
+        value, gradient = eager(function, x, leaves)
+        theta = [p.data for p in leaves]
+        assert same(f(x), value)
+        v, g = f.value_and_grad(theta, x, in_axes=None)
+        assert same(v, value)
+        finite = np.isfinite(gradient)  # 0 · inf: a contribution that eager code never makes may be nan
+        assert same(np.array(g)[finite], np.array(gradient)[finite])
+    assert same(f.map(samples), [eager(function, x, leaves)[0] for x in samples.tolist()])
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+@pytest.mark.parametrize("seed", range(40))
+def test_values_and_gradients_are_close_to_the_engine_s_on_smooth_programs(backend, seed):
+    function, inputs, leaves = program(1000 + seed, smooth=True)
+    f = jit(function, wrt=leaves, backend=backend)
+    samples = np.random.default_rng(seed).normal(size=(19, inputs))
+    values, gradients = zip(*[eager(function, x, leaves) for x in samples.tolist()], strict=True)
+    assert close(f.map(samples), values)
+    v, g = f.value_and_grad([p.data for p in leaves], samples, reduction="sum")
+    assert close(v, math.fsum(values))
+    assert close(g, np.sum(gradients, axis=0), rtol=1e-8)
+
+
+EDGES = [-math.inf, -1000.0, -2.5, -1.0, -0.5, 0.0, 1e-300, 0.5, 1.0, 2.0, 3.7, 710.0, math.inf, math.nan]
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+@pytest.mark.parametrize("rule", [r for r in RULES.values() if not r.variadic], ids=lambda r: r.name)
+def test_every_primitive_follows_the_rule_book_at_its_edges(backend, rule):
+    arity = len(rule.partials)
+    grid = np.array(np.meshgrid(*[EDGES] * arity)).reshape(arity, -1)
+    f = jit(lambda *xs: rule(*xs), backend=backend)
+    found = f.map(*grid)
+    expected = [rule.on_floats(args) for args in grid.T.tolist()]
+    for args, a, b in zip(grid.T.tolist(), found, expected, strict=True):
+        assert same(a, b) or math.isclose(a, b, rel_tol=1e-14), f"{rule.name}{tuple(args)} = {b}, {backend} gives {a}"
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+@pytest.mark.parametrize("rule", [mg.sum, mg.logsumexp])
+def test_n_ary_primitives_follow_the_rule_book_at_their_edges(backend, rule):
+    grid = np.array(np.meshgrid(EDGES, EDGES, EDGES)).reshape(3, -1).T
+    grid = grid[~np.isnan(grid).any(axis=1)]
+    found = jit(lambda xs: rule(xs), backend=backend).map(grid)
+    expected = [rule(row) for row in grid.tolist()]
+    np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-300)
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_awkward_arrays(backend):
+    w = [Value(0.5), Value(-1.5)]
+    f = jit(lambda x: mg.tanh(mg.dot(w, x)), backend=backend)
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    expected = np.tanh(X @ [0.5, -1.5])
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    for array in (X, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2], np.hstack([X, X])[:, 1:3][:, ::-1], frozen, X[::-1][::-1]):
+        assert close(f.map(array), expected)
+    assert close(f.map(X.astype(np.float32)), expected, rtol=1e-5, atol=1e-6)
+    assert close(f.map(X.tolist()), expected)
+    assert close(f.map(X[:1]), expected[:1])
+    assert f.map(X[:0]).shape == (0,)
+    assert close(f.map(np.broadcast_to([1.0, 2.0], (4, 2))), np.full(4, np.tanh(-2.5)))
+    assert close(f.map(X[0], in_axes=None), expected[:1])
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 9, 255, 256, 257, 1000])
+def test_sums_over_any_number_of_samples(backend, n):
+    w = Value(0.3)
+    f = jit(lambda x, y: (w * x - y) ** 2, backend=backend)
+    x, y = np.random.default_rng(n).normal(size=(2, n))
+    v, g = f.value_and_grad([0.3], x, y, reduction="sum") if n else (f.map(x, y).sum(), f.value_and_grad([0.3], x, y, reduction="sum")[1])
+    assert close(v, ((0.3 * x - y) ** 2).sum()) and close(g, [(2 * (0.3 * x - y) * x).sum()])
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_outputs_that_are_inputs_leaves_constants_and_repeated(backend):
+    p = Value(4.0)
+
+    def function(x, y, unused):
+        return {"in": x, "leaf": p, "constant": 3.0, "twice": [x * p, x * p], "pair": (y, None)}
+
+    f = jit(function, backend=backend)
+    assert f(1.0, 2.0, 5.0) == {"in": 1.0, "leaf": 4.0, "constant": 3.0, "twice": [4.0, 4.0], "pair": (2.0, None)}
+    out = f.map(np.array([1.0, 2.0]), 7.0, 0.0, in_axes=(0, None, None))
+    assert out["in"].tolist() == [1.0, 2.0] and out["leaf"].tolist() == [4.0, 4.0]
+    assert out["twice"].tolist() == [[4.0, 4.0], [8.0, 8.0]] and out["pair"][0].tolist() == [7.0, 7.0]
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_deep_chains_and_wide_sums(backend):
+    a = Value(0.999)
+
+    def deep(x):
+        for _ in range(3000):
+            x = x * a
+        return x
+
+    f = jit(deep, backend=backend)
+    assert math.isclose(f(1.0), 0.999**3000, rel_tol=1e-10)
+    v, g = f.value_and_grad([0.999], np.ones(3))
+    assert math.isclose(g[0], 3000 * 0.999**2999, rel_tol=1e-9)
+
+    ws = [Value(i * 0.001) for i in range(3000)]
+    wide = jit(lambda x: sum(w * x for w in ws), backend=backend)
+    assert math.isclose(wide(2.0), sum(i * 0.002 for i in range(3000)), rel_tol=1e-12)
+    _, g = wide.value_and_grad(wide.theta(), np.array([1.0, 2.0]))
+    assert close(g, np.full(3000, 1.5))
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+@pytest.mark.parametrize("loss", ["hinge", "cross_entropy", "binary_cross_entropy", "mse"])
+def test_networks_equal_the_engine(backend, loss):
+    model = mg.MLP(3, [5, 4, 3 if loss == "cross_entropy" else 1], activation="tanh", seed=2)
+    criterion = getattr(mg, loss)
+    f = jit(lambda x, t: criterion(model(x), t), backend=backend)
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(20, 3))
+    t = rng.integers(0, 3, 20) if loss == "cross_entropy" else rng.choice([-1, 1], 20) if loss == "hinge" else rng.integers(0, 2, 20)
+    value = f.backward(X, t)
+    found = [p.grad for p in model.parameters()]
+    model.zero_grad()
+    total = criterion([model(x) for x in X.tolist()], t.tolist())
+    total.backward()
+    assert close(value, total.data, 1e-13, 0) and close(found, [p.grad for p in model.parameters()], 1e-11, 1e-13)
+    f.backward(X, t)
+    assert close([p.grad for p in model.parameters()], 2 * np.array(found), 1e-11, 1e-13), "gradients accumulate"
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_float32(backend):
+    model = mg.MLP(3, [8, 1], seed=3)
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    narrow, wide = (jit(model, backend=backend, dtype=d) for d in (np.float32, np.float64))
+    found = narrow.map(X)
+    assert found.dtype == np.float32
+    assert close(found, wide.map(X), 1e-5, 1e-5)
