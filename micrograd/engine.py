@@ -153,6 +153,8 @@ class Value(Operators, Original):
         self._dy: Any = 0.0
         if children := as_values(_children):
             self.rule, self._x, self._dx = primitives.handwritten(_op), children, (0.0,) * len(children)
+        if open_blocks and (observer := modes.current().observer) is not None:
+            observer.made(self)
 
     # -- what the graph remembers
 
@@ -188,10 +190,9 @@ class Value(Operators, Original):
 
     def detach(self) -> Value:
         """A constant of the same data and label."""
-        copy = constant(self.data, self.label)
         if open_blocks and (observer := modes.current().observer) is not None:
-            observer.detached(self, copy)
-        return copy
+            return observer.detached(self)  # type: ignore[no-any-return]
+        return constant(self.data, self.label)
 
     def backward(self) -> None:
         """Set `.grad` of every node below this one: leaves accumulate, the others hold the adjoint of this pass."""

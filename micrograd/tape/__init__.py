@@ -4,7 +4,8 @@
 and fold; `schedule` finds the array program in it; `reference`, `arrays` (NumPy) and `llvm` run it; `jit` is what one calls.
 """
 
+from micrograd.tape.files import load, save
 from micrograd.tape.jit import Jitted, jit
 from micrograd.tape.tape import Tape
 
-__all__ = ["Jitted", "Tape", "jit"]
+__all__ = ["Jitted", "Tape", "jit", "load", "save"]

@@ -24,8 +24,8 @@ from micrograd.tape.tape import Tape
 Array = np.ndarray[Any, Any]
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
-CACHE = 1 << 20  # bytes of workspace that a block of samples should stay within
-PLANS = 4  # workspaces kept, one for each number of samples seen lately
+CACHE = 4 << 20  # bytes of workspace that a block of samples should stay within
+PLANS = 16  # workspaces kept, one for each number of samples seen lately
 
 
 def _maximum(x: Array, y: Array, out: Array) -> None:
@@ -121,7 +121,7 @@ class Program:
         self.dtype = np.dtype(dtype)
         self.reduce = reduce
         row = max(self.schedule.rows, 1) * self.dtype.itemsize
-        self.block = max(64, CACHE // row // 8 * 8)
+        self.block = max(256, CACHE // row // 8 * 8)
         self._plans: dict[int, _Plan] = {}
 
     def __call__(self, inputs: Sequence[Array], leaves: Array, n: int) -> Array:
@@ -170,6 +170,7 @@ class _Plan:
         for row, x in schedule.filled:
             self.rows[row] = x
         self.ones = {row for row, x in schedule.filled if x == 1.0}
+        self.constants = dict(schedule.constants)
         self.steps: list[Step] = []
         for vector in schedule.code:
             self._compile(vector)
@@ -255,7 +256,7 @@ class _Plan:
 
     def _constant(self, operand: Operand) -> float | None:
         if operand.space == SHARED and operand.strides is not None and not any(operand.strides):
-            return dict(self.schedule.constants).get(operand.base)
+            return self.constants.get(operand.base)
         return None
 
     # -- products

@@ -55,7 +55,7 @@ def back_end(name: str | None) -> Any:
 
 
 @dataclass
-class _Path:
+class Path:
     """One way through a function's branches, as a tape; programs are made of it when first needed."""
 
     tape: Tape
@@ -82,7 +82,7 @@ class Jitted:
         self._program = back_end(backend)
         self._leaves: dict[Value, int] = {p: i for i, p in enumerate(self.wrt or ())}
         self._parameters = list(self._leaves)
-        self._paths: OrderedDict[Any, list[_Path]] = OrderedDict()
+        self.recorded: OrderedDict[Any, list[Path]] = OrderedDict()
         self._lock = threading.RLock()
 
     # -- what one calls
@@ -165,19 +165,19 @@ class Jitted:
 
     # -- recording
 
-    def _paths_for(self, call: _Call, gradient: bool) -> list[_Path]:
+    def _paths_for(self, call: _Call, gradient: bool) -> list[Path]:
         key = (call.key, gradient)
-        paths = self._paths.get(key)
+        paths = self.recorded.get(key)
         if paths is None:
             paths = [self._record(call, 0, gradient)]
-            self._paths[key] = paths
-            if len(self._paths) > STRUCTURES:
-                self._paths.popitem(last=False)
+            self.recorded[key] = paths
+            if len(self.recorded) > STRUCTURES:
+                self.recorded.popitem(last=False)
         else:
-            self._paths.move_to_end(key)
+            self.recorded.move_to_end(key)
         return paths
 
-    def _record(self, call: _Call, sample: int, gradient: bool) -> _Path:
+    def _record(self, call: _Call, sample: int, gradient: bool) -> Path:
         recording = Recording(lambda values: self.fn(*call.arguments(values)), call.sample(sample), _numbers_of, self.wrt)
         if not recording.results:
             raise TypeError(f"{self!r}: the function returned no number; does it lack a return?")
@@ -188,9 +188,9 @@ class Jitted:
         tape = optimised(recording.tape(gradient))
         ids = iter(range(len(recording.results)))
         leaves = [self._leaves[leaf] for leaf in recording.leaves]
-        return _Path(tape, leaves, _skeleton(recording.out, ids), tape.lookups())
+        return Path(tape, leaves, _skeleton(recording.out, ids), tape.lookups())
 
-    def _compiled(self, path: _Path, call: _Call, reduce: bool, guards: bool = False) -> Any:
+    def _compiled(self, path: Path, call: _Call, reduce: bool, guards: bool = False) -> Any:
         key = (call.fields, reduce, guards)
         program = path.programs.get(key)
         if program is None:
@@ -216,18 +216,19 @@ class Jitted:
                 theta = self.theta()
             elif theta.shape != (len(self._parameters),):
                 raise ValueError(
-                    f"theta must be a flat vector of the {len(self._parameters)} parameters, got an array of shape {theta.shape}"
+                    f"theta must be a flat vector of the {len(self._parameters)} parameters, got an array of shape {theta.shape}; "
+                    "list the parameters in wrt where not all are used on every path"
                 )
             if not paths[0].tape.guards:
                 found = self._on_path(paths[0], call, theta, reduce, call.inputs, call.n)
                 return paths[0].out, self._spread(paths[0], found) if gradient else found
             return self._branching(paths, call, gradient, theta, reduce)
 
-    def _on_path(self, path: _Path, call: _Call, theta: Array, reduce: bool, inputs: list[Array], n: int) -> Array:
+    def _on_path(self, path: Path, call: _Call, theta: Array, reduce: bool, inputs: list[Array], n: int) -> Array:
         leaves = theta if len(path.leaves) == len(theta) else theta[path.leaves]
         return self._compiled(path, call, reduce)(inputs, leaves, n)  # type: ignore[no-any-return]
 
-    def _spread(self, path: _Path, found: Array) -> Array:
+    def _spread(self, path: Path, found: Array) -> Array:
         """The value and the gradient of a path, with zeros for the parameters that it does not use."""
         if len(path.leaves) == len(self._parameters):
             return found
@@ -236,7 +237,7 @@ class Jitted:
         whole[1 + np.array(path.leaves, np.int64)] = found[1:]
         return whole
 
-    def _branching(self, paths: list[_Path], call: _Call, gradient: bool, theta: Array, reduce: bool) -> tuple[Any, Array]:
+    def _branching(self, paths: list[Path], call: _Call, gradient: bool, theta: Array, reduce: bool) -> tuple[Any, Array]:
         """Like _run, for a function that compares values: every sample runs on the tape of its own path."""
         samples: dict[int, list[Array]] = {}
         left = np.arange(call.n)
@@ -503,7 +504,7 @@ def _averaged(total: Array, reduction: str, n: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     i: int
 
 
@@ -525,12 +526,12 @@ def _skeleton(out: Any, ids: Iterator[int]) -> Any:
         return parts if isinstance(out, list) else tuple(parts)
     if isinstance(out, np.ndarray):
         return np.array([next(ids) for _ in range(out.size)], np.int64).reshape(out.shape)
-    return out if out is None or isinstance(out, str) else _Place(next(ids))
+    return out if out is None or isinstance(out, str) else Place(next(ids))
 
 
 def _put_together(out: Any, one: Callable[[int], Any], many: Callable[..., Any], lists_are_arrays: bool = False) -> Any:
     """The structure with one(i) in the place of a number and many(ids, shape) in that of an array."""
-    if isinstance(out, _Place):
+    if isinstance(out, Place):
         return one(out.i)
     if isinstance(out, np.ndarray):
         return many(out.ravel(), out.shape)
@@ -547,7 +548,7 @@ def _put_together(out: Any, one: Callable[[int], Any], many: Callable[..., Any],
 
 def _regular(out: Any) -> tuple[int, ...] | None:
     """The shape of nested lists of numbers, None where they are of unequal lengths or hold anything else."""
-    if isinstance(out, _Place):
+    if isinstance(out, Place):
         return ()
     if not isinstance(out, list) or not out:
         return None
@@ -556,8 +557,8 @@ def _regular(out: Any) -> tuple[int, ...] | None:
     return None if shape is None else (len(out), *shape)
 
 
-def _places(out: Any) -> list[_Place]:
-    return [out] if isinstance(out, _Place) else [p for part in out for p in _places(part)]
+def _places(out: Any) -> list[Place]:
+    return [out] if isinstance(out, Place) else [p for part in out for p in _places(part)]
 
 
 def _shape_of_tree(out: Any) -> str:

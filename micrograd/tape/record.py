@@ -12,7 +12,7 @@ from typing import Any
 
 from micrograd import modes
 from micrograd.engine import Value, adjoints, as_values, constant, node_of
-from micrograd.primitives import CONSTANT, Primitive
+from micrograd.primitives import Primitive
 from micrograd.tape.tape import Guard, Instruction, Tape
 
 
@@ -47,6 +47,10 @@ class _Observer:
         self.operands: list[Sequence[Any]] = []
         self.comparisons: list[tuple[str, Value, Any, bool, str]] = []
         self.sources: dict[Value, Value] = {}
+        self.inside: set[Value] = set()
+
+    def made(self, leaf: Value) -> None:
+        self.inside.add(leaf)
 
     def used(self, operands: Sequence[Any]) -> None:
         self.operands.append(operands)
@@ -54,8 +58,11 @@ class _Observer:
     def compared(self, name: str, x: Value, y: Any, result: bool) -> None:
         self.comparisons.append((name, x, y, result, modes.line()))
 
-    def detached(self, source: Value, copy: Value) -> None:
+    def detached(self, source: Value) -> Value:
+        """A leaf that gets no gradient to pass on, and whose number stays open: on the tape it is its source."""
+        copy = Value(source.data, label=source.label)
         self.sources[copy] = source
+        return copy
 
     def frozen(self, value: Value, how: str) -> None:
         raise TypeError(
@@ -81,7 +88,7 @@ class Recording:
         self.results = list(as_values(numbers_of(self.out)))
         self.sources = observer.sources
         self.comparisons = observer.comparisons
-        own = set(self.inputs)
+        own = observer.inside.union(self.inputs)  # leaves made inside, a total that begins as Value(0.0), are constants
         used = (v for operands in observer.operands for v in operands if v.__class__ is not float)
         found = dict.fromkeys(v for v in used if v.rule is None and v not in own)
         compared = [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
@@ -168,7 +175,7 @@ def _flattened(roots: list[Value], recording: Recording) -> tuple[dict[Value, in
 
 
 def _sorted(roots: list[Value], sources: dict[Value, Value]) -> list[Value]:
-    """Every Value below `roots`, constants too, parents before consumers; a detached copy comes after its source."""
+    """Every Value below `roots`, constants too, parents before consumers; a detached copy after its source in `sources`."""
     order: list[Value] = []
     seen: set[Value] = set()
     done = order.append
@@ -184,7 +191,7 @@ def _sorted(roots: list[Value], sources: dict[Value, Value]) -> list[Value]:
             seen.add(node)
             x = node._x
             if x is None:
-                if node.rule is not CONSTANT or node not in sources:
+                if node not in sources:
                     done(node)
                     continue
                 x = sources[node]

@@ -1,0 +1,149 @@
+"""Compiled functions as files: the tapes, the structure of arguments and results, and the parameters; no code.
+
+A file is NumPy's `.npz` with arrays of numbers and one text in JSON. Reading it runs nothing: primitives are looked up by
+name in the receiver's own rule book, and every slot is checked before a tape is made of it.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from micrograd.engine import Value
+from micrograd.primitives import rule
+from micrograd.tape.jit import Jitted, Path, Place
+from micrograd.tape.tape import Guard, Tape
+
+FORMAT = "micrograd compiled function, 1"
+
+
+def save(f: Jitted, path: str) -> None:
+    """Write what a compiled function has recorded so far to a file that `load` reads.
+
+    ValueError where nothing has been recorded, or a structure holds something that is no number, text or None.
+    """
+    if not f.recorded:
+        raise ValueError(f"{f!r} has recorded nothing yet: call it once on arguments like those it is to be used with")
+    arrays: dict[str, Any] = {}
+    entries = []
+    for (key, gradient), paths in f.recorded.items():
+        entries.append({"key": key, "gradient": gradient, "paths": [_described(p, arrays) for p in paths]})
+    parameters = f.parameters
+    about = {"format": FORMAT, "entries": entries, "labels": [str(p.label) for p in parameters], "dtype": f.dtype.name}
+    try:
+        text = json.dumps(about)
+    except TypeError as error:
+        raise ValueError(f"the structure of the arguments cannot be written to a file: {error}") from None
+    with open(path, "wb") as file:
+        np.savez(file, about=np.array(text), theta=np.array([p.data for p in parameters], np.float64), **arrays)
+
+
+def load(path: str, backend: str | None = None) -> Jitted:
+    """The compiled function in a file that `save` wrote; its parameters are new Values of the same data and labels.
+
+    It takes arguments of the structures that had been recorded. ValueError where the file is damaged or of another kind.
+    """
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            if about["format"] != FORMAT:
+                raise ValueError(f"its format is {about['format']!r}, and this version reads {FORMAT!r}")
+            theta = file["theta"].tolist()
+            leaves = [Value(x, label=label) for x, label in zip(theta, about["labels"], strict=True)]
+            f = Jitted(_not_recorded, leaves, backend, about["dtype"])
+            for entry in about["entries"]:
+                paths = [_path(p, file, len(leaves)) for p in entry["paths"]]
+                f.recorded[_tuples(entry["key"]), bool(entry["gradient"])] = paths
+    except (KeyError, ValueError, TypeError, IndexError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        if isinstance(error, KeyError) and "no primitive" in str(error):
+            raise ValueError(f"{path} uses a primitive that is not in this rule book: {error}") from error
+        raise ValueError(f"{path} holds no compiled function that can be read ({error})") from error
+    return f
+
+
+def _not_recorded(*args: Any) -> Any:
+    raise RuntimeError(
+        "this compiled function was read from a file, which has no tape for arguments of this structure (or for this "
+        "gradient, or this path through comparisons): record it where its source is, and save it again"
+    )
+
+
+def _described(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
+    tape, prefix = path.tape, f"tape{len(arrays)}"
+    names = list(dict.fromkeys(r.name for r, _ in tape.instructions))
+    number = {name: i for i, name in enumerate(names)}
+    arrays[f"{prefix}_code"] = np.array([number[r.name] for r, _ in tape.instructions], np.int32)
+    arrays[f"{prefix}_ends"] = np.cumsum([len(operands) for _, operands in tape.instructions], dtype=np.int64)
+    arrays[f"{prefix}_operands"] = np.array([i for _, operands in tape.instructions for i in operands], np.int64)
+    arrays[f"{prefix}_constants"] = np.array(tape.constants, np.float64)
+    arrays[f"{prefix}_outputs"] = np.array(tape.outputs, np.int64)
+    return {
+        "name": prefix,
+        "primitives": names,
+        "inputs": tape.inputs,
+        "leaves": path.leaves,
+        "guards": [[g.name, g.x, g.y, g.result, g.line] for g in tape.guards],
+        "out": _written(path.out),
+    }
+
+
+def _path(about: dict[str, Any], file: Any, parameters: int) -> Path:
+    prefix = about["name"]
+    code, ends, operands, constants, outputs = (
+        file[f"{prefix}_{part}"].tolist() for part in ("code", "ends", "operands", "constants", "outputs")
+    )
+    rules = [rule(name) for name in about["primitives"]]
+    leaves = [int(i) for i in about["leaves"]]
+    slot = first = int(about["inputs"]) + len(leaves) + len(constants)
+    instructions = []
+    at = 0
+    for k, end in zip(code, ends, strict=True):
+        used = tuple(operands[at:end])
+        arity = None if rules[k].variadic else len(rules[k].partials)
+        if not used or min(used) < 0 or max(used) >= slot or (arity is not None and len(used) != arity):
+            raise ValueError(f"instruction {slot - first} has operands that it cannot have")
+        instructions.append((rules[k], used))
+        slot, at = slot + 1, end
+    guards = [Guard(str(name), int(x), int(y), bool(result), str(line)) for name, x, y, result, line in about["guards"]]
+    slots = [*outputs, *(i for g in guards for i in (g.x, g.y))]
+    if at != len(operands) or not all(0 <= i < slot for i in slots) or not all(0 <= i < parameters for i in leaves):
+        raise ValueError("its slots do not fit together")
+    if not {g.name for g in guards} <= {"__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"}:
+        raise ValueError("it compares in a way that is not known")
+    tape = Tape(int(about["inputs"]), len(leaves), constants, instructions, outputs, guards)
+    out = _read(about["out"])
+    return Path(tape, leaves, out, tape.lookups())
+
+
+def _written(out: Any) -> Any:
+    """The structure of results as JSON: pairs of a kind and what it holds."""
+    if isinstance(out, Place):
+        return ["place", out.i]
+    if isinstance(out, np.ndarray):
+        return ["array", out.ravel().tolist(), list(out.shape)]
+    if isinstance(out, dict):
+        return ["dict", [[key, _written(part)] for key, part in out.items()]]
+    if isinstance(out, (list, tuple)):
+        return ["list" if isinstance(out, list) else "tuple", [_written(part) for part in out]]
+    return ["static", out]
+
+
+def _read(out: Any) -> Any:
+    kind = out[0]
+    if kind == "place":
+        return Place(int(out[1]))
+    if kind == "array":
+        return np.array(out[1], np.int64).reshape(out[2])
+    if kind == "dict":
+        return {key: _read(part) for key, part in out[1]}
+    if kind in ("list", "tuple"):
+        parts = [_read(part) for part in out[1]]
+        return parts if kind == "list" else tuple(parts)
+    return out[1]
+
+
+def _tuples(x: Any) -> Any:
+    return tuple([_tuples(e) for e in x]) if isinstance(x, list) else x

@@ -1,0 +1,306 @@
+"""jit: what is recorded, what stays open, what is refused, and training on flat arrays."""
+
+import math
+import pickle
+import random
+
+import numpy as np
+import pytest
+
+import micrograd as mg
+from micrograd import SGD, Adam, Value
+from micrograd.tape import jit, load, save
+from micrograd.tape.jit import PATHS, STRUCTURES
+
+W = Value(3.0, label="w")
+
+
+def line(x):
+    return W * x + 1.0
+
+
+def test_parameters_are_read_at_every_call_and_gradients_accumulate():
+    w = Value(2.0)
+    f = jit(lambda x: w * x)
+    assert f(3.0) == 6.0
+    w.data = 5.0
+    assert f(3.0) == 15.0
+    assert f.backward([1.0, 2.0]) == 7.5 and w.grad == 1.5
+    assert f.backward([1.0, 2.0], reduction="sum") == 15.0 and w.grad == 4.5
+    assert f.parameters == [w]
+
+
+def test_parameters_come_in_order_of_first_use_or_as_listed():
+    a, b, c = Value(1.0, label="a"), Value(2.0, label="b"), Value(3.0, label="c")
+    f = jit(lambda x: mg.dot([c, a], [x, x]) + b)
+    f(1.0)
+    assert f.parameters == [c, a, b]
+    f = jit(lambda x: c * x, wrt=[a, b, c])
+    _, g = f.value_and_grad([1.0, 2.0, 3.0], [4.0])
+    assert g.tolist() == [0.0, 0.0, 4.0]
+    with pytest.raises(ValueError, match="not in wrt"):
+        jit(lambda x: c * x, wrt=[a])(1.0)
+    model = mg.MLP(3, [4, 2], seed=0)
+    f = jit(model)
+    f([1.0, 2.0, 3.0])
+    assert f.parameters == model.parameters()
+
+
+def test_results_keep_the_function_s_structure():
+    f = jit(lambda x, y: {"a": [x, [x * y]], "b": (y, None, "text"), "c": np.array([[x, y]])})
+    out = f(2.0, 3.0)
+    assert out["a"] == [2.0, [6.0]] and out["b"] == (3.0, None, "text") and out["c"].tolist() == [[2.0, 3.0]]
+    model = mg.MLP(2, [3, 3], seed=0)
+    X = np.random.default_rng(0).normal(size=(5, 2))
+    assert jit(model).map(X).shape == (5, 3)
+    np.testing.assert_allclose(jit(model).map(X), [[v.data for v in model(x)] for x in X.tolist()])
+    with pytest.raises(TypeError, match="no number"):
+        jit(lambda x: None)(1.0)
+
+
+def test_arguments_may_be_nested_and_shared_by_all_samples():
+    f = jit(lambda p, x: p["w"][0] * x[0] + p["w"][1] * x[1] + p["b"])
+    p = {"w": [1.0, 2.0], "b": 0.5}
+    assert f(p, [10.0, 20.0]) == 50.5
+    assert f.map(p, np.array([[1.0, 0.0], [0.0, 1.0]]), in_axes=(None, 0)).tolist() == [1.5, 2.5]
+    assert f.map({"w": np.ones((2, 2)), "b": np.zeros(2)}, np.eye(2)).tolist() == [1.0, 1.0]
+    assert jit(lambda x: x[0] - x[1]).map(np.array([[1.0, 2.0], [5.0, 7.0]]), in_axes=1).tolist() == [-4.0, -5.0]
+    with pytest.raises(ValueError, match="samples"):
+        jit(lambda x, y: x).map([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="leading axis"):
+        jit(line).map(1.0)
+    with pytest.raises(TypeError, match="real numbers"):
+        jit(line)(1j)
+
+
+def test_recorded_again_when_the_structure_changes_and_only_then():
+    runs = []
+
+    def total(x, flag=None):
+        runs.append(len(x))
+        return mg.sum(x) if flag else mg.sum(x) * 2
+
+    f = jit(total)
+    assert f([1.0, 2.0]) == 6.0 and f([3.0, 4.0]) == 14.0 and f([1.0, 2.0, 3.0]) == 12.0 and f([1.0, 2.0], True) == 3.0
+    assert runs == [2, 3, 2]
+    for n in range(1, STRUCTURES + 20):
+        f([1.0] * n)
+    assert len(f.recorded) == STRUCTURES
+
+
+def test_comparisons_become_guards_and_samples_find_their_own_tape():
+    w = Value(2.0)
+
+    def f(x):
+        if x > 1.0:
+            return w * x
+        if not x:
+            return x + 7.0
+        return x * x - w if x == -1.0 else -x
+
+    x = np.array([3.0, -1.0, 0.0, 0.5, 2.0, -1.0, -5.0, 0.0])
+    for backend in ("reference", "numpy"):
+        compiled = jit(f, backend=backend)
+        expected = [float(f(v)) if not isinstance(f(v), Value) else f(v).data for v in x.tolist()]
+        assert compiled.map(x).tolist() == expected
+        assert [compiled(v) for v in x.tolist()] == expected
+        value, gradient = compiled.value_and_grad([2.0], x, reduction="sum")
+        assert math.isclose(value, math.fsum(expected)) and gradient.tolist() == [3.0]
+        again = jit(f, wrt=[w], backend=backend)
+        for i in (6, 3, 0, 1):
+            again.value_and_grad([2.0], x[i : i + 1])
+        assert again.value_and_grad([2.0], x, reduction="sum")[0] == value, "which path came first does not matter"
+        assert compiled.map(x[:0]).tolist() == []
+
+
+def test_more_paths_than_allowed_name_the_line():
+    def f(x):
+        n = 0
+        while x > n:  # the line
+            n += 1
+        return x * n
+
+    assert jit(f).map(np.arange(20.0)).tolist() == [v * v for v in range(20)]
+    with pytest.raises(RuntimeError, match="the line") as caught:
+        jit(f).map(np.arange(PATHS + 10.0))
+    assert "where(" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "advice"),
+    [
+        (lambda x: float(x) * x, (1.0,), "float"),
+        (lambda x: x * math.exp(x), (1.0,), "exp"),
+        (lambda x: x * math.floor(x * 2), (1.0,), "plain number"),
+        (lambda x: x * int(x), (1.0,), "take"),
+        (lambda x: [1.0, 2.0][x + 0] * x, (1.0,), "take"),
+        (lambda x, i: [1.0, 2.0][i] * x, (1.0, 1), "take"),
+        (lambda x, n: sum(x for _ in range(n)), (1.0, 3), "close over"),
+        (lambda x, i: [x, x][int(i)], (1.0, 1), "take"),
+    ],
+)
+def test_freezing_a_traced_value_is_an_error_that_says_what_to_do(function, arguments, advice):
+    with pytest.raises(TypeError, match=advice):
+        jit(function)(*arguments)
+
+
+def test_detached_values_stay_open_but_carry_no_gradient():
+    w = Value(2.0)
+
+    def f(x):
+        y = w * x
+        with mg.no_grad():
+            z = y * 2.0
+        return y.detach() * w + z
+
+    compiled = jit(f)
+    assert compiled(3.0) == 6.0 * 2.0 + 12.0 and compiled(5.0) == 10.0 * 2.0 + 20.0
+    _, g = compiled.value_and_grad([2.0], [3.0, 5.0])
+    assert g.tolist() == [8.0]
+
+
+def test_values_made_inside_are_constants():
+    w = Value(2.0)
+
+    def f(x):
+        total = Value(0.0)
+        for _ in range(3):
+            total += w * x
+        return total
+
+    compiled = jit(f)
+    assert compiled(3.0) == 18.0 and compiled.parameters == [w]
+
+
+@pytest.mark.parametrize("backend", ["reference", "numpy"])
+def test_take_stays_open(backend):
+    table = [[Value(10.0 * i + j) for j in range(3)] for i in range(4)]
+    f = jit(lambda i, x: mg.sum(mg.take(table, i)) * x, wrt=[v for row in table for v in row], backend=backend)
+    i, x = np.array([3, 0, 3]), np.array([1.0, 2.0, 3.0])
+    assert f.map(i, x).tolist() == [93.0, 6.0, 279.0]
+    assert f(2, 1.0) == 63.0
+    _, g = f.value_and_grad(f.theta(), i, x, reduction="sum")
+    assert g.reshape(4, 3).tolist() == [[2.0] * 3, [0.0] * 3, [0.0] * 3, [4.0] * 3]
+    pick = jit(lambda i, x: mg.take([x, x * x, 7.0], i), backend=backend)
+    assert pick.map([0, 1, 2], [3.0, 3.0, 3.0]).tolist() == [3.0, 9.0, 7.0]
+    for bad in (-1, 3):
+        with pytest.raises(IndexError, match=f"from 0 to 2, got {bad}"):
+            pick.map([0, bad], [1.0, 1.0])
+    runs = jit(lambda ids: mg.sum(mg.take([1.0, 10.0, 100.0], i) for i in ids), backend=backend)
+    assert runs.map(np.array([[0, 2], [1, 1]])).tolist() == [101.0, 20.0] and len(runs.recorded) == 1
+
+
+def test_inside_other_functions_it_is_the_function_itself():
+    f = jit(lambda x: x * x)
+    x = Value(3.0)
+    f(x).backward()
+    assert x.grad == 6.0
+    assert jit(lambda x: f(x) + 1.0)(3.0) == 10.0
+
+
+@pytest.mark.parametrize("make", [lambda p: SGD(p, lr=0.05, momentum=0.9, weight_decay=0.01), lambda p: Adam(p, lr=0.02)])
+def test_training_on_flat_arrays_equals_training_values(make):
+    rng = random.Random(0)
+    X = [[rng.gauss(0, 1) for _ in range(2)] for _ in range(20)]
+    y = [1.0 if a * b > 0 else -1.0 for a, b in X]
+    eager, compiled, shuffled = (mg.MLP(2, [6, 1], activation="tanh", seed=4) for _ in range(3))
+    losses = []
+    optimiser = make(eager.parameters())
+    for _ in range(30):
+        loss = mg.hinge([eager(x) for x in X], y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.data)
+    for model, parameters in ((compiled, compiled.parameters()), (shuffled, [*shuffled.parameters()[::-1], Value(1.0)])):
+        f = jit(lambda x, t, model=model: mg.hinge(model(x), t))
+        flat = make(parameters)
+        with f.training(flat) as step:
+            found = [step(X, y) for _ in range(15)]
+            step.sync()
+            middle = [p.data for p in model.parameters()]
+            found += [step(X, y) for _ in range(15)]
+        np.testing.assert_allclose(found, losses, rtol=1e-9)
+        np.testing.assert_allclose([p.data for p in model.parameters()], [p.data for p in eager.parameters()], rtol=1e-9)
+        assert middle != [p.data for p in model.parameters()] and flat.steps == 30
+    np.testing.assert_allclose(np.array(make_state(flat))[:-1][::-1], make_state(optimiser), rtol=1e-8, atol=1e-15)
+
+
+def make_state(optimiser):
+    return [tuple(s) for s in optimiser.state]
+
+
+def test_wrong_uses_are_told():
+    f = jit(line, wrt=[W])
+    with pytest.raises(ValueError, match="flat vector of the 1"):
+        f.value_and_grad([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="no mean over no samples"):
+        f.backward([])
+    with pytest.raises(ValueError, match="reduction"):
+        f.backward([1.0], reduction="max")
+    with pytest.raises(ValueError, match="in_axes"):
+        f.map([1.0], in_axes=(0, 0))
+    with pytest.raises(ValueError, match="back end"):
+        jit(line, backend="fortran")
+    with pytest.raises(TypeError, match="float64"):
+        jit(line, dtype=np.int32)
+    with pytest.raises(TypeError, match="needs a function"):
+        jit(3.0)
+    with pytest.raises(TypeError, match="one number"):
+        jit(lambda x: [W * x, x]).backward([1.0])
+
+
+def test_pickle_keeps_the_function_and_a_file_keeps_the_tape(tmp_path):
+    f = jit(line)
+    assert f(2.0) == 7.0
+    assert pickle.loads(pickle.dumps(f))(2.0) == 7.0
+    with pytest.raises(ValueError, match="recorded nothing"):
+        save(jit(line), tmp_path / "nothing.npz")
+
+    model = mg.MLP(2, [3, 2], activation="tanh", seed=0)
+    g = jit(lambda x, t: mg.cross_entropy(model(x), t) if x[0] > 0.0 else {"a": x[1]}["a"] * 1.0)
+    X, t = np.array([[1.0, 2.0], [-1.0, 0.5], [0.5, -2.0]]), np.array([0, 1, 1])
+    expected, (v, gradient) = g.map(X, t), g.value_and_grad([p.data for p in model.parameters()], X, t)
+    path = tmp_path / "compiled.npz"
+    save(g, path)
+    h = load(path)
+    assert h.map(X, t).tolist() == expected.tolist()
+    assert [p.data for p in h.parameters] == [p.data for p in g.parameters] and h.parameters[0].label == g.parameters[0].label
+    v2, gradient2 = h.value_and_grad(h.theta(), X, t)
+    assert v2 == v and gradient2.tolist() == gradient.tolist()
+    with pytest.raises(RuntimeError, match="read from a file"):
+        h.map(np.ones((2, 3)), t[:2])
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path):
+    f = jit(line)
+    f(1.0)
+    path = tmp_path / "f.npz"
+    save(f, path)
+    whole = path.read_bytes()
+    bad = tmp_path / "bad.npz"
+    for data in (b"", b"hello", whole[: len(whole) // 2], whole[:100] + b"\0" * 20 + whole[120:]):
+        bad.write_bytes(data)
+        with pytest.raises(ValueError, match="holds no compiled function"):
+            load(bad)
+    np.savez(bad, names=np.array(["a"]), data=np.array([1.0]))
+    with pytest.raises(ValueError, match="holds no compiled function"):
+        load(bad)
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["tape0_operands"] = arrays["tape0_operands"] + 100
+    np.savez(bad, **arrays)
+    with pytest.raises(ValueError, match="operands that it cannot have"):
+        load(bad)
+
+
+def test_tapes_print_readably():
+    f = jit(line)
+    f(1.0)
+    (paths,) = f.recorded.values()
+    assert str(paths[0].tape).splitlines() == [
+        "tape of 1 inputs, 1 leaves, 1 instructions",
+        "  %0 = dot(p0, x0, 1.0)",
+        "  return %0",
+    ]
+    assert "vector instructions" in f.schedule(2.0, in_axes=None)

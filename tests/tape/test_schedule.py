@@ -1,0 +1,168 @@
+"""The schedule: few vector instructions for regular code, and exactly the tape's numbers for any code."""
+
+import time
+
+import numpy as np
+import pytest
+from programs import program
+
+import micrograd as mg
+from micrograd import Value
+from micrograd.primitives import RULES
+from micrograd.tape import reference
+from micrograd.tape.passes import optimised
+from micrograd.tape.record import Recording
+from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Schedule, scheduled
+from micrograd.tape.tape import Tape
+
+
+def recorded(function, numbers, gradient=True, wrt=None):
+    recording = Recording(function, numbers, lambda out: [out], wrt)
+    return optimised(recording.tape(gradient)), recording
+
+
+def interpreted(schedule: Schedule, inputs, theta, n):
+    """A schedule run as its docstring says, one number at a time."""
+    shared, rows = np.full(schedule.shared, np.nan), np.full((schedule.rows, n), np.nan)
+    totals = np.full(len(schedule.outputs), np.nan)
+    shared[: schedule.leaves] = theta
+    for f, x in zip(schedule.fields, inputs, strict=True):
+        if f.varying:
+            rows[f.base : f.base + f.width] = x.T
+        else:
+            shared[f.base : f.base + f.width] = x
+    for at, x in schedule.constants:
+        shared[at] = x
+    for row, x in schedule.filled:
+        rows[row] = x
+    done, varying = set(), False
+    for v in schedule.code:
+        assert v.out.space != SHARED or not varying, "shared results come first"
+        varying = varying or v.out.space == ROWS
+        places = v.out.positions(v.shape)
+        assert len(np.unique(places)) == v.size
+        if v.out.space != TOTALS:
+            assert np.array_equal(places.ravel(), np.arange(v.out.base, v.out.base + v.size)), "results are one run"
+        full = (*v.shape, v.terms)
+
+        def read(operand, shape, i):
+            at = operand.positions(shape)[i]
+            space = {SHARED: shared[:, None], ROWS: rows}[operand.space]
+            found = np.broadcast_to(space[at], (*at.shape, n))
+            return found
+
+        for i in np.ndindex(v.shape):
+            if v.rule is None:
+                value = read(v.operands[0], v.shape, i)
+            elif not v.terms:
+                value = np.array([v.rule.on_floats(row) for row in zip(*[read(o, v.shape, i).tolist() for o in v.operands])])
+            elif v.rule is RULES["take"]:
+                index, table = read(v.operands[0], v.shape, i), read(v.operands[1], full, i)
+                value = np.array([v.rule.on_floats([k, *row]) for k, row in zip(index.tolist(), table.T.tolist())])
+            elif v.rule is RULES["dot"]:
+                x, y = (read(o, full, i).T.tolist() for o in v.operands[:2])
+                start = [0.0] * n if v.over else read(v.operands[2], v.shape, i).tolist()
+                value = np.array([v.rule.on_floats([*a, *b, s]) for a, b, s in zip(x, y, start)])
+            else:
+                value = np.array([v.rule.on_floats(row) for row in read(v.operands[0], full, i).T.tolist()])
+            at = places[i]
+            if v.over:
+                assert np.isnan(totals[at]) and at not in done, "a total is written once"
+                done.add(at)
+                totals[at] = reference.total(value.reshape(n))
+            elif v.out.space == ROWS:
+                rows[at] = value
+            else:
+                shared[at] = value[0] if len(value) else np.nan
+    if schedule.reduce:
+        return totals
+    return np.array([rows[at] if space == ROWS else np.full(n, shared[at]) for space, at in schedule.outputs])
+
+
+@pytest.mark.parametrize("reduce", [False, True])
+@pytest.mark.parametrize("seed", range(60))
+def test_a_schedule_computes_exactly_what_its_tape_does(seed, reduce):
+    function, inputs, leaves = program(seed)
+    tape, _ = recorded(function, [0.3] * inputs, wrt=leaves)
+    rng = np.random.default_rng(seed)
+    n = 11
+    cut = rng.integers(0, inputs + 1)
+    fields = [(int(cut), True), (int(inputs - cut), bool(rng.integers(2)))]
+    arrays = [rng.normal(size=(n, w) if varying else w) for w, varying in fields]
+    theta = np.array([p.data for p in leaves])
+    found = interpreted(scheduled(tape, fields, reduce), arrays, theta, n)
+    expected = reference.Program(tape, fields, reduce)(arrays, theta, n)
+    np.testing.assert_array_equal(found, expected)
+
+
+def network(nin, nouts, loss, example):
+    model = mg.MLP(nin, nouts, seed=1)
+    return recorded(lambda v: loss(model(v[:nin]), v[nin]), [0.3] * nin + [example])[0]
+
+
+@pytest.mark.parametrize("reduce", [True])
+@pytest.mark.parametrize(("nin", "nouts", "loss", "example"), [(3, [4, 4, 1], mg.hinge, 1.0), (4, [5, 3], mg.cross_entropy, 2)])
+def test_a_network_s_schedule_computes_exactly_what_its_tape_does(nin, nouts, loss, example, reduce):
+    tape = network(nin, nouts, loss, example)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(20, nin)), rng.integers(0, 2, size=(20, 1))]
+    theta = rng.normal(size=tape.leaves)
+    fields = [(nin, True), (1, True)]
+    found = interpreted(scheduled(tape, fields, reduce), arrays, theta, 20)
+    np.testing.assert_array_equal(found, reference.Program(tape, fields, reduce)(arrays, theta, 20))
+
+
+def test_a_small_network_is_25_vector_instructions():
+    schedule = scheduled(network(2, [16, 16, 1], mg.hinge, 1.0), [(2, True), (1, True)], True)
+    assert len(schedule.code) <= 25
+    assert not any(o.strides is None for v in schedule.code for o in (*v.operands, v.out)), "no gathers"
+    products = [v for v in schedule.code if v.over and v.rule is RULES["dot"]]
+    assert [v.shape for v in products] == [(16, 3), (16, 17), (17,)], "weights and biases of a layer are one product"
+
+
+def test_784_128_10_is_16_vector_instructions_within_ten_seconds():
+    start = time.perf_counter()
+    schedule = scheduled(network(784, [128, 10], mg.cross_entropy, 3), [(784, True), (1, True)], True)
+    assert time.perf_counter() - start < 10
+    assert len(schedule.code) <= 16
+    assert not any(o.strides is None for v in schedule.code for o in (*v.operands, v.out)), "no gathers"
+    assert str(schedule).count("\n") == len(schedule.code)
+
+
+def test_python_s_own_sum_and_products_become_dots_and_sums():
+    w = [Value(float(i)) for i in range(5)]
+    tape, _ = recorded(lambda v: sum(a * b for a, b in zip(w, v)), [1.0] * 5, gradient=False)
+    assert [rule.name for rule, _ in tape.instructions] == ["dot"]
+    tape, _ = recorded(lambda v: sum(v), [1.0] * 5, gradient=False)
+    assert [rule.name for rule, _ in tape.instructions] == ["sum"]
+    tape, _ = recorded(lambda v: sum((a * b for a, b in zip(w, v)), w[0]) + v[0], [1.0] * 5, gradient=False)
+    assert [rule.name for rule, _ in tape.instructions] == ["dot"]
+
+
+def test_equal_instructions_merge_and_constants_fold():
+    tape, _ = recorded(
+        lambda v: mg.exp(mg.sin(v[0] * v[1]) + mg.sin(v[0] * v[1]) ** (mg.constant(1.0) + 1)), [1.0, 2.0], gradient=False
+    )
+    assert [rule.name for rule, _ in tape.instructions] == ["mul", "sin", "pow", "add", "exp"]
+    assert tape.constants == [2.0]
+
+
+def chains(n: int) -> Tape:
+    """An irregular tape of n instructions."""
+    rng = np.random.default_rng(0)
+    names = ["add", "mul", "sub", "maximum"]
+    rules = [RULES[names[i]] for i in rng.integers(0, 4, n)]
+    operands = (rng.random((n, 2)) ** 0.5 * np.arange(10, n + 10)[:, None]).astype(int).tolist()
+    return Tape(10, 0, [], [(r, tuple(o)) for r, o in zip(rules, operands)], [n + 9])
+
+
+@pytest.mark.slow
+def test_time_to_schedule_grows_linearly():
+    times = {}
+    for n in (1000, 10_000, 100_000, 1_000_000):
+        tape = chains(n)
+        start = time.perf_counter()
+        scheduled(tape, [(10, True)], False)
+        times[n] = time.perf_counter() - start
+        print(n, times[n])
+    assert times[1_000_000] < 40 * times[100_000] and times[100_000] < 40 * times[10_000]
