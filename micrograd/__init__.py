@@ -8,7 +8,8 @@ from micrograd.functional import grad, hessian, hvp, jacobian, jvp, value_and_gr
 from micrograd.gradcheck import gradcheck
 from micrograd.losses import binary_cross_entropy, cross_entropy, hinge, mse
 from micrograd.modes import detect_anomaly, enable_grad, no_grad
-from micrograd.nn import MLP, Layer, Module, Neuron
+from micrograd.module import Module
+from micrograd.nn import MLP, Layer, Neuron
 from micrograd.optim import SGD, Adam, AdamW
 from micrograd.primitives import (
     abs,

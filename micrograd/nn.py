@@ -8,13 +8,15 @@ edge from z_k to a_k carries g'(z_k^[i]). `engine` comes before; `losses` and `o
 from __future__ import annotations
 
 import random
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Any
 
 from micrograd import primitives
 from micrograd.engine import Note, Value, as_values, constant, mark, node_of
+from micrograd.module import Module
+
+__all__ = ["MLP", "Label", "Layer", "Module", "Neuron"]
 
 _DOT = primitives.rule("dot")
 _networks = count(1)
@@ -49,75 +51,6 @@ def _activation(name: str | Callable[[Value], Value]) -> Callable[[Value], Value
         names = [r.name for r in primitives.RULES.values() if not r.variadic and len(r.partials) == 1]
         raise ValueError(f"unknown activation {name!r}: use 'linear', a function, or one of {', '.join(names)}")
     return getattr(Value, name, row)
-
-
-class Module:
-    """Anything with parameters: the Values found in its attributes, in lists and in other modules, in that order."""
-
-    def named_parameters(self) -> Iterator[tuple[str, Value]]:
-        """Pairs of a path such as "layers.0.neurons.2.w.1" and the parameter there; a shared one comes once."""
-        yield from _walk("", self, set())
-
-    def parameters(self) -> list[Value]:
-        return [value for _, value in self.named_parameters()]
-
-    def zero_grad(self) -> None:
-        for p in self.parameters():
-            p.grad = 0.0
-
-    def state_dict(self) -> dict[str, float]:
-        """The parameters' data by name."""
-        return {name: p.data for name, p in self.named_parameters()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Set the parameters' data by name. ValueError, and nothing changed, where a name is missing or left over."""
-        own = dict(self.named_parameters())
-        for name in own:
-            if name not in state:
-                raise ValueError(f"the state has nothing for parameter {name!r}; nothing was changed")
-        for name in state:
-            if name not in own:
-                raise ValueError(f"the state has {name!r}, which is no parameter here; nothing was changed")
-        data = []
-        for name in own:
-            try:
-                data.append(primitives.number(state[name]))
-            except TypeError as error:
-                raise ValueError(f"the state does not fit parameter {name!r}: {error}; nothing was changed") from error
-        for p, x in zip(own.values(), data, strict=True):
-            p.data = x
-
-    def save(self, path: str) -> None:
-        """Write the parameters to a NumPy `.npz` file: their names, and their data as float64."""
-        import numpy as np
-
-        state = self.state_dict()
-        with open(path, "wb") as file:
-            np.savez(file, names=np.array(list(state), dtype=str), data=np.array(list(state.values()), dtype=np.float64))
-
-    def load(self, path: str) -> None:
-        """Read what `save` wrote, without pickle. ValueError, and nothing changed, where it does not fit."""
-        import numpy as np
-
-        try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))
-        except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} holds no saved parameters ({error}); nothing was changed") from error
-        self.load_state_dict(state)
-
-
-def _walk(path: str, item: Any, seen: set[int]) -> Iterator[tuple[str, Value]]:
-    if id(item) in seen or not isinstance(item, (Value, Module, dict, list, tuple)):
-        return
-    seen.add(id(item))
-    if isinstance(item, Value):
-        if item.rule is None:
-            yield path, item
-        return
-    parts = enumerate(item) if isinstance(item, (list, tuple)) else (item if isinstance(item, dict) else vars(item)).items()
-    for name, part in parts:
-        yield from _walk(f"{path}.{name}" if path else str(name), part, seen)
 
 
 class Neuron(Module):
