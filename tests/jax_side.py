@@ -16,6 +16,7 @@ OPS = {
     "cosh": jnp.cosh, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu, "softplus": jax.nn.softplus,
     "abs": jnp.abs, "sign": jnp.sign, "step": lambda x: jnp.where(x > 0, 1.0, 0.0), "maximum": jnp.maximum,
     "minimum": jnp.minimum, "erf": erf, "greater": lambda x, y: jnp.where(x > y, 1.0, 0.0),
+    "equal": lambda x, y: jnp.where(x == y, 1.0, 0.0),
     "less": lambda x, y: jnp.where(x < y, 1.0, 0.0), "where": lambda c, a, b: jnp.where(c > 0, a, b),
     "sum": lambda *xs: jnp.sum(jnp.stack(xs)), "logsumexp": lambda *xs: logsumexp(jnp.stack(xs)),
     "dot": lambda *a: a[-1] + jnp.stack(a[: len(a) // 2]) @ jnp.stack(a[len(a) // 2 : -1]),

@@ -32,7 +32,7 @@ needs_jax = pytest.mark.skipif(
     JAX is None, reason="needs JAX: install it, or name a Python that has it in MICROGRAD_JAX_PYTHON"
 )
 
-KINKS = {"relu", "abs", "sign", "step", "maximum", "minimum", "greater", "less", "where"}
+KINKS = {"relu", "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal", "where"}
 ARITY = {"sum": 3, "dot": 5, "logsumexp": 3, "take": 4, **{r.name: len(r.partials) for r in RULES.values() if not r.variadic}}
 
 
@@ -124,7 +124,7 @@ def off(ours, theirs):
 def test_the_programs_cover_every_primitive():
     made = list(programs())
     used = Counter(op for program in made for op, _ in program["steps"])
-    assert set(used) == set(RULES) | {"take"} and min(used.values()) >= 5
+    assert set(used) == set(ARITY) == set(RULES) | {"take"} and min(used.values()) >= 5
     quick = {op for program in made[:QUICK] for op, _ in program["steps"]}
     assert len(quick) >= len(used) - 2
     assert all(math.isfinite(derivatives(program)["forward3"].data) for program in made[:QUICK])

@@ -34,6 +34,7 @@ from micrograd import (
     vjp,
 )
 from micrograd.primitives import RULES
+from micrograd.tape import jit
 
 Point = namedtuple("Point", "x y")
 
@@ -507,6 +508,22 @@ def test_sparsity_of_a_large_banded_hessian():
     h = hessian(tridiagonal, sparse=True)(np.linspace(-1, 1, n))
     assert h.nnz == 3 * n - 2
     assert np.allclose(h.toarray(), optimize.rosen_hess(np.linspace(-1, 1, n)), rtol=1e-14)
+
+
+# -- compiled
+
+
+def test_transforms_compose_with_jit():
+    def f(x):
+        return mg.tanh(x[0] * x[1]) + x[1] ** 3 if x[0] > 0 else x[0] * x[1] ** 2
+
+    def directional(x):
+        return jvp(f, (x,), ([1.0, x[0]],))[1]
+
+    for derivative in (grad(f), value_and_grad(f), hessian(f), jacobian(hessian(f)), directional):
+        compiled = jit(derivative)
+        for x in ([0.3, 0.4], [0.5, -0.7], [-0.2, 1.5], [1.0, 1.0]):
+            assert compiled(x) == derivative(x)
 
 
 # -- SciPy, as it is
