@@ -43,7 +43,7 @@ def digraph(picture: Picture, format: str = "svg", rankdir: str = "LR") -> Any:
         look = dict(_SHAPES[box.kind])
         if i == picture.output:
             look["peripheries"] = "2"
-        out.node(f"n{i}", label=_html(box), tooltip=clip(plain(box.label), 200).replace("\\", "\\\\") or box.tag, **look)
+        out.node(f"n{i}", label=_html(box), tooltip=graphviz.escape(clip(plain(box.label), 200) or box.tag), **look)
     biggest = max([e.flow for e in picture.edges if e.flow is not None and math.isfinite(e.flow)], default=0.0)
     for edge in picture.edges:
         look = {}

@@ -106,6 +106,7 @@ class Graph:
             self._add(index, value, tuple(parents), adjoint.get(value))
         self.index = index
         self.root = len(self.values) - 1
+        self._number_calls()
 
     def _add(self, index: dict[Value, int], value: Value, parents: tuple[int, ...], grad: float | None) -> int:
         label, rule = value.label, value.rule
@@ -138,6 +139,15 @@ class Graph:
         self.partials.append(())
         self._place.append((0, 0))
         return len(self.values) - 1
+
+    def _number_calls(self) -> None:
+        """Count networks, and the calls of each, from 1 as they occur here: what was built before leaves no trace."""
+        networks: dict[int, dict[int, int]] = {}
+        for network, call in sorted({place for place in self._place if place[0]}):
+            calls = networks.setdefault(network, {})
+            calls[call] = len(calls) + 1
+        order = {network: k for k, network in enumerate(networks, start=1)}
+        self._place = [(order[n], networks[n][call]) if n else (0, 0) for n, call in self._place]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -239,10 +249,10 @@ class Graph:
             elif kinds[block] == "alike":
                 parts.append(Group("alike", names[block], _gapped(list(inside), limit, 0, 0)))
             else:
-                within = paths[inside[0]][depth - 1] if depth else ""
+                within = ", ".join(paths[inside[0]][:depth])
                 group = Group(kinds[block], names[block], self._parts(inside, depth + 1, paths, height, limit), within)
                 if len(group.parts) == 1 and isinstance(only := group.parts[0], Group):
-                    called = (only.name, group.name) if group.kind == "inputs" else (f"{group.name}, {only.name}", within)
+                    called = (only.name, only.within) if group.kind == "inputs" else (f"{group.name}, {only.name}", within)
                     group = Group(only.kind, called[0], only.parts, called[1])
                 elif isinstance(block, tuple) and len(calls := {self._place[i][1] for i in inside if self.ops[i]}) == 1:
                     group.name += f", call {calls.pop()}"
@@ -440,15 +450,14 @@ def _to_open(tree: Group, unfold: tuple[str, ...]) -> set[Group]:
     opened: set[Group] = set()
     found: set[str] = set()
     names: dict[str, None] = {}
-    stack: list[tuple[Group, tuple[Group, ...]]] = [(part, ()) for part in reversed(tree.parts) if isinstance(part, Group)]
-    while stack:
-        group, around = stack.pop()
+    waiting: list[tuple[Group, tuple[Group, ...]]] = [(part, ()) for part in tree.parts if isinstance(part, Group)]
+    for group, around in waiting:  # grows while it is read: outer groups first
         path = "/".join(g.name for g in (*around, group))
         names[group.name] = None
-        for name in {group.name, path}.intersection(unfold):
+        for name in {group.name, path, *group.name.split(", ")}.intersection(unfold):
             found.add(name)
             opened.update((*around, group))
-        stack.extend((part, (*around, group)) for part in reversed(group.parts) if isinstance(part, Group))
+        waiting.extend((part, (*around, group)) for part in group.parts if isinstance(part, Group))
     if missing := [name for name in unfold if name not in found]:
         known = ", ".join(list(names)[:12]) or "nothing"
         raise ValueError(f"no group is called {missing[0]!r}; this picture can unfold: {known}")

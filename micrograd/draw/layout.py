@@ -201,34 +201,47 @@ def _ordered(
 
     best, fewest = [list(items) for items in order], crossings()
     sweeps = 24 if n < 150 else 12 if n < 600 else 6 if n < 3000 else 2
-    since = 0
-    for sweep in range(sweeps):
-        backwards = sweep % 2 == 0
-        near, own = (after, False) if backwards else (before, True)
-        for items in reversed(order) if backwards else order:
-            if len(items) > 1:
-                middle = {}
-                for item in items:
-                    if near[item]:
-                        places = sorted([place[other] + (share if not own else 0.0) for other, share in near[item]])
-                        half = len(places) // 2
-                        median = places[half] if len(places) % 2 else (places[half - 1] + places[half]) / 2
-                        middle[item] = median + 1e-3 * (sum(places) / len(places) - median)
-                    else:
-                        middle[item] = float(place[item])
-                items.sort(key=middle.__getitem__)
-                for k, item in enumerate(items):
-                    place[item] = k
-        if n < 600:
-            _swap_neighbours(order, after, before, place)
-        now = crossings()
-        if now < fewest:
-            best, fewest, since = [list(items) for items in order], now, 0
-        else:
-            since += 1
-        if fewest == 0 or since > 5:
-            break
+    first = best
+    for start in range(4 if n < 250 else 1):  # from the left or from the right, by the median or by the mean
+        since = 0
+        for items, at_first in zip(order, first, strict=True):
+            items[:] = at_first
+            for k, item in enumerate(items):
+                place[item] = k
+        for sweep in range(sweeps):
+            backwards = (sweep + start) % 2 == 0
+            near, use = (after, 1.0) if backwards else (before, 0.0)
+            for items in reversed(order) if backwards else order:
+                if len(items) > 1:
+                    wanted = {item: _middle([place[o] + use * share for o, share in near[item]], place[item], start > 1) for item in items}
+                    items.sort(key=wanted.__getitem__)
+                    for k, item in enumerate(items):
+                        place[item] = k
+            if n < 600:
+                for _ in range(4):
+                    if not _swap_neighbours(order, after, before, place):
+                        break
+            now = crossings()
+            if now < fewest:
+                best, fewest, since = [list(items) for items in order], now, 0
+            else:
+                since += 1
+            if fewest == 0 or since > 5:
+                break
     return best
+
+
+def _middle(places: list[float], own: float, mean: bool) -> float:
+    """The median of the neighbours' places (or their mean), with the mean as a tie breaker; one's own where there are none."""
+    if not places:
+        return own
+    average = sum(places) / len(places)
+    if mean:
+        return average
+    places.sort()
+    half = len(places) // 2
+    median = places[half] if len(places) % 2 else (places[half - 1] + places[half]) / 2
+    return median + 1e-3 * (average - median)
 
 
 def _crossings(items: list[int], after: list[list[tuple[int, float]]], place: list[int]) -> int:
@@ -245,8 +258,9 @@ def _crossings(items: list[int], after: list[list[tuple[int, float]]], place: li
 
 def _swap_neighbours(
     order: list[list[int]], after: list[list[tuple[int, float]]], before: list[list[tuple[int, float]]], place: list[int]
-) -> None:
-    """Swap items that stand next to each other wherever that takes crossings away."""
+) -> bool:
+    """Swap items that stand next to each other wherever that takes crossings away; whether any were."""
+    swapped = False
     for items in order:
         for k in range(len(items) - 1):
             a, b = items[k], items[k + 1]
@@ -261,6 +275,8 @@ def _swap_neighbours(
             if gain > 0:
                 items[k], items[k + 1] = b, a
                 place[a], place[b] = k + 1, k
+                swapped = True
+    return swapped
 
 
 def _placed(

@@ -91,11 +91,9 @@ def width(text: str, size: float, bold: bool = False) -> float:
     for c in text:
         if c in _WIDTHS:
             total += _WIDTHS[c]
-        elif c < "\u0500":
+        elif c < "\u0300":
             total += 556
-        elif unicodedata.combining(c) or unicodedata.category(c) in ("Cf", "Mn"):
-            continue
-        else:
+        elif unicodedata.category(c) not in ("Cf", "Mn"):  # those take no room: joiners, accents on the letter before
             total += 1300 if unicodedata.east_asian_width(c) in "WF" else 700
     return total * size * (1.19 if bold else 1.1) / 1000
 

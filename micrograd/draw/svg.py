@@ -79,7 +79,8 @@ def place(picture: Picture, rankdir: str = "LR") -> Placed:
             live[edge.target].append(edge.port)
     sizes, blocks = [], []
     for i, (wide, high) in enumerate(extents):
-        across = max(wide if down else high, into[i] * pitch[i] + 4)
+        need = (into[i] + 1) * pitch[i] - 22 if down else into[i] * pitch[i] + 4  # down, labels stand right of their edges
+        across = max(wide if down else high, need)
         step = pitch[i] or (across - 10) / max(into[i], 1)
         ports = tuple([(k - (into[i] - 1) / 2) * step for k in range(into[i])])
         if into[i] == 2 and step == _PORT and len(live[i]) == 1:  # the edge that carries a gradient comes in straight

@@ -1,0 +1,183 @@
+"""Pictures written down: SVG, DOT and Mermaid, golden and well-formed, whatever the labels."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from graphs_to_draw import chain, example, hostile, network, neuron, recurrent, square, tangled
+
+from micrograd import MLP, Value
+from micrograd.draw.lettering import clean, clip, number, plain, runs, width
+
+GOLDEN = Path(__file__).parent / "golden"
+MADE = {"example": (example, {}), "neuron": (neuron, {}), "network": (network, {}), "down": (example, {"rankdir": "TB"}),
+        "folded": (lambda: network(20, (16, 16), "relu"), {"limit": 20})}  # fmt: skip
+SVG = "{http://www.w3.org/2000/svg}"
+# What notebooks let through: shapes, text and their presentation attributes.
+ELEMENTS = {"svg", "title", "rect", "path", "g", "text", "tspan"}
+ATTRIBUTES = {"xmlns", "width", "height", "viewBox", "role", "aria-label", "font-family", "fill", "transform", "x", "y", "rx", "d",
+              "stroke", "stroke-width", "stroke-dasharray", "font-size", "font-weight", "font-style", "text-anchor", "dx", "dy"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("ending", ["svg", "dot", "mmd"])
+def test_golden(name, ending):
+    """Set MICROGRAD_WRITE_GOLDEN=1 to write the files anew, and look at them before they are committed."""
+    make, options = MADE[name]
+    made = make().draw(**options).rendered(f"{name}.{ending}")
+    file = GOLDEN / f"{name}.{ending}"
+    if os.environ.get("MICROGRAD_WRITE_GOLDEN"):
+        file.write_bytes(made)
+    assert made == file.read_bytes()
+
+
+def test_the_same_bytes_whatever_was_built_before_and_under_every_hash_seed():
+    program = (
+        "import sys, hashlib; sys.path.insert(0, {!r}); from graphs_to_draw import *\n"
+        "for make in (lambda: network(20, (16, 16)), lambda: tangled(60, 1), hostile, recurrent):\n"
+        "    d = make().draw(); print(hashlib.sha256((d.svg + d.source + d.to_mermaid() + d.explore().page)"
+        ".encode('utf-8', 'surrogatepass')).hexdigest())"
+    ).format(str(Path(__file__).parent))
+    found = {
+        subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True,
+                       text=True, check=True, cwd=Path(__file__).parent.parent.parent).stdout for seed in ("0", "1", "77")
+    }  # fmt: skip
+    assert len(found) == 1 and len(found.pop().split()) == 4
+    model = MLP(2, [3, 1], seed=1)
+    first, _, later = (model([0.5, 0.25]).draw().svg for _ in range(3))
+    assert first == later
+
+
+@pytest.mark.parametrize(
+    "make", [example, neuron, network, recurrent, hostile, lambda: tangled(60, 2), lambda: chain(200), lambda: network(20, (16, 16))]
+)
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+def test_svg_is_well_formed_and_keeps_to_what_notebooks_let_through(make, rankdir):
+    drawing = make().draw(rankdir=rankdir)
+    root = ET.fromstring(drawing.svg.encode())
+    assert {e.tag.removeprefix(SVG) for e in root.iter()} <= ELEMENTS
+    assert {a for e in root.iter() for a in e.attrib} <= ATTRIBUTES
+    background = root.find(f"{SVG}rect")
+    assert background.attrib == {"width": root.get("width"), "height": root.get("height"), "fill": "#ffffff"}
+    assert f"0 0 {root.get('width')} {root.get('height')}" == root.get("viewBox")
+
+
+def test_hostile_labels_are_text():
+    drawing = hostile().draw()
+    root = ET.fromstring(drawing.svg.encode())
+    texts = ["".join(e.itertext()) for e in root.iter(f"{SVG}text")]
+    for shown in ("<script>alert('x')</script>", '"quoted" & {braces} | \\n', "two⏎lines␉and␀null", "😀 日本語", "]]>", "W<b>&",
+                  "`tick` ${js} </style>", "a_{b}_{c", "lone � surrogate", "xxxxxxxxxxxxxxxxxxx…xxxxxxxx"):  # fmt: skip
+        assert shown in texts
+    drawing.source.encode()
+    mermaid = drawing.to_mermaid()
+    mermaid.encode()
+    assert "<script" not in mermaid and len(drawing.svg) < 60_000
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="needs the program `dot` of Graphviz")
+@pytest.mark.parametrize("make", [example, square, neuron, network, hostile, lambda: chain(200), lambda: network(20, (16, 16))])
+def test_dot_accepts_the_source(make):
+    drawing = make().draw()
+    ran = subprocess.run(["dot", "-Tplain"], input=drawing.source.encode(), capture_output=True, check=True)
+    assert ran.stderr == b""
+    assert len(re.findall(rb"^node ", ran.stdout, re.MULTILINE)) == len(drawing.picture.boxes)
+    assert len(re.findall(rb"^edge ", ran.stdout, re.MULTILINE)) == len(drawing.picture.edges)
+
+
+def texts_of(drawing):
+    return [e for e in ET.fromstring(drawing.svg.encode()).iter(f"{SVG}text")]
+
+
+def test_mathematics_has_true_subscripts_and_superscripts():
+    drawing = MLP(2, [3, 1], seed=1)([0.5, 1.0]).draw()
+    (weight, *_) = [t for t in texts_of(drawing) if "".join(t.itertext()) == "W12[1]"]
+    base, low, high = weight
+    assert (base.text, low.text, high.text) == ("W", "12", "[1]")
+    assert float(low.get("dy")) > 0 > float(low.get("dy")) + float(high.get("dy")) and float(high.get("dx")) < 0
+    assert float(low.get("font-size")) == float(high.get("font-size")) < float(weight.get("font-size"))
+    assert "<I>W</I><SUB>12</SUB><SUP>[1]</SUP>" in drawing.source
+    assert "W₁₂⁽¹⁾" in drawing.to_mermaid()
+
+
+@pytest.mark.parametrize(
+    ("label", "pieces"),
+    [
+        ("W_{12}^{[1]}", [("W", 0), ("12", -1), ("[1]", 1)]),
+        ("x_1", [("x", 0), ("1", -1)]),
+        ("w_ij", [("w", 0), ("ij", -1)]),
+        ("δ'^2", [("δ'", 0), ("2", 1)]),
+        ("loss_{train}", [("loss", 0), ("train", -1)]),
+        ("a", [("a", 0)]),
+        ("learning_rate", [("learning_rate", 0)]),
+        ("x_", [("x_", 0)]),
+        ("_x", [("_x", 0)]),
+        ("a_{b", [("a_{b", 0)]),
+        ("__init__", [("__init__", 0)]),
+        ("x ** 2", [("x ** 2", 0)]),
+        ("", [("", 0)]),
+    ],
+)
+def test_which_labels_are_mathematics(label, pieces):
+    assert runs(label) == pieces
+
+
+def test_lettering():
+    assert plain("W_{1,12}^{[3]}") == "W₁,₁₂⁽³⁾" and plain("x_{max}") == "xₘₐₓ" and plain("x_{y}") == "x_{y}"
+    assert clean("a\nb\tc\x00\ud800\x85") == "a⏎b␉c␀\ufffd\ufffd" and clip("x" * 100).count("x") == 27
+    assert [number(x) for x in (1.0, -0.5, 1 / 3, 1e-12, -1e20, float("nan"), -float("inf"))] == [
+        "1", "−0.5", "0.3333", "1e−12", "−1e+20", "nan", "−∞"]  # fmt: skip
+    assert width("W", 10) > width("i", 10) and width("😀", 10) > 10 and width("e\u0301", 10) == width("e", 10)
+
+
+def test_constants_are_lighter_and_zero_edges_dashed():
+    a, b = Value(1.0, label="a"), Value(-2.0, label="b")
+    drawing = (b.relu() + a * 3.0).draw()
+    paths = [p for p in ET.fromstring(drawing.svg.encode()).iter(f"{SVG}path") if p.get("fill") == "none" and p.get("stroke-width")]
+    dashed = [p for p in paths if p.get("stroke-dasharray")]
+    assert len(dashed) == 1 == sum(edge.flow == 0 for edge in drawing.picture.edges)
+    assert sum(p.get("stroke") == "#cbd5e1" for p in paths) == 1 == sum(edge.flow is None for edge in drawing.picture.edges)
+    assert "dashed: nothing flows back" in drawing.svg and "dashed" in drawing.source and "-.->" in drawing.to_mermaid()
+
+
+def test_edges_grow_with_what_flows():
+    a, b, c = Value(1.0, label="a"), Value(1.0, label="b"), Value(1.0, label="c")
+    drawing = (a * 1.0 + b * 10.0 + c * 100.0).draw()
+    flows = {drawing.picture.boxes[e.source].label: e.flow for e in drawing.picture.edges}
+    assert (flows["a"], flows["b"], flows["c"]) == (1.0, 10.0, 100.0)
+    widths = [float(w) for w in re.findall(r'fill="none" stroke="[^"]+" stroke-width="([\d.]+)"', drawing.svg)]
+    by_edge = dict(zip((drawing.picture.boxes[e.source].label for e in drawing.picture.edges), widths, strict=True))
+    assert by_edge["a"] < by_edge["b"] < by_edge["c"]
+
+
+def test_infinite_and_missing_numbers_draw():
+    x = Value(0.0, label="x")
+    for root in (x.log(), x.sqrt() * 0, 1 / x, (x - 1).log(), x * float("inf")):
+        drawing = root.draw()
+        ET.fromstring(drawing.svg.encode())
+        assert "nan" in drawing.svg or "∞" in drawing.svg
+        assert drawing.source and drawing.to_mermaid() and drawing.explore().html
+
+
+def test_each_kind_has_an_outline_of_its_own():
+    """Told apart by more than colour: with colours and words taken away, five kinds of box remain different."""
+    model = MLP(2, [2, 1], activation="tanh", seed=1)
+    drawing = ((model([0.5, 1.0]) + constant_and_leaf()) * 2).draw()
+    shapes = {}
+    for group, box in zip(ET.fromstring(drawing.svg.encode()).iter(f"{SVG}g"), [None, *drawing.picture.boxes], strict=True):
+        if box is not None:
+            found = [(e.tag, re.sub(r"[-\d. ]+", " ", e.get("d", "")), e.get("rx")) for e in group if e.tag in (SVG + "rect", SVG + "path")]
+            kind = "output" if box is drawing.picture.boxes[drawing.picture.output] else box.kind
+            shapes.setdefault(kind, set()).add(tuple(found))
+    assert set(shapes) == {"operation", "leaf", "parameter", "input", "constant", "output"}
+    outlines = [outline for found in shapes.values() for outline in found]
+    assert len(outlines) == len(set(outlines)) == 6
+
+
+def constant_and_leaf():
+    return Value(1.0, label="leaf") * 3.0
