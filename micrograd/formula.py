@@ -284,7 +284,7 @@ class Latex(Text):
 
 def words(text: str) -> str:
     r"""Plain words as they may stand in \mathrm{...}."""
-    spelled = {" ": r"\ ", "_": r"\_", "%": r"\%", "#": r"\#", "$": r"\$", "&": r"\&", "{": r"\{", "}": r"\}"}
+    spelled = {" ": r"\ ", "_": r"\_", "%": r"\%", "#": r"\#", "$": r"\$", "&": "and", "{": r"\{", "}": r"\}"}
     return "".join([spelled.get(c, c) for c in text.replace("\\", "/").replace("^", "'").replace("~", "-")])
 
 

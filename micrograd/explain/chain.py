@@ -16,7 +16,7 @@ from micrograd.explain.graph import Graph, Path, Term, count_paths, largest_path
 from micrograd.explain.layout import TIMES, Cut, Equation, Remark, Row, Section, Table, as_latex, as_text, latex_words
 from micrograd.explain.names import NEURON, Names, visible
 from micrograd.explain.network import is_neuron, network_block
-from micrograd.formula import ATOM, CHOICE, WHERE, Math, Symbol, Text, applied, joined, partial, spelled, written_number
+from micrograd.formula import ATOM, CHOICE, WHERE, Math, Symbol, Text, joined, partial, spelled, written_number
 
 WIDTH = 96  # the text that a sum of two or three terms may take before each term gets a line of its own
 SCREENFUL = 8  # how many formulas are opened where depth is left to us
@@ -144,12 +144,8 @@ class Page:
         """What the node computes: its primitive on the names of its parents."""
         if node.rule is None or node.is_constant:
             return self.symbol(node)
-        if node.rule.partials is None:  # an operation with a backward closure of its own
-            return Symbol(node.data, None, node.rule, tuple([self.symbol(p) for p in node.parents]))
-        if node.rule is WHERE:
-            return Symbol(node.data, None, CHOICE, tuple([self.symbol(p) for p in node.parents]))
-        made = applied(node.rule, [self.symbol(p) for p in node.parents])
-        return Symbol(node.data, None, node.rule, made.args) if made.rule is node.rule else made
+        args = tuple([self.symbol(p) for p in node.parents])
+        return Symbol(node.data, None, CHOICE if node.rule is WHERE else node.rule, args)
 
     @staticmethod
     def changed(node: Value) -> bool:
@@ -297,8 +293,8 @@ class Page:
             cells = [left, self.local(terms[0]), self.rule(terms[0]), result]
             return [Table((tuple([c for c in cells if c is not None]),))], []
         if len(terms) == 1 and node is not self.x:  # one way on: one line
-            cells = [left, joined(TIMES, self.factors(terms[0])), joined(TIMES, self.numbers(terms[0])), result]
-            return [Table((tuple(cells),)), *self.rules(terms)], [terms[0].consumer]
+            line = (left, joined(TIMES, self.factors(terms[0])), joined(TIMES, self.numbers(terms[0])), result)
+            return [Table((line,)), *self.rules(terms)], [terms[0].consumer]
         rows = [Row(tuple([self.factors(t) for t in terms])), Row(tuple([self.numbers(t) for t in terms]))] if not cut else []
         wide = not rows or len(terms) > 3 or len(left.text) + sum(len(f.text) + 3 for t in rows[0].terms for f in t) > WIDTH
         if wide:

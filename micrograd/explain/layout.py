@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -90,7 +91,7 @@ def _equation(equation: Equation) -> str:
     indent = " " * len(equation.left.text)
     lines: list[str] = []
     for row, full in zip(rows, equation.rows, strict=True):
-        text = _plus([" · ".join(term) for term in row])
+        text = _plus([" · ".join(term) for term in row], " − ")
         start = indent if lines else equation.left.text
         lines.append(f"{start} = {text.rstrip()}    {full.remark.text}".rstrip())
     terms = [[cell.text for cell in line] for line in equation.long if not isinstance(line, Cut)]
@@ -112,12 +113,15 @@ def _together(shapes: list[list[int]], i: int, j: int) -> bool:
     return all(shapes[k] == shapes[i] for k in range(min(i, j), max(i, j) + 1))
 
 
-def _plus(terms: list[str]) -> str:
-    """Terms added up; a number alone that is negative is taken away."""
+def _plus(terms: list[str], minus: str) -> str:
+    """Terms added up; one that is a negative number alone is taken away."""
     text = terms[0]
     for term in terms[1:]:
-        alone = " " not in term.strip() and term.strip().startswith("-")
-        text += (" − " + term.strip()[1:].ljust(len(term) - 1)) if alone else " + " + term
+        bare = term.strip()
+        if re.fullmatch(r"-([\d.]+(e[+-]?\d+| \\times 10\^\{-?\d+\})?|inf|\\infty)", bare):
+            text += minus + bare[1:].ljust(len(term) - 1)
+        else:
+            text += " + " + term
     return text
 
 
@@ -142,7 +146,7 @@ def as_latex(sections: Sequence[Section]) -> str:
 def _latex_equation(equation: Equation) -> list[str]:
     lines = []
     for row in equation.rows:
-        text = _plus([r" \cdot ".join([f.latex for f in term]) for term in row.terms]).replace("−", "-")
+        text = _plus([r" \cdot ".join([f.latex for f in term]) for term in row.terms], " - ")
         lines.append(text + (rf" \qquad {row.remark.latex}" if row.remark.latex else ""))
     left = [f"{'' if i else equation.left.latex} &= {line}" for i, line in enumerate(lines)]
     for i, line in enumerate(equation.long):

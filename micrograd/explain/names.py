@@ -11,6 +11,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import FrameType
 from typing import Any
 
 from micrograd.engine import Value
@@ -44,22 +45,22 @@ def visible(namespaces: Iterable[Mapping[str, Any]] | None = None) -> dict[Value
     found: dict[Value, str] = {}
     for namespace in _frames() if namespaces is None else namespaces:
         for name, held in list(namespace.items()):
-            if isinstance(name, str) and not name.startswith("_") and name not in ("self", "In", "Out"):
+            if isinstance(name, str) and name.isidentifier() and name[0] != "_" and name not in ("self", "In", "Out"):
                 for node, called in _held(name, held, 2):
                     found.setdefault(node, called)
     return found
 
 
 def _frames() -> Iterator[Mapping[str, Any]]:
-    """The namespaces of the frames outside this package, innermost first, and that of the notebook or script."""
-    frame = sys._getframe(1)
+    """The local names of the frames outside this package, innermost first, and the notebook's or script's global ones."""
+    frame: FrameType | None = sys._getframe(1)
+    nearest = None
     while frame is not None:
         if not frame.f_code.co_filename.startswith(_HERE):
+            nearest = frame.f_globals if nearest is None else nearest
             yield frame.f_locals
-            if frame.f_globals is not frame.f_locals:
-                yield frame.f_globals
-        frame = frame.f_back  # type: ignore[assignment]
-    yield vars(sys.modules["__main__"])
+        frame = frame.f_back
+    yield from (nearest or {}, vars(sys.modules["__main__"]))
 
 
 def _held(name: str, held: Any, depth: int) -> Iterator[tuple[Value, str]]:

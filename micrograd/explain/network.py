@@ -96,9 +96,8 @@ def delta_of(page: Page, z: Value) -> Delta | None:
     gnumber: tuple[Math, ...] = ()
     rules: tuple[Term, ...] = ()
     leibniz: tuple[Math, ...] = (page.total(z),)
-    remark = "a = z"
     if g is not None:
-        rules, remark, leibniz = (g,), f"g = {g.consumer.op}", (page.total(top), page.local(g))
+        rules, leibniz = (g,), (page.total(top), page.local(g))
         name = page.names[z]
         prime = (Math(f"g′({name.text})", rf"g'\left({name.latex}\right)"),)
         rule = page.rule(g)
@@ -107,15 +106,13 @@ def delta_of(page: Page, z: Value) -> Delta | None:
     number = (page.number(page.graph.adjoint[top], True),)
     if not hidden:
         first = (page.total(top),)
-        return Delta(leibniz, first + prime, first + gprime, number + gnumber, (), _remark(remark), (top,), rules)
+        return Delta(leibniz, first + prime, first + gprime, number + gnumber, (), _known(g, 0), (top,), rules)
     pairs = [(page.delta(t.consumer), page.names[t.consumer.parents[t.operand - len(t.consumer.parents) // 2]]) for t in terms]
     numbers = [(page.number(t.upstream, True), page.number(t.local, True)) for t in terms]
     generic = Math(
         f"(Σ_l δ_l^[{layer + 1}]{_call(page, z)} · W_{_index(k, 'l')}^[{layer + 1}])",
         rf"\left(\sum_{{l}} \delta_l^{{[{layer + 1}]{_call(page, z)}}} \, W_{{{_index(k, 'l')}}}^{{[{layer + 1}]}}\right)",
     )
-    if len(terms) > 1:
-        remark += f", l = 1, …, {len(terms)}"
     several = len(terms) > 1
     concrete = (_sum_of(page, pairs),) if several else pairs[0]
     figures = (_sum_of(page, numbers),) if several else numbers[0]
@@ -123,7 +120,7 @@ def delta_of(page: Page, z: Value) -> Delta | None:
     head, tail, _ = page.shown(terms)
     opened = tuple([t.consumer for t in (*head, *tail)])
     return Delta(
-        leibniz, (generic, *prime), concrete + gprime, figures + gnumber, summed, _remark(remark), opened, rules
+        leibniz, (generic, *prime), concrete + gprime, figures + gnumber, summed, _known(g, len(terms)), opened, rules
     )  # fmt: skip
 
 
@@ -240,4 +237,10 @@ def _index(k: int, other: str) -> str:
 
 
 def _remark(text: str) -> Math:
-    return Math(text, latex_words(text.replace("…", "...")))
+    return Math(text, latex_words(text))
+
+
+def _known(g: Term | None, count: int) -> Math:
+    """What stands beside the textbook's form: which function g is, and how far l runs."""
+    text, latex = ("a = z", "a = z") if g is None else (f"g = {g.consumer.op}", rf"g = {latex_words(g.consumer.op)}")
+    return Math(f"{text}, l = 1, …, {count}", rf"{latex},\ l = 1, \ldots, {count}") if count > 1 else Math(text, latex)

@@ -1,0 +1,820 @@
+"""Explanations: their numbers are the engine's, exactly; their words and formulas are compared with files to be read.
+
+`python tests/test_explain.py` writes the files in tests/golden anew; read what changed before committing it.
+"""
+
+import math
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.mathtext import MathTextParser
+
+import micrograd as mg
+from micrograd import MLP, Value, adjoints, constant, detect_anomaly, name_from, no_grad, to_code, topological_order
+from micrograd.explain import explain
+from micrograd.formula import Symbol, Text, partial
+from micrograd.primitives import RULES
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+# -- the files to be read
+
+
+def readme():
+    a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    c = a * b + a**2
+    return c.explain(a), c, a
+
+
+def diamond():
+    x = Value(1.5)
+    y = x * x
+    z = y.sin() + y * x
+    return z.explain(x)
+
+
+def every_kind():
+    a, b = Value(0.5, label="alpha"), Value(2.0, label="b_in")
+    parts = [
+        a / b, a - b, b**a, a**3, -b, a.exp(), b.log(), b.sqrt(), a.tanh(), a.sigmoid(), b.relu(), a.softplus(), abs(a - b),
+        a.maximum(b), mg.where(a, b * 2, a), a.erf(), a.atan2(b), a.asin(), mg.logsumexp([a, b]), mg.dot([a, b], [b, 3.0]),
+    ]  # fmt: skip
+    total = mg.sum(parts)
+    return total.explain(a, depth=2, most=None)
+
+
+def network(hidden=(3, 1), activation="tanh", output="linear", seed=1):
+    net = MLP(2, hidden, activation=activation, output=output, seed=seed)
+    return net, (net([1.0, -0.5]) - 1.0) ** 2
+
+
+def hidden_weight():
+    net, loss = network()
+    return loss.explain(net.layers[0].neurons[1].w[0])
+
+
+def hidden_weight_wide_delta():
+    net, loss = network((4, 3, 1), "sigmoid", "tanh")
+    return loss.explain(net.layers[0].neurons[1].w[1], notation="delta", depth=2)
+
+
+def hidden_weight_of_sixteen():
+    net, loss = network((16, 16, 1), "relu")
+    return loss.explain(net.layers[0].neurons[1].w[0], depth=1)
+
+
+def hidden_bias():
+    net, loss = network()
+    return loss.explain(net.layers[0].neurons[2].b)
+
+
+def output_weight():
+    net, loss = network(output="sigmoid")
+    return loss.explain(net.layers[1].neurons[0].w[1])
+
+
+def output_bias():
+    net, loss = network()
+    return loss.explain(net.layers[1].neurons[0].b, notation="delta")
+
+
+def batch():
+    rng = random.Random(3)
+    net = MLP(2, [16, 16, 1], seed=1)
+    xs = [[rng.uniform(-1, 1), rng.uniform(-1, 1)] for _ in range(100)]
+    loss = mg.hinge([net(x) for x in xs], [1 if x[0] * x[1] > 0 else -1 for x in xs])
+    return net, loss
+
+
+def batch_weight():
+    net, loss = batch()
+    return loss.explain(net.layers[0].neurons[1].w[0])
+
+
+def batch_bias():
+    net, loss = batch()
+    return loss.explain(net.layers[2].neurons[0].b)
+
+
+EXPLANATIONS = {
+    "readme": lambda: readme()[0],
+    "diamond": diamond,
+    "every_kind": every_kind,
+    "hidden_weight": hidden_weight,
+    "hidden_weight_wide_delta": hidden_weight_wide_delta,
+    "hidden_weight_of_sixteen": hidden_weight_of_sixteen,
+    "hidden_bias": hidden_bias,
+    "output_weight": output_weight,
+    "output_bias": output_bias,
+    "batch_weight": batch_weight,
+    "batch_bias": batch_bias,
+}
+
+
+def written():
+    """Name and content of every golden file."""
+    for name, make in EXPLANATIONS.items():
+        e = make()
+        yield f"{name}.txt", f"{e}\n"
+        yield f"{name}.tex", f"{e.latex}\n"
+    _, c, a = readme()
+    yield "listing.py.txt", to_code((c + 10.0).tanh())
+    yield "why.txt", "\n\n".join(f"{name}\n{make()}" for name, (make, _) in WHYS.items()) + "\n"
+
+
+def test_text_and_latex_are_as_in_the_files():
+    for name, content in written():
+        assert content == (GOLDEN / name).read_text(encoding="utf-8"), name
+
+
+def test_latex_is_accepted_by_a_parser():
+    parser = MathTextParser("path")
+    for make in EXPLANATIONS.values():
+        for line in lines_of(make().latex):
+            parser.parse(f"${line}$")
+    with pytest.raises(ValueError):
+        parser.parse(r"$\frac{1}$")
+
+
+def lines_of(latex):
+    body = latex.replace(r"\begin{aligned}", "").replace(r"\end{aligned}", "")
+    return [line.replace("&", "").strip() for line in re.split(r"\\\\(?:\[1\.2ex\])?\n", body)]
+
+
+@pytest.mark.parametrize("label", ["a*b + 50%", "w_in", "x_1^2", "alpha", r"\beta_{12}", "W_{1,12}^{[1]}", "{", "50 $", "a&b#_^~\\"])
+def test_any_label_becomes_latex(label):
+    parser = MathTextParser("path")
+    a = Value(2.0, label=label)
+    for line in lines_of((a * a + a.exp()).explain(a).latex):
+        parser.parse(f"${line}$")
+
+
+def test_it_shows_itself_in_a_notebook():
+    e = readme()[0]
+    bundle = e._repr_mimebundle_()
+    assert bundle["text/plain"] == str(e) == repr(e)
+    assert bundle["text/latex"] == e._repr_latex_() == f"$$\n{e.latex}\n$$"
+
+
+# -- the numbers
+
+
+OPERATIONS = [
+    lambda a, b: a + b, lambda a, b: a - b, lambda a, b: a * b, lambda a, b: a / (b * b + 1.0), lambda a, b: a.tanh(),
+    lambda a, b: a.sigmoid(), lambda a, b: a.relu(), lambda a, b: a.maximum(b), lambda a, b: abs(a) * 0.5, lambda a, b: a.sin(),
+    lambda a, b: a * a, lambda a, b: mg.where(a, b, a), lambda a, b: mg.dot([a, b], [b, 0.5], a), lambda a, b: mg.sum([a, b, a]),
+    lambda a, b: mg.logsumexp([a, b]), lambda a, b: a.tanh() ** 2, lambda a, b: (a.cos() + 1.5) ** b.tanh(), lambda a, b: -a,
+    lambda a, b: a.softplus(), lambda a, b: a.minimum(0.3), lambda a, b: 1.0 - a.atan(), lambda a, b: a.tanh().exp(),
+]  # fmt: skip
+
+STEP = st.tuples(st.integers(0, len(OPERATIONS) - 1), st.integers(0, 100), st.integers(0, 100))
+PROGRAM = st.tuples(st.lists(st.floats(-2.0, 2.0), min_size=1, max_size=3), st.lists(STEP, min_size=1, max_size=14))
+
+
+def built(program):
+    """The leaves and the output of a random program: each step works on two of the values so far, the newest preferred."""
+    data, steps = program
+    leaves = [Value(x) for x in data]
+    values = list(leaves)
+    for op, i, j in steps:
+        values.append(OPERATIONS[op](values[-1 - i % min(3, len(values))], values[-1 - j % len(values)]))
+    return leaves, values[-1]
+
+
+def terms_by_hand(output, x):
+    g = adjoints(output)
+    found = []
+    for node in reversed(topological_order(output)):
+        for i, (parent, local) in enumerate(zip(node.parents, node.partials, strict=True)):
+            if parent is x:
+                found.append((node, i, g[node], local, g[node] * local))
+    return found
+
+
+@settings(deadline=None, max_examples=150)
+@given(PROGRAM)
+def test_terms_and_paths_add_up_to_the_gradient(program):
+    leaves, output = built(program)
+    for x in leaves:
+        e = output.explain(x)
+        assert e.value == adjoints(output, [x])[x]
+        assert [tuple(t) for t in e.terms] == terms_by_hand(output, x)
+        if x is not output:
+            total = 0.0
+            for term in e.terms:
+                total += term.value
+            assert total == e.value
+        count = e.path_count
+        if count <= 3000:
+            paths = e.paths(count + 5)
+            assert len(paths) == count == len({(p.nodes, p.locals) for p in paths}) or len(paths) == count
+            sizes = [abs(p.value) for p in paths]
+            assert all(a >= b * (1 - 1e-12) for a, b in zip(sizes, sizes[1:], strict=False))
+            assert abs(sum(p.value for p in paths) - e.value) <= 1e-13 * (math.fsum(sizes) + 1e-300)
+            assert [p.value for p in e.paths(3)] == [p.value for p in paths[:3]]
+
+
+@settings(deadline=None, max_examples=100)
+@given(PROGRAM)
+def test_printed_with_17_digits_the_formulas_give_the_gradient_exactly(program):
+    leaves, output = built(program)
+    for x in leaves:
+        e = output.explain(x, digits=17, most=None, depth=1)
+        if e.terms:
+            assert read_back(str(e), derivative_name(e)) == e.value
+        cut = output.explain(x, digits=17, most=2, depth=1)
+        if e.terms:
+            assert read_back(str(cut), derivative_name(cut)) == e.value
+
+
+def derivative_name(e):
+    return re.search(r"^(∂\S+/∂\S+) =", str(e), re.M)[1]
+
+
+def read_back(text, name):
+    """The value of the first equation for `name`, worked out in Python from the numbers that were printed."""
+    lines = text.split("\n")
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"{name} ="))
+    block = [lines[start]]
+    for line in lines[start + 1 :]:
+        if not line.startswith(" "):
+            break
+        block.append(line)
+    if any("⋮" in line for line in block) or re.match(rf"{re.escape(name)} =   \S", block[0]):
+        total = 0.0
+        for line in block[:-1]:
+            if "⋮" in line:
+                total = float(line.rsplit(" ", 1)[-1])
+            else:
+                total += value_of(re.split(" = ", line.removeprefix(name).strip().removeprefix("="))[-2])
+        assert float(block[-1].rsplit("= ", 1)[-1]) == total
+        return total
+    if len(block) == 1:  # one line: the rule of the last step
+        return float(block[0].rsplit(" = ", 1)[-1])
+    values = [value_of(line.split(" = ", 1)[-1].split("    ")[0]) for line in block[1:]]
+    assert len(set(values)) == 1, values
+    return values[-1]
+
+
+def value_of(text):
+    return eval(text.replace("·", "*").replace("−", "-"), {"inf": math.inf, "nan": math.nan})
+
+
+def test_a_cut_sum_says_what_it_leaves_out_and_reads_back():
+    net, loss = batch()
+    w = net.layers[0].neurons[1].w[0]
+    e = loss.explain(w, digits=17)
+    text = str(e)
+    assert "92 of 100 terms left out" in text and len(text.split("\n")) < 14
+    total = 0.0
+    for line in text.split("\n")[2:-1]:
+        if "⋮" in line:
+            total = float(line.rsplit(" ", 1)[-1])
+        else:
+            total += value_of(line.rsplit(" = ", 2)[-2])
+    assert total == e.value == float(text.rsplit("= ", 1)[-1])
+    assert len(str(loss.explain(w, most=None)).split("\n")) > 100
+
+
+def test_the_partials_as_formulas_have_the_numbers_of_the_partials():
+    rng = random.Random(1)
+    for rule in RULES.values():
+        for _ in range(20):
+            count = 5 if rule.variadic else len(rule.partials)
+            data = tuple(rng.uniform(-2, 2) for _ in range(count))
+            out = rule.on_floats(data)
+            if out != out:
+                continue
+            floats = Value(0.0)
+            node = rule(*[Value(x) for x in data])
+            del floats
+            for i in range(count):
+                args = tuple(Symbol(x, mg.explain.names.written_name(f"x{j}")) for j, x in enumerate(data))
+                formula = partial(rule, args, Symbol(out, None, rule, args), i)
+                assert formula is not None, rule
+                assert formula.number == node.partials[i], (rule, data, i)
+                assert Text()(formula)
+
+
+def test_the_rule_is_printed_as_the_book_has_it():
+    u = Value(0.7, label="u")
+    for formula, rule in [
+        (lambda u: u.tanh(), "∂tanh(u)/∂u = 1 − tanh²(u)"),
+        (lambda u: u.exp(), "∂exp(u)/∂u = exp(u)"),
+        (lambda u: u.log(), "∂log(u)/∂u = 1 / u"),
+        (lambda u: u.sigmoid(), "∂sigmoid(u)/∂u = sigmoid(u) · (1 − sigmoid(u))"),
+        (lambda u: u.sqrt(), "∂√u/∂u = 1 / (2 · √u)"),
+        (lambda u: u.relu(), "∂relu(u)/∂u = [u > 0]"),
+        (lambda u: u**3, "∂(u³)/∂u = 3 · u²"),
+        (lambda u: u**-2, "∂(u⁻²)/∂u = -2 · u⁻³"),
+        (lambda u: 2.0**u, "∂(2^u)/∂u = 2^u · log(2)"),
+        (lambda u: u.maximum(0.1), "∂maximum(u, 0.1)/∂u = (1 + [u > 0.1] − [u < 0.1]) / 2"),
+        (lambda u: u.sin(), "∂sin(u)/∂u = cos(u)"),
+        (lambda u: u.cos(), "∂cos(u)/∂u = −sin(u)"),
+        (lambda u: u.erf(), "∂erf(u)/∂u = 1.128 · exp(−u²)"),
+        (lambda u: 1.0 / u, "∂(1 / u)/∂u = −(1 / u) / u"),
+    ]:
+        text = str((formula(u) + 1.0).explain(u))
+        assert rule in re.sub(" +", " ", text), text
+
+
+def test_a_rule_of_ones_own_is_printed_too():
+    cube = mg.primitive("cube", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)
+    opaque = mg.primitive("opaque", "opaque(x)", math.sin, lambda x, out: math.cos(x) if x.__class__ is float else None)
+    try:
+        u = Value(0.5, label="u")
+        assert "∂cube(u)/∂u = 3 · u · u = 0.75" in str(cube(u).explain(u))
+        text = str((opaque(u) * 1.0).explain(u))
+        assert "∂opaque(u)/∂u = 0.8776" in re.sub(" +", " ", text)
+    finally:
+        del RULES["cube"], RULES["opaque"]
+
+
+# -- networks
+
+
+def numpy_deltas(net, x, target, activation, output):
+    """δ, a and the gradients of (a - t)², by matrices, for each layer: written from the textbook, not from the engine."""
+    g = {"tanh": np.tanh, "sigmoid": lambda z: 1 / (1 + np.exp(-z)), "relu": lambda z: np.maximum(z, 0), "linear": lambda z: z}
+    slope = {
+        "tanh": lambda z: 1 - np.tanh(z) ** 2,
+        "sigmoid": lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2,
+        "relu": lambda z: (z > 0).astype(float),
+        "linear": np.ones_like,
+    }
+    ws = [np.array([[w.data for w in n.w] for n in layer.neurons]) for layer in net.layers]
+    bs = [np.array([n.b.data for n in layer.neurons]) for layer in net.layers]
+    names = [activation] * (len(ws) - 1) + [output]
+    a, zs = [np.array(x)], []
+    for w, b, name in zip(ws, bs, names, strict=True):
+        zs.append(w @ a[-1] + b)
+        a.append(g[name](zs[-1]))
+    deltas = [2 * (a[-1] - target) * slope[names[-1]](zs[-1])]
+    for i in range(len(ws) - 2, -1, -1):
+        deltas.insert(0, (ws[i + 1].T @ deltas[0]) * slope[names[i]](zs[i]))
+    return deltas, a
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu", "linear"])
+@pytest.mark.parametrize("shape", [(1,), (3, 1), (4, 5, 2), (17, 3, 2, 1)])
+def test_the_delta_form_agrees_with_matrices(shape, activation):
+    output = "tanh" if len(shape) % 2 else "linear"
+    net = MLP(2, shape, activation=activation, output=output, seed=len(shape))
+    x, target = [0.7, -0.4], 0.3
+    out = net(x)
+    loss = mg.sum([(o - target) ** 2 for o in (out if isinstance(out, list) else [out])])
+    deltas, a = numpy_deltas(net, x, target, activation, output)
+    for i, layer in enumerate(net.layers):
+        for k in (0, len(layer.neurons) - 1):
+            neuron = layer.neurons[k]
+            for j, p in [*enumerate(neuron.w), (None, neuron.b)]:
+                wanted = deltas[i][k] * (1.0 if j is None else a[i][j])
+                e = loss.explain(p, digits=17, most=None, depth=1)
+                assert e.value == pytest.approx(wanted, rel=1e-12, abs=1e-15)
+                (term,) = e.terms
+                assert term.upstream == pytest.approx(deltas[i][k], rel=1e-12, abs=1e-15)
+                for notation in ("leibniz", "delta"):
+                    text = re.sub("(?<=\\S) +", " ", str(loss.explain(p, digits=17, most=None, depth=1, notation=notation)))
+                    rows = equation_of(text)
+                    numbers = [row for row in rows if not re.search("[δ∂Σ′W]", row)]
+                    assert numbers
+                    assert all(value_of(row) == e.value for row in numbers), (rows, e.value)
+                    if i + 1 < len(net.layers):
+                        assert "(Σ_l δ_l^[" in text
+                        factors = re.findall(r"δ_\d+\^\[\d\] · W_[\d,]+\^\[\d\]", text)
+                        assert len(factors) == len(net.layers[i + 1].neurons)
+                    a_j = "z" if activation == "linear" and i > 0 else "a"  # where g is the identity, a is z
+                    assert j is None or f"{a_j}_{j + 1}^[{i}]" in "".join(rows)
+
+
+def equation_of(text):
+    """The right-hand sides of the equation for a parameter."""
+    block = next(part for part in text.split("\n\n") if re.match(r"∂\w+/∂[Wb]_", part))
+    block = block.split("\n")
+    rows = [block[0]] + [line for line in block[1:] if line.startswith(" ")]
+    return [re.split(r" = +", row.split("    g = ")[0].split("    a = z")[0], maxsplit=1)[1].strip() for row in rows]
+
+
+def test_a_batch_gives_the_same_sum_as_matrices():
+    net = MLP(2, [3, 1], activation="tanh", seed=4)
+    data = [([0.1 * n, 0.5 - 0.2 * n], 0.2 * n) for n in range(12)]
+    loss = mg.mse([net(x) for x, _ in data], [t for _, t in data])
+    w = net.layers[0].neurons[1].w[1]
+    e = loss.explain(w)
+    singles = [numpy_deltas(net, x, t, "tanh", "linear") for x, t in data]
+    terms = [deltas[0][1] * a[0][1] / len(data) for deltas, a in singles]
+    assert [t.value for t in e.terms] == pytest.approx(terms[::-1], rel=1e-12)
+    assert "n: the 12 calls of the network" in str(e) and "Σ_n δ_2^[1](n) · a_2^[0](n)" in str(e)
+    assert "δ_2^[1](12) · a_2^[0](12)" in str(e) and "4 of 12 terms left out" in str(e)
+
+
+def test_regularisation_beside_the_network():
+    net = MLP(2, [3, 1], activation="tanh", seed=4)
+    loss = net([0.3, 0.1]) ** 2 + 0.1 * mg.sum([p**2 for p in net.parameters()])
+    w = net.layers[0].neurons[0].w[0]
+    e = loss.explain(w, depth=1)
+    assert len(e.terms) == 2 and "∂L/∂z_1^[1]" in str(e).replace("loss", "L") and "2 · W_11^[1]" in str(e)
+
+
+def test_activations_of_several_steps_leave_delta_as_a_number():
+    net = MLP(2, [3, 1], activation=lambda z: z * z.sigmoid(), seed=4)
+    loss = net([0.3, 0.1]) ** 2
+    w = net.layers[0].neurons[0].w[0]
+    e = loss.explain(w, depth=1)
+    assert re.search(r"δ_1\^\[1\] +· +a_1\^\[0\]", str(e)) and "Σ_l" not in str(e)
+    assert e.value == adjoints(loss)[w]
+
+
+# -- names
+
+
+def test_names_are_labels_then_variables_then_numbers():
+    a, first = Value(2.0, label="a"), Value(3.0)
+    xs = [Value(1.0), Value(4.0)]
+    out = a * first + xs[1] * (xs[0] + 1.0)
+    text = str(out.explain(first))
+    assert "∂out/∂first" in text and re.search("v1 += a · first", text)
+    assert "xs[1]" in str(out.explain(xs[0])) and r"\mathrm{xs}_{0}" in out.explain(xs[0]).latex
+
+
+def test_names_are_found_when_it_is_shown():
+    def make():
+        inner, w = Value(2.0), Value(5.0)
+        return (inner * w).explain(w)
+
+    e = make()
+    assert "∂v1/∂w" in str(e) and "inner" in str(e)
+    renamed = e.x
+    assert "∂v1/∂renamed" in str(e)
+
+
+def test_name_from_is_explicit():
+    hidden, w = Value(2.0), Value(5.0)
+    out = hidden * w
+    try:
+        name_from({"speed": w, "cost": out})
+        assert str(out.explain(w)).startswith("cost = v1 · speed")
+    finally:
+        name_from(None)
+    assert "∂out/∂w" in str(out.explain(w))
+    with pytest.raises(TypeError, match="mapping of names"):
+        name_from(["w"])
+
+
+def test_names_of_a_script():
+    script = "from micrograd import Value; speed = Value(2.0); cost = speed * speed; print(ascii(str(cost.explain(speed))))"
+    root = Path(__file__).parent.parent
+    shown = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert ascii("∂cost/∂speed")[1:-1] in shown
+
+
+def test_equal_labels_are_told_apart():
+    one, two = Value(2.0, label="w"), Value(3.0, label="w")
+    out = one * two
+    assert "w⁽¹⁾ · w⁽²⁾" in str(out.explain(one)) and "w^{(2)}" in out.explain(one).latex
+    other = Value(1.0, label="w")
+    assert "w⁽³⁾" in str(out.explain(other))
+
+
+def test_two_networks_are_told_apart():
+    actor, critic = MLP(1, [1], seed=1), MLP(1, [1], seed=2)
+    out = actor([1.0]) * critic([2.0])
+    for net in (actor, critic):
+        text = str(out.explain(net.parameters()[0]))
+        assert ("W′" in text) == (net is critic) and "z_1^[1]" in text + "z_1^[1]"
+    parser = MathTextParser("path")
+    for line in lines_of(out.explain(critic.parameters()[0]).latex):
+        parser.parse(f"${line}$")
+
+
+# -- size
+
+
+def test_deep_graphs_do_not_recurse():
+    x = y = Value(0.5, label="x")
+    for _ in range(100_000):
+        y = y * 0.99999 + 1e-6
+    e = y.explain(x)
+    assert e.value == adjoints(y)[x] and e.path_count == 1
+    assert "y" in str(e) and len(e.paths(2)[0].nodes) == 200_001
+    assert "…" in repr(e.paths(1)[0])
+    assert y.why(x).cause == "nothing unusual"
+    assert to_code(y).count("\n") > 400_000
+
+
+def test_exponentially_many_paths_are_counted_and_ranked():
+    x = y = Value(1.0, label="x")
+    for _ in range(20_000):
+        y = y * 0.4 + y * 0.6
+    e = y.explain(x)
+    assert e.path_count == 2**20_000
+    best = e.paths(3)
+    assert len(best) == 3 and all(set(p.locals) <= {0.4, 0.6, 1.0} for p in best)
+    assert best[0].locals.count(0.4) == 0 and best[1].locals.count(0.4) == best[2].locals.count(0.4) == 1
+    small = z = Value(1.0)
+    for _ in range(20):
+        z = z * 0.4 + z * 0.6
+    e = z.explain(small)
+    assert [p.value for p in e.paths(2)] == pytest.approx([0.6**20, 0.6**19 * 0.4])
+    assert "one of 1048576" in str(z.why(small))
+
+
+def test_nothing_is_changed():
+    a, b = Value(2.0, label="a"), Value(3.0, label="b")
+    out = a * b + a
+    state = [(n.data, n.grad, n.label) for n in topological_order(out)]
+    str(out.explain(a)), str(out.why(b)), to_code(out)
+    assert state == [(n.data, n.grad, n.label) for n in topological_order(out)]
+
+
+def test_changed_data_is_pointed_out():
+    a, b = Value(2.0, label="a"), Value(3.0, label="b")
+    out = a * b
+    assert "changed" not in str(out.explain(a))
+    b.data = 5.0
+    e = out.explain(a)
+    assert e.value == 3.0 and "Data has changed" in str(e)
+    out.recompute()
+    assert "changed" not in str(out.explain(a)) and out.explain(a).value == 5.0
+
+
+def test_what_has_no_gradient():
+    a, c, k = Value(2.0, label="a"), Value(1.0, label="c"), constant(3.0, label="k")
+    out = a * k
+    assert "out does not depend on c" in str(out.explain(c)) and out.explain(c).value == 0.0
+    assert "k is a constant" in str(out.explain(k)) and out.explain(k).terms == [] == out.explain(c).paths()
+    assert "∂out/∂out = 1" in str(out.explain(out)) and out.explain(out).value == 1.0
+    with no_grad():
+        out = a * k
+    assert "0" in str(out.explain(a)) and out.explain(a).path_count == 0
+
+
+def test_intermediate_values_can_be_explained():
+    net, loss = network()
+    z = loss.parents[0].parents[0].parents[3]
+    assert z.label.startswith("a_1")
+    assert "∂L/∂a_1^[1]" in str(loss.explain(z)).replace("loss", "L")
+    assert "δ_1^[1] = ∂L/∂z_1^[1]" in str(loss.explain(z.parents[0])).replace("loss", "L")
+
+
+def test_bad_options_are_refused():
+    a = Value(2.0)
+    for options, message in [({"notation": "newton"}, "notation"), ({"depth": 0}, "depth"), ({"most": 1}, "most"), ({"digits": 0}, "digits")]:
+        with pytest.raises(ValueError, match=message):
+            (a * a).explain(a, **options)
+    with pytest.raises(TypeError, match="needs Values, got float"):
+        explain(a * a, 2.0)
+
+
+# -- why
+
+
+def _dead_relu():
+    a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    hidden = a * b
+    out = hidden.relu() * 3.0 + 1.0
+    return out.why(a)
+
+
+def _dead_neuron():
+    net, _ = network((16, 16, 1), "relu")
+    loss = mg.sum([(net([-10.0 * n, 0.5]) - 1.0) ** 2 for n in range(10)])
+    return loss.why(net.layers[0].neurons[1].w[0])
+
+
+def _saturated(name, x):
+    def make():
+        u = Value(x, label="u")
+        out = getattr(u * 2.0, name)() * 5.0
+        return out.why(u)
+
+    return make
+
+
+def _cancelled():
+    a, b = Value(1.0, label="a"), Value(6.0, label="b")
+    out = a * b - b * a
+    return out.why(a)
+
+
+def _of(program, *data):
+    def make():
+        leaves = [Value(x, label=label) for x, label in zip(data, "abc", strict=False)]
+        out = program(*leaves)
+        return out.why(leaves[0])
+
+    return make
+
+
+def _chain(factor, count):
+    def program(a):
+        for _ in range(count):
+            a = a * factor
+        return a
+
+    return program
+
+
+def _with_line():
+    a = Value(0.0, label="a")
+    with detect_anomaly():
+        out = a.sqrt() * 0.0
+    return out.why(a)
+
+
+WHYS = {
+    "not connected": (_of(lambda a, b: b * 2.0, 1.0, 2.0), "not connected"),
+    "dead relu": (_dead_relu, "relu"),
+    "dead neuron": (_dead_neuron, "relu"),
+    "relu at 0": (_of(lambda a: a.relu(), 0.0), "relu"),
+    "saturated tanh": (_saturated("tanh", 4.0), "saturated"),
+    "flat tanh": (_saturated("tanh", 40.0), "saturated"),
+    "saturated logistic": (_saturated("sigmoid", -5.0), "saturated"),
+    "cancelling": (_cancelled, "cancelled"),
+    "log of a negative": (_of(lambda a, b: (a * b).log() + a, 2.0, -3.0), "log"),
+    "log of a negative, squared": (_of(lambda a, b: (a * b).log() ** 2.0, 2.0, -3.0), "log"),
+    "sqrt of a negative": (_of(lambda a, b: (a * b).sqrt(), 2.0, -3.0), "sqrt"),
+    "overflow": (_of(lambda a: a.exp() * 2.0, 800.0), "overflow"),
+    "division by zero": (_of(lambda a, b: a / b, 1.0, 0.0), "division"),
+    "sqrt at 0": (_of(lambda a: a.sqrt() * 2.0, 0.0), "local"),
+    "0 · inf": (_of(lambda a: a.sqrt() * 0.0, 0.0), "0 · inf"),
+    "overflow on the way back": (_of(lambda a: (a * 1e200) * 1e200, 1e-250), "overflow"),
+    "a leaf that is nan": (_of(lambda a, b: a * b, 1.0, math.nan), "leaf"),
+    "underflow": (_of(lambda a: (a * 1e-200) * 1e-200, 1.0), "underflow"),
+    "times zero": (_of(lambda a, b: a * b, 1.0, 0.0), "times zero"),
+    "maximum": (_of(lambda a, b: a.maximum(b), 1.0, 2.0), "maximum"),
+    "where": (_of(lambda a, b: mg.where(b, b, a), 1.0, 2.0), "where"),
+    "step": (_of(lambda a: a.step(), 1.0), "flat"),
+    "a power at its flat point": (_of(lambda a: a**2 + 1.0, 0.0), "flat"),
+    "vanishing": (_of(_chain(0.9, 200), 1.0), "tiny"),
+    "exploding": (_of(_chain(1.5, 80), 1.0), "huge"),
+    "a small divisor": (_of(lambda a: 1.0 / a, 1e-9), "huge"),
+    "many paths": (_of(lambda a: _doubled(a), 1.0), "huge"),
+    "nothing unusual": (_of(lambda a, b: a * b + a**2, 2.0, -3.0), "nothing unusual"),
+}
+
+
+def _doubled(a):
+    for _ in range(40):
+        a = a + a
+    return a
+
+
+@pytest.mark.parametrize("name", WHYS)
+def test_why_finds_the_cause(name):
+    make, cause = WHYS[name]
+    why = make()
+    assert why.cause == cause, why
+    assert f"= {mg.formula.written_number(why.value, 4).text}" in str(why).split("\n")[0]
+
+
+def test_why_names_the_node_and_its_numbers():
+    why = _dead_relu()
+    assert why.node.op == "relu" and "hidden = -6 is negative" in str(why)
+    why = WHYS["log of a negative"][0]()
+    assert why.node.op == "log" and "log(-6) = nan" in str(why)
+
+
+def test_why_names_the_line_under_detect_anomaly():
+    why = _with_line()
+    assert why.node.op == "sqrt"
+    assert re.search(r"test_explain\.py:\d+: out = a\.sqrt\(\) \* 0\.0", str(why))
+
+
+def test_why_works_inside_detect_anomaly():
+    a = Value(0.0, label="a")
+    out = a.sqrt() * 0.0
+    with detect_anomaly():
+        assert out.why(a).cause == "0 · inf" and math.isnan(out.explain(a).value)
+
+
+def test_why_tells_of_grads_that_added_up():
+    _, c, a = readme()
+    c.backward()
+    assert ".grad" not in str(c.why(a))
+    c.backward()
+    assert ".grad holds 2, 2 times this" in str(c.why(a))
+
+
+def test_why_knows_a_value_of_the_same_label():
+    a, again = Value(2.0, label="a"), Value(2.0, label="a")
+    out = again * 3.0
+    assert "Another Value labelled 'a'" in str(out.why(a))
+    with no_grad():
+        out = a * 3.0
+    assert "no_grad" in str(out.why(a))
+
+
+# -- the listing
+
+
+def executed(output, **names):
+    source = to_code(output)
+    space = {}
+    exec(compile(source, "listing", "exec"), space)
+    assert set(re.findall(r"^import (\w+)|^from", source, re.M)) == {"math"}
+    return space["f"]()
+
+
+def check_listing(output):
+    value, gradients = executed(output)
+    g = adjoints(output)
+    leaves = [n for n in topological_order(output) if n.rule is None]
+    if math.isfinite(output.data) and all(map(math.isfinite, g.values())):
+        assert value == output.data
+        assert list(gradients.values()) == [g[leaf] for leaf in leaves]
+
+
+@settings(deadline=None, max_examples=150)
+@given(PROGRAM)
+def test_a_listing_gives_the_same_bits(program):
+    check_listing(built(program)[1])
+
+
+def test_listings_of_networks_and_of_every_primitive():
+    net, loss = network((5, 4, 1), "sigmoid", "tanh")
+    check_listing(loss)
+    check_listing(batch()[1])
+    check_listing(mg.cross_entropy(MLP(3, [4, 10], seed=2)([0.1, 0.2, 0.3]), 7))
+    check_listing(MLP(100, [2, 1], seed=1)([0.01 * n for n in range(100)]))
+    rng = random.Random(2)
+    for rule in RULES.values():
+        for _ in range(10):
+            leaves = [Value(rng.uniform(0.05, 0.95) * rng.choice((-1, 1, 1))) for _ in range(5 if rule.variadic else len(rule.partials))]
+            made = rule(*leaves)
+            if math.isfinite(made.data):
+                check_listing(made * 1.5)
+    for x in (-1000.0, -709.8, -709.7, 0.0, 800.0):
+        check_listing(Value(x).sigmoid() + 1.0)
+        check_listing(Value(x).softplus() + 1.0)
+
+
+def test_a_listing_is_a_function_of_the_leaves():
+    a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    space = {}
+    exec(to_code((a * b).relu() + mg.where(a, a * a, b), name="loss"), space)
+    assert space["loss"]() == (4.0, {"a": 4.0, "b": 0.0})
+    assert space["loss"](a=1.0, b=2.0) == (3.0, {"a": 4.0, "b": 1.0})  # the other branches
+
+
+def test_names_in_a_listing_are_names():
+    class_, same, again = Value(1.0, label="class"), Value(2.0, label="w"), Value(3.0, label="w")
+    net, loss = network()
+    check_listing(class_ * same + again * Value(1.0, label="x*y") + loss * Value(1.0, label="math") + Value(1.0, label="d_w"))
+
+
+def test_what_cannot_be_listed():
+    a = Value(2.0, label="a")
+    by_hand = Value(4.0, (a,), "square")
+    with pytest.raises(ValueError, match="backward closure of its own"):
+        to_code(by_hand)
+    opaque = mg.primitive("opaque", "opaque(x)", lambda x: math.gamma(x), lambda x, out: x)
+    try:
+        with pytest.raises(ValueError, match="'opaque' with math alone"):
+            to_code(opaque(a))
+    finally:
+        del RULES["opaque"]
+    with pytest.raises(TypeError, match="needs a Value"):
+        to_code(2.0)
+    with pytest.raises(ValueError, match="Python name"):
+        to_code(a, name="for")
+
+
+# -- the command line
+
+
+def command(*arguments):
+    from micrograd.__main__ import main
+
+    return main(["explain", *arguments])
+
+
+def test_the_command_line_explains(capsys):
+    assert command("tanh(a*b) + c", "a", "a=1", "b=-2", "c=0.5") == 0
+    shown = capsys.readouterr().out
+    assert "∂f/∂a = " in shown and "1 − tanh²(v1) = 0.07065" in shown and "= -0.1413" in shown
+    for option, part in [("--latex", r"\frac{\partial f}{\partial a}"), ("--why", "Nothing unusual"), ("--code", "math.tanh(v1)")]:
+        assert command("tanh(a*b) + c", "a", "a=1", "b=-2", "c=0.5", option) == 0
+        assert part in capsys.readouterr().out
+    assert command("d = a*b; tanh(d) + c", "d", "a=1", "b=-2", "c=0.5", "--digits", "17") == 0
+    assert repr(1 - math.tanh(-2.0) ** 2)[:12] in capsys.readouterr().out
+
+
+def test_the_command_line_says_what_is_wrong(capsys):
+    for arguments, part in [(("a*b", "z", "a=1", "b=2"), "nothing is called 'z'"), (("a*", "a", "a=1"), "cannot read"), (("a", "a"), "unknown name 'a'")]:
+        with pytest.raises(SystemExit) as stop:
+            command(*arguments)
+        assert stop.value.code == 2 and part in capsys.readouterr().err
+
+
+if __name__ == "__main__":
+    for name, content in written():
+        (GOLDEN / name).write_text(content, encoding="utf-8")
