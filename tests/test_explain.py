@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,7 @@ def written():
         e = make()
         yield f"{name}.txt", f"{e}\n"
         yield f"{name}.tex", f"{e.latex}\n"
-    _, c, a = readme()
+    _, c, _ = readme()
     yield "listing.py.txt", to_code((c + 10.0).tanh())
     yield "why.txt", "\n\n".join(f"{name}\n{make()}" for name, (make, _) in WHYS.items()) + "\n"
 
@@ -137,9 +138,8 @@ def test_text_and_latex_are_as_in_the_files():
 
 def test_latex_is_accepted_by_a_parser():
     parser = MathTextParser("path")
-    for make in EXPLANATIONS.values():
-        for line in lines_of(make().latex):
-            parser.parse(f"${line}$")
+    for line in {line for make in EXPLANATIONS.values() for line in lines_of(make().latex)}:
+        parser.parse(f"${line}$")
     with pytest.raises(ValueError):
         parser.parse(r"$\frac{1}$")
 
@@ -149,7 +149,10 @@ def lines_of(latex):
     return [line.replace("&", "").strip() for line in re.split(r"\\\\(?:\[1\.2ex\])?\n", body)]
 
 
-@pytest.mark.parametrize("label", ["a*b + 50%", "w_in", "x_1^2", "alpha", r"\beta_{12}", "W_{1,12}^{[1]}", "{", "50 $", "a&b#_^~\\"])
+LABELS = ["a*b + 50%", "w_in", "x_1^2", "alpha", r"\beta_{12}", "W_{1,12}^{[1]}", "{", "50 $", "a&b#_^~\\"]
+
+
+@pytest.mark.parametrize("label", LABELS)
 def test_any_label_becomes_latex(label):
     parser = MathTextParser("path")
     a = Value(2.0, label=label)
@@ -170,7 +173,8 @@ def test_it_shows_itself_in_a_notebook():
 OPERATIONS = [
     lambda a, b: a + b, lambda a, b: a - b, lambda a, b: a * b, lambda a, b: a / (b * b + 1.0), lambda a, b: a.tanh(),
     lambda a, b: a.sigmoid(), lambda a, b: a.relu(), lambda a, b: a.maximum(b), lambda a, b: abs(a) * 0.5, lambda a, b: a.sin(),
-    lambda a, b: a * a, lambda a, b: mg.where(a, b, a), lambda a, b: mg.dot([a, b], [b, 0.5], a), lambda a, b: mg.sum([a, b, a]),
+    lambda a, b: a * a, lambda a, b: mg.where(a, b, a), lambda a, b: mg.dot([a, b], [b, 0.5], a),
+    lambda a, b: mg.sum([a, b, a]),
     lambda a, b: mg.logsumexp([a, b]), lambda a, b: a.tanh() ** 2, lambda a, b: (a.cos() + 1.5) ** b.tanh(), lambda a, b: -a,
     lambda a, b: a.softplus(), lambda a, b: a.minimum(0.3), lambda a, b: 1.0 - a.atan(), lambda a, b: a.tanh().exp(),
 ]  # fmt: skip
@@ -217,7 +221,7 @@ def test_terms_and_paths_add_up_to_the_gradient(program):
             paths = e.paths(count + 5)
             assert len(paths) == count == len({(p.nodes, p.locals) for p in paths}) or len(paths) == count
             sizes = [abs(p.value) for p in paths]
-            assert all(a >= b * (1 - 1e-12) for a, b in zip(sizes, sizes[1:], strict=False))
+            assert all(a >= b * (1 - 1e-12) for a, b in pairwise(sizes))
             assert abs(sum(p.value for p in paths) - e.value) <= 1e-13 * (math.fsum(sizes) + 1e-300)
             assert [p.value for p in e.paths(3)] == [p.value for p in paths[:3]]
 
@@ -248,18 +252,15 @@ def read_back(text, name):
         if not line.startswith(" "):
             break
         block.append(line)
-    if any("⋮" in line for line in block) or re.match(rf"{re.escape(name)} =   \S", block[0]):
+    if len(block) == 1:  # the rule of the last step
+        return float(block[0].rsplit(" = ", 1)[-1])
+    if any(line.strip().startswith(("+", "⋮")) for line in block):  # a term on each line
         total = 0.0
         for line in block[:-1]:
-            if "⋮" in line:
-                total = float(line.rsplit(" ", 1)[-1])
-            else:
-                total += value_of(re.split(" = ", line.removeprefix(name).strip().removeprefix("="))[-2])
+            total = float(line.rsplit(" ", 1)[-1]) if "⋮" in line else total + value_of(line.rsplit(" = ", 2)[-2])
         assert float(block[-1].rsplit("= ", 1)[-1]) == total
         return total
-    if len(block) == 1:  # one line: the rule of the last step
-        return float(block[0].rsplit(" = ", 1)[-1])
-    values = [value_of(line.split(" = ", 1)[-1].split("    ")[0]) for line in block[1:]]
+    values = [value_of(line.split(" = ", 1)[-1].strip()) for line in block[1:]]
     assert len(set(values)) == 1, values
     return values[-1]
 
@@ -452,7 +453,7 @@ def test_names_are_found_when_it_is_shown():
 
     e = make()
     assert "∂v1/∂w" in str(e) and "inner" in str(e)
-    renamed = e.x
+    renamed = e.x  # noqa: F841 (a variable that the explanation finds)
     assert "∂v1/∂renamed" in str(e)
 
 
@@ -500,14 +501,20 @@ def test_two_networks_are_told_apart():
 
 def test_deep_graphs_do_not_recurse():
     x = y = Value(0.5, label="x")
-    for _ in range(100_000):
+    for _ in range(50_000):  # two nodes each
         y = y * 0.99999 + 1e-6
     e = y.explain(x)
     assert e.value == adjoints(y)[x] and e.path_count == 1
-    assert "y" in str(e) and len(e.paths(2)[0].nodes) == 200_001
+    assert "y" in str(e) and len(e.paths(2)[0].nodes) == 100_001
     assert "…" in repr(e.paths(1)[0])
     assert y.why(x).cause == "nothing unusual"
-    assert to_code(y).count("\n") > 400_000
+
+
+def test_listings_of_deep_graphs_do_not_recurse():
+    y = Value(0.5)
+    for _ in range(20_000):
+        y = y * 0.99999
+    check_listing(y)
 
 
 def test_exponentially_many_paths_are_counted_and_ranked():
@@ -558,7 +565,7 @@ def test_what_has_no_gradient():
 
 
 def test_intermediate_values_can_be_explained():
-    net, loss = network()
+    _, loss = network()
     z = loss.parents[0].parents[0].parents[3]
     assert z.label.startswith("a_1")
     assert "∂L/∂a_1^[1]" in str(loss.explain(z)).replace("loss", "L")
@@ -567,8 +574,8 @@ def test_intermediate_values_can_be_explained():
 
 def test_bad_options_are_refused():
     a = Value(2.0)
-    for options, message in [({"notation": "newton"}, "notation"), ({"depth": 0}, "depth"), ({"most": 1}, "most"), ({"digits": 0}, "digits")]:
-        with pytest.raises(ValueError, match=message):
+    for options in ({"notation": "newton"}, {"depth": 0}, {"most": 1}, {"digits": 0}):
+        with pytest.raises(ValueError, match=next(iter(options))):
             (a * a).explain(a, **options)
     with pytest.raises(TypeError, match="needs Values, got float"):
         explain(a * a, 2.0)
@@ -740,7 +747,7 @@ def test_a_listing_gives_the_same_bits(program):
 
 
 def test_listings_of_networks_and_of_every_primitive():
-    net, loss = network((5, 4, 1), "sigmoid", "tanh")
+    _, loss = network((5, 4, 1), "sigmoid", "tanh")
     check_listing(loss)
     check_listing(batch()[1])
     check_listing(mg.cross_entropy(MLP(3, [4, 10], seed=2)([0.1, 0.2, 0.3]), 7))
@@ -748,7 +755,8 @@ def test_listings_of_networks_and_of_every_primitive():
     rng = random.Random(2)
     for rule in RULES.values():
         for _ in range(10):
-            leaves = [Value(rng.uniform(0.05, 0.95) * rng.choice((-1, 1, 1))) for _ in range(5 if rule.variadic else len(rule.partials))]
+            count = 5 if rule.variadic else len(rule.partials)
+            leaves = [Value(rng.uniform(0.05, 0.95) * rng.choice((-1, 1, 1))) for _ in range(count)]
             made = rule(*leaves)
             if math.isfinite(made.data):
                 check_listing(made * 1.5)
@@ -767,8 +775,9 @@ def test_a_listing_is_a_function_of_the_leaves():
 
 def test_names_in_a_listing_are_names():
     class_, same, again = Value(1.0, label="class"), Value(2.0, label="w"), Value(3.0, label="w")
-    net, loss = network()
-    check_listing(class_ * same + again * Value(1.0, label="x*y") + loss * Value(1.0, label="math") + Value(1.0, label="d_w"))
+    _, loss = network()
+    odd = [Value(1.0, label=label) for label in ("x*y", "math", "d_w", "top")]
+    check_listing(class_ * same + again + mg.sum(odd) + loss)
 
 
 def test_what_cannot_be_listed():
@@ -801,7 +810,11 @@ def test_the_command_line_explains(capsys):
     assert command("tanh(a*b) + c", "a", "a=1", "b=-2", "c=0.5") == 0
     shown = capsys.readouterr().out
     assert "∂f/∂a = " in shown and "1 − tanh²(v1) = 0.07065" in shown and "= -0.1413" in shown
-    for option, part in [("--latex", r"\frac{\partial f}{\partial a}"), ("--why", "Nothing unusual"), ("--code", "math.tanh(v1)")]:
+    for option, part in [
+        ("--latex", r"\frac{\partial f}{\partial a}"),
+        ("--why", "Nothing unusual"),
+        ("--code", "math.tanh(v1)"),
+    ]:
         assert command("tanh(a*b) + c", "a", "a=1", "b=-2", "c=0.5", option) == 0
         assert part in capsys.readouterr().out
     assert command("d = a*b; tanh(d) + c", "d", "a=1", "b=-2", "c=0.5", "--digits", "17") == 0
@@ -809,7 +822,11 @@ def test_the_command_line_explains(capsys):
 
 
 def test_the_command_line_says_what_is_wrong(capsys):
-    for arguments, part in [(("a*b", "z", "a=1", "b=2"), "nothing is called 'z'"), (("a*", "a", "a=1"), "cannot read"), (("a", "a"), "unknown name 'a'")]:
+    for arguments, part in [
+        (("a*b", "z", "a=1", "b=2"), "nothing is called 'z'"),
+        (("a*", "a", "a=1"), "cannot read"),
+        (("a", "a"), "unknown name 'a'"),
+    ]:
         with pytest.raises(SystemExit) as stop:
             command(*arguments)
         assert stop.value.code == 2 and part in capsys.readouterr().err

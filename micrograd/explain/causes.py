@@ -8,11 +8,12 @@ small or very large on the path that dominates. What is left is "nothing unusual
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from micrograd.engine import Value
 from micrograd.explain.chain import Explanation, Page, explain
-from micrograd.explain.graph import Graph, Term
+from micrograd.explain.graph import Graph, Path, Term
 
 TINY, HUGE = 1e-6, 1e6  # a gradient beyond these is called tiny or huge
 SATURATED = 0.01  # a bounded function whose slope is below this is called saturated
@@ -73,6 +74,10 @@ class _Search:
         self.graph: Graph = explanation._graph
         self.page = Page(explanation)
         self.output, self.x = explanation.output, explanation.x
+
+    @cached_property
+    def largest(self) -> Path:
+        return self.e.paths(1)[0]
 
     # -- words
 
@@ -286,7 +291,7 @@ class _Search:
 
     def extreme(self) -> list[Finding]:
         """Saturation, and very small or very large factors, on the path that dominates."""
-        path = self.e.paths(1)[0]
+        path = self.largest
         steps = list(zip(path.nodes, path.nodes[1:], path.locals, strict=False))
         found = []
         value = math.fabs(self.e.value)
@@ -326,9 +331,8 @@ class _Search:
         return Finding("nothing unusual", None, finding.text)
 
     def dominating(self, words: str) -> Finding:
-        (path,) = self.e.paths(1)
         many = "the only one" if self.e.path_count == 1 else f"one of {self.count()}"
-        return Finding("path", None, f"{words} ({many}): {path!r}.")
+        return Finding("path", None, f"{words} ({many}): {self.page.path(self.largest)}.")
 
     def count(self) -> str:
         count = self.e.path_count

@@ -9,6 +9,7 @@ a network it is the textbook's form: δ_k = (Σ_l δ_l W_kl) g′(z_k), ∂L/∂
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from micrograd.engine import Value
@@ -51,22 +52,15 @@ class Explanation:
     def _visible(self, names: Mapping[Value, str]) -> dict[Value, str]:
         return {node: name for node, name in names.items() if node in self._nodes}
 
-    @property
+    @cached_property
     def path_count(self) -> int:
         """How many paths lead from the output down to x."""
         return count_paths(self._graph, self.x)
 
     def paths(self, k: int = 3) -> list[Path]:
         """The k paths whose products are largest in size, largest first."""
-        return [Path(nodes, locals, value, self._write_path) for value, nodes, locals in largest_paths(self._graph, self.x, k)]
-
-    def _write_path(self, path: Path) -> str:
-        page = Page(self)
-        steps = [page.names[n].text for n in path.nodes]
-        numbers = [page.number(d, True).text for d in path.locals]
-        if len(steps) > 12:
-            steps, numbers = [*steps[:4], "…", *steps[-4:]], [*numbers[:4], "…", *numbers[-4:]]
-        return f"{' ← '.join(steps)}:  {' · '.join(numbers) or '1'} = {page.number(path.value).text}"
+        found = largest_paths(self._graph, self.x, k)
+        return [Path(nodes, locals, value, lambda path: Page(self).path(path)) for value, nodes, locals in found]
 
     def __str__(self) -> str:
         return as_text(Page(self).sections())
@@ -222,6 +216,16 @@ class Page:
         if most is None or len(terms) <= most:
             return terms, [], 0
         return terms[: (most + 1) // 2], terms[len(terms) - most // 2 :], len(terms) - most
+
+    def path(self, path: Path) -> str:
+        """A path and its factors, the middle of a long one left out."""
+        long = len(path.nodes) > 12
+        steps = [self.names[n].text for n in (path.nodes[:4] + path.nodes[-4:] if long else path.nodes)]
+        numbers = [self.number(d, True).text for d in (path.locals[:4] + path.locals[-4:] if long else path.locals)]
+        if long:
+            steps.insert(4, "…")
+            numbers.insert(4, "…")
+        return f"{' ← '.join(steps)}:  {' · '.join(numbers) or '1'} = {self.number(path.value).text}"
 
     # -- the page
 
