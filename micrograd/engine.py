@@ -39,6 +39,8 @@ def _apply(rule: Primitive, args: Sequence[Any]) -> Value:
 
 def general(rule: Primitive, args: Sequence[Any]) -> Value:
     """The node rule(*args): the definition of what the methods in `operators` do faster."""
+    if not rule.variadic and len(args) != len(rule.partials):
+        raise TypeError(f"{rule.written} takes {len(rule.partials)} arguments, got {len(args)}")
     if rule.variadic or len(args) > 2:
         return node_of(rule, as_values(args))
     operands: tuple[Any, ...] = tuple([a if isinstance(a, Value) else number(a) for a in args])
@@ -233,7 +235,7 @@ class Value(Operators, Original):
         return self.data
 
     def __bool__(self) -> bool:
-        return self != 0.0
+        return bool(self != 0.0)
 
     def __index__(self) -> int:
         raise TypeError(f"{self!r} is no index and no int: use take(values, i) for a lookup, or a plain int")
@@ -306,7 +308,7 @@ def topological_order(*roots: Value) -> list[Value]:
     return [node for node in _sorted(*roots) if node.rule is not CONSTANT]
 
 
-def adjoints(output: Value, wrt: Iterable[Value] | None = None, create_graph: bool = False) -> dict[Value, Any]:
+def adjoints(output: Value, wrt: Iterable[Value] | Value | None = None, create_graph: bool = False) -> dict[Value, Any]:
     """The derivative of `output` with respect to every Value below it, or to those in `wrt` (0 where it is not below).
 
     Nothing is changed. Nodes are taken in the reverse of `topological_order`, and contributions added in that order.
@@ -315,7 +317,7 @@ def adjoints(output: Value, wrt: Iterable[Value] | None = None, create_graph: bo
     """
     if not isinstance(output, Value):
         raise TypeError(f"adjoints needs a Value as output, got {type(output).__name__} {output!r}")
-    wrt = None if wrt is None else tuple(wrt)
+    wrt = None if wrt is None else (wrt,) if isinstance(wrt, Value) else tuple(wrt)
     for v in wrt or ():
         if not isinstance(v, Value) or v.rule is CONSTANT:
             what = f"the constant {v!r}" if isinstance(v, Value) else f"{type(v).__name__} {v!r}"

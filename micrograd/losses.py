@@ -1,7 +1,7 @@
 """What networks are trained to make small, as one Value: composed from the primitives in plain sight.
 
-`nn` makes the predictions. Each loss takes one prediction and its target, or two sequences of one length, and gives
-the mean. ValueError where the lengths differ.
+`nn` makes the predictions. Each loss takes one prediction and its target, or two sequences of one length (of numbers, or
+of rows of them), and gives the mean. ValueError where the lengths differ.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def binary_cross_entropy(logits: Any, targets: Any) -> Any:
 
 def cross_entropy(logits: Any, targets: Any) -> Any:
     """The mean of -log softmax(z)[t], for a vector of logits z and the index t of the right class, or a list of each."""
-    if len(logits) == 0:
-        raise ValueError("cross_entropy needs at least one logit, got none")
+    if not hasattr(logits, "__len__") or len(logits) == 0:
+        raise ValueError(f"cross_entropy needs a list of logits, one for each class; got {logits!r}")
     one = not hasattr(logits[0], "__len__")
-    return _mean("cross_entropy", _surprise, [logits] if one else logits, [targets] if one else targets)
+    return _mean("cross_entropy", _surprise, [logits] if one else logits, [targets] if one else targets, of_rows=True)
 
 
 def _surprise(z: Any, t: Any) -> Any:
@@ -45,11 +45,13 @@ def _surprise(z: Any, t: Any) -> Any:
     return logsumexp(z) - take(z, t)
 
 
-def _mean(name: str, loss: Callable[[Any, Any], Any], predictions: Any, targets: Any) -> Any:
+def _mean(name: str, loss: Callable[[Any, Any], Any], predictions: Any, targets: Any, of_rows: bool = False) -> Any:
+    """The mean of the loss over all pairs; where they are rows and the loss is not one of rows, of the means of each."""
     many = [hasattr(x, "__len__") for x in (predictions, targets)]
     if not any(many):
         return loss(predictions, targets)
     if not all(many) or not 0 < len(predictions) == len(targets):
         got = [len(x) if is_many else repr(x) for x, is_many in zip((predictions, targets), many, strict=True)]
         raise ValueError(f"{name} needs one target for each prediction, and at least one; got {got[0]} and {got[1]}")
-    return sum(loss(p, t) for p, t in zip(predictions, targets, strict=True)) / len(predictions)
+    term = loss if of_rows else lambda p, t: _mean(name, loss, p, t)
+    return sum(term(p, t) for p, t in zip(predictions, targets, strict=True)) / len(predictions)

@@ -8,7 +8,7 @@ edge from z_k to a_k carries g'(z_k^[i]). `engine` comes before; `losses` and `o
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
@@ -44,9 +44,11 @@ def _label(letter: str, *index: int, layer: int, scope: Iterable[str] = ()) -> L
 
 def _activation(name: str | Callable[[Value], Value]) -> Callable[[Value], Value] | None:
     """The function called `name`; None for "linear"."""
+    if isinstance(name, primitives.Primitive):
+        name = name.name
     if callable(name) or name == "linear":
         return name if callable(name) else None
-    row = primitives.RULES.get(name)
+    row = primitives.RULES.get(name) if isinstance(name, str) else None
     if row is None or row.variadic or len(row.partials) != 1:
         names = [r.name for r in primitives.RULES.values() if not r.variadic and len(r.partials) == 1]
         raise ValueError(f"unknown activation {name!r}: use 'linear', a function, or one of {', '.join(names)}")
@@ -92,7 +94,7 @@ class Neuron(Module):
         return a
 
     def __repr__(self) -> str:
-        g = self.activation if isinstance(self.activation, str) else getattr(self.activation, "__name__", "custom")
+        g = self.activation if isinstance(self.activation, str) else getattr(self._g, "__name__", "custom")
         return f"{ {'relu': 'ReLU', 'linear': 'Linear'}.get(g, g.capitalize()) }Neuron({len(self.w)})".replace(" ", "")
 
 
@@ -131,12 +133,12 @@ class MLP(Module):
     def __init__(
         self,
         nin: int,
-        nouts: Sequence[int],
+        nouts: Iterable[int],
         activation: str | Callable[[Value], Value] = "relu",
         output: str | Callable[[Value], Value] = "linear",
         seed: int | None = None,
     ):
-        if not isinstance(nouts, Sequence) or not nouts:
+        if not isinstance(nouts, Iterable) or not (nouts := list(nouts)):
             raise ValueError(f"an MLP needs a list of at least one layer's width, got nouts={nouts!r}")
         rng = random if seed is None else random.Random(seed)
         sizes = [nin, *nouts]
@@ -148,7 +150,7 @@ class MLP(Module):
         self._note = Note(network=next(_networks))
 
     def __call__(self, x: Iterable[Any]) -> Any:
-        x = tuple(x)
+        x = tuple(x) if isinstance(x, Iterable) else (x,)
         if len(x) != len(self._inputs):
             raise ValueError(f"this network takes {len(self._inputs)} inputs, got {len(x)}")
         a = tuple([v if isinstance(v, Value) else constant(v, label) for v, label in zip(x, self._inputs, strict=True)])

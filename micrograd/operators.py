@@ -71,6 +71,7 @@ def _binary(rule: Primitive) -> Callable[[Any, Any], Any]:
         return node
 
     method.__name__, method.__doc__ = rule.name, f"{rule.written}, as a node."
+    method.__qualname__ = f"Operators.{rule.name}"
     METHODS[rule] = method
     return method
 

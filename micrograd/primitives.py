@@ -119,6 +119,10 @@ def primitive(
         raise ValueError(f"{name!r} is a built-in primitive; choose another name")
     if not partials or (variadic and len(partials) != 1):
         raise ValueError(f"primitive {name!r} needs one partial derivative per argument (one function for a variadic row)")
+    partials = tuple([p if callable(p) else number(p) for p in partials])
+    if _BUILT_IN:  # a row of one's own: held to floats, so that nothing is silently complex
+        given = value
+        value = lambda *args: number(given(*args))
     RULES[name] = row = Primitive(name, written, value, partials[0] if variadic else partials, beyond, variadic)
     return row
 

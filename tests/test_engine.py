@@ -246,7 +246,7 @@ def test_leaves_and_outputs_have_adjoints_too():
     a.backward()
     assert a.grad == 1.0
     out = a * 2
-    assert adjoints(out, wrt=[b, out]) == {b: 0.0, out: 1.0}
+    assert adjoints(out, wrt=[b, out]) == {b: 0.0, out: 1.0} and adjoints(out, wrt=a) == {a: 2.0}
     zero = adjoints(out, wrt=[b], create_graph=True)[b]
     assert zero.data == 0.0 and zero.is_constant
 
@@ -309,6 +309,10 @@ def test_recompute_works_inside_no_grad_and_replays_choices_that_are_nodes():
         (lambda x: adjoints(2.0), TypeError, "needs a Value as output, got float 2.0"),
         (lambda x: adjoints(x * 2, wrt=[3.0]), TypeError, "Values that have a gradient in wrt, got float 3.0"),
         (lambda x: adjoints(x * 2, wrt=[constant(3.0)]), TypeError, "in wrt, got the constant Value"),
+        (lambda x: micrograd.where(x, x), TypeError, "missing 1 required positional argument: 'b'"),
+        (lambda x: RULES["where"](x, x), TypeError, r"where\(c, a, b\) takes 3 arguments, got 2"),
+        (lambda x: micrograd.exp(x, x), TypeError, r"exp\(\) takes 1 positional argument but 2 were given"),
+        (lambda x: micrograd.atan2(x), TypeError, r"atan2\(\) missing 1 required positional argument"),
         (lambda x: constant(3.0).backward(), RuntimeError, r"backward\(\) of the constant .*no_grad\(\) block"),
         (lambda x: Value(1.0, "x"), TypeError, r"write Value\(1.0, label='x'\)"),
     ],

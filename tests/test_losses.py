@@ -92,7 +92,10 @@ def test_hinge_shares_its_kink():
         (lambda: binary_cross_entropy([], []), "binary_cross_entropy needs .* got 0 and 0"),
         (lambda: mse([1.0, 2.0], 1.0), "mse needs .* got 2 and 1.0"),
         (lambda: mse(Value(1.0), [1.0]), "mse needs .* got Value.* and 1"),
-        (lambda: cross_entropy([], 0), "cross_entropy needs at least one logit, got none"),
+        (lambda: cross_entropy([], 0), r"cross_entropy needs a list of logits, one for each class; got \[\]"),
+        (lambda: cross_entropy(Value(1.0), 0), "cross_entropy needs a list of logits, one for each class; got Value"),
+        (lambda: mse([[1.0, 2.0]], [[1.0]]), "mse needs .* got 2 and 1"),
+        (lambda: mse([[1.0, 2.0]], [1.0]), "mse needs .* got 2 and 1.0"),
         (lambda: cross_entropy([[1.0, 2.0]], [0, 1]), "cross_entropy needs .* got 1 and 2"),
         (lambda: cross_entropy([[1.0, 2.0]], 1), "cross_entropy needs .* got 1 and 1"),
         (lambda: cross_entropy([1.0, 2.0], [1]), r"a class from 0 to 1 as target, got \[1\]"),
@@ -105,6 +108,13 @@ def test_hinge_shares_its_kink():
 def test_targets_that_do_not_fit_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_rows_of_predictions_are_averaged_over_all():
+    rows, targets = [[Value(1.0), Value(2.0)], [Value(-1.0), Value(0.5)]], np.array([[0.0, 2.0], [1.0, 0.0]])
+    out = mse(rows, targets)
+    assert out.data == (1.0 + 0.0 + 4.0 + 0.25) / 4
+    assert [adjoints(out)[v] for v in rows[0] + rows[1]] == [0.5, 0.0, -1.0, 0.25]
 
 
 def test_a_value_is_no_class():

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+import micrograd
 from micrograd import MLP, Layer, Module, Neuron, Value, adjoints, constant, cross_entropy, no_grad, topological_order
 from micrograd import sum as total
 from micrograd.nn import Label
@@ -212,6 +213,7 @@ def test_a_callable_is_an_activation():
     net = MLP(1, [1, 1], activation=lambda z: z * z.sigmoid(), seed=0)
     silu = net([1.0]).parents[1]
     assert silu.op == "mul" and silu.label == "a_1^{[1]}" and silu.parents[0].label == "z_1^{[1]}"
+    assert repr(MLP(1, [1], output=micrograd.tanh)) == repr(MLP(1, [1], output="tanh"))
     identity = MLP(1, [1], output=lambda z: z, seed=0)
     assert identity([1.0]).label == "z_1^{[1]}"
     hard = MLP(1, [1], output=lambda z: 1.0 if z > 0 else 0.0)
@@ -339,6 +341,9 @@ def test_files_that_hold_no_parameters_are_refused_and_change_nothing(tmp_path):
         (lambda: MLP(2, [3], output="softmax"), "unknown activation 'softmax': use 'linear', a function, or one of .*tanh"),
         (lambda: MLP(2, [3, 1], activation="add"), "unknown activation 'add'"),
         (lambda: MLP(2, [3, 1], activation=None), "unknown activation None"),
+        (lambda: MLP(2, [3, 1], activation=["tanh", "relu"]), r"unknown activation \['tanh', 'relu'\]"),
+        (lambda: MLP(2, [3, 1], activation=micrograd.atan2), "unknown activation 'atan2'"),
+        (lambda: MLP(2, [3, 1])(5.0), "takes 2 inputs, got 1"),
         (lambda: MLP(2, []), r"a list of at least one layer's width, got nouts=\[\]"),
         (lambda: MLP(2, 3), "a list of at least one layer's width, got nouts=3"),
         (lambda: MLP(2, [3, 0, 1]), "a layer needs at least one neuron, got nout=0"),
@@ -356,4 +361,5 @@ def test_inputs_that_are_no_numbers_are_refused():
         MLP(1, [1])("a")
     with pytest.raises(TypeError, match=r"expected a number, got ndarray of shape \(3,\)"):
         MLP(2, [1])(np.ones((2, 3)))
+    assert MLP(1, (2, 1), seed=0)(0.5).data == MLP(1, np.array([2, 1]), seed=0)([0.5]).data
     assert MLP(2, [1], seed=0)(np.ones(2)).data == MLP(2, [1], seed=0)([1, 1]).data

@@ -496,6 +496,16 @@ def test_a_bad_primitive_is_refused(book):
         primitive("tanh", "tanh(x)", math.tanh, lambda x, out: 1 - out * out)
     with pytest.raises(ValueError, match="needs one partial derivative per argument"):
         primitive("nothing", "nothing(x)", math.tanh)
+    with pytest.raises(TypeError, match="expected a number, got str 'x'"):
+        primitive("strange", "strange(x)", math.tanh, "x")
+    root = primitive("root", "root(x)", lambda x: x**0.5, lambda x, out: 0.5 / out)
+    assert root(Value(4.0)).partials == (0.25,)
+    with pytest.raises(TypeError, match=r"expected a number, got complex .*Values are real"):
+        root(Value(-4.0))
+    count = primitive("count", "count(x)", lambda x: 1, 0)
+    assert type(count(Value(2.0)).data) is type(count(Value(2.0)).partials[0]) is float
+    with pytest.raises(TypeError, match=r"root\(x\) takes 1 arguments, got 2"):
+        root(Value(1.0), 2.0)
     with pytest.raises(KeyError, match="no primitive is called 'nothing'"):
         primitives.rule("nothing")
 
