@@ -45,7 +45,7 @@ class GPT:
         keys: list[list[Value]] = []
         values: list[list[Value]] = []
         logits = []
-        for position, token in zip(self.positions, tokens):
+        for position, token in zip(self.positions, tokens, strict=False):
             x = normed(added(take(self.tokens, token), position))
             h = normed(x)
             q = linear(self.query, h)

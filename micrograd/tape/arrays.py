@@ -10,7 +10,6 @@ last bit, and products of matrices and sums over samples are added in an order o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -397,9 +396,9 @@ def _times(x: Array, axis: int, n: float, out: Array) -> None:
 
 
 def _log_sum_exp(x: Array, axis: int, out: Array) -> None:
-    top = np.maximum.reduce(x, axis, None, None, True)
+    top = np.maximum.reduce(x, axis, keepdims=True)
     top[~np.isfinite(top)] = 0.0
-    np.add.reduce(np.exp(x - top), axis, None, out)
+    np.add.reduce(np.exp(x - top), axis, out=out)
     np.log(out, out)
     out += np.squeeze(top, axis)
 

@@ -216,7 +216,7 @@ class Jitted:
                 theta = self.theta()
             elif theta.shape != (len(self._parameters),):
                 raise ValueError(
-                    f"theta must be a flat vector of the {len(self._parameters)} parameters, got an array of shape {theta.shape}; "
+                    f"theta must be a flat vector of the {len(self._parameters)} parameters, got one of shape {theta.shape}; "
                     "list the parameters in wrt where not all are used on every path"
                 )
             if not paths[0].tape.guards:
@@ -256,7 +256,7 @@ class Jitted:
                     lines = [a[0] for a, b in zip(path.decisions, paths[-1].decisions, strict=False) if a != b]
                     where = lines[0] if lines else path.decisions[-1][0]
                     raise RuntimeError(
-                        f"{self!r} took more than {PATHS} different paths through comparisons of values, the latest at {where}: "
+                        f"{self!r} took more than {PATHS} paths through comparisons of values, the latest at {where}: "
                         "make the choice part of the graph with where(condition, a, b), maximum, minimum or take"
                     )
                 if _shape_of_tree(path.out) != _shape_of_tree(paths[0].out):
@@ -369,7 +369,9 @@ class _Call:
         fields: list[tuple[int, bool]] = []
         self.n = -1
         self.kinds: list[str] = []
-        self.key = tuple([self._taken_apart(x, axis, fields, f"argument {i}") for i, (x, axis) in enumerate(zip(args, axes, strict=True))])
+        self.key = tuple(
+            [self._taken_apart(x, axis, fields, f"argument {i}") for i, (x, axis) in enumerate(zip(args, axes, strict=True))]
+        )
         self.fields = tuple(fields)
         if self.n < 0:
             self.n = 1
@@ -420,7 +422,9 @@ class _Call:
         for x, (width, varying), kind in zip(self.inputs, self.fields, self.kinds, strict=True):
             row = x[i] if varying and self.n else np.ones(width) if varying else x
             numbers += map(int if kind == "i" else float, row.tolist())
-        return numbers if self.n or 0 not in (len(x) for x in self.inputs) else [0 if isinstance(x, int) else x for x in numbers]
+        return (
+            numbers if self.n or 0 not in (len(x) for x in self.inputs) else [0 if isinstance(x, int) else x for x in numbers]
+        )
 
     def rows(self, which: Array) -> list[Array]:
         """The inputs of some of the samples."""

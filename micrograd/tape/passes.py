@@ -57,7 +57,8 @@ def _key(x: float) -> Any:
 def _simplified(tape: Tape) -> Tape:
     """Constants folded, exact identities applied and equal instructions merged, in one walk."""
     constants = _Constants(tape)
-    first, known = tape.first, {}
+    first = tape.first
+    known: dict[Instruction, int] = {}
     to: list[int] = list(range(first))  # the new slot of each old one
     kept: list[Instruction] = []
     number = constants.get
@@ -65,7 +66,7 @@ def _simplified(tape: Tape) -> Tape:
     for rule, old in tape.instructions:
         operands = tuple([to[i] for i in old])
         while True:
-            if all([i < high and (i >= low or i < 0) for i in operands]):
+            if all(i < high and (i >= low or i < 0) for i in operands):
                 to.append(constants.slot(rule.on_floats([number(i) for i in operands])))  # type: ignore[misc]
                 break
             simpler = _SIMPLER[rule](operands, number, kept, first) if rule in _SIMPLER else None
@@ -156,7 +157,7 @@ def _simpler_dot(operands: tuple[int, ...], number: Number, kept: list[Instructi
         return start
     from_zero = number(start) == 0.0
     for these, others in ((xs, ys), (ys, xs)):
-        if number(others[0]) == 1.0 and all([number(i) == 1.0 for i in others]):
+        if number(others[0]) == 1.0 and all(number(i) == 1.0 for i in others):
             return _SUM, these if from_zero else (start, *these)
     if half == 1 and from_zero:
         return _MUL, (xs[0], ys[0])
@@ -243,7 +244,7 @@ def swept(tape: Tape) -> Tape:
                 live[i] = 1
     low = tape.inputs + tape.leaves
     new = [i if i < low else -1 for i in range(first + count)]
-    values = []
+    values: list[float] = []
     for i, x in enumerate(tape.constants):
         if live[low + i]:
             new[low + i] = low + len(values)

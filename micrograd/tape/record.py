@@ -143,7 +143,7 @@ def _flattened(roots: list[Value], recording: Recording) -> tuple[dict[Value, in
 
     for v in order:
         x = v._x
-        if x is not None:
+        if x is not None and v.rule is not None:
             if x.__class__ is float:
                 constant_slot(x)
             if x.__class__ is not tuple and len(v.rule.partials) == 2 and v._y.__class__ is float:

@@ -47,7 +47,8 @@ def total(samples: Array) -> Array:
     while len(sums) > 1:
         pairs = [a + b for a, b in zip(sums[0::2], sums[1::2], strict=False)]
         sums = pairs + sums[len(sums) & ~1 :]
-    return sums[0]
+    found: Array = sums[0]
+    return found
 
 
 class Program:

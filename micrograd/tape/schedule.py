@@ -418,7 +418,9 @@ class _Builder:
         return shape, operands
 
     def _dots(self, out: Array, xs: Array, ys: Array, start: Array) -> None:
-        mixed_x, mixed_y = (np.where(v.all(axis=1), 2, np.where(v.any(axis=1), 1, 0)) for v in (self.varies[xs], self.varies[ys]))
+        mixed_x, mixed_y = (
+            np.where(v.all(axis=1), 2, np.where(v.any(axis=1), 1, 0)) for v in (self.varies[xs], self.varies[ys])
+        )
         swap = (mixed_y == 0) & (mixed_x > 0)  # numbers that all samples share stand on the left
         xs, ys = np.where(swap[:, None], ys, xs), np.where(swap[:, None], xs, ys)
         mixed_x, mixed_y = np.where(swap, mixed_y, mixed_x), np.where(swap, mixed_x, mixed_y)
@@ -435,9 +437,9 @@ class _Builder:
         x_id, x_of = _distinct(x)
         y_id, y_of = _distinct(y)
         grids, loose = _grids(x_id, y_id)
-        for (m, n), found in grids.items():
+        for found in grids.values():
             c = len(found)
-            at = np.stack([grid for grid in found])  # (c, m, n) instructions
+            at = np.stack(found)  # (c, m, n) instructions
             at = np.stack([_sorted_grid(g, x[x_of[x_id[g[:, 0]]]], y[y_of[y_id[g[0]]]]) for g in at])
             at = at[np.argsort(x[at[:, 0, 0]][:, 0], kind="stable")]
             batches = [at]
@@ -445,11 +447,9 @@ class _Builder:
             if c > 1 and c <= 8 and any(o.strides is None for o in operands):
                 batches = [at[i : i + 1] for i in range(c)]
             for batch in batches:
-                shape, operands = _squeezed(
-                    batch.shape, terms, self._grid_operands(x_space, x, y_space, y, s_space, s, batch)
-                )
+                shape, squeezed = _squeezed(batch.shape, terms, self._grid_operands(x_space, x, y_space, y, s_space, s, batch))
                 base = self._place(out[batch.ravel()], rows)
-                self.code.append(Vector(_DOT, shape, terms, operands, _run(space, base, shape)))
+                self.code.append(Vector(_DOT, shape, terms, squeezed, _run(space, base, shape)))
         if len(loose):
             order = loose[np.lexsort([y[loose, 0], x[loose, 0]])]
             shape, fitted = self._with_terms([(x_space, x[order]), (y_space, y[order]), (s_space, s[order])], terms)
@@ -506,14 +506,22 @@ class _Builder:
             for grid in found:
                 at = _sorted_grid(grid, x[x_of[x_id[grid[:, 0]]]], y[y_of[y_id[grid[0]]]])
                 X, Y, to = x[at[:, 0]], y[at[0]], out[at]
-                ones = Y[-1, -1] + 1 + np.arange(terms) if terms == 1 else Y[-1] + (Y[-1, 0] - Y[-2, 0] if len(Y) > 1 else terms)
+                ones = (
+                    Y[-1, -1] + 1 + np.arange(terms) if terms == 1 else Y[-1] + (Y[-1, 0] - Y[-2, 0] if len(Y) > 1 else terms)
+                )
                 extra = [alone.get(row.tobytes(), -1) for row in X]
                 if self.ones_at.issuperset(ones.tolist()) and min(extra) >= 0:
                     taken.update(extra)
                     Y, to = np.concatenate([Y, ones[None]]), np.concatenate([to, np.array(extra)[:, None]], axis=1)
-                operands = [_operand(ROWS, X[None, :, None]), _operand(ROWS, Y[None, None]), _operand(TOTALS, to[None, :, :, None])]
+                operands = [
+                    _operand(ROWS, X[None, :, None]),
+                    _operand(ROWS, Y[None, None]),
+                    _operand(TOTALS, to[None, :, :, None]),
+                ]
                 shape, (ox, oy, oo) = _squeezed((1, *to.shape), terms, operands)
-                total = Operand(TOTALS, oo.base, oo.strides[:-1]) if oo.strides is not None else _operand(TOTALS, to.reshape(shape))
+                total = (
+                    Operand(TOTALS, oo.base, oo.strides[:-1]) if oo.strides is not None else _operand(TOTALS, to.reshape(shape))
+                )
                 self.code.append(Vector(_DOT, shape, terms, (ox, oy), total, over=True))
         if len(loose):
             order = loose[np.lexsort([y[loose, 0], x[loose, 0]])]
@@ -546,7 +554,7 @@ def _operand(space: str, positions: Array, view: bool = True) -> Operand:
 
 
 def _shape_of(columns: list[Array]) -> tuple[int, ...] | None:
-    """The axes, at most three, over which every one of these runs of positions has constant strides; None where there are none."""
+    """The axes, at most three, over which each of these runs of positions has constant strides; None where there are none."""
     n = len(columns[0])
     cuts: list[int] = []
     size = 1

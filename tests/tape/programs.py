@@ -26,7 +26,9 @@ def program(seed: int, size: int = 40, smooth: bool = False) -> tuple[Any, int, 
     for _ in range(size):
         kind = rng.choice(["unary", "binary", "binary", "sum", "dot", "logsumexp", "chain", "where", "constant"])
         picks = [rng.random() for _ in range(rng.randint(2, 7))]
-        plan.append((kind, rng.choice(unary), rng.choice(binary), picks, rng.choice([0.0, 1.0, -1.0, 2.0, 0.5, rng.uniform(-3, 3)])))
+        plan.append(
+            (kind, rng.choice(unary), rng.choice(binary), picks, rng.choice([0.0, 1.0, -1.0, 2.0, 0.5, rng.uniform(-3, 3)]))
+        )
 
     def function(xs: Any) -> Any:
         pool: list[Any] = [*xs, *leaves]

@@ -48,21 +48,24 @@ def interpreted(schedule: Schedule, inputs, theta, n):
         def read(operand, shape, i):
             at = operand.positions(shape)[i]
             space = {SHARED: shared[:, None], ROWS: rows}[operand.space]
-            found = np.broadcast_to(space[at], (*at.shape, n))
-            return found
+            return np.broadcast_to(space[at], (*at.shape, n))
 
         for i in np.ndindex(v.shape):
             if v.rule is None:
                 value = read(v.operands[0], v.shape, i)
             elif not v.terms:
-                value = np.array([v.rule.on_floats(row) for row in zip(*[read(o, v.shape, i).tolist() for o in v.operands])])
+                value = np.array(
+                    [v.rule.on_floats(row) for row in zip(*[read(o, v.shape, i).tolist() for o in v.operands], strict=False)]
+                )
             elif v.rule is RULES["take"]:
                 index, table = read(v.operands[0], v.shape, i), read(v.operands[1], full, i)
-                value = np.array([v.rule.on_floats([k, *row]) for k, row in zip(index.tolist(), table.T.tolist())])
+                value = np.array(
+                    [v.rule.on_floats([k, *row]) for k, row in zip(index.tolist(), table.T.tolist(), strict=False)]
+                )
             elif v.rule is RULES["dot"]:
                 x, y = (read(o, full, i).T.tolist() for o in v.operands[:2])
                 start = [0.0] * n if v.over else read(v.operands[2], v.shape, i).tolist()
-                value = np.array([v.rule.on_floats([*a, *b, s]) for a, b, s in zip(x, y, start)])
+                value = np.array([v.rule.on_floats([*a, *b, s]) for a, b, s in zip(x, y, start, strict=False)])
             else:
                 value = np.array([v.rule.on_floats(row) for row in read(v.operands[0], full, i).T.tolist()])
             at = places[i]
@@ -131,11 +134,11 @@ def test_784_128_10_is_16_vector_instructions_within_ten_seconds():
 
 def test_python_s_own_sum_and_products_become_dots_and_sums():
     w = [Value(float(i)) for i in range(5)]
-    tape, _ = recorded(lambda v: sum(a * b for a, b in zip(w, v)), [1.0] * 5, gradient=False)
+    tape, _ = recorded(lambda v: sum(a * b for a, b in zip(w, v, strict=False)), [1.0] * 5, gradient=False)
     assert [rule.name for rule, _ in tape.instructions] == ["dot"]
     tape, _ = recorded(lambda v: sum(v), [1.0] * 5, gradient=False)
     assert [rule.name for rule, _ in tape.instructions] == ["sum"]
-    tape, _ = recorded(lambda v: sum((a * b for a, b in zip(w, v)), w[0]) + v[0], [1.0] * 5, gradient=False)
+    tape, _ = recorded(lambda v: sum((a * b for a, b in zip(w, v, strict=False)), w[0]) + v[0], [1.0] * 5, gradient=False)
     assert [rule.name for rule, _ in tape.instructions] == ["dot"]
 
 
@@ -153,7 +156,7 @@ def chains(n: int) -> Tape:
     names = ["add", "mul", "sub", "maximum"]
     rules = [RULES[names[i]] for i in rng.integers(0, 4, n)]
     operands = (rng.random((n, 2)) ** 0.5 * np.arange(10, n + 10)[:, None]).astype(int).tolist()
-    return Tape(10, 0, [], [(r, tuple(o)) for r, o in zip(rules, operands)], [n + 9])
+    return Tape(10, 0, [], [(r, tuple(o)) for r, o in zip(rules, operands, strict=False)], [n + 9])
 
 
 @pytest.mark.slow
