@@ -1,0 +1,509 @@
+"""Compiled scalar code beside its peers: the same work, in one run, on one core, checked equal before it is timed.
+
+    python benchmarks/compiled.py --peer torch=/envs/torch/bin/python --peer jax=/envs/jax/bin/python \\
+        --peer casadi=/envs/casadi/bin/python --peer original=/envs/original/bin/python
+
+Each peer runs in an interpreter of its own, in a process pinned to one core (JAX also on two). A process reads the
+problems from a file, answers with the value and the gradient that it finds, and only when they agree is it timed, in
+rounds that alternate between the peers. Tables go to standard output as Markdown, a plot to `--plot`.
+
+The work is `value_and_grad(theta, X, y)` in float64: the mean loss over the samples and its gradient with respect to the
+flat vector of all weights, and for the small network also a whole step of gradient descent.
+
+    demo      MLP(2, [16, 16, 1]), relu, hinge loss, 128 points of two moons
+    digits    MLP(64, [32, 10]), relu, cross-entropy, scikit-learn's 1,797 digits at once
+    mnist     MLP(784, [128, 10]), relu, cross-entropy, 256 random images of MNIST's size
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+SIZES = {"demo": [2, 16, 16, 1], "digits": [64, 32, 10], "mnist": [784, 128, 10]}
+TASKS = {"demo": "demo", "digits": "digits", "mnist": "mnist", "step": "demo"}  # the problem that each task is about
+RATE = 0.01  # learning rate of the step
+NAMES = {
+    "ours-numpy": "this project, NumPy back end",
+    "ours-llvm": "this project, LLVM back end",
+    "ours-eager": "this project, eager",
+    "by-hand": "NumPy by hand",
+    "torch": "PyTorch",
+    "jax": "JAX jit",
+    "jax-2": "JAX jit, two cores",
+    "casadi": "CasADi SX",
+    "original": "original micrograd",
+}
+
+
+# -- the problems
+
+
+def problems() -> dict[str, np.ndarray]:
+    """Weights (each neuron's, then its bias), inputs and targets of every problem, as one dictionary of arrays."""
+    from sklearn.datasets import load_digits, make_moons
+
+    rng = np.random.default_rng(0)
+    X, y = make_moons(128, noise=0.1, random_state=0)
+    digits = load_digits()
+    data = {
+        "demo": (X, 2.0 * y - 1.0),
+        "digits": (digits.data / 16.0, digits.target),
+        "mnist": (rng.random((256, 784)), rng.integers(0, 10, 256)),
+    }
+    found = {}
+    for name, (X, y) in data.items():
+        sizes = SIZES[name]
+        count = sum(o * (i + 1) for i, o in zip(sizes, sizes[1:], strict=False))
+        found |= {f"{name}_X": X, f"{name}_y": y, f"{name}_theta": rng.uniform(-1, 1, count) / np.sqrt(sizes[0])}
+    return found
+
+
+def matrices(theta, sizes):
+    """The weight matrices, (outputs, inputs + 1), as views of a flat vector."""
+    at = 0
+    for i, o in zip(sizes, sizes[1:], strict=False):
+        yield theta[at : at + o * (i + 1)].reshape(o, i + 1)
+        at += o * (i + 1)
+
+
+# -- the peers: for each, a function of (task, theta, X, y) that gives a call to time and one that gives (value, gradient)
+
+
+def ours(backend):
+    import micrograd
+    from micrograd.tape import jit
+
+    def prepare(task, theta, X, y):
+        name = TASKS[task]
+        sizes = SIZES[name]
+        model = micrograd.MLP(sizes[0], sizes[1:], seed=0)
+        for p, x in zip(model.parameters(), theta.tolist(), strict=True):
+            p.data = x
+        loss = micrograd.hinge if name == "demo" else micrograd.cross_entropy
+        f = jit(lambda x, t: loss(model(x), t), backend=backend, wrt=model.parameters())
+        if task == "step":
+            training = f.training(micrograd.SGD(model.parameters(), lr=RATE))
+            step = training.__enter__()
+            return lambda: step(X, y), lambda: (step(X, y), (theta - step.data) / RATE)
+        return lambda: f.value_and_grad(theta, X, y), lambda: f.value_and_grad(theta, X, y)
+
+    return prepare
+
+
+def ours_eager():
+    import micrograd
+
+    def prepare(task, theta, X, y):
+        name = TASKS[task]
+        if name != "demo":
+            return None
+        model = micrograd.MLP(2, SIZES[name][1:], seed=0)
+        for p, x in zip(model.parameters(), theta.tolist(), strict=True):
+            p.data = x
+        points, targets = X.tolist(), y.tolist()
+        optimiser = micrograd.SGD(model.parameters(), lr=RATE)
+
+        def call():
+            loss = micrograd.hinge([model(x) for x in points], targets)
+            model.zero_grad()
+            loss.backward()
+            if task == "step":
+                optimiser.step()
+            return loss.data, np.array([p.grad for p in model.parameters()])
+
+        return call, call
+
+    return prepare
+
+
+def by_hand():
+    def value_and_grad(theta, X, y, sizes):
+        weights, gradient = list(matrices(theta, sizes)), np.empty_like(theta)
+        inputs, n = [X], len(X)
+        for W in weights[:-1]:
+            inputs.append(np.maximum(inputs[-1] @ W[:, :-1].T + W[:, -1], 0.0))
+        W = weights[-1]
+        out = inputs[-1] @ W[:, :-1].T + W[:, -1]
+        if sizes[-1] == 1:
+            margin = 1.0 - y * out[:, 0]
+            value = np.maximum(margin, 0.0).mean()
+            delta = ((margin > 0.0) * y * (-1.0 / n))[:, None]
+        else:
+            top = out.max(axis=1, keepdims=True)
+            delta = np.exp(out - top)
+            total = delta.sum(axis=1, keepdims=True)
+            rows = np.arange(n)
+            value = (np.log(total) + top).mean() - out[rows, y].mean()
+            delta /= total
+            delta[rows, y] -= 1.0
+            delta /= n
+        for W, G, a in reversed(list(zip(weights, matrices(gradient, sizes), inputs, strict=True))):
+            G[:, :-1] = delta.T @ a
+            G[:, -1] = delta.sum(axis=0)
+            if a is not X:
+                delta = (delta @ W[:, :-1]) * (a > 0.0)
+        return value, gradient
+
+    def prepare(task, theta, X, y):
+        sizes = SIZES[TASKS[task]]
+        if task != "step":
+            return (lambda: value_and_grad(theta, X, y, sizes),) * 2
+        moving = theta.copy()
+
+        def step():
+            value, gradient = value_and_grad(moving, X, y, sizes)
+            moving[:] -= RATE * gradient
+            return value, gradient
+
+        return step, step
+
+    return prepare
+
+
+def torch_peer():
+    import torch
+
+    torch.set_num_threads(1)
+
+    def prepare(task, theta, X, y):
+        name = TASKS[task]
+        sizes = SIZES[name]
+        layers: list = []
+        for i, o in zip(sizes, sizes[1:], strict=False):
+            layers += [torch.nn.Linear(i, o, dtype=torch.float64), torch.nn.ReLU()]
+        model = torch.nn.Sequential(*layers[:-1])
+        with torch.no_grad():
+            for linear, W in zip(layers[::2], matrices(theta, sizes), strict=True):
+                linear.weight.copy_(torch.tensor(W[:, :-1]))
+                linear.bias.copy_(torch.tensor(W[:, -1]))
+        inputs, targets = torch.tensor(X), torch.tensor(y)
+        optimiser = torch.optim.SGD(model.parameters(), lr=RATE, foreach=True)
+
+        def call():
+            optimiser.zero_grad()
+            out = model(inputs)
+            if name == "demo":
+                loss = torch.relu(1.0 - targets * out[:, 0]).mean()
+            else:
+                loss = torch.nn.functional.cross_entropy(out, targets)
+            loss.backward()
+            if task == "step":
+                optimiser.step()
+            return loss
+
+        def answer():
+            value = call().item()
+            parts = [torch.cat([m.weight.grad, m.bias.grad[:, None]], dim=1).numpy().ravel() for m in layers[::2]]
+            return value, np.concatenate(parts)
+
+        return call, answer
+
+    return prepare
+
+
+def jax_peer():
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)
+
+    def prepare(task, theta, X, y):
+        name = TASKS[task]
+        sizes = SIZES[name]
+
+        def loss(theta, X, y):
+            a = X
+            weights = list(matrices(theta, sizes))
+            for W in weights[:-1]:
+                a = jax.nn.relu(a @ W[:, :-1].T + W[:, -1])
+            out = a @ weights[-1][:, :-1].T + weights[-1][:, -1]
+            if name == "demo":
+                return jax.nn.relu(1.0 - y * out[:, 0]).mean()
+            return (jax.scipy.special.logsumexp(out, axis=1) - out[jnp.arange(len(y)), y]).mean()
+
+        both = jax.value_and_grad(loss)
+        inputs, targets, start = jnp.asarray(X), jnp.asarray(y), jnp.asarray(theta)
+        if task != "step":
+            compiled = jax.jit(both)
+            return (lambda: jax.block_until_ready(compiled(start, inputs, targets)),) * 2
+        moving = [start]
+
+        def update(theta, X, y):
+            value, gradient = both(theta, X, y)
+            return value, theta - RATE * gradient
+
+        compiled = jax.jit(update, donate_argnums=0)
+
+        def step():
+            value, moving[0] = jax.block_until_ready(compiled(moving[0], inputs, targets))
+            return value
+
+        return step, lambda: both(start, inputs, targets)
+
+    return prepare
+
+
+def casadi_peer():
+    import casadi
+
+    def prepare(task, theta, X, y):
+        if task != "demo":
+            return None
+        sizes = SIZES["demo"]
+        p, x, t = casadi.SX.sym("p", len(theta)), casadi.SX.sym("x", 2), casadi.SX.sym("t")
+        a, at = [x[0], x[1]], 0
+        for k, (i, o) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            z = []
+            for _ in range(o):
+                total = p[at + i]
+                for j in range(i):
+                    total = total + p[at + j] * a[j]
+                z.append(total)
+                at += i + 1
+            a = z if k == len(sizes) - 2 else [casadi.fmax(v, 0.0) for v in z]
+        loss = casadi.fmax(1.0 - t * a[0], 0.0)
+        one = casadi.Function("one", [p, x, t], [loss, casadi.gradient(loss, p)])
+        every = one.map(len(X))
+        inputs, targets = casadi.DM(X.T), casadi.DM(y).T
+        where = casadi.DM(theta)
+
+        def call():
+            losses, gradients = every(where, inputs, targets)
+            return casadi.sum2(losses) / len(X), casadi.sum2(gradients) / len(X)
+
+        return call, lambda: tuple(np.array(found).ravel() if i else float(found) for i, found in enumerate(call()))
+
+    return prepare
+
+
+def original_peer():
+    from micrograd.engine import Value
+    from micrograd.nn import MLP
+
+    def prepare(task, theta, X, y):
+        if TASKS[task] != "demo":
+            return None
+        model = MLP(2, [16, 16, 1])
+        for p, x in zip(model.parameters(), theta.tolist(), strict=True):
+            p.data = x
+        points, targets = X.tolist(), y.tolist()
+
+        def call():
+            scores = [model(list(map(Value, x))) for x in points]
+            losses = [(1 + -t * s).relu() for s, t in zip(scores, targets, strict=True)]
+            loss = sum(losses) * (1.0 / len(losses))
+            model.zero_grad()
+            loss.backward()
+            if task == "step":
+                for p in model.parameters():
+                    p.data -= RATE * p.grad
+            return loss.data, np.array([p.grad for p in model.parameters()])
+
+        return call, call
+
+    return prepare
+
+
+PEERS = {
+    "ours-numpy": lambda: ours("numpy"),
+    "ours-llvm": lambda: ours("llvm"),
+    "ours-eager": ours_eager,
+    "by-hand": by_hand,
+    "torch": torch_peer,
+    "jax": jax_peer,
+    "jax-2": jax_peer,
+    "casadi": casadi_peer,
+    "original": original_peer,
+}
+
+
+# -- one peer's process
+
+
+def answer(peer: str, file: str, seconds: float) -> None:
+    """Read the problems; for each task print one line: the value, the gradient and, once told that they agree, the times."""
+    prepare = PEERS[peer]()
+    data = np.load(file)
+    for task, name in TASKS.items():
+        start = time.perf_counter()
+        pair = prepare(task, *(data[f"{name}_{part}"] for part in ("theta", "X", "y")))
+        if pair is None:
+            continue
+        call, check = pair
+        value, gradient = check()
+        first = time.perf_counter() - start
+        found = {"task": task, "value": float(value), "gradient": np.asarray(gradient).tolist(), "first": first}
+        print(json.dumps(found), flush=True)
+        if sys.stdin.readline().strip() != "agreed":
+            continue
+        start = time.perf_counter()
+        call()
+        once = time.perf_counter() - start
+        repeats = max(1, int(0.02 / max(once, 1e-7)))
+        times: list[float] = []
+        until = time.perf_counter() + seconds
+        while len(times) < 3 or time.perf_counter() < until:
+            start = time.perf_counter()
+            for _ in range(repeats):
+                call()
+            times.append((time.perf_counter() - start) / repeats)
+        print(json.dumps(times), flush=True)
+
+
+def ask(peer: str, python: str, file: str, seconds: float, expected: dict, cores: str) -> dict[str, list[float]]:
+    """One round of a peer: the times of each of its tasks, in a fresh process on the given cores."""
+    environment = dict(os.environ)
+    threads = str(len(cores.split(",")))
+    environment |= {name: threads for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    command = ["taskset", "-c", cores, python, __file__, "--answer", peer, "--file", file, "--seconds", str(seconds)]
+    found = {}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        for line in process.stdout:
+            got = json.loads(line)
+            value, gradient = expected[got["task"]]
+            if not (np.isclose(got["value"], value, rtol=1e-9) and np.allclose(got["gradient"], gradient, rtol=1e-7, atol=1e-10)):
+                raise SystemExit(f"{peer} does not agree on {got['task']}: value {got['value']}, expected {value}")
+            process.stdin.write("agreed\n")
+            process.stdin.flush()
+            found[got["task"]] = json.loads(process.stdout.readline())
+        if process.wait():
+            raise SystemExit(f"{peer} failed:\n{process.stderr.read()}")
+    return found
+
+
+# -- tables and the plot
+
+
+def spread(times: list[float]) -> tuple[float, float, float]:
+    """Median, and the quartiles around it."""
+    low, middle, high = statistics.quantiles(times, n=4)
+    return middle, low, high
+
+
+def shown(seconds: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale or unit == "µs":
+            return f"{seconds / scale:.3g} {unit}" if seconds / scale < 1000 else f"{seconds / scale:,.0f} {unit}"
+    raise AssertionError
+
+
+def table(times: dict[str, dict[str, list[float]]], reference: str) -> str:
+    """Rows of peers, columns of tasks: the median, the quartiles, and how many times `reference`'s median that is."""
+    lines = ["| " + " | ".join(["", *TASKS]) + " |", "|---" * (len(TASKS) + 1) + "|"]
+    for peer, found in times.items():
+        cells = []
+        for task in TASKS:
+            if task not in found:
+                cells.append("")
+                continue
+            middle, low, high = spread(found[task])
+            ratio = middle / spread(times[reference][task])[0]
+            cells.append(f"{shown(middle)} ({shown(low)} to {shown(high)}), ×{ratio:,.2f}" if ratio < 100 else f"{shown(middle)}, ×{ratio:,.0f}")
+        lines.append("| " + " | ".join([NAMES[peer], *cells]) + " |")
+    return "\n".join(lines)
+
+
+def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(TASKS), figsize=(4 * len(TASKS), 3.4), constrained_layout=True)
+    titles = {
+        "demo": "2-16-16-1, 128 points:\nvalue and gradient",
+        "digits": "64-32-10, 1,797 digits:\nvalue and gradient",
+        "mnist": "784-128-10, batch of 256:\nvalue and gradient",
+        "step": "2-16-16-1, 128 points:\na step of SGD",
+    }
+    for axis, task in zip(axes, TASKS, strict=True):
+        peers = [peer for peer in times if task in times[peer]][::-1]
+        medians = [spread(times[peer][task]) for peer in peers]
+        colours = ["#1f77b4" if peer.startswith("ours") else "#b0b0b0" for peer in peers]
+        axis.barh([NAMES[peer] for peer in peers], [m for m, _, _ in medians], color=colours)
+        axis.errorbar(
+            [m for m, _, _ in medians],
+            range(len(peers)),
+            xerr=[[m - low for m, low, _ in medians], [high - m for m, _, high in medians]],
+            fmt="none",
+            ecolor="#404040",
+        )
+        for i, (m, _, high) in enumerate(medians):
+            axis.text(high * 1.15, i, shown(m), va="center", fontsize=8)
+        axis.set(xscale="log", title=titles[task], xlabel="seconds per call, one core (log scale)")
+        axis.set_xlim(min(m for m, _, _ in medians) / 2, max(m for m, _, _ in medians) * 8)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="torch, jax, casadi or original")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.5, help="time for each task in each round")
+    parser.add_argument("--core", default="0")
+    parser.add_argument("--plot", default="benchmarks/compiled.png")
+    parser.add_argument("--answer", help=argparse.SUPPRESS)
+    parser.add_argument("--file", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.answer:
+        answer(options.answer, options.file, options.seconds)
+        return
+    pythons = {"by-hand": sys.executable, "ours-numpy": sys.executable, "ours-eager": sys.executable}
+    try:
+        import llvmlite  # noqa: F401
+        import micrograd.tape.llvm  # noqa: F401
+    except ImportError:
+        pass
+    else:
+        pythons["ours-llvm"] = sys.executable
+    pythons |= dict(entry.split("=", 1) for entry in options.peer)
+    if "jax" in pythons and (os.cpu_count() or 1) > 1:
+        pythons["jax-2"] = pythons["jax"]
+    order = [peer for peer in NAMES if peer in pythons]
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder) / "problems.npz")
+        data = problems()
+        np.savez(file, **data)
+        prepare = by_hand()
+        expected = {
+            task: prepare(task, *(data[f"{name}_{part}"] for part in ("theta", "X", "y")))[1]() for task, name in TASKS.items()
+        }
+        times: dict[str, dict[str, list[float]]] = {peer: {} for peer in order}
+        for number in range(options.rounds):
+            for peer in order:
+                print(f"round {number + 1} of {options.rounds}: {NAMES[peer]}", file=sys.stderr, flush=True)
+                cores = "0,1" if peer == "jax-2" else options.core
+                for task, found in ask(peer, pythons[peer], file, options.seconds, expected, cores).items():
+                    times[peer].setdefault(task, []).extend(found)
+    print(f"Medians (and quartiles) of {options.rounds} rounds, each times the first of ours; {machine()}.\n")
+    print(table(times, "ours-llvm" if "ours-llvm" in times else "ours-numpy"))
+    plot(times, options.plot)
+
+
+def machine() -> str:
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"one core of {os.cpu_count()} ({model}), {platform.system()}, Python {platform.python_version()}, NumPy {np.__version__}"
+
+
+if __name__ == "__main__":
+    main()
