@@ -35,16 +35,9 @@ def _minimum(x: Array, y: Array, out: Array) -> None:
     np.minimum(x, y, out=out)
 
 
-def _relu(x: Array, out: Array) -> None:
-    np.maximum(x, _NOUGHT[out.dtype], out=out)
-
-
-def _step(x: Array, out: Array) -> None:
-    np.maximum(x, _NOUGHT[out.dtype], out=out)
+def _step(x: Array, zeros: Array, out: Array) -> None:
+    np.maximum(x, zeros, out=out)
     np.sign(out, out)
-
-
-_NOUGHT = {np.dtype(kind): np.zeros((), kind) for kind in (np.float64, np.float32)}  # a float would be converted each time
 
 
 def _ordered(compare: Any) -> Callable[[Array, Array, Array], None]:
@@ -104,7 +97,7 @@ _SPELLED: dict[str, Callable[..., Any]] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "pow": _power,
     "exp": np.exp, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt,
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
-    "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "sigmoid": _sigmoid, "relu": _relu, "softplus": _softplus,
+    "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus,
     "abs": np.fabs, "sign": np.sign, "step": _step, "maximum": _maximum, "minimum": _minimum,
     "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
 }  # fmt: skip
@@ -170,6 +163,8 @@ class _Plan:
             self.rows[row] = x
         self.ones = {row for row, x in schedule.filled if x == 1.0}
         self.constants = dict(schedule.constants)
+        self.zeros: dict[tuple[int, ...], Array] = {}
+        self.rectified: dict[Any, Array] = {}  # results of relu by their operand: the sign of one is the step
         self.steps: list[Step] = []
         for vector in schedule.code:
             self._compile(vector)
@@ -231,12 +226,17 @@ class _Plan:
             rule = v.rule
             spelled = _BUILT_IN.get(rule) or _each(rule)
             if rule.name == "pow" and (y := self._constant(v.operands[1])) is not None:
-                if y == 2.0:
-                    spelled, operands = np.square, operands[:1]
-                elif y == 0.5:
-                    spelled = _power
-                elif y == -1.0:
-                    spelled, operands = np.reciprocal, operands[:1]
+                if y in (2.0, -1.0):
+                    spelled, operands = (np.square if y == 2.0 else np.reciprocal), operands[:1]
+            elif rule.name in ("relu", "step"):
+                place = (v.operands[0].base, v.operands[0].strides, rows)
+                known = self.rectified.get(place)
+                if rule.name == "relu" and v.operands[0].strides is not None:
+                    self.rectified[place] = out
+                if rule.name == "step" and known is not None and known.shape == out.shape:
+                    spelled, operands = np.sign, [known]
+                else:
+                    operands.append(self._zeros(out.shape))
             self.steps.append((spelled, (*operands, out)))
         elif v.rule is _DOT:
             self._dot(v, out, rows)
@@ -257,6 +257,12 @@ class _Plan:
         if operand.space == SHARED and operand.strides is not None and not any(operand.strides):
             return self.constants.get(operand.base)
         return None
+
+    def _zeros(self, shape: tuple[int, ...]) -> Array:
+        """Zeros of a shape: NumPy compares two arrays twice as fast as an array and a number."""
+        if shape not in self.zeros:
+            self.zeros[shape] = np.zeros(shape, self.dtype)
+        return self.zeros[shape]
 
     # -- products
 

@@ -16,6 +16,7 @@ from micrograd.tape.tape import Guard, Instruction, Tape
 
 _ADD, _SUB, _MUL, _DIV, _NEG, _POW = (RULES[name] for name in ("add", "sub", "mul", "div", "neg", "pow"))
 _SUM, _DOT = RULES["sum"], RULES["dot"]
+_GREATER, _LESS, _SIGN = RULES["greater"], RULES["less"], RULES["sign"]
 
 
 def optimised(tape: Tape) -> Tape:
@@ -114,7 +115,27 @@ def _simpler_sub(operands: tuple[int, ...], number: Number, kept: list[Instructi
     x, y = operands
     if number(y) == 0.0:
         return x
-    return (_NEG, (y,)) if number(x) == 0.0 else None
+    if number(x) == 0.0:
+        return _NEG, (y,)
+    if x >= first and y >= first and kept[x - first][0] is _ADD and kept[y - first][0] in _ORDERS:
+        # 1 + greater(a, b) - less(a, b), as maximum and minimum are differentiated: 1 + sign(a - b), for a finite number b
+        (one, p), (second, (a, b)) = kept[x - first][1], kept[y - first]
+        if number(one) == 1.0 and p >= first and kept[p - first][1] == (a, b) and {kept[p - first][0], second} == _ORDERS:
+            c, up = number(b), second is _LESS
+            if c is not None and math.isfinite(c):
+                difference = a if c == 0.0 else _kept(kept, first, (_SUB, (a, b)))
+                sign = _kept(kept, first, (_SIGN, (difference,)))
+                return (_ADD, (one, sign)) if up else (_SUB, (one, sign))
+    return None
+
+
+_ORDERS = {_GREATER, _LESS}
+
+
+def _kept(kept: list[Instruction], first: int, instruction: Instruction) -> int:
+    """The slot of one more instruction."""
+    kept.append(instruction)
+    return first + len(kept) - 1
 
 
 def _simpler_mul(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
