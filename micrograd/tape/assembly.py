@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
-VARYING, SHARED, THETA = "lanes", "shared", "theta"  # the arrays that slots live in
-PARAMETERS = (VARYING, SHARED, THETA, "totals", "tables", "frame")  # what every function is given; the last leads to the others
-DIVISOR, SUMS, ARRAYS = 6, 7, 8  # entries of the frame: what sums are divided by, where they go, the arrays of rows
+Array = np.ndarray[Any, Any]
+ROWS, SHARED, THETA = "rows", "shared", "theta"  # the arrays that numbers live in
+PARAMETERS = (ROWS, SHARED, THETA, "totals", "tables", "frame")  # what every function is given; the last leads to the others
+OUT, COUNT, ARRAYS = 6, 7, 8  # entries of the frame: where results go, the number of samples, then the arrays of rows
+CHUNK = 256  # samples whose sums stand by themselves: reference.BLOCK
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class Target:
     def sums(self) -> int:
         """How many sums over vectors are kept in registers at once."""
         return max(2, self.registers // (2 * max(1, self.lanes // self.width)))
+
+    @property
+    def suffix(self) -> str:
+        """What LLVM's names for operations on one number end in."""
+        return "f64" if self.real == "double" else "f32"
 
     @property
     def vector(self) -> str:
@@ -79,15 +86,14 @@ class Operand:
     place: str = SHARED
     base: int = 0
     strides: tuple[int, ...] = ()
-    table: np.ndarray[Any, Any] | None = None  # slots, one per element, in the order of the loops
+    table: Array | None = None  # the slots of a gather, flat; strides are then those of the table
     value: float | None = None
-    table_id: int = -1
+    table_at: int = -1  # where the table begins among all tables
 
-    def slot(self, position: Sequence[int], shape: Sequence[int]) -> int:
+    def slot(self, position: Sequence[int]) -> int:
         """The slot of one element."""
-        if self.table is not None:
-            return int(self.table[np.ravel_multi_index(tuple(position), tuple(shape)) if shape else 0])
-        return self.base + sum(i * s for i, s in zip(position, self.strides, strict=True))
+        at = self.base + sum(i * s for i, s in zip(position, self.strides, strict=True))
+        return int(self.table[at]) if self.table is not None else at
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +117,10 @@ class Instruction:
 
 @dataclass(frozen=True, eq=False)
 class Total:
-    """A sum over the samples of x, or of x times y, for every element of `shape`, into accumulators from `base` on."""
+    """A sum over the samples of Σ x, or of Σ x times y, `terms` of them, for every element of `shape`, into accumulators."""
 
     shape: tuple[int, ...]
+    terms: int
     out: Operand
     x: Operand
     y: Operand | None = None
@@ -148,10 +155,6 @@ class Function:
         if self.target.lanes == 1:
             return bits
         return f"splat ({self.target.real} {bits})"
-
-    @property
-    def zero(self) -> str:
-        return "0.0"
 
     def label(self) -> str:
         self.counter += 1
@@ -221,19 +224,18 @@ class Function:
     def lanes_at(self, slot: Index, sample: Index) -> Index:
         return slot * (self.target.pitch * self.target.size) + sample * self.target.size
 
-    def located(self, arg: Operand, position: Sequence[Index], shape: Sequence[int]) -> Index:
+    def located(self, arg: Operand, position: Sequence[Index]) -> Index:
         """The slot of an element as an index; through the table where the operand is a gather."""
-        if arg.table is None:
-            at = Index((), arg.base)
-            for i, by in zip(position, arg.strides, strict=True):
-                at = at + i * by
+        at = Index((), arg.base)
+        if arg.value is not None:
             return at
-        flat = Index()
-        for i, n in zip(position, shape, strict=True):
-            flat = flat * n + i
-        if not flat.terms:
-            return Index((), int(arg.table[flat.offset]))
-        entry = self.address("tables", (flat + arg.table_id) * 4)
+        for i, by in zip(position, arg.strides, strict=True):
+            at = at + i * by
+        if arg.table is None:
+            return at
+        if not at.terms:
+            return Index((), int(arg.table[at.offset]))
+        entry = self.address("tables", (at + arg.table_at) * 4)
         value = self.new(f"load i32, ptr {entry}, align 4, !invariant.load !0")
         return Index(((self.new(f"zext i32 {value} to i64"), 1),))
 
@@ -242,13 +244,14 @@ class Function:
         t = self.target
         if arg.value is not None:
             return self.number(arg.value)
-        if arg.place == VARYING:
-            return self.new(f"load {t.vector}, ptr {self.address(VARYING, self.lanes_at(at, sample))}, align {t.size}")
+        if arg.place == ROWS:
+            return self.new(f"load {t.vector}, ptr {self.address(ROWS, self.lanes_at(at, sample))}, align {t.size}")
         return self.splat(self.new(f"load {t.real}, ptr {self.address(arg.place, at * t.size)}, align {t.size}"))
 
     def store(self, arg: Operand, at: Index, sample: Index, value: str) -> None:
         t = self.target
-        self.do(f"store {t.vector} {value}, ptr {self.address(VARYING, self.lanes_at(at, sample))}, align {t.size}")
+        place = self.lanes_at(at, sample) if arg.place == ROWS else at * t.size
+        self.do(f"store {t.vector} {value}, ptr {self.address(arg.place, place)}, align {t.size}")
 
     # -- arithmetic
 
@@ -303,6 +306,12 @@ class Function:
         kind, mask = f"<{lanes} x {self.target.real}>", list(chosen)
         return self.new(f"shufflevector {kind} {x}, {kind} {y}, <{len(mask)} x i32> <{', '.join(f'i32 {i}' for i in mask)}>")
 
+    def sums(self, many: int) -> str:
+        """The name of the pointer to where the sums of this chunk go."""
+        base, chunk = _pointer(self, OUT), self.new(f"udiv i64 %first, {CHUNK}")
+        self.do(f"%sums = getelementptr i8, ptr %{base}, i64 {self.new(f'mul i64 {chunk}, {many * self.target.size}')}")
+        return "sums"
+
     def text(self) -> str:
         parameters = ", ".join(f"ptr noalias %{a}" for a in PARAMETERS)
         return "\n".join([f"define void @{self.name}({parameters}, i64 %first, i64 %count) nounwind {{", "entry:", *self.lines, "  ret void", "}"])
@@ -334,6 +343,11 @@ def _ordered(first: str, second: str, a: Any, b: Any) -> Callable[[Function, str
 
 def _where(f: Function, c: str, a: str, b: str) -> str:
     return _choice(f, c, "ogt", 0.0, a, _choice(f, c, "ole", 0.0, b, f.number(math.nan)))
+
+
+def _equal(f: Function, x: str, y: str) -> str:
+    unequal = f.choose(f.compare("uno", x, y), f.number(math.nan), f.number(0.0))
+    return f.choose(f.compare("oeq", x, y), f.number(1.0), unequal)
 
 
 def _sigmoid(f: Function, x: str) -> str:
@@ -387,7 +401,9 @@ SPELLINGS: dict[str, Callable[..., str]] = {
     "minimum": _ordered("ole", "ogt", "x", "y"),
     "greater": _ordered("ogt", "ole", "1", "0"),
     "less": _ordered("olt", "oge", "1", "0"),
+    "equal": _equal,
     "where": _where,
+    "copy": lambda f, x: x,
 }
 
 
@@ -447,8 +463,8 @@ def write_elementwise(f: Function, it: Instruction) -> None:
     def samples(places: list[Index]) -> None:
         def tile(first: list[Index], extent: list[int]) -> None:
             for at in positions(first, extent):
-                slots = [f.located(a, at, it.shape) if a.value is None else Index() for a in it.args]
-                out = f.located(it.out, at, it.shape)
+                slots = [f.located(a, at) for a in it.args]
+                out = f.located(it.out, at)
                 for s in places:
                     f.store(it.out, out, s, spell(f, *[f.load(a, i, s) for a, i in zip(it.args, slots, strict=True)]))
 
@@ -464,8 +480,6 @@ def write_sum(f: Function, it: Instruction) -> None:
     tiles = [1] * len(it.shape)
     if tiles:
         tiles[-1] = max(1, f.target.sums // u)
-    full = (*it.shape, it.terms)
-
     def samples(places: list[Index]) -> None:
         def tile(first: list[Index], extent: list[int]) -> None:
             spots = list(positions(first, extent))
@@ -475,8 +489,8 @@ def write_sum(f: Function, it: Instruction) -> None:
                 if not dotted:
                     begin += [zero] * len(places)
                     continue
-                slot = f.located(it.args[2], at, it.shape) if it.args[2].value is None else Index()
-                if it.args[2].place == VARYING or it.args[2].value is not None:
+                slot = f.located(it.args[2], at)
+                if it.args[2].place == ROWS or it.args[2].value is not None:
                     begin += [f.load(it.args[2], slot, s) for s in places]
                 else:
                     begin += [f.load(it.args[2], slot, Index())] * len(places)
@@ -485,8 +499,8 @@ def write_sum(f: Function, it: Instruction) -> None:
                 seen: dict[Any, str] = {}
 
                 def fetch(arg: Operand, at: tuple[Index, ...], s: Index) -> str:
-                    i = Index() if arg.value is not None else f.located(arg, (*at, j), full)
-                    key = (id(arg), i, s if arg.place == VARYING else None)
+                    i = f.located(arg, (*at, j))
+                    key = (id(arg), i, s if arg.place == ROWS else None)
                     if key not in seen:
                         seen[key] = f.load(arg, i, s)
                     return seen[key]
@@ -507,7 +521,7 @@ def write_sum(f: Function, it: Instruction) -> None:
                     results[:] = term(j, values)
                 sums = results
             for n, at in enumerate(spots):
-                out = f.located(it.out, at, it.shape)
+                out = f.located(it.out, at)
                 for m, s in enumerate(places):
                     f.store(it.out, out, s, sums[n * len(places) + m])
 
@@ -516,14 +530,15 @@ def write_sum(f: Function, it: Instruction) -> None:
     over_samples(f, u, samples)
 
 
-def write_total(f: Function, it: Total, direct: bool) -> None:
-    """Sums over the samples of a block, a tile of them at a time, added to the accumulators.
+def write_total(f: Function, it: Total, direct: int) -> None:
+    """Sums over the samples of a block, a tile of them at a time, added to the accumulators, which are kept lane by lane.
 
-    Those have a number for every lane, or, `direct`, one for all: less memory, where there are many.
+    Where a block is a chunk and `direct` is the number of sums, they go straight to the array of sums instead.
     """
     t = f.target
+    array = f.sums(direct) if direct else ""
     if len(it.shape) > 1 and it.shape[-1] > it.shape[-2]:  # the longer loop outside: its operand is read once
-        it = Total(turned(it.shape), turned_operand(it.out), turned_operand(it.x), it.y and turned_operand(it.y))
+        it = Total(turned(it.shape), it.terms, *(a and turned_operand(a, len(it.shape)) for a in (it.out, it.x, it.y)))  # type: ignore[arg-type]
     tiles = [1] * len(it.shape)
     if len(tiles) > 1:
         tiles[-2:] = [2, 2] if t.sums < 8 else [2, 4] if t.sums < 16 else [4, 4]
@@ -532,7 +547,7 @@ def write_total(f: Function, it: Total, direct: bool) -> None:
 
     def tile(first: list[Index], extent: list[int]) -> None:
         spots = list(positions(first, extent))
-        rows = [f.located(it.out, at, it.shape) * ((1 if direct else t.lanes) * t.size) for at in spots]
+        rows = [f.located(it.out, at) * ((1 if direct else t.lanes) * t.size) for at in spots]
         begin = [f.number(0.0)] * len(rows)
         if not direct:
             begin = [f.new(f"load {t.vector}, ptr {f.address('totals', row)}, align {t.size}") for row in rows]
@@ -541,16 +556,27 @@ def write_total(f: Function, it: Total, direct: bool) -> None:
             seen: dict[Any, str] = {}
 
             def fetch(arg: Operand, at: tuple[Index, ...]) -> str:
-                i = f.located(arg, at, it.shape) if arg.value is None else Index()
+                i = f.located(arg, at)
                 key = (id(arg), i)
                 if key not in seen:
                     seen[key] = f.load(arg, i, s)
                 return seen[key]
 
+            def plus(total: str, at: tuple[Index, ...]) -> str:
+                x = fetch(it.x, at)
+                return f.two("fadd", total, x) if it.y is None else f.multiply_add(x, fetch(it.y, at), total)
+
             out = []
             for total, at in zip(sums, spots, strict=True):
-                x = fetch(it.x, at)
-                out.append(f.two("fadd", total, x) if it.y is None else f.multiply_add(x, fetch(it.y, at), total))
+                if t.exact and it.terms > 1:  # the terms of a sample by themselves, as the definition has it
+                    own = f.number(0.0)
+                    for j in range(it.terms):
+                        own = plus(own, (*at, Index((), j)))
+                    out.append(f.two("fadd", total, own))
+                    continue
+                for j in range(it.terms):
+                    total = plus(total, (*at, Index((), j)))
+                out.append(total)
             return out
 
         if t.block == t.lanes:
@@ -564,9 +590,7 @@ def write_total(f: Function, it: Total, direct: bool) -> None:
                 f.do(f"store {t.vector} {total}, ptr {f.address('totals', row)}, align {t.size}")
             return
         for total, row in zip(over_lanes(f, sums), rows, strict=True):
-            place = f.address("totals", row)
-            before = f.new(f"load {t.real}, ptr {place}, align {t.size}")
-            f.do(f"store {t.real} {f.new(f'fadd {t.real} {before}, {total}')}, ptr {place}, align {t.size}")
+            f.do(f"store {t.real} {total}, ptr {f.address(array, row)}, align {t.size}")
 
     nest(f, it.shape, tiles, tile)
 
@@ -575,8 +599,8 @@ def turned(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape[:-2], shape[-1], shape[-2])
 
 
-def turned_operand(x: Operand) -> Operand:
-    return replace(x, strides=turned(x.strides)) if x.value is None else x
+def turned_operand(x: Operand, axes: int) -> Operand:
+    return replace(x, strides=(*turned(x.strides[:axes]), *x.strides[axes:]))
 
 
 def over_lanes(f: Function, vectors: Sequence[str]) -> list[str]:
@@ -601,21 +625,19 @@ def over_lanes(f: Function, vectors: Sequence[str]) -> list[str]:
 
 def write_logsumexp(f: Function, it: Instruction) -> None:
     """log Σ exp(x) for every element, shifted by the largest."""
-    full = (*it.shape, it.terms)
-
     def samples(places: list[Index]) -> None:
         def tile(first: list[Index], extent: list[int]) -> None:
             for at in positions(first, extent):
 
                 def fetch(j: Index, at: tuple[Index, ...] = at) -> str:
-                    return f.load(it.args[0], f.located(it.args[0], (*at, j), full), places[0])
+                    return f.load(it.args[0], f.located(it.args[0], (*at, j)), places[0])
 
                 with f.loop(it.terms, 1, [(f.target.vector, f.number(-math.inf))]) as (j, (top,), out):
                     out[0] = larger(f, top, fetch(j))
                 top = out[0]
                 with f.loop(it.terms, 1, [(f.target.vector, f.number(0.0))]) as (j, (total,), out):
                     out[0] = f.two("fadd", total, f.call("exp", f.two("fsub", fetch(j), top)))
-                f.store(it.out, f.located(it.out, at, it.shape), places[0], log_of_sum(f, top, out[0]))
+                f.store(it.out, f.located(it.out, at), places[0], log_of_sum(f, top, out[0]))
 
         nest(f, it.shape, [1] * len(it.shape), tile)
 
@@ -633,10 +655,40 @@ def log_of_sum(f: Function, top: str, total: str) -> str:
     return f.choose(f.compare("olt", size, f.number(math.inf)), f.two("fadd", top, f.call("log", total)), top)
 
 
+def write_take(f: Function, it: Instruction) -> None:
+    """table[index] for every element, lane by lane."""
+
+    def samples(places: list[Index]) -> None:
+        def tile(first: list[Index], extent: list[int]) -> None:
+            for at in positions(first, extent):
+                index = f.load(it.args[0], f.located(it.args[0], at), places[0])
+                f.store(it.out, f.located(it.out, at), places[0], chosen(f, it, index, at, places[0]))
+
+        nest(f, it.shape, [1] * len(it.shape), tile)
+
+    over_samples(f, 1, samples)
+
+
+def chosen(f: Function, it: Instruction, index: str, at: tuple[Index, ...], s: Index) -> str:
+    """The entries of a table that the lanes of `index` choose; an index beyond the table chooses its last entry."""
+    t, table = f.target, it.args[1]
+    out = "poison"
+    for lane in range(t.lanes):
+        one = index if t.lanes == 1 else f.new(f"extractelement {t.vector} {index}, i64 {lane}")
+        whole = f.new(f"call i64 @llvm.fptoui.sat.i64.{t.suffix}({t.real} {one})")
+        k = f.new(f"call i64 @llvm.umin.i64(i64 {whole}, i64 {it.terms - 1})")
+        slot = f.located(table, (*at, Index(((k, 1),))))
+        bytes_at = f.lanes_at(slot, s + lane) if table.place == ROWS else slot * t.size
+        value = f.new(f"load {t.real}, ptr {f.address(table.place, bytes_at)}, align {t.size}")
+        out = value if t.lanes == 1 else f.new(f"insertelement {t.vector} {out}, {t.real} {value}, i64 {lane}")
+    return out
+
+
 WRITERS: dict[str, Callable[[Function, Instruction], None]] = {
     "sum": write_sum,
     "dot": write_sum,
     "logsumexp": write_logsumexp,
+    "take": write_take,
 }
 
 
@@ -645,10 +697,10 @@ WRITERS: dict[str, Callable[[Function, Instruction], None]] = {
 
 @dataclass(frozen=True)
 class Operation:
-    """One primitive on single slots: (place, slot) or a number each."""
+    """One primitive on single slots: (place, slot) each, or a number."""
 
     name: str
-    out: int
+    out: tuple[str, int]
     args: tuple[Any, ...]
 
     @property
@@ -660,20 +712,17 @@ def operations(it: Instruction) -> Iterator[Operation]:
     """The elements of a vector instruction, one by one."""
     for position in np.ndindex(*it.shape):
 
-        def one(arg: Operand, at: tuple[int, ...], shape: tuple[int, ...]) -> Any:
-            return arg.value if arg.value is not None else (arg.place, arg.slot(at, shape))
+        def one(arg: Operand, at: tuple[int, ...]) -> Any:
+            return arg.value if arg.value is not None else (arg.place, arg.slot(at))
 
-        out = it.out.slot(position, it.shape)
-        if it.name not in WRITERS:
-            yield Operation(it.name, out, tuple(one(a, position, it.shape) for a in it.args))
-            continue
-        full = (*it.shape, it.terms)
-        many = it.args[:2] if it.name == "dot" else it.args[:1]
-        terms = [one(a, (*position, j), full) for a in many for j in range(it.terms)]
-        yield Operation(it.name, out, (*terms, *(one(a, position, it.shape) for a in it.args[len(many) :])))
+        args: list[Any] = []
+        for a in it.args:
+            many = it.terms and len(a.strides) > len(position)
+            args += [one(a, (*position, j)) for j in range(it.terms)] if many else [one(a, position)]
+        yield Operation(it.name, (it.out.place, it.out.slot(position)), tuple(args))
 
 
-def write_straight(f: Function, work: Sequence[Operation], wanted: Callable[[int], bool]) -> None:
+def write_straight(f: Function, work: Sequence[Operation], wanted: Callable[[tuple[str, int]], bool]) -> None:
     """The operations one after the other, values in registers; those that are wanted elsewhere are stored."""
 
     def samples(places: list[Index]) -> None:
@@ -689,9 +738,10 @@ def write_straight(f: Function, work: Sequence[Operation], wanted: Callable[[int
 
         for it in work:
             value = spell_one(f, it.name, [fetch(a) for a in it.args] if it.name != "dot" else it.args, fetch)
-            held[VARYING, it.out] = value
+            held[it.out] = value
             if wanted(it.out):
-                f.store(Operand(VARYING), Index((), it.out), places[0], value)
+                place, slot = it.out
+                f.store(Operand(place), Index((), slot), places[0], value)
 
     over_samples(f, 1, samples)
 
@@ -717,7 +767,7 @@ def spell_one(f: Function, name: str, args: Sequence[Any], fetch: Callable[[Any]
         for x in args:
             total = f.two("fadd", total, f.call("exp", f.two("fsub", x, top)))
         return log_of_sum(f, top, total)
-    return SPELLINGS[name](f, *args)
+    return SPELLINGS[name](f, *args) if name in SPELLINGS else f.call(name, *args)
 
 
 # -- between arrays and lanes
@@ -739,124 +789,65 @@ def transposed(f: Function, rows: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Rows:
-    """An array outside: its number among the inputs or outputs, the slots it fills or shows, one row per sample."""
+    """An array from outside: its number in the frame, and the slots from `base` on that its columns fill."""
 
     number: int
-    slots: tuple[int, ...]
+    base: int
+    width: int
 
 
 def _pointer(f: Function, number: int) -> str:
     """The name of a pointer in the frame, for addresses."""
-    name = f"array{number}"
-    entry = f.address("frame", Index((), number * 8))
-    f.do(f"%{name} = load ptr, ptr {entry}, align 8")
-    return name
+    f.do(f"%array{number} = load ptr, ptr {f.address('frame', Index((), number * 8))}, align 8")
+    return f"array{number}"
 
 
-def _runs(slots: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Slots as (first column, first slot, how many), for every run of neighbours."""
-    runs: list[tuple[int, int, int]] = []
-    for column, slot in enumerate(slots):
-        if runs and runs[-1][1] + runs[-1][2] == slot:
-            runs[-1] = (*runs[-1][:2], runs[-1][2] + 1)
-        else:
-            runs.append((column, slot, 1))
-    return runs
-
-
-def write_single_rows(f: Function, it: Rows, inward: bool) -> None:
-    """Copies of `count` rows, number by number: inward, the lanes that are left repeat the last row."""
-    t, width = f.target, len(it.slots)
+def write_single_rows(f: Function, it: Rows) -> None:
+    """Copies of `count` rows, number by number; the lanes that are left repeat the last row."""
+    t = f.target
     array = _pointer(f, ARRAYS + it.number)
-    limit: int | str = t.block if inward else "%count"
     last = f.new("sub i64 %count, 1")
-    with f.loop(limit, 1, []) as (s, _, _):
-        name = s.terms[0][0]
-        here = f.new(f"call i64 @llvm.umin.i64(i64 {name}, i64 {last})") if inward else name
-        row = f.new(f"add i64 %first, {here}")
-        for column, slot, many in _runs(it.slots):
-            with f.loop(many, 1, []) as (i, _, _):
-                outside = f.address(array, Index(((row, width * t.size),), column * t.size) + i * t.size)
-                inside = f.address(VARYING, f.lanes_at(i + slot, s))
-                source, target = (outside, inside) if inward else (inside, outside)
-                value = f.new(f"load {t.real}, ptr {source}, align {t.size}")
-                f.do(f"store {t.real} {value}, ptr {target}, align {t.size}")
+    with f.loop(t.block, 1, []) as (s, _, _):
+        row = f.new(f"add i64 %first, {f.new(f'call i64 @llvm.umin.i64(i64 {s.terms[0][0]}, i64 {last})')}")
+        with f.loop(it.width, 1, []) as (i, _, _):
+            source = f.address(array, Index(((row, it.width * t.size),)) + i * t.size)
+            value = f.new(f"load {t.real}, ptr {source}, align {t.size}")
+            f.do(f"store {t.real} {value}, ptr {f.address(ROWS, f.lanes_at(i + it.base, s))}, align {t.size}")
 
 
-def write_rows(f: Function, it: Rows, inward: bool) -> None:
+def write_rows(f: Function, it: Rows) -> None:
     """Copies of a whole block of rows, tile by tile of vectors turned round."""
-    t, width, n = f.target, len(it.slots), f.target.lanes
+    t, width, n = f.target, it.width, f.target.lanes
     if n == 1:
-        write_single_rows(f, it, inward)
+        write_single_rows(f, it)
         return
     array = _pointer(f, ARRAYS + it.number)
     first = Index((("%first", width * t.size),))
+    mask = f"<{n} x i1> <{', '.join(f'i1 {int(i < width)}' for i in range(n))}>"
+    masked = f"call {t.vector} @llvm.masked.load.v{n}{t.suffix}.p0(ptr {{}}, i32 {t.size}, {mask}, {t.vector} zeroinitializer)"
+    load = masked if width < n else f"load {t.vector}, ptr {{}}, align {t.size}"
+
+    def hold(column: Index, s: Index, value: str) -> None:
+        f.do(f"store {t.vector} {value}, ptr {f.address(ROWS, f.lanes_at(column + it.base, s))}, align {t.size}")
+
+    def tile(column: Index, s: Index, corner: Index) -> None:
+        ends = [f.address(array, corner + column * t.size + k * width * t.size) for k in range(n)]
+        for k, value in enumerate(transposed(f, [f.new(load.format(end)) for end in ends])[:width]):
+            hold(column + k, s, value)
 
     def samples(places: list[Index]) -> None:
         s = places[0]
         corner = first + s * (width * t.size)
-
-        def place(column: int) -> str:
-            return f.address(VARYING, f.lanes_at(Index((), it.slots[column]), s))
-
-        def lanes(column: int) -> str:
-            return f.new(f"load {t.vector}, ptr {place(column)}, align {t.size}")
-
-        def hold(column: int, value: str) -> None:
-            f.do(f"store {t.vector} {value}, ptr {place(column)}, align {t.size}")
-
         if width <= 2:
             ends = [f.address(array, corner + k * n * t.size) for k in range(width)]
-            if inward:
-                parts = [f.new(f"load {t.vector}, ptr {end}, align {t.size}") for end in ends]
-                for k in range(width):
-                    hold(k, f.shuffle(parts[0], parts[1], n, range(k, 2 * n, 2)) if width == 2 else parts[0])
-                return
-            parts = [lanes(k) for k in range(width)]
-            for k, end in enumerate(ends):
-                mixed = [(i // 2) + k * n // 2 + n * (i % 2) for i in range(n)]
-                value = f.shuffle(parts[0], parts[1], n, mixed) if width == 2 else parts[0]
-                f.do(f"store {t.vector} {value}, ptr {end}, align {t.size}")
+            parts = [f.new(f"load {t.vector}, ptr {end}, align {t.size}") for end in ends]
+            for k in range(width):
+                hold(Index((), k), s, f.shuffle(parts[0], parts[1], n, range(k, 2 * n, 2)) if width == 2 else parts[0])
             return
-        suffix = f"v{n}{'f64' if t.size == 8 else 'f32'}.p0"
-        columns = list(range(0, width - n + 1, n)) if width >= n else [0]
-        if width > n and width % n:
-            columns.append(width - n)
-        run = _runs(it.slots)
-        if len(run) == 1 and len(columns) > 8:  # wide rows: a loop over the tiles
-            whole = width - width % n
-            with f.loop(whole, n, []) as (i, _, _):
-                tile(i, run[0][1], s, corner, None)
-            if width % n:
-                tile(Index((), width - n), run[0][1], s, corner, None)
-            return
-        for column in columns:
-            tile(Index((), column), None, s, corner, suffix if width < n else None)
-
-    def tile(column: Index, slot: int | None, s: Index, corner: Index, suffix: str | None) -> None:
-        mask = f"<{n} x i1> <{', '.join(f'i1 {int(i < width)}' for i in range(n))}>"
-
-        def lanes_of(k: int) -> str:
-            at = Index((), it.slots[column.offset + k]) if slot is None else column + (slot + k)
-            return f.address(VARYING, f.lanes_at(at, s))
-
-        ends = [f.address(array, corner + column * t.size + k * width * t.size) for k in range(n)]
-        used = range(min(n, width))
-        if inward:
-            if suffix:
-                load = f"call {t.vector} @llvm.masked.load.{suffix}(ptr {{}}, i32 {t.size}, {mask}, {t.vector} zeroinitializer)"
-            else:
-                load = f"load {t.vector}, ptr {{}}, align {t.size}"
-            turned = transposed(f, [f.new(load.format(end)) for end in ends])
-            for k in used:
-                f.do(f"store {t.vector} {turned[k]}, ptr {lanes_of(k)}, align {t.size}")
-            return
-        rows = [f.new(f"load {t.vector}, ptr {lanes_of(k)}, align {t.size}") if k in used else "zeroinitializer" for k in range(n)]
-        for value, end in zip(transposed(f, rows), ends, strict=True):
-            if suffix:
-                f.do(f"call void @llvm.masked.store.{suffix}({t.vector} {value}, ptr {end}, i32 {t.size}, {mask})")
-            else:
-                f.do(f"store {t.vector} {value}, ptr {end}, align {t.size}")
+        if width > n:
+            nest(f, [width - width % n], [n], lambda at, _: tile(at[0], s, corner))
+        if width % n or width == n:
+            tile(Index((), max(0, width - n)), s, corner)
 
     over_samples(f, 1, samples)
 
@@ -865,10 +856,32 @@ def write_no_tail(f: Function, slots: Sequence[int]) -> None:
     """Zeros for the lanes beyond `count`, so that they add nothing to sums over the samples."""
     t = f.target
     left = f.new(f"sub i64 {t.block}, %count")
-    for _, slot, many in _runs(slots):
+    for slot, many in runs(slots):
         with f.loop(many, 1, []) as (i, _, _), f.loop(left, 1, []) as (s, _, _):
-            at = f.address(VARYING, f.lanes_at(i + slot, s + Index((("%count", 1),))))
-            f.do(f"store {t.real} {f.zero}, ptr {at}, align {t.size}")
+            at = f.address(ROWS, f.lanes_at(i + slot, s + Index((("%count", 1),))))
+            f.do(f"store {t.real} 0.0, ptr {at}, align {t.size}")
+
+
+def write_filled(f: Function, pairs: Sequence[tuple[int, float]]) -> None:
+    """The same number for all samples, in each of some slots."""
+    for slot, x in pairs:
+
+        def samples(places: list[Index], slot: int = slot, x: float = x) -> None:
+            for s in places:
+                f.store(Operand(ROWS), Index((), slot), s, f.number(x))
+
+        over_samples(f, unrolled(f, 4), samples)
+
+
+def runs(slots: Sequence[int]) -> list[tuple[int, int]]:
+    """Ascending slots as (first, how many), for every run of neighbours."""
+    found: list[tuple[int, int]] = []
+    for slot in slots:
+        if found and found[-1][0] + found[-1][1] == slot:
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((slot, 1))
+    return found
 
 
 def write_clear(f: Function, numbers: int) -> None:
@@ -878,36 +891,53 @@ def write_clear(f: Function, numbers: int) -> None:
         f.do(f"store {t.vector} zeroinitializer, ptr {f.address('totals', i * t.size)}, align {t.size}")
 
 
-def write_finish(f: Function, rows: int, direct: bool) -> None:
-    """The sum over the lanes of every accumulator, divided, into the array of sums."""
-    t = f.target
-    array = _pointer(f, SUMS)
-    divisor = f.new(f"load {t.real}, ptr {f.address('frame', Index((), DIVISOR * 8))}, align 8")
+def write_finish(f: Function, many: int) -> None:
+    """The sum over the lanes of every accumulator, into the array of sums."""
+    t, array = f.target, f.sums(many)
 
     def tile(first: list[Index], extent: list[int]) -> None:
         spots = [first[0] + k for k in range(extent[0])]
-        if direct:
-            sums = [f.new(f"load {t.real}, ptr {f.address('totals', i * t.size)}, align {t.size}") for i in spots]
-        else:
-            step = t.lanes * t.size
-            sums = over_lanes(
-                f, [f.new(f"load {t.vector}, ptr {f.address('totals', i * step)}, align {t.size}") for i in spots]
-            )
-        for i, value in zip(spots, sums, strict=True):
-            out = f.new(f"fdiv {t.real} {value}, {divisor}")
-            f.do(f"store {t.real} {out}, ptr {f.address(array, i * t.size)}, align {t.size}")
+        step = t.lanes * t.size
+        vectors = [f.new(f"load {t.vector}, ptr {f.address('totals', i * step)}, align {t.size}") for i in spots]
+        for i, value in zip(spots, over_lanes(f, vectors), strict=True):
+            f.do(f"store {t.real} {value}, ptr {f.address(array, i * t.size)}, align {t.size}")
 
-    nest(f, [rows], [t.lanes], tile)
+    nest(f, [many], [t.lanes], tile)
 
 
-def write_driver(
-    target: Target, inward: Sequence[str], part_in: Sequence[str], work: Sequence[str], totals: Sequence[str],
-    outward: Sequence[str], part_out: Sequence[str],
-) -> str:  # fmt: skip
-    """The function `run(frame, first, count, doors)`.
+def write_columns(f: Function, slots: Sequence[tuple[int, int]], part: bool) -> None:
+    """The numbers of slots, each one after the other, as rows of the array of results: pairs of its row and the slot."""
+    t = f.target
+    array = _pointer(f, OUT)
+    count = f.new(f"load i64, ptr {f.address('frame', Index((), COUNT * 8))}, align 8")
+    for number, slot in slots:
+        start = Index((("%first", t.size), (count, number * t.size)) if number else (("%first", t.size),))
+        if part:
+            with f.loop("%count", 1, []) as (s, _, _):
+                value = f.new(f"load {t.real}, ptr {f.address(ROWS, f.lanes_at(Index((), slot), s))}, align {t.size}")
+                f.do(f"store {t.real} {value}, ptr {f.address(array, start + s * t.size)}, align {t.size}")
+            continue
 
-    It works through every block of the samples from `first` on, `count` of them, the last perhaps not whole; with 1 in
-    `doors` the accumulators are cleared before, with 2 the sums finished after.
+        def samples(places: list[Index], slot: int = slot, start: Index = start) -> None:
+            for s in places:
+                value = f.load(Operand(ROWS), Index((), slot), s)
+                f.do(f"store {t.vector} {value}, ptr {f.address(array, start + s * t.size)}, align {t.size}")
+
+        over_samples(f, unrolled(f, 4), samples)
+
+
+def write_leaves(f: Function, many: int) -> None:
+    """The parameters, copied to where shared numbers are."""
+    t = f.target
+    with f.loop(many, 1, []) as (i, _, _):
+        value = f.new(f"load {t.real}, ptr {f.address(THETA, i * t.size)}, align {t.size}")
+        f.do(f"store {t.real} {value}, ptr {f.address(SHARED, i * t.size)}, align {t.size}")
+
+
+def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], part: Sequence[str], sums: bool) -> str:
+    """The function `run(frame, first, count, prepare)`: what is computed once, where `prepare` is 1, then every chunk.
+
+    A chunk is worked through block by block: `whole` are the functions for a block, `part` those for the last, shorter one.
     """
     arguments = ", ".join(f"ptr %{a}" for a in PARAMETERS)
     loads = []
@@ -917,43 +947,48 @@ def write_driver(
     def calls(names: Sequence[str], first: str, count: str) -> list[str]:
         return [f"  call void @{name}({arguments}, i64 {first}, i64 {count})" for name in names]
 
-    def door(bit: int, name: str, after: str) -> list[str]:
-        return [
-            f"  %{name}.bit = and i64 %doors, {bit}",
-            f"  %{name}.open = icmp ne i64 %{name}.bit, 0",
-            f"  br i1 %{name}.open, label %{name}, label %{after}",
-            f"{name}:",
-            *calls([name] if totals else [], "%first", "%count"),
-            f"  br label %{after}",
-            f"{after}:",
-        ]
-
     size = target.block
     return "\n".join(
         [
-            "define void @run(ptr %frame, i64 %first, i64 %count, i64 %doors) nounwind {",
+            "define void @run(ptr %frame, i64 %first, i64 %count, i64 %prepare) nounwind {",
             "entry:",
             *loads,
-            *door(1, "clear", "begin"),
+            "  %once = icmp ne i64 %prepare, 0",
+            "  br i1 %once, label %before, label %begin",
+            "before:",
+            *calls(before, "0", "1"),
+            "  br label %begin",
+            "begin:",
             "  %end = add i64 %first, %count",
+            "  br label %chunks",
+            "chunks:",
+            "  %start = phi i64 [ %first, %begin ], [ %stop, %last ]",
+            "  %more = icmp ult i64 %start, %end",
+            "  br i1 %more, label %chunk, label %done",
+            "chunk:",
+            f"  %full = add i64 %start, {CHUNK}",
+            "  %stop = call i64 @llvm.umin.i64(i64 %full, i64 %end)",
+            *calls(["clear"] if sums else [], "%start", "0"),
             "  br label %head",
             "head:",
-            "  %at = phi i64 [ %first, %begin ], [ %next, %whole ]",
+            "  %at = phi i64 [ %start, %chunk ], [ %next, %whole ]",
             f"  %next = add i64 %at, {size}",
-            "  %fits = icmp ule i64 %next, %end",
+            "  %fits = icmp ule i64 %next, %stop",
             "  br i1 %fits, label %whole, label %rest",
             "whole:",
-            *calls([*inward, *work, *totals, *outward], "%at", str(size)),
+            *calls(whole, "%at", str(size)),
             "  br label %head",
             "rest:",
-            "  %left = sub i64 %end, %at",
+            "  %left = sub i64 %stop, %at",
             "  %some = icmp ugt i64 %left, 0",
             "  br i1 %some, label %part, label %last",
             "part:",
-            *calls([*part_in, *work, *part_out, *(["no_tail"] if totals and size > 1 else []), *totals], "%at", "%left"),
+            *calls(part, "%at", "%left"),
             "  br label %last",
             "last:",
-            *door(2, "finish", "done"),
+            *calls(["finish"] if sums else [], "%start", "0"),
+            "  br label %chunks",
+            "done:",
             "  ret void",
             "}",
         ]
@@ -969,9 +1004,8 @@ def preamble(t: Target) -> str:
     for kind, suffix in kinds:
         lines += [f"declare {kind} @llvm.{name}.{suffix}({kind})" for name in ("fabs", "sqrt")]
         lines.append(f"declare {kind} @llvm.fmuladd.{suffix}({kind}, {kind}, {kind})")
+    lines.append(f"declare i64 @llvm.fptoui.sat.i64.{t.suffix}({t.real})")
     if t.lanes > 1:
         kind, suffix = kinds[1]
-        mask = f"<{t.lanes} x i1>"
-        lines.append(f"declare {kind} @llvm.masked.load.{suffix}.p0(ptr, i32, {mask}, {kind})")
-        lines.append(f"declare void @llvm.masked.store.{suffix}.p0({kind}, ptr, i32, {mask})")
+        lines.append(f"declare {kind} @llvm.masked.load.{suffix}.p0(ptr, i32, <{t.lanes} x i1>, {kind})")
     return "\n".join([*lines, "!0 = !{}"])

@@ -3,6 +3,11 @@
 `schedule` comes before, `assembly` spells the code; this file decides what becomes a loop and what straight-line code,
 finds the machine and its mathematics library, keeps the compiled code, and calls it. llvmlite is imported here alone, and
 only when something is compiled.
+
+Results agree with the reference back end bit for bit with `exact`. Otherwise a product and the sum that it goes into may
+be rounded once instead of twice (a fused multiply-add), and exp, log, sin, ... come from the platform's library for
+vectors (glibc's libmvec, within 4 units in the last place) where there is one. Either way the sum over the samples has the
+one order that `reference.total` defines, whatever the number of threads.
 """
 
 from __future__ import annotations
@@ -10,45 +15,66 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
+import os
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from micrograd.tape import assembly
+from micrograd.primitives import Primitive, rule
+from micrograd.tape import assembly, schedule
 from micrograd.tape.assembly import (
+    ARRAYS,
+    CHUNK,
+    COUNT,
     FROM_LIBRARY,
-    PARAMETERS,
-    VARYING,
+    OUT,
+    ROWS,
+    SHARED,
+    SPELLINGS,
+    THETA,
     WRITERS,
     Function,
     Instruction,
+    Operand,
     Operation,
     Rows,
     Target,
     Total,
 )
+from micrograd.tape.schedule import Schedule, Vector, scheduled
+from micrograd.tape.tape import Tape
+
+Array = np.ndarray[Any, Any]
 
 LONGEST = 200  # operations in one function: LLVM's time is quadratic in the length of a block
-LOOPED = 64  # elements from which on an instruction is a loop rather than straight-line code
+LOOPED = 64  # operations from which on an instruction is a loop rather than straight-line code
+CROWDED = 4000  # operations in straight-line code from which on only short instructions stay there
+MANY = 2048  # sums over the samples from which on they are not kept lane by lane
+NEAR = 32768  # bytes of a block of samples that stay close to the processor
+WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
+
+
+# -- the machine
 
 
 @functools.cache
 def machine() -> tuple[str, str, int, int]:
-    """The processor's name and features as LLVM calls them, its vectors' bytes, and the number of its registers."""
+    """The processor's name and features as LLVM calls them, the bytes of its vectors, the number of its registers."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features()
-    names = features.flatten()
-    if features.get("avx512f") and features.get("avx512dq"):
-        return llvm.get_host_cpu_name(), names, 64, 32
+    name, flat = llvm.get_host_cpu_name(), features.flatten()
+    if features.get("avx512f") and features.get("avx512dq") and features.get("avx512vl"):
+        return name, flat, 64, 32
     if features.get("avx2"):
-        return llvm.get_host_cpu_name(), names, 32, 16
-    return llvm.get_host_cpu_name(), names, 16, 32 if platform.machine() in ("arm64", "aarch64") else 16
+        return name, flat, 32, 16
+    return name, flat, 16, 32 if platform.machine() in ("arm64", "aarch64") else 16
 
 
 @functools.cache
@@ -65,154 +91,241 @@ def libraries() -> tuple[Any, Any]:
 def addresses(real: str, vectors: bool) -> dict[tuple[str, int], int]:
     """Where the library's functions lie, by name and number of lanes; with those of vectors where wanted."""
     scalar, vector = libraries()
-    size, suffix = (8, "") if real == "double" else (4, "f")
+    size, ending = (8, "") if real == "double" else (4, "f")
     found: dict[tuple[str, int], int] = {}
     widths = [(16, "n" if platform.machine() in ("arm64", "aarch64") else "b"), (32, "d"), (64, "e")]
     for name in (*FROM_LIBRARY, "pow", "atan2"):
-        found[name, 1] = _address(scalar, name + suffix)
-        if vectors and vector is not None:
-            for width, letter in widths:
-                symbol = f"_ZGV{letter}N{width // size}{'vv' if name in ('pow', 'atan2') else 'v'}_{name}{suffix}"
-                if width <= machine()[2] and hasattr(vector, symbol):
-                    found[name, width // size] = _address(vector, symbol)
+        found[name, 1] = _address(getattr(scalar, name + ending))
+        for width, letter in widths if vectors and vector is not None else ():
+            symbol = f"_ZGV{letter}N{width // size}{'vv' if name in ('pow', 'atan2') else 'v'}_{name}{ending}"
+            if width <= machine()[2] and hasattr(vector, symbol):
+                found[name, width // size] = _address(getattr(vector, symbol))
     return found
 
 
-def _address(library: Any, name: str) -> int:
-    address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+def _address(function: Any) -> int:
+    address = ctypes.cast(function, ctypes.c_void_p).value
     assert address is not None
     return address
 
 
-def target(real: str, exact: bool, lanes: int, block: int) -> Target:
-    """What code is written for on this machine."""
-    _, _, width, registers = machine()
-    size = 8 if real == "double" else 4
-    return Target(lanes, block, real, exact, registers, width // size, addresses(real, not exact))
+def callback(primitive: Primitive, arguments: int, real: str) -> Any:
+    """A primitive of the user's own, to be called from compiled code with so many numbers."""
+    kind = ctypes.c_double if real == "double" else ctypes.c_float
+    return ctypes.CFUNCTYPE(kind, *[kind] * arguments)(lambda *args: primitive.on_floats(args))
 
 
-@dataclass
+# -- from the schedule to what is compiled
+
+
 class Plan:
-    """What is compiled: where samples come from and go, the work in between, the sums over the samples."""
+    """A schedule in the words of `assembly`: what is computed once, what for every sample, and the sums over the samples."""
 
-    slots: int
-    inputs: list[Rows]
-    work: list[Instruction]
-    totals: list[Total]
-    outputs: list[Rows]
-    sums: int = 0  # how many sums over the samples there are
+    def __init__(self, it: Schedule):
+        self.schedule = it
+        self.rows = it.rows
+        self.numbers = dict(it.constants)
+        self.tables: list[Array] = []
+        self.table_size = 0
+        self.copies_leaves = False  # some operand lies across the end of the parameters
+        self.before: list[Instruction] = []
+        self.work: list[Instruction] = []
+        self.totals: list[Total] = []
+        self.customs: dict[tuple[str, int], Primitive] = {}
+        for vector in it.code:
+            if vector.over:
+                self.totals.append(self.total(vector))
+            else:
+                (self.before if vector.out.space == SHARED else self.work).append(self.instruction(vector))
+        varying = [f for f in it.fields if f.varying]
+        self.inputs = [Rows(i, f.base, f.width) for i, f in enumerate(varying) if f.width]
+        self.columns = [(i, at) for i, (space, at) in enumerate(it.outputs) if space == ROWS]
+        self.sums = len(it.outputs) if it.reduce else 0
 
-    def accumulators(self, t: Target) -> int:
-        """Numbers in the accumulators of one call."""
-        lines = self.sums if t.exact or self.sums <= MANY else -(-self.sums // t.lanes)
-        return lines * t.lanes
+    def instruction(self, vector: Vector) -> Instruction:
+        name = vector.rule.name if vector.rule is not None else "copy"
+        args = tuple(self.operand(o, (*vector.shape, vector.terms)) for o in vector.operands)
+        out = self.operand(vector.out, vector.shape)
+        if name not in SPELLINGS and name not in WRITERS:
+            assert vector.rule is not None
+            self.customs[name, vector.terms or len(args)] = vector.rule
+        return Instruction(name, vector.shape, out, args, vector.terms)
+
+    def operand(self, o: schedule.Operand, shape: tuple[int, ...]) -> Operand:
+        """An operand as loads see it; a constant as a number."""
+        strides = o.strides
+        table = None
+        if strides is None:
+            assert o.index is not None
+            table = np.ascontiguousarray(o.index, np.int32)
+            steps = [0 if n == 1 else s // table.itemsize for n, s in zip(table.shape, table.strides, strict=True)]
+            axes = len(steps)
+            low, high = int(table.min(initial=2**31 - 1)), int(table.max(initial=-1))
+            # an index array broadcasts to the shape of its operand: with the axis of terms, or without
+            missing = (len(shape) if axes > len(shape) - 1 or axes == len(shape) else len(shape) - 1) - axes
+            strides = (0,) * max(0, missing) + tuple(steps)
+            table = table.ravel()
+        else:
+            reach = [s * (n - 1) for s, n in zip(strides, shape, strict=False)]
+            low = o.base + sum(r for r in reach if r < 0)
+            high = o.base + sum(r for r in reach if r > 0)
+        place = ROWS if o.space == ROWS else SHARED
+        if o.space == schedule.TOTALS:
+            place = "totals"
+        if place == SHARED:
+            if low == high and low in self.numbers:
+                return Operand(value=self.numbers[low], strides=strides)
+            leaves = self.schedule.leaves
+            if high < leaves:
+                place = THETA
+            elif low < leaves:
+                self.copies_leaves = True
+        if table is None:
+            return Operand(place, o.base, strides)
+        at = self.table_size
+        self.tables.append(table)
+        self.table_size += len(table)
+        return Operand(place, 0, strides, table, table_at=at)
+
+    def total(self, vector: Vector) -> Total:
+        """A sum over the samples, of operands that all have a number for each sample."""
+        shape = (*vector.shape, vector.terms)
+        xs = [self.operand(o, shape) for o in vector.operands]
+        for i, x in enumerate(xs):
+            if x.place != ROWS or x.value is not None:
+                strides = tuple(int(np.prod(shape[k + 1 :])) for k in range(len(shape)))
+                out = Operand(ROWS, self.rows, strides)
+                self.work.append(Instruction("copy", shape, out, (x,)))
+                self.rows += int(np.prod(shape))
+                xs[i] = out
+        return Total(vector.shape, vector.terms, self.operand(vector.out, vector.shape), xs[0], xs[1] if len(xs) > 1 else None)
+
+    def read_by_totals(self) -> set[int]:
+        """The rows that sums over the samples read."""
+        read: set[int] = set()
+        for total in self.totals:
+            for x in (total.x, total.y):
+                if x is not None:
+                    read.update(x.slot(at) for at in np.ndindex(*total.shape, total.terms))
+        return read
 
 
-def functions(plan: Plan, t: Target, direct: bool) -> tuple[list[Function], list[Function]]:
-    """The functions of a plan: the work, and the sums over the samples."""
-    number = 0
-
-    def fresh(name: str) -> Function:
-        nonlocal number
-        number += 1
-        return Function(f"{name}{number}", t)
-
-    work: list[Function] = []
-    read_later = _read_by_others(plan)
-    straight: list[Operation] = []
-    cost = 0
-    small = sum(it.work for it in plan.work if it.work < LOOPED)
-    looped = LOOPED if small <= 4000 else 8
+def functions(work: Sequence[Instruction], wanted: Iterable[tuple[str, int]], t: Target, prefix: str) -> list[Function]:
+    """The work as functions of bounded size: loops for long instructions, straight-line code for what lies between."""
+    small = sum(it.work for it in work if it.work < LOOPED)
+    looped = LOOPED if small <= CROWDED else 8
     pieces: list[list[Operation] | Instruction] = []
-    for it in plan.work:
-        if it.work >= looped:
-            if straight:
-                pieces.append(straight)
-                straight, cost = [], 0
-            pieces.append(it)
-            continue
-        for one in assembly.operations(it):
-            straight.append(one)
+    straight: list[Operation] = []
+
+    def cut() -> None:
+        piece: list[Operation] = []
+        cost = 0
+        for one in depth_first(straight):
+            piece.append(one)
             cost += one.cost
             if cost >= LONGEST:
-                pieces.append(straight)
-                straight, cost = [], 0
-    if straight:
-        pieces.append(straight)
-    home: dict[int, int] = {}
-    outside: set[int] = set(read_later)
+                pieces.append(piece)
+                piece, cost = [], 0
+        if piece:
+            pieces.append(piece)
+        straight.clear()
+
+    for it in work:
+        custom = it.name not in SPELLINGS and it.name not in WRITERS
+        if (it.work >= looped or it.name == "take") and not custom:
+            cut()
+            pieces.append(it)
+        else:
+            straight.extend(assembly.operations(it))
+    cut()
+    outside, home = set(wanted), dict[tuple[str, int], int]()
     for n, piece in enumerate(pieces):
         if isinstance(piece, Instruction):
-            outside.update(_slots_read(piece))
+            for one in assembly.operations(piece):
+                outside.update(arg for arg in one.args if isinstance(arg, tuple))
             continue
         for one in piece:
-            for arg in one.args:
-                if isinstance(arg, tuple) and arg[0] == VARYING and home.get(arg[1], n) != n:
-                    outside.add(arg[1])
+            outside.update(arg for arg in one.args if isinstance(arg, tuple) and home.get(arg, n) != n)
             home[one.out] = n
-    for piece in pieces:
+    found = []
+    for n, piece in enumerate(pieces):
+        f = Function(f"{prefix}{n}", t)
         if isinstance(piece, Instruction):
-            f = fresh(piece.name)
             WRITERS.get(piece.name, assembly.write_elementwise)(f, piece)
         else:
-            f = fresh("line")
             assembly.write_straight(f, piece, outside.__contains__)
-        work.append(f)
-    totals = []
-    for total in plan.totals:
-        totals.append(fresh("total"))
-        assembly.write_total(totals[-1], total, direct)
-    return work, totals
+        found.append(f)
+    return found
 
 
-def _slots_read(it: Instruction) -> set[int]:
-    read: set[int] = set()
-    for one in assembly.operations(it):
-        read.update(arg[1] for arg in one.args if isinstance(arg, tuple) and arg[0] == VARYING)
-    return read
-
-
-def _read_by_others(plan: Plan) -> set[int]:
-    return _read_by_totals(plan) | {slot for rows in plan.outputs for slot in rows.slots}
-
-
-def _read_by_totals(plan: Plan) -> set[int]:
-    read: set[int] = set()
-    for total in plan.totals:
-        for arg in (total.x, total.y):
-            if arg is not None and arg.value is None and arg.place == VARYING:
-                read.update(arg.slot(at, total.shape) for at in np.ndindex(*total.shape))
-    return read
-
-
-MANY = 2048  # sums over the samples from which on they are accumulated without lanes
+def depth_first(work: Sequence[Operation]) -> list[Operation]:
+    """The same operations, each as late as what needs it allows: few values are alive at once."""
+    makers = {one.out: one for one in work}
+    used = {arg for one in work for arg in one.args if arg in makers}
+    order: list[Operation] = []
+    done: set[tuple[str, int]] = set()
+    for root in [one for one in work if one.out not in used]:
+        stack: list[tuple[Operation, bool]] = [(root, False)]
+        while stack:
+            one, ready = stack.pop()
+            if ready:
+                order.append(one)
+            elif one.out not in done:
+                done.add(one.out)
+                stack.append((one, True))
+                stack.extend((makers[a], False) for a in reversed(one.args) if a in makers and a not in done)
+    return order
 
 
 def written(plan: Plan, t: Target) -> str:
     """A plan as one module of assembly, with `run` as its door."""
-    direct = plan.sums > MANY and not t.exact
-    work, totals = functions(plan, t, direct)
-    inward, part_in, outward, part_out = [], [], [], []
-    for group, part, rows, to_lanes in ((inward, part_in, plan.inputs, True), (outward, part_out, plan.outputs, False)):
-        for it in rows:
-            if not it.slots:
-                continue
-            group.append(Function(f"rows{it.number}", t))
-            assembly.write_rows(group[-1], it, to_lanes)
-            part.append(Function(f"row{it.number}", t))
-            assembly.write_single_rows(part[-1], it, to_lanes)
-    every = [*inward, *part_in, *work, *totals, *outward, *part_out]
-    if plan.totals:
-        every += [Function(name, t) for name in ("no_tail", "clear", "finish")]
-        assembly.write_no_tail(every[-3], sorted(_read_by_totals(plan)))
-        assembly.write_clear(every[-2], plan.accumulators(t))
-        assembly.write_finish(every[-1], plan.sums, direct)
-    names = [[f.name for f in group] for group in (inward, part_in, work, totals, outward, part_out)]
-    return "\n".join([assembly.preamble(t), *(f.text() for f in every), assembly.write_driver(t, *names)])
+    once = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library)
+    shared_outputs = [(space, at) for space, at in plan.schedule.outputs if space == SHARED]
+    needed = {arg for it in plan.work for one in assembly.operations(it) for arg in one.args if isinstance(arg, tuple)}
+    before = functions(plan.before, [*shared_outputs, *needed], once, "before")
+    if plan.copies_leaves and plan.schedule.leaves:
+        before.insert(0, Function("leaves", once))
+        assembly.write_leaves(before[0], plan.schedule.leaves)
+    read = sorted(plan.read_by_totals())
+    work = functions(plan.work, [(ROWS, at) for at in (*read, *(at for _, at in plan.columns))], t, "work")
+    direct = plan.sums if t.block == CHUNK and plan.sums > MANY else 0
+    named: dict[str, Function] = {}
+
+    def function(name: str, write: Callable[..., None], *args: Any) -> list[str]:
+        f = named[name] = Function(name, t)
+        write(f, *args)
+        return [name]
+
+    whole, part = [], []
+    for it in plan.inputs:
+        whole += function(f"rows{it.number}", assembly.write_rows, it)
+        part += function(f"row{it.number}", assembly.write_single_rows, it)
+    both = [f.name for f in work]
+    whole, part = whole + both, part + both
+    if plan.sums:
+        if t.block > 1:
+            part += function("notail", assembly.write_no_tail, read)
+        totals = [function(f"total{i}", assembly.write_total, total, direct) for i, total in enumerate(plan.totals)]
+        both = [name for names in totals for name in names]
+        whole, part = whole + both, part + both
+        filled = [(at, x) for at, x in plan.schedule.filled if at in plan.read_by_totals()]
+        if t.block > 1 and filled:
+            part += function("refill", assembly.write_filled, filled)
+        if not direct:
+            function("clear", assembly.write_clear, plan.sums * t.lanes)
+            function("finish", assembly.write_finish, plan.sums)
+    elif plan.columns:
+        whole += function("columns", assembly.write_columns, plan.columns, False)
+        part += function("column", assembly.write_columns, plan.columns, True)
+    driver = assembly.write_driver(t, [f.name for f in before], whole, part, bool(plan.sums) and not direct)
+    return "\n".join([assembly.preamble(t), *(f.text() for f in (*before, *work, *named.values())), driver])
+
+
+# -- compiled code
 
 
 class Code:
-    """Compiled functions; the memory they lie in is freed with this object."""
+    """A compiled module; the memory it lies in is freed with this object."""
 
     def __init__(self, text: str):
         import llvmlite.binding as llvm
@@ -220,40 +333,26 @@ class Code:
         name, features, _, _ = machine()
         self._context = llvm.create_context()
         module = llvm.parse_assembly(text, self._context)
-        tm = llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=2)
-        self._engine = llvm.create_mcjit_compiler(module, tm)
+        to = llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=2)
+        self._engine = llvm.create_mcjit_compiler(module, to)
         self._engine.finalize_object()
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
         self.run = kind(self._engine.get_function_address("run"))  # called without the interpreter's lock
 
 
-class Frame:
-    """The memory of one call: slots of a block, accumulators, and the pointers that compiled code starts from."""
-
-    def __init__(self, plan: Plan, t: Target, shared: Any, tables: Any):
-        real = np.float64 if t.real == "double" else np.float32
-        self._lanes = aligned(plan.slots * t.pitch, real)
-        self._totals = aligned(plan.accumulators(t), real)
-        self._kept = shared, tables
-        self.pointers = (ctypes.c_uint64 * (assembly.ARRAYS + len(plan.inputs) + len(plan.outputs)))()
-        self.address = ctypes.addressof(self.pointers)
-        for i, array in ((0, self._lanes), (1, shared), (3, self._totals), (4, tables)):
-            self.pointers[i] = address_of(array)
-
-
-def aligned(numbers: int, real: Any) -> Any:
+def aligned(numbers: int, dtype: Any) -> Array:
     """An array of zeros that starts at a line of the cache."""
-    array = np.zeros(numbers + 64 // np.dtype(real).itemsize, real)
+    array = np.zeros(numbers + 64 // dtype.itemsize, dtype)
     first = -array.ctypes.data % 64 // array.itemsize
     return array[first : first + numbers]
 
 
-def address_of(array: Any) -> int:
+def address_of(array: Array) -> int:
     """Where the numbers of an array lie; the field itself is read, as NumPy's own way takes nearly a microsecond."""
     return _field(id(array) + 16).value or 0
 
 
-def _slowly(array: Any) -> int:
+def _slowly(array: Array) -> int:
     return int(array.ctypes.data)
 
 
@@ -261,3 +360,149 @@ _field = ctypes.c_void_p.from_address
 _probe = np.zeros(3)[1:]
 if platform.python_implementation() != "CPython" or address_of(_probe) != _slowly(_probe):
     address_of = _slowly
+
+
+class Frame:
+    """The memory of one call: a block of samples, accumulators, and the pointers that compiled code starts from."""
+
+    def __init__(self, plan: Plan, t: Target, dtype: Any, tables: Array):
+        it = plan.schedule
+        self.rows = aligned(plan.rows * t.pitch, dtype)
+        self.totals = aligned(plan.sums * t.lanes, dtype)
+        self.shared = aligned(it.shared, dtype)
+        for at, x in it.constants:
+            self.shared[at] = x
+        for at, x in it.filled:
+            self.rows[at * t.pitch : (at + 1) * t.pitch] = x
+        self.tables = tables
+        self.pointers = (ctypes.c_uint64 * (ARRAYS + len(it.fields)))()
+        self.address = ctypes.addressof(self.pointers)
+        for i, array in ((0, self.rows), (1, self.shared), (3, self.totals), (4, tables)):
+            self.pointers[i] = address_of(array)
+
+
+class Program:
+    """A tape compiled for this machine; the same arguments and results as `reference.Program`.
+
+    `exact` gives the reference back end's bits. Calls of much work are shared among `threads`: where not given, as many as
+    this process may run at once. Two versions are compiled when they are first needed: one number at a time for up to three samples, all lanes for more.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        fields: Sequence[tuple[int, bool]],
+        reduce: bool,
+        dtype: Any = np.float64,
+        exact: bool = False,
+        threads: int | None = None,
+    ):
+        self.dtype, self.exact, self.threads = np.dtype(dtype), exact, threads
+        if self.dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
+            raise TypeError(f"compiled code works on float64 or float32, got {self.dtype}")
+        if exact and self.dtype != np.dtype(np.float64):
+            raise ValueError("exact means the bits of the reference back end, which is float64; got float32")
+        self.schedule = it = scheduled(tape, fields, reduce)
+        self.plan = Plan(it)
+        self._tables = np.concatenate([*self.plan.tables, np.zeros(1, np.int32)])
+        self._cost = sum(i.work for i in self.plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in self.plan.totals)
+        self._versions: dict[bool, tuple[Target, Code, list[Frame]]] = {}
+        self._lock = threading.Lock()
+        self._varying = [(i, f.width) for i, f in enumerate(it.fields) if f.varying]
+        self._fixed = [(i, f.base, f.width) for i, f in enumerate(it.fields) if not f.varying]
+        self._shared_out = [(i, at) for i, (space, at) in enumerate(it.outputs) if space == SHARED]
+
+    def target(self, many: bool) -> Target:
+        """What code is written for: how many lanes, how many samples at a time."""
+        real = "double" if self.dtype.itemsize == 8 else "float"
+        _, _, width, registers = machine()
+        width //= self.dtype.itemsize
+        library = dict(addresses(real, not self.exact))
+        self._callbacks = {key: callback(rule(key[0]), key[1], real) for key in self.plan.customs}
+        library.update({(name, 1): _address(function) for (name, _), function in self._callbacks.items()})
+        if not many:
+            return Target(1, 1, real, self.exact, registers, width, library)
+        lanes = 8 if self.exact else max(8, width)
+        block = CHUNK
+        if self.plan.sums <= MANY:
+            while block > 2 * lanes and self.plan.rows * block * self.dtype.itemsize > NEAR:
+                block //= 2
+        return Target(lanes, block, real, self.exact, registers, width, library)
+
+    def version(self, many: bool) -> tuple[Target, Code, list[Frame]]:
+        """The compiled code for few samples or for many."""
+        with self._lock:
+            if many not in self._versions:
+                t = self.target(many)
+                self._versions[many] = t, Code(written(self.plan, t)), []
+            return self._versions[many]
+
+    def __call__(self, inputs: Sequence[Any], leaves: Array, n: int) -> Array:
+        """The outputs for n samples, of shape (outputs, n), or (outputs,) with reduce."""
+        many = n > 3
+        t, code, idle = self._versions.get(many) or self.version(many)
+        try:
+            frame = idle.pop()
+        except IndexError:
+            frame = Frame(self.plan, t, self.dtype, self._tables)
+        dtype, plan, pointers = self.dtype, self.plan, frame.pointers
+        leaves = np.ascontiguousarray(leaves, dtype)
+        pointers[2], pointers[COUNT] = address_of(leaves), n
+        kept = []
+        for k, (i, _) in enumerate(self._varying):
+            array = np.ascontiguousarray(inputs[i], dtype)
+            kept.append(array)
+            pointers[ARRAYS + k] = address_of(array)
+        for i, base, width in self._fixed:
+            frame.shared[base : base + width] = inputs[i]
+        chunks = -(-n // CHUNK) or 1
+        out = np.empty((chunks, plan.sums) if plan.sums else (len(self.schedule.outputs), n), dtype)
+        pointers[OUT] = address_of(out)
+        threads = self.threads or (available() if n * self._cost > WORTH else 1)
+        if n == 0 and plan.sums:
+            out[:] = 0.0
+        elif threads > 1 and chunks > 1:
+            self._shared_among(threads, t, code, frame, idle, n)
+        else:
+            code.run(frame.address, 0, n, 1)
+        for i, at in self._shared_out:
+            out[i] = leaves[at] if at < self.schedule.leaves else frame.shared[at]
+        idle.append(frame)
+        if not self.schedule.reduce:
+            return out
+        while len(out) > 1:
+            pairs = out[0 : len(out) & ~1 : 2] + out[1::2]
+            out = np.concatenate([pairs, out[len(out) & ~1 :]])
+        return out[0]
+
+    def _shared_among(self, threads: int, t: Target, code: Code, first: Frame, idle: list[Frame], n: int) -> None:
+        """Run the chunks of a call in threads, each in a frame of its own."""
+        code.run(first.address, 0, 0, 1)
+        chunks = -(-n // CHUNK)
+        share = -(-chunks // threads) * CHUNK
+        jobs = []
+        for at in range(0, n, share):
+            frame = first
+            if at:
+                frame = idle.pop() if idle else Frame(self.plan, t, self.dtype, self._tables)
+                for i in (1, 2, *range(OUT, len(first.pointers))):
+                    frame.pointers[i] = first.pointers[i]
+            jobs.append((frame, at, min(share, n - at)))
+        waiting = [workers().submit(code.run, frame.address, at, count, 0) for frame, at, count in jobs[1:]]
+        code.run(first.address, 0, jobs[0][2], 0)
+        for job in waiting:
+            job.result()
+        for frame, _, _ in jobs[1:]:
+            frame.pointers[1] = address_of(frame.shared)
+            idle.append(frame)
+
+
+def available() -> int:
+    """How many threads this process may run at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def workers() -> ThreadPoolExecutor:
+    """The threads that compiled code is run in beside the caller's."""
+    return ThreadPoolExecutor(max(1, available()), thread_name_prefix="micrograd")
