@@ -90,6 +90,14 @@ class Operand:
     value: float | None = None
     table_at: int = -1  # where the table begins among all tables
 
+    def slots(self, shape: Sequence[int]) -> Array:
+        """The different slots of all elements."""
+        at = np.array(self.base)
+        for n, by in zip(shape, self.strides, strict=False):
+            at = at[..., None] + np.arange(n if by else min(n, 1)) * by
+        found: Array = np.unique(at if self.table is None else self.table[at])
+        return found
+
     def slot(self, position: Sequence[int]) -> int:
         """The slot of one element."""
         at = self.base + sum(i * s for i, s in zip(position, self.strides, strict=True))

@@ -54,7 +54,7 @@ LONGEST = 200  # operations in one function: LLVM's time is quadratic in the len
 LOOPED = 64  # operations from which on an instruction is a loop rather than straight-line code
 CROWDED = 4000  # operations in straight-line code from which on only short instructions stay there
 MANY = 2048  # sums over the samples from which on they are not kept lane by lane
-NEAR = 32768  # bytes of a block of samples that stay close to the processor
+NEAR = 98304  # bytes of a block of samples that stay close to the processor
 WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
 
 
@@ -206,7 +206,7 @@ class Plan:
         for total in self.totals:
             for x in (total.x, total.y):
                 if x is not None:
-                    read.update(x.slot(at) for at in np.ndindex(*total.shape, total.terms))
+                    read.update(x.slots((*total.shape, total.terms)).tolist())
         return read
 
 
@@ -241,8 +241,7 @@ def functions(work: Sequence[Instruction], wanted: Iterable[tuple[str, int]], t:
     outside, home = set(wanted), dict[tuple[str, int], int]()
     for n, piece in enumerate(pieces):
         if isinstance(piece, Instruction):
-            for one in assembly.operations(piece):
-                outside.update(arg for arg in one.args if isinstance(arg, tuple))
+            outside |= read_by(piece)
             continue
         for one in piece:
             outside.update(arg for arg in one.args if isinstance(arg, tuple) and home.get(arg, n) != n)
@@ -256,6 +255,16 @@ def functions(work: Sequence[Instruction], wanted: Iterable[tuple[str, int]], t:
             assembly.write_straight(f, piece, outside.__contains__)
         found.append(f)
     return found
+
+
+def read_by(it: Instruction) -> set[tuple[str, int]]:
+    """The places that an instruction reads, parameters left out."""
+    return {
+        (a.place, slot)
+        for a in it.args
+        if a.value is None and a.place != THETA
+        for slot in a.slots((*it.shape, it.terms)[: len(a.strides)]).tolist()
+    }
 
 
 def depth_first(work: Sequence[Operation]) -> list[Operation]:
@@ -281,7 +290,7 @@ def written(plan: Plan, t: Target) -> str:
     """A plan as one module of assembly, with `run` as its door."""
     once = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library)
     shared_outputs = [(space, at) for space, at in plan.schedule.outputs if space == SHARED]
-    needed = {arg for it in plan.work for one in assembly.operations(it) for arg in one.args if isinstance(arg, tuple)}
+    needed = {place for it in plan.work for place in read_by(it)} if plan.before else ()
     before = functions(plan.before, [*shared_outputs, *needed], once, "before")
     if plan.copies_leaves and plan.schedule.leaves:
         before.insert(0, Function("leaves", once))
@@ -308,7 +317,8 @@ def written(plan: Plan, t: Target) -> str:
         totals = [function(f"total{i}", assembly.write_total, total, direct) for i, total in enumerate(plan.totals)]
         both = [name for names in totals for name in names]
         whole, part = whole + both, part + both
-        filled = [(at, x) for at, x in plan.schedule.filled if at in plan.read_by_totals()]
+        summed = set(read)
+        filled = [(at, x) for at, x in plan.schedule.filled if at in summed]
         if t.block > 1 and filled:
             part += function("refill", assembly.write_filled, filled)
         if not direct:
