@@ -934,12 +934,31 @@ def write_columns(f: Function, slots: Sequence[tuple[int, int]], part: bool) -> 
         over_samples(f, unrolled(f, 4), samples)
 
 
-def write_leaves(f: Function, many: int) -> None:
-    """The parameters, copied to where shared numbers are."""
+def write_fixed(f: Function, number: int, base: int, width: int) -> None:
+    """The numbers of an array that is the same for all samples, copied to where shared numbers are."""
     t = f.target
-    with f.loop(many, 1, []) as (i, _, _):
-        value = f.new(f"load {t.real}, ptr {f.address(THETA, i * t.size)}, align {t.size}")
-        f.do(f"store {t.real} {value}, ptr {f.address(SHARED, i * t.size)}, align {t.size}")
+    array = _pointer(f, number)
+    with f.loop(width, 1, []) as (i, _, _):
+        value = f.new(f"load {t.real}, ptr {f.address(array, i * t.size)}, align {t.size}")
+        f.do(f"store {t.real} {value}, ptr {f.address(SHARED, (i + base) * t.size)}, align {t.size}")
+
+
+def write_same(f: Function, slots: Sequence[tuple[int, int, str]]) -> None:
+    """Shared numbers as rows of the array of results, the same for all samples: triples of row, slot and place."""
+    t = f.target
+    array = _pointer(f, OUT)
+    count = f.new(f"load i64, ptr {f.address('frame', Index((), COUNT * 8))}, align 8")
+    for number, slot, place in slots:
+        value = f.new(f"load {t.real}, ptr {f.address(place, Index((), slot * t.size))}, align {t.size}")
+        some, none = f.label(), f.label()
+        f.do(f"br i1 {f.new(f'icmp ugt i64 {count}, 0')}, label %{some}, label %{none}")
+        f.start(some)
+        with f.loop(count, 1, []) as (s, _, _):
+            at = s * t.size + (Index(((count, number * t.size),)) if number else 0)
+            f.do(f"store {t.real} {value}, ptr {f.address(array, at)}, align {t.size}")
+        f.do(f"br label %{none}")
+        f.start(none)
+        f.addresses.append({})  # what was computed in a branch is not known after it
 
 
 def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], part: Sequence[str], sums: bool) -> str:

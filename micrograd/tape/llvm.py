@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.primitives import Primitive, rule
+from micrograd.primitives import Primitive
 from micrograd.tape import assembly, schedule
 from micrograd.tape.assembly import (
     ARRAYS,
@@ -137,8 +137,8 @@ class Plan:
                 self.totals.append(self.total(vector))
             else:
                 (self.before if vector.out.space == SHARED else self.work).append(self.instruction(vector))
-        varying = [f for f in it.fields if f.varying]
-        self.inputs = [Rows(i, f.base, f.width) for i, f in enumerate(varying) if f.width]
+        self.inputs = [Rows(i, f.base, f.width) for i, f in enumerate(it.fields) if f.varying and f.width]
+        self.same = [(i, at, THETA if at < it.leaves else SHARED) for i, (space, at) in enumerate(it.outputs) if space == SHARED]
         self.columns = [(i, at) for i, (space, at) in enumerate(it.outputs) if space == ROWS]
         self.sums = len(it.outputs) if it.reduce else 0
 
@@ -289,12 +289,18 @@ def depth_first(work: Sequence[Operation]) -> list[Operation]:
 def written(plan: Plan, t: Target) -> str:
     """A plan as one module of assembly, with `run` as its door."""
     once = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library)
-    shared_outputs = [(space, at) for space, at in plan.schedule.outputs if space == SHARED]
     needed = {place for it in plan.work for place in read_by(it)} if plan.before else ()
-    before = functions(plan.before, [*shared_outputs, *needed], once, "before")
+    before = functions(plan.before, [*((SHARED, at) for _, at, _ in plan.same), *needed], once, "before")
     if plan.copies_leaves and plan.schedule.leaves:
         before.insert(0, Function("leaves", once))
-        assembly.write_leaves(before[0], plan.schedule.leaves)
+        assembly.write_fixed(before[0], 2, 0, plan.schedule.leaves)
+    for i, f in enumerate(plan.schedule.fields):
+        if not f.varying and f.width:
+            before.insert(0, Function(f"fixed{i}", once))
+            assembly.write_fixed(before[0], ARRAYS + i, f.base, f.width)
+    if plan.same:
+        before.append(Function("same", once))
+        assembly.write_same(before[-1], plan.same)
     read = sorted(plan.read_by_totals())
     work = functions(plan.work, [(ROWS, at) for at in (*read, *(at for _, at in plan.columns))], t, "work")
     direct = plan.sums if t.block == CHUNK and plan.sums > MANY else 0
@@ -407,83 +413,82 @@ class Program:
         exact: bool = False,
         threads: int | None = None,
     ):
-        self.dtype, self.exact, self.threads = np.dtype(dtype), exact, threads
+        self.dtype, self.reduce, self.exact, self.threads = np.dtype(dtype), reduce, exact, threads
         if self.dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
             raise TypeError(f"compiled code works on float64 or float32, got {self.dtype}")
         if exact and self.dtype != np.dtype(np.float64):
             raise ValueError("exact means the bits of the reference back end, which is float64; got float32")
         self.schedule = it = scheduled(tape, fields, reduce)
-        self.plan = Plan(it)
+        self.plan = plan = Plan(it)
         self._tables = np.concatenate([*self.plan.tables, np.zeros(1, np.int32)])
         self._cost = sum(i.work for i in self.plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in self.plan.totals)
-        self._versions: dict[bool, tuple[Target, Code, list[Frame]]] = {}
+        self._versions: list[tuple[Target, Code, list[Frame]] | None] = [None, None]
         self._lock = threading.Lock()
-        self._varying = [(i, f.width) for i, f in enumerate(it.fields) if f.varying]
-        self._fixed = [(i, f.base, f.width) for i, f in enumerate(it.fields) if not f.varying]
-        self._shared_out = [(i, at) for i, (space, at) in enumerate(it.outputs) if space == SHARED]
+        self._shape = (plan.sums,) if reduce else (len(it.outputs),)
+
+    def __str__(self) -> str:
+        return str(self.schedule)
 
     def target(self, many: bool) -> Target:
         """What code is written for: how many lanes, how many samples at a time."""
-        real = "double" if self.dtype.itemsize == 8 else "float"
+        size, real = self.dtype.itemsize, "double" if self.dtype.itemsize == 8 else "float"
         _, _, width, registers = machine()
-        width //= self.dtype.itemsize
+        width //= size
         library = dict(addresses(real, not self.exact))
-        self._callbacks = {key: callback(rule(key[0]), key[1], real) for key in self.plan.customs}
-        library.update({(name, 1): _address(function) for (name, _), function in self._callbacks.items()})
+        self._callbacks = [callback(primitive, n, real) for (_, n), primitive in self.plan.customs.items()]
+        for (name, _), function in zip(self.plan.customs, self._callbacks, strict=True):
+            library[name, 1] = _address(function)
         if not many:
             return Target(1, 1, real, self.exact, registers, width, library)
         lanes = 8 if self.exact else max(8, width)
         block = CHUNK
-        if self.plan.sums <= MANY:
-            while block > 2 * lanes and self.plan.rows * block * self.dtype.itemsize > NEAR:
-                block //= 2
+        while self.plan.sums <= MANY and block > 2 * lanes and self.plan.rows * block * size > NEAR:
+            block //= 2
         return Target(lanes, block, real, self.exact, registers, width, library)
 
     def version(self, many: bool) -> tuple[Target, Code, list[Frame]]:
-        """The compiled code for few samples or for many."""
+        """The compiled code for few samples or for many, and frames that are not in use."""
         with self._lock:
-            if many not in self._versions:
+            found = self._versions[many]
+            if found is None:
                 t = self.target(many)
-                self._versions[many] = t, Code(written(self.plan, t)), []
-            return self._versions[many]
+                found = self._versions[many] = t, Code(written(self.plan, t)), []
+            return found
 
     def __call__(self, inputs: Sequence[Any], leaves: Array, n: int) -> Array:
-        """The outputs for n samples, of shape (outputs, n), or (outputs,) with reduce."""
-        many = n > 3
-        t, code, idle = self._versions.get(many) or self.version(many)
+        """The outputs for n samples, of shape (outputs, n), or (outputs,) with `reduce`."""
+        t, code, idle = self._versions[n > 3] or self.version(n > 3)
         try:
             frame = idle.pop()
         except IndexError:
             frame = Frame(self.plan, t, self.dtype, self._tables)
-        dtype, plan, pointers = self.dtype, self.plan, frame.pointers
+        dtype, pointers = self.dtype, frame.pointers
         leaves = np.ascontiguousarray(leaves, dtype)
+        arrays = [np.ascontiguousarray(x, dtype) for x in inputs]
         pointers[2], pointers[COUNT] = address_of(leaves), n
-        kept = []
-        for k, (i, _) in enumerate(self._varying):
-            array = np.ascontiguousarray(inputs[i], dtype)
-            kept.append(array)
-            pointers[ARRAYS + k] = address_of(array)
-        for i, base, width in self._fixed:
-            frame.shared[base : base + width] = inputs[i]
-        chunks = -(-n // CHUNK) or 1
-        out = np.empty((chunks, plan.sums) if plan.sums else (len(self.schedule.outputs), n), dtype)
+        for k, array in enumerate(arrays, ARRAYS):
+            pointers[k] = address_of(array)
+        chunks = -(-n // CHUNK)
+        if not self.reduce:
+            out = np.empty((*self._shape, n), dtype)
+        elif chunks > 1:
+            out = np.empty((chunks, *self._shape), dtype)
+        else:
+            out = np.empty(self._shape, dtype) if n else np.zeros(self._shape, dtype)
         pointers[OUT] = address_of(out)
-        threads = self.threads or (available() if n * self._cost > WORTH else 1)
-        if n == 0 and plan.sums:
-            out[:] = 0.0
-        elif threads > 1 and chunks > 1:
+        threads = 1 if chunks < 2 else self.threads or (available() if n * self._cost > WORTH else 1)
+        if threads > 1:
             self._shared_among(threads, t, code, frame, idle, n)
         else:
             code.run(frame.address, 0, n, 1)
-        for i, at in self._shared_out:
-            out[i] = leaves[at] if at < self.schedule.leaves else frame.shared[at]
         idle.append(frame)
-        if not self.schedule.reduce:
+        if not self.reduce or chunks < 2:
             return out
-        while len(out) > 1:
-            pairs = out[0 : len(out) & ~1 : 2] + out[1::2]
-            out = np.concatenate([pairs, out[len(out) & ~1 :]])
-        return out[0]
+        while len(out) > 1:  # neighbours first, an odd one waits: the order of reference.total
+            even = len(out) & ~1
+            out = np.concatenate([out[0:even:2] + out[1:even:2], out[even:]])
+        found: Array = out[0]
+        return found
 
     def _shared_among(self, threads: int, t: Target, code: Code, first: Frame, idle: list[Frame], n: int) -> None:
         """Run the chunks of a call in threads, each in a frame of its own."""
