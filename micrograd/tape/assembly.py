@@ -20,7 +20,9 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 ROWS, SHARED, THETA = "rows", "shared", "theta"  # the arrays that numbers live in
 PARAMETERS = (ROWS, SHARED, THETA, "totals", "tables", "frame")  # what every function is given; the last leads to the others
-OUT, COUNT, ARRAYS = 6, 7, 8  # entries of the frame: where results go, the number of samples, then the arrays of rows
+# entries of the frame: the results, the number of samples, what sums are divided by, then the arrays of the arguments
+OUT, COUNT, DIVISOR, ARRAYS = 6, 7, 8, 9
+DATA = 16  # where, in the object of an array, the pointer to its numbers lies
 CHUNK = 256  # samples whose sums stand by themselves: reference.BLOCK
 
 
@@ -611,11 +613,14 @@ def turned_operand(x: Operand, axes: int) -> Operand:
     return replace(x, strides=(*turned(x.strides[:axes]), *x.strides[axes:]))
 
 
-def over_lanes(f: Function, vectors: Sequence[str]) -> list[str]:
-    """The sum over the lanes of every vector, neighbours first: a tree for as many vectors at once as one has lanes."""
+def over_lanes(f: Function, vectors: Sequence[str], divisor: str = "") -> list[str]:
+    """The sum over the lanes of every vector, neighbours first: a tree for as many vectors at once as one has lanes.
+
+    Divided by `divisor`, a vector of one number, where given.
+    """
     t, found = f.target, list[str]()
     if t.lanes == 1:
-        return list(vectors)
+        return [f.new(f"fdiv {t.real} {x}, {divisor}") if divisor else x for x in vectors]
     for start in range(0, len(vectors), t.lanes):
         group = list(vectors[start : start + t.lanes])
         many, pairs = len(group), t.lanes
@@ -627,6 +632,8 @@ def over_lanes(f: Function, vectors: Sequence[str]) -> list[str]:
                 f.new(f"fadd {t.vector} {f.shuffle(a, b, t.lanes, even)}, {f.shuffle(a, b, t.lanes, odd)}")
                 for a, b in zip(group[::2], group[1::2], strict=True)
             ]
+        if divisor:
+            group = [f.new(f"fdiv {t.vector} {group[0]}, {divisor}")]
         found += [f.new(f"extractelement {t.vector} {group[0]}, i64 {i}") for i in range(many)]
     return found
 
@@ -805,8 +812,9 @@ class Rows:
 
 
 def _pointer(f: Function, number: int) -> str:
-    """The name of a pointer in the frame, for addresses."""
-    f.do(f"%array{number} = load ptr, ptr {f.address('frame', Index((), number * 8))}, align 8")
+    """The name of the pointer to the numbers of an array that the frame names, for addresses."""
+    f.do(f"%object{number} = load ptr, ptr {f.address('frame', Index((), number * 8))}, align 8")
+    f.do(f"%array{number} = load ptr, ptr {f.address(f'object{number}', Index((), DATA))}, align 8")
     return f"array{number}"
 
 
@@ -900,14 +908,15 @@ def write_clear(f: Function, numbers: int) -> None:
 
 
 def write_finish(f: Function, many: int) -> None:
-    """The sum over the lanes of every accumulator, into the array of sums."""
+    """The sum over the lanes of every accumulator, divided, into the array of sums."""
     t, array = f.target, f.sums(many)
+    divisor = f.splat(f.new(f"load {t.real}, ptr {f.address('frame', Index((), DIVISOR * 8))}, align 8"))
 
     def tile(first: list[Index], extent: list[int]) -> None:
         spots = [first[0] + k for k in range(extent[0])]
         step = t.lanes * t.size
         vectors = [f.new(f"load {t.vector}, ptr {f.address('totals', i * step)}, align {t.size}") for i in spots]
-        for i, value in zip(spots, over_lanes(f, vectors), strict=True):
+        for i, value in zip(spots, over_lanes(f, vectors, divisor), strict=True):
             f.do(f"store {t.real} {value}, ptr {f.address(array, i * t.size)}, align {t.size}")
 
     nest(f, [many], [t.lanes], tile)
@@ -964,12 +973,16 @@ def write_same(f: Function, slots: Sequence[tuple[int, int, str]]) -> None:
 def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], part: Sequence[str], sums: bool) -> str:
     """The function `run(frame, first, count, prepare)`: what is computed once, where `prepare` is 1, then every chunk.
 
+    `all(frame)` is the whole of it at once.
     A chunk is worked through block by block: `whole` are the functions for a block, `part` those for the last, shorter one.
     """
     arguments = ", ".join(f"ptr %{a}" for a in PARAMETERS)
     loads = []
     for i, name in enumerate(PARAMETERS[:-1]):
-        loads += [f"  %{name}.at = getelementptr i8, ptr %frame, i64 {8 * i}", f"  %{name} = load ptr, ptr %{name}.at"]
+        held = f"{name}.object" if name == THETA else name
+        loads += [f"  %{name}.at = getelementptr i8, ptr %frame, i64 {8 * i}", f"  %{held} = load ptr, ptr %{name}.at"]
+        if name == THETA:
+            loads += [f"  %{name}.in = getelementptr i8, ptr %{held}, i64 {DATA}", f"  %{name} = load ptr, ptr %{name}.in"]
 
     def calls(names: Sequence[str], first: str, count: str) -> list[str]:
         return [f"  call void @{name}({arguments}, i64 {first}, i64 {count})" for name in names]
@@ -1016,6 +1029,12 @@ def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], pa
             *calls(["finish"] if sums else [], "%start", "0"),
             "  br label %chunks",
             "done:",
+            "  ret void",
+            "}",
+            "define void @all(ptr %frame) nounwind {",
+            f"  %at = getelementptr i8, ptr %frame, i64 {8 * COUNT}",
+            "  %count = load i64, ptr %at",
+            "  call void @run(ptr %frame, i64 0, i64 %count, i64 1)",
             "  ret void",
             "}",
         ]

@@ -30,6 +30,8 @@ from micrograd.tape.assembly import (
     ARRAYS,
     CHUNK,
     COUNT,
+    DATA,
+    DIVISOR,
     FROM_LIBRARY,
     OUT,
     ROWS,
@@ -59,6 +61,28 @@ WORTH = 2_000_000  # operations times samples from which on a call is shared amo
 
 
 # -- the machine
+
+
+@functools.cache
+def trouble() -> str:
+    """Why compiled code cannot be had here; empty where it can."""
+    try:
+        import llvmlite.binding as llvm
+    except ImportError:
+        return "llvmlite is not installed (it comes with the extra `jit` of micrograd-engine)"
+    if llvm.llvm_version_info[0] < 20:
+        return f"llvmlite {'.'.join(map(str, llvm.llvm_version_info))} is too old: 0.45 or newer is needed"
+    probe = np.zeros(3)[1:]
+    if platform.python_implementation() != "CPython" or _pointer_at(id(probe) + DATA).value != probe.ctypes.data:
+        return "this interpreter keeps the numbers of arrays where compiled code does not look for them"
+    try:
+        Code("define void @run() { ret void }\ndefine void @all() { ret void }")
+    except (OSError, RuntimeError) as error:
+        return f"LLVM cannot compile for this machine: {error}"
+    return ""
+
+
+_pointer_at = ctypes.c_void_p.from_address
 
 
 @functools.cache
@@ -200,6 +224,10 @@ class Plan:
                 xs[i] = out
         return Total(vector.shape, vector.terms, self.operand(vector.out, vector.shape), xs[0], xs[1] if len(xs) > 1 else None)
 
+    def direct(self, t: Target) -> bool:
+        """Whether sums over the samples are too many to be kept lane by lane."""
+        return t.block == CHUNK and self.sums > MANY
+
     def read_by_totals(self) -> set[int]:
         """The rows that sums over the samples read."""
         read: set[int] = set()
@@ -303,7 +331,7 @@ def written(plan: Plan, t: Target) -> str:
         assembly.write_same(before[-1], plan.same)
     read = sorted(plan.read_by_totals())
     work = functions(plan.work, [(ROWS, at) for at in (*read, *(at for _, at in plan.columns))], t, "work")
-    direct = plan.sums if t.block == CHUNK and plan.sums > MANY else 0
+    direct = plan.sums if plan.direct(t) else 0
     named: dict[str, Function] = {}
 
     def function(name: str, write: Callable[..., None], *args: Any) -> list[str]:
@@ -354,6 +382,7 @@ class Code:
         self._engine.finalize_object()
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
         self.run = kind(self._engine.get_function_address("run"))  # called without the interpreter's lock
+        self.all = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._engine.get_function_address("all"))
 
 
 def aligned(numbers: int, dtype: Any) -> Array:
@@ -361,21 +390,6 @@ def aligned(numbers: int, dtype: Any) -> Array:
     array = np.zeros(numbers + 64 // dtype.itemsize, dtype)
     first = -array.ctypes.data % 64 // array.itemsize
     return array[first : first + numbers]
-
-
-def address_of(array: Array) -> int:
-    """Where the numbers of an array lie; the field itself is read, as NumPy's own way takes nearly a microsecond."""
-    return _field(id(array) + 16).value or 0
-
-
-def _slowly(array: Array) -> int:
-    return int(array.ctypes.data)
-
-
-_field = ctypes.c_void_p.from_address
-_probe = np.zeros(3)[1:]
-if platform.python_implementation() != "CPython" or address_of(_probe) != _slowly(_probe):
-    address_of = _slowly
 
 
 class Frame:
@@ -393,8 +407,10 @@ class Frame:
         self.tables = tables
         self.pointers = (ctypes.c_uint64 * (ARRAYS + len(it.fields)))()
         self.address = ctypes.addressof(self.pointers)
+        self.divisor = (ctypes.c_double * 1 if dtype.itemsize == 8 else ctypes.c_float * 1).from_buffer(self.pointers, DIVISOR * 8)
+        self.divisor[0] = 1.0
         for i, array in ((0, self.rows), (1, self.shared), (3, self.totals), (4, tables)):
-            self.pointers[i] = address_of(array)
+            self.pointers[i] = array.ctypes.data
 
 
 class Program:
@@ -413,6 +429,8 @@ class Program:
         exact: bool = False,
         threads: int | None = None,
     ):
+        if reason := trouble():
+            raise ImportError(f'no compiled code: {reason}; use backend="numpy", which works everywhere')
         self.dtype, self.reduce, self.exact, self.threads = np.dtype(dtype), reduce, exact, threads
         if self.dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
             raise TypeError(f"compiled code works on float64 or float32, got {self.dtype}")
@@ -424,6 +442,7 @@ class Program:
         self._cost = sum(i.work for i in self.plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in self.plan.totals)
         self._versions: list[tuple[Target, Code, list[Frame]] | None] = [None, None]
         self._lock = threading.Lock()
+        self._direct = [False, plan.sums > MANY]
         self._shape = (plan.sums,) if reduce else (len(it.outputs),)
 
     def __str__(self) -> str:
@@ -455,8 +474,8 @@ class Program:
                 found = self._versions[many] = t, Code(written(self.plan, t)), []
             return found
 
-    def __call__(self, inputs: Sequence[Any], leaves: Array, n: int) -> Array:
-        """The outputs for n samples, of shape (outputs, n), or (outputs,) with `reduce`."""
+    def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Array:
+        """The outputs for n samples, of shape (outputs, n), or (outputs,) with `reduce`: the sums, or the `mean`."""
         t, code, idle = self._versions[n > 3] or self.version(n > 3)
         try:
             frame = idle.pop()
@@ -464,31 +483,34 @@ class Program:
             frame = Frame(self.plan, t, self.dtype, self._tables)
         dtype, pointers = self.dtype, frame.pointers
         leaves = np.ascontiguousarray(leaves, dtype)
-        arrays = [np.ascontiguousarray(x, dtype) for x in inputs]
-        pointers[2], pointers[COUNT] = address_of(leaves), n
-        for k, array in enumerate(arrays, ARRAYS):
-            pointers[k] = address_of(array)
-        chunks = -(-n // CHUNK)
+        arrays = [np.ascontiguousarray(x, dtype) for x in inputs]  # compiled code finds the numbers in the arrays' objects
+        pointers[2], pointers[COUNT] = id(leaves), n
+        at = ARRAYS
+        for array in arrays:
+            pointers[at] = id(array)
+            at += 1
         if not self.reduce:
             out = np.empty((*self._shape, n), dtype)
-        elif chunks > 1:
-            out = np.empty((chunks, *self._shape), dtype)
-        else:
+        elif n <= CHUNK:
             out = np.empty(self._shape, dtype) if n else np.zeros(self._shape, dtype)
-        pointers[OUT] = address_of(out)
-        threads = 1 if chunks < 2 else self.threads or (available() if n * self._cost > WORTH else 1)
+            if mean and not self._direct[n > 3]:
+                frame.divisor[0], mean = n, False
+        else:
+            out = np.empty((-(-n // CHUNK), *self._shape), dtype)
+        pointers[OUT] = id(out)
+        threads = 1 if n <= CHUNK else self.threads or (available() if n * self._cost > WORTH else 1)
         if threads > 1:
             self._shared_among(threads, t, code, frame, idle, n)
         else:
-            code.run(frame.address, 0, n, 1)
+            code.all(frame.address)
+        if self.reduce:
+            frame.divisor[0] = 1.0
+            if n > CHUNK:
+                out = together(out)
+            if mean:
+                out /= n
         idle.append(frame)
-        if not self.reduce or chunks < 2:
-            return out
-        while len(out) > 1:  # neighbours first, an odd one waits: the order of reference.total
-            even = len(out) & ~1
-            out = np.concatenate([out[0:even:2] + out[1:even:2], out[even:]])
-        found: Array = out[0]
-        return found
+        return out
 
     def _shared_among(self, threads: int, t: Target, code: Code, first: Frame, idle: list[Frame], n: int) -> None:
         """Run the chunks of a call in threads, each in a frame of its own."""
@@ -508,8 +530,17 @@ class Program:
         for job in waiting:
             job.result()
         for frame, _, _ in jobs[1:]:
-            frame.pointers[1] = address_of(frame.shared)
+            frame.pointers[1] = frame.shared.ctypes.data
             idle.append(frame)
+
+
+def together(sums: Array) -> Array:
+    """The sum of the chunks' sums, neighbours first, an odd one waiting: the order of `reference.total`."""
+    while len(sums) > 1:
+        even = len(sums) & ~1
+        sums = np.concatenate([sums[0:even:2] + sums[1:even:2], sums[even:]])
+    total: Array = sums[0]
+    return total
 
 
 def available() -> int:
