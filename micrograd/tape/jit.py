@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -33,25 +34,38 @@ _COMPARE = {
 
 
 def jit(
-    fn: Callable[..., Any], wrt: Iterable[Value] | None = None, backend: str | None = None, dtype: Any = np.float64
+    fn: Callable[..., Any],
+    wrt: Iterable[Value] | None = None,
+    backend: str | None = None,
+    dtype: Any = np.float64,
+    precision: str = "fast",
 ) -> Jitted:
     """`fn` compiled: a callable that records `fn` on Values once and replays it over arrays.
 
     What `fn` closes over stays live: the leaves it uses are its parameters, read at every call, in the order of their
     first use, or as listed in `wrt`. Arguments are numbers, arrays, and lists, tuples and dicts of them; an integer is an
     open index for take(), a bool, a string or None part of the structure. `backend` is "numpy", "llvm" or "reference";
-    `dtype` float64 or float32.
+    `dtype` float64 or float32; `precision` "fast", or "exact" for the bits of the reference back end.
     """
-    return Jitted(fn, wrt, backend, dtype)
+    return Jitted(fn, wrt, backend, dtype, precision)
 
 
-def back_end(name: str | None) -> Any:
-    """The class Program of a back end; of the fastest that is installed where `name` is None."""
+def back_end(name: str | None, precision: str = "fast") -> Any:
+    """What makes programs of tapes: the back end called `name`; where that is None, the fastest that works here."""
+    if precision not in ("fast", "exact"):
+        raise ValueError(f"precision must be 'fast' or 'exact', got {precision!r}")
+    exact = precision == "exact"
     if name is None:
-        name = "llvm" if find_spec("llvmlite") and find_spec(BACK_ENDS["llvm"]) else "numpy"
+        compiled = bool(find_spec("llvmlite")) and not import_module(BACK_ENDS["llvm"]).trouble()
+        name = "llvm" if compiled else "reference" if exact else "numpy"
     if name not in BACK_ENDS:
         raise ValueError(f"unknown back end {name!r}: use {', '.join(map(repr, BACK_ENDS))} or None for the fastest installed")
-    return import_module(BACK_ENDS[name]).Program
+    if exact and name == "numpy":
+        raise ValueError('the NumPy back end rounds in its own way: use backend="llvm" or "reference" for precision="exact"')
+    module = import_module(BACK_ENDS[name])
+    if name == "llvm":
+        module.check()
+    return partial(module.Program, exact=True) if exact and name == "llvm" else module.Program
 
 
 @dataclass
@@ -69,21 +83,45 @@ class Path:
         return tuple((g.line, g.result) for g in self.tape.guards)
 
 
+@dataclass(frozen=True)
+class _Latest:
+    """The latest call that a program can take as it stands: arrays of these types and shapes, samples along the first axis."""
+
+    program: Any
+    signature: list[tuple[Any, tuple[int, ...]]]
+    n: int
+    count: int  # of parameters
+
+    def fits(self, theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> bool:
+        """Whether a call is just like this one; if not, it takes the long way, which tells what is wrong."""
+        if in_axes.__class__ is not int or in_axes != 0 or len(args) != len(self.signature):
+            return False
+        if theta is not None and theta.shape != (self.count,):
+            return False
+        for x, (dtype, shape) in zip(args, self.signature):  # noqa: B905 (a small function's time is this loop's)
+            if x.__class__ is not np.ndarray or x.shape != shape or x.dtype is not dtype:
+                return False
+        return reduction == "mean" or reduction == "sum"
+
+
 class Jitted:
     """What `jit` returns; see there."""
 
-    def __init__(self, fn: Callable[..., Any], wrt: Iterable[Value] | None, backend: str | None, dtype: Any):
+    def __init__(
+        self, fn: Callable[..., Any], wrt: Iterable[Value] | None, backend: str | None, dtype: Any, precision: str = "fast"
+    ):
         if not callable(fn):
             raise TypeError(f"jit needs a function, got {type(fn).__name__} {fn!r}")
-        self.fn, self.backend, self.dtype = fn, backend, np.dtype(dtype)
+        self.fn, self.backend, self.dtype, self.precision = fn, backend, np.dtype(dtype), precision
         if self.dtype not in (np.float64, np.float32):
             raise TypeError(f"dtype must be float64 or float32, got {self.dtype}")
         self.wrt = None if wrt is None else list(wrt)
-        self._program = back_end(backend)
+        self._program = back_end(backend, precision)
         self._leaves: dict[Value, int] = {p: i for i, p in enumerate(self.wrt or ())}
         self._parameters = list(self._leaves)
         self.recorded: OrderedDict[Any, list[Path]] = OrderedDict()
         self._lock = threading.RLock()
+        self._latest: _Latest | None = None
 
     # -- what one calls
 
@@ -115,20 +153,18 @@ class Jitted:
 
         The mean (or, with reduction="sum", the sum) over the leading axis of the arguments of what the function returns.
         """
-        call = _Call(args, _axes(in_axes, args))
         theta = np.asarray(theta, self.dtype)
-        _, total = self._run(call, True, theta, True)
-        _averaged(total, reduction, call.n)
+        total = self._reduced(theta, args, reduction, in_axes)
         return float(total[0]), total[1:]
 
     def backward(self, *args: Any, reduction: str = "mean", in_axes: Any = 0) -> float:
         """The mean (or sum) over the samples; adds its gradient into `.grad` of the parameters."""
-        call = _Call(args, _axes(in_axes, args))
-        _, total = self._run(call, True, None, True)
-        _averaged(total, reduction, call.n)
-        loss, *gradient = total.tolist()
+        loss, *gradient = self._reduced(None, args, reduction, in_axes).tolist()
         for p, g in zip(self._parameters, gradient, strict=True):
-            p.grad += g
+            try:
+                p._grad += g  # the slot behind .grad, which is empty at first: this loop is most of the time of small networks
+            except AttributeError:
+                p._grad = g
         return loss  # type: ignore[no-any-return]
 
     def training(self, optimiser: Any, reduction: str = "mean", in_axes: Any = 0) -> Training:
@@ -158,7 +194,7 @@ class Jitted:
         return "\n".join(str(self._compiled(path, call, gradient)) for path in paths)
 
     def __reduce__(self) -> Any:
-        return Jitted, (self.fn, self.wrt, self.backend, self.dtype)
+        return Jitted, (self.fn, self.wrt, self.backend, self.dtype, self.precision)
 
     def __repr__(self) -> str:
         return f"jit({getattr(self.fn, '__qualname__', self.fn)})"
@@ -202,6 +238,27 @@ class Jitted:
         return program
 
     # -- running
+
+    def _reduced(self, theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> Array:
+        """The mean or sum of the value and the gradient; at what the parameters hold where `theta` is None."""
+        latest = self._latest
+        if latest is not None and latest.fits(theta, args, reduction, in_axes) and latest.count == len(self._parameters):
+            return latest.program(args, self.theta() if theta is None else theta, latest.n, reduction == "mean")  # type: ignore[no-any-return]
+        call = _Call(args, _axes(in_axes, args))
+        _, total = self._run(call, True, theta, True)
+        _averaged(total, reduction, call.n)
+        paths = self._paths.get((call.key, True), ())
+        if (
+            len(paths) == 1
+            and not paths[0].tape.guards
+            and not paths[0].lookups
+            and len(paths[0].leaves) == len(self._parameters)
+        ):
+            program = self._compiled(paths[0], call, True)
+            plain = in_axes == 0 and call.n > 0 and all(x.__class__ is np.ndarray for x in args)
+            if plain and getattr(program, "direct", False):
+                self._latest = _Latest(program, [(x.dtype, x.shape) for x in args], call.n, len(self._parameters))
+        return total
 
     def _run(self, call: _Call, gradient: bool, theta: Array | None, reduce: bool) -> tuple[Any, Array]:
         """The structure of the results, and the results: of shape (results, n), or with `reduce` their sums over samples.
@@ -313,13 +370,11 @@ class Training:
 
     def __call__(self, *args: Any) -> float:
         f, optimiser = self.compiled, self.optimiser
-        call = _Call(args, _axes(self.in_axes, args))
-        with f._lock:
-            f._paths_for(call, True)
-            places = self._places()
-            theta = self.data if places is None else self._theta(places)
-            _, total = f._run(call, True, theta, True)
-        _averaged(total, self.reduction, call.n)
+        if f._latest is None or not f._latest.fits(None, args, self.reduction, self.in_axes):
+            with f._lock:
+                f._paths_for(_Call(args, _axes(self.in_axes, args)), True)
+        places = self._places()
+        total = f._reduced(self.data if places is None else self._theta(places), args, self.reduction, self.in_axes)
         gradient = total[1:]
         if places is not None:
             gradient = np.zeros_like(self.data)
