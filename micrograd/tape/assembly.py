@@ -206,7 +206,7 @@ class Function:
 
     @contextmanager
     def loop(self, count: int | str, step: int, carried: list[tuple[str, str]]) -> Iterator[tuple[Index, list[str], list[str]]]:
-        """A loop from 0 to `count`: (counter, values carried in, to be replaced by those carried out, which become the results)."""
+        """A loop from 0 to `count`: its counter, the values carried in, and a list to put those carried out in their place."""
         head, after, before = self.label(), self.label(), self.block
         self.do(f"br label %{head}")
         self.start(head)
@@ -324,7 +324,15 @@ class Function:
 
     def text(self) -> str:
         parameters = ", ".join(f"ptr noalias %{a}" for a in PARAMETERS)
-        return "\n".join([f"define void @{self.name}({parameters}, i64 %first, i64 %count) nounwind {{", "entry:", *self.lines, "  ret void", "}"])
+        return "\n".join(
+            [
+                f"define void @{self.name}({parameters}, i64 %first, i64 %count) nounwind {{",
+                "entry:",
+                *self.lines,
+                "  ret void",
+                "}",
+            ]
+        )
 
 
 # -- the primitives
@@ -423,7 +431,7 @@ SPELLINGS: dict[str, Callable[..., str]] = {
 def nest(
     f: Function, shape: Sequence[int], tiles: Sequence[int], body: Callable[[list[Index], list[int]], None], at: Any = ()
 ) -> None:
-    """Loops over `shape` that call `body(first position, extent)` for every tile, the rest of a dimension in a tile of its own."""
+    """Loops over `shape` that call `body(first position, extent)` for every tile; the rest of a dimension is a tile too."""
     depth = len(at)
     if depth == len(shape):
         body([i for i, _ in at], [n for _, n in at])
@@ -490,6 +498,7 @@ def write_sum(f: Function, it: Instruction) -> None:
     tiles = [1] * len(it.shape)
     if tiles:
         tiles[-1] = max(1, f.target.sums // u)
+
     def samples(places: list[Index]) -> None:
         def tile(first: list[Index], extent: list[int]) -> None:
             spots = list(positions(first, extent))
@@ -524,8 +533,8 @@ def write_sum(f: Function, it: Instruction) -> None:
 
             if it.terms <= 4:
                 sums = begin
-                for j in range(it.terms):
-                    sums = term(Index((), j), sums)
+                for k in range(it.terms):
+                    sums = term(Index((), k), sums)
             else:
                 with f.loop(it.terms, 1, [(f.target.vector, b) for b in begin]) as (j, values, results):
                     results[:] = term(j, values)
@@ -640,6 +649,7 @@ def over_lanes(f: Function, vectors: Sequence[str], divisor: str = "") -> list[s
 
 def write_logsumexp(f: Function, it: Instruction) -> None:
     """log Σ exp(x) for every element, shifted by the largest."""
+
     def samples(places: list[Index]) -> None:
         def tile(first: list[Index], extent: list[int]) -> None:
             for at in positions(first, extent):

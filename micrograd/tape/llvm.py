@@ -82,6 +82,12 @@ def trouble() -> str:
     return ""
 
 
+def check() -> None:
+    """ImportError that says why, where compiled code cannot be had here."""
+    if reason := trouble():
+        raise ImportError(f'no compiled code: {reason}; backend="numpy" works everywhere')
+
+
 _pointer_at = ctypes.c_void_p.from_address
 
 
@@ -162,7 +168,9 @@ class Plan:
             else:
                 (self.before if vector.out.space == SHARED else self.work).append(self.instruction(vector))
         self.inputs = [Rows(i, f.base, f.width) for i, f in enumerate(it.fields) if f.varying and f.width]
-        self.same = [(i, at, THETA if at < it.leaves else SHARED) for i, (space, at) in enumerate(it.outputs) if space == SHARED]
+        self.same = [
+            (i, at, THETA if at < it.leaves else SHARED) for i, (space, at) in enumerate(it.outputs) if space == SHARED
+        ]
         self.columns = [(i, at) for i, (space, at) in enumerate(it.outputs) if space == ROWS]
         self.sums = len(it.outputs) if it.reduce else 0
 
@@ -407,7 +415,9 @@ class Frame:
         self.tables = tables
         self.pointers = (ctypes.c_uint64 * (ARRAYS + len(it.fields)))()
         self.address = ctypes.addressof(self.pointers)
-        self.divisor = (ctypes.c_double * 1 if dtype.itemsize == 8 else ctypes.c_float * 1).from_buffer(self.pointers, DIVISOR * 8)
+        self.divisor = (ctypes.c_double * 1 if dtype.itemsize == 8 else ctypes.c_float * 1).from_buffer(
+            self.pointers, DIVISOR * 8
+        )
         self.divisor[0] = 1.0
         for i, array in ((0, self.rows), (1, self.shared), (3, self.totals), (4, tables)):
             self.pointers[i] = array.ctypes.data
@@ -417,8 +427,11 @@ class Program:
     """A tape compiled for this machine; the same arguments and results as `reference.Program`.
 
     `exact` gives the reference back end's bits. Calls of much work are shared among `threads`: where not given, as many as
-    this process may run at once. Two versions are compiled when they are first needed: one number at a time for up to three samples, all lanes for more.
+    this process may run at once. Two versions are compiled when they are first needed: one number at a time for up to three
+    samples, all lanes for more.
     """
+
+    direct = True  # takes arrays of any shape with the samples first, and divides by their number where asked
 
     def __init__(
         self,
@@ -429,8 +442,6 @@ class Program:
         exact: bool = False,
         threads: int | None = None,
     ):
-        if reason := trouble():
-            raise ImportError(f'no compiled code: {reason}; use backend="numpy", which works everywhere')
         self.dtype, self.reduce, self.exact, self.threads = np.dtype(dtype), reduce, exact, threads
         if self.dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
             raise TypeError(f"compiled code works on float64 or float32, got {self.dtype}")
