@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
 Spec = Any  # a hashable description of the structure of an argument; see _taken_apart
+_NOTHING = np.zeros(0)
 STRUCTURES = 32  # structures of arguments whose tapes are kept, the latest ones
 PATHS = 64  # paths through branches that one structure may take
 BACK_ENDS = {"numpy": "micrograd.tape.arrays", "reference": "micrograd.tape.reference", "llvm": "micrograd.tape.llvm"}
@@ -122,6 +124,7 @@ class Jitted:
         self.recorded: OrderedDict[Any, list[Path]] = OrderedDict()
         self._lock = threading.RLock()
         self._latest: _Latest | None = None
+        self._quick: tuple[list[type], int, Callable[[list[float]], Any], Any] | None = None
 
     # -- what one calls
 
@@ -130,10 +133,14 @@ class Jitted:
 
         Called on Values (inside another function that is recorded or differentiated), it is the function itself.
         """
+        quick = self._quick
+        if quick is not None and quick[0] == [*map(type, args)] and quick[1] == len(self._parameters):
+            return quick[2](quick[3](args, self.theta() if quick[1] else _NOTHING))
         if any(_has_value(x) for x in args):
             return self.fn(*args)
         call = _Call(args, [None] * len(args))
         out, found = self._run(call, False, None, False)
+        self._remember(call, args, out)
         numbers = found[:, 0].tolist()
         return _put_together(out, lambda i: numbers[i], lambda ids, shape: np.array([numbers[i] for i in ids]).reshape(shape))
 
@@ -238,6 +245,22 @@ class Jitted:
         return program
 
     # -- running
+
+    def _remember(self, call: _Call, args: Sequence[Any], out: Any) -> None:
+        """Keep the short way for calls on plain floats, where the program has one."""
+        paths = self._paths.get((call.key, False), ())
+        if not args or any(x.__class__ is not float for x in args) or len(paths) != 1 or paths[0].tape.guards:
+            return
+        program = self._compiled(paths[0], call, False)
+        if hasattr(program, "single") and len(paths[0].leaves) == len(self._parameters):
+            if isinstance(out, _Place):
+                finish: Callable[[list[float]], Any] = itemgetter(out.i)
+            elif isinstance(out, tuple) and [*out] == [_Place(i) for i in range(len(out))]:
+                finish = tuple
+            else:
+                array = lambda numbers, ids, shape: np.array([numbers[i] for i in ids]).reshape(shape)  # noqa: E731
+                finish = lambda numbers: _put_together(out, numbers.__getitem__, partial(array, numbers))  # noqa: E731
+            self._quick = ([float] * len(args), len(self._parameters), finish, program.single)
 
     def _reduced(self, theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> Array:
         """The mean or sum of the value and the gradient; at what the parameters hold where `theta` is None."""

@@ -17,6 +17,7 @@ import ctypes.util
 import functools
 import os
 import platform
+import struct
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -453,6 +454,7 @@ class Program:
         self._cost = sum(i.work for i in self.plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in self.plan.totals)
         self._versions: list[tuple[Target, Code, list[Frame]] | None] = [None, None]
         self._lock = threading.Lock()
+        self._singles: list[Single] = []
         self._direct = [False, plan.sums > MANY]
         self._shape = (plan.sums,) if reduce else (len(it.outputs),)
 
@@ -523,6 +525,16 @@ class Program:
         idle.append(frame)
         return out
 
+    def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
+        """The outputs for one sample, of a program whose every input is a number that does not vary."""
+        try:
+            single = self._singles.pop()
+        except IndexError:
+            single = Single(self, len(args))
+        out = single(args, leaves)
+        self._singles.append(single)
+        return out
+
     def _shared_among(self, threads: int, t: Target, code: Code, first: Frame, idle: list[Frame], n: int) -> None:
         """Run the chunks of a call in threads, each in a frame of its own."""
         code.run(first.address, 0, 0, 1)
@@ -543,6 +555,39 @@ class Program:
         for frame, _, _ in jobs[1:]:
             frame.pointers[1] = frame.shared.ctypes.data
             idle.append(frame)
+
+
+class Single:
+    """A program for one sample of plain numbers: called on floats, without arrays on the way.
+
+    One of these belongs to one call at a time; `Program.single` hands them out.
+    """
+
+    def __init__(self, program: Program, inputs: int):
+        t, code, _ = program.version(False)
+        kind = ctypes.c_double if program.dtype.itemsize == 8 else ctypes.c_float
+        self.frame = Frame(program.plan, t, program.dtype, program._tables)
+        self.numbers = (kind * inputs)()
+        self.out = (kind * len(program.schedule.outputs))()
+        self.pack, self.all, self.address = struct.Struct(f"{inputs}{kind._type_}").pack_into, code.all, self.frame.address
+        starts = [ctypes.addressof(self.numbers) + i * ctypes.sizeof(kind) for i in range(inputs)]
+        self._stands = [_Stand(b"", start) for start in (*starts, ctypes.addressof(self.out))]
+        *places, out = map(ctypes.addressof, self._stands)
+        self.pointers = self.frame.pointers
+        self.pointers[ARRAYS:] = places
+        self.pointers[OUT], self.pointers[COUNT] = out, 1
+
+    def __call__(self, args: tuple[float, ...], leaves: Array) -> list[float]:
+        self.pack(self.numbers, 0, *args)
+        self.pointers[2] = id(leaves)
+        self.all(self.address)
+        return self.out[:]
+
+
+class _Stand(ctypes.Structure):
+    """What stands for the object of an array where there is none: the pointer to its numbers, in the same place."""
+
+    _fields_ = (("before", ctypes.c_char * DATA), ("data", ctypes.c_void_p))
 
 
 def together(sums: Array) -> Array:
