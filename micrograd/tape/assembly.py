@@ -932,10 +932,10 @@ def write_finish(f: Function, many: int) -> None:
     nest(f, [many], [t.lanes], tile)
 
 
-def write_columns(f: Function, slots: Sequence[tuple[int, int]], part: bool) -> None:
-    """The numbers of slots, each one after the other, as rows of the array of results: pairs of its row and the slot."""
+def write_columns(f: Function, array_number: int, slots: Sequence[tuple[int, int]], part: bool) -> None:
+    """The numbers of slots, each one after the other, as rows of an array of results: pairs of its row and the slot."""
     t = f.target
-    array = _pointer(f, OUT)
+    array = _pointer(f, array_number)
     count = f.new(f"load i64, ptr {f.address('frame', Index((), COUNT * 8))}, align 8")
     for number, slot in slots:
         start = Index((("%first", t.size), (count, number * t.size)) if number else (("%first", t.size),))
@@ -953,6 +953,41 @@ def write_columns(f: Function, slots: Sequence[tuple[int, int]], part: bool) -> 
         over_samples(f, unrolled(f, 4), samples)
 
 
+def write_rows_out(f: Function, number: int, slots: Sequence[int], part: bool) -> None:
+    """The numbers of slots, side by side in the rows of an array: a whole block of rows, or `part` of one."""
+    t, width, n = f.target, len(slots), f.target.lanes
+    array = _pointer(f, number)
+    first = Index((("%first", width * t.size),))
+    if part or n == 1:
+        with f.loop("%count", 1, []) as (s, _, _):
+            for column, slot in enumerate(slots):
+                value = f.new(f"load {t.real}, ptr {f.address(ROWS, f.lanes_at(Index((), slot), s))}, align {t.size}")
+                at = first + s * (width * t.size) + column * t.size
+                f.do(f"store {t.real} {value}, ptr {f.address(array, at)}, align {t.size}")
+        return
+    mask = f"<{n} x i1> <{', '.join(f'i1 {int(i < width)}' for i in range(n))}>"
+    masked = f"call void @llvm.masked.store.v{n}{t.suffix}.p0({t.vector} {{}}, ptr {{}}, i32 {t.size}, {mask})"
+    store = masked if width < n else f"store {t.vector} {{}}, ptr {{}}, align {t.size}"
+
+    def samples(places: list[Index]) -> None:
+        s = places[0]
+        corner = first + s * (width * t.size)
+        lanes = [f.load(Operand(ROWS), Index((), slot), s) for slot in slots]
+        if width == 2:
+            for k in range(2):
+                mixed = [i // 2 + k * n // 2 + n * (i % 2) for i in range(n)]
+                end = f.address(array, corner + k * n * t.size)
+                f.do(f"store {t.vector} {f.shuffle(lanes[0], lanes[1], n, mixed)}, ptr {end}, align {t.size}")
+            return
+        for column in dict.fromkeys([*range(0, width - n + 1, n), max(0, width - n)]):
+            part_of = lanes[column : column + n]
+            rows = transposed(f, part_of + [f.number(0.0)] * (n - len(part_of)))
+            for k, row in enumerate(rows):
+                f.do(store.format(row, f.address(array, corner + (column + k * width) * t.size)))
+
+    over_samples(f, 1, samples)
+
+
 def write_fixed(f: Function, number: int, base: int, width: int) -> None:
     """The numbers of an array that is the same for all samples, copied to where shared numbers are."""
     t = f.target
@@ -962,10 +997,10 @@ def write_fixed(f: Function, number: int, base: int, width: int) -> None:
         f.do(f"store {t.real} {value}, ptr {f.address(SHARED, (i + base) * t.size)}, align {t.size}")
 
 
-def write_same(f: Function, slots: Sequence[tuple[int, int, str]]) -> None:
-    """Shared numbers as rows of the array of results, the same for all samples: triples of row, slot and place."""
+def write_same(f: Function, array_number: int, slots: Sequence[tuple[int, int, str]]) -> None:
+    """Shared numbers as rows of an array of results, the same for all samples: triples of row, slot and place."""
     t = f.target
-    array = _pointer(f, OUT)
+    array = _pointer(f, array_number)
     count = f.new(f"load i64, ptr {f.address('frame', Index((), COUNT * 8))}, align 8")
     for number, slot, place in slots:
         value = f.new(f"load {t.real}, ptr {f.address(place, Index((), slot * t.size))}, align {t.size}")
@@ -1064,4 +1099,5 @@ def preamble(t: Target) -> str:
     if t.lanes > 1:
         kind, suffix = kinds[1]
         lines.append(f"declare {kind} @llvm.masked.load.{suffix}.p0(ptr, i32, <{t.lanes} x i1>, {kind})")
+        lines.append(f"declare void @llvm.masked.store.{suffix}.p0({kind}, ptr, i32, <{t.lanes} x i1>)")
     return "\n".join([*lines, "!0 = !{}"])

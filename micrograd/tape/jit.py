@@ -151,6 +151,12 @@ class Jitted:
         of numbers that the function returns becomes an array of shape (samples, length).
         """
         call = _Call(args, _axes(in_axes, args))
+        arrays = self._grouped(call)
+        if arrays is not None:
+            out, parts = arrays
+            rest = iter(parts)
+            whole = lambda ids, shape: next(rest).reshape(call.n, *shape)  # noqa: E731
+            return _put_together(out, lambda i: next(rest), whole, lists_are_arrays=True)
         out, found = self._run(call, False, None, False)
         stacked = lambda ids, shape: np.ascontiguousarray(found[ids].T).reshape(call.n, *shape)  # noqa: E731
         return _put_together(out, lambda i: found[i], stacked, lists_are_arrays=True)
@@ -246,16 +252,38 @@ class Jitted:
 
     # -- running
 
+    def _grouped(self, call: _Call) -> tuple[Any, list[Array]] | None:
+        """The structure of the results and their arrays one by one, where the back end can make them so."""
+        if not getattr(getattr(self._program, "func", self._program), "direct", False):
+            return None
+        with self._lock:
+            path = self._paths_for(call, False)[0]
+            if path.tape.guards:
+                return None
+            if path.lookups:
+                call.check_lookups(path.lookups)
+            widths: list[int] = []
+            _put_together(path.out, lambda i: widths.append(1), lambda ids, _: widths.append(len(ids)), lists_are_arrays=True)
+            if 0 in widths:
+                return None
+            key = (call.fields, "groups")
+            program = path.programs.get(key)
+            if program is None:
+                program = path.programs[key] = self._program(swept(path.tape), call.fields, False, self.dtype, groups=widths)
+            theta = self.theta()
+        leaves = theta if len(path.leaves) == len(theta) else theta[path.leaves]
+        return path.out, program(call.inputs, leaves, call.n)
+
     def _remember(self, call: _Call, args: Sequence[Any], out: Any) -> None:
         """Keep the short way for calls on plain floats, where the program has one."""
-        paths = self._paths.get((call.key, False), ())
+        paths = self.recorded.get((call.key, False), ())
         if not args or any(x.__class__ is not float for x in args) or len(paths) != 1 or paths[0].tape.guards:
             return
         program = self._compiled(paths[0], call, False)
         if hasattr(program, "single") and len(paths[0].leaves) == len(self._parameters):
-            if isinstance(out, _Place):
+            if isinstance(out, Place):
                 finish: Callable[[list[float]], Any] = itemgetter(out.i)
-            elif isinstance(out, tuple) and [*out] == [_Place(i) for i in range(len(out))]:
+            elif isinstance(out, tuple) and [*out] == [Place(i) for i in range(len(out))]:
                 finish = tuple
             else:
                 array = lambda numbers, ids, shape: np.array([numbers[i] for i in ids]).reshape(shape)  # noqa: E731
@@ -270,7 +298,7 @@ class Jitted:
         call = _Call(args, _axes(in_axes, args))
         _, total = self._run(call, True, theta, True)
         _averaged(total, reduction, call.n)
-        paths = self._paths.get((call.key, True), ())
+        paths = self.recorded.get((call.key, True), ())
         if (
             len(paths) == 1
             and not paths[0].tape.guards

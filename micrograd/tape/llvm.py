@@ -19,6 +19,7 @@ import os
 import platform
 import struct
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -152,7 +153,7 @@ def callback(primitive: Primitive, arguments: int, real: str) -> Any:
 class Plan:
     """A schedule in the words of `assembly`: what is computed once, what for every sample, and the sums over the samples."""
 
-    def __init__(self, it: Schedule):
+    def __init__(self, it: Schedule, groups: Sequence[int] = ()):
         self.schedule = it
         self.rows = it.rows
         self.numbers = dict(it.constants)
@@ -169,10 +170,18 @@ class Plan:
             else:
                 (self.before if vector.out.space == SHARED else self.work).append(self.instruction(vector))
         self.inputs = [Rows(i, f.base, f.width) for i, f in enumerate(it.fields) if f.varying and f.width]
-        self.same = [
-            (i, at, THETA if at < it.leaves else SHARED) for i, (space, at) in enumerate(it.outputs) if space == SHARED
-        ]
-        self.columns = [(i, at) for i, (space, at) in enumerate(it.outputs) if space == ROWS]
+        results = [(ROWS if space == schedule.ROWS else SHARED, at) for space, at in it.outputs if space != schedule.TOTALS]
+        self.columns: dict[int, list[tuple[int, int]]] = {}  # by array of results: its rows, and the slots they show
+        self.same: dict[int, list[tuple[int, int, str]]] = {}  # rows that are the same for all samples
+        self.grouped: dict[int, list[int]] = {}  # the slots side by side in the rows of an array
+        for number, width in [(ARRAYS + len(it.fields) + i, width) for i, width in enumerate(groups)] or [(OUT, len(results))]:
+            own, results = results[:width], results[width:]
+            if groups and width > 1:
+                self.grouped[number] = [at if space == ROWS else self.spread(at) for space, at in own]
+                continue
+            self.columns[number] = [(i, at) for i, (space, at) in enumerate(own) if space == ROWS]
+            fixed = [(i, at) for i, (space, at) in enumerate(own) if space == SHARED]
+            self.same[number] = [(i, at, THETA if at < it.leaves else SHARED) for i, at in fixed]
         self.sums = len(it.outputs) if it.reduce else 0
 
     def instruction(self, vector: Vector) -> Instruction:
@@ -219,6 +228,17 @@ class Plan:
         self.tables.append(table)
         self.table_size += len(table)
         return Operand(place, 0, strides, table, table_at=at)
+
+    def spread(self, at: int) -> int:
+        """A new row that holds a shared number for every sample."""
+        source = self.operand(schedule.Operand(schedule.SHARED, at, ()), ())
+        self.work.append(Instruction("copy", (), Operand(ROWS, self.rows), (source,)))
+        self.rows += 1
+        return self.rows - 1
+
+    def shown(self) -> list[int]:
+        """The rows that are results."""
+        return [at for pairs in self.columns.values() for _, at in pairs] + [at for it in self.grouped.values() for at in it]
 
     def total(self, vector: Vector) -> Total:
         """A sum over the samples, of operands that all have a number for each sample."""
@@ -327,7 +347,7 @@ def written(plan: Plan, t: Target) -> str:
     """A plan as one module of assembly, with `run` as its door."""
     once = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library)
     needed = {place for it in plan.work for place in read_by(it)} if plan.before else ()
-    before = functions(plan.before, [*((SHARED, at) for _, at, _ in plan.same), *needed], once, "before")
+    before = functions(plan.before, [*((SHARED, at) for it in plan.same.values() for _, at, _ in it), *needed], once, "before")
     if plan.copies_leaves and plan.schedule.leaves:
         before.insert(0, Function("leaves", once))
         assembly.write_fixed(before[0], 2, 0, plan.schedule.leaves)
@@ -335,11 +355,12 @@ def written(plan: Plan, t: Target) -> str:
         if not f.varying and f.width:
             before.insert(0, Function(f"fixed{i}", once))
             assembly.write_fixed(before[0], ARRAYS + i, f.base, f.width)
-    if plan.same:
-        before.append(Function("same", once))
-        assembly.write_same(before[-1], plan.same)
+    for number, same in plan.same.items():
+        if same:
+            before.append(Function(f"same{number}", once))
+            assembly.write_same(before[-1], number, same)
     read = sorted(plan.read_by_totals())
-    work = functions(plan.work, [(ROWS, at) for at in (*read, *(at for _, at in plan.columns))], t, "work")
+    work = functions(plan.work, [(ROWS, at) for at in (*read, *plan.shown())], t, "work")
     direct = plan.sums if plan.direct(t) else 0
     named: dict[str, Function] = {}
 
@@ -367,9 +388,13 @@ def written(plan: Plan, t: Target) -> str:
         if not direct:
             function("clear", assembly.write_clear, plan.sums * t.lanes)
             function("finish", assembly.write_finish, plan.sums)
-    elif plan.columns:
-        whole += function("columns", assembly.write_columns, plan.columns, False)
-        part += function("column", assembly.write_columns, plan.columns, True)
+    for number, pairs in plan.columns.items():
+        if pairs:
+            whole += function(f"columns{number}", assembly.write_columns, number, pairs, False)
+            part += function(f"column{number}", assembly.write_columns, number, pairs, True)
+    for number, slots in plan.grouped.items():
+        whole += function(f"grouped{number}", assembly.write_rows_out, number, slots, False)
+        part += function(f"group{number}", assembly.write_rows_out, number, slots, True)
     driver = assembly.write_driver(t, [f.name for f in before], whole, part, bool(plan.sums) and not direct)
     return "\n".join([assembly.preamble(t), *(f.text() for f in (*before, *work, *named.values())), driver])
 
@@ -384,14 +409,21 @@ class Code:
         import llvmlite.binding as llvm
 
         name, features, _, _ = machine()
-        self._context = llvm.create_context()
-        module = llvm.parse_assembly(text, self._context)
+        context = llvm.create_context()
+        module = llvm.parse_assembly(text, context)
         to = llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=2)
-        self._engine = llvm.create_mcjit_compiler(module, to)
-        self._engine.finalize_object()
+        engine = llvm.create_mcjit_compiler(module, to)
+        engine.finalize_object()
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
-        self.run = kind(self._engine.get_function_address("run"))  # called without the interpreter's lock
-        self.all = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._engine.get_function_address("all"))
+        self.run = kind(engine.get_function_address("run"))  # called without the interpreter's lock
+        self.all = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address("all"))
+        weakref.finalize(self, _freed, engine, context)
+
+
+def _freed(engine: Any, context: Any) -> None:
+    """Free compiled code, and only then what it was made in: the garbage collector would keep no order."""
+    engine.close()
+    context.close()
 
 
 def aligned(numbers: int, dtype: Any) -> Array:
@@ -414,7 +446,7 @@ class Frame:
         for at, x in it.filled:
             self.rows[at * t.pitch : (at + 1) * t.pitch] = x
         self.tables = tables
-        self.pointers = (ctypes.c_uint64 * (ARRAYS + len(it.fields)))()
+        self.pointers = (ctypes.c_uint64 * (ARRAYS + len(it.fields) + len(plan.columns) + len(plan.grouped)))()
         self.address = ctypes.addressof(self.pointers)
         self.divisor = (ctypes.c_double * 1 if dtype.itemsize == 8 else ctypes.c_float * 1).from_buffer(
             self.pointers, DIVISOR * 8
@@ -422,6 +454,9 @@ class Frame:
         self.divisor[0] = 1.0
         for i, array in ((0, self.rows), (1, self.shared), (3, self.totals), (4, tables)):
             self.pointers[i] = array.ctypes.data
+
+
+_EMPTY = np.empty(0)
 
 
 class Program:
@@ -442,6 +477,7 @@ class Program:
         dtype: Any = np.float64,
         exact: bool = False,
         threads: int | None = None,
+        groups: Sequence[int] = (),
     ):
         self.dtype, self.reduce, self.exact, self.threads = np.dtype(dtype), reduce, exact, threads
         if self.dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
@@ -449,7 +485,8 @@ class Program:
         if exact and self.dtype != np.dtype(np.float64):
             raise ValueError("exact means the bits of the reference back end, which is float64; got float32")
         self.schedule = it = scheduled(tape, fields, reduce)
-        self.plan = plan = Plan(it)
+        self.plan, self.groups = Plan(it, groups), tuple(groups)
+        plan = self.plan
         self._tables = np.concatenate([*self.plan.tables, np.zeros(1, np.int32)])
         self._cost = sum(i.work for i in self.plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in self.plan.totals)
         self._versions: list[tuple[Target, Code, list[Frame]] | None] = [None, None]
@@ -487,8 +524,11 @@ class Program:
                 found = self._versions[many] = t, Code(written(self.plan, t)), []
             return found
 
-    def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Array:
-        """The outputs for n samples, of shape (outputs, n), or (outputs,) with `reduce`: the sums, or the `mean`."""
+    def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
+        """The outputs for n samples, of shape (outputs, n), or (outputs,) with `reduce`: the sums, or the `mean`.
+
+        With `groups`, a list of arrays instead, each of as many outputs as it says: of shape (n,) for one, else (n, outputs).
+        """
         t, code, idle = self._versions[n > 3] or self.version(n > 3)
         try:
             frame = idle.pop()
@@ -502,7 +542,14 @@ class Program:
         for array in arrays:
             pointers[at] = id(array)
             at += 1
-        if not self.reduce:
+        results: list[Array] = []
+        if self.groups:
+            out = _EMPTY
+            for width in self.groups:
+                results.append(np.empty((n, width) if width > 1 else n, dtype))
+                pointers[at] = id(results[-1])
+                at += 1
+        elif not self.reduce:
             out = np.empty((*self._shape, n), dtype)
         elif n <= CHUNK:
             out = np.empty(self._shape, dtype) if n else np.zeros(self._shape, dtype)
@@ -523,7 +570,7 @@ class Program:
             if mean:
                 out /= n
         idle.append(frame)
-        return out
+        return results or out
 
     def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
         """The outputs for one sample, of a program whose every input is a number that does not vary."""
@@ -574,7 +621,8 @@ class Single:
         self._stands = [_Stand(b"", start) for start in (*starts, ctypes.addressof(self.out))]
         *places, out = map(ctypes.addressof, self._stands)
         self.pointers = self.frame.pointers
-        self.pointers[ARRAYS:] = places
+        for i, place in enumerate(places, ARRAYS):
+            self.pointers[i] = place
         self.pointers[OUT], self.pointers[COUNT] = out, 1
 
     def __call__(self, args: tuple[float, ...], leaves: Array) -> list[float]:
