@@ -22,6 +22,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,10 @@ Array = np.ndarray[Any, Any]
 LONGEST = 200  # operations in one function: LLVM's time is quadratic in the length of a block
 LOOPED = 64  # operations from which on an instruction is a loop rather than straight-line code
 CROWDED = 4000  # operations in straight-line code from which on only short instructions stay there
-MANY = 2048  # sums over the samples from which on they are not kept lane by lane
-NEAR = 98304  # bytes of a block of samples that stay close to the processor
+MANY = 2048  # sums over the samples from which on they are better not kept lane by lane
+NEAR = 98304  # bytes of a block of samples that stay close to the processor,
+FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are not kept lane by lane
+SHORT = 32  # samples in a block of the version for calls that would not fill half of a longer one
 WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
 
 
@@ -456,6 +459,16 @@ class Frame:
             self.pointers[i] = array.ctypes.data
 
 
+@dataclass(frozen=True)
+class Version:
+    """Code for one way of taking samples, and frames for it that are not in use."""
+
+    target: Target
+    code: Code
+    direct: bool
+    idle: list[Frame]
+
+
 _EMPTY = np.empty(0)
 
 
@@ -463,8 +476,8 @@ class Program:
     """A tape compiled for this machine; the same arguments and results as `reference.Program`.
 
     `exact` gives the reference back end's bits. Calls of much work are shared among `threads`: where not given, as many as
-    this process may run at once. Two versions are compiled when they are first needed: one number at a time for up to three
-    samples, all lanes for more.
+    this process may run at once. Of three versions, each is compiled when it is first needed: one number at a time for up to
+    three samples, short blocks of all lanes for some, long ones for many.
     """
 
     direct = True  # takes arrays of any shape with the samples first, and divides by their number where asked
@@ -489,17 +502,18 @@ class Program:
         plan = self.plan
         self._tables = np.concatenate([*self.plan.tables, np.zeros(1, np.int32)])
         self._cost = sum(i.work for i in self.plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in self.plan.totals)
-        self._versions: list[tuple[Target, Code, list[Frame]] | None] = [None, None]
+        self._versions: list[Version | None] = [None, None, None]
+        self._blocks = self.blocks()
+        self._short = self._blocks[0] // 2
         self._lock = threading.Lock()
         self._singles: list[Single] = []
-        self._direct = [False, plan.sums > MANY]
         self._shape = (plan.sums,) if reduce else (len(it.outputs),)
 
     def __str__(self) -> str:
         return str(self.schedule)
 
-    def target(self, many: bool) -> Target:
-        """What code is written for: how many lanes, how many samples at a time."""
+    def target(self, block: int) -> Target:
+        """What code is written for: how many samples at a time, in how many lanes; one number at a time where that is 0."""
         size, real = self.dtype.itemsize, "double" if self.dtype.itemsize == 8 else "float"
         _, _, width, registers = machine()
         width //= size
@@ -507,21 +521,32 @@ class Program:
         self._callbacks = [callback(primitive, n, real) for (_, n), primitive in self.plan.customs.items()]
         for (name, _), function in zip(self.plan.customs, self._callbacks, strict=True):
             library[name, 1] = _address(function)
-        if not many:
+        if not block:
             return Target(1, 1, real, self.exact, registers, width, library)
-        lanes = 8 if self.exact else max(8, width)
-        block = CHUNK
-        while self.plan.sums <= MANY and block > 2 * lanes and self.plan.rows * block * size > NEAR:
-            block //= 2
-        return Target(lanes, block, real, self.exact, registers, width, library)
+        return Target(8 if self.exact else max(8, width), block, real, self.exact, registers, width, library)
 
-    def version(self, many: bool) -> tuple[Target, Code, list[Frame]]:
-        """The compiled code for few samples or for many, and frames that are not in use."""
+    def blocks(self) -> tuple[int, int]:
+        """How many samples are best worked on at a time, and how many in a version for short calls."""
+        lanes = max(8, machine()[2] // self.dtype.itemsize)
+        bytes_each = self.plan.rows * self.dtype.itemsize
+        if self.plan.sums > MANY and bytes_each * CHUNK <= FAR:
+            return CHUNK, SHORT
+        block = CHUNK
+        while block > lanes and bytes_each * block > (NEAR if block > 2 * lanes else 1 << 20):
+            block //= 2
+        return block, block if block <= 2 * SHORT else SHORT
+
+    def version(self, which: int) -> Version:
+        """The code for single numbers (0), for short calls (1) or for long ones (2), compiled when it is first needed."""
         with self._lock:
-            found = self._versions[many]
+            found = self._versions[which]
             if found is None:
-                t = self.target(many)
-                found = self._versions[many] = t, Code(written(self.plan, t)), []
+                block = (0, *self._blocks[::-1])[which]
+                twin = self._versions[3 - which] if which and self._blocks[0] == self._blocks[1] else None
+                if twin is None:
+                    t = self.target(block)
+                    twin = Version(t, Code(written(self.plan, t)), self.plan.direct(t), [])
+                found = self._versions[which] = twin
             return found
 
     def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
@@ -529,11 +554,12 @@ class Program:
 
         With `groups`, a list of arrays instead, each of as many outputs as it says: of shape (n,) for one, else (n, outputs).
         """
-        t, code, idle = self._versions[n > 3] or self.version(n > 3)
+        which = 0 if n <= 3 else 1 if n <= self._short else 2
+        version = self._versions[which] or self.version(which)
         try:
-            frame = idle.pop()
+            frame = version.idle.pop()
         except IndexError:
-            frame = Frame(self.plan, t, self.dtype, self._tables)
+            frame = Frame(self.plan, version.target, self.dtype, self._tables)
         dtype, pointers = self.dtype, frame.pointers
         leaves = np.ascontiguousarray(leaves, dtype)
         arrays = [np.ascontiguousarray(x, dtype) for x in inputs]  # compiled code finds the numbers in the arrays' objects
@@ -553,23 +579,23 @@ class Program:
             out = np.empty((*self._shape, n), dtype)
         elif n <= CHUNK:
             out = np.empty(self._shape, dtype) if n else np.zeros(self._shape, dtype)
-            if mean and not self._direct[n > 3]:
+            if mean and not version.direct:
                 frame.divisor[0], mean = n, False
         else:
             out = np.empty((-(-n // CHUNK), *self._shape), dtype)
         pointers[OUT] = id(out)
         threads = 1 if n <= CHUNK else self.threads or (available() if n * self._cost > WORTH else 1)
         if threads > 1:
-            self._shared_among(threads, t, code, frame, idle, n)
+            self._shared_among(threads, version, frame, n)
         else:
-            code.all(frame.address)
+            version.code.all(frame.address)
         if self.reduce:
             frame.divisor[0] = 1.0
             if n > CHUNK:
                 out = together(out)
             if mean:
                 out /= n
-        idle.append(frame)
+        version.idle.append(frame)
         return results or out
 
     def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
@@ -582,8 +608,9 @@ class Program:
         self._singles.append(single)
         return out
 
-    def _shared_among(self, threads: int, t: Target, code: Code, first: Frame, idle: list[Frame], n: int) -> None:
+    def _shared_among(self, threads: int, version: Version, first: Frame, n: int) -> None:
         """Run the chunks of a call in threads, each in a frame of its own."""
+        code, idle = version.code, version.idle
         code.run(first.address, 0, 0, 1)
         chunks = -(-n // CHUNK)
         share = -(-chunks // threads) * CHUNK
@@ -591,7 +618,7 @@ class Program:
         for at in range(0, n, share):
             frame = first
             if at:
-                frame = idle.pop() if idle else Frame(self.plan, t, self.dtype, self._tables)
+                frame = idle.pop() if idle else Frame(self.plan, version.target, self.dtype, self._tables)
                 for i in (1, 2, *range(OUT, len(first.pointers))):
                     frame.pointers[i] = first.pointers[i]
             jobs.append((frame, at, min(share, n - at)))
@@ -611,12 +638,16 @@ class Single:
     """
 
     def __init__(self, program: Program, inputs: int):
-        t, code, _ = program.version(False)
+        version = program.version(0)
         kind = ctypes.c_double if program.dtype.itemsize == 8 else ctypes.c_float
-        self.frame = Frame(program.plan, t, program.dtype, program._tables)
+        self.frame = Frame(program.plan, version.target, program.dtype, program._tables)
         self.numbers = (kind * inputs)()
         self.out = (kind * len(program.schedule.outputs))()
-        self.pack, self.all, self.address = struct.Struct(f"{inputs}{kind._type_}").pack_into, code.all, self.frame.address
+        self.pack, self.all, self.address = (
+            struct.Struct(f"{inputs}{kind._type_}").pack_into,
+            version.code.all,
+            self.frame.address,
+        )
         starts = [ctypes.addressof(self.numbers) + i * ctypes.sizeof(kind) for i in range(inputs)]
         self._stands = [_Stand(b"", start) for start in (*starts, ctypes.addressof(self.out))]
         *places, out = map(ctypes.addressof, self._stands)
