@@ -86,8 +86,9 @@ class Drawing:
 
         ValueError for another ending; RuntimeError that says what to install where `dot` is missing.
         """
+        content = self.rendered(path)
         with open(path, "wb") as file:
-            file.write(self.rendered(path))
+            file.write(content)
 
     def rendered(self, path: str | os.PathLike[str]) -> bytes:
         """What `save` writes to a file of this name."""

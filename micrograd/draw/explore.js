@@ -272,7 +272,7 @@ function layout() {
 	}
 }
 
-// -- drawing, and painting the state of the pass
+// -- drawing
 
 function arrange(chosen) {
 	const old = active;
@@ -359,7 +359,7 @@ function play() {
 	playing.textContent = timer ? "pause" : "play";
 }
 
-// -- folding, moving, zooming
+// -- moving
 
 const fold = k => arrange(k, groups[k].open = 0);
 function unfold(...list) {
@@ -410,7 +410,7 @@ svg.onpointermove = ev => {
 svg.onpointerup = svg.onpointercancel = () => { drag = null; };
 svg.onclick = ev => { const b = boxAt(ev.target); if (b && !dragged && b.fold >= 0) unfold(b.fold); };
 svg.onpointerover = ev => { const b = boxAt(ev.target); if (b && !drag) inform(b); };
-svg.addEventListener("focusin", ev => {
+root.addEventListener("focusin", ev => {
 	const b = boxAt(ev.target);
 	if (!b) return;
 	active.g.setAttribute("tabindex", -1);

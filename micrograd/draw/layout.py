@@ -213,7 +213,10 @@ def _ordered(
             near, use = (after, 1.0) if backwards else (before, 0.0)
             for items in reversed(order) if backwards else order:
                 if len(items) > 1:
-                    wanted = {item: _middle([place[o] + use * share for o, share in near[item]], place[item], start > 1) for item in items}
+                    wanted = {
+                        item: _middle([place[o] + use * share for o, share in near[item]], place[item], start > 1)
+                        for item in items
+                    }
                     items.sort(key=wanted.__getitem__)
                     for k, item in enumerate(items):
                         place[item] = k

@@ -60,6 +60,8 @@ def chain(length):
 
 
 def hostile():
-    labels = ["<script>alert('x')</script>", '"quoted" & {braces} | \\n', "two\nlines\tand\0null", "😀 日本語", "x" * 10_000,
-              "lone \ud800 surrogate", "]]>", "W_{<b>}^{&}", "`tick` ${js} </style>", "a_{b}_{c", "%n \\N \\G", "#quot;"]  # fmt: skip
+    labels = [
+        "<script>alert('x')</script>", '"quoted" & {braces} | \\n', "two\nlines\tand\0null", "😀 日本語", "x" * 10_000,
+        "lone \ud800 surrogate", "]]>", "W_{<b>}^{&}", "`tick` ${js} </style>", "a_{b}_{c", "%n \\N \\G", "#quot;",
+    ]  # fmt: skip
     return sum([Value(float(k), label=label) ** 2 for k, label in enumerate(labels)])

@@ -46,7 +46,7 @@ def test_gradients_are_those_of_the_drawn_output_and_drawing_changes_nothing():
     (out * 7).backward()
     before = [(v.data, v.grad, v.label, v._x, v._y) for v in topological_order(out)]
     drawing = out.draw()
-    drawing.svg, drawing.source, drawing.explore().html, drawing.to_mermaid()  # noqa: B018 (all are made when they are read)
+    drawing.svg, drawing.source, drawing.explore().html, drawing.to_mermaid()
     after = [(v.data, v.grad, v.label, v._x, v._y) for v in topological_order(out)]
     assert all(x is y for one, two in zip(before, after, strict=True) for x, y in zip(one, two, strict=True))
     shown = {box.label: box.grad for box in boxes(drawing)}
@@ -104,7 +104,9 @@ def test_wider_networks_fold_to_layers_and_unfold_by_name():
     assert sum(box.tag.startswith("layer 2") for box in boxes(opened)) == 64 and acyclic(opened.picture)
     deeper = root.draw(unfold=["layer 2/neuron 7"])
     assert {box.label for box in boxes(deeper)} >= {"layer 1", "neuron 8", "W_{17}^{[2]}", "call 2"}
-    with pytest.raises(ValueError, match="no group is called 'layer 9'; this picture can unfold: layer 3, neuron 1, layer 2, layer 1"):
+    with pytest.raises(
+        ValueError, match="no group is called 'layer 9'; this picture can unfold: layer 3, neuron 1, layer 2, layer 1"
+    ):
         root.draw(unfold="layer 9")
     assert len(boxes(root.draw(limit=None))) == len(folded.graph)
 
@@ -122,7 +124,10 @@ def test_a_fold_shows_the_range_of_what_leaves_it():
 def test_edges_of_folds_add_up_what_flows():
     root = network(samples=20, hidden=(16, 16))
     drawing = root.draw()
-    graph, (square_, total) = drawing.graph, [k for k, b in enumerate(boxes(drawing)) if b.label.startswith("20× (x **") or b.tag == "sum"]
+    graph, (square_, total) = (
+        drawing.graph,
+        [k for k, b in enumerate(boxes(drawing)) if b.label.startswith("20× (x **") or b.tag == "sum"],
+    )
     edge = next(e for e in drawing.picture.edges if (e.source, e.target) == (square_, total))
     sum_ = boxes(drawing)[total].members[0]
     assert edge.many == 20 and edge.flow == pytest.approx(sum(abs(graph.contribution(sum_, k)) for k in range(20)), rel=1e-15)
@@ -159,14 +164,18 @@ def cuts(tree, rng):
     return parts
 
 
-@pytest.mark.parametrize("make", [lambda: recurrent(12), lambda: tangled(300, 3), lambda: network(6, (5, 4)), lambda: chain(200)])
+@pytest.mark.parametrize(
+    "make", [lambda: recurrent(12), lambda: tangled(300, 3), lambda: network(6, (5, 4)), lambda: chain(200)]
+)
 def test_every_set_of_open_groups_gives_a_picture_without_cycles(make):
     import random
 
     graph, rng = Graph(make()), random.Random(5)
     tree = graph.tree(40)
     for _ in range(20):
-        box_of = {i: k for k, part in enumerate(cuts(tree, rng)) for i in (part.members() if isinstance(part, Group) else [part])}
+        box_of = {
+            i: k for k, part in enumerate(cuts(tree, rng)) for i in (part.members() if isinstance(part, Group) else [part])
+        }
         feeds = {k: set() for k in box_of.values()}
         for i, parents in enumerate(graph.parents):
             for p in parents:

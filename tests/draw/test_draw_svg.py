@@ -20,8 +20,10 @@ MADE = {"example": (example, {}), "neuron": (neuron, {}), "network": (network, {
 SVG = "{http://www.w3.org/2000/svg}"
 # What notebooks let through: shapes, text and their presentation attributes.
 ELEMENTS = {"svg", "title", "rect", "path", "g", "text", "tspan"}
-ATTRIBUTES = {"xmlns", "width", "height", "viewBox", "role", "aria-label", "font-family", "fill", "transform", "x", "y", "rx", "d",
-              "stroke", "stroke-width", "stroke-dasharray", "font-size", "font-weight", "font-style", "text-anchor", "dx", "dy"}  # fmt: skip
+ATTRIBUTES = {
+    "xmlns", "width", "height", "viewBox", "role", "aria-label", "font-family", "fill", "transform", "x", "y", "rx", "d", "dx",
+    "stroke", "stroke-width", "stroke-dasharray", "font-size", "font-weight", "font-style", "text-anchor", "dy",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -38,11 +40,11 @@ def test_golden(name, ending):
 
 def test_the_same_bytes_whatever_was_built_before_and_under_every_hash_seed():
     program = (
-        "import sys, hashlib; sys.path.insert(0, {!r}); from graphs_to_draw import *\n"
+        f"import sys, hashlib; sys.path.insert(0, {str(Path(__file__).parent)!r}); from graphs_to_draw import *\n"
         "for make in (lambda: network(20, (16, 16)), lambda: tangled(60, 1), hostile, recurrent):\n"
         "    d = make().draw(); print(hashlib.sha256((d.svg + d.source + d.to_mermaid() + d.explore().page)"
         ".encode('utf-8', 'surrogatepass')).hexdigest())"
-    ).format(str(Path(__file__).parent))
+    )
     found = {
         subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True,
                        text=True, check=True, cwd=Path(__file__).parent.parent.parent).stdout for seed in ("0", "1", "77")
@@ -54,7 +56,8 @@ def test_the_same_bytes_whatever_was_built_before_and_under_every_hash_seed():
 
 
 @pytest.mark.parametrize(
-    "make", [example, neuron, network, recurrent, hostile, lambda: tangled(60, 2), lambda: chain(200), lambda: network(20, (16, 16))]
+    "make",
+    [example, neuron, network, recurrent, hostile, lambda: tangled(60, 2), lambda: chain(200), lambda: network(20, (16, 16))],
 )
 @pytest.mark.parametrize("rankdir", ["LR", "TB"])
 def test_svg_is_well_formed_and_keeps_to_what_notebooks_let_through(make, rankdir):
@@ -91,7 +94,7 @@ def test_dot_accepts_the_source(make):
 
 
 def texts_of(drawing):
-    return [e for e in ET.fromstring(drawing.svg.encode()).iter(f"{SVG}text")]
+    return list(ET.fromstring(drawing.svg.encode()).iter(f"{SVG}text"))
 
 
 def test_mathematics_has_true_subscripts_and_superscripts():
@@ -138,7 +141,9 @@ def test_lettering():
 def test_constants_are_lighter_and_zero_edges_dashed():
     a, b = Value(1.0, label="a"), Value(-2.0, label="b")
     drawing = (b.relu() + a * 3.0).draw()
-    paths = [p for p in ET.fromstring(drawing.svg.encode()).iter(f"{SVG}path") if p.get("fill") == "none" and p.get("stroke-width")]
+    paths = [
+        p for p in ET.fromstring(drawing.svg.encode()).iter(f"{SVG}path") if p.get("fill") == "none" and p.get("stroke-width")
+    ]
     dashed = [p for p in paths if p.get("stroke-dasharray")]
     assert len(dashed) == 1 == sum(edge.flow == 0 for edge in drawing.picture.edges)
     assert sum(p.get("stroke") == "#cbd5e1" for p in paths) == 1 == sum(edge.flow is None for edge in drawing.picture.edges)
@@ -171,7 +176,11 @@ def test_each_kind_has_an_outline_of_its_own():
     shapes = {}
     for group, box in zip(ET.fromstring(drawing.svg.encode()).iter(f"{SVG}g"), [None, *drawing.picture.boxes], strict=True):
         if box is not None:
-            found = [(e.tag, re.sub(r"[-\d. ]+", " ", e.get("d", "")), e.get("rx")) for e in group if e.tag in (SVG + "rect", SVG + "path")]
+            found = [
+                (e.tag, re.sub(r"[-\d. ]+", " ", e.get("d", "")), e.get("rx"))
+                for e in group
+                if e.tag in (SVG + "rect", SVG + "path")
+            ]
             kind = "output" if box is drawing.picture.boxes[drawing.picture.output] else box.kind
             shapes.setdefault(kind, set()).add(tuple(found))
     assert set(shapes) == {"operation", "leaf", "parameter", "input", "constant", "output"}

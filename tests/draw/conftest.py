@@ -1,0 +1,74 @@
+"""The browser of the tests of pages: Chromium as the distribution packages it, or as MICROGRAD_CHROMIUM names it."""
+
+import os
+import shutil
+
+import pytest
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync"]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The path of a Chromium."""
+    named = os.environ.get("MICROGRAD_CHROMIUM")
+    path = named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium was found: install it (apt install chromium), or name one in MICROGRAD_CHROMIUM")
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    """A headless Chromium that Playwright drives."""
+    driver = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser; the extra `test` has it")
+    with driver.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield started
+        started.close()
+
+
+class Opened:
+    """A page in the browser, with what it asked for and complained about."""
+
+    def __init__(self, browser, file, **context):
+        self.context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **context})
+        self.page = self.context.new_page()
+        self.requests, self.complaints = [], []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+        self.page.goto(f"file://{file}")
+
+    def click(self, name):
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def gradients(self):
+        """The gradient in each box of one value, by its number."""
+        read = "boxes => boxes.map(b => [Number(b.dataset.node), Number(b.dataset.grad)])"
+        return dict(self.page.eval_on_selector_all("[data-grad]", read))
+
+    def labels(self):
+        """What a screen reader says of each box."""
+        return self.page.eval_on_selector_all(".mg-box", "boxes => boxes.map(b => b.getAttribute('aria-label'))")
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens the page of a drawing; at the end nothing may have been fetched, and nothing complained of."""
+    pages = []
+
+    def open_page(drawing, **context):
+        file = tmp_path / f"page{len(pages)}.html"
+        drawing.save(file)
+        pages.append(Opened(browser, file, **context))
+        return pages[-1]
+
+    yield open_page
+    for opened_ in pages:
+        assert [url for url in opened_.requests if not url.startswith(("file:", "data:"))] == []
+        assert sum(url.startswith("file:") for url in opened_.requests) == 1
+        assert opened_.complaints == []
+        opened_.context.close()

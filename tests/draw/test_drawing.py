@@ -1,0 +1,161 @@
+"""Drawing: what it offers, how it is saved and shown, what it says where something is missing; the command line."""
+
+import base64
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import graphviz
+import pytest
+from graphs_to_draw import example, hostile, network
+
+from micrograd import Value
+from micrograd.__main__ import main
+from micrograd.draw import Drawing, draw_dot, to_mermaid
+
+NEEDS_DOT = pytest.mark.skipif(shutil.which("dot") is None, reason="needs the program `dot` of Graphviz")
+
+
+def test_the_three_ways_to_a_drawing():
+    root = example()
+    drawings = [root.draw(), draw_dot(root), Drawing(root)]
+    assert len({d.svg for d in drawings}) == 1 and all(isinstance(d, Drawing) for d in drawings)
+    assert draw_dot(root, "svg", "TB").svg == root.draw(rankdir="TB").svg != drawings[0].svg
+    assert to_mermaid(root) == drawings[0].to_mermaid()
+    assert isinstance(drawings[0].digraph, graphviz.Digraph) and drawings[0].source == drawings[0].digraph.source
+    assert draw_dot(root, format="png").digraph.format == "png"
+
+
+def test_a_drawing_is_a_snapshot():
+    a = Value(2.0, label="a")
+    out = a * 3.0
+    before = out.draw()
+    shown = before.svg
+    a.data = 7.0
+    out.recompute()
+    assert before.explore().html.count("7.0") == 0 and out.draw().svg != shown
+
+
+@pytest.mark.parametrize("ending", ["svg", "html", "dot", "gv", "mmd", "SVG"])
+def test_saving_needs_no_program(ending, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    drawing = example().draw()
+    file = tmp_path / f"x.{ending}"
+    drawing.save(file)
+    text = file.read_text(encoding="utf-8")
+    if ending.lower() == "svg":
+        assert ET.fromstring(text).tag.endswith("svg")
+    assert text == {"svg": drawing.svg, "html": drawing.explore().page, "mmd": drawing.to_mermaid()}.get(
+        ending.lower(), drawing.source
+    )
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf"])
+def test_png_and_pdf_without_dot_say_what_to_install(ending, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    file = tmp_path / f"x.{ending}"
+    with pytest.raises(
+        RuntimeError, match=rf"{ending.upper()} is made by Graphviz.*apt install graphviz.*or save as .svg or .html"
+    ):
+        example().draw().save(file)
+    assert not file.exists()
+
+
+@NEEDS_DOT
+@pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
+@pytest.mark.parametrize("make", [example, hostile])
+def test_png_and_pdf_with_dot(make, ending, magic, tmp_path):
+    make().draw().save(tmp_path / f"x.{ending}")
+    assert (tmp_path / f"x.{ending}").read_bytes().startswith(magic)
+
+
+def test_what_is_refused():
+    root = example()
+    for call, words in [
+        (lambda: root.draw().save("x.jpg"), "saved as .svg, .html, .png, .pdf, .dot, .gv or .mmd, got 'x.jpg'"),
+        (lambda: root.draw().save("svg"), "got 'svg'"),
+        (lambda: root.draw(rankdir="UP"), "got 'UP'"),
+        (lambda: root.draw(format="gif"), "got 'gif'"),
+        (lambda: root.draw(limit=0), "got 0"),
+    ]:
+        with pytest.raises(ValueError, match=re.escape(words)):
+            call()
+
+
+def test_what_jupyter_shows():
+    assert not hasattr(Value, "_repr_mimebundle_") and not hasattr(Value, "_repr_svg_") and not hasattr(Value, "_repr_html_")
+    bundle = network().draw()._repr_mimebundle_()
+    assert bundle["image/svg+xml"] == network().draw().svg
+    assert re.fullmatch(r"<Graph of L = .*: 29 values; \.svg, \.save\(path\), \.explore\(\)>", bundle["text/plain"])
+    image = re.fullmatch(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)">', bundle["text/html"])
+    assert base64.b64decode(image[2]).decode() == bundle["image/svg+xml"]
+    assert set(network().draw().explore()._repr_mimebundle_()) == {"text/html", "text/plain"}
+
+
+def test_a_repr_never_raises(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    for root in (hostile(), Value(float("nan"), label='"<&>'), example()):
+        for drawing in (root.draw(), root.draw(format="png")):
+            bundle = drawing._repr_mimebundle_()
+            assert set(bundle) == {"text/plain", "text/html", "image/svg+xml"}
+            ET.fromstring(bundle["text/html"].replace("<img", "<img/><img", 1).split("<img/>")[1].replace('">', '"/>'))
+            repr(drawing), repr(drawing.explore())
+
+
+@NEEDS_DOT
+def test_png_in_jupyter():
+    assert base64.b64decode(example().draw(format="png")._repr_mimebundle_()["image/png"]).startswith(b"\x89PNG")
+
+
+def test_drawing_is_imported_only_when_it_is_used():
+    code = "import sys, micrograd; print(*(m for m in sys.modules if m.startswith(('micrograd.draw', 'graphviz'))))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+
+
+# -- the command line
+
+
+@pytest.mark.parametrize("ending", ["svg", "html", "dot", "mmd"])
+def test_the_command_draws(ending, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["draw", "tanh(a*b) + c", "a=1", "b=-2", "c=0.5", "-o", f"graph.{ending}"]) == 0
+    assert capsys.readouterr().out == f"wrote graph.{ending}\n"
+    a, b, c = Value(1.0, label="a"), Value(-2.0, label="b"), Value(0.5, label="c")
+    expected = ((a * b).tanh() + c).draw()
+    assert (tmp_path / f"graph.{ending}").read_bytes() == expected.rendered(f"x.{ending}")
+
+
+def test_the_command_writes_graph_svg_where_nothing_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["draw", "a/0", "a=-1", "--rankdir", "TB", "--limit", "5"]) == 0
+    assert (tmp_path / "graph.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tanh(a*b) + d", "a=1", "b=2"], "unknown name 'd': give it a value, d=1.0\n  tanh(a*b) + d\n              ^\n"),
+        (["tanh(a*b", "a=1"], "cannot read the expression: '(' was never closed\n  tanh(a*b\n      ^\n"),
+        (["a", "a"], "expected name=number, such as a=1.5, got 'a'\n  a\n   ^\n"),
+        (["a", "a=1", "-o", "x.jpg"], "needs a file name that ends in .svg"),
+        (["a", "a=1", "-o", "/nowhere/x.svg"], "cannot write '/nowhere/x.svg'"),
+        (["a", "a=1", "--limit", "0"], "needs a whole number from 1 on"),
+    ],
+)
+def test_bad_input_is_said_in_one_line_with_a_caret(arguments, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["draw", *arguments])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2 and out == "" and said in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_png_without_dot_from_the_command_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit):
+        main(["draw", "a", "a=1", "-o", "x.png"])
+    assert "install Graphviz" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
