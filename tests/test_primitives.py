@@ -134,7 +134,7 @@ CASES = [
     Case("minimum", min, [ALL, ALL], (0, 0, 0), points=((1.0, 1.0 + 2**-52),), edges=(
         ((2.0, 2.0), 2.0, (0.5, 0.5)), ((0.0, -0.0), 0.0, (0.5, 0.5)), ((-inf, 1.0), -inf, (1.0, 0.0)),
         ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
-    Case("erf", mp.erf, [(-26.0, 26.0)], (1, 2, 2), points=((0.0,), (1e-300,), (26.5,)), digits=2000, edges=(
+    Case("erf", mp.erf, [(-26.0, 26.0)], (1, 2, 2), points=((0.0,), (1e-30,), (26.5,)), small=1e-30, digits=1000, edges=(
         ((inf,), 1.0, (0.0,)), ((-inf,), -1.0, (0.0,)), ((1e200,), 1.0, (0.0,)), ((nan,), nan, (nan,)))),
     Case("greater", lambda x, y: mp.mpf(x > y), [ALL, ALL], (0, 0, 0), edges=(
         ((1.0, 1.0), 0.0, (0.0, 0.0)), ((inf, 1.0), 1.0, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)), ((1.0, nan), nan, (0.0, 0.0)))),
@@ -279,9 +279,10 @@ def wrong(rule: Primitive, where: int) -> Primitive:
 
 @each
 def test_a_planted_mistake_is_found_in_every_value_and_every_partial(case):
+    few = replace(case, points=case.points[:1])
     with mp.workdps(case.digits):
         for where in range(-1, len(case.domain)):
-            assert faults(wrong(case.rule, where), case, 3), f"mistake number {where} goes unnoticed"
+            assert faults(wrong(case.rule, where), few, 3), f"mistake number {where} goes unnoticed"
 
 
 def test_a_partial_that_is_right_but_no_graph_is_found():
