@@ -166,8 +166,10 @@ def _sweep(values: Callable[[float], float], x: float) -> list[_Slope]:
 
 
 def _disputed(slopes: list[_Slope], analytic: float, tolerance: float) -> bool:
-    """Whether another step, fairly sure of itself too, does give `analytic`: then the differences prove nothing."""
-    return any(s.doubt <= 1e-3 * math.fabs(s.value) and not s.differs(analytic, tolerance) for s in slopes)
+    """Whether another step speaks for `analytic`, fairly sure of itself and against the surest: then they prove nothing."""
+    best = slopes[0].value
+    sure = [s for s in slopes if s.doubt <= 1e-3 * math.fabs(s.value)]
+    return any(not s.differs(analytic, tolerance) and s.differs(best, tolerance) for s in sure)
 
 
 def _rows(evaluate: Callable[[], Value], leaves: dict[Value, str], order: int, tolerance: float) -> list[Row]:

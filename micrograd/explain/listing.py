@@ -46,9 +46,8 @@ class _Spelling:
         if s.rule is None:
             if s.name is not None:
                 return s.name, ATOM
-            return (
-                repr(s.number) if math.isfinite(s.number) else f"math.{s.number}".replace(".-", ".")
-            ), ATOM if s.number >= 0 else PRODUCT
+            text = re.sub("(?=inf|nan)", "math.", repr(s.number))
+            return text, PRODUCT if text.startswith("-") else ATOM
         rule, args = s.rule, s.args
         for known, sign, level in ((ADD, "+", SUM), (SUB, "-", SUM), (MUL, "*", PRODUCT), (DIV, "/", PRODUCT)):
             if rule is known:
