@@ -12,6 +12,7 @@ Python raises, `beyond` gives the answer of IEEE 754 (nan where it is left out),
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from numbers import Real
 from typing import Any
 
@@ -122,7 +123,7 @@ def primitive(
     partials = tuple([p if callable(p) else number(p) for p in partials])
     if _BUILT_IN:  # a row of one's own: held to floats, so that nothing is silently complex
         given = value
-        value = lambda *args: number(given(*args))
+        value = wraps(given)(lambda *args: number(given(*args)))
     RULES[name] = row = Primitive(name, written, value, partials[0] if variadic else partials, beyond, variadic)
     return row
 
