@@ -236,6 +236,9 @@ class Text:
     def _greater(self, x: Symbol, y: Symbol) -> tuple[str, int]:
         return f"[{self(x)} > {self(y)}]", ATOM
 
+    def _equal(self, x: Symbol, y: Symbol) -> tuple[str, int]:
+        return f"[{self(x)} = {self(y)}]", ATOM
+
     def _less(self, x: Symbol, y: Symbol) -> tuple[str, int]:
         return f"[{self(x)} < {self(y)}]", ATOM
 

@@ -16,7 +16,7 @@ from micrograd.primitives import Primitive, number
 
 STEPS = [4.0**-k for k in range(1, 21)]  # from a quarter down to 9e-13, times the size of the argument
 NEAR = 4.0**-13  # a kink so near, times the size of the argument, is a kink at the argument
-BRANCHES = ("sign", "step", "greater", "less")
+BRANCHES = ("sign", "step", "greater", "less", "equal")
 EPSILON = 2.0**-52
 
 
@@ -333,6 +333,8 @@ def _blame(rule: Primitive, node: Value, data: tuple[float, ...], tolerance: flo
             continue
         at = lambda x, i=i: rule.on_floats([*data[:i], x, *data[i + 1 :]])  # noqa: E731
         slopes = _sweep(at, data[i])
+        if not math.isfinite(slopes[0].value):
+            continue
         if slopes[0].differs(local, tolerance) and not _disputed(slopes, local, tolerance) and not _at_kink(rule, data, i):
             text, quotient = _rule_text(rule, data, node.data, i), slopes[0].value
             wrong = f"{text} gives {local:.6g}, but {_called(rule, data)} has slope {quotient:.6g}"

@@ -19,7 +19,7 @@ TINY, HUGE = 1e-6, 1e6  # a gradient beyond these is called tiny or huge
 SATURATED = 0.01  # a bounded function whose slope is below this is called saturated
 CANCELLED = 1e-3  # a sum below this share of its terms' sizes has cancelled
 SATURATING = ("tanh", "sigmoid", "erf")
-FLAT = ("sign", "step", "greater", "less")
+FLAT = ("sign", "step", "greater", "less", "equal")
 
 
 class Finding(NamedTuple):
@@ -263,6 +263,9 @@ class _Search:
         if op == "where":
             how = "its condition has no derivative" if term.operand == 0 else "the other branch was taken"
             return Finding("where", node, f"Cut by a where: {made}; {how}.")
+        if op == "take":
+            how = "an index has no derivative" if term.operand == 0 else "another entry was taken"
+            return Finding("take", node, f"Cut by a take: {made}; {how}.")
         if op in ("mul", "dot"):
             n = len(node.parents) // 2
             other = node.parents[1 - term.operand] if op == "mul" else node.parents[(term.operand + n) % (2 * n)]

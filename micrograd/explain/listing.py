@@ -10,6 +10,7 @@ import keyword
 import math
 import re
 from collections.abc import Sequence
+from inspect import unwrap
 
 from micrograd.engine import Value, topological_order
 from micrograd.explain.names import Names, visible
@@ -64,7 +65,7 @@ class _Spelling:
         if writer is not None:
             return writer(*[self.held(a, POWER) for a in args]), CHOICE if rule.name != "abs" else ATOM
         try:  # a row of the user's own: its value on floats, called on symbols
-            made = rule.value(*args)
+            made = unwrap(rule.value)(*args)
         except Exception:
             made = None
         if isinstance(made, Symbol) and made.rule is not rule:
@@ -90,6 +91,12 @@ class _Spelling:
 
     def _less(self, x: str, y: str) -> str:
         return f"1.0 if {x} < {y} else 0.0"
+
+    def _equal(self, x: str, y: str) -> str:
+        return f"1.0 if {x} == {y} else 0.0"
+
+    def _take(self, i: str, *xs: str) -> str:
+        return f"({', '.join(xs)},)[int({i})]"
 
     def _maximum(self, x: str, y: str) -> str:
         return f"{x} if {x} >= {y} else {y}"
