@@ -372,10 +372,10 @@ let box, fitted;
 const scale = () => box.w / view.clientWidth, show = () => svg.setAttribute("viewBox", [box.x, box.y, box.w, box.h].join(" "));
 function fit(all = true) {
 	const [w, h] = extent, width = view.clientWidth || 800, least = Math.max(w / width, 0.8);
-	const height = Math.max(150, Math.min(h / Math.min(least, 1.7), 560));
+	const height = Math.max(150, Math.min(h / Math.min(least, 2), 560));
 	fitted = Math.max(least, h / height);
 	svg.style.height = height + "px";
-	const by = all ? fitted : Math.min(fitted, 1.7);  // at first, wide pictures show their output's end
+	const by = all ? fitted : Math.min(fitted, 2);  // at first, wide pictures show their output's end
 	box = { x: (w - width * by) / 2, y: (h - height * by) / 2, w: width * by, h: height * by };
 	show();
 }

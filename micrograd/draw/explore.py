@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import math
+import os
 from collections.abc import Hashable
 from functools import cached_property
 from html import escape
@@ -59,6 +60,11 @@ class Exploration:
         )
         return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}</head>\n<body>\n{self.html}</body>\n</html>\n'
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the page to a file of its own."""
+        with open(path, "w", encoding="utf-8", newline="\n") as file:
+            file.write(self.page)
+
     def data(self) -> dict[str, Any]:
         """What the script knows of the graph, as JSON: values in the engine's order, and the groups they are in."""
         graph, tree = self.graph, self.graph.tree(self._limit)
@@ -103,7 +109,7 @@ class Exploration:
         }
 
     def __repr__(self) -> str:
-        return f"<page to explore: {self.title}; shown by Jupyter, or .save('page.html') of the drawing>"
+        return f"<page to explore: {self.title}; shown by Jupyter; .html, .save(path)>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {"text/html": self.html, "text/plain": repr(self)}

@@ -47,6 +47,8 @@ def test_saving_needs_no_program(ending, tmp_path, monkeypatch):
     text = file.read_text(encoding="utf-8")
     if ending.lower() == "svg":
         assert ET.fromstring(text).tag.endswith("svg")
+    drawing.explore().save(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == drawing.explore().page
     assert text == {"svg": drawing.svg, "html": drawing.explore().page, "mmd": drawing.to_mermaid()}.get(
         ending.lower(), drawing.source
     )
