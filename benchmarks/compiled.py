@@ -375,7 +375,9 @@ def ask(peer: str, python: str, file: str, seconds: float, expected: dict, cores
         for line in process.stdout:
             got = json.loads(line)
             value, gradient = expected[got["task"]]
-            if not (np.isclose(got["value"], value, rtol=1e-9) and np.allclose(got["gradient"], gradient, rtol=1e-7, atol=1e-10)):
+            if not (
+                np.isclose(got["value"], value, rtol=1e-9) and np.allclose(got["gradient"], gradient, rtol=1e-7, atol=1e-10)
+            ):
                 raise SystemExit(f"{peer} does not agree on {got['task']}: value {got['value']}, expected {value}")
             process.stdin.write("agreed\n")
             process.stdin.flush()
@@ -412,7 +414,11 @@ def table(times: dict[str, dict[str, list[float]]], reference: str) -> str:
                 continue
             middle, low, high = spread(found[task])
             ratio = middle / spread(times[reference][task])[0]
-            cells.append(f"{shown(middle)} ({shown(low)} to {shown(high)}), ×{ratio:,.2f}" if ratio < 100 else f"{shown(middle)}, ×{ratio:,.0f}")
+            cells.append(
+                f"{shown(middle)} ({shown(low)} to {shown(high)}), ×{ratio:,.2f}"
+                if ratio < 100
+                else f"{shown(middle)}, ×{ratio:,.0f}"
+            )
         lines.append("| " + " | ".join([NAMES[peer], *cells]) + " |")
     return "\n".join(lines)
 

@@ -24,7 +24,8 @@ Array = np.ndarray[Any, Any]
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
 CACHE = 4 << 20  # bytes of workspace that a block of samples should stay within
-PLANS = 16  # workspaces kept, one for each number of samples seen lately
+LARGE = 64 << 20  # bytes of workspace for which blocks stay as large as matrix products like them
+KEPT = 256 << 20  # bytes of workspaces kept, one for each number of samples seen lately
 
 
 def _maximum(x: Array, y: Array, out: Array) -> None:
@@ -113,7 +114,7 @@ class Program:
         self.dtype = np.dtype(dtype)
         self.reduce = reduce
         row = max(self.schedule.rows, 1) * self.dtype.itemsize
-        self.block = max(256, CACHE // row // 8 * 8)
+        self.block = max(8, CACHE // row // 8 * 8, min(256, LARGE // row // 8 * 8))
         self._plans: dict[int, _Plan] = {}
 
     def __call__(self, inputs: Sequence[Array], leaves: Array, n: int) -> Array:
@@ -141,7 +142,7 @@ class Program:
     def _plan(self, n: int) -> _Plan:
         plan = self._plans.pop(n, None) or _Plan(self.schedule, n, self.dtype)
         self._plans[n] = plan  # the latest is the last
-        if len(self._plans) > PLANS:
+        while len(self._plans) > 1 and sum(p.rows.nbytes for p in self._plans.values()) > KEPT:
             del self._plans[next(iter(self._plans))]
         return plan
 

@@ -437,17 +437,27 @@ class _Builder:
         x_id, x_of = _distinct(x)
         y_id, y_of = _distinct(y)
         grids, loose = _grids(x_id, y_id)
-        for found in grids.values():
-            c = len(found)
-            at = np.stack(found)  # (c, m, n) instructions
-            at = np.stack([_sorted_grid(g, x[x_of[x_id[g[:, 0]]]], y[y_of[y_id[g[0]]]]) for g in at])
-            at = at[np.argsort(x[at[:, 0, 0]][:, 0], kind="stable")]
+
+        def operands_of(at: Array) -> list[Operand]:
+            return [_operand(x_space, x[at[:, :, :1]]), _operand(y_space, y[at[:, :1, :]]), _operand(s_space, s[at])]
+
+        def gathers(at: Array) -> bool:
+            return any(o.strides is None for o in operands_of(at))
+
+        alike: dict[Any, list[Array]] = {}  # grids of one size between the same vectors, such as the heads of an attention
+        for size, found in grids.items():
+            for g in found:
+                owners = (self.owner[xs[g[0, 0], 0]], self.owner[ys[g[0, 0], 0]])
+                alike.setdefault((size, *owners), []).append(g)
+        for found in alike.values():
+            at = np.stack([_sorted_grid(g, x[x_of[x_id[g[:, 0]]]], y[y_of[y_id[g[0]]]]) for g in found])
+            at = at[np.argsort(x[at[:, 0, 0]][:, 0], kind="stable")]  # (grids, m, n) instructions
             batches = [at]
-            operands = self._grid_operands(x_space, x, y_space, y, s_space, s, at)
-            if c > 1 and c <= 8 and any(o.strides is None for o in operands):
-                batches = [at[i : i + 1] for i in range(c)]
+            if 1 < len(at) <= 8 and gathers(at):
+                single = [at[i : i + 1] for i in range(len(at))]
+                batches = batches if any(map(gathers, single)) else single
             for batch in batches:
-                shape, squeezed = _squeezed(batch.shape, terms, self._grid_operands(x_space, x, y_space, y, s_space, s, batch))
+                shape, squeezed = _squeezed(batch.shape, terms, operands_of(batch))
                 base = self._place(out[batch.ravel()], rows)
                 self.code.append(Vector(_DOT, shape, terms, squeezed, _run(space, base, shape)))
         if len(loose):
@@ -455,15 +465,6 @@ class _Builder:
             shape, fitted = self._with_terms([(x_space, x[order]), (y_space, y[order]), (s_space, s[order])], terms)
             base = self._place(out[order], rows)
             self.code.append(Vector(_DOT, shape, terms, tuple(fitted), _run(space, base, shape)))
-
-    def _grid_operands(
-        self, x_space: str, x: Array, y_space: str, y: Array, s_space: str, s: Array, at: Array
-    ) -> list[Operand]:
-        return [
-            _operand(x_space, x[at[:, :, :1]]),
-            _operand(y_space, y[at[:, :1, :]]),
-            _operand(s_space, s[at]),
-        ]
 
     # -- sums over samples
 

@@ -190,6 +190,37 @@ def test_take_stays_open(backend):
     assert runs.map(np.array([[0, 2], [1, 1]])).tolist() == [101.0, 20.0] and len(runs.recorded) == 1
 
 
+def test_transforms_compose():
+    w = Value(2.0)
+
+    def f(x):
+        return mg.sin(x[0]) * x[1] ** 2 * w
+
+    X = np.random.default_rng(0).normal(size=(6, 2))
+    with mg.no_grad():
+        gradients, hessians = ([transform(f)(x) for x in X.tolist()] for transform in (mg.grad, mg.hessian))
+    np.testing.assert_allclose(jit(mg.grad(f)).map(X), gradients, rtol=1e-13)
+    np.testing.assert_allclose(jit(mg.hessian(f)).map(X), hessians, rtol=1e-13)
+    assert jit(mg.grad(f))(X[0]).tolist() == pytest.approx(gradients[0], rel=1e-13)
+    # what a function closes over is constant for grad(fn), and a parameter of what jit makes of it
+    value, gradient = jit(mg.grad(lambda x: w * x**3)).value_and_grad([2.0], [3.0])
+    assert (value, gradient.tolist()) == (54.0, [27.0])
+
+
+def test_samples_in_blocks_give_what_one_block_gives():
+    model = mg.MLP(3, [8, 1], activation="tanh", seed=0)
+    f = jit(model, backend="numpy")
+    X = np.random.default_rng(0).normal(size=(1000, 3))
+    whole, (value, gradient) = f.map(X), f.value_and_grad([p.data for p in model.parameters()], X)
+    for paths in f.recorded.values():
+        for program in paths[0].programs.values():
+            program.block = 64
+    np.testing.assert_allclose(f.map(X), whole, rtol=1e-14)
+    blocked = f.value_and_grad([p.data for p in model.parameters()], X)
+    np.testing.assert_allclose(blocked[0], value, rtol=1e-13)
+    np.testing.assert_allclose(blocked[1], gradient, rtol=1e-11, atol=1e-14)
+
+
 def test_inside_other_functions_it_is_the_function_itself():
     f = jit(lambda x: x * x)
     x = Value(3.0)
