@@ -52,7 +52,11 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """What explanations offer, imported when it is asked for."""
+    """What explanations and the tape offer, imported when it is asked for."""
+    if name == "jit":
+        import micrograd.tape
+
+        return micrograd.tape.jit
     if name in ("Explanation", "name_from", "to_code"):
         import micrograd.explain
 
@@ -64,7 +68,7 @@ __all__ = [
     "MLP", "SGD", "Adam", "AdamW", "Layer", "Module", "Neuron", "Value", "abs", "acos", "adjoints", "asin", "atan",
     "atan2", "binary_cross_entropy", "constant", "cos", "cosh", "cross_entropy", "detect_anomaly", "dot", "enable_grad",
     "equal", "erf", "exp", "expm1", "find_bug", "grad", "gradcheck", "greater", "hessian", "hinge", "hvp", "jacobian",
-    "jvp", "less", "log", "log1p", "logsumexp", "maximum", "minimum", "mse", "name_from", "no_grad", "pow", "primitive",
+    "jit", "jvp", "less", "log", "log1p", "logsumexp", "maximum", "minimum", "mse", "name_from", "no_grad", "pow", "primitive",
     "relu", "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "step", "sum", "take", "tan", "tanh", "to_code",
     "topological_order", "value_and_grad", "vjp", "where",
 ]  # fmt: skip
