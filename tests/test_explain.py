@@ -30,6 +30,14 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def readme():
+    x, w = Value(0.5, label="x"), Value(3.0, label="w")
+    z = w * x - 1
+    a = z.tanh()
+    L = (a - 1) ** 2 + 0.01 * w**2
+    return L.explain(w)
+
+
+def fork():
     a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     c = a * b + a**2
     return c.explain(a), c, a
@@ -106,7 +114,8 @@ def batch_bias():
 
 
 EXPLANATIONS = {
-    "readme": lambda: readme()[0],
+    "readme": readme,
+    "fork": lambda: fork()[0],
     "diamond": diamond,
     "every_kind": every_kind,
     "hidden_weight": hidden_weight,
@@ -126,7 +135,7 @@ def written():
         e = make()
         yield f"{name}.txt", f"{e}\n"
         yield f"{name}.tex", f"{e.latex}\n"
-    _, c, _ = readme()
+    _, c, _ = fork()
     yield "listing.py.txt", to_code((c + 10.0).tanh())
     yield "why.txt", "\n\n".join(f"{name}\n{make()}" for name, (make, _) in WHYS.items()) + "\n"
 
@@ -134,6 +143,14 @@ def written():
 def test_text_and_latex_are_as_in_the_files():
     for name, content in written():
         assert content == (GOLDEN / name).read_text(encoding="utf-8"), name
+
+
+def test_the_readme_shows_what_is_printed():
+    x, w = Value(0.5, label="x"), Value(3.0, label="w")
+    z = w * x - 1
+    a = z.tanh()
+    L = (a - 1) ** 2 + 0.01 * w**2
+    assert f"```text\n{L.explain(w, depth=1)}\n```" in (GOLDEN.parent.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_latex_is_accepted_by_a_parser():
@@ -162,7 +179,7 @@ def test_any_label_becomes_latex(label):
 
 
 def test_it_shows_itself_in_a_notebook():
-    e = readme()[0]
+    e = fork()[0]
     bundle = e._repr_mimebundle_()
     assert bundle["text/plain"] == str(e) == repr(e)
     assert bundle["text/latex"] == e._repr_latex_() == f"$$\n{e.latex}\n$$"
@@ -709,7 +726,7 @@ def test_why_works_inside_detect_anomaly():
 
 
 def test_why_tells_of_grads_that_added_up():
-    _, c, a = readme()
+    _, c, a = fork()
     c.backward()
     assert ".grad" not in str(c.why(a))
     c.backward()
