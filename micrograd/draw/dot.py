@@ -112,5 +112,9 @@ def mermaid(picture: Picture, rankdir: str = "LR") -> str:
 
 
 def _quoted(text: str) -> str:
-    """The text as Mermaid takes it inside quotation marks: everything with a meaning of its own by its number."""
-    return "".join(f"#{ord(c)};" if c in "#&<>\"'`\\*_~[](){}|:;%" and c != "∂" else c for c in text)
+    """The text as Mermaid takes it inside quotation marks: everything with a meaning of its own by its number.
+
+    A backslash gets a space of no width behind it, because Mermaid breaks the line at a backslash and an n.
+    """
+    text = text.replace("\\", "\\\u200b")
+    return "".join(f"#{ord(c)};" if c in "#&<>\"'`\\*_~[](){}|:;%" else c for c in text)

@@ -437,6 +437,8 @@ def visible(tree: Group, limit: int | None, unfold: tuple[str, ...] = ()) -> tup
     parts = shown()
     for stage in _STAGES if limit is not None else ():
         candidates = [part for part in parts if isinstance(part, Group) and part.kind == stage]
+        if stage == "alike":  # a dozen tell nothing that one of them does not
+            candidates = [group for group in candidates if group.size <= 6]
         if candidates and len(parts) + sum(len(group.parts) - 1 for group in candidates) <= (limit or 0):
             opened.update(candidates)
             parts = shown()
