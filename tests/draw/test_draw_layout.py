@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 from graphs_to_draw import chain, example, hostile, network, neuron, recurrent, tangled
 
@@ -25,7 +26,7 @@ GRAPHS = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=[(name, rankdir) for name in GRAPHS for rankdir in ("LR", "TB")], ids=" ".join)
+@pytest.fixture(scope="module", params=[(name, rankdir) for name in GRAPHS for rankdir in ("LR", "TB")], ids=" ".join)
 def placed(request):
     name, rankdir = request.param
     make, options = GRAPHS[name]
@@ -54,9 +55,11 @@ def points_of(route, down):
     return found
 
 
-def inside(point, rectangle, margin):
-    (x, y), (left, top, w, h) = point, rectangle
-    return left + margin < x < left + w - margin and top + margin < y < top + h - margin
+def inside(points, rectangles, margin):
+    """For each point and rectangle, whether the one lies in the other by more than the margin."""
+    x, y = np.array(points).T[:, :, None]
+    left, top, w, h = np.array(rectangles).reshape(-1, 4).T[:, None, :]
+    return (left + margin < x) & (x < left + w - margin) & (top + margin < y) & (y < top + h - margin)
 
 
 def test_no_boxes_overlap(placed):
@@ -74,10 +77,12 @@ def test_no_labels_overlap_each_other_or_a_box(placed):
 
 def test_no_edge_crosses_a_box_or_a_label_that_is_not_its_own(placed):
     lines = [(None, trunk.points) for trunk in placed.layout.trunks] + list(enumerate(placed.layout.routes))
+    labelled = [k for k, label in enumerate(placed.labels) if label]
+    labels = [placed.labels[k] for k in labelled]
     for number, route in lines:
-        for point in points_of(route, placed.down):
-            assert not any(inside(point, box, 0.1) for box in placed.boxes)
-            assert not any(label and k != number and inside(point, label, 1.0) for k, label in enumerate(placed.labels))
+        points = points_of(route, placed.down)
+        assert not inside(points, placed.boxes, 0.1).any()
+        assert not inside(points, labels, 1.0)[:, [k != number for k in labelled]].any()
 
 
 def test_edges_start_and_end_at_their_boxes(placed):
