@@ -122,6 +122,8 @@ function inform(b) {
 
 // -- the boxes, and where they go: the layout of layout.py
 
+const most = list => list.reduce((a, b) => Math.max(a, b), 0);
+
 let boxes, edges, columns, extent, active;
 const pen = document.createElement("canvas").getContext("2d");
 function wide(text, size) {
@@ -178,7 +180,6 @@ function collect() {
 }
 
 function layout() {
-	const most = list => Math.max(0, ...list);
 	for (const b of [...boxes].reverse()) b.rank = most(b.outs.map(e => e.to.rank + 1));
 	const end = most(boxes.map(b => b.rank)), items = [];
 	const add = (box, column, h) => { const item = { box, column, h, ins: [], outs: [] }; items.push(item); return item; };
@@ -236,7 +237,7 @@ function layout() {
 		}
 		for (const pool of pools) for (const item of pool.list) item.y = pool.mean + item.floor;
 	});
-	const top = Math.min(...items.map(i => i.y - i.h / 2)) - 14;
+	const top = -most(items.map(i => i.h / 2 - i.y)) - 14;
 	for (const item of items) {
 		const c = columns[item.column];
 		item.y -= top;
@@ -281,9 +282,9 @@ function arrange(chosen) {
 	svg.replaceChildren();
 	const under = draw(svg, "g", { "aria-hidden": true });
 	const flows = edges.map(e => e.live ? e.all.reduce((sum, [i, k]) => sum + Math.abs(full[i] * N[i].locals[k]), 0) : 0);
-	const most = Math.max(1e-300, ...flows.filter(Number.isFinite));
+	const biggest = most(flows.filter(Number.isFinite));
 	edges.forEach((e, k) => {
-		const dense = e.to.fold >= 0 && e.to.ins.length > 4, weight = 0.9 + 2.6 * Math.sqrt(Math.min(flows[k] / most || 0, 1));
+		const dense = e.to.fold >= 0 && e.to.ins.length > 4, weight = 0.9 + 2.6 * Math.sqrt(Math.min(flows[k] / biggest || 0, 1));
 		e.line = draw(under, "path", { d: e.d + (dense ? "" : "l-5-3m5 3l-5 3"), "stroke-width": weight * (dense ? 0.6 : 1) });
 		e.style = "mg-edge" + (e.live && flows[k] === 0 ? " mg-zero" : "");
 		write(under, e.text, e.x - 9, e.y - 3, "mg-local", "end");
