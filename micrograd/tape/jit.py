@@ -80,6 +80,17 @@ class Path:
     lookups: list[tuple[int, int]]  # the inputs that are indices, and the lengths of their tables
     programs: dict[Any, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.in_order = self.leaves == list(range(len(self.leaves)))
+
+    def uses_all(self, count: int) -> bool:
+        """Whether its leaves are the function's parameters, all `count` of them, in their order."""
+        return self.in_order and len(self.leaves) == count
+
+    def own(self, theta: Array) -> Array:
+        """Its leaves' part of the parameters."""
+        return theta if self.uses_all(len(theta)) else theta[self.leaves]
+
     @property
     def decisions(self) -> tuple[tuple[str, bool], ...]:
         return tuple((g.line, g.result) for g in self.tape.guards)
@@ -333,12 +344,11 @@ class Jitted:
             return self._branching(paths, call, gradient, theta, reduce)
 
     def _on_path(self, path: Path, call: _Call, theta: Array, reduce: bool, inputs: list[Array], n: int) -> Array:
-        leaves = theta if len(path.leaves) == len(theta) else theta[path.leaves]
-        return self._compiled(path, call, reduce)(inputs, leaves, n)  # type: ignore[no-any-return]
+        return self._compiled(path, call, reduce)(inputs, path.own(theta), n)  # type: ignore[no-any-return]
 
     def _spread(self, path: Path, found: Array) -> Array:
         """The value and the gradient of a path, with zeros for the parameters that it does not use."""
-        if len(path.leaves) == len(self._parameters):
+        if path.uses_all(len(self._parameters)):
             return found
         whole = np.zeros((1 + len(self._parameters), *found.shape[1:]), found.dtype)
         whole[0] = found[0]
@@ -371,9 +381,8 @@ class Jitted:
                     raise TypeError(f"{self!r} returns different structures on different paths; return the same one on all")
                 paths.append(path)
             path = paths[k]
-            leaves = theta if len(path.leaves) == len(theta) else theta[path.leaves]
-            inputs = call.rows(left)
-            pairs = self._compiled(path, call, False, guards=True)(inputs, leaves, len(left))
+            theta = self._fitting(theta)
+            pairs = self._compiled(path, call, False, guards=True)(call.rows(left), path.own(theta), len(left))
             holds = np.ones(len(left), bool)
             for i, g in enumerate(path.tape.guards):
                 holds &= _COMPARE[g.name](pairs[2 * i], pairs[2 * i + 1]) == g.result
@@ -386,7 +395,7 @@ class Jitted:
         found: Array | None = None
         for i in sorted(samples, key=lambda i: paths[i].decisions):  # sums do not depend on which path was met first
             rows = np.sort(np.concatenate(samples[i]))
-            part = self._on_path(paths[i], call, self._fitting(theta), reduce, call.rows(rows), len(rows))
+            part = self._on_path(paths[i], call, theta, reduce, call.rows(rows), len(rows))
             part = self._spread(paths[i], part) if gradient else part
             if reduce:
                 found = part if found is None else found + part

@@ -113,6 +113,17 @@ def test_comparisons_become_guards_and_samples_find_their_own_tape():
         assert compiled.map(x[:0]).tolist() == []
 
 
+def test_paths_may_use_parameters_in_different_orders():
+    a, b = Value(2.0), Value(5.0)
+    f = jit(lambda x: mg.tanh(a * x) * b if x > 0.0 else b * x + a)
+    x = np.array([1.0, -1.0])
+    expected = [math.tanh(2.0) * 5.0, -3.0]
+    np.testing.assert_allclose(f.map(x), expected, rtol=1e-14)
+    value, gradient = f.value_and_grad([2.0, 5.0], x, reduction="sum")
+    assert math.isclose(value, sum(expected)) and f.parameters == [a, b]
+    np.testing.assert_allclose(gradient, [5.0 * (1 - math.tanh(2.0) ** 2) + 1.0, math.tanh(2.0) - 1.0], rtol=1e-13)
+
+
 def test_more_paths_than_allowed_name_the_line():
     def f(x):
         n = 0
