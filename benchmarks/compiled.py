@@ -1,12 +1,13 @@
 """Compiled scalar code beside its peers: the same work, in one run, on one core, checked equal before it is timed.
 
-    python benchmarks/compiled.py --peer torch=/envs/torch/bin/python --peer jax=/envs/jax/bin/python \\
-        --peer casadi=/envs/casadi/bin/python --peer original=/envs/original/bin/python
+    python benchmarks/compiled.py                       with torch, jax, casadi and original, each in an environment of its own
+    python benchmarks/compiled.py --peer torch          with one of them
+    python benchmarks/compiled.py --peer jax=PYTHON     in an environment that is there already
 
-Each peer runs in an interpreter of its own, in a process pinned to one core (JAX also on two). A process reads the
+Each peer runs in a process pinned to one core (JAX also on two). A process reads the
 problems from a file, answers with the value and the gradient that it finds, and only when they agree is it timed, in
-rounds that alternate between the peers: by processor time on the one core, by the clock for JAX on two. Tables go to
-standard output as Markdown, a plot to `--plot`.
+rounds that alternate between the peers: by processor time on the one core, by the clock for JAX on two. The
+table goes to standard output and to the README, the plot beside this file.
 
 The work is `value_and_grad(theta, X, y)` in float64: the mean loss over the samples and its gradient with respect to the
 flat vector of all weights, and for the small network also a whole step of gradient descent.
@@ -31,7 +32,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import peers
 
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- benchmarks/compiled.py writes from here -->", "<!-- benchmarks/compiled.py writes to here -->"
 SIZES = {"demo": [2, 16, 16, 1], "digits": [64, 32, 10], "mnist": [784, 128, 10]}
 TASKS = {"demo": "demo", "digits": "digits", "mnist": "mnist", "step": "demo"}  # the problem that each task is about
 RATE = 0.01  # learning rate of the step
@@ -373,7 +377,7 @@ def ask(peer: str, python: str, file: str, seconds: float, expected: dict, cores
     threads = str(len(cores.split(",")))
     if not peer.startswith("ours"):
         environment.pop("PYTHONPATH", None)  # the original has this project's import name
-    environment |= {name: threads for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
     command = ["taskset", "-c", cores, python, __file__, "--answer", peer, "--file", file, "--seconds", str(seconds)]
     found = {}
     with subprocess.Popen(
@@ -434,14 +438,14 @@ def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(TASKS), figsize=(4 * len(TASKS), 3.4), constrained_layout=True)
+    figure, axes = plt.subplots(2, 2, figsize=(11, 6.5), constrained_layout=True)
     titles = {
-        "demo": "2-16-16-1, 128 points:\nvalue and gradient",
-        "digits": "64-32-10, 1,797 digits:\nvalue and gradient",
-        "mnist": "784-128-10, batch of 256:\nvalue and gradient",
-        "step": "2-16-16-1, 128 points:\na step of SGD",
+        "demo": "2-16-16-1, 128 points: value and gradient",
+        "digits": "64-32-10, 1,797 digits: value and gradient",
+        "mnist": "784-128-10, batch of 256: value and gradient",
+        "step": "2-16-16-1, 128 points: a step of SGD",
     }
-    for axis, task in zip(axes, TASKS, strict=True):
+    for axis, task in zip(axes.flat, TASKS, strict=True):
         peers = [peer for peer in times if task in times[peer]][::-1]
         medians = [spread(times[peer][task]) for peer in peers]
         colours = ["#1f77b4" if peer.startswith("ours") else "#b0b0b0" for peer in peers]
@@ -455,19 +459,27 @@ def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
         )
         for i, (m, _, high) in enumerate(medians):
             axis.text(high * 1.15, i, shown(m), va="center", fontsize=8)
-        axis.set(xscale="log", title=titles[task], xlabel="seconds per call, one core (log scale)")
-        axis.set_xlim(min(m for m, _, _ in medians) / 2, max(m for m, _, _ in medians) * 8)
+        axis.set(xscale="log", title=titles[task])
+        axis.set_xlim(min(low for _, low, _ in medians) / 2, max(high for _, _, high in medians) * 4)
+        axis.set_xticks(
+            [tick for tick in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0) if axis.get_xlim()[0] < tick < axis.get_xlim()[1]]
+        )
+        axis.xaxis.set_major_formatter(lambda x, _: shown(x))
+        axis.xaxis.set_minor_formatter("")
         axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
+    figure.suptitle("Time per call on one core (logarithmic; whiskers are quartiles)")
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="torch, jax, casadi or original")
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="torch, jax, casadi or original; all"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="time for each task in each round")
     parser.add_argument("--core", default="0")
-    parser.add_argument("--plot", default="benchmarks/compiled.png")
+    parser.add_argument("--readme", action=argparse.BooleanOptionalAction, default=True, help="write the table and the plot")
     parser.add_argument("--answer", help=argparse.SUPPRESS)
     parser.add_argument("--file", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -477,15 +489,25 @@ def main() -> None:
     pythons = {"by-hand": sys.executable, "ours-numpy": sys.executable, "ours-eager": sys.executable}
     try:
         import llvmlite  # noqa: F401
+
         import micrograd.tape.llvm  # noqa: F401
     except ImportError:
         pass
     else:
         pythons["ours-llvm"] = sys.executable
-    pythons |= dict(entry.split("=", 1) for entry in options.peer)
+    for entry in options.peer or ["torch", "jax", "casadi", "original"]:
+        peer, _, python = entry.partition("=")
+        pythons[peer] = python or str(peers.python_with(peer))
     if "jax" in pythons and (os.cpu_count() or 1) > 1:
         pythons["jax-2"] = pythons["jax"]
     order = [peer for peer in NAMES if peer in pythons]
+    packages = {"torch": "torch", "jax": "jax", "casadi": "casadi", "original": "micrograd"}
+    versions = []
+    for peer, package in packages.items():
+        if peer in pythons:
+            ask_version = f"import importlib.metadata as m; print(m.version({package!r}))"
+            found = subprocess.run([pythons[peer], "-c", ask_version], capture_output=True, text=True, check=True)
+            versions.append(f"{package if peer != 'original' else 'the original'} {found.stdout.strip()}")
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "problems.npz")
         data = problems()
@@ -501,9 +523,19 @@ def main() -> None:
                 cores = "0,1" if peer == "jax-2" else options.core
                 for task, found in ask(peer, pythons[peer], file, options.seconds, expected, cores).items():
                     times.setdefault(peer, {}).setdefault(task, []).extend(found)
-    print(f"Medians (and quartiles) of {options.rounds} rounds, each times the first of ours; {machine()}.\n")
-    print(table(times, "ours-llvm" if "ours-llvm" in times else "ours-numpy"))
-    plot(times, options.plot)
+    reference = "ours-llvm" if "ours-llvm" in times else "ours-numpy"
+    note = (
+        f"Medians (and quartiles) of {options.rounds} rounds in turn, and their ratio to {NAMES[reference]}.\n"
+        f"{machine()}, {', '.join(versions)}."
+    )
+    written = f"{table(times, reference)}\n\n{note}\n"
+    print(written)
+    if options.readme:
+        readme = ROOT / "README.md"
+        before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+        after = rest.partition(END)[2]
+        readme.write_text(f"{before}{BEGIN}\n{written}{END}{after}", encoding="utf-8")
+        plot(times, str(ROOT / "benchmarks" / "compiled.png"))
 
 
 def machine() -> str:
@@ -513,7 +545,8 @@ def machine() -> str:
         model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"one core of {os.cpu_count()} ({model}), {platform.system()}, Python {platform.python_version()}, NumPy {np.__version__}"
+    python = f"Python {platform.python_version()}, NumPy {np.__version__}"
+    return f"one core of {os.cpu_count()} ({model}), {platform.system()}, {python}"
 
 
 if __name__ == "__main__":

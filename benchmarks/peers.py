@@ -11,6 +11,7 @@ REQUIREMENTS = {
     "autograd": ["autograd==1.9.1", "numpy==2.4.6", "scipy==1.17.1"],
     "casadi": ["casadi==3.8.2", "numpy==2.4.6"],
     "jax": ["jax==0.10.2", "numpy==2.4.6"],
+    "original": ["micrograd==0.1.0", "numpy==2.4.6"],
     "torch": ["torch==2.13.0", "numpy==2.4.6"],
 }
 
