@@ -170,6 +170,9 @@ class _Plan:
         for vector in schedule.code:
             self._compile(vector)
         self.theta = self.shared[: schedule.leaves]
+        found = enumerate(schedule.outputs)
+        places = np.array([(i, at, space == ROWS) for i, (space, at) in found], np.int64).reshape(-1, 3)
+        self.from_rows, self.from_shared = (places[places[:, 2] == kind, :2].T for kind in (1, 0))
         self.places = [
             (self.rows[f.base : f.base + f.width] if f.varying else self.shared[f.base : f.base + f.width], f.varying)
             for f in schedule.fields
@@ -185,8 +188,8 @@ class _Plan:
         if self.schedule.reduce:
             return self.totals
         out = np.empty((len(self.schedule.outputs), self.n), self.dtype)
-        for i, (space, at) in enumerate(self.schedule.outputs):
-            out[i] = self.rows[at] if space == ROWS else self.shared[at]
+        out[self.from_rows[0]] = self.rows[self.from_rows[1]]
+        out[self.from_shared[0]] = self.shared[self.from_shared[1], None]
         return out
 
     # -- operands as arrays
