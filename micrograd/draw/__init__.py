@@ -30,7 +30,8 @@ class Drawing:
 
     `limit` is how many boxes a picture may have (None: one for every value); above it layers, neurons, calls and parts
     that are alike fold into one box each, and long chains lose their middle. `unfold` names folds to open, such as
-    "layer 1" or "layer 1/neuron 2". `rankdir` is "LR" or "TB", as in Graphviz.
+    "layer 1" or "layer 1/neuron 2". `rankdir` is "LR" or "TB", as in Graphviz. `through` is a Value, or several: the paths
+    from it to the root stand out in the SVG, the rest fades; its gradient is the sum over just these paths.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Drawing:
         rankdir: str = "LR",
         limit: int | None = LIMIT,
         unfold: str | Iterable[str] = (),
+        through: Value | Iterable[Value] = (),
     ):
         if rankdir not in ("LR", "TB"):
             raise ValueError(f'rankdir is "LR" (to the right) or "TB" (down), got {rankdir!r}')
@@ -51,6 +53,7 @@ class Drawing:
         self.format, self.rankdir, self.limit = format, rankdir, limit
         self.unfold = (unfold,) if isinstance(unfold, str) else tuple(unfold)
         self.picture = self.graph.picture(limit, self.unfold)
+        self.lit = self._lit(through)
 
     @property
     def title(self) -> str:
@@ -58,10 +61,22 @@ class Drawing:
         name, data = self.graph.labels[self.graph.root], self.graph.data[self.graph.root]
         return f"Graph of {clip(plain(name)) or 'the output'} = {number(data)}"
 
+    def _lit(self, through: Value | Iterable[Value]) -> set[int] | None:
+        """The boxes on a path from these values to the root; None where no value is given."""
+        chosen = [through] if isinstance(through, Value) else list(through)
+        for value in chosen:
+            if not isinstance(value, Value) or value not in self.graph.index:
+                raise ValueError(f"through takes Values that the output depends on, got {value!r:.60}")
+        reached = {self.graph.index[value] for value in chosen}
+        for i, parents in enumerate(self.graph.parents):  # parents come before their consumers
+            if not reached.isdisjoint(parents):
+                reached.add(i)
+        return {k for k, box in enumerate(self.picture.boxes) if not reached.isdisjoint(box.members)} if chosen else None
+
     @cached_property
     def svg(self) -> str:
         """The picture as SVG, laid out by this project: no program is needed."""
-        return svg(self.picture, self.rankdir, self.title)
+        return svg(self.picture, self.rankdir, self.title, self.lit)
 
     @cached_property
     def digraph(self) -> Any:

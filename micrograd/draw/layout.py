@@ -40,10 +40,11 @@ class Link(NamedTuple):
 
 
 class Trunk(NamedTuple):
-    """A stretch that long edges from one source share: the greatest strength among them, and its points."""
+    """A stretch that long edges from one source share: the greatest strength among them, its points, and the source."""
 
     strength: float
     points: list[tuple[float, float]]
+    source: int
 
 
 class Layout(NamedTuple):
@@ -139,7 +140,7 @@ def arrange(blocks: Sequence[Block], links: Sequence[Link], output: int) -> Layo
                 y = across[slot_of[i, c]]
                 points += [(start[c], y), (end[c], y)]
             if len(points) > 2:
-                trunks.append(Trunk(strength, points))
+                trunks.append(Trunk(strength, points, i))
                 points = [points[-1]] * 2
     low = min((across[i] - extent[i] / 2 for i in range(len(across))), default=0.0)
     high = max((across[i] + extent[i] / 2 for i in range(len(across))), default=0.0)
@@ -147,7 +148,7 @@ def arrange(blocks: Sequence[Block], links: Sequence[Link], output: int) -> Layo
     def shifted(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         return [(a, y - low) for a, y in points]
 
-    moved = [Trunk(strength, shifted(points)) for strength, points in trunks]
+    moved = [trunk._replace(points=shifted(trunk.points)) for trunk in trunks]
     return Layout(shifted(middles), [shifted(route) for route in routes], moved, at, high - low)
 
 

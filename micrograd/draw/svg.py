@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection
 from html import escape
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ _MARGIN = 14.0
 _LABEL, _TAG, _NUMBER, _EDGE = 13.0, 10.0, 11.5, 10.0  # sizes of type
 _PORT = 15.0  # from one input port to the next, so that a label fits between two edges
 _INK, _GREY, _GREEN, _RED = "#111827", "#6b7280", "#15803d", "#b91c1c"
+_LIT = "#ea580c"
 FONT = "Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 # How the kinds of boxes look: fill and stroke here, their outline in _outline, and the word for the kind in the box.
 _LOOK = {
@@ -137,8 +139,8 @@ def _extent(box: Box, output: bool) -> tuple[float, float]:
     return max(top, bottom, 26.0) + 18 + bar + extra, (42.0 if label or tag else 24.0) + extra
 
 
-def svg(picture: Picture, rankdir: str = "LR", title: str = "") -> str:
-    """The picture as an SVG document of its own."""
+def svg(picture: Picture, rankdir: str = "LR", title: str = "", lit: Collection[int] | None = None) -> str:
+    """The picture as an SVG document of its own. Boxes that are `lit` and the edges from them stand out of the rest."""
     placed = place(picture, rankdir)
     caption = _caption(picture, placed, max(placed.size[0], 400.0))
     wide = max([placed.size[0], *[sum(width(text, _TAG) for text, _ in line) for line in caption]]) + 2 * _MARGIN
@@ -153,16 +155,21 @@ def svg(picture: Picture, rankdir: str = "LR", title: str = "") -> str:
         f'<g transform="translate({_n(shift)} {_n(_MARGIN)})">',
     ]
     biggest = max(map(strength, picture.edges), default=0.0)
-    out += [_line(points, flow, biggest, placed.down, dense=False) for flow, points in placed.layout.trunks]
+    drawn: list[tuple[int, list[str]]] = []  # what is drawn for a box and its edges to consumers
+    for flow, points, source in placed.layout.trunks:
+        drawn.append((source, [_line(points, flow, biggest, placed.down, dense=False, lit=lit is not None and source in lit)]))
     for edge, route in zip(picture.edges, placed.layout.routes, strict=True):
-        dense = placed.dense[edge.target]
-        out.append(_line(route, strength(edge), biggest, placed.down, dense, head=not dense))
+        dense, bright = placed.dense[edge.target], lit is not None and edge.source in lit
+        drawn.append((edge.source, [_line(route, strength(edge), biggest, placed.down, dense, head=not dense, lit=bright)]))
     for i, (box, place_) in enumerate(zip(picture.boxes, placed.boxes, strict=True)):
-        out += _box(box, place_, i == picture.output)
-    for text, spot in zip(placed.texts, placed.labels, strict=True):
+        drawn.append((i, _box(box, place_, i == picture.output)))
+    for edge, text, spot in zip(picture.edges, placed.texts, placed.labels, strict=True):
         if spot:
             x, anchor = (spot[0], "") if placed.down else (spot[0] + spot[2], "end")
-            out.append(_text(text, x, spot[1] + 9, _EDGE, "#334155", anchor))
+            drawn.append((edge.source, [_text(text, x, spot[1] + 9, _EDGE, "#334155", anchor)]))
+    if lit is not None:
+        out += ['<g opacity="0.3">', *[line for i, lines in drawn if i not in lit for line in lines], "</g>"]
+    out += [line for i, lines in drawn if lit is None or i in lit for line in lines]
     out.append("</g>")
     y = high - _MARGIN - 15 * (len(caption) - 1)
     for line in caption:
@@ -208,7 +215,15 @@ def _wrapped(pieces: list[tuple[str, str]], room: float) -> list[list[tuple[str,
     return lines
 
 
-def _line(route: list[tuple[float, float]], flow: float, biggest: float, down: bool, dense: bool, head: bool = False) -> str:
+def _line(
+    route: list[tuple[float, float]],
+    flow: float,
+    biggest: float,
+    down: bool,
+    dense: bool,
+    head: bool = False,
+    lit: bool = False,
+) -> str:
     """An edge, or a part of one: wider and darker the more flows, dashed where nothing does, light into a constant."""
     points = [(across, along) if down else (along, across) for along, across in route]
     path = f"M{_n(points[0][0])} {_n(points[0][1])}"
@@ -224,7 +239,7 @@ def _line(route: list[tuple[float, float]], flow: float, biggest: float, down: b
         else:
             path += f"C{_n((x0 + x) / 2)} {_n(y0)} {_n((x0 + x) / 2)} {_n(y)} {_n(x)} {_n(y)}"
     share = math.sqrt(flow / biggest) if flow > 0 else 0.0
-    colour = _mixed(share) if flow >= 0 else "#cbd5e1"
+    colour = _LIT if lit else _mixed(share) if flow >= 0 else "#cbd5e1"
     weight = (0.9 + 2.6 * share if flow >= 0 else 1.0) * (0.6 if dense else 1.0)
     dash = ' stroke-dasharray="4 3"' if flow == 0 else ""
     line = f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{weight:.2f}"{dash}/>'

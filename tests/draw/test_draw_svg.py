@@ -190,3 +190,21 @@ def test_each_kind_has_an_outline_of_its_own():
 
 def constant_and_leaf():
     return Value(1.0, label="leaf") * 3.0
+
+
+def test_paths_through_a_value_stand_out_and_no_others():
+    a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    c = a * b
+    d = b + 1
+    output = c * c + d
+    drawing = output.draw(through=a)
+    index = drawing.graph.index
+    shown = {i for k in drawing.lit for i in drawing.picture.boxes[k].members}
+    assert shown == {index[a], index[c], index[output.parents[0]], index[output]}
+    faded, bright = drawing.svg.split('<g opacity="0.3">')[1].split("\n</g>\n", 1)
+    assert (faded.count('stroke="#ea580c"'), bright.count('stroke="#ea580c"')) == (0, 4)  # a to c, twice on to c², to the sum
+    assert len(output.draw(through=(a, b)).lit) == len(drawing.picture.boxes) - 1  # all but the number 1
+    assert output.draw(through=()).svg == output.draw().svg
+    for wrong in (Value(1.0), 3.0):
+        with pytest.raises(ValueError, match="Values that the output depends on"):
+            output.draw(through=[wrong])
