@@ -62,6 +62,13 @@ def test_it_is_committed_as_run_and_free_of_this_machine(path):
     assert path.stat().st_size < 1_500_000
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_links_lead_somewhere(path):
+    text = "".join("".join(cell["source"]) for cell in cells(path) if cell["cell_type"] == "markdown")
+    for link in re.findall(r"\]\(([^)#]+\.(?:ipynb|md|py))\)", text):
+        assert (path.parent / link).exists(), link
+
+
 def test_a_changed_output_is_seen():
     before = shown([{"output_type": "stream", "name": "stdout", "text": ["0.1\n"]}])
     assert before != shown([{"output_type": "stream", "name": "stdout", "text": ["0.2\n"]}])
