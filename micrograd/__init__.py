@@ -1,5 +1,6 @@
 """micrograd: scalar-level reverse-mode automatic differentiation that shows and explains every derivative."""
 
+from importlib import import_module
 from typing import Any
 
 from micrograd.engine import Value, adjoints, constant, topological_order
@@ -51,24 +52,29 @@ from micrograd.primitives import (
 __version__ = "0.1.0"
 
 
+_LATER = {  # what is imported when it is asked for, so that `import micrograd` stays quick
+    "jit": "micrograd.tape",
+    "Drawing": "micrograd.draw",
+    "draw_dot": "micrograd.draw",
+    "to_mermaid": "micrograd.draw",
+    "Explanation": "micrograd.explain",
+    "name_from": "micrograd.explain",
+    "to_code": "micrograd.explain",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """What explanations and the tape offer, imported when it is asked for."""
-    if name == "jit":
-        import micrograd.tape
-
-        return micrograd.tape.jit
-    if name in ("Explanation", "name_from", "to_code"):
-        import micrograd.explain
-
-        return getattr(micrograd.explain, name)
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
-    "MLP", "SGD", "Adam", "AdamW", "Layer", "Module", "Neuron", "Value", "abs", "acos", "adjoints", "asin", "atan",
-    "atan2", "binary_cross_entropy", "constant", "cos", "cosh", "cross_entropy", "detect_anomaly", "dot", "enable_grad",
-    "equal", "erf", "exp", "expm1", "find_bug", "grad", "gradcheck", "greater", "hessian", "hinge", "hvp", "jacobian",
-    "jit", "jvp", "less", "log", "log1p", "logsumexp", "maximum", "minimum", "mse", "name_from", "no_grad", "pow", "primitive",
-    "relu", "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "step", "sum", "take", "tan", "tanh", "to_code",
-    "topological_order", "value_and_grad", "vjp", "where",
+    "MLP", "SGD", "Adam", "AdamW", "Drawing", "Explanation", "Layer", "Module", "Neuron", "Value", "abs", "acos",
+    "adjoints", "asin", "atan", "atan2", "binary_cross_entropy", "constant", "cos", "cosh", "cross_entropy",
+    "detect_anomaly", "dot", "draw_dot", "enable_grad", "equal", "erf", "exp", "expm1", "find_bug", "grad", "gradcheck",
+    "greater", "hessian", "hinge", "hvp", "jacobian", "jit", "jvp", "less", "log", "log1p", "logsumexp", "maximum",
+    "minimum", "mse", "name_from", "no_grad", "pow", "primitive", "relu", "sigmoid", "sign", "sin", "sinh", "softplus",
+    "sqrt", "step", "sum", "take", "tan", "tanh", "to_code", "to_mermaid", "topological_order", "value_and_grad", "vjp",
+    "where",
 ]  # fmt: skip
