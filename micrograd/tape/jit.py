@@ -282,8 +282,7 @@ class Jitted:
             if program is None:
                 program = path.programs[key] = self._program(swept(path.tape), call.fields, False, self.dtype, groups=widths)
             theta = self.theta()
-        leaves = theta if len(path.leaves) == len(theta) else theta[path.leaves]
-        return path.out, program(call.inputs, leaves, call.n)
+        return path.out, program(call.inputs, path.own(theta), call.n)
 
     def _remember(self, call: _Call, args: Sequence[Any], out: Any) -> None:
         """Keep the short way for calls on plain floats, where the program has one."""
@@ -291,7 +290,7 @@ class Jitted:
         if not args or any(x.__class__ is not float for x in args) or len(paths) != 1 or paths[0].tape.guards:
             return
         program = self._compiled(paths[0], call, False)
-        if hasattr(program, "single") and len(paths[0].leaves) == len(self._parameters):
+        if hasattr(program, "single") and paths[0].uses_all(len(self._parameters)):
             if isinstance(out, Place):
                 finish: Callable[[list[float]], Any] = itemgetter(out.i)
             elif isinstance(out, tuple) and [*out] == [Place(i) for i in range(len(out))]:
@@ -314,7 +313,7 @@ class Jitted:
             len(paths) == 1
             and not paths[0].tape.guards
             and not paths[0].lookups
-            and len(paths[0].leaves) == len(self._parameters)
+            and paths[0].uses_all(len(self._parameters))
         ):
             program = self._compiled(paths[0], call, True)
             plain = in_axes == 0 and call.n > 0 and all(x.__class__ is np.ndarray for x in args)

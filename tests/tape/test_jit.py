@@ -124,6 +124,36 @@ def test_paths_may_use_parameters_in_different_orders():
     np.testing.assert_allclose(gradient, [5.0 * (1 - math.tanh(2.0) ** 2) + 1.0, math.tanh(2.0) - 1.0], rtol=1e-13)
 
 
+@pytest.mark.parametrize("backend", [None, "numpy", "reference"])
+def test_structures_may_use_parameters_in_different_orders(backend):
+    a, b = Value(2.0), Value(5.0)
+    f = jit(lambda x, flip: b * x - mg.tanh(a) if flip else mg.tanh(a) * x - b, backend=backend)
+    x = np.array([1.0, -1.0, 3.0])
+    t = math.tanh(2.0)
+    for flip, expected in ((False, t * x - 5.0), (True, 5.0 * x - t)):
+        for _ in range(2):  # a second call may go a shorter way
+            assert f(1.0, flip) == pytest.approx(expected[0], rel=1e-14)
+            np.testing.assert_allclose(f.map(x, flip, in_axes=(0, None)), expected, rtol=1e-14)
+            value, gradient = f.value_and_grad([2.0, 5.0], x, flip, in_axes=(0, None))
+            slopes = [-(1 - t * t), 1.0] if flip else [1 - t * t, -1.0]
+            assert value == pytest.approx(expected.mean(), rel=1e-13)
+            np.testing.assert_allclose(gradient, slopes, rtol=1e-13)
+    assert f.parameters == [a, b]
+
+
+@pytest.mark.parametrize("backend", [None, "numpy", "reference"])
+def test_one_structure_after_another_finds_its_own_parameters(backend):
+    a, b = Value(2.0), Value(5.0)
+    f = jit(lambda xs: mg.tanh(a) * xs[0] - b if len(xs) == 1 else b * xs[0] - mg.tanh(a), backend=backend)
+    g = jit(lambda *xs: mg.tanh(a) * xs[0] - b if len(xs) == 1 else b * xs[0] - mg.tanh(a), backend=backend)
+    t, x = math.tanh(2.0), np.array([1.0, 2.0])
+    for _ in range(2):
+        assert g(3.0) == pytest.approx(t * 3.0 - 5.0) and g(3.0, 1.0) == pytest.approx(15.0 - t)
+        np.testing.assert_allclose(g.map(x, x), 5.0 * x - t, rtol=1e-14)
+        np.testing.assert_allclose(f.value_and_grad([2.0, 5.0], x[:, None])[1], [(1 - t * t) * 1.5, -1.0], rtol=1e-13)
+        np.testing.assert_allclose(f.value_and_grad([2.0, 5.0], np.stack([x, x], axis=1))[1], [-(1 - t * t), 1.5], rtol=1e-13)
+
+
 def test_more_paths_than_allowed_name_the_line():
     def f(x):
         n = 0
@@ -290,6 +320,14 @@ def test_wrong_uses_are_told():
         jit(3.0)
     with pytest.raises(TypeError, match="one number"):
         jit(lambda x: [W * x, x]).backward([1.0])
+
+
+def test_tapes_pickle():
+    f = jit(lambda x, i: mg.take([x, W], i) * mg.sin(x) if x > 0.0 else x)
+    f.map([1.0, -1.0], [0, 1])
+    for paths in f.recorded.values():
+        for path in paths:
+            assert pickle.loads(pickle.dumps(path.tape)) == path.tape
 
 
 def test_pickle_keeps_the_function_and_a_file_keeps_the_tape(tmp_path):
