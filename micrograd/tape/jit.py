@@ -309,12 +309,7 @@ class Jitted:
         _, total = self._run(call, True, theta, True)
         _averaged(total, reduction, call.n)
         paths = self.recorded.get((call.key, True), ())
-        if (
-            len(paths) == 1
-            and not paths[0].tape.guards
-            and not paths[0].lookups
-            and paths[0].uses_all(len(self._parameters))
-        ):
+        if len(paths) == 1 and not paths[0].tape.guards and not paths[0].lookups and paths[0].uses_all(len(self._parameters)):
             program = self._compiled(paths[0], call, True)
             plain = in_axes == 0 and call.n > 0 and all(x.__class__ is np.ndarray for x in args)
             if plain and getattr(program, "direct", False):

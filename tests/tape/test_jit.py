@@ -80,7 +80,7 @@ def test_recorded_again_when_the_structure_changes_and_only_then():
         runs.append(len(x))
         return mg.sum(x) if flag else mg.sum(x) * 2
 
-    f = jit(total)
+    f = jit(total, backend="numpy")
     assert f([1.0, 2.0]) == 6.0 and f([3.0, 4.0]) == 14.0 and f([1.0, 2.0, 3.0]) == 12.0 and f([1.0, 2.0], True) == 3.0
     assert runs == [2, 3, 2]
     for n in range(1, STRUCTURES + 20):
@@ -161,9 +161,9 @@ def test_more_paths_than_allowed_name_the_line():
             n += 1
         return x * n
 
-    assert jit(f).map(np.arange(20.0)).tolist() == [v * v for v in range(20)]
+    assert jit(f, backend="numpy").map(np.arange(20.0)).tolist() == [v * v for v in range(20)]
     with pytest.raises(RuntimeError, match="the line") as caught:
-        jit(f).map(np.arange(PATHS + 10.0))
+        jit(f, backend="numpy").map(np.arange(PATHS + 10.0))
     assert "where(" in str(caught.value)
 
 
