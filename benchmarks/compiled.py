@@ -15,6 +15,10 @@ flat vector of all weights, and for the small network also a whole step of gradi
     demo      MLP(2, [16, 16, 1]), relu, hinge loss, 128 points of two moons
     digits    MLP(64, [32, 10]), relu, cross-entropy, scikit-learn's 1,797 digits at once
     mnist     MLP(784, [128, 10]), relu, cross-entropy, 256 random images of MNIST's size
+    backward  the demo network's gradient by backward(): parameters read from Values, gradients added into them
+
+The problems of `formulas.py` follow in a table of their own; C by hand, compiled with -O3 -march=native -ffast-math, takes
+part where the machine has a compiler.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,18 +36,22 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import formulas
 import numpy as np
 import peers
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- benchmarks/compiled.py writes from here -->", "<!-- benchmarks/compiled.py writes to here -->"
 SIZES = {"demo": [2, 16, 16, 1], "digits": [64, 32, 10], "mnist": [784, 128, 10]}
-TASKS = {"demo": "demo", "digits": "digits", "mnist": "mnist", "step": "demo"}  # the problem that each task is about
+# the problem that each task is about
+TASKS = {"demo": "demo", "digits": "digits", "mnist": "mnist", "step": "demo", "backward": "demo"}
 RATE = 0.01  # learning rate of the step
 NAMES = {
     "ours-numpy": "this project, NumPy back end",
     "ours-llvm": "this project, LLVM back end",
+    "ours-llvm-2": "this project, LLVM back end, two cores",
     "ours-eager": "this project, eager",
+    "c": "C by hand",
     "by-hand": "NumPy by hand",
     "torch": "PyTorch",
     "jax": "JAX jit",
@@ -72,7 +81,7 @@ def problems() -> dict[str, np.ndarray]:
         sizes = SIZES[name]
         count = sum(o * (i + 1) for i, o in pairwise(sizes))
         found |= {f"{name}_X": X, f"{name}_y": y, f"{name}_theta": rng.uniform(-1, 1, count) / np.sqrt(sizes[0])}
-    return found
+    return found | {f"{name}_rows": rows for name, rows in formulas.problems().items()}
 
 
 def matrices(theta, sizes):
@@ -102,6 +111,8 @@ def ours(backend):
             training = f.training(micrograd.SGD(model.parameters(), lr=RATE))
             step = training.__enter__()
             return lambda: step(X, y), lambda: (step(X, y), (theta - step.data) / RATE)
+        if task == "backward":
+            return lambda: f.backward(X, y), lambda: (f.backward(X, y), np.array([p.grad for p in model.parameters()]))
         return lambda: f.value_and_grad(theta, X, y), lambda: f.value_and_grad(theta, X, y)
 
     return prepare
@@ -112,7 +123,7 @@ def ours_eager():
 
     def prepare(task, theta, X, y):
         name = TASKS[task]
-        if name != "demo":
+        if task not in ("demo", "step"):
             return None
         model = micrograd.MLP(2, SIZES[name][1:], seed=0)
         for p, x in zip(model.parameters(), theta.tolist(), strict=True):
@@ -163,6 +174,8 @@ def by_hand():
 
     def prepare(task, theta, X, y):
         sizes = SIZES[TASKS[task]]
+        if task == "backward":
+            return None
         if task != "step":
             return (lambda: value_and_grad(theta, X, y, sizes),) * 2
         moving = theta.copy()
@@ -183,6 +196,8 @@ def torch_peer():
     torch.set_num_threads(1)
 
     def prepare(task, theta, X, y):
+        if task == "backward":
+            return None
         name = TASKS[task]
         sizes = SIZES[name]
         layers: list = []
@@ -225,6 +240,8 @@ def jax_peer():
     jax.config.update("jax_enable_x64", True)
 
     def prepare(task, theta, X, y):
+        if task == "backward":
+            return None
         name = TASKS[task]
         sizes = SIZES[name]
 
@@ -301,7 +318,7 @@ def original_peer():
         raise SystemExit("this interpreter has this project where the original micrograd is wanted")
 
     def prepare(task, theta, X, y):
-        if TASKS[task] != "demo":
+        if task not in ("demo", "step"):
             return None
         model = MLP(2, [16, 16, 1])
         for p, x in zip(model.parameters(), theta.tolist(), strict=True):
@@ -327,11 +344,11 @@ def original_peer():
 PEERS = {
     "ours-numpy": lambda: ours("numpy"),
     "ours-llvm": lambda: ours("llvm"),
+    "c": formulas.c_peer,
     "ours-eager": ours_eager,
     "by-hand": by_hand,
     "torch": torch_peer,
     "jax": jax_peer,
-    "jax-2": jax_peer,
     "casadi": casadi_peer,
     "original": original_peer,
 }
@@ -341,34 +358,45 @@ PEERS = {
 
 
 def answer(peer: str, file: str, seconds: float) -> None:
-    """Read the problems; for each task print one line: the value, the gradient and, once told that they agree, the times."""
-    prepare = PEERS[peer]()
+    """Read the problems, and work through those that the peer takes part in."""
     data = np.load(file)
+    clock = time.perf_counter if peer.endswith("-2") else time.process_time  # on one core, what others run does not count
+    peer = peer.removesuffix("-2")
+    networks = PEERS[peer]()
     for task, name in TASKS.items():
-        start = time.perf_counter()
-        pair = prepare(task, *(data[f"{name}_{part}"] for part in ("theta", "X", "y")))
-        if pair is None:
-            continue
-        call, check = pair
-        value, gradient = check()
-        first = time.perf_counter() - start
-        found = {"task": task, "value": float(value), "gradient": np.asarray(gradient).tolist(), "first": first}
-        print(json.dumps(found), flush=True)
-        if sys.stdin.readline().strip() != "agreed":
-            continue
-        clock = time.perf_counter if peer == "jax-2" else time.process_time  # on one core, what others run does not count
-        start = time.perf_counter()
-        call()
-        once = time.perf_counter() - start
-        repeats = max(1, int(0.02 / max(once, 1e-7)))
-        times: list[float] = []
-        until = time.perf_counter() + seconds
-        while len(times) < 3 or time.perf_counter() < until:
-            start = clock()
-            for _ in range(repeats):
-                call()
-            times.append((clock() - start) / repeats)
-        print(json.dumps(times), flush=True)
+        timed(task, clock, networks, (task, *(data[f"{name}_{part}"] for part in ("theta", "X", "y"))), seconds)
+    if peer in formulas.PEERS:
+        prepare = formulas.PEERS[peer]()
+        for task in formulas.TASKS:
+            timed(task, clock, prepare, (task, data[f"{task}_rows"]), seconds)
+
+
+def timed(task: str, clock, prepare, problem, seconds: float) -> None:
+    """Print one line, the value and the gradient, and, once told that they agree, another one, the times."""
+    start = time.perf_counter()
+    pair = prepare(*problem)
+    if pair is None:
+        return
+    call, check = pair
+    found = check()
+    value, gradient = found if isinstance(found, tuple) else (0.0, found)
+    first = time.perf_counter() - start
+    answered = {"task": task, "value": float(value), "gradient": np.asarray(gradient).tolist(), "first": first}
+    print(json.dumps(answered), flush=True)
+    if sys.stdin.readline().strip() != "agreed":
+        return
+    start = time.perf_counter()
+    call()
+    once = time.perf_counter() - start
+    repeats = max(1, int(0.02 / max(once, 1e-7)))
+    times: list[float] = []
+    until = time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < until:
+        start = clock()
+        for _ in range(repeats):
+            call()
+        times.append((clock() - start) / repeats)
+    print(json.dumps(times), flush=True)
 
 
 def ask(peer: str, python: str, file: str, seconds: float, expected: dict, cores: str) -> dict[str, list[float]]:
@@ -387,6 +415,8 @@ def ask(peer: str, python: str, file: str, seconds: float, expected: dict, cores
         for line in process.stdout:
             got = json.loads(line)
             value, gradient = expected[got["task"]]
+            if gradient is None:
+                expected[got["task"]] = value, gradient = got["value"], got["gradient"]
             if not (
                 np.isclose(got["value"], value, rtol=1e-9) and np.allclose(got["gradient"], gradient, rtol=1e-7, atol=1e-10)
             ):
@@ -415,12 +445,14 @@ def shown(seconds: float) -> str:
     raise AssertionError
 
 
-def table(times: dict[str, dict[str, list[float]]], reference: str) -> str:
+def table(times: dict[str, dict[str, list[float]]], reference: str, tasks) -> str:
     """Rows of peers, columns of tasks: the median, the quartiles, and how many times `reference`'s median that is."""
-    lines = ["| " + " | ".join(["", *TASKS]) + " |", "|---" * (len(TASKS) + 1) + "|"]
+    lines = ["| " + " | ".join(["", *tasks]) + " |", "|---" * (len(tasks) + 1) + "|"]
     for peer, found in times.items():
+        if not any(task in found for task in tasks):
+            continue
         cells = []
-        for task in TASKS:
+        for task in tasks:
             if task not in found:
                 cells.append("")
                 continue
@@ -445,7 +477,7 @@ def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
         "mnist": "784-128-10, batch of 256: value and gradient",
         "step": "2-16-16-1, 128 points: a step of SGD",
     }
-    for axis, task in zip(axes.flat, TASKS, strict=True):
+    for axis, task in zip(axes.flat, titles, strict=True):
         peers = [peer for peer in times if task in times[peer]][::-1]
         medians = [spread(times[peer][task]) for peer in peers]
         colours = ["#1f77b4" if peer.startswith("ours") else "#b0b0b0" for peer in peers]
@@ -495,6 +527,10 @@ def main() -> None:
         pass
     else:
         pythons["ours-llvm"] = sys.executable
+        if (os.cpu_count() or 1) > 1:
+            pythons["ours-llvm-2"] = sys.executable
+    if shutil.which(os.environ.get("CC", "cc")):
+        pythons["c"] = sys.executable
     for entry in options.peer or ["torch", "jax", "casadi", "original"]:
         peer, _, python = entry.partition("=")
         pythons[peer] = python or str(peers.python_with(peer))
@@ -512,15 +548,16 @@ def main() -> None:
         file = str(Path(folder) / "problems.npz")
         data = problems()
         np.savez(file, **data)
-        prepare = by_hand()
-        expected = {
-            task: prepare(task, *(data[f"{name}_{part}"] for part in ("theta", "X", "y")))[1]() for task, name in TASKS.items()
-        }
+        prepare, expected = by_hand(), {}
+        for task, name in TASKS.items():
+            work = "demo" if task == "backward" else task
+            expected[task] = prepare(work, *(data[f"{name}_{part}"] for part in ("theta", "X", "y")))[1]()
+        expected |= dict.fromkeys(formulas.TASKS, (0.0, None))  # what the first peer finds, the others must find too
         times: dict[str, dict[str, list[float]]] = {}
         for number in range(options.rounds):
             for peer in order:
                 print(f"round {number + 1} of {options.rounds}: {NAMES[peer]}", file=sys.stderr, flush=True)
-                cores = "0,1" if peer == "jax-2" else options.core
+                cores = "0,1" if peer.endswith("-2") else options.core
                 for task, found in ask(peer, pythons[peer], file, options.seconds, expected, cores).items():
                     times.setdefault(peer, {}).setdefault(task, []).extend(found)
     reference = "ours-llvm" if "ours-llvm" in times else "ours-numpy"
@@ -528,7 +565,7 @@ def main() -> None:
         f"Medians (and quartiles) of {options.rounds} rounds in turn, and their ratio to {NAMES[reference]}.\n"
         f"{machine()}, {', '.join(versions)}."
     )
-    written = f"{table(times, reference)}\n\n{note}\n"
+    written = f"{table(times, reference, TASKS)}\n\n{table(times, reference, formulas.TASKS)}\n\n{note}\n"
     print(written)
     if options.readme:
         readme = ROOT / "README.md"

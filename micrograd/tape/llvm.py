@@ -57,7 +57,7 @@ Array = np.ndarray[Any, Any]
 
 LONGEST = 200  # operations in one function: LLVM's time is quadratic in the length of a block
 LOOPED = 64  # operations from which on an instruction is a loop rather than straight-line code
-CROWDED = 4000  # operations in straight-line code from which on only short instructions stay there
+CROWDED = 150_000  # operations in straight-line code from which on only short instructions stay there
 MANY = 2048  # sums over the samples from which on they are better not kept lane by lane
 NEAR = 98304  # bytes of a block of samples that stay close to the processor,
 FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are not kept lane by lane
