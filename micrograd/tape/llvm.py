@@ -15,9 +15,11 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
+import math
 import os
 import platform
 import struct
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -60,6 +62,7 @@ LOOPED = 64  # operations from which on an instruction is a loop rather than str
 CROWDED = 150_000  # operations in straight-line code from which on only short instructions stay there
 MANY = 2048  # sums over the samples from which on they are better not kept lane by lane
 NEAR = 98304  # bytes of a block of samples that stay close to the processor,
+NEAREST = 24576  # the same for straight-line code, whose every value comes and goes once,
 FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are not kept lane by lane
 SHORT = 32  # samples in a block of the version for calls that would not fill half of a longer one
 WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
@@ -531,8 +534,9 @@ class Program:
         bytes_each = self.plan.rows * self.dtype.itemsize
         if self.plan.sums > MANY and bytes_each * CHUNK <= FAR:
             return CHUNK, SHORT
+        near = NEAR if self.plan.sums or any(it.work >= LOOPED for it in self.plan.work) else NEAREST
         block = CHUNK
-        while block > lanes and bytes_each * block > (NEAR if block > 2 * lanes else 1 << 20):
+        while block > lanes and bytes_each * block > (near if block > 2 * lanes else 1 << 20):
             block //= 2
         return block, block if block <= 2 * SHORT else SHORT
 
@@ -572,11 +576,11 @@ class Program:
         if self.groups:
             out = _EMPTY
             for width in self.groups:
-                results.append(np.empty((n, width) if width > 1 else n, dtype))
+                results.append(room((n, width) if width > 1 else (n,), dtype))
                 pointers[at] = id(results[-1])
                 at += 1
         elif not self.reduce:
-            out = np.empty((*self._shape, n), dtype)
+            out = room((*self._shape, n), dtype)
         elif n <= CHUNK:
             out = np.empty(self._shape, dtype) if n else np.zeros(self._shape, dtype)
             if mean and not version.direct:
@@ -629,6 +633,35 @@ class Program:
         for frame, _, _ in jobs[1:]:
             frame.pointers[1] = frame.shared.ctypes.data
             idle.append(frame)
+
+
+class Room(threading.local):
+    """Memory of large results, for each thread: fresh pages cost more than the results that are written there."""
+
+    def __init__(self) -> None:
+        self.kept: list[Array] = []
+
+
+_room = Room()
+LARGE, KEPT = 1 << 20, 4  # bytes from which on memory is used again, and how many pieces are kept
+
+
+def room(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array to write results to; where it is large, in memory of earlier results that nobody holds any more."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    kept = _room.kept
+    for i in range(len(kept)):
+        piece = kept[i]
+        if size <= len(piece) <= 2 * size and sys.getrefcount(piece) == 3:  # held by the list, `piece` and the call alone
+            kept.append(kept.pop(i))
+            break
+    else:
+        piece = np.empty(size, np.uint8)
+        kept.append(piece)
+        del kept[:-KEPT]
+    return np.ndarray(shape, dtype, buffer=piece)
 
 
 class Single:

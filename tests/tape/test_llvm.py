@@ -283,3 +283,17 @@ def test_an_irregular_graph_of_100_000_operations_compiles():
     X = np.random.default_rng(0).normal(size=(5, 10)) * 0.1
     found = llvm.Program(tape, [(10, True)], False, exact=True)([X], np.zeros(0), 5)
     assert same(found, reference.Program(tape, [(10, True)], False)([X], np.zeros(0), 5))
+
+
+def test_memory_of_large_results_is_used_again_only_when_nobody_holds_them():
+    f = jit(lambda x: x + 1.0, backend="llvm")
+    llvm._room.kept.clear()
+    X = np.arange(200_000.0)
+    first = f.map(X)
+    part, second = first[5:9], f.map(X * 2)
+    del first
+    third = f.map(X * 3)
+    assert part.tolist() == [6.0, 7.0, 8.0, 9.0] and second[7] == 15.0 and third[7] == 22.0
+    place = third.ctypes.data
+    del third
+    assert f.map(X).ctypes.data == place
