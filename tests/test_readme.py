@@ -3,10 +3,13 @@
 import ast
 import io
 import re
+import subprocess
+import sys
 import tokenize
 from pathlib import Path
 
 import pytest
+from test_house import lines_of_code
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -78,6 +81,27 @@ def test_every_snippet_runs_and_gives_the_numbers_beside_it(tmp_path, monkeypatc
 )
 def test_the_check_sees_what_is_written_and_what_is_so(source, pairs):
     assert check(source, {}) == pairs
+
+
+def test_the_picture_is_of_the_first_snippet():
+    """Where it was meant to change: python docs/drawing.py."""
+    made = subprocess.run([sys.executable, ROOT / "docs" / "drawing.py", "-"], capture_output=True, check=True)
+    assert made.stdout == (ROOT / "docs" / "drawing.svg").read_bytes()
+    for given, _ in check(SNIPPETS[0], {})[-3:]:  # the derivatives that the snippet prints stand in the picture
+        assert f"{float(given):.4g}".replace("-", "−") in made.stdout.decode()
+
+
+def test_the_reading_order_counts_as_a_reader_would():
+    rows = re.findall(r"^\| `(\w+\.py)` \| (\d+) \|", README, re.MULTILINE)
+    assert len(rows) >= 8
+    for name, stated in rows:
+        counted = len(lines_of_code((ROOT / "micrograd" / name).read_text(encoding="utf-8")))
+        assert counted == pytest.approx(int(stated), rel=0.05), name
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
+def test_links_lead_somewhere(link):
+    assert (ROOT / link).exists()
 
 
 def commands():

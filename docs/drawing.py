@@ -1,0 +1,31 @@
+"""The picture in the README: the graph of its first snippet. `python docs/drawing.py` writes it beside this file."""
+
+import contextlib
+import io
+import re
+import sys
+from pathlib import Path
+
+from micrograd import Value
+
+HERE = Path(__file__).resolve().parent
+
+
+def picture() -> str:
+    """The drawing as SVG, each value called by its name in the snippet."""
+    snippet = re.search(r"^```python\n(.*?)^```$", (HERE.parent / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    assert snippet, "the README starts with a snippet"
+    names: dict[str, object] = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(snippet[1], names)
+    values = {name: value for name, value in names.items() if isinstance(value, Value)}
+    for name, value in values.items():
+        value.label = name
+    return str(values["L"].draw().svg)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["-"]:
+        sys.stdout.buffer.write(picture().encode())
+    else:
+        (HERE / "drawing.svg").write_text(picture(), encoding="utf-8")
