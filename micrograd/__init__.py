@@ -1,4 +1,21 @@
-"""micrograd: scalar-level reverse-mode automatic differentiation that shows and explains every derivative."""
+"""micrograd: scalar-level reverse-mode automatic differentiation that shows and explains every derivative.
+
+Every function of mathematics here takes numbers and gives a number, or takes Values and gives a Value:
+
+>>> exp(0.0), log(1.0), expm1(0.0), log1p(0.0), sqrt(9.0), pow(2.0, 3.0)
+(1.0, 0.0, 0.0, 0.0, 3.0, 8.0)
+>>> sin(0.0), cos(0.0), tan(0.0), asin(0.0), acos(1.0), atan(0.0), atan2(0.0, 1.0)
+(0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+>>> sinh(0.0), cosh(0.0), tanh(0.0), sigmoid(0.0), relu(-2.0), round(softplus(0.0), 4), erf(0.0)
+(0.0, 1.0, 0.0, 0.5, 0.0, 0.6931, 0.0)
+>>> abs(-2.0), sign(-2.0), step(3.0), maximum(1.0, 2.0), minimum(1.0, 2.0)
+(2.0, -1.0, 1.0, 2.0, 1.0)
+>>> greater(2.0, 1.0), less(2.0, 1.0), equal(2.0, 2.0)
+(1.0, 0.0, 1.0)
+>>> x = Value(0.0, label="x")
+>>> sigmoid(x).partials
+(0.25,)
+"""
 
 from importlib import import_module
 from typing import Any

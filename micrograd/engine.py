@@ -129,6 +129,12 @@ class Value(Operators, Original):
 
     `Value(data, label="a")` makes a leaf. `_children` and `_op` are those of the original micrograd: such a node
     carries the gradient once `_backward` has been set.
+
+    >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    >>> c = a * b
+    >>> c.backward()
+    >>> c.data, c.partials, a.grad, b.grad
+    (-6.0, (-3.0, 2.0), -3.0, 2.0)
     """
 
     __slots__ = ("_dx", "_dy", "_grad", "_label", "_note", "_x", "_y", "data", "rule")
@@ -265,7 +271,12 @@ class Value(Operators, Original):
 
 
 def constant(x: Any, label: str = "") -> Value:
-    """A Value without a gradient: what a plain number in an expression becomes."""
+    """A Value without a gradient: what a plain number in an expression becomes.
+
+    >>> c = constant(2.0, label="c")
+    >>> c.is_constant, (c * Value(3.0)).partials
+    (True, (0.0, 2.0))
+    """
     node = Value(x, label=label)
     node.rule = CONSTANT
     return node
@@ -304,7 +315,12 @@ def _sorted(*roots: Value) -> list[Value]:
 
 
 def topological_order(*roots: Value) -> list[Value]:
-    """`roots` and all they depend on but constants, parents before consumers: depth-first postorder, left to right."""
+    """`roots` and all they depend on but constants, parents before consumers: depth-first postorder, left to right.
+
+    >>> a = Value(2.0, label="a")
+    >>> [v.label or v.op for v in topological_order(a * a + 1)]
+    ['a', 'mul', 'add']
+    """
     return [node for node in _sorted(*roots) if node.rule is not CONSTANT]
 
 
@@ -314,6 +330,11 @@ def adjoints(output: Value, wrt: Iterable[Value] | Value | None = None, create_g
     Nothing is changed. Nodes are taken in the reverse of `topological_order`, and contributions added in that order.
     With `create_graph` the derivatives are Values, graphs themselves, of the same numbers; RuntimeError where data
     below `output` has changed since the graph was built.
+
+    >>> x = Value(3.0)
+    >>> first = adjoints(x**3, x, create_graph=True)[x]
+    >>> first.data, adjoints(first, x)[x]
+    (27.0, 18.0)
     """
     if not isinstance(output, Value):
         raise TypeError(f"adjoints needs a Value as output, got {type(output).__name__} {output!r}")

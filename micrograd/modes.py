@@ -48,12 +48,26 @@ def current() -> Mode:
 
 
 def no_grad() -> Any:
-    """A block (or decorator) in which nothing is recorded: every result is a constant. Holds for this thread alone."""
+    """A block (or decorator) in which nothing is recorded: every result is a constant. Holds for this thread alone.
+
+    >>> from micrograd import Value
+    >>> with no_grad():
+    ...     y = Value(2.0) * 3
+    >>> y.data, y.is_constant
+    (6.0, True)
+    """
     return inside(recording=False)
 
 
 def enable_grad() -> Any:
-    """A block in which operations are recorded, inside no_grad() too."""
+    """A block in which operations are recorded, inside no_grad() too.
+
+    >>> from micrograd import Value
+    >>> with no_grad(), enable_grad():
+    ...     y = Value(2.0) * 3
+    >>> y.is_constant
+    False
+    """
     return inside(recording=True)
 
 
@@ -61,6 +75,13 @@ def detect_anomaly() -> Any:
     """A block in which the first nan or inf, forward or backward, raises FloatingPointError.
 
     The message names the operation, its operands and the line that wrote it.
+
+    >>> from micrograd import Value
+    >>> with detect_anomaly():  # doctest: +ELLIPSIS
+    ...     Value(-1.0).log()
+    Traceback (most recent call last):
+        ...
+    FloatingPointError: log(-1.0) = nan, at ...
     """
     return inside(anomaly=True)
 

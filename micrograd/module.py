@@ -14,7 +14,18 @@ from micrograd.primitives import number
 
 
 class Module:
-    """Anything with parameters: the Values found in its attributes, in lists and in other modules, in that order."""
+    """Anything with parameters: the Values found in its attributes, in lists and in other modules, in that order.
+
+    >>> from micrograd import Value
+    >>> class Line(Module):
+    ...     def __init__(self):
+    ...         self.slope, self.offset = Value(2.0), Value(1.0)
+    ...
+    ...     def __call__(self, x):
+    ...         return self.slope * x + self.offset
+    >>> Line().state_dict()
+    {'slope': 2.0, 'offset': 1.0}
+    """
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Pairs of a path such as "layers.0.neurons.2.w.1" and the parameter there; a shared one comes once."""

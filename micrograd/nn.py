@@ -56,7 +56,13 @@ def _activation(name: str | Callable[[Value], Value]) -> Callable[[Value], Value
 
 
 class Neuron(Module):
-    """One neuron of `nin` inputs, as neuron `index` of layer `layer`: a = g(b + Σ_j w_j x_j)."""
+    """One neuron of `nin` inputs, as neuron `index` of layer `layer`: a = g(b + Σ_j w_j x_j).
+
+    >>> neuron = Neuron(2, activation="tanh")
+    >>> neuron.w[0].data, neuron.w[1].data, neuron.b.data = 0.5, -1.0, 0.25
+    >>> neuron([1.0, 0.75])
+    Value(data=0.0, grad=0.0, label='a_1^{[1]}')
+    """
 
     def __init__(
         self,
@@ -102,6 +108,12 @@ class Layer(Module):
     """`nout` neurons on the same `nin` inputs; further arguments go to each Neuron.
 
     Called on `nin` numbers or Values, gives a list of Values, or the one Value where `nout` is 1.
+
+    >>> layer = Layer(2, 3)
+    >>> layer
+    Layer of [ReLUNeuron(2), ReLUNeuron(2), ReLUNeuron(2)]
+    >>> len(layer([1.0, 2.0])), len(layer.parameters())
+    (3, 9)
     """
 
     def __init__(self, nin: int, nout: int, **kwargs: Any):
@@ -128,6 +140,13 @@ class MLP(Module):
     the rule book by name ("tanh", "sigmoid", ...), or any callable from Value to Value. Weights are uniform in [-1, 1]:
     from `random` as it stands, or from a generator of their own where `seed` is given. Called on `nin` numbers or
     Values, gives a list of Values, or the one Value where the last layer has one neuron.
+
+    >>> model = MLP(2, [16, 1], activation="tanh", seed=1)
+    >>> loss = (model([0.5, -1.0]) - 1.0) ** 2
+    >>> loss.backward()
+    >>> weight = model.layers[0].neurons[1].w[0]
+    >>> weight.label, weight.grad != 0.0, len(model.parameters())
+    ('W_{12}^{[1]}', True, 65)
     """
 
     def __init__(

@@ -55,7 +55,15 @@ class Optimiser:
 
 
 class SGD(Optimiser):
-    """Gradient descent, x -= lr v with v = momentum v + (g + weight_decay x). Momentum as in PyTorch, without dampening."""
+    """Gradient descent, x -= lr v with v = momentum v + (g + weight_decay x). Momentum as in PyTorch, without dampening.
+
+    >>> x = Value(1.0)
+    >>> optimiser = SGD([x], lr=0.25)
+    >>> (x * x).backward()
+    >>> optimiser.step()
+    >>> x.data
+    0.5
+    """
 
     def __init__(self, parameters: Iterable[Value], lr: float = 0.01, momentum: float = 0.0, weight_decay: float = 0.0):
         super().__init__(parameters, lr, weight_decay)
@@ -73,7 +81,17 @@ class SGD(Optimiser):
 
 
 class Adam(Optimiser):
-    """Adam (Kingma and Ba, 2015), with weight decay added to the gradient."""
+    """Adam (Kingma and Ba, 2015), with weight decay added to the gradient.
+
+    >>> x = Value(1.0)
+    >>> optimiser = Adam([x], lr=0.1)
+    >>> for _ in range(200):
+    ...     optimiser.zero_grad()
+    ...     ((x - 3) ** 2).backward()
+    ...     optimiser.step()
+    >>> round(x.data, 2)
+    3.0
+    """
 
     decoupled = False
 
@@ -106,7 +124,14 @@ class Adam(Optimiser):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): the decay shrinks the weights, not the moments."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): the decay shrinks the weights, not the moments.
+
+    >>> x = Value(1.0)
+    >>> optimiser = AdamW([x], lr=0.1, weight_decay=0.5)
+    >>> optimiser.step()  # a gradient of 0: the decay alone
+    >>> x.data
+    0.95
+    """
 
     decoupled = True
 

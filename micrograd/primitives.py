@@ -115,6 +115,13 @@ def primitive(
     `primitive("cube", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)`: the value takes and returns floats;
     each partial is a number, or a function of the arguments and the output made of operators and primitives alone.
     ValueError where the name belongs to a built-in row.
+
+    >>> from micrograd import Value
+    >>> cube = primitive("cube", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)
+    >>> x = Value(2.0)
+    >>> cube(x).backward()
+    >>> x.grad
+    12.0
     """
     if name in _BUILT_IN:
         raise ValueError(f"{name!r} is a built-in primitive; choose another name")
@@ -129,7 +136,11 @@ def primitive(
 
 
 def where(c: Any, a: Any, b: Any) -> Any:
-    """`a` where c > 0, else `b`. A plain number or bool `c` chooses at once; a Value becomes part of the graph."""
+    """`a` where c > 0, else `b`. A plain number or bool `c` chooses at once; a Value becomes part of the graph.
+
+    >>> where(True, 1.0, 2.0), where(-0.5, 1.0, 2.0)
+    (1.0, 2.0)
+    """
     if c.__class__ is not float:
         if hasattr(type(c), "__primitive__"):
             return _where(c, a, b)
@@ -138,13 +149,21 @@ def where(c: Any, a: Any, b: Any) -> Any:
 
 
 def sum(values: Iterable[Any]) -> Any:
-    """Σ xᵢ as one node, added from left to right; 0.0 where there are none."""
+    """Σ xᵢ as one node, added from left to right; 0.0 where there are none.
+
+    >>> sum([1.0, 2.0, 3.0])
+    6.0
+    """
     values = tuple(values)
     return _sum(*values) if values else 0.0
 
 
 def dot(xs: Iterable[Any], ys: Iterable[Any], start: Any = 0.0) -> Any:
-    """start + Σ xᵢ yᵢ as one node, added from left to right. ValueError where the lengths differ."""
+    """start + Σ xᵢ yᵢ as one node, added from left to right. ValueError where the lengths differ.
+
+    >>> dot([1.0, 2.0], [3.0, 4.0], start=0.5)
+    11.5
+    """
     xs, ys = tuple(xs), tuple(ys)
     if len(xs) != len(ys):
         raise ValueError(f"dot needs two sequences of one length, got {len(xs)} and {len(ys)} values")
@@ -152,7 +171,11 @@ def dot(xs: Iterable[Any], ys: Iterable[Any], start: Any = 0.0) -> Any:
 
 
 def logsumexp(values: Iterable[Any]) -> Any:
-    """log Σ exp(xᵢ) as one node, shifted by the largest so that it does not overflow. ValueError where there are none."""
+    """log Σ exp(xᵢ) as one node, shifted by the largest so that it does not overflow. ValueError where there are none.
+
+    >>> round(logsumexp([1000.0, 1000.0]), 4)
+    1000.6931
+    """
     values = tuple(values)
     if not values:
         raise ValueError("logsumexp needs at least one value, got none")
@@ -160,7 +183,11 @@ def logsumexp(values: Iterable[Any]) -> Any:
 
 
 def take(values: Any, i: Any) -> Any:
-    """`values[i]` (while a function is recorded, a lookup by an integer input that stays open)."""
+    """`values[i]` (while a function is recorded, a lookup by an integer input that stays open).
+
+    >>> take([5.0, 6.0, 7.0], 1)
+    6.0
+    """
     if lookup := getattr(type(i), "__take__", None):
         return lookup(i, values, _take)
     return values[i]

@@ -121,6 +121,13 @@ def to_code(output: Value, name: str = "f") -> Listing:
     The listing needs `math` alone. Each forward line has a number, and the backward lines of the same number give what its
     operation passes on; += stands where paths meet. The arguments default to the leaves' data of now. ValueError where an
     operation cannot be written: one with a backward closure of its own, or a primitive whose value is no formula.
+
+    >>> from micrograd import Value
+    >>> a = Value(2.0, label="a")
+    >>> compute = {}
+    >>> exec(to_code(a * a, "square"), compute)
+    >>> compute["square"](a=3.0)
+    (9.0, {'a': 6.0})
     """
     if not isinstance(output, Value):
         raise TypeError(f"to_code needs a Value, got {type(output).__name__} {output!r}")

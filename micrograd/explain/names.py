@@ -31,7 +31,15 @@ _explicit: Mapping[str, Any] | None = None
 
 
 def name_from(namespace: Mapping[str, Any] | None) -> None:
-    """Take the names of variables from this namespace alone, such as `globals()`; with None, find them again by looking."""
+    """Take the names of variables from this namespace alone, such as `globals()`; with None, find them again by looking.
+
+    >>> from micrograd import Value
+    >>> a = Value(2.0)
+    >>> name_from({"width": a})
+    >>> "width" in str((a * a).explain(a))
+    True
+    >>> name_from(None)
+    """
     global _explicit
     if namespace is not None and not isinstance(namespace, Mapping):
         raise TypeError(f"name_from needs a mapping of names to Values, such as globals(), got {type(namespace).__name__}")

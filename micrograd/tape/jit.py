@@ -48,6 +48,12 @@ def jit(
     first use, or as listed in `wrt`. Arguments are numbers, arrays, and lists, tuples and dicts of them; an integer is an
     open index for take(), a bool, a string or None part of the structure. `backend` is "numpy", "llvm" or "reference";
     `dtype` float64 or float32; `precision` "fast", or "exact" for the bits of the reference back end.
+
+    >>> from micrograd import Value
+    >>> w = Value(3.0)
+    >>> f = jit(lambda x: w * x, backend="numpy")
+    >>> f(2.0), f.map([1.0, 2.0]).tolist()
+    (6.0, [3.0, 6.0])
     """
     return Jitted(fn, wrt, backend, dtype, precision)
 
