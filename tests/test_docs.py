@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import os
 import pkgutil
 import re
 import subprocess
@@ -48,7 +49,7 @@ def test_examples_run(name):
 def test_the_pages_build_without_a_warning(tmp_path):
     pytest.importorskip("pdoc", reason="pdoc builds the pages; the extra `test` has it")
     command = [sys.executable, "-W", "error", ROOT / "docs" / "build.py", tmp_path]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "micrograd.html").read_text(encoding="utf-8")
     missing = [name for name in micrograd.__all__ if f'id="{name}"' not in page]

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from test_house import lines_of_code
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+HERE = {**os.environ, "PYTHONPATH": str(ROOT)}  # what is started imports this checkout
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
@@ -85,7 +87,7 @@ def test_the_check_sees_what_is_written_and_what_is_so(source, pairs):
 
 def test_the_picture_is_of_the_first_snippet():
     """Where it was meant to change: python docs/drawing.py."""
-    made = subprocess.run([sys.executable, ROOT / "docs" / "drawing.py", "-"], capture_output=True, check=True)
+    made = subprocess.run([sys.executable, "docs/drawing.py", "-"], cwd=ROOT, env=HERE, capture_output=True, check=True)
     assert made.stdout == (ROOT / "docs" / "drawing.svg").read_bytes()
     for given, _ in check(SNIPPETS[0], {})[-3:]:  # the derivatives that the snippet prints stand in the picture
         assert f"{float(given):.4g}".replace("-", "−") in made.stdout.decode()

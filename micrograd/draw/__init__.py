@@ -32,6 +32,13 @@ class Drawing:
     that are alike fold into one box each, and long chains lose their middle. `unfold` names folds to open, such as
     "layer 1" or "layer 1/neuron 2". `rankdir` is "LR" or "TB", as in Graphviz. `through` is a Value, or several: the paths
     from it to the root stand out in the SVG, the rest fades; its gradient is the sum over just these paths.
+
+    >>> a = Value(2.0, label="a")
+    >>> drawing = Drawing(a * a + 1)
+    >>> drawing
+    <Graph of the output = 5: 4 values; .svg, .save(path), .explore()>
+    >>> drawing.svg.startswith("<svg")
+    True
     """
 
     def __init__(
@@ -151,10 +158,18 @@ class Drawing:
 
 
 def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR", **options: Any) -> Drawing:
-    """The drawing of the graph below `root`; further options are those of Drawing."""
+    """The drawing of the graph below `root`; further options are those of Drawing.
+
+    >>> draw_dot(Value(2.0) * 3).source.startswith("digraph")
+    True
+    """
     return Drawing(root, format, rankdir, **options)
 
 
 def to_mermaid(root: Value, **options: Any) -> str:
-    """The graph below `root` as a Mermaid flowchart, for Markdown."""
+    """The graph below `root` as a Mermaid flowchart, for Markdown.
+
+    >>> print(to_mermaid(Value(2.0, label="a").exp()).split()[0])
+    flowchart
+    """
     return Drawing(root, **options).to_mermaid()

@@ -28,6 +28,11 @@ class Explanation:
 
     `value` is the adjoint of x, exactly as the engine computes it; `terms` are the engine's own contributions to it, in its
     order: added up from 0.0 they give `value`. `paths(k)` are the k largest paths, `path_count` says how many there are.
+
+    >>> a = Value(3.0, label="a")
+    >>> found = (a * a).explain(a)
+    >>> found.value, [term.value for term in found.terms], found.path_count
+    (6.0, [3.0, 3.0], 2)
     """
 
     def __init__(
