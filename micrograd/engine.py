@@ -13,7 +13,7 @@ from micrograd import copies, modes, primitives
 from micrograd.modes import open_blocks
 from micrograd.operators import METHODS, Operators
 from micrograd.original import Original
-from micrograd.primitives import CONSTANT, Primitive, dot, number
+from micrograd.primitives import CONSTANT, Primitive, number
 
 if TYPE_CHECKING:
     from micrograd.explain import Explanation, Why
@@ -343,7 +343,12 @@ def adjoints(output: Value, wrt: Iterable[Value] | Value | None = None, create_g
         if not isinstance(v, Value) or v.rule is CONSTANT:
             what = f"the constant {v!r}" if isinstance(v, Value) else f"{type(v).__name__} {v!r}"
             raise TypeError(f"adjoints needs Values that have a gradient in wrt, got {what}")
-    found = _adjoint_graph(output, wrt) if create_graph else _adjoint_numbers(output)
+    if create_graph:
+        from micrograd.higher_order import adjoint_graph  # which stands on this module
+
+        found: dict[Value, Any] = adjoint_graph(output, wrt)
+    else:
+        found = _adjoint_numbers(output)
     return found if wrt is None else {v: found[v] if v in found else constant(0.0) if create_graph else 0.0 for v in wrt}
 
 
@@ -373,63 +378,3 @@ def _adjoint_numbers(output: Value) -> dict[Value, float]:
     if modes.current().anomaly:
         modes.refuse_backward(order, adjoint)
     return adjoint
-
-
-def _adjoint_graph(output: Value, wrt: tuple[Value, ...] | None) -> dict[Value, Value]:
-    order = topological_order(output)
-    needed = set(order if wrt is None else wrt)
-    if wrt is not None:
-        for node in order:
-            x = node._x
-            if not needed.isdisjoint(x if x.__class__ is tuple else (x, node._y)):
-                needed.add(node)
-    arrived: dict[Value, list[tuple[Value, Any]]] = {node: [] for node in order if node in needed}
-    adjoint: dict[Value, Value] = {}
-    seed = constant(1.0)
-    for node in reversed(order):
-        if node not in arrived:
-            continue
-        adjoint[node] = g = seed if node is output else accumulated(arrived[node], seed)
-        parents = node.parents
-        wanted = [parent in arrived for parent in parents]
-        if True in wanted:
-            for parent, local, want in zip(parents, local_graph(node, parents, wanted), wanted, strict=True):
-                if want:
-                    arrived[parent].append((g, local))
-    return adjoint
-
-
-def accumulated(terms: list[tuple[Value, Any]], seed: Value) -> Value:
-    """Σ t * local over the pairs in `terms`, as one node; a factor that is exactly one is left out, as is `seed`, a 1."""
-    if len(terms) > 1:
-        return dot([t for t, _ in terms], [local for _, local in terms])  # type: ignore[no-any-return]
-    t, local = terms[0]
-    if t is seed:
-        return local if isinstance(local, Value) else constant(local)
-    if local.__class__ is float and local in (1.0, -1.0):
-        return t if local == 1.0 else -t
-    return t * local  # type: ignore[no-any-return]
-
-
-def local_graph(node: Value, parents: tuple[Value, ...], wanted: list[bool]) -> tuple[Any, ...]:
-    """The partials of a node as Values (numbers where constant), from the same row that gave the floats."""
-    rule = node.rule
-    assert rule is not None
-    if rule.partials is None:
-        raise RuntimeError(f"{node!r} has a hand-written _backward: its derivative is a number, not a graph; use primitive()")
-    try:
-        local = rule.local(tuple([p.data if p.rule is CONSTANT else p for p in parents]), node, wanted)
-    except (ArithmeticError, ValueError):  # 1 / 0: Values follow IEEE where Python's floats raise
-        local = rule.local(parents, node, wanted)
-    now, then = [rule.on_floats([p.data for p in parents])], [node.data]
-    partials = node._dx if node._x.__class__ is tuple else (node._dx, node._dy)
-    for d, d_then, want in zip(local, partials, wanted):  # noqa: B905 (a single operand has an empty second slot)
-        if want:
-            now.append(d.data if isinstance(d, Value) else d)
-            then.append(d_then)
-    if now != then and any(a != b and (a == a or b == b) for a, b in zip(now, then, strict=True)):
-        raise RuntimeError(
-            f"data below {node!r} ({node.op}) has changed since the graph was built, and create_graph differentiates "
-            "at the values of that time: call recompute() on the output first"
-        )
-    return local

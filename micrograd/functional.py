@@ -26,14 +26,13 @@ from typing import Any
 
 from micrograd.engine import (
     Value,
-    accumulated,
     adjoints,
     as_values,
     attach,
     constant,
-    local_graph,
     topological_order,
 )
+from micrograd.higher_order import accumulated, local_graph
 from micrograd.modes import current, enable_grad
 from micrograd.primitives import dot, number
 
