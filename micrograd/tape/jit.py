@@ -47,7 +47,9 @@ def jit(
     What `fn` closes over stays live: the leaves it uses are its parameters, read at every call, in the order of their
     first use, or as listed in `wrt`. Arguments are numbers, arrays, and lists, tuples and dicts of them; an integer is an
     open index for take(), a bool, a string or None part of the structure. `backend` is "numpy", "llvm" or "reference";
-    `dtype` float64 or float32; `precision` "fast", or "exact" for the bits of the reference back end.
+    `dtype` float64 or float32; `precision` "exact" for the bits of the reference back end, or "fast": compiled code may round
+    a product and the sum that it goes into once instead of twice, and takes elementary functions for vectors, which are
+    within 4 units in the last place.
 
     >>> from micrograd import Value
     >>> w = Value(3.0)

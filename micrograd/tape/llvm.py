@@ -6,8 +6,9 @@ only when something is compiled.
 
 Results agree with the reference back end bit for bit with `exact`. Otherwise a product and the sum that it goes into may
 be rounded once instead of twice (a fused multiply-add), and exp, log, sin, ... come from the platform's library for
-vectors (glibc's libmvec, within 4 units in the last place) where there is one. Either way the sum over the samples has the
-one order that `reference.total` defines, whatever the number of threads.
+vectors (glibc's libmvec, within 4 units in the last place; softplus, made of two of them, within 6) where there is one.
+Either way the sum over the samples is the same for any number of threads; in float64 it is added in the one order that
+`reference.total` defines.
 """
 
 from __future__ import annotations
