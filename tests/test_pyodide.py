@@ -33,7 +33,7 @@ import { readFileSync } from "node:fs";
 import { loadPyodide } from "pyodide";
 const [wheel, job] = process.argv.slice(2);
 const pyodide = await loadPyodide();
-pyodide.unpackArchive(readFileSync(wheel), "wheel");
+pyodide.unpackArchive(new Uint8Array(readFileSync(wheel)), "wheel");
 const { runner, sources } = JSON.parse(readFileSync(job, "utf8"));
 pyodide.runPython(runner);
 console.log("RESULT" + pyodide.globals.get("run")(pyodide.toPy(sources)));
@@ -70,7 +70,7 @@ def test_the_first_notebook_runs_in_the_browsers_python(tmp_path):
     (tmp_path / "run.mjs").write_text(NODE)
     (tmp_path / "job.json").write_text(json.dumps({"runner": RUNNER, "sources": sources}))
     done = subprocess.run(["node", "run.mjs", wheel, "job.json"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr[-600:]
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
     for source, found, cell in zip(sources, json.loads(line.removeprefix("RESULT")), cells, strict=True):
         if "explore()" in source:
