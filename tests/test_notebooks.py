@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 QUICK = ("01_scalar_autodiff", "02_backpropagation")
-ADDRESS = re.compile(r"0x[0-9a-f]{6,}|/tmp/|/home/|/root/|/usr/")
+VARIES = "# what is shown here varies with the machine"
+ADDRESS = re.compile(r"0x[0-9a-f]{6,}|/tmp/|/home/|/root/|/work/")
 
 
 def shown(outputs):
@@ -54,7 +55,8 @@ def test_it_runs_and_gives_what_is_committed(path, tmp_path, monkeypatch):
     found = [shown(cell.outputs) for cell in run.cells if cell.cell_type == "code"]
     sources = [cell.source for cell in run.cells if cell.cell_type == "code"]
     for source, before, now in zip(sources, committed, found, strict=True):
-        assert now == before, source
+        if VARIES not in source:
+            assert now == before, source
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
