@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 QUICK = ("01_scalar_autodiff", "02_backpropagation")
 VARIES = "# what is shown here varies with the machine"
-ADDRESS = re.compile(r"0x[0-9a-f]{6,}|/tmp/|/home/|/root/|/work/")
+ADDRESS = re.compile(r"0x[0-9a-f]{6,}|/tmp/|/home/|/root/|/usr/")
 
 
 def shown(outputs):
