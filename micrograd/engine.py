@@ -221,6 +221,12 @@ class Value(Operators, Original):
                 node.data, node._dx, node._dy = fresh.data, fresh._dx, fresh._dy
         return self
 
+    def draw(self, **options: Any) -> Any:
+        """A Drawing of the graph below this Value, which Jupyter shows; the options are those of micrograd.draw.Drawing."""
+        from micrograd.draw import Drawing  # where it is wanted: drawings stand on the engine, not under it
+
+        return Drawing(self, **options)
+
     def explain(self, x: Value, **options: Any) -> Explanation:
         """How the derivative of this with respect to `x` comes about; the options are those of `micrograd.explain`."""
         from micrograd.explain import explain
@@ -248,12 +254,6 @@ class Value(Operators, Original):
 
     def __format__(self, spec: str) -> str:
         return format(self.data, spec) if spec else repr(self)
-
-    def draw(self, **options: Any) -> Any:
-        """A Drawing of the graph below this Value, which Jupyter shows; the options are those of micrograd.draw.Drawing."""
-        from micrograd.draw import Drawing  # where it is wanted: drawings stand on the engine, not under it
-
-        return Drawing(self, **options)
 
     def __repr__(self) -> str:
         return f"Value(data={self.data}, grad={self.grad}{f', label={self.label!r}' if self.label else ''})"
