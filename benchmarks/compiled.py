@@ -470,7 +470,7 @@ def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, 2, figsize=(11, 6.5), constrained_layout=True)
+    figure, axes = plt.subplots(2, 2, figsize=(13, 7), constrained_layout=True)
     titles = {
         "demo": "2-16-16-1, 128 points: value and gradient",
         "digits": "64-32-10, 1,797 digits: value and gradient",
@@ -491,11 +491,12 @@ def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
         )
         for i, (m, _, high) in enumerate(medians):
             axis.text(high * 1.15, i, shown(m), va="center", fontsize=8)
-        axis.set(xscale="log", title=titles[task])
+        axis.set_xscale("log")
+        axis.set_title(titles[task], fontsize=10, loc="left")
         axis.set_xlim(min(low for _, low, _ in medians) / 2, max(high for _, _, high in medians) * 4)
-        axis.set_xticks(
-            [tick for tick in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0) if axis.get_xlim()[0] < tick < axis.get_xlim()[1]]
-        )
+        low, high = axis.get_xlim()
+        ticks = [tick for tick in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0) if low < tick < high]
+        axis.set_xticks(ticks[:: 1 + len(ticks) // 4])  # as many as stand side by side
         axis.xaxis.set_major_formatter(lambda x, _: shown(x))
         axis.xaxis.set_minor_formatter("")
         axis.spines[["top", "right"]].set_visible(False)
