@@ -6,9 +6,11 @@ finds or makes the tape for their structure, checks the comparisons that the rec
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -76,6 +78,21 @@ def back_end(name: str | None, precision: str = "fast") -> Any:
     if name == "llvm":
         module.check()
     return partial(module.Program, exact=True) if exact and name == "llvm" else module.Program
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No garbage collection inside: of the objects that a graph and its tape are made of none is garbage before the end.
+
+    The collector would look through all of them again and again, which is half of the time of 100,000 operations.
+    """
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 @dataclass
@@ -245,6 +262,7 @@ class Jitted:
             self.recorded.move_to_end(key)
         return paths
 
+    @_collector_paused()
     def _record(self, call: _Call, sample: int, gradient: bool) -> Path:
         recording = Recording(lambda values: self.fn(*call.arguments(values)), call.sample(sample), _numbers_of, self.wrt)
         if not recording.results:
@@ -263,10 +281,11 @@ class Jitted:
         program = path.programs.get(key)
         if program is None:
             tape = path.tape
-            if guards:
-                tape = tape.with_outputs([slot for g in tape.guards for slot in (g.x, g.y)])
-            tape = swept(Tape(tape.inputs, tape.leaves, tape.constants, tape.instructions, tape.outputs))
-            program = path.programs[key] = self._program(tape, call.fields, reduce, self.dtype)
+            with _collector_paused():
+                if tape.guards:  # what they compare is of use to a program of their own, not to that of the results
+                    outputs = [slot for g in tape.guards for slot in (g.x, g.y)] if guards else tape.outputs
+                    tape = swept(Tape(tape.inputs, tape.leaves, tape.constants, tape.instructions, outputs))
+                program = path.programs[key] = self._program(tape, call.fields, reduce, self.dtype)
         return program
 
     # -- running
@@ -288,7 +307,7 @@ class Jitted:
             key = (call.fields, "groups")
             program = path.programs.get(key)
             if program is None:
-                program = path.programs[key] = self._program(swept(path.tape), call.fields, False, self.dtype, groups=widths)
+                program = path.programs[key] = self._program(path.tape, call.fields, False, self.dtype, groups=widths)
             theta = self.theta()
         return path.out, program(call.inputs, path.own(theta), call.n)
 

@@ -272,9 +272,10 @@ def swept(tape: Tape) -> Tape:
             values.append(x)
     at = low + len(values)
     kept: list[Instruction] = []
+    renumbered = new.__getitem__
     for k, (rule, operands) in enumerate(tape.instructions):
         if live[first + k]:
             new[first + k] = at + len(kept)
-            kept.append((rule, tuple([new[i] for i in operands])))
+            kept.append((rule, tuple(map(renumbered, operands))))
     guards = [Guard(g.name, new[g.x], new[g.y], g.result, g.line) for g in tape.guards]
     return Tape(tape.inputs, tape.leaves, values, kept, [new[i] for i in tape.outputs], guards)

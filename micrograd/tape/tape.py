@@ -13,7 +13,6 @@ and an instruction is a primitive with the slots of its operands, all smaller th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from micrograd.primitives import Primitive
@@ -47,10 +46,6 @@ class Tape:
     def first(self) -> int:
         """The slot of the first instruction's result."""
         return self.inputs + self.leaves + len(self.constants)
-
-    def with_outputs(self, outputs: Iterable[int]) -> Tape:
-        """The same instructions with other outputs."""
-        return Tape(self.inputs, self.leaves, self.constants, self.instructions, list(outputs), self.guards)
 
     def lookups(self) -> list[tuple[int, int]]:
         """Pairs (input, n): the inputs that look something up, and the length of the table."""
