@@ -146,7 +146,7 @@ class Function:
     counter: int = 0
     block: str = "entry"
     addresses: list[dict[Any, str]] = field(default_factory=lambda: [{}])
-    operations: int = 0
+    by_lanes: set[tuple[str, int]] = field(default_factory=set)  # functions of the library, with so many arguments
 
     def new(self, expression: str) -> str:
         """The name of a new value."""
@@ -266,13 +266,11 @@ class Function:
     # -- arithmetic
 
     def two(self, operation: str, x: str, y: str) -> str:
-        self.operations += 1
         flags = "" if self.target.exact else " contract"
         return self.new(f"{operation}{flags} {self.target.vector} {x}, {y}")
 
     def multiply_add(self, x: str, y: str, start: str) -> str:
         t = self.target
-        self.operations += 1
         if t.exact:
             return self.two("fadd", start, self.two("fmul", x, y))
         suffix = ("" if t.lanes == 1 else f"v{t.lanes}") + ("f64" if t.size == 8 else "f32")
@@ -287,25 +285,33 @@ class Function:
         return self.new(f"select {kind} {condition}, {t.vector} {x}, {t.vector} {y}")
 
     def call(self, name: str, *args: str) -> str:
-        """A function of the mathematics library, for all lanes: of as many lanes at a time as the library has it for."""
+        """A function of the mathematics library, for all lanes."""
         t = self.target
-        self.operations += 8
+        if (name, t.lanes) in t.library:
+            return self._called(name, t.lanes, args)
+        self.by_lanes.add((name, len(args)))
+        return self.new(f"call {t.vector} @lanes.{name}({', '.join(f'{t.vector} {a}' for a in args)})")
+
+    def _called(self, name: str, lanes: int, args: Sequence[str]) -> str:
+        kind = self.target.real if lanes == 1 else f"<{lanes} x {self.target.real}>"
+        function = f"inttoptr (i64 {self.target.library[name, lanes]} to ptr)"
+        return self.new(f"call {kind} {function}({', '.join(f'{kind} {a}' for a in args)})")
+
+    def call_by_lanes(self, name: str, args: Sequence[str]) -> str:
+        """A function of the library for as many lanes at a time as it is there for, one after the other."""
+        t = self.target
         n = t.lanes
         while n > 1 and (name, n) not in t.library:
             n //= 2
-        kind = t.real if n == 1 else f"<{n} x {t.real}>"
-        function = f"inttoptr (i64 {t.library[name, n]} to ptr)"
-        if n == t.lanes:
-            return self.new(f"call {kind} {function}({', '.join(f'{kind} {a}' for a in args)})")
         out = "poison"
         for first in range(0, t.lanes, n):
             if n == 1:
                 part = [self.new(f"extractelement {t.vector} {a}, i64 {first}") for a in args]
-                one = self.new(f"call {kind} {function}({', '.join(f'{kind} {a}' for a in part)})")
-                out = self.new(f"insertelement {t.vector} {out}, {kind} {one}, i64 {first}")
+                one = self._called(name, 1, part)
+                out = self.new(f"insertelement {t.vector} {out}, {t.real} {one}, i64 {first}")
                 continue
             part = [self.shuffle(a, "poison", t.lanes, range(first, first + n)) for a in args]
-            one = self.new(f"call {kind} {function}({', '.join(f'{kind} {a}' for a in part)})")
+            one = self._called(name, n, part)
             wide = self.shuffle(one, "poison", n, [i % n for i in range(t.lanes)])
             chosen = [t.lanes + i if first <= i < first + n else i for i in range(t.lanes)]
             out = wide if out == "poison" else self.shuffle(out, wide, t.lanes, chosen)
@@ -333,6 +339,16 @@ class Function:
                 "}",
             ]
         )
+
+
+def lanes_function(t: Target, name: str, arguments: int) -> str:
+    """The function `lanes.name` that calls one of the library lane by lane: once, and not wherever it is wanted."""
+    f = Function(f"lanes.{name}", t)
+    args = [f"%a{i}" for i in range(arguments)]
+    out = f.call_by_lanes(name, args)
+    parameters = ", ".join(f"{t.vector} {a}" for a in args)
+    lines = [f"define internal {t.vector} @{f.name}({parameters}) noinline nounwind {{", *f.lines]
+    return "\n".join([*lines, f"  ret {t.vector} {out}", "}"])
 
 
 # -- the primitives
@@ -384,7 +400,6 @@ def _intrinsic(name: str) -> Callable[[Function, str], str]:
     def spell(f: Function, x: str) -> str:
         t = f.target
         suffix = ("" if t.lanes == 1 else f"v{t.lanes}") + ("f64" if t.size == 8 else "f32")
-        f.operations += 1
         return f.new(f"call {t.vector} @llvm.{name}.{suffix}({t.vector} {x})")
 
     return spell

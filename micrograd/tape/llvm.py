@@ -403,7 +403,9 @@ def written(plan: Plan, t: Target) -> str:
         whole += function(f"grouped{number}", assembly.write_rows_out, number, slots, False)
         part += function(f"group{number}", assembly.write_rows_out, number, slots, True)
     driver = assembly.write_driver(t, [f.name for f in before], whole, part, bool(plan.sums) and not direct)
-    return "\n".join([assembly.preamble(t), *(f.text() for f in (*before, *work, *named.values())), driver])
+    every = [*before, *work, *named.values()]
+    lanes = [assembly.lanes_function(t, *one) for one in sorted(set().union(*(f.by_lanes for f in every)))]
+    return "\n".join([assembly.preamble(t), *lanes, *(f.text() for f in every), driver])
 
 
 # -- compiled code
