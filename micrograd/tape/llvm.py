@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.primitives import Primitive
+from micrograd.primitives import RULES, Primitive
 from micrograd.tape import assembly, schedule
 from micrograd.tape.assembly import (
     ARRAYS,
@@ -134,7 +134,8 @@ def addresses(real: str, vectors: bool) -> dict[tuple[str, int], int]:
     found: dict[tuple[str, int], int] = {}
     widths = [(16, "n" if platform.machine() in ("arm64", "aarch64") else "b"), (32, "d"), (64, "e")]
     for name in (*FROM_LIBRARY, "pow", "atan2"):
-        found[name, 1] = _address(getattr(scalar, name + ending))
+        if hasattr(scalar, name + ending):
+            found[name, 1] = _address(getattr(scalar, name + ending))
         for width, letter in widths if vectors and vector is not None else ():
             symbol = f"_ZGV{letter}N{width // size}{'vv' if name in ('pow', 'atan2') else 'v'}_{name}{ending}"
             if width <= machine()[2] and hasattr(vector, symbol):
@@ -148,10 +149,21 @@ def _address(function: Any) -> int:
     return address
 
 
-def callback(primitive: Primitive, arguments: int, real: str) -> Any:
-    """A primitive of the user's own, to be called from compiled code with so many numbers."""
+def callback(primitive: Primitive, arguments: int, real: str, failures: list[BaseException]) -> Any:
+    """A primitive of the user's own, or one that the library lacks, to be called from compiled code with so many numbers.
+
+    Compiled code knows no exceptions: what is raised goes to `failures`, and the result is nan.
+    """
     kind = ctypes.c_double if real == "double" else ctypes.c_float
-    return ctypes.CFUNCTYPE(kind, *[kind] * arguments)(lambda *args: primitive.on_floats(args))
+
+    def call(*args: float) -> float:
+        try:
+            return primitive.on_floats(args)
+        except BaseException as error:
+            failures.append(error)
+            return math.nan
+
+    return ctypes.CFUNCTYPE(kind, *[kind] * arguments)(call)
 
 
 # -- from the schedule to what is compiled
@@ -170,7 +182,7 @@ class Plan:
         self.before: list[Instruction] = []
         self.work: list[Instruction] = []
         self.totals: list[Total] = []
-        self.customs: dict[tuple[str, int], Primitive] = {}
+        self.own: dict[tuple[Primitive, int], str] = {}  # names for primitives of the user's own, with so many arguments
         for vector in it.code:
             if vector.over:
                 self.totals.append(self.total(vector))
@@ -197,7 +209,7 @@ class Plan:
         out = self.operand(vector.out, vector.shape)
         if name not in SPELLINGS and name not in WRITERS:
             assert vector.rule is not None
-            self.customs[name, vector.terms or len(args)] = vector.rule
+            name = self.own.setdefault((vector.rule, vector.terms or len(args)), f"own{len(self.own)}")
         return Instruction(name, vector.shape, out, args, vector.terms)
 
     def operand(self, o: schedule.Operand, shape: tuple[int, ...]) -> Operand:
@@ -509,6 +521,8 @@ class Program:
         self._tables = np.concatenate([*self.plan.tables, np.zeros(1, np.int32)])
         self._cost = sum(i.work for i in self.plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in self.plan.totals)
         self._versions: list[Version | None] = [None, None, None]
+        self._callbacks: dict[str, Any] = {}  # what compiled code calls: as long as that lives, so must these
+        self._failures: list[BaseException] = []  # what they raised
         self._blocks = self.blocks()
         self._short = self._blocks[0] // 2
         self._lock = threading.Lock()
@@ -524,9 +538,11 @@ class Program:
         _, _, width, registers = machine()
         width //= size
         library = dict(addresses(real, not self.exact))
-        self._callbacks = [callback(primitive, n, real) for (_, n), primitive in self.plan.customs.items()]
-        for (name, _), function in zip(self.plan.customs, self._callbacks, strict=True):
-            library[name, 1] = _address(function)
+        lacking = [RULES[name] for name in (*FROM_LIBRARY, "pow", "atan2") if (name, 1) not in library]
+        for (primitive, arguments), name in (self.plan.own | {(r, len(r.partials)): r.name for r in lacking}).items():
+            if name not in self._callbacks:
+                self._callbacks[name] = callback(primitive, arguments, real, self._failures)
+            library[name, 1] = _address(self._callbacks[name])
         if not block:
             return Target(1, 1, real, self.exact, registers, width, library)
         return Target(8 if self.exact else max(8, width), block, real, self.exact, registers, width, library)
@@ -603,7 +619,15 @@ class Program:
             if mean:
                 out /= n
         version.idle.append(frame)
+        if self._failures:
+            self.fail()
         return results or out
+
+    def fail(self) -> None:
+        """Raise what a primitive of the user's own raised in compiled code."""
+        error = self._failures[0]
+        self._failures.clear()
+        raise error
 
     def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
         """The outputs for one sample, of a program whose every input is a number that does not vary."""
@@ -613,6 +637,8 @@ class Program:
             single = Single(self, len(args))
         out = single(args, leaves)
         self._singles.append(single)
+        if self._failures:
+            self.fail()
         return out
 
     def _shared_among(self, threads: int, version: Version, first: Frame, n: int) -> None:

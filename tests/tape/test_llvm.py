@@ -170,6 +170,51 @@ def test_a_primitive_of_one_s_own_runs_in_compiled_code():
     assert same(f.map(np.arange(20.0)), np.arange(20.0) ** 3 + 1)
 
 
+def test_what_compiled_code_calls_lives_as_long_as_it_does():
+    """Each length of a call has code of its own; none may lose its callbacks when the next one is compiled."""
+    cube = primitive("cube_of_test", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)
+    f = jit(lambda x: cube(x) + 1, backend="llvm")
+    kind, others = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double), []
+    for n in (1, 20, 600, 1, 20, 600):
+        gc.collect()
+        others += [kind(lambda x: -1.0) for _ in range(300)]  # would take the place of callbacks that are gone
+        assert same(f.map(np.arange(float(n))), np.arange(float(n)) ** 3 + 1)
+
+
+def test_primitives_of_one_s_own_of_any_name_and_number_of_arguments():
+    spread = primitive(
+        'spread of "test" \\', "spread(...)", lambda *x: max(x) - min(x), lambda args, out: [1.0] * len(args), variadic=True
+    )
+    once = primitive("twice_named", "once(x)", lambda x: x + 1.0, 1.0)
+    again = primitive("twice_named", "again(x)", lambda x: x + 2.0, 1.0)
+    f = jit(lambda x, y, z: [spread(x, y), spread(x, y, z), once(x), again(x)], backend="llvm")
+    assert f(1.0, 4.0, -2.0) == [3.0, 6.0, 2.0, 3.0]
+    assert same(f.map(*np.array([[1.0] * 9, [4.0] * 9, [-2.0] * 9])), [[3.0, 6.0, 2.0, 3.0]] * 9)
+
+
+def test_what_a_primitive_of_one_s_own_raises_reaches_the_caller():
+    def refuse(x):
+        if x > 2.5:
+            raise LookupError(f"nothing is known of {x}")
+        return x
+
+    picky = primitive("picky_of_test", "picky(x)", refuse, 1.0)
+    f = jit(lambda x: picky(x) * 1.5, backend="llvm")
+    assert f(2.0) == 3.0
+    for call in (lambda: f(3.0), lambda: f.map(np.arange(20.0))):
+        with pytest.raises(LookupError, match="nothing is known of 3"):
+            call()
+        assert f(2.0) == 3.0 and same(f.map([1.0, 2.0]), [1.5, 3.0])
+
+
+def test_a_function_that_the_platform_lacks_is_called_in_python(monkeypatch):
+    complete = llvm.addresses
+    monkeypatch.setattr(llvm, "addresses", lambda *which: {k: at for k, at in complete(*which).items() if k[0] != "erf"})
+    f = jit(lambda x: mg.erf(x) + mg.exp(x), backend="llvm")
+    assert f(0.5) == math.erf(0.5) + math.exp(0.5)
+    assert np.allclose(f.map(np.array([0.5] * 20)), f(0.5), rtol=1e-15)
+
+
 def test_branches_lookups_and_a_single_call_with_its_gradient():
     table = [Value(1.0), Value(-2.0), Value(4.0)]
     f = jit(lambda i, x: mg.take(table, i) * x if x > 0 else x * x, wrt=table, backend="llvm")
