@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -762,26 +763,107 @@ def operations(it: Instruction) -> Iterator[Operation]:
         yield Operation(it.name, (it.out.place, it.out.slot(position)), tuple(args))
 
 
+def depth_first(makers: Mapping[Any, Operation], roots: Iterable[Any], done: set[Any]) -> list[Operation]:
+    """The operations that `roots` need and that are not in `done`, each as late as what needs it allows.
+
+    So few values are alive at once. `makers` are the operations by their results.
+    """
+    order: list[Operation] = []
+    for root in roots:
+        stack: list[tuple[Any, bool]] = [(root, False)]
+        while stack:
+            at, ready = stack.pop()
+            if ready:
+                order.append(makers[at])
+            elif at in makers and at not in done:
+                done.add(at)
+                stack.append((at, True))
+                stack.extend((a, False) for a in reversed(makers[at].args) if a.__class__ is tuple)
+    return order
+
+
+class Held:
+    """Values in registers, by place and slot, at one place `s` of the block; loaded when they are first asked for."""
+
+    def __init__(self, f: Function, s: Index):
+        self.f, self.s = f, s
+        self.values: dict[Any, str] = {}
+        self.arrive: dict[Any, Callable[[], None]] = {}  # what puts slots here that come from outside
+
+    def fetch(self, arg: Any) -> str:
+        if not isinstance(arg, tuple):
+            return self.f.number(arg)
+        if arg in self.arrive and arg not in self.values:
+            self.arrive[arg]()
+        if arg not in self.values:
+            place, slot = arg
+            self.values[arg] = self.f.load(Operand(place), Index((), slot), self.s)
+        return self.values[arg]
+
+    def spell(self, one: Operation) -> str:
+        args = one.args if one.name == "dot" else [self.fetch(a) for a in one.args]
+        value = self.values[one.out] = spell_one(self.f, one.name, args, self.fetch)
+        return value
+
+
 def write_straight(f: Function, work: Sequence[Operation], wanted: Callable[[tuple[str, int]], bool]) -> None:
     """The operations one after the other, values in registers; those that are wanted elsewhere are stored."""
 
     def samples(places: list[Index]) -> None:
-        held: dict[Any, str] = {}
-
-        def fetch(arg: Any) -> str:
-            if not isinstance(arg, tuple):
-                return f.number(arg)
-            if arg not in held:
-                place, slot = arg
-                held[arg] = f.load(Operand(place), Index((), slot), places[0])
-            return held[arg]
-
-        for it in work:
-            value = spell_one(f, it.name, [fetch(a) for a in it.args] if it.name != "dot" else it.args, fetch)
-            held[it.out] = value
-            if wanted(it.out):
-                place, slot = it.out
+        held = Held(f, places[0])
+        for one in work:
+            value = held.spell(one)
+            if wanted(one.out):
+                place, slot = one.out
                 f.store(Operand(place), Index((), slot), places[0], value)
+
+    over_samples(f, 1, samples)
+
+
+def write_whole(
+    f: Function,
+    inputs: Sequence[Rows],
+    work: Sequence[Operation],
+    columns: Mapping[int, Sequence[tuple[int, int]]],
+    groups: Mapping[int, Sequence[int]],
+) -> None:
+    """From the rows of the arguments to those of the results in one go, values in registers all the way.
+
+    `columns` and `groups` are what write_columns and write_rows_out are given, by the number of their array.
+    """
+    t = f.target
+    sources = [(it, _pointer(f, ARRAYS + it.number)) for it in inputs]
+    results = {number: _pointer(f, number) for number in (*columns, *groups)}
+    count = f.new(f"load i64, ptr {f.address('frame', Index((), COUNT * 8))}, align 8") if columns else ""
+    makers = {one.out: one for one in work}
+
+    def samples(places: list[Index]) -> None:
+        s = places[0]
+        held, done = Held(f, s), set[Any]()
+
+        def arrive(it: Rows, array: str, column: int) -> None:
+            for k, value in enumerate(columns_in(f, it, array, Index((), column), s)):
+                held.values.setdefault((ROWS, it.base + column + k), value)
+
+        for it, array in sources:
+            for column in tiles_of(it.width, t.lanes):
+                for k in range(column, min(it.width, column + t.lanes)):
+                    held.arrive.setdefault((ROWS, it.base + k), partial(arrive, it, array, column))
+
+        def made(slots: Sequence[int]) -> list[str]:
+            for one in depth_first(makers, [(ROWS, slot) for slot in slots], done):
+                held.spell(one)
+            return [held.fetch((ROWS, slot)) for slot in slots]
+
+        for number, pairs in columns.items():
+            for row, slot in pairs:
+                at = f.address(results[number], column_start(row, t, count) + s * t.size)
+                f.do(f"store {t.vector} {made([slot])[0]}, ptr {at}, align {t.size}")
+        for number, slots in groups.items():
+            width = len(slots)
+            for column in tiles_of(width, t.lanes):
+                values = made(slots[column : column + t.lanes])
+                rows_out(f, results[number], Index((("%first", width * t.size),)) + s * (width * t.size), column, width, values)
 
     over_samples(f, 1, samples)
 
@@ -856,6 +938,33 @@ def write_single_rows(f: Function, it: Rows) -> None:
             f.do(f"store {t.real} {value}, ptr {f.address(ROWS, f.lanes_at(i + it.base, s))}, align {t.size}")
 
 
+def tiles_of(width: int, lanes: int) -> list[int]:
+    """The first columns of the tiles that rows are turned round in, each of as many as one has lanes; the last may overlap."""
+    return list(dict.fromkeys([*range(0, width - lanes + 1, lanes), max(0, width - lanes)]))
+
+
+def masked(f: Function, width: int) -> str:
+    """The operand that says that only the first `width` lanes are loaded or stored."""
+    n = f.target.lanes
+    return f"<{n} x i1> <{', '.join(f'i1 {int(i < width)}' for i in range(n))}>"
+
+
+def columns_in(f: Function, it: Rows, array: str, column: Index, s: Index) -> list[str]:
+    """The vectors of the columns from `column` on, up to as many as one has lanes, of the rows from place `s` on."""
+    t, width, n = f.target, it.width, f.target.lanes
+    corner = Index((("%first", width * t.size),)) + s * (width * t.size) + column * t.size
+    if width <= 2:
+        ends = [f.address(array, corner + k * n * t.size) for k in range(width)]
+        parts = [f.new(f"load {t.vector}, ptr {end}, align {t.size}") for end in ends]
+        return parts if width == 1 else [f.shuffle(parts[0], parts[1], n, range(k, 2 * n, 2)) for k in range(2)]
+    ends = [f.address(array, corner + k * width * t.size) for k in range(n)]
+    load = f"load {t.vector}, ptr {{}}, align {t.size}"
+    if width < n:
+        what = f"ptr {{}}, i32 {t.size}, {masked(f, width)}, {t.vector} zeroinitializer"
+        load = f"call {t.vector} @llvm.masked.load.v{n}{t.suffix}.p0({what})"
+    return transposed(f, [f.new(load.format(end)) for end in ends])[:width]
+
+
 def write_rows(f: Function, it: Rows) -> None:
     """Copies of a whole block of rows, tile by tile of vectors turned round."""
     t, width, n = f.target, it.width, f.target.lanes
@@ -863,32 +972,17 @@ def write_rows(f: Function, it: Rows) -> None:
         write_single_rows(f, it)
         return
     array = _pointer(f, ARRAYS + it.number)
-    first = Index((("%first", width * t.size),))
-    mask = f"<{n} x i1> <{', '.join(f'i1 {int(i < width)}' for i in range(n))}>"
-    masked = f"call {t.vector} @llvm.masked.load.v{n}{t.suffix}.p0(ptr {{}}, i32 {t.size}, {mask}, {t.vector} zeroinitializer)"
-    load = masked if width < n else f"load {t.vector}, ptr {{}}, align {t.size}"
-
-    def hold(column: Index, s: Index, value: str) -> None:
-        f.do(f"store {t.vector} {value}, ptr {f.address(ROWS, f.lanes_at(column + it.base, s))}, align {t.size}")
-
-    def tile(column: Index, s: Index, corner: Index) -> None:
-        ends = [f.address(array, corner + column * t.size + k * width * t.size) for k in range(n)]
-        for k, value in enumerate(transposed(f, [f.new(load.format(end)) for end in ends])[:width]):
-            hold(column + k, s, value)
 
     def samples(places: list[Index]) -> None:
-        s = places[0]
-        corner = first + s * (width * t.size)
-        if width <= 2:
-            ends = [f.address(array, corner + k * n * t.size) for k in range(width)]
-            parts = [f.new(f"load {t.vector}, ptr {end}, align {t.size}") for end in ends]
-            for k in range(width):
-                hold(Index((), k), s, f.shuffle(parts[0], parts[1], n, range(k, 2 * n, 2)) if width == 2 else parts[0])
-            return
+        def tile(at: list[Index], _: list[int]) -> None:
+            for k, value in enumerate(columns_in(f, it, array, at[0], places[0])):
+                to = f.address(ROWS, f.lanes_at(at[0] + (it.base + k), places[0]))
+                f.do(f"store {t.vector} {value}, ptr {to}, align {t.size}")
+
         if width > n:
-            nest(f, [width - width % n], [n], lambda at, _: tile(at[0], s, corner))
+            nest(f, [width - width % n], [n], tile)
         if width % n or width == n:
-            tile(Index((), max(0, width - n)), s, corner)
+            tile([Index((), max(0, width - n))], [])
 
     over_samples(f, 1, samples)
 
@@ -947,13 +1041,18 @@ def write_finish(f: Function, many: int) -> None:
     nest(f, [many], [t.lanes], tile)
 
 
+def column_start(number: int, t: Target, count: str) -> Index:
+    """Where this block's part of a row of an array of results begins."""
+    return Index((("%first", t.size), (count, number * t.size)) if number else (("%first", t.size),))
+
+
 def write_columns(f: Function, array_number: int, slots: Sequence[tuple[int, int]], part: bool) -> None:
     """The numbers of slots, each one after the other, as rows of an array of results: pairs of its row and the slot."""
     t = f.target
     array = _pointer(f, array_number)
     count = f.new(f"load i64, ptr {f.address('frame', Index((), COUNT * 8))}, align 8")
     for number, slot in slots:
-        start = Index((("%first", t.size), (count, number * t.size)) if number else (("%first", t.size),))
+        start = column_start(number, t, count)
         if part:
             with f.loop("%count", 1, []) as (s, _, _):
                 value = f.new(f"load {t.real}, ptr {f.address(ROWS, f.lanes_at(Index((), slot), s))}, align {t.size}")
@@ -968,6 +1067,21 @@ def write_columns(f: Function, array_number: int, slots: Sequence[tuple[int, int
         over_samples(f, unrolled(f, 4), samples)
 
 
+def rows_out(f: Function, array: str, corner: Index, column: int, width: int, values: Sequence[str]) -> None:
+    """Vectors of columns, from `column` on, into rows of `width` that begin at `corner`: as many rows as one has lanes."""
+    t, n = f.target, f.target.lanes
+    if width == 2:
+        for k in range(2):
+            mixed = f.shuffle(values[0], values[1], n, [i // 2 + k * n // 2 + n * (i % 2) for i in range(n)])
+            f.do(f"store {t.vector} {mixed}, ptr {f.address(array, corner + k * n * t.size)}, align {t.size}")
+        return
+    store = f"store {t.vector} {{}}, ptr {{}}, align {t.size}"
+    if width < n:
+        store = f"call void @llvm.masked.store.v{n}{t.suffix}.p0({t.vector} {{}}, ptr {{}}, i32 {t.size}, {masked(f, width)})"
+    for k, row in enumerate(transposed(f, [*values, *[f.number(0.0)] * (n - len(values))])):
+        f.do(store.format(row, f.address(array, corner + (column + k * width) * t.size)))
+
+
 def write_rows_out(f: Function, number: int, slots: Sequence[int], part: bool) -> None:
     """The numbers of slots, side by side in the rows of an array: a whole block of rows, or `part` of one."""
     t, width, n = f.target, len(slots), f.target.lanes
@@ -980,25 +1094,11 @@ def write_rows_out(f: Function, number: int, slots: Sequence[int], part: bool) -
                 at = first + s * (width * t.size) + column * t.size
                 f.do(f"store {t.real} {value}, ptr {f.address(array, at)}, align {t.size}")
         return
-    mask = f"<{n} x i1> <{', '.join(f'i1 {int(i < width)}' for i in range(n))}>"
-    masked = f"call void @llvm.masked.store.v{n}{t.suffix}.p0({t.vector} {{}}, ptr {{}}, i32 {t.size}, {mask})"
-    store = masked if width < n else f"store {t.vector} {{}}, ptr {{}}, align {t.size}"
 
     def samples(places: list[Index]) -> None:
-        s = places[0]
-        corner = first + s * (width * t.size)
-        lanes = [f.load(Operand(ROWS), Index((), slot), s) for slot in slots]
-        if width == 2:
-            for k in range(2):
-                mixed = [i // 2 + k * n // 2 + n * (i % 2) for i in range(n)]
-                end = f.address(array, corner + k * n * t.size)
-                f.do(f"store {t.vector} {f.shuffle(lanes[0], lanes[1], n, mixed)}, ptr {end}, align {t.size}")
-            return
-        for column in dict.fromkeys([*range(0, width - n + 1, n), max(0, width - n)]):
-            part_of = lanes[column : column + n]
-            rows = transposed(f, part_of + [f.number(0.0)] * (n - len(part_of)))
-            for k, row in enumerate(rows):
-                f.do(store.format(row, f.address(array, corner + (column + k * width) * t.size)))
+        for column in tiles_of(width, n):
+            values = [f.load(Operand(ROWS), Index((), slot), places[0]) for slot in slots[column : column + n]]
+            rows_out(f, array, first + places[0] * (width * t.size), column, width, values)
 
     over_samples(f, 1, samples)
 

@@ -59,6 +59,7 @@ from micrograd.tape.tape import Tape
 Array = np.ndarray[Any, Any]
 
 LONGEST = 200  # operations in one function: LLVM's time is quadratic in the length of a block
+WHOLE = 400  # operations up to which arguments, work and results of a vector of samples are one function
 LOOPED = 64  # operations from which on an instruction is a loop rather than straight-line code
 CROWDED = 150_000  # operations in straight-line code from which on only short instructions stay there
 MANY = 2048  # sums over the samples from which on they are better not kept lane by lane
@@ -296,7 +297,9 @@ def functions(work: Sequence[Instruction], wanted: Iterable[tuple[str, int]], t:
     def cut() -> None:
         piece: list[Operation] = []
         cost = 0
-        for one in depth_first(straight):
+        makers = {one.out: one for one in straight}
+        used = {arg for one in straight for arg in one.args if arg in makers}
+        for one in assembly.depth_first(makers, [out for out in makers if out not in used], set()):
             piece.append(one)
             cost += one.cost
             if cost >= LONGEST:
@@ -307,8 +310,7 @@ def functions(work: Sequence[Instruction], wanted: Iterable[tuple[str, int]], t:
         straight.clear()
 
     for it in work:
-        custom = it.name not in SPELLINGS and it.name not in WRITERS
-        if (it.work >= looped or it.name == "take") and not custom:
+        if not short(it, looped):
             cut()
             pieces.append(it)
         else:
@@ -333,6 +335,24 @@ def functions(work: Sequence[Instruction], wanted: Iterable[tuple[str, int]], t:
     return found
 
 
+def short(it: Instruction, looped: int = LOOPED) -> bool:
+    """Whether an instruction becomes straight-line code rather than a loop; one of the user's own always does."""
+    own = it.name not in SPELLINGS and it.name not in WRITERS
+    return own or (it.work < looped and it.name != "take")
+
+
+def in_one(plan: Plan, t: Target) -> bool:
+    """Whether all work for a vector of samples is so little that its numbers stay in registers from arguments to results."""
+    across = sum(it.width for it in plan.inputs) + len(plan.shown())
+    return (
+        t.lanes > 1
+        and not plan.sums
+        and across <= WHOLE
+        and sum(it.work for it in plan.work) <= WHOLE
+        and all(map(short, plan.work))
+    )
+
+
 def read_by(it: Instruction) -> set[tuple[str, int]]:
     """The places that an instruction reads, parameters left out."""
     return {
@@ -341,25 +361,6 @@ def read_by(it: Instruction) -> set[tuple[str, int]]:
         if a.value is None and a.place != THETA
         for slot in a.slots((*it.shape, it.terms)[: len(a.strides)]).tolist()
     }
-
-
-def depth_first(work: Sequence[Operation]) -> list[Operation]:
-    """The same operations, each as late as what needs it allows: few values are alive at once."""
-    makers = {one.out: one for one in work}
-    used = {arg for one in work for arg in one.args if arg in makers}
-    order: list[Operation] = []
-    done: set[tuple[str, int]] = set()
-    for root in [one for one in work if one.out not in used]:
-        stack: list[tuple[Operation, bool]] = [(root, False)]
-        while stack:
-            one, ready = stack.pop()
-            if ready:
-                order.append(one)
-            elif one.out not in done:
-                done.add(one.out)
-                stack.append((one, True))
-                stack.extend((makers[a], False) for a in reversed(one.args) if a in makers and a not in done)
-    return order
 
 
 def written(plan: Plan, t: Target) -> str:
@@ -414,6 +415,9 @@ def written(plan: Plan, t: Target) -> str:
     for number, slots in plan.grouped.items():
         whole += function(f"grouped{number}", assembly.write_rows_out, number, slots, False)
         part += function(f"group{number}", assembly.write_rows_out, number, slots, True)
+    if in_one(plan, t):
+        operations = [one for it in plan.work for one in assembly.operations(it)]
+        whole = function("whole", assembly.write_whole, plan.inputs, operations, plan.columns, plan.grouped)
     driver = assembly.write_driver(t, [f.name for f in before], whole, part, bool(plan.sums) and not direct)
     every = [*before, *work, *named.values()]
     lanes = [assembly.lanes_function(t, *one) for one in sorted(set().union(*(f.by_lanes for f in every)))]

@@ -153,7 +153,7 @@ def test_one_function_called_from_several_threads():
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 40])
-@pytest.mark.parametrize("size", [1, 2, 3, 8, 9, 16, 19])
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 9, 16, 19, 150])
 def test_rows_of_every_width_in_and_out(size, n):
     w = [Value(float(i)) for i in range(size)]
     f = jit(lambda x: {"rows": [p * a for p, a in zip(w, x, strict=True)], "one": x[0], "leaf": [w[0], x[-1]]}, backend="llvm")
