@@ -4,10 +4,11 @@
     python benchmarks/compiled.py --peer torch          with one of them
     python benchmarks/compiled.py --peer jax=PYTHON     in an environment that is there already
 
-Each peer runs in a process pinned to one core (JAX also on two). A process reads the
-problems from a file, answers with the value and the gradient that it finds, and only when they agree is it timed, in
-rounds that alternate between the peers: by processor time on the one core, by the clock for JAX on two. The
-table goes to standard output and to the README, the plot beside this file.
+Each peer runs in a process pinned to one core (JAX and the LLVM back end also on two). A process reads the problems from
+a file and answers with the values and the gradients that it finds; only when all agree is anything timed: in rounds, and
+in a round task by task, one peer right after the other, so that a ratio is taken of times of one moment. Time is processor
+time on one core, the clock's on two. The medians and their ratios go to the README, the quartiles to `compiled.md` and the
+plot to `compiled.png`, both beside this file.
 
 The work is `value_and_grad(theta, X, y)` in float64: the mean loss over the samples and its gradient with respect to the
 flat vector of all weights, and for the small network also a whole step of gradient descent.
@@ -15,10 +16,11 @@ flat vector of all weights, and for the small network also a whole step of gradi
     demo      MLP(2, [16, 16, 1]), relu, hinge loss, 128 points of two moons
     digits    MLP(64, [32, 10]), relu, cross-entropy, scikit-learn's 1,797 digits at once
     mnist     MLP(784, [128, 10]), relu, cross-entropy, 256 random images of MNIST's size
+    mnist32   the same in float32
     backward  the demo network's gradient by backward(): parameters read from Values, gradients added into them
 
-The problems of `formulas.py` follow in a table of their own; C by hand, compiled with -O3 -march=native -ffast-math, takes
-part where the machine has a compiler.
+The problems of `gpt_matrices.py` and of `formulas.py` follow in a table of their own; C by hand, compiled with -O3
+-march=native -ffast-math, takes part where the machine has a compiler.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import formulas
+import gpt_matrices
 import numpy as np
 import peers
 
@@ -44,7 +47,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- benchmarks/compiled.py writes from here -->", "<!-- benchmarks/compiled.py writes to here -->"
 SIZES = {"demo": [2, 16, 16, 1], "digits": [64, 32, 10], "mnist": [784, 128, 10]}
 # the problem that each task is about
-TASKS = {"demo": "demo", "digits": "digits", "mnist": "mnist", "step": "demo", "backward": "demo"}
+TASKS = {"demo": "demo", "digits": "digits", "mnist": "mnist", "mnist32": "mnist", "step": "demo", "backward": "demo"}
+OTHERS = ("gpt", *formulas.TASKS)  # of the second table
+NARROW = "mnist32"  # the task in float32
 RATE = 0.01  # learning rate of the step
 NAMES = {
     "ours-numpy": "this project, NumPy back end",
@@ -81,6 +86,7 @@ def problems() -> dict[str, np.ndarray]:
         sizes = SIZES[name]
         count = sum(o * (i + 1) for i, o in pairwise(sizes))
         found |= {f"{name}_X": X, f"{name}_y": y, f"{name}_theta": rng.uniform(-1, 1, count) / np.sqrt(sizes[0])}
+    found |= {f"gpt_{part}": array for part, array in gpt_matrices.problem().items()}
     return found | {f"{name}_rows": rows for name, rows in formulas.problems().items()}
 
 
@@ -106,7 +112,9 @@ def ours(backend):
         for p, x in zip(model.parameters(), theta.tolist(), strict=True):
             p.data = x
         loss = micrograd.hinge if name == "demo" else micrograd.cross_entropy
-        f = jit(lambda x, t: loss(model(x), t), backend=backend, wrt=model.parameters())
+        dtype = np.float32 if task == NARROW else np.float64
+        theta, X = theta.astype(dtype), X.astype(dtype)
+        f = jit(lambda x, t: loss(model(x), t), backend=backend, wrt=model.parameters(), dtype=dtype)
         if task == "step":
             training = f.training(micrograd.SGD(model.parameters(), lr=RATE))
             step = training.__enter__()
@@ -176,6 +184,8 @@ def by_hand():
         sizes = SIZES[TASKS[task]]
         if task == "backward":
             return None
+        if task == NARROW:
+            theta, X = theta.astype(np.float32), X.astype(np.float32)
         if task != "step":
             return (lambda: value_and_grad(theta, X, y, sizes),) * 2
         moving = theta.copy()
@@ -200,15 +210,16 @@ def torch_peer():
             return None
         name = TASKS[task]
         sizes = SIZES[name]
+        dtype = torch.float32 if task == NARROW else torch.float64
         layers: list = []
         for i, o in pairwise(sizes):
-            layers += [torch.nn.Linear(i, o, dtype=torch.float64), torch.nn.ReLU()]
+            layers += [torch.nn.Linear(i, o, dtype=dtype), torch.nn.ReLU()]
         model = torch.nn.Sequential(*layers[:-1])
         with torch.no_grad():
             for linear, W in zip(layers[::2], matrices(theta, sizes), strict=True):
                 linear.weight.copy_(torch.tensor(W[:, :-1]))
                 linear.bias.copy_(torch.tensor(W[:, -1]))
-        inputs, targets = torch.tensor(X), torch.tensor(y)
+        inputs, targets = torch.tensor(X, dtype=dtype), torch.tensor(y)
         optimiser = torch.optim.SGD(model.parameters(), lr=RATE, foreach=True)
 
         def call():
@@ -256,7 +267,8 @@ def jax_peer():
             return (jax.scipy.special.logsumexp(out, axis=1) - out[jnp.arange(len(y)), y]).mean()
 
         both = jax.value_and_grad(loss)
-        inputs, targets, start = jnp.asarray(X), jnp.asarray(y), jnp.asarray(theta)
+        dtype = jnp.float32 if task == NARROW else jnp.float64
+        inputs, targets, start = jnp.asarray(X, dtype), jnp.asarray(y), jnp.asarray(theta, dtype)
         if task != "step":
             compiled = jax.jit(both)
             return (lambda: jax.block_until_ready(compiled(start, inputs, targets)),) * 2
@@ -357,34 +369,39 @@ PEERS = {
 # -- one peer's process
 
 
-def answer(peer: str, file: str, seconds: float) -> None:
-    """Read the problems, and work through those that the peer takes part in."""
+def answer(peer: str, file: str) -> None:
+    """Solve the problems that the peer takes part in, a line for each; then time those that are asked for."""
     data = np.load(file)
     clock = time.perf_counter if peer.endswith("-2") else time.process_time  # on one core, what others run does not count
     peer = peer.removesuffix("-2")
+    calls = {}
+
+    def solve(task: str, prepare, *parts: str) -> None:
+        pair = prepare(task, *(data[part] for part in parts))
+        if pair is None:
+            return
+        calls[task], check = pair
+        found = check()
+        value, gradient = found if isinstance(found, tuple) else (0.0, found)
+        print(json.dumps({"task": task, "value": float(value), "gradient": np.asarray(gradient).tolist()}), flush=True)
+
     networks = PEERS[peer]()
     for task, name in TASKS.items():
-        timed(task, clock, networks, (task, *(data[f"{name}_{part}"] for part in ("theta", "X", "y"))), seconds)
+        solve(task, networks, *(f"{name}_{part}" for part in ("theta", "X", "y")))
+    if peer in gpt_matrices.PEERS:
+        solve("gpt", gpt_matrices.PEERS[peer](), "gpt_theta", "gpt_X", "gpt_y")
     if peer in formulas.PEERS:
         prepare = formulas.PEERS[peer]()
         for task in formulas.TASKS:
-            timed(task, clock, prepare, (task, data[f"{task}_rows"]), seconds)
+            solve(task, prepare, f"{task}_rows")
+    print("{}", flush=True)
+    for line in sys.stdin:
+        task, seconds = line.split()
+        print(json.dumps(timed(calls[task], clock, float(seconds))), flush=True)
 
 
-def timed(task: str, clock, prepare, problem, seconds: float) -> None:
-    """Print one line, the value and the gradient, and, once told that they agree, another one, the times."""
-    start = time.perf_counter()
-    pair = prepare(*problem)
-    if pair is None:
-        return
-    call, check = pair
-    found = check()
-    value, gradient = found if isinstance(found, tuple) else (0.0, found)
-    first = time.perf_counter() - start
-    answered = {"task": task, "value": float(value), "gradient": np.asarray(gradient).tolist(), "first": first}
-    print(json.dumps(answered), flush=True)
-    if sys.stdin.readline().strip() != "agreed":
-        return
+def timed(call, clock, seconds: float) -> float:
+    """The median time of a call."""
     start = time.perf_counter()
     call()
     once = time.perf_counter() - start
@@ -396,37 +413,51 @@ def timed(task: str, clock, prepare, problem, seconds: float) -> None:
         for _ in range(repeats):
             call()
         times.append((clock() - start) / repeats)
-    print(json.dumps(times), flush=True)
+    return statistics.median(times)
 
 
-def ask(peer: str, python: str, file: str, seconds: float, expected: dict, cores: str) -> dict[str, list[float]]:
-    """One round of a peer: the times of each of its tasks, in a fresh process on the given cores."""
-    environment = dict(os.environ)
-    threads = str(len(cores.split(",")))
-    if not peer.startswith("ours"):
-        environment.pop("PYTHONPATH", None)  # the original has this project's import name
-    environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
-    command = ["taskset", "-c", cores, python, __file__, "--answer", peer, "--file", file, "--seconds", str(seconds)]
-    found = {}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-        for line in process.stdout:
-            got = json.loads(line)
-            value, gradient = expected[got["task"]]
+class Peer:
+    """A process on cores of its own that has solved the problems, and waits to be asked for times."""
+
+    def __init__(self, name: str, python: str, file: str, cores: str, expected: dict):
+        environment = dict(os.environ)
+        if not name.startswith("ours"):
+            environment.pop("PYTHONPATH", None)  # the original has this project's import name
+        threads = str(len(cores.split(",")))
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        command = ["taskset", "-c", cores, python, __file__, "--answer", name, "--file", file]
+        self.name, self.errors = name, tempfile.TemporaryFile("w+")  # noqa: SIM115 (as long as the process)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self.errors, text=True, env=environment)
+        self.tasks: list[str] = []
+        while got := self.line():
+            task = got["task"]
+            value, gradient = expected[task]
             if gradient is None:
-                expected[got["task"]] = value, gradient = got["value"], got["gradient"]
-            if not (
-                np.isclose(got["value"], value, rtol=1e-9) and np.allclose(got["gradient"], gradient, rtol=1e-7, atol=1e-10)
-            ):
-                raise SystemExit(f"{peer} does not agree on {got['task']}: value {got['value']}, expected {value}")
-            process.stdin.write("agreed\n")
-            process.stdin.flush()
-            found[got["task"]] = json.loads(process.stdout.readline())
-        if process.wait():
-            raise SystemExit(f"{peer} failed:\n{process.stderr.read()}")
-    return found
+                expected[task] = value, gradient = got["value"], got["gradient"]
+            near = {"rtol": 1e-3, "atol": 1e-5} if task == NARROW else {"rtol": 1e-7, "atol": 1e-10}
+            if not (np.isclose(got["value"], value, **near) and np.allclose(got["gradient"], gradient, **near)):
+                raise SystemExit(f"{name} does not agree on {task}: value {got['value']}, expected {value}")
+            self.tasks.append(task)
+
+    def line(self):
+        """What it says next."""
+        assert self.process.stdout is not None
+        text = self.process.stdout.readline()
+        if not text:
+            self.errors.seek(0)
+            raise SystemExit(f"{self.name} failed:\n{self.errors.read()}")
+        return json.loads(text)
+
+    def time(self, task: str, seconds: float) -> float:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{task} {seconds}\n")
+        self.process.stdin.flush()
+        return self.line()
+
+    def end(self) -> None:
+        self.process.communicate()
+        self.errors.close()
 
 
 # -- tables and the plot
@@ -434,7 +465,7 @@ def ask(peer: str, python: str, file: str, seconds: float, expected: dict, cores
 
 def spread(times: list[float]) -> tuple[float, float, float]:
     """Median, and the quartiles around it."""
-    low, middle, high = statistics.quantiles(times, n=4)
+    low, middle, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
     return middle, low, high
 
 
@@ -445,8 +476,8 @@ def shown(seconds: float) -> str:
     raise AssertionError
 
 
-def table(times: dict[str, dict[str, list[float]]], reference: str, tasks) -> str:
-    """Rows of peers, columns of tasks: the median, the quartiles, and how many times `reference`'s median that is."""
+def table(times: dict[str, dict[str, list[float]]], reference: str, tasks, quartiles: bool) -> str:
+    """Rows of peers, columns of tasks: the median, with its `quartiles` or with how many times `reference`'s time it is."""
     lines = ["| " + " | ".join(["", *tasks]) + " |", "|---" * (len(tasks) + 1) + "|"]
     for peer, found in times.items():
         if not any(task in found for task in tasks):
@@ -457,9 +488,10 @@ def table(times: dict[str, dict[str, list[float]]], reference: str, tasks) -> st
                 cells.append("")
                 continue
             middle, low, high = spread(found[task])
-            ratio = middle / spread(times[reference][task])[0]
-            times_as_long = f"×{ratio:,.2f}" if ratio < 100 else f"×{ratio:,.0f}"
-            cells.append(f"{shown(middle)} ({shown(low)} to {shown(high)}), {times_as_long}")
+            ratio = statistics.median(a / b for a, b in zip(found[task], times[reference][task], strict=True))
+            times_as_long = f"×{ratio:.3g}" if ratio < 1000 else f"×{ratio:,.0f}"
+            beside = f" ({shown(low)} to {shown(high)})" if quartiles else f", {times_as_long}" if peer != reference else ""
+            cells.append(f"{shown(middle)}{beside}")
         lines.append("| " + " | ".join([NAMES[peer], *cells]) + " |")
     return "\n".join(lines)
 
@@ -509,15 +541,15 @@ def main() -> None:
     parser.add_argument(
         "--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="torch, jax, casadi or original; all"
     )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.5, help="time for each task in each round")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.3, help="time for each task in each round")
     parser.add_argument("--core", default="0")
     parser.add_argument("--readme", action=argparse.BooleanOptionalAction, default=True, help="write the table and the plot")
     parser.add_argument("--answer", help=argparse.SUPPRESS)
     parser.add_argument("--file", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.answer:
-        answer(options.answer, options.file, options.seconds)
+        answer(options.answer, options.file)
         return
     pythons = {"by-hand": sys.executable, "ours-numpy": sys.executable, "ours-eager": sys.executable}
     try:
@@ -553,22 +585,33 @@ def main() -> None:
         for task, name in TASKS.items():
             work = "demo" if task == "backward" else task
             expected[task] = prepare(work, *(data[f"{name}_{part}"] for part in ("theta", "X", "y")))[1]()
-        expected |= dict.fromkeys(formulas.TASKS, (0.0, None))  # what the first peer finds, the others must find too
-        times: dict[str, dict[str, list[float]]] = {}
-        for number in range(options.rounds):
-            for peer in order:
-                print(f"round {number + 1} of {options.rounds}: {NAMES[peer]}", file=sys.stderr, flush=True)
-                cores = "0,1" if peer.endswith("-2") else options.core
-                for task, found in ask(peer, pythons[peer], file, options.seconds, expected, cores).items():
-                    times.setdefault(peer, {}).setdefault(task, []).extend(found)
+        expected |= dict.fromkeys(OTHERS, (0.0, None))  # what the first peer finds, the others must find too
+        running = []
+        for peer in order:
+            print(f"preparing {NAMES[peer]}", file=sys.stderr, flush=True)
+            running.append(Peer(peer, pythons[peer], file, "0,1" if peer.endswith("-2") else options.core, expected))
+    times: dict[str, dict[str, list[float]]] = {peer: {} for peer in order}  # the medians of the rounds
+    for number in range(options.rounds):
+        print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+        for task in (*TASKS, *OTHERS):
+            for peer in running:
+                if task in peer.tasks:
+                    times[peer.name].setdefault(task, []).append(peer.time(task, options.seconds))
+    for peer in running:
+        peer.end()
     reference = "ours-llvm" if "ours-llvm" in times else "ours-numpy"
-    note = (
-        f"Medians (and quartiles) of {options.rounds} rounds in turn, and their ratio to {NAMES[reference]}.\n"
-        f"{machine()}, {', '.join(versions)}."
-    )
-    written = f"{table(times, reference, TASKS)}\n\n{table(times, reference, formulas.TASKS)}\n\n{note}\n"
-    print(written)
+    rounds = f"{options.rounds} rounds, peers one right after the other"
+    where = f"{machine()}, {', '.join(versions)}."
+
+    def page(note: str, quartiles: bool) -> str:
+        tables = [table(times, reference, tasks, quartiles) for tasks in (TASKS, OTHERS)]
+        return "\n\n".join([*tables, f"{note}\n{where}"]) + "\n"
+
+    written = page(f"Medians of {rounds}, and of the ratios to {NAMES[reference]} in each round.", False)
+    everything = page(f"Medians (and quartiles) of {rounds}.", True)
+    print(everything)
     if options.readme:
+        (ROOT / "benchmarks" / "compiled.md").write_text(f"# Compiled scalar code beside its peers\n\n{everything}", "utf-8")
         readme = ROOT / "README.md"
         before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
