@@ -117,6 +117,22 @@ def machine() -> tuple[str, str, int, int]:
     return name, flat, 16, 32 if platform.machine() in ("arm64", "aarch64") else 16
 
 
+def memory_left() -> float:
+    """Bytes that this process may still take, as far as the system says."""
+    left = [math.inf]
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        with open("/proc/self/statm") as own, open("/proc/meminfo") as whole:
+            if limit != resource.RLIM_INFINITY:
+                left.append(limit - int(own.read().split()[0]) * resource.getpagesize())
+            left += [1024.0 * int(line.split()[1]) for line in whole if line.startswith("MemAvailable:")]
+    except (ImportError, OSError):
+        pass
+    return min(left)
+
+
 @functools.cache
 def libraries() -> tuple[Any, Any]:
     """The platform's mathematics library, and its library of functions of vectors or None."""
@@ -434,6 +450,12 @@ class Code:
         import llvmlite.binding as llvm
 
         name, features, _, _ = machine()
+        needed, left = 48e6 + 12 * len(text), memory_left()  # measured: 32 MB, and 7 for each of many
+        if needed > left:  # LLVM would end the process
+            raise MemoryError(
+                f"compiling needs about {needed / 1e6:,.0f} MB, and this process may take {max(left, 0.0) / 1e6:,.0f} MB more: "
+                'backend="numpy" needs none of it'
+            )
         context = llvm.create_context()
         module = llvm.parse_assembly(text, context)
         to = llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=2)

@@ -3,7 +3,12 @@
 import ctypes
 import gc
 import math
+import os
+import platform
 import random
+import re
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -265,23 +270,70 @@ def test_backends_and_precisions_are_chosen_and_refused_clearly(monkeypatch):
         jit(abs, backend="llvm")
 
 
-def test_short_of_a_library_of_vectors_and_on_narrower_machines(monkeypatch):
-    """The code for AVX2 and for SSE or NEON, and calls of scalar functions, give the same within rounding."""
+NARROWER = [("haswell", 32, 16, True), ("haswell", 32, 16, False), ("nehalem", 16, 16, True), ("", None, 32, False)]
+
+
+@pytest.mark.parametrize(("processor", "width", "registers", "vectors"), NARROWER)
+def test_code_for_narrower_machines_and_short_of_a_library_of_vectors(processor, width, registers, vectors, monkeypatch):
+    """AVX2, SSE, and calls of scalar functions give the same within rounding."""
     function, inputs, leaves = program(1003, smooth=True)
+    name, features, widest, _ = llvm.machine()
+    if processor and (platform.machine() not in ("x86_64", "AMD64") or width > widest):
+        pytest.skip("the machine cannot run such code")
     X = np.random.default_rng(0).normal(size=(37, inputs))
     theta = [p.data for p in leaves]
     value, gradient = jit(function, wrt=leaves, backend="reference").value_and_grad(theta, X)
-    (name, features, widest, _), addresses = llvm.machine(), llvm.addresses
-    for width, registers, vectors in ((32, 16, True), (16, 32, False), (widest, 32, False)):
-        if width > widest:
-            continue
-        found = addresses("double", vectors)
-        narrow = {key: at for key, at in found.items() if key[1] * 8 <= width}
-        monkeypatch.setattr(llvm, "machine", lambda w=width, r=registers: (name, features, w, r))
-        monkeypatch.setattr(llvm, "addresses", lambda *_, narrow=narrow: narrow)
-        v, g = jit(function, wrt=leaves, backend="llvm").value_and_grad(theta, X)
-        assert math.isclose(v, value, rel_tol=1e-12)
-        np.testing.assert_allclose(g, gradient, rtol=1e-9, atol=1e-12)
+    known = {key: at for key, at in llvm.addresses("double", vectors).items() if key[1] * 8 <= (width or widest)}
+    as_if = (processor, "", width, registers) if processor else (name, features, widest, registers)
+    monkeypatch.setattr(llvm, "machine", lambda: as_if)
+    monkeypatch.setattr(llvm, "addresses", lambda *_: known)
+    f = jit(function, wrt=leaves, backend="llvm")
+    v, g = f.value_and_grad(theta, X)
+    assert math.isclose(v, value, rel_tol=1e-12)
+    np.testing.assert_allclose(g, gradient, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(f.map(X).mean(), value, rtol=1e-12)
+
+
+def test_code_for_neon_is_what_llvm_takes_for_it(monkeypatch):
+    import llvmlite.binding as binding
+
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    try:
+        target = binding.Target.from_triple("aarch64-unknown-linux-gnu")
+    except RuntimeError:
+        pytest.skip("this build of LLVM knows no such machine")
+    model = mg.MLP(2, [16, 16, 1], seed=0)
+    f = jit(lambda x, t: mg.hinge(model(x), t), wrt=model.parameters(), backend="llvm")
+    f.value_and_grad(f.theta(), np.ones((3, 2)), np.ones(3))
+    monkeypatch.setattr(llvm, "machine", lambda: ("neoverse-n1", "", 16, 32))
+    program = llvm.Program(next(iter(f.recorded.values()))[0].tape, [(2, True), (1, True)], True)
+    module = binding.parse_assembly(llvm.written(program.plan, program.target(64)))
+    module.triple = "aarch64-unknown-linux-gnu"
+    text = target.create_target_machine(cpu="neoverse-n1").emit_assembly(module)
+    assert re.search(r"fmla\s+v\d+\.2d", text)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/meminfo"), reason="reads /proc")
+def test_too_little_memory_to_compile_is_an_error_and_not_the_end():
+    code = """
+import resource
+from micrograd.tape import jit, llvm
+assert not llvm.trouble()
+jit(lambda x: x + 1.0, backend="llvm")(1.0)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (20 << 20), -1))
+f = jit(lambda x: x * 2.0, backend="llvm")
+try:
+    f(1.0)
+except MemoryError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+print(f(1.5))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    said, result = run.stdout.splitlines()
+    assert re.match(r"compiling needs about \d+ MB, and this process may take \d+ MB more: backend=", said) and result == "3.0"
 
 
 def resident():
@@ -297,9 +349,7 @@ def compile_often(count):
     gc.collect()
 
 
-@pytest.mark.skipif(
-    not hasattr(ctypes, "pythonapi") or not __import__("os").path.exists("/proc/self/statm"), reason="reads /proc"
-)
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
 def test_compiled_code_is_freed_with_its_owner():
     compile_often(20)
     before = resident()
