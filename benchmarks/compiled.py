@@ -377,13 +377,15 @@ def answer(peer: str, file: str) -> None:
     calls = {}
 
     def solve(task: str, prepare, *parts: str) -> None:
+        start = clock()
         pair = prepare(task, *(data[part] for part in parts))
         if pair is None:
             return
         calls[task], check = pair
         found = check()
         value, gradient = found if isinstance(found, tuple) else (0.0, found)
-        print(json.dumps({"task": task, "value": float(value), "gradient": np.asarray(gradient).tolist()}), flush=True)
+        answered = {"task": task, "value": float(value), "gradient": np.asarray(gradient).tolist(), "first": clock() - start}
+        print(json.dumps(answered), flush=True)
 
     networks = PEERS[peer]()
     for task, name in TASKS.items():
@@ -429,7 +431,7 @@ class Peer:
         self.name, self.errors = name, tempfile.TemporaryFile("w+")  # noqa: SIM115 (as long as the process)
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self.errors, text=True, env=environment)
-        self.tasks: list[str] = []
+        self.first: dict[str, list[float]] = {}  # by task, the time from nothing to the first answer
         while got := self.line():
             task = got["task"]
             value, gradient = expected[task]
@@ -438,7 +440,7 @@ class Peer:
             near = {"rtol": 1e-3, "atol": 1e-5} if task == NARROW else {"rtol": 1e-7, "atol": 1e-10}
             if not (np.isclose(got["value"], value, **near) and np.allclose(got["gradient"], gradient, **near)):
                 raise SystemExit(f"{name} does not agree on {task}: value {got['value']}, expected {value}")
-            self.tasks.append(task)
+            self.first[task] = [got["first"]]
 
     def line(self):
         """What it says next."""
@@ -476,9 +478,15 @@ def shown(seconds: float) -> str:
     raise AssertionError
 
 
+HEADS = {
+    "demo": "2-16-16-1", "digits": "64-32-10", "mnist": "784-128-10", "mnist32": "the same, float32", "step": "step of SGD",
+    "backward": "`backward()`", "gpt": "GPT", "bundle": "bundle adjustment", "options": "10⁶ options", "call": "a single call",
+}  # fmt: skip
+
+
 def table(times: dict[str, dict[str, list[float]]], reference: str, tasks, quartiles: bool) -> str:
     """Rows of peers, columns of tasks: the median, with its `quartiles` or with how many times `reference`'s time it is."""
-    lines = ["| " + " | ".join(["", *tasks]) + " |", "|---" * (len(tasks) + 1) + "|"]
+    lines = ["| " + " | ".join(["", *(HEADS[task] for task in tasks)]) + " |", "|---" * (len(tasks) + 1) + "|"]
     for peer, found in times.items():
         if not any(task in found for task in tasks):
             continue
@@ -490,7 +498,9 @@ def table(times: dict[str, dict[str, list[float]]], reference: str, tasks, quart
             middle, low, high = spread(found[task])
             ratio = statistics.median(a / b for a, b in zip(found[task], times[reference][task], strict=True))
             times_as_long = f"×{ratio:.3g}" if ratio < 1000 else f"×{ratio:,.0f}"
-            beside = f" ({shown(low)} to {shown(high)})" if quartiles else f", {times_as_long}" if peer != reference else ""
+            beside = f", {times_as_long}" if peer != reference else ""
+            if quartiles:
+                beside = f" ({shown(low)} to {shown(high)})" if len(found[task]) > 1 else ""
             cells.append(f"{shown(middle)}{beside}")
         lines.append("| " + " | ".join([NAMES[peer], *cells]) + " |")
     return "\n".join(lines)
@@ -595,7 +605,7 @@ def main() -> None:
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
         for task in (*TASKS, *OTHERS):
             for peer in running:
-                if task in peer.tasks:
+                if task in peer.first:
                     times[peer.name].setdefault(task, []).append(peer.time(task, options.seconds))
     for peer in running:
         peer.end()
@@ -607,8 +617,15 @@ def main() -> None:
         tables = [table(times, reference, tasks, quartiles) for tasks in (TASKS, OTHERS)]
         return "\n\n".join([*tables, f"{note}\n{where}"]) + "\n"
 
+    first = {peer.name: peer.first for peer in running if peer.name in ("ours-numpy", "ours-llvm", "torch", "jax", "casadi")}
+    started = [task for task in (*TASKS, *OTHERS) if task not in ("step", "backward")]
     written = page(f"Medians of {rounds}, and of the ratios to {NAMES[reference]} in each round.", False)
-    everything = page(f"Medians (and quartiles) of {rounds}.", True)
+    everything = (
+        page(f"Medians (and quartiles) of {rounds}.", True)
+        + "\nFrom nothing to the first answer, once: building, recording or tracing, and compiling.\n\n"
+        + table(first, reference, started, True)
+        + "\n"
+    )
     print(everything)
     if options.readme:
         (ROOT / "benchmarks" / "compiled.md").write_text(f"# Compiled scalar code beside its peers\n\n{everything}", "utf-8")
