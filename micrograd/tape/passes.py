@@ -64,13 +64,16 @@ def _simplified(tape: Tape) -> Tape:
     kept: list[Instruction] = []
     number = constants.get
     low, high = constants.first, first
+    moved = to.__getitem__
     for rule, old in tape.instructions:
-        operands = tuple([to[i] for i in old])
+        operands = tuple(map(moved, old))
         while True:
-            if all(i < high and (i >= low or i < 0) for i in operands):
+            fixed = [i < high and (i >= low or i < 0) for i in operands]
+            if False not in fixed:
                 to.append(constants.slot(rule.on_floats([number(i) for i in operands])))  # type: ignore[misc]
                 break
-            simpler = _SIMPLER[rule](operands, number, kept, first) if rule in _SIMPLER else None
+            simplify = _SIMPLER.get(rule) if True in fixed else _SIMPLER_WITHOUT_NUMBERS.get(rule)
+            simpler = simplify(operands, number, kept, first) if simplify is not None else None
             if simpler.__class__ is tuple:
                 rule, operands = simpler
                 continue
@@ -195,6 +198,7 @@ _SIMPLER: dict[Any, Callable[..., Any]] = {
     _ADD: _simpler_add, _SUB: _simpler_sub, _MUL: _simpler_mul, _NEG: _simpler_neg, _POW: _simpler_pow,
     _SUM: _simpler_sum, _DOT: _simpler_dot, _DIV: _simpler_div,
 }  # fmt: skip
+_SIMPLER_WITHOUT_NUMBERS = {rule: _SIMPLER[rule] for rule in (_SUB, _NEG, _SUM, _DOT)}  # what may apply where none is constant
 
 
 def _chained(tape: Tape) -> Tape:
