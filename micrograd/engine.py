@@ -94,7 +94,7 @@ def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -
     elif not mode.recording:
         return constant(out)
     partials = _local(rule, args, data, out)
-    node: Value = _new(Value)
+    node: Value = _new(Value if mode.observer is None else mode.observer.kind)
     node.data, node.rule = out, rule
     if rule.variadic or len(args) > 2:
         node._x, node._dx, node._y, node._dy = args, partials, 0.0, 0.0
@@ -348,6 +348,8 @@ def adjoints(output: Value, wrt: Iterable[Value] | Value | None = None, create_g
 
         found: dict[Value, Any] = adjoint_graph(output, wrt)
     else:
+        if open_blocks and (observer := modes.current().observer) is not None:
+            observer.frozen(output, "backward(), or adjoints() without create_graph=True,")
         found = _adjoint_numbers(output)
     return found if wrt is None else {v: found[v] if v in found else constant(0.0) if create_graph else 0.0 for v in wrt}
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from micrograd.primitives import Primitive
 
-_HERE = os.path.join(os.path.dirname(__file__), "")
+HERE = os.path.join(os.path.dirname(__file__), "")  # where the files of this package are
 
 
 class Mode(NamedTuple):
@@ -115,7 +115,7 @@ def refuse_backward(order: Sequence[Any], adjoint: dict[Any, float]) -> None:
 def line() -> str:
     """File, line number and text of the innermost line outside this package."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(HERE):
         frame = frame.f_back
     name, lineno = frame.f_code.co_filename, frame.f_lineno
     return f"{name}:{lineno}: {linecache.getline(name, lineno).strip()}".rstrip(": ")

@@ -7,6 +7,7 @@ tells the observer here: which leaves were used first, which comparisons decided
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,8 +16,28 @@ from micrograd.engine import Value, adjoints, as_values, constant, node_of
 from micrograd.primitives import Primitive
 from micrograd.tape.tape import Guard, Instruction, Tape
 
+_number: Any = vars(Value)["data"]  # the slot itself
 
-class Integer(Value):
+
+class Traced(Value):
+    """A Value while a function is recorded: this package may read its number, which is that of one run, and nobody else."""
+
+    __slots__ = ()
+
+    @property
+    def data(self) -> float:
+        if not sys._getframe(1).f_code.co_filename.startswith(modes.HERE):
+            observer = modes.current().observer
+            if observer is not None:
+                observer.frozen(self, ".data")
+        return _number.__get__(self)  # type: ignore[no-any-return]
+
+    @data.setter
+    def data(self, x: float) -> None:
+        _number.__set__(self, x)
+
+
+class Integer(Traced):
     """An integer argument while a function is recorded: a number, and an open index for take()."""
 
     __slots__ = ()
@@ -41,7 +62,9 @@ class Integer(Value):
 
 
 class _Observer:
-    """What the engine tells while a function runs."""
+    """What the engine tells while a function runs, and the class of the nodes that it makes."""
+
+    kind: type[Value] = Traced
 
     def __init__(self) -> None:
         self.operands: list[Sequence[Any]] = []
@@ -60,7 +83,7 @@ class _Observer:
 
     def detached(self, source: Value) -> Value:
         """A leaf that gets no gradient to pass on, and whose number stays open: on the tape it is its source."""
-        copy = Value(source.data, label=source.label)
+        copy = Traced(source.data, label=source.label)
         self.sources[copy] = source
         return copy
 
@@ -81,7 +104,7 @@ class Recording:
     def __init__(
         self, run: Callable[[list[Value]], Any], numbers: Sequence[Any], numbers_of: Callable[[Any], list[Any]], wrt: Any
     ):
-        self.inputs: list[Value] = [Integer(x) if isinstance(x, int) else Value(x) for x in numbers]
+        self.inputs: list[Value] = [Integer(x) if isinstance(x, int) else Traced(x) for x in numbers]
         observer = _Observer()
         with modes.inside(observer=observer, recording=True, anomaly=False):
             self.out = run(self.inputs)
@@ -106,6 +129,9 @@ class Recording:
                 )
             captured = list(listed)
         self.leaves: list[Value] = captured
+        for v in below:
+            if v.__class__ is Traced:  # its graph is differentiated next, with the quick operators of plain Values
+                v.__class__ = Value  # type: ignore[assignment]
 
     def gradient(self) -> list[Value]:
         """The adjoints of the leaves for the one output; TypeError where the function does not return one number."""

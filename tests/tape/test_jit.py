@@ -178,11 +178,29 @@ def test_more_paths_than_allowed_name_the_line():
         (lambda x, i: [1.0, 2.0][i] * x, (1.0, 1), "take"),
         (lambda x, n: sum(x for _ in range(n)), (1.0, 3), "close over"),
         (lambda x, i: [x, x][int(i)], (1.0, 1), "take"),
+        (lambda x: x * x.data, (1.0,), r"by \.data while recording, at .*test_jit"),
+        (lambda x: x if mg.tanh(x - 2.0).data > 0 else -x, (1.0,), r"\.data"),
+        (lambda x: (x.detach().data + x) * x, (1.0,), r"\.data"),
+        (lambda x, i: x * i.data, (1.0, 1), r"\.data"),
+        (lambda x: ((x * x).backward(), x.grad)[1], (1.0,), "create_graph=True"),
+        (lambda x: x * mg.adjoints(x * x, x)[x], (1.0,), "create_graph=True"),
     ],
 )
 def test_freezing_a_traced_value_is_an_error_that_says_what_to_do(function, arguments, advice):
     with pytest.raises(TypeError, match=advice):
         jit(function)(*arguments)
+
+
+def test_a_traced_value_may_be_shown_and_its_own_gradient_taken():
+    shown = []
+
+    def f(x, i):
+        y = x * x + i
+        shown.extend([f"{x:.1f}", repr(y), f"{i}"])
+        return y * mg.adjoints(y, x, create_graph=True)[x], mg.grad(mg.tanh)(x)
+
+    assert jit(f, backend="reference")(2.0, 1) == (5.0 * 4.0, 1 - math.tanh(2.0) ** 2)
+    assert shown == ["2.0", "Value(data=5.0, grad=0.0)", "Value(data=1.0, grad=0.0)"]
 
 
 def test_detached_values_stay_open_but_carry_no_gradient():

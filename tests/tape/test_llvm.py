@@ -168,6 +168,16 @@ def test_rows_of_every_width_in_and_out(size, n):
     assert same(out["leaf"], np.stack([np.zeros(n), X[:, -1]], axis=1))
 
 
+@pytest.fixture
+def own_rows():
+    """The rule book gets rows of one's own, and is afterwards what it was."""
+    before = dict(RULES)
+    yield
+    RULES.clear()
+    RULES.update(before)
+
+
+@pytest.mark.usefixtures("own_rows")
 def test_a_primitive_of_one_s_own_runs_in_compiled_code():
     cube = primitive("cube_of_test", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)
     f = jit(lambda x: cube(x) + 1, backend="llvm")
@@ -175,6 +185,7 @@ def test_a_primitive_of_one_s_own_runs_in_compiled_code():
     assert same(f.map(np.arange(20.0)), np.arange(20.0) ** 3 + 1)
 
 
+@pytest.mark.usefixtures("own_rows")
 def test_what_compiled_code_calls_lives_as_long_as_it_does():
     """Each length of a call has code of its own; none may lose its callbacks when the next one is compiled."""
     cube = primitive("cube_of_test", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)
@@ -186,6 +197,7 @@ def test_what_compiled_code_calls_lives_as_long_as_it_does():
         assert same(f.map(np.arange(float(n))), np.arange(float(n)) ** 3 + 1)
 
 
+@pytest.mark.usefixtures("own_rows")
 def test_primitives_of_one_s_own_of_any_name_and_number_of_arguments():
     spread = primitive(
         'spread of "test" \\', "spread(...)", lambda *x: max(x) - min(x), lambda args, out: [1.0] * len(args), variadic=True
@@ -197,6 +209,7 @@ def test_primitives_of_one_s_own_of_any_name_and_number_of_arguments():
     assert same(f.map(*np.array([[1.0] * 9, [4.0] * 9, [-2.0] * 9])), [[3.0, 6.0, 2.0, 3.0]] * 9)
 
 
+@pytest.mark.usefixtures("own_rows")
 def test_what_a_primitive_of_one_s_own_raises_reaches_the_caller():
     def refuse(x):
         if x > 2.5:
