@@ -148,13 +148,15 @@ def where(c: Any, a: Any, b: Any) -> Any:
     return nan if c != c else a if c > 0.0 else b
 
 
-def sum(values: Iterable[Any]) -> Any:
-    """Σ xᵢ as one node, added from left to right; 0.0 where there are none.
+def sum(values: Iterable[Any], start: Any = 0.0) -> Any:
+    """start + Σ xᵢ as one node, added from left to right; a number where there are none.
 
-    >>> sum([1.0, 2.0, 3.0])
-    6.0
+    >>> sum([1.0, 2.0, 3.0]), sum([1.0, 2.0], start=0.5)
+    (6.0, 3.5)
     """
     values = tuple(values)
+    if hasattr(type(start), "__primitive__") or start != 0.0:
+        values = (start, *values)
     return _sum(*values) if values else 0.0
 
 

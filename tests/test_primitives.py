@@ -389,7 +389,12 @@ def test_sum_and_dot_add_from_left_to_right_in_one_node(n):
 
 
 def test_sums_of_nothing():
-    assert micrograd.sum([]) == 0.0
+    assert micrograd.sum([]) == 0.0 and micrograd.sum([], 2.5) == 2.5
+    b = Value(0.0)  # a start that is a Value counts, whatever it holds: sum(products, self.b) as Python's own
+    total = micrograd.sum((v * 2.0 for v in (Value(1.0), Value(3.0))), b)
+    total.backward()
+    assert total.data == 8.0 and b.grad == 1.0 and len(total.parents) == 3
+    assert len(micrograd.sum([Value(1.0)], 0).parents) == 1
     assert micrograd.dot([], []) == 0.0
     start = Value(2.0)
     assert micrograd.dot([], [], start).data == 2.0
