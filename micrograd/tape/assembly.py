@@ -267,7 +267,7 @@ class Function:
     # -- arithmetic
 
     def two(self, operation: str, x: str, y: str) -> str:
-        flags = "" if self.target.exact else " contract"
+        flags = "" if self.target.exact or operation == "fsub" else " contract"  # x² - x² is 0, and not what rounding left
         return self.new(f"{operation}{flags} {self.target.vector} {x}, {y}")
 
     def multiply_add(self, x: str, y: str, start: str) -> str:
@@ -386,10 +386,12 @@ def _equal(f: Function, x: str, y: str) -> str:
 
 
 def _sigmoid(f: Function, x: str) -> str:
+    if not f.target.exact:  # with one exp, which cannot overflow
+        e = f.call("exp", f.new(f"fneg {f.target.vector} {_intrinsic('fabs')(f, x)}"))
+        return f.two("fdiv", _choice(f, x, "olt", 0.0, e, f.number(1.0)), f.two("fadd", f.number(1.0), e))
     e = f.call("exp", f.new(f"fneg {f.target.vector} {x}"))
     out = f.two("fdiv", f.number(1.0), f.two("fadd", f.number(1.0), e))
-    overflow = f.compare("oeq", e, f.number(math.inf))
-    return f.choose(overflow, f.call("exp", x), out) if f.target.exact else out
+    return f.choose(f.compare("oeq", e, f.number(math.inf)), f.call("exp", x), out)
 
 
 def _softplus(f: Function, x: str) -> str:
@@ -713,6 +715,8 @@ def write_take(f: Function, it: Instruction) -> None:
 def chosen(f: Function, it: Instruction, index: str, at: tuple[Index, ...], s: Index) -> str:
     """The entries of a table that the lanes of `index` choose; an index beyond the table chooses its last entry."""
     t, table = f.target, it.args[1]
+    if table.value is not None:  # one constant in all places
+        return f.number(table.value)
     out = "poison"
     for lane in range(t.lanes):
         one = index if t.lanes == 1 else f.new(f"extractelement {t.vector} {index}, i64 {lane}")

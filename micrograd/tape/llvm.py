@@ -25,6 +25,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,6 +161,11 @@ def addresses(real: str, vectors: bool) -> dict[tuple[str, int], int]:
     return found
 
 
+def _lacking(real: str) -> list[Primitive]:
+    """The primitives whose functions the platform's library does not have."""
+    return [RULES[name] for name in (*FROM_LIBRARY, "pow", "atan2") if (name, 1) not in addresses(real, False)]
+
+
 def _address(function: Any) -> int:
     address = ctypes.cast(function, ctypes.c_void_p).value
     assert address is not None
@@ -224,8 +230,7 @@ class Plan:
         name = vector.rule.name if vector.rule is not None else "copy"
         args = tuple(self.operand(o, (*vector.shape, vector.terms)) for o in vector.operands)
         out = self.operand(vector.out, vector.shape)
-        if name not in SPELLINGS and name not in WRITERS:
-            assert vector.rule is not None
+        if vector.rule is not None and (name == "copy" or (name not in SPELLINGS and name not in WRITERS)):
             name = self.own.setdefault((vector.rule, vector.terms or len(args)), f"own{len(self.own)}")
         return Instruction(name, vector.shape, out, args, vector.terms)
 
@@ -548,7 +553,8 @@ class Program:
         self._cost = sum(i.work for i in self.plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in self.plan.totals)
         self._versions: list[Version | None] = [None, None, None]
         self._callbacks: dict[str, Any] = {}  # what compiled code calls: as long as that lives, so must these
-        self._failures: list[BaseException] = []  # what they raised
+        self._failures: list[BaseException] = []  # what they raised; so that it reaches the right caller:
+        self._one_at_a_time = threading.RLock() if plan.own or _lacking("double") else nullcontext()
         self._blocks = self.blocks()
         self._short = self._blocks[0] // 2
         self._lock = threading.Lock()
@@ -564,8 +570,8 @@ class Program:
         _, _, width, registers = machine()
         width //= size
         library = dict(addresses(real, not self.exact))
-        lacking = [RULES[name] for name in (*FROM_LIBRARY, "pow", "atan2") if (name, 1) not in library]
-        for (primitive, arguments), name in (self.plan.own | {(r, len(r.partials)): r.name for r in lacking}).items():
+        lacking = {(rule, len(rule.partials)): rule.name for rule in _lacking(real)}
+        for (primitive, arguments), name in (self.plan.own | lacking).items():
             if name not in self._callbacks:
                 self._callbacks[name] = callback(primitive, arguments, real, self._failures)
             library[name, 1] = _address(self._callbacks[name])
@@ -603,6 +609,10 @@ class Program:
 
         With `groups`, a list of arrays instead, each of as many outputs as it says: of shape (n,) for one, else (n, outputs).
         """
+        with self._one_at_a_time:
+            return self._outputs(inputs, leaves, n, mean)
+
+    def _outputs(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool) -> Any:
         which = 0 if n <= 3 else 1 if n <= self._short else 2
         version = self._versions[which] or self.version(which)
         try:
@@ -657,15 +667,16 @@ class Program:
 
     def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
         """The outputs for one sample, of a program whose every input is a number that does not vary."""
-        try:
-            single = self._singles.pop()
-        except IndexError:
-            single = Single(self, len(args))
-        out = single(args, leaves)
-        self._singles.append(single)
-        if self._failures:
-            self.fail()
-        return out
+        with self._one_at_a_time:
+            try:
+                single = self._singles.pop()
+            except IndexError:
+                single = Single(self, len(args))
+            out = single(args, leaves)
+            self._singles.append(single)
+            if self._failures:
+                self.fail()
+            return out
 
     def _shared_among(self, threads: int, version: Version, first: Frame, n: int) -> None:
         """Run the chunks of a call in threads, each in a frame of its own."""
@@ -775,3 +786,7 @@ def available() -> int:
 def workers() -> ThreadPoolExecutor:
     """The threads that compiled code is run in beside the caller's."""
     return ThreadPoolExecutor(max(1, available()), thread_name_prefix="micrograd")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=workers.cache_clear)  # a forked child has no threads but its own

@@ -225,6 +225,66 @@ def test_what_a_primitive_of_one_s_own_raises_reaches_the_caller():
         assert f(2.0) == 3.0 and same(f.map([1.0, 2.0]), [1.5, 3.0])
 
 
+@pytest.mark.usefixtures("own_rows")
+def test_a_primitive_of_one_s_own_may_have_the_name_of_something_inside():
+    double = primitive("copy", "copy(x)", lambda x: 2.0 * x, 2.0)
+    assert jit(lambda x: double(x) + 1, backend="llvm")(3.0) == 7.0
+
+
+@pytest.mark.usefixtures("own_rows")
+def test_what_is_raised_in_one_thread_does_not_reach_another():
+    known = primitive("known_of_test", "known(x)", lambda x: {1.0: 1.0}[x], 1.0)
+    f = jit(lambda x: known(x) * 2, backend="llvm")
+    f.map(np.ones(10))
+    wrong = []
+
+    def work(x, raises):
+        for _ in range(300):
+            try:
+                f.map(np.full(10, x))
+                wrong.extend([x] * raises)
+            except KeyError:
+                wrong.extend([x] * (not raises))
+
+    threads = [threading.Thread(target=work, args=pair) for pair in ((1.0, False), (0.0, True)) * 2]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes by fork")
+def test_a_forked_child_has_threads_of_its_own():
+    code = """
+import os, signal, warnings
+import numpy as np
+import micrograd as mg
+from micrograd.tape import jit, llvm
+warnings.simplefilter("ignore")
+llvm.WORTH, llvm.available = 0, lambda: 2
+f = jit(lambda x: mg.tanh(x), backend="llvm")
+X = np.linspace(0, 1, 2000)
+expected = f.map(X)
+if (child := os.fork()) == 0:
+    signal.alarm(20)
+    os._exit(0 if np.array_equal(f.map(X), expected) else 1)
+raise SystemExit(os.waitpid(child, 0)[1])
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_fast_code_keeps_what_rounding_once_would_lose():
+    """x² - x² is 0 and no root of a negative number; the logistic function is not cut off where exp(-x) overflows."""
+    X = np.random.default_rng(0).uniform(size=300)
+    assert not jit(lambda x, y: mg.sqrt(x * x - y * y), backend="llvm").map(X, X).any()
+    f = jit(lambda x: mg.sigmoid(x), backend="llvm")
+    for x in (-745.0, -710.0, -40.0, 0.0, 40.0, 800.0, -800.0, math.inf, -math.inf):
+        assert math.isclose(f(x), mg.sigmoid(x), rel_tol=1e-15, abs_tol=1e-323)
+        assert math.isclose(f.map([x] * 9)[0], mg.sigmoid(x), rel_tol=1e-15, abs_tol=1e-323)
+    assert math.isnan(f(math.nan))
+
+
 def test_a_function_that_the_platform_lacks_is_called_in_python(monkeypatch):
     complete = llvm.addresses
     monkeypatch.setattr(llvm, "addresses", lambda *which: {k: at for k, at in complete(*which).items() if k[0] != "erf"})
