@@ -284,7 +284,10 @@ class _Plan:
         if matrices is not None:
             self.steps.append((np.matmul, matrices))
         else:
-            self.steps.append(_einsum(x, y, out, axis))
+            alike = _alike(x, y, axis) + (slice(None),) * (out.ndim - axis)
+            self.steps.append(_einsum(x, y, out[alike], axis))
+            if out[alike].shape != out.shape:  # along some axis the starts alone differ
+                self.steps.append((np.copyto, (out, out[alike])))
         if start is not None:
             self.steps.append((np.add, (out, start, out)))
 
@@ -366,7 +369,10 @@ class _Plan:
         else:
             y = self._array(v.operands[1], v.shape, True, v.terms)
             pair = self._outer(x, y, out, axis)
-            self.steps.append((np.matmul, pair) if pair is not None else _einsum(x, y, out, axis, over=True))
+            alike = _alike(x, y, axis)
+            self.steps.append((np.matmul, pair) if pair is not None else _einsum(x, y, out[alike], axis, over=True))
+            if pair is None and out[alike].shape != out.shape:  # the same sum for several outputs
+                self.steps.append((np.copyto, (out, out[alike])))
         if v.out.strides is None:
             self.steps.append((self.totals.__setitem__, (v.out.index, out)))
 
@@ -411,6 +417,11 @@ def _log_sum_exp(x: Array, axis: int, out: Array) -> None:
     np.add.reduce(np.exp(x - top), axis, out=out)
     np.log(out, out)
     out += np.squeeze(top, axis)
+
+
+def _alike(x: Array, y: Array, axes: int) -> tuple[slice, ...]:
+    """Of results along some axes, the first where neither operand depends on the axis."""
+    return tuple([slice(0, 1) if x.shape[a] == y.shape[a] == 1 else slice(None) for a in range(axes)])
 
 
 def _einsum(x: Array, y: Array, out: Array, axis: int, over: bool = False) -> Step:

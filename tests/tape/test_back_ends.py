@@ -199,3 +199,25 @@ def test_float32(backend):
     found = narrow.map(X)
     assert found.dtype == np.float32
     assert close(found, wide.map(X), 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_one_sum_for_several_outputs(backend):
+    """Parameters with the same gradient, and products that differ in their start alone."""
+    a, b, c = Value(1.0), Value(2.0), Value(0.5)
+    f = jit(lambda x: ((a + b) * x + c) ** 2, backend=backend)
+    assert math.isclose(f.backward(np.arange(4.0)), 36.25) and a.grad == b.grad == 22.5 and c.grad == 10.0
+    g = jit(lambda x, y: [mg.dot([x, y], [y, x], start=s) for s in (1.0, 2.0)], backend=backend)
+    assert g.map(np.ones(3), np.arange(3.0)).tolist() == [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+    shared = [Value(0.1), Value(0.2)]
+    biases = [Value(float(i)) for i in range(3)]
+    h = jit(lambda x: [mg.dot(shared, x, start=s) for s in biases], backend=backend)
+    assert close(h.map(np.ones((2, 2))), [[0.3, 1.3, 2.3]] * 2)
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_a_table_of_one_constant(backend):
+    w = Value(7.0)
+    assert jit(lambda i: mg.take([5.0, 5.0], i), backend=backend)(1) == 5.0
+    assert jit(lambda i: mg.take([5.0, 5.0], i) * w, backend=backend).map([0, 1, 1] * 9).tolist() == [35.0] * 27
+    assert jit(lambda i: mg.take([5.0] * 90, i) * w, backend=backend).map([0, 1, 80] * 9).tolist() == [35.0] * 27
