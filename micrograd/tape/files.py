@@ -33,6 +33,7 @@ def save(f: Jitted, path: str) -> None:
         entries.append({"key": key, "gradient": gradient, "paths": [_described(p, arrays) for p in paths]})
     parameters = f.parameters
     about = {"format": FORMAT, "entries": entries, "labels": [str(p.label) for p in parameters], "dtype": f.dtype.name}
+    about["precision"] = f.precision
     try:
         text = json.dumps(about)
     except TypeError as error:
@@ -53,9 +54,12 @@ def load(path: str, backend: str | None = None) -> Jitted:
                 raise ValueError(f"its format is {about['format']!r}, and this version reads {FORMAT!r}")
             theta = file["theta"].tolist()
             leaves = [Value(x, label=label) for x, label in zip(theta, about["labels"], strict=True)]
-            f = Jitted(_not_recorded, leaves, backend, about["dtype"])
+            precision = "fast" if backend == "numpy" else about.get("precision", "fast")
+            f = Jitted(_not_recorded, leaves, backend, about["dtype"], precision)
             for entry in about["entries"]:
                 paths = [_path(p, file, len(leaves)) for p in entry["paths"]]
+                if not paths:
+                    raise ValueError("it has no tape for some structure of arguments")
                 f.recorded[_tuples(entry["key"]), bool(entry["gradient"])] = paths
     except (KeyError, ValueError, TypeError, IndexError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         if isinstance(error, KeyError) and "no primitive" in str(error):
@@ -105,6 +109,8 @@ def _path(about: dict[str, Any], file: Any, parameters: int) -> Path:
         arity = None if rules[k].variadic else len(rules[k].partials)
         if not used or min(used) < 0 or max(used) >= slot or (arity is not None and len(used) != arity):
             raise ValueError(f"instruction {slot - first} has operands that it cannot have")
+        if (rules[k].name == "dot" and len(used) % 2 == 0) or (rules[k].name == "take" and used[0] >= int(about["inputs"])):
+            raise ValueError(f"instruction {slot - first} has operands that do not fit together")
         instructions.append((rules[k], used))
         slot, at = slot + 1, end
     guards = [Guard(str(name), int(x), int(y), bool(result), str(line)) for name, x, y, result, line in about["guards"]]
@@ -138,7 +144,7 @@ def _read(out: Any) -> Any:
     if kind == "array":
         return np.array(out[1], np.int64).reshape(out[2])
     if kind == "dict":
-        return {key: _read(part) for key, part in out[1]}
+        return {_tuples(key): _read(part) for key, part in out[1]}
     if kind in ("list", "tuple"):
         parts = [_read(part) for part in out[1]]
         return parts if kind == "list" else tuple(parts)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.engine import Value
+from micrograd.modes import current
 from micrograd.tape.passes import optimised, swept
 from micrograd.tape.record import Recording
 from micrograd.tape.tape import Tape
@@ -95,6 +96,19 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def _holding(parameters: list[Value], theta: Array) -> Iterator[None]:
+    """A block in which the parameters hold the numbers of `theta`."""
+    before = [p.data for p in parameters]
+    try:
+        for p, x in zip(parameters, theta.tolist(), strict=True):
+            p.data = x
+        yield
+    finally:
+        for p, x in zip(parameters, before, strict=True):
+            p.data = x
+
+
 @dataclass
 class Path:
     """One way through a function's branches, as a tape; programs are made of it when first needed."""
@@ -153,7 +167,10 @@ class Jitted:
         self.fn, self.backend, self.dtype, self.precision = fn, backend, np.dtype(dtype), precision
         if self.dtype not in (np.float64, np.float32):
             raise TypeError(f"dtype must be float64 or float32, got {self.dtype}")
-        self.wrt = None if wrt is None else list(wrt)
+        self.wrt = None if wrt is None else list(dict.fromkeys([wrt] if isinstance(wrt, Value) else wrt))
+        for p in self.wrt or ():
+            if not isinstance(p, Value) or p.rule is not None:
+                raise TypeError(f"wrt lists the parameters of a function, which are leaves: Value(...), got {p!r}")
         self._program = back_end(backend, precision)
         self._leaves: dict[Value, int] = {p: i for i, p in enumerate(self.wrt or ())}
         self._parameters = list(self._leaves)
@@ -172,7 +189,7 @@ class Jitted:
         quick = self._quick
         if quick is not None and quick[0] == [*map(type, args)] and quick[1] == len(self._parameters):
             return quick[2](quick[3](args, self.theta() if quick[1] else _NOTHING))
-        if any(_has_value(x) for x in args):
+        if current().observer is not None or any(_has_value(x) for x in args):
             return self.fn(*args)
         call = _Call(args, [None] * len(args))
         out, found = self._run(call, False, None, False)
@@ -186,6 +203,7 @@ class Jitted:
         `in_axes` is 0 or None ("the same for all") for all arguments, or a sequence with one of these for each. A list
         of numbers that the function returns becomes an array of shape (samples, length).
         """
+        self._refuse_inside("map")
         call = _Call(args, _axes(in_axes, args))
         arrays = self._grouped(call)
         if arrays is not None:
@@ -204,6 +222,11 @@ class Jitted:
         """
         theta = np.asarray(theta, self.dtype)
         total = self._reduced(theta, args, reduction, in_axes)
+        if len(total) != 1 + len(theta):
+            raise ValueError(
+                f"theta has {len(theta)} numbers, and these samples took a path with new parameters, now {len(total) - 1}: "
+                "list the parameters in wrt where not all are used on every path"
+            )
         return float(total[0]), total[1:]
 
     def backward(self, *args: Any, reduction: str = "mean", in_axes: Any = 0) -> float:
@@ -249,6 +272,13 @@ class Jitted:
         return f"jit({getattr(self.fn, '__qualname__', self.fn)})"
 
     # -- recording
+
+    def _refuse_inside(self, what: str) -> None:
+        if current().observer is not None:
+            raise TypeError(
+                f"{self!r}: {what} gives numbers, and another function is being recorded, whose tape would keep those of this "
+                "one run: call the function itself on Values"
+            )
 
     def _paths_for(self, call: _Call, gradient: bool) -> list[Path]:
         key = (call.key, gradient)
@@ -299,7 +329,7 @@ class Jitted:
             if path.tape.guards:
                 return None
             if path.lookups:
-                call.check_lookups(path.lookups)
+                call.check_lookups(path.lookups, call.inputs)
             widths: list[int] = []
             _put_together(path.out, lambda i: widths.append(1), lambda ids, _: widths.append(len(ids)), lists_are_arrays=True)
             if 0 in widths:
@@ -329,6 +359,7 @@ class Jitted:
 
     def _reduced(self, theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> Array:
         """The mean or sum of the value and the gradient; at what the parameters hold where `theta` is None."""
+        self._refuse_inside("a gradient of it")
         latest = self._latest
         if latest is not None and latest.fits(theta, args, reduction, in_axes) and latest.count == len(self._parameters):
             return latest.program(args, self.theta() if theta is None else theta, latest.n, reduction == "mean")  # type: ignore[no-any-return]
@@ -350,8 +381,8 @@ class Jitted:
         """
         with self._lock:
             paths = self._paths_for(call, gradient)
-            if paths[0].lookups:
-                call.check_lookups(paths[0].lookups)
+            if paths[0].lookups and not paths[0].tape.guards:
+                call.check_lookups(paths[0].lookups, call.inputs)
             if theta is None:
                 theta = self.theta()
             elif theta.shape != (len(self._parameters),):
@@ -385,7 +416,8 @@ class Jitted:
             forced = None
             if k == len(paths):
                 forced = left[0]
-                path = self._record(call, int(forced), gradient)
+                with _holding(self._parameters[: len(theta)], theta):
+                    path = self._record(call, int(forced), gradient)
                 same = [i for i, p in enumerate(paths) if p.decisions == path.decisions]
                 if same:  # decided differently by rounding alone
                     samples.setdefault(same[0], []).append(left[:1])
@@ -416,6 +448,7 @@ class Jitted:
         found: Array | None = None
         for i in sorted(samples, key=lambda i: paths[i].decisions):  # sums do not depend on which path was met first
             rows = np.sort(np.concatenate(samples[i]))
+            call.check_lookups(paths[i].lookups, call.rows(rows))
             part = self._on_path(paths[i], call, theta, reduce, call.rows(rows), len(rows))
             part = self._spread(paths[i], part) if gradient else part
             if reduce:
@@ -442,6 +475,9 @@ class Training:
     def __init__(self, compiled: Jitted, optimiser: Any, reduction: str, in_axes: Any):
         self.compiled, self.optimiser, self.reduction, self.in_axes = compiled, optimiser, reduction, in_axes
         self._order: tuple[int, Array | None] | None = None
+        if not hasattr(optimiser, "parameters") or not hasattr(optimiser, "update"):
+            raise TypeError(f"training needs an optimiser, such as SGD(parameters, lr=0.1), got {optimiser!r}")
+        self.data: Array | None = None
 
     def __enter__(self) -> Training:
         optimiser = self.optimiser
@@ -451,12 +487,16 @@ class Training:
 
     def __call__(self, *args: Any) -> float:
         f, optimiser = self.compiled, self.optimiser
+        if self.data is None:
+            raise RuntimeError("training is a block: with f.training(optimiser) as step: step(X, y)")
         if f._latest is None or not f._latest.fits(None, args, self.reduction, self.in_axes):
             with f._lock:
                 f._paths_for(_Call(args, _axes(self.in_axes, args)), True)
         places = self._places()
+        if any(path.tape.guards for paths in f.recorded.values() for path in paths):
+            self._write_data()  # which a path that is met now, and what is new on it, is recorded with
         total = f._reduced(self.data if places is None else self._theta(places), args, self.reduction, self.in_axes)
-        gradient = total[1:]
+        gradient, places = total[1:], self._places()
         if places is not None:
             gradient = np.zeros_like(self.data)
             known = places >= 0
@@ -477,15 +517,21 @@ class Training:
 
     def _theta(self, places: Array) -> Array:
         theta = self.compiled.theta()
+        assert self.data is not None
         known = places >= 0
         theta[known] = self.data[places[known]]
         return theta
 
     def sync(self) -> None:
         """Write parameters and state back to the Values and the optimiser."""
+        self._write_data()
+        if self.state:
+            self.optimiser.state = list(zip(*[column.tolist() for column in self.state], strict=True))
+
+    def _write_data(self) -> None:
+        assert self.data is not None
         for p, x in zip(self.optimiser.parameters, self.data.tolist(), strict=True):
             p.data = x
-        self.optimiser.state = list(zip(*[column.tolist() for column in self.state], strict=True))
 
     def __exit__(self, *exception: Any) -> None:
         self.sync()
@@ -571,9 +617,9 @@ class _Call:
         stream = iter(values)
         return [_with_values(spec, stream) for spec in self.key]
 
-    def check_lookups(self, lookups: list[tuple[int, int]]) -> None:
-        """IndexError where an index is outside its table."""
-        columns = [(x, j) for x, (width, _) in zip(self.inputs, self.fields, strict=True) for j in range(width)]
+    def check_lookups(self, lookups: list[tuple[int, int]], inputs: list[Array]) -> None:
+        """IndexError where an index among some inputs is outside its table."""
+        columns = [(x, j) for x, (width, _) in zip(inputs, self.fields, strict=True) for j in range(width)] if lookups else []
         for i, n in lookups:
             x, j = columns[i]
             column = x[..., j]

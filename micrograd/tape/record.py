@@ -26,15 +26,36 @@ class Traced(Value):
 
     @property
     def data(self) -> float:
-        if not sys._getframe(1).f_code.co_filename.startswith(modes.HERE):
-            observer = modes.current().observer
-            if observer is not None:
-                observer.frozen(self, ".data")
+        self._refuse_outside(".data")
         return _number.__get__(self)  # type: ignore[no-any-return]
 
     @data.setter
     def data(self, x: float) -> None:
         _number.__set__(self, x)
+
+    @property
+    def partials(self) -> tuple[float, ...]:
+        self._refuse_outside(".partials")
+        return super().partials
+
+    def _refuse_outside(self, how: str) -> None:
+        """TypeError where it is not this package that reads, two frames up, and recording is not over."""
+        if not sys._getframe(2).f_code.co_filename.startswith(modes.HERE):
+            observer = modes.current().observer
+            if observer is not None:
+                observer.frozen(self, how)
+
+    def __copy__(self) -> Any:
+        self._refuse_outside("a copy")
+        return super().__copy__()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        self._refuse_outside("a copy")
+        return super().__deepcopy__(memo)
+
+    def __reduce__(self) -> Any:
+        self._refuse_outside("pickling")
+        return super().__reduce__()
 
 
 class Integer(Traced):

@@ -402,3 +402,94 @@ def test_tapes_print_readably():
         "  return %0",
     ]
     assert "vector instructions" in f.schedule(2.0, in_axes=None)
+
+
+def test_branches_are_decided_by_theta_and_not_by_what_the_parameters_hold():
+    w = Value(1.0)
+    f = jit(lambda x: w * x if w > 0 else -w * x, backend="reference")
+    for theta in ([1.0], [-1.0], [2.0], [-3.0]):
+        value, gradient = f.value_and_grad(theta, [2.0])
+        assert (value, gradient.tolist()) == (abs(theta[0]) * 2.0, [math.copysign(2.0, theta[0])])
+    assert w.data == 1.0
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_training_through_branches_is_what_the_engine_does(listed):
+    """A leaky unit whose branch changes as it learns, and a parameter that only a later path has."""
+
+    def run(step_of):
+        w, v = Value(1.0), Value(5.0)
+        optimiser = mg.SGD([w, v] if listed else [w], lr=0.1, weight_decay=0.5)
+        step_of(lambda x: w * x if x > 0 else v * x * w, optimiser, [[1.0, 2.0], [1.0, -2.0], [-1.0, -2.0]])
+        return w.data, v.data
+
+    def eager(function, optimiser, batches):
+        for xs in batches:
+            optimiser.zero_grad()
+            (mg.sum(function(Value(x)) for x in xs) / len(xs)).backward()
+            optimiser.step()
+
+    def compiled(function, optimiser, batches):
+        with jit(function, backend="reference").training(optimiser) as step:
+            for xs in batches:
+                step(np.array(xs))
+
+    assert np.allclose(run(compiled), run(eager), rtol=1e-14)
+
+
+def test_theta_that_is_too_short_for_a_path_met_now_is_refused():
+    w, v = Value(2.0), Value(3.0)
+    f = jit(lambda x: w * x if x > 0 else v * x)
+    assert f.value_and_grad([2.0], [1.0])[0] == 2.0
+    with pytest.raises(ValueError, match="theta has 1 numbers, and these samples"):
+        f.value_and_grad([2.0], [1.0, -1.0])
+
+
+def test_lookups_are_checked_for_the_samples_whose_path_looks_up():
+    f = jit(lambda x, i: mg.take([10.0, 20.0, 30.0], i) * x if x > 0 else x * 1)
+    assert f.map([-1.0, 1.0], [7, 2]).tolist() == [-1.0, 30.0]
+    with pytest.raises(IndexError, match="from 0 to 2, got 7"):
+        f.map([-1.0, 1.0], [0, 7])
+    g = jit(lambda x, i: mg.take([10.0, 20.0, 30.0], i) * x if i < 3 else x * 1)
+    assert g.map([1.0, 1.0], [0, 5]).tolist() == [10.0, 1.0]
+
+
+def test_a_compiled_function_inside_another_is_the_function_itself():
+    w, cell = Value(3.0), [None]
+    inner = jit(lambda y: cell[0] * y * w)
+
+    def outer(x):
+        cell[0] = x
+        return inner(2.0)
+
+    f = jit(outer)
+    assert [f(x) for x in (1.0, 2.0)] == [6.0, 12.0] and f.parameters == [w]
+    for call in (lambda x: inner.map([1.0]), lambda x: inner.backward([1.0]), lambda x: inner.value_and_grad([1.0], [1.0])):
+        with pytest.raises(TypeError, match="another function is being recorded"):
+            jit(call)(1.0)
+
+
+def test_wrt_lists_leaves_once_and_takes_a_single_one():
+    a, b = Value(2.0), Value(3.0)
+    f = jit(lambda x: a * x + b, wrt=[a, b, a])
+    assert f(1.0) == 5.0 and f.parameters == [a, b]
+    assert jit(lambda x: a * x, wrt=a).value_and_grad([5.0], [1.0])[0] == 5.0
+    for wrong in ([a * 3], [1.0]):
+        with pytest.raises(TypeError, match="leaves"):
+            jit(lambda x: a * x, wrt=wrong)
+
+
+def test_training_says_how_it_is_used():
+    f = jit(lambda x: x * 2.0)
+    with pytest.raises(RuntimeError, match="training is a block"):
+        f.training(mg.SGD([Value(1.0)], lr=0.1))([1.0])
+    with pytest.raises(TypeError, match="optimiser"):
+        f.training([Value(1.0)])
+
+
+def test_a_file_keeps_the_precision_and_keys_of_every_kind(tmp_path):
+    f = jit(lambda x: {(0, 1): mg.exp(x)}, precision="exact")
+    expected = f(1.0)
+    save(f, str(tmp_path / "f.npz"))
+    g = load(str(tmp_path / "f.npz"))
+    assert g.precision == "exact" and g(1.0) == expected
