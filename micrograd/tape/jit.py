@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from numbers import Real
 from operator import itemgetter
 from typing import Any
 
@@ -591,6 +592,8 @@ class _Call:
             return name, tuple([self._taken_apart(e, axis, fields, f"{where}[{i}]") for i, e in enumerate(x)])
         if x is None or isinstance(x, (bool, np.bool_, str)):
             return "static", x
+        if isinstance(x, Real) and not isinstance(x, (int, float, np.generic)):
+            x = float(x)  # a Fraction
         array = np.asarray(x)
         kind = _kind(array, where)
         self.inputs.append(array.reshape(-1))

@@ -3,6 +3,7 @@
 import math
 import pickle
 import random
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -477,6 +478,11 @@ def test_wrt_lists_leaves_once_and_takes_a_single_one():
     for wrong in ([a * 3], [1.0]):
         with pytest.raises(TypeError, match="leaves"):
             jit(lambda x: a * x, wrt=wrong)
+
+
+def test_fractions_are_numbers_and_text_is_part_of_the_structure():
+    f = jit(lambda x, how: x * 2.0 if how == "twice" else x + 1.0)
+    assert f(Fraction(1, 4), "twice") == 0.5 and f(Fraction(1, 4), "more") == 1.25
 
 
 def test_training_says_how_it_is_used():
