@@ -512,12 +512,14 @@ def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, 2, figsize=(13, 7), constrained_layout=True)
+    figure, axes = plt.subplots(2, 3, figsize=(18, 7), constrained_layout=True)
     titles = {
         "demo": "2-16-16-1, 128 points: value and gradient",
         "digits": "64-32-10, 1,797 digits: value and gradient",
         "mnist": "784-128-10, batch of 256: value and gradient",
         "step": "2-16-16-1, 128 points: a step of SGD",
+        "gpt": "GPT, 32 documents of 8 letters: value and gradient",
+        "bundle": "bundle adjustment, 100,000 observations: Jacobian",
     }
     for axis, task in zip(axes.flat, titles, strict=True):
         peers = [peer for peer in times if task in times[peer]][::-1]
