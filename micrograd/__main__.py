@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -24,6 +25,28 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
+
+
+def shielded(parser: Parser, arguments: Sequence[str]) -> list[str]:
+    """The arguments, with a space before an expression that begins with a minus: argparse takes -a*b for an option."""
+    options = parser._option_string_actions
+    out: list[str] = []
+    wanted = False  # whether the option before takes this as its value
+    for i, text in enumerate(arguments):
+        if text == "--":
+            return [*out, *arguments[i:]]
+        name, equals, _ = text.partition("=")
+        if re.fullmatch("--[a-z][a-z-]*", name):  # argparse may know it by its beginning, or says that it does not
+            action = next((a for option, a in options.items() if option.startswith(name)), None)
+            attached = bool(equals)
+        else:
+            action = options.get(text) or next((a for o, a in options.items() if a.nargs != 0 and text.startswith(o)), None)
+            attached = text not in options
+            if action is None and text.startswith("-") and not wanted:
+                text = f" {text}"
+        out.append(text)
+        wanted = action is not None and action.nargs != 0 and not attached
+    return out
 
 
 def demo(parser: Parser) -> Run:
@@ -69,8 +92,10 @@ def demo(parser: Parser) -> Run:
 def draw(parser: Parser) -> Run:
     """Draw the graph of an expression: values, local derivatives and gradients; as .html, step through backward."""
     endings = (".svg", ".html", ".png", ".pdf", ".dot", ".gv", ".mmd")
-    parser.add_argument("expression", help='such as "tanh(a*b) + c"; steps are written "d = a*b; tanh(d) + c"')
-    parser.add_argument("values", nargs="*", metavar="name=number", help="what each name in the expression stands for")
+    parser.add_argument("expression", type=str.strip, help='such as "tanh(a*b) + c"; steps are written "d = a*b; tanh(d) + c"')
+    parser.add_argument(
+        "values", type=str.strip, nargs="*", metavar="name=number", help="what each name in the expression stands for"
+    )
     parser.add_argument("-o", "--output", metavar="FILE", default="graph.svg",
                         help=f"where to write it, by its ending {', '.join(endings)} (default: %(default)s)")  # fmt: skip
     parser.add_argument("--rankdir", choices=("LR", "TB"), default="LR", help="to the right, or down (default: %(default)s)")
@@ -96,9 +121,11 @@ def draw(parser: Parser) -> Run:
 
 def explain(parser: Parser) -> Run:
     """Write out the chain rule for one derivative of an expression: symbols, numbers, result."""
-    parser.add_argument("expression", help='such as "tanh(a*b) + c"; steps are written "d = a*b; tanh(d) + c"')
-    parser.add_argument("name", help="what to differentiate by: a value, or a step")
-    parser.add_argument("values", nargs="*", metavar="name=number", help="what each name in the expression stands for")
+    parser.add_argument("expression", type=str.strip, help='such as "tanh(a*b) + c"; steps are written "d = a*b; tanh(d) + c"')
+    parser.add_argument("name", type=str.strip, help="what to differentiate by: a value, or a step")
+    parser.add_argument(
+        "values", type=str.strip, nargs="*", metavar="name=number", help="what each name in the expression stands for"
+    )
     parser.add_argument("--depth", type=whole(1), metavar="N", help="levels of factors to open (default: what a screen holds)")
     parser.add_argument("--notation", choices=("leibniz", "delta"), default="leibniz", help="default: %(default)s")
     parser.add_argument(
@@ -225,9 +252,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"micrograd {__version__}")
     commands = parser.add_subparsers(metavar="command", help=argparse.SUPPRESS, prog="python -m micrograd")
+    argv = list(sys.argv[1:] if argv is None else argv)
     for command in COMMANDS:
         sub = commands.add_parser(command.__name__, description=command.__doc__)
         sub.set_defaults(run=command(sub))
+        if argv[:1] == [command.__name__] and command is not demo:
+            argv = [command.__name__, *shielded(sub, argv[1:])]
     try:
         options = parser.parse_args(argv)
         if "run" not in options:

@@ -49,6 +49,22 @@ def accuracy(printed, of):
     return float(re.search(rf"^{of} .* accuracy ([\d.]+)%", printed, re.MULTILINE)[1])
 
 
+@pytest.mark.parametrize("options", [[], ["--rankdir", "TB"], ["--limit=5"], ["--lim", "5"]])
+@pytest.mark.parametrize("expression", ["-a*b", "-x", "--a*b", "-h*2", "- a", "-1", "-ab+x"])
+def test_an_expression_may_begin_with_a_minus(expression, options, capsys, tmp_path):
+    values = ["a=1", "b=2", "x=-3", "h=1", "ab=1"]
+    picture = str(tmp_path / "minus.svg")
+    assert main(["draw", *options, expression, *values, "-o", picture]) == 0
+    assert main(["explain", "--why", f"{expression} + a", "a", *values]) == 0
+    assert "∂f/∂a = " in capsys.readouterr().out
+
+
+def test_options_are_still_options_beside_an_expression(capsys):
+    assert "unrecognized arguments: --bogus" in refused(capsys, "explain", "-a", "a", "a=1", "--bogus")
+    assert "-o/--output: expected one argument" in refused(capsys, "draw", "-a", "a=1", "-o", "-a.svg")
+    assert "got '-1'" in refused(capsys, "draw", "-a", "a=1", "--lim", "-1")
+
+
 def test_without_arguments_it_says_in_ten_lines_what_can_be_done(capsys):
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
