@@ -152,7 +152,8 @@ def explain(parser: Parser) -> Run:
         if options.name not in named:
             known = f"known are {', '.join(named)}" if named else "nothing has a name"
             parser.error(f"nothing is called {options.name!r}: {known}; give it a number, {options.name}=1.0")
-        output.label = output.label or next(name for name in ("f", "y", "output") if name not in named)
+        names = ("f", "y", "output", *(f"f_{i}" for i in range(len(named) + 1)))
+        output.label = output.label or next(name for name in names if name not in named)
         if options.code:
             print(to_code(output, "compute"), end="")
         elif options.why:

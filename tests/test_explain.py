@@ -886,6 +886,12 @@ def test_the_command_line_explains(capsys):
     assert repr(1 - math.tanh(-2.0) ** 2)[:12] in capsys.readouterr().out
 
 
+def test_the_output_has_a_name_whatever_the_others_are_called(capsys):
+    names = ["f", "y", "output", "f_0"]
+    assert command("+".join(names), "y", *[f"{name}=1" for name in names]) == 0
+    assert "∂f_1/∂y = " in capsys.readouterr().out
+
+
 def test_the_command_line_says_what_is_wrong(capsys):
     for arguments, part in [
         (("a*b", "z", "a=1", "b=2"), "nothing is called 'z'"),
