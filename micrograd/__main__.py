@@ -194,7 +194,7 @@ def positive(text: str) -> float:
 
 def check_output(parser: Parser, path: str, *suffixes: str) -> None:
     """Complain now, and not after the work is done, where `path` cannot be written or does not end in one of `suffixes`."""
-    if not path.lower().endswith(suffixes):
+    if os.path.splitext(path)[1].lower() not in suffixes:  # ".svg" is a name without an ending
         parser.error(f"argument -o/--output: needs a file name that ends in {' or '.join(suffixes)}, got {path!r}")
     there = os.path.lexists(path)
     try:

@@ -98,6 +98,7 @@ def test_help_and_version(capsys):
         (["demo", "--hidden", "16", "0"], "--hidden: needs a whole number from 1 on, got '0'"),
         (["demo", "-o", "moons.jpg"], "ends in .png, got 'moons.jpg'"),
         (["demo", "-o", ""], "ends in .png, got ''"),
+        (["draw", "a", "a=1", "-o", ".svg"], "or .mmd, got '.svg'"),
         (["demo", "-o", "no/such/folder.png"], "cannot write 'no/such/folder.png': No such file"),
         (["demo", "-o", "a\0b.png"], "cannot write"),
         (["demo", "--lr", "1e300"], "in epoch 2: use a smaller learning rate than --lr 1e+300"),
