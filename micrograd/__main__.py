@@ -8,10 +8,12 @@ imported when it runs. Bad input is one line on stderr and exit code 2: `parser.
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -155,14 +157,26 @@ def explain(parser: Parser) -> Run:
         names = ("f", "y", "output", *(f"f_{i}" for i in range(len(named) + 1)))
         output.label = output.label or next(name for name in names if name not in named)
         if options.code:
-            print(to_code(output, "compute"), end="")
+            show(str(to_code(output, "compute")).removesuffix("\n"))
         elif options.why:
-            print(output.why(named[options.name]))
+            show(str(output.why(named[options.name])))
         else:
             found = output.explain(named[options.name], depth=options.depth, notation=options.notation, digits=options.digits)
-            print(found.latex if options.latex else found)
+            show(found.latex if options.latex else str(found))
 
     return start
+
+
+def show(text: str) -> None:
+    """Print mathematics, in ASCII where standard output cannot encode its signs: a ? in place of a minus would mislead."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeError:
+        text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾]+", lambda raised: "^" + unicodedata.normalize("NFKC", raised[0]), text)
+        text = text.translate(str.maketrans("∂−·′⟨⟩⋮₁₂₃₄₅₆₇₈₉", "d-*'<>:123456789"))
+        for sign, word in {"←": "<-", "√": "sqrt ", "Σ": "sum", "δ": "delta", "…": "..."}.items():
+            text = text.replace(sign, word)
+    print(text)
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
@@ -259,18 +273,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.set_defaults(run=command(sub))
         if argv[:1] == [command.__name__] and command is not demo:
             argv = [command.__name__, *shielded(sub, argv[1:])]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what no ASCII stands for: letters of names
     try:
-        options = parser.parse_args(argv)
-        if "run" not in options:
-            print(overview())
-        else:
-            options.run(options)
-        sys.stdout.flush()
+        try:
+            options = parser.parse_args(argv)
+            if "run" not in options:
+                print(overview())
+            else:
+                options.run(options)
+        finally:  # what --help printed, too
+            print(end="", flush=True)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone (`| head`): nothing to say, and nothing to flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # the reader of our output has gone (`| head`): nothing to say
+            print(f"{parser.prog}: {error}", file=sys.stderr)
+        try:
+            print(end="", flush=True)
+        except OSError:  # nothing is left to flush at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 

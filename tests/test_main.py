@@ -204,6 +204,26 @@ def test_a_reader_that_goes_away_is_no_accident(tmp_path):
     process.stderr.close()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["explain", "a*a", "a", "a=1"]], ids=" ".join)
+def test_output_that_cannot_be_written_is_one_line(arguments, tmp_path):
+    with open("/dev/full", "wb") as full:
+        process = started(*arguments, cwd=tmp_path, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err.count(b"\n") == 1 and b"No space left on device" in err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
+def test_mathematics_is_written_in_ascii_where_its_signs_cannot_be(encoding, tmp_path):
+    arguments = ("explain", "a**12 - sqrt(a)", "a", "a=1")
+    code, out, err = ran(*arguments, cwd=tmp_path, env={"PYTHONIOENCODING": encoding})
+    assert (code, err) == (0, "") and out.isascii() and "?" not in out
+    assert "v1 = a^12" in out and "v2 = sqrt a" in out and "f  = v1 - v2" in out and "dv1/da = d(a^12)/da" in out
+    code, out, err = ran("draw", "a", "a=1", "-o", "ж.svg", cwd=tmp_path, env={"PYTHONIOENCODING": encoding})
+    assert (code, out, err) == (0, "wrote ?.svg\n", "")
+
+
 @pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
 def test_a_terminal_has_a_progress_bar_without_colours(environment, tmp_path):
     ours, theirs = os.openpty()
