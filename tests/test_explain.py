@@ -845,6 +845,12 @@ def test_names_in_a_listing_are_names():
     check_listing(class_ * same + again + mg.sum(odd) + loss)
 
 
+def test_a_listing_writes_numbers_that_are_not_finite_as_python_reads_them():
+    for x in (math.inf, -math.inf, math.nan):
+        assert repr(executed(Value(x, label="x") * 2)) == repr((x * 2, {"x": 2.0}))
+        assert repr(executed(constant(x))) == repr((x, {}))
+
+
 def test_what_cannot_be_listed():
     a = Value(2.0, label="a")
     by_hand = Value(4.0, (a,), "square")

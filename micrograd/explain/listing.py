@@ -33,6 +33,11 @@ class Listing(str):
         return f"```python\n{self}\n```"
 
 
+def _number(x: float) -> str:
+    """The number, exactly, as Python reads it."""
+    return re.sub("(?=inf|nan)", "math.", repr(x))
+
+
 class _Spelling:
     """Writes Symbols as Python. Every number is written exactly, and operands of one rank keep their brackets."""
 
@@ -47,7 +52,7 @@ class _Spelling:
         if s.rule is None:
             if s.name is not None:
                 return s.name, ATOM
-            text = re.sub("(?=inf|nan)", "math.", repr(s.number))
+            text = _number(s.number)
             return text, PRODUCT if text.startswith("-") else ATOM
         rule, args = s.rule, s.args
         for known, sign, level in ((ADD, "+", SUM), (SUB, "-", SUM), (MUL, "*", PRODUCT), (DIV, "/", PRODUCT)):
@@ -141,7 +146,7 @@ def to_code(output: Value, name: str = "f") -> Listing:
     def symbol(node: Value) -> Symbol:
         return Symbol(node.data, None if node.is_constant else names[node])
 
-    lines = ["import math", "", "", *_wrapped(f"def {name}(", [f"{names[leaf]}={leaf.data!r}" for leaf in leaves], "):")]
+    lines = ["import math", "", "", *_wrapped(f"def {name}(", [f"{names[leaf]}={_number(leaf.data)}" for leaf in leaves], "):")]
     lines += ["    # forward"]
     numbered = {node: i for i, node in enumerate([n for n in order if n.rule is not None and not n.is_constant], 1)}
     forward: list[tuple[str, int]] = []
@@ -172,7 +177,7 @@ def to_code(output: Value, name: str = "f") -> Listing:
     width = min(60, max([len(line) for line, _ in (*forward, *backward)], default=0))
     lines += [f"    {line.ljust(width)}  # {i}" for line, i in forward]
     lines += ["", "    # backward", *[f"    {line.ljust(width)}  # {i}" if i else f"    {line}" for line, i in backward]]
-    value = repr(output.data) if output.is_constant else names[output]
+    value = _number(output.data) if output.is_constant else names[output]
     lines += _wrapped(f"    return {value}, {{", [f'"{names[leaf]}": d_{names[leaf]}' for leaf in leaves], "}")
     return Listing("\n".join(lines) + "\n")
 
