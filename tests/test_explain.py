@@ -841,8 +841,17 @@ def test_a_listing_is_a_function_of_the_leaves():
 def test_names_in_a_listing_are_names():
     class_, same, again = Value(1.0, label="class"), Value(2.0, label="w"), Value(3.0, label="w")
     _, loss = network()
-    odd = [Value(1.0, label=label) for label in ("x*y", "math", "d_w", "top")]
+    odd = [Value(1.0, label=label) for label in ("x*y", "math", "d_w", "top", "max", "int")]
     check_listing(class_ * same + again + mg.sum(odd) + loss)
+
+
+@pytest.mark.parametrize("labels", [("\u00b5", "\u03bc"), ("\ufb01", "fi"), ("x", "\U0001d431"), ("\U0001d41d_w", "w")])
+def test_names_that_python_reads_alike_are_told_apart(labels):
+    one, two = (Value(x, label=label) for x, label in zip((2.0, 3.0), labels, strict=True))
+    check_listing(one * two + one)
+    space = {}
+    exec(to_code(one * two, labels[0]), space)
+    assert len(space.popitem()[1](5.0, 7.0)[1]) == 2
 
 
 def test_a_listing_writes_numbers_that_are_not_finite_as_python_reads_them():
@@ -866,6 +875,9 @@ def test_what_cannot_be_listed():
         to_code(2.0)
     with pytest.raises(ValueError, match="Python name"):
         to_code(a, name="for")
+    for name in ("max", "math", "int", "ma\U0001d431"):
+        with pytest.raises(ValueError, match="choose another name"):
+            to_code(mg.logsumexp([a, a]), name)
 
 
 # -- the command line

@@ -9,18 +9,21 @@ from __future__ import annotations
 import keyword
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from inspect import unwrap
 
 from micrograd.engine import Value, topological_order
 from micrograd.explain.names import Names, visible
-from micrograd.formula import ADD, ATOM, DIV, MUL, NEG, POW, POWER, PRODUCT, SUB, SUM, WHERE, Math, Symbol, applied
+from micrograd.formula import ADD, ATOM, DIV, MUL, NEG, POW, POWER, PRODUCT, SUB, SUM, WHERE, Symbol, applied
 
 CHOICE = 0  # how tightly `a if c else b` holds
 LONGEST = 40  # terms of a sum on one line; more go on with +=
 _IN_MATH = (
     "exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "erf"
 )  # fmt: skip
+
+_USED = ("math", "max", "int")  # names that mean in a listing what they mean in Python
 
 
 class Listing(str):
@@ -138,6 +141,10 @@ def to_code(output: Value, name: str = "f") -> Listing:
         raise TypeError(f"to_code needs a Value, got {type(output).__name__} {output!r}")
     if not name.isidentifier() or keyword.iskeyword(name):
         raise ValueError(f"to_code needs a Python name for the function, got {name!r}")
+    if unicodedata.normalize("NFKC", name) in _USED:
+        raise ValueError(
+            f"to_code cannot call the function {name!r}: the listing itself uses {', '.join(_USED)}; choose another name"
+        )
     order = topological_order(output) or [output]
     names = _identifiers(order, Names(order, visible()), name)
     write = _Spelling()
@@ -225,11 +232,12 @@ def _wrapped(start: str, parts: Sequence[str], end: str) -> list[str]:
 
 def _identifiers(order: Sequence[Value], names: Names, function: str) -> dict[Value, str]:
     """A Python name for every node, each its own, none that shadows what the listing uses."""
-    taken = {"math", "max", "top", function}
+    taken = {*_USED, "top", unicodedata.normalize("NFKC", function)}
     found: dict[Value, str] = {}
     for node in order:
-        text: Math = names[node]
-        base = re.sub(r"\W+", "_", text.text.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾′", "0123456789__p"))).strip("_") or "v"
+        text = names[node].text.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾′", "0123456789__p"))
+        text = unicodedata.normalize("NFKC", text)  # as Python reads names: µ and μ are one
+        base = re.sub(r"\W+", "_", text).strip("_") or "v"
         base = base if base.isidentifier() and not keyword.iskeyword(base) and not base.startswith("d_") else f"v_{base}"
         name, i = base, 1
         while name in taken:
