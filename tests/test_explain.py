@@ -841,7 +841,7 @@ def test_a_listing_is_a_function_of_the_leaves():
 def test_names_in_a_listing_are_names():
     class_, same, again = Value(1.0, label="class"), Value(2.0, label="w"), Value(3.0, label="w")
     _, loss = network()
-    odd = [Value(1.0, label=label) for label in ("x*y", "math", "d_w", "top", "max", "int")]
+    odd = [Value(1.0, label=label) for label in ("x*y", "math", "d_w", "top", "choice", "max", "int", "range")]
     check_listing(class_ * same + again + mg.sum(odd) + loss)
 
 
@@ -860,6 +860,29 @@ def test_a_listing_writes_numbers_that_are_not_finite_as_python_reads_them():
         assert repr(executed(constant(x))) == repr((x, {}))
 
 
+def test_nan_stays_nan_in_a_listing():
+    for rule in RULES.values():
+        n = 5 if rule.variadic else len(rule.partials)
+        for nans in [*([i] for i in range(n)), range(n)]:
+            made = rule(*[Value(math.nan if i in nans else 1.5 if i else 1.0) for i in range(n)]) * 1.5
+            g = adjoints(made)
+            value, gradients = executed(made)
+            wanted = [made.data, *[g[leaf] for leaf in topological_order(made) if leaf.rule is None]]
+            assert [repr(x + 0.0) for x in (value, *gradients.values())] == [repr(x + 0.0) for x in wanted], (rule, nans)
+
+
+def test_a_listing_raises_at_a_pole():
+    for made, error in [
+        (Value(0.0).log(), ValueError),
+        (1.0 / Value(0.0), ZeroDivisionError),
+        (Value(1000.0).exp(), OverflowError),
+        (Value(math.inf).sin(), ValueError),
+        (Value(-1.0) ** 0.5, ValueError),
+    ]:
+        with pytest.raises(error):
+            executed(made)
+
+
 def test_what_cannot_be_listed():
     a = Value(2.0, label="a")
     by_hand = Value(4.0, (a,), "square")
@@ -875,7 +898,7 @@ def test_what_cannot_be_listed():
         to_code(2.0)
     with pytest.raises(ValueError, match="Python name"):
         to_code(a, name="for")
-    for name in ("max", "math", "int", "ma\U0001d431"):
+    for name in ("max", "math", "int", "range", "ma\U0001d431"):
         with pytest.raises(ValueError, match="choose another name"):
             to_code(mg.logsumexp([a, a]), name)
 

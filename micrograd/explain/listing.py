@@ -1,7 +1,8 @@
 """A whole computation as a Python function: forward lines, and backward lines that mirror them.
 
 `formula` writes the rule book's partial derivatives, here in Python; what is added is how each primitive's value is spelled
-with nothing but `math`, as every back end does. Order and grouping are the engine's, so the numbers are too, bit for bit.
+with nothing but `math`, as every back end does. Order and grouping are the engine's, so finite numbers are too, bit for bit,
+and nan stays nan. At a pole, where the engine goes on by IEEE 754, `math` raises.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _IN_MATH = (
     "exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "erf"
 )  # fmt: skip
 
-_USED = ("math", "max", "int")  # names that mean in a listing what they mean in Python
+_USED = ("math", "max", "int", "range")  # names that mean in a listing what they mean in Python
 
 
 class Listing(str):
@@ -66,7 +67,11 @@ class _Spelling:
         if rule is POW:
             return f"math.pow({self(args[0])}, {self(args[1])})", ATOM
         if rule is WHERE:
-            return f"{self.held(args[1], SUM)} if {self.held(args[0], SUM)} > 0.0 else {self.held(args[2], SUM)}", CHOICE
+            c = asked = self.held(args[0], SUM)
+            if args[0].rule is not None:  # a formula, which is written once
+                c, asked = "choice", f"(choice := {c})"
+            a, b = self.held(args[1], SUM), self.held(args[2], SUM)
+            return f"{a} if {asked} > 0.0 else {b} if {c} <= 0.0 else math.nan", CHOICE
         if rule.name in _IN_MATH:
             return f"math.{rule.name}({', '.join(map(self, args))})", ATOM
         writer = getattr(self, f"_{rule.name}", None)
@@ -89,28 +94,28 @@ class _Spelling:
         return f"0.0 if {x} <= 0.0 else {x}"
 
     def _step(self, x: str) -> str:
-        return f"1.0 if {x} > 0.0 else 0.0"
+        return f"1.0 if {x} > 0.0 else 0.0 if {x} <= 0.0 else {x}"
 
     def _sign(self, x: str) -> str:
-        return f"1.0 if {x} > 0.0 else -1.0 if {x} < 0.0 else 0.0"
+        return f"1.0 if {x} > 0.0 else -1.0 if {x} < 0.0 else {x}"
 
     def _greater(self, x: str, y: str) -> str:
-        return f"1.0 if {x} > {y} else 0.0"
+        return f"1.0 if {x} > {y} else 0.0 if {x} <= {y} else math.nan"
 
     def _less(self, x: str, y: str) -> str:
-        return f"1.0 if {x} < {y} else 0.0"
+        return f"1.0 if {x} < {y} else 0.0 if {x} >= {y} else math.nan"
 
     def _equal(self, x: str, y: str) -> str:
-        return f"1.0 if {x} == {y} else 0.0"
+        return f"1.0 if {x} == {y} else 0.0 if {x} < {y} or {x} > {y} else math.nan"
 
     def _take(self, i: str, *xs: str) -> str:
-        return f"({', '.join(xs)},)[int({i})]"
+        return f"({', '.join(xs)},)[int({i})] if {i} in range({len(xs)}) else math.nan"
 
     def _maximum(self, x: str, y: str) -> str:
-        return f"{x} if {x} >= {y} else {y}"
+        return f"{x} if {x} >= {y} else {y} if {y} > {x} else math.nan"
 
     def _minimum(self, x: str, y: str) -> str:
-        return f"{x} if {x} <= {y} else {y}"
+        return f"{x} if {x} <= {y} else {y} if {y} < {x} else math.nan"
 
     def _sigmoid(self, x: str) -> str:  # below, exp(-x) overflows a float
         return f"1.0 / (1.0 + math.exp(-{x})) if {x} >= -709.782712893384 else math.exp({x})"
@@ -129,6 +134,10 @@ def to_code(output: Value, name: str = "f") -> Listing:
     The listing needs `math` alone. Each forward line has a number, and the backward lines of the same number give what its
     operation passes on; += stands where paths meet. The arguments default to the leaves' data of now. ValueError where an
     operation cannot be written: one with a backward closure of its own, or a primitive whose value is no formula.
+
+    Finite numbers are the engine's, bit for bit, and nan stays nan. Where the engine goes on with inf or nan by IEEE 754, the
+    listing raises as Python does: log(0), 1 / 0, exp(1000), sin(inf), a negative number to a broken power;
+    logsumexp of an infinity is nan there.
 
     >>> from micrograd import Value
     >>> a = Value(2.0, label="a")
@@ -232,7 +241,7 @@ def _wrapped(start: str, parts: Sequence[str], end: str) -> list[str]:
 
 def _identifiers(order: Sequence[Value], names: Names, function: str) -> dict[Value, str]:
     """A Python name for every node, each its own, none that shadows what the listing uses."""
-    taken = {*_USED, "top", unicodedata.normalize("NFKC", function)}
+    taken = {*_USED, "top", "choice", unicodedata.normalize("NFKC", function)}
     found: dict[Value, str] = {}
     for node in order:
         text = names[node].text.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾′", "0123456789__p"))
