@@ -141,27 +141,31 @@ def explain(parser: Parser) -> Run:
     )
 
     def start(options: argparse.Namespace) -> None:
-        from micrograd.engine import topological_order
+        from micrograd.engine import Value
         from micrograd.explain import to_code
-        from micrograd.expression import ExpressionError, named_values, parse
+        from micrograd.expression import ExpressionError, named_values, parse_steps
 
         try:
-            named = named_values(options.values)
-            output = parse(options.expression, named)
+            values = named_values(options.values)
+            output, named = parse_steps(options.expression, values)
         except ExpressionError as error:
             parser.error(str(error))
-        named = {**{node.label: node for node in topological_order(output) if node.label}, **named}
-        if options.name not in named:
-            known = f"known are {', '.join(named)}" if named else "nothing has a name"
-            parser.error(f"nothing is called {options.name!r}: {known}; give it a number, {options.name}=1.0")
+        named |= values  # also where a step has taken the name over
+        x = named.get(unicodedata.normalize("NFKC", options.name))  # as the names of the expression are read
+        if not isinstance(x, Value):
+            known = [name for name, held in named.items() if isinstance(held, Value)]
+            what = f"nothing is called {options.name!r}"
+            if x is not None:
+                what = f"{options.name!r} is {'a list' if isinstance(x, list) else f'a plain number, {x:g}'}"
+            parser.error(f"{what}: differentiate by {' or '.join(known) or 'a name with a value, such as a in a*2 with a=1.0'}")
         names = ("f", "y", "output", *(f"f_{i}" for i in range(len(named) + 1)))
         output.label = output.label or next(name for name in names if name not in named)
         if options.code:
             show(str(to_code(output, "compute")).removesuffix("\n"))
         elif options.why:
-            show(str(output.why(named[options.name])))
+            show(str(output.why(x)))
         else:
-            found = output.explain(named[options.name], depth=options.depth, notation=options.notation, digits=options.digits)
+            found = output.explain(x, depth=options.depth, notation=options.notation, digits=options.digits)
             show(found.latex if options.latex else str(found))
 
     return start

@@ -67,6 +67,11 @@ def parse(text: str, named: Mapping[str, Any]) -> Value:
     Operators + - * / ** < >, the functions of the rule book by name (also as methods), `pi`; several steps are written
     `d = a*b; tanh(d) + c`, where d becomes a label. ExpressionError for anything else, with a caret under it.
     """
+    return parse_steps(text, named)[0]
+
+
+def parse_steps(text: str, named: Mapping[str, Any]) -> tuple[Value, dict[str, Any]]:
+    """What `parse` gives, and what each name means at the end: a Value, a number or a list of these."""
     lines = (text := text.strip()).splitlines() or [""]
     if not text:
         raise ExpressionError("the expression is empty: write one such as tanh(a*b) + c", "", 0)
@@ -94,7 +99,7 @@ def parse(text: str, named: Mapping[str, Any]) -> Value:
             raise _error("only arithmetic is read here, and steps such as d = a*b", statement, lines)
     if isinstance(out, (list, tuple)):
         raise _error("the result must be one number, not a list", tree.body[-1], lines)
-    return out if isinstance(out, Value) else constant(out)
+    return (out if isinstance(out, Value) else constant(out)), names
 
 
 def _error(message: str, place: Any, lines: list[str]) -> ExpressionError:

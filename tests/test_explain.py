@@ -927,6 +927,16 @@ def test_the_command_line_explains(capsys):
     assert repr(1 - math.tanh(-2.0) ** 2)[:12] in capsys.readouterr().out
 
 
+def test_the_command_line_finds_the_names_of_the_expression(capsys):
+    for arguments, gradient in [
+        (("d = a; d*d", "d", "a=2"), "∂f/∂a = 4"),
+        (("\ufb01*2", "\ufb01", "\ufb01=1"), "∂f/∂fi = 2"),
+        (("a = a*2; a*a", "a", "a=1"), "∂f/∂a⁽¹⁾ = 8"),
+    ]:
+        assert command(*arguments, "--why") == 0
+        assert capsys.readouterr().out.startswith(f"{gradient}:")
+
+
 def test_the_output_has_a_name_whatever_the_others_are_called(capsys):
     names = ["f", "y", "output", "f_0"]
     assert command("+".join(names), "y", *[f"{name}=1" for name in names]) == 0
@@ -935,7 +945,10 @@ def test_the_output_has_a_name_whatever_the_others_are_called(capsys):
 
 def test_the_command_line_says_what_is_wrong(capsys):
     for arguments, part in [
-        (("a*b", "z", "a=1", "b=2"), "nothing is called 'z'"),
+        (("a*b", "z", "a=1", "b=2"), "nothing is called 'z': differentiate by a or b\n"),
+        (("2*3", "f"), "nothing is called 'f': differentiate by a name with a value, such as a in a*2 with a=1.0\n"),
+        (("c = 2; c*a", "c", "a=2"), "'c' is a plain number, 2: differentiate by a\n"),
+        (("l = [a, 2]; sum(l)", "l", "a=2"), "'l' is a list: differentiate by a\n"),
         (("a*", "a", "a=1"), "cannot read"),
         (("a", "a"), "unknown name 'a'"),
     ]:
