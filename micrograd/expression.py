@@ -45,7 +45,7 @@ class ExpressionError(ValueError):
 def named_values(assignments: Iterable[str]) -> dict[str, Value]:
     """The Values that "a=1", "b=-2" describe, by name and labelled with it; ExpressionError where one does not read so.
 
-    The right-hand side may be an expression of numbers: "x=pi/4".
+    The right-hand side may be an expression of numbers, with inf and nan: "x=pi/4", "x=-inf".
     """
     named: dict[str, Value] = {}
     for text in assignments:
@@ -57,7 +57,7 @@ def named_values(assignments: Iterable[str]) -> dict[str, Value]:
             raise ExpressionError(f"{name!r} is no name for a value: use letters, digits and _", text, 0)
         if name in named:
             raise ExpressionError(f"{name!r} has two values: give one", text, 0)
-        named[name] = Value(parse(number, {}).data, label=name)
+        named[name] = Value(parse(number, {"inf": math.inf, "nan": math.nan}).data, label=name)
     return named
 
 
@@ -163,7 +163,7 @@ def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], lines: l
                 return names[name]
             if name == "pi":
                 return math.pi
-            if name in RULES or name in _ALIASES:
+            if name in _ALIASES or name in _functions():
                 raise _error(f"{name} is a function: write {name}(...)", node, lines)
             raise _error(f"unknown name {name!r}: give it a value, {name}=1.0", node, lines)
         case ast.List() | ast.Tuple():
@@ -187,11 +187,16 @@ def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], lines: l
                 return _applied(primitives.dot, args, node, lines)
             row = RULES.get(name)
             if row is None or row.variadic:
-                raise _error(f"unknown function {name!r}: known are {', '.join(sorted(RULES))}", node, lines)
+                raise _error(f"unknown function {name!r}: known are {', '.join(_functions())}", node, lines)
             if len(args) != len(row.partials):
                 raise _error(f"{row.written} has {len(row.partials)} argument(s), got {len(args)}", node, lines)
             return _applied(row, args, node, lines)
     raise _error(f"only arithmetic is read here, not {_kind(node)}", node, lines)
+
+
+def _functions() -> list[str]:
+    """The names of the functions that are read here: of those that take lists, the ones for which there is a spelling."""
+    return sorted(name for name, row in RULES.items() if not row.variadic or name in (*_OF_MANY, "dot"))
 
 
 def _applied(apply: Any, args: list[Any], node: ast.expr, lines: list[str]) -> Any:

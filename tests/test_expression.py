@@ -59,6 +59,8 @@ def test_a_sum_of_many_terms_needs_no_recursion():
         ("a[0]", "not an index", 0),
         ("a + sin(a, b)", "sin(x) has 1 argument(s), got 2", 4),
         ("foo(a)", "unknown function 'foo': known are abs, acos", 0),
+        ("take(a, a)", "unknown function 'take': known are abs", 0),
+        ("2 * take", "unknown name 'take'", 4),
         ("dot([a], [b, c])", "one length, got 1 and 2", 0),
         ("dot(a, b)", "dot takes two lists", 0),
         ("[a]", "not a list", 0),
@@ -81,6 +83,18 @@ def test_what_means_nothing_is_refused_at_its_place(text, message, column):
     assert caught.value.column == column
     assert caret.index("^") - 2 == min(column, 60)
     assert len(shown) < 130
+
+
+def test_the_functions_that_are_known_are_the_ones_that_work():
+    with pytest.raises(ExpressionError) as caught:
+        parse("take(a, a)", values())
+    known = caught.value.message.partition("known are ")[2].split(", ")
+    assert "take" not in known and {"sum", "dot", "logsumexp", "tanh", "where"} <= set(known)
+
+
+def test_values_may_be_infinite_or_nan():
+    named = named_values(["a=inf", "b=-inf", "c=nan", "d=2*inf"])
+    assert [repr(v.data) for v in named.values()] == ["inf", "-inf", "nan", "inf"]
 
 
 @pytest.mark.parametrize("text", ["a", "a=", "=3", "1a=3", "a=x", "a=b=3", "a==3"])
