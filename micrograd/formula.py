@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -208,7 +209,7 @@ class Text:
         return "−" + text
 
     def called(self, name: str, power: str, args: Sequence[Symbol]) -> str:
-        return f"{name}{superscript(power)}({self.arguments(args)})"
+        return f"{clean(name)}{superscript(power)}({self.arguments(args)})"
 
     def _div(self, x: Symbol, y: Symbol) -> tuple[str, int]:
         return f"{self.held(x, PRODUCT)} / {self.held(y, POWER)}", PRODUCT
@@ -258,6 +259,7 @@ class Latex(Text):
         return "-" + text
 
     def called(self, name: str, power: str, args: Sequence[Symbol]) -> str:
+        name = clean(name)
         if name in _KNOWN_TO_LATEX:
             name = "\\" + name
         name = _SPECIAL_IN_LATEX.get(name) or (name if name.startswith("\\") else rf"\mathrm{{{words(name)}}}")
@@ -289,6 +291,16 @@ def words(text: str) -> str:
     r"""Plain words as they may stand in \mathrm{...}."""
     spelled = {" ": r"\ ", "_": r"\_", "%": r"\%", "#": r"\#", "$": r"\$", "&": "and", "{": r"\{", "}": r"\}"}
     return "".join([spelled.get(c, c) for c in text.replace("\\", "/").replace("^", "'").replace("~", "-")])
+
+
+def clean(text: str) -> str:
+    """The text without what no file may hold: line ends become ⏎, control characters and lone surrogates signs for them."""
+    if text.isprintable():
+        return text
+    text = re.sub("\r\n?|[\n\u2028\u2029]", "⏎", text)
+    return "".join(
+        chr(0x2400 + ord(c)) if ord(c) < 32 else "\ufffd" if unicodedata.category(c) in ("Cc", "Cs", "Cn") else c for c in text
+    )
 
 
 def spelled(s: Symbol, digits: int, numbers: bool = False) -> Math:

@@ -178,6 +178,22 @@ def test_any_label_becomes_latex(label):
         parser.parse(f"${line}$")
 
 
+@pytest.mark.parametrize("label", ["line\nbreak", "a\r\nb", "\x1b[31m", "tab\t", "\ud800", "\u2028", "x\x00"])
+def test_what_would_break_a_line_or_a_terminal_is_shown_by_a_sign(label):
+    a, plain = Value(2.0, label=label), Value(2.0, label="a")
+    out = Value(4.0, (a, plain), label, label="out") * a
+    out.parents[0]._backward = lambda: None
+    for shown in (str((a * plain).explain(a)), str((a * plain).why(a)), (a * plain).explain(a).latex, str(out.explain(a))):
+        assert shown.replace("\n", "").isprintable()
+        assert label not in shown
+    assert len(str((a * plain).explain(a)).splitlines()) == len(str((plain * a).explain(plain)).splitlines())
+
+
+def test_labels_that_look_alike_are_told_apart():
+    one, two = Value(2.0, label="a\nb"), Value(1.0, label="a⏎b")
+    assert "⟨a⏎b⟩⁽¹⁾ · ⟨a⏎b⟩⁽²⁾" in str((one * two).explain(one))
+
+
 def test_it_shows_itself_in_a_notebook():
     e = fork()[0]
     bundle = e._repr_mimebundle_()

@@ -11,7 +11,8 @@ from html import escape
 from typing import Any
 
 from micrograd.draw.graph import Box, Picture
-from micrograd.draw.lettering import clean, clip, number, numbers, operation, plain, runs
+from micrograd.draw.lettering import clip, number, numbers, operation, plain, runs
+from micrograd.formula import clean
 
 _SHAPES = {
     "operation": {"style": "rounded,filled", "color": "#475569", "fillcolor": "#ffffff"},

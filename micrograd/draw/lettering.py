@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from micrograd.formula import clean
+
 _BASE = r"(?:[^\W\d_]['′]*|[^_^{}]+(?=[_^]\{))"  # one letter; or a word, where its first script stands in braces
 _SCRIPT = r"[_^](?:\{[^{}]*\}|[^\W_]+|[^\s{}])"
 _MATHEMATICS = re.compile(rf"(?:{_BASE})(?:{_SCRIPT})+")
@@ -49,16 +51,6 @@ def plain(label: str) -> str:
         else:
             out += "_^"[level > 0] + f"{{{text}}}" if level else text
     return clean(out)
-
-
-def clean(text: str) -> str:
-    """The text without what no file may hold: line ends become ⏎, control characters and lone surrogates signs for them."""
-    if text.isprintable():
-        return text
-    text = re.sub(r"\r\n?|\n", "⏎", text)
-    return "".join(
-        chr(0x2400 + ord(c)) if ord(c) < 32 else "\ufffd" if unicodedata.category(c) in ("Cc", "Cs", "Cn") else c for c in text
-    )
 
 
 def clip(text: str, most: int = 28) -> str:

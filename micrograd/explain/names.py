@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from micrograd.engine import Value
-from micrograd.formula import Math, superscript, words
+from micrograd.formula import Math, clean, superscript, words
 
 _HERE = os.path.dirname(os.path.dirname(__file__))
 _GREEK = re.findall(
@@ -116,7 +116,7 @@ class Names:
         self.calls: dict[Value, tuple[int, int]] = {}  # (network, call) of what a network made or was given
         groups: dict[str, list[Value]] = {}
         for node in order:
-            base = node.label or variables.get(node, "")
+            base = clean(node.label or variables.get(node, ""))  # a line end in a label would break the line
             if base:
                 self.base[node] = base
                 groups.setdefault(base, []).append(node)
