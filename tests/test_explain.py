@@ -514,6 +514,15 @@ def test_names_of_a_script():
     assert ascii("∂cost/∂speed")[1:-1] in shown
 
 
+def test_operands_are_numbered_as_they_are_read():
+    a, b, x = (Value(n, label=label) for n, label in zip((2.0, 3.0, 5.0), "abx", strict=True))
+    text = re.sub(" +", " ", str(mg.dot([a, x], [x, b], x).explain(x)))
+    dot = "∂(a · x + x · b + x)/∂x"
+    for line in (f"{dot}|₂ = a = 2", f"{dot}|₃ = b = 3", f"{dot}|₅ = 1"):
+        assert line in text
+    assert "∂(a + x + x)/∂x|₂ + ∂(a + x + x)/∂x|₃" in str(mg.sum([a, x, x]).explain(x))
+
+
 def test_equal_labels_are_told_apart():
     one, two = Value(2.0, label="w"), Value(3.0, label="w")
     out = one * two

@@ -192,9 +192,14 @@ class Page:
         return Math(f"∂{of.text}/∂{by.text}{which}", rf"\left.{latex}\right|_{{{operand}}}" if operand else latex)
 
     def place(self, term: Term) -> int:
-        """Which operand it is, from 1, where the parent is there more than once; else 0."""
-        parents = term.consumer.parents
-        return term.operand + 1 if sum(p is parents[term.operand] for p in parents) > 1 else 0
+        """Which operand it is as one reads, from 1, where the parent is there more than once; else 0."""
+        parents, operand = term.consumer.parents, term.operand
+        if sum(p is parents[operand] for p in parents) < 2:
+            return 0
+        n = len(parents) // 2
+        if term.consumer.op == "dot" and operand < 2 * n:  # written pairwise: x₁ · y₁ + x₂ · y₂
+            return 2 * operand + 1 if operand < n else 2 * (operand - n) + 2
+        return operand + 1
 
     def local(self, term: Term) -> Math:
         """∂consumer/∂parent; with the consumer written out where it is the output."""
