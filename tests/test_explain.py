@@ -750,6 +750,15 @@ def test_why_works_inside_detect_anomaly():
         assert out.why(a).cause == "0 · inf" and math.isnan(out.explain(a).value)
 
 
+def test_a_path_of_one_step_gives_its_number_once():
+    x = Value(20.0, label="x")
+    y = x.exp()
+    y.label = "y"
+    assert str(y.why(x)).endswith("(the only one): y ← x:  4.852e+08.")
+    assert repr(y.explain(x).paths(1)[0]) == "y ← x:  4.852e+08"
+    assert repr(y.explain(y).paths(1)[0]) == "y:  1"
+
+
 def test_why_tells_of_grads_that_added_up():
     _, c, a = fork()
     c.backward()

@@ -235,7 +235,8 @@ class Page:
         if long:
             steps.insert(4, "…")
             numbers.insert(4, "…")
-        return f"{' ← '.join(steps)}:  {' · '.join(numbers) or '1'} = {self.number(path.value).text}"
+        product = [" · ".join(numbers)] if len(numbers) > 1 else []
+        return f"{' ← '.join(steps)}:  {' = '.join([*product, self.number(path.value).text])}"
 
     # -- the page
 
