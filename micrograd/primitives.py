@@ -102,19 +102,28 @@ def rule(name: str) -> Primitive:
     return RULES[name]
 
 
+def _held(written: str, partial: Callable[..., Any], variadic: bool) -> Callable[..., Any]:
+    """The partial of a row of one's own, held to one number per argument; what it gives for Values and symbols stays."""
+
+    @wraps(partial)
+    def held(*args: Any) -> Any:
+        found = tuple(partial(*args)) if variadic else (partial(*args),)
+        if variadic and len(found) != len(args[0]):
+            raise TypeError(f"{written} needs one partial derivative per argument: got {len(found)} for {len(args[0])}")
+        found = tuple(map(number, found)) if args[-1].__class__ is float else found
+        return found if variadic else found[0]
+
+    return held
+
+
 def primitive(
-    name: str,
-    written: str,
-    value: Callable[..., float],
-    *partials: Any,
-    beyond: Any = lambda *args: nan,
-    variadic: bool = False,
+    name: str, written: str, value: Callable[..., float], *partials: Any, beyond: Any = lambda *_: nan, variadic: bool = False
 ) -> Primitive:
     """A new row of the book, ready to be called on floats and Values.
 
     `primitive("cube", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)`: the value takes and returns floats;
     each partial is a number, or a function of the arguments and the output made of operators and primitives alone.
-    ValueError where the name belongs to a built-in row.
+    ValueError where the name belongs to a built-in row; TypeError where a partial does not give one number per argument.
 
     >>> from micrograd import Value
     >>> cube = primitive("cube", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)
@@ -123,14 +132,15 @@ def primitive(
     >>> x.grad
     12.0
     """
-    if name in _BUILT_IN:
+    if name in _BUILT_IN or name == CONSTANT.name:
         raise ValueError(f"{name!r} is a built-in primitive; choose another name")
     if not partials or (variadic and len(partials) != 1):
         raise ValueError(f"primitive {name!r} needs one partial derivative per argument (one function for a variadic row)")
     partials = tuple([p if callable(p) else number(p) for p in partials])
-    if _BUILT_IN:  # a row of one's own: held to floats, so that nothing is silently complex
+    if _BUILT_IN:  # a row of one's own: held to floats, so that nothing is silently complex or dropped
         given = value
         value = wraps(given)(lambda *args: number(given(*args)))
+        partials = tuple([_held(written, p, variadic) if callable(p) else p for p in partials])
     RULES[name] = row = Primitive(name, written, value, partials[0] if variadic else partials, beyond, variadic)
     return row
 

@@ -512,8 +512,30 @@ def test_a_bad_primitive_is_refused(book):
     assert type(count(Value(2.0)).data) is type(count(Value(2.0)).partials[0]) is float
     with pytest.raises(TypeError, match=r"root\(x\) takes 1 arguments, got 2"):
         root(Value(1.0), 2.0)
+    with pytest.raises(ValueError, match="'constant' is a built-in primitive"):
+        primitive("constant", "constant(x)", lambda x: x, 1.0)
     with pytest.raises(KeyError, match="no primitive is called 'nothing'"):
         primitives.rule("nothing")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4])
+def test_a_primitive_gives_one_partial_per_argument(book, count):
+    total = primitive("total", "total(xs)", lambda *xs: math.fsum(xs), lambda xs, out: [1.0] * count, variadic=True)
+    with pytest.raises(TypeError, match=rf"total\(xs\) needs one partial derivative per argument: got {count} for 3"):
+        total(*map(Value, (1.0, 2.0, 3.0)))
+    assert total(1.0, 2.0, 3.0) == 6.0  # numbers alone need no derivative
+
+
+def test_partials_of_a_primitive_of_ones_own_are_real_numbers(book):
+    power = primitive("power", "power(x)", lambda x: x * x, lambda x, out: 2 * (x - 2) ** 0.5)
+    both = primitive("both", "both(xs)", lambda *xs: sum(xs), lambda xs, out: (1, (xs[0] - 2) ** 0.5), variadic=True)
+    for out in (lambda: power(Value(1.0)), lambda: both(Value(1.0), Value(2.0))):
+        with pytest.raises(TypeError, match=r"expected a number, got complex .*Values are real"):
+            out()
+    assert [type(d) for d in both(Value(6.0), 1.0).partials] == [float, float]
+    x = Value(6.0)
+    first = adjoints(both(x, x), create_graph=True)[x]  # on Values, a partial is a graph
+    assert (first.data, adjoints(first)[x]) == (3.0, 0.25)
 
 
 def test_public_names_are_the_rows_and_nothing_is_hidden():
