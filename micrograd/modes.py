@@ -23,6 +23,7 @@ class Mode(NamedTuple):
     recording: bool = True
     anomaly: bool = False
     observer: Any = None  # while a function is recorded for the tape: told of what the graph alone does not show
+    blocks: tuple[dict[str, Any], ...] = ()  # what each block around changes, from the outside in; empty once it is closed
 
 
 NORMAL = Mode()
@@ -32,19 +33,38 @@ open_blocks: list[None] = []  # one entry for each open block of any thread
 
 @contextmanager
 def inside(**change: Any) -> Iterator[None]:
-    """A block in which the mode of this thread is changed."""
+    """A block in which the mode of this thread is changed.
+
+    Blocks may be closed in any order, and in another context than the one that opened them, as generators are: closing
+    one takes away its own change, wherever that has got to, and no other.
+    """
+    outer = current()
+    mine = outer._replace(**change, blocks=(*outer.blocks, change))
+    _mode.set(mine)
     open_blocks.append(None)
-    token = _mode.set(_mode.get()._replace(**change))
     try:
         yield
     finally:
-        _mode.reset(token)
+        change.clear()
         open_blocks.pop()
+        _mode.set(outer if _mode.get() is mine else current())
 
 
 def current() -> Mode:
     """The mode of this thread."""
-    return _mode.get() if open_blocks else NORMAL
+    if not open_blocks:
+        return NORMAL
+    mode = _mode.get()
+    return mode if all(mode.blocks) else _of_open(mode.blocks)
+
+
+def _of_open(blocks: tuple[dict[str, Any], ...]) -> Mode:
+    """The mode that those of the blocks make that are still open."""
+    mode = NORMAL
+    for change in blocks:
+        if change:
+            mode = mode._replace(**change, blocks=(*mode.blocks, change))
+    return mode
 
 
 def no_grad() -> Any:

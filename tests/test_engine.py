@@ -1,5 +1,6 @@
 """The engine: graphs, their order, and the chain rule over them."""
 
+import contextvars
 import copy
 import gc
 import hashlib
@@ -25,7 +26,8 @@ from test_primitives import CASES, derivative, same
 from ulps import largest_intermediate, off
 
 import micrograd
-from micrograd import MLP, Value, adjoints, constant, detect_anomaly, dot, no_grad, topological_order
+from micrograd import MLP, Value, adjoints, constant, detect_anomaly, dot, modes, no_grad, topological_order
+from micrograd.modes import enable_grad
 from micrograd.nn import Label
 from micrograd.primitives import RULES
 
@@ -483,6 +485,49 @@ def test_no_grad_decorates_nests_and_ends_with_an_error():
             assert (a * a).is_constant
         assert (a * a).is_constant
     assert not (a * a).is_constant
+
+
+def inside_of(block):
+    """A generator that stands inside a block until it is closed."""
+    with block:
+        yield
+
+
+def records():
+    return not (Value(2.0) * 3.0).is_constant
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1), (0, 2, 1)])
+def test_blocks_are_closed_in_any_order(order):
+    blocks = [no_grad(), enable_grad(), no_grad()]
+    open_, generators = [0, 1, 2], [inside_of(block) for block in blocks]
+    for generator in generators:
+        next(generator)
+    for i in order:
+        assert records() == (open_[-1] == 1)
+        generators[i].close()
+        open_.remove(i)
+        assert records() == (not open_ or open_[-1] == 1)
+    assert records() and not modes.open_blocks
+    with detect_anomaly():
+        assert records()
+
+
+def test_a_block_may_be_closed_in_another_context():
+    generator = inside_of(no_grad())
+    next(generator)
+    copied = contextvars.copy_context()
+    assert not records() and not copied.run(records)
+    contextvars.Context().run(generator.close)
+    assert not modes.open_blocks
+    with detect_anomaly():  # where some block is open, so that modes are looked at
+        assert records() and copied.run(records)
+    generator = inside_of(no_grad())
+    contextvars.Context().run(next, generator)
+    with no_grad():
+        generator.close()
+        assert not records()
+    assert records() and not modes.open_blocks
 
 
 def test_no_grad_is_this_threads_alone():
