@@ -21,24 +21,29 @@ def rewired(node: Any, find: Callable[[Any], Any]) -> Any:
     return copy
 
 
-def deep(order: list[Any], memo: dict[int, Any]) -> Any:
-    """The copy of the last node of a sorted graph; `memo` as in copy.deepcopy."""
-    for node in order:
-        if id(node) not in memo:
-            memo[id(node)] = rewired(node, lambda parent: memo[id(parent)])
-    return memo[id(order[-1])]
+def deep(node: Any, sort: Callable[..., list[Any]], memo: dict[Any, Any]) -> Any:
+    """The copy of `node` and all above it; `memo` as in copy.deepcopy, with the nodes that it has copied under a name."""
+    for each in sort(node, seen=memo.setdefault(__name__, set())):
+        if id(each) not in memo:
+            memo[id(each)] = rewired(each, lambda parent: memo[id(parent)])
+    return memo[id(node)]
 
 
 # Pickle recurses into what an object refers to. So a node hands it its ancestors first, as a list in topological order:
 # each one's parents are then already in the pickle, and saving it refers to them. While that list is being saved, its
-# members leave out the ancestors.
+# members leave out the ancestors; and what an earlier node of the same pickle has brought along, no later one brings again.
 
 
-def reduced(node: Any, sort: Callable[[Any], list[Any]]) -> Any:
+def reduced(node: Any, sort: Callable[..., list[Any]]) -> Any:
     """What `node.__reduce__` returns."""
     pickling = getattr(_thread, "pickling", lambda: None)()
-    known = node._x is None or (pickling is not None and node in pickling.nodes)
-    ancestors = None if known else _Ancestors(sort(node)[:-1])
+    ancestors = None
+    if node._x is not None and (pickling is None or node not in pickling.nodes):
+        pickle = getattr(_thread, "pickle", lambda: None)()
+        if pickle is None or pickle.met != 1:
+            pickle = _Pickle()
+            _thread.pickle = weakref.ref(pickle)
+        ancestors = (pickle, _Ancestors(node, sort, pickle))
     return restored, (type(node), ancestors, *[getattr(node, name) for name in _STATE])
 
 
@@ -50,13 +55,29 @@ def restored(kind: type, _: Any, *state: Any) -> Any:
     return node
 
 
-class _Ancestors:
-    def __init__(self, order: list[Any]):
-        self.order, self.nodes = order, set(order)
+class _Pickle:
+    """The nodes in one pickle, which holds this too: so it lives as long as its pickler, and a second one shows."""
+
+    def __init__(self) -> None:
+        self.nodes: set[Any] = set()
+        self.met = 0  # by how many picklers: each asks once, and from then on refers to what it got
 
     def __reduce__(self) -> Any:
+        self.met += 1
+        return int, ()
+
+
+class _Ancestors:
+    def __init__(self, node: Any, sort: Callable[..., list[Any]], pickle: _Pickle):
+        self.node, self.sort, self.pickle = node, sort, pickle
+        self.nodes: set[Any] = set()
+
+    def __reduce__(self) -> Any:
+        # Two picklers at once, or one without a memo: nobody knows which of them has what, so everything comes along.
+        order = self.sort(self.node, seen=self.pickle.nodes if self.pickle.met == 1 else set())[:-1]
+        self.nodes = set(order)
         _thread.pickling = weakref.ref(self)  # weak: a pickler that fails half way leaves nothing behind
-        return list, (), None, iter([*self.order, _End()])
+        return list, (), None, iter([*order, _End()])
 
 
 class _End:

@@ -264,7 +264,7 @@ class Value(Operators, Original):
         return copies.rewired(self, lambda parent: parent)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return copies.deep(_sorted(self), memo)
+        return copies.deep(self, _sorted, memo)
 
     def __reduce__(self) -> Any:
         return copies.reduced(self, _sorted)
@@ -282,10 +282,13 @@ def constant(x: Any, label: str = "") -> Value:
     return node
 
 
-def _sorted(*roots: Value) -> list[Value]:
-    """Every Value below `roots`, constants too, in depth-first postorder that visits parents from left to right."""
+def _sorted(*roots: Value, seen: set[Value] | None = None) -> list[Value]:
+    """Every Value below `roots`, constants too, in depth-first postorder that visits parents from left to right.
+
+    What is in `seen` is left out with all below it, and what is found is added to it.
+    """
     order: list[Value] = []
-    seen: set[Value] = set()
+    seen = set() if seen is None else seen
     stack: list[Any] = [*reversed(roots)]  # nodes to visit; None says that the node under it is finished
     push, pop, done, see = stack.append, stack.pop, order.append, seen.add
     while stack:
