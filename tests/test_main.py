@@ -187,11 +187,17 @@ def test_same_seed_same_bits_and_another_seed_others(tmp_path):
 
 
 def test_ctrl_c_is_one_line_and_leaves_nothing_behind(tmp_path):
-    process = started("demo", "--epochs", "100000", cwd=tmp_path)
-    assert process.stdout.readline().startswith(b"two moons")
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    def heeds_interrupts():  # which a shell's background jobs are started without, and their children after them
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = started("demo", "--epochs", "100000", cwd=tmp_path, preexec_fn=heeds_interrupts)
+    try:
+        assert process.stdout.readline().startswith(b"two moons")
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert (process.returncode, err) == (130, b"interrupted\n")
     assert list(tmp_path.iterdir()) == []
 
