@@ -6,10 +6,12 @@ works on floats and on arrays alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from micrograd.engine import Value
+from micrograd.primitives import number
 
 
 class Optimiser:
@@ -19,6 +21,11 @@ class Optimiser:
     """
 
     def __init__(self, parameters: Iterable[Value], lr: float, weight_decay: float = 0.0):
+        if not hasattr(type(parameters), "__iter__"):
+            advice = "pass .parameters() of the model, or a list of Values"
+            raise TypeError(
+                f"{type(self).__name__} needs a list of Values, got {type(parameters).__name__} {parameters!r}: {advice}"
+            )
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(f"{type(self).__name__} needs at least one parameter, got none")
@@ -30,6 +37,8 @@ class Optimiser:
         if len(set(self.parameters)) < len(self.parameters):
             twice = next(p for i, p in enumerate(self.parameters) if p in set(self.parameters[:i]))
             raise ValueError(f"{type(self).__name__} got a parameter twice: {twice!r}")
+        if not math.isfinite(number(lr)):
+            raise ValueError(f"lr must be a finite number, got {lr}")
         if lr < 0 or weight_decay < 0:
             raise ValueError(f"lr and weight_decay must not be negative, got lr={lr}, weight_decay={weight_decay}")
         self.lr, self.weight_decay = lr, weight_decay

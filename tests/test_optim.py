@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from micrograd import SGD, Adam, AdamW, Value
+from micrograd import MLP, SGD, Adam, AdamW, Value
 from micrograd.optim import Optimiser
 
 RNG = np.random.default_rng(0)
@@ -99,13 +99,17 @@ def test_the_learning_rate_may_change_between_steps():
 @pytest.mark.parametrize(
     "make, error, message",
     [
+        (lambda: SGD(MLP(1, [1]).parameters), TypeError, r"SGD needs a list of Values, got method .*pass \.parameters\(\)"),
+        (lambda: SGD(Value(1.0)), TypeError, r"SGD needs a list of Values, got Value Value\(data=1.0.*a list of Values"),
+        (lambda: Adam([Value(1.0)], lr=float("nan")), ValueError, "lr must be a finite number, got nan"),
+        (lambda: SGD([Value(1.0)], lr=float("inf")), ValueError, "lr must be a finite number, got inf"),
+        (lambda: SGD([Value(1.0)], lr="0.1"), TypeError, "expected a number, got str '0.1'"),
         (lambda: SGD([]), ValueError, "SGD needs at least one parameter, got none"),
         (lambda: Adam([1.0]), TypeError, "Adam needs Values as parameters, got float 1.0"),
         (lambda: SGD([Value(1.0)], lr=-1.0), ValueError, "must not be negative, got lr=-1.0"),
         (lambda: AdamW([Value(1.0)], weight_decay=-0.1), ValueError, "must not be negative, .*weight_decay=-0.1"),
         (lambda: SGD([Value(1.0)], momentum=1.0), ValueError, r"momentum must be in \[0, 1\), got 1.0"),
         (lambda: Adam([Value(1.0)], betas=(0.9, 1.0)), ValueError, r"betas must be in \[0, 1\), got \(0.9, 1.0\)"),
-        (lambda: SGD(Value(1.0)), TypeError, "not iterable"),
         (lambda: SGD([Value(1.0) * 2]), ValueError, "SGD needs leaves as parameters, got Value.*made by 'mul'"),
         (lambda: Adam([w := Value(1.0, label="w"), w]), ValueError, "Adam got a parameter twice: Value.*label='w'"),
     ],
