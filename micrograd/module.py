@@ -14,7 +14,7 @@ from micrograd.primitives import number
 
 
 class Module:
-    """Anything with parameters: the Values found in its attributes, in lists and in other modules, in that order.
+    """Anything with parameters: the Values found in its attributes, in lists, arrays and other modules, in that order.
 
     >>> from micrograd import Value
     >>> class Line(Module):
@@ -28,8 +28,28 @@ class Module:
     """
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
-        """Pairs of a path such as "layers.0.neurons.2.w.1" and the parameter there; a shared one comes once."""
-        yield from _walk("", self, set())
+        """Pairs of a path such as "layers.0.neurons.2.w.1" and the parameter there; a shared one comes once.
+
+        TypeError where Values or modules are in a set, which has no order to name them by.
+        """
+        seen: dict[int, Any] = {}  # by id; kept, so that no id is given out again
+        stack: list[tuple[str, Any]] = [("", self)]
+        while stack:
+            path, item = stack.pop()
+            if _holds_objects(item):
+                item = item.tolist()
+            if id(item) in seen or not isinstance(item, (Value, Module, dict, list, tuple, set, frozenset)):
+                continue
+            seen[id(item)] = item
+            if isinstance(item, Value):
+                if item.rule is None:
+                    yield path, item
+            elif isinstance(item, (set, frozenset)):
+                if any(isinstance(part, (Value, Module)) for part in item):
+                    raise TypeError(f"{path} is a {type(item).__name__} with parameters, which has no order: make it a list")
+            else:
+                named = item if isinstance(item, dict) else vars(item) if isinstance(item, Module) else dict(enumerate(item))
+                stack.extend(reversed([(f"{path}.{name}" if path else str(name), part) for name, part in named.items()]))
 
     def parameters(self) -> list[Value]:
         return [value for _, value in self.named_parameters()]
@@ -80,14 +100,6 @@ class Module:
         self.load_state_dict(state)
 
 
-def _walk(path: str, item: Any, seen: set[int]) -> Iterator[tuple[str, Value]]:
-    if id(item) in seen or not isinstance(item, (Value, Module, dict, list, tuple)):
-        return
-    seen.add(id(item))
-    if isinstance(item, Value):
-        if item.rule is None:
-            yield path, item
-        return
-    parts = enumerate(item) if isinstance(item, (list, tuple)) else (item if isinstance(item, dict) else vars(item)).items()
-    for name, part in parts:
-        yield from _walk(f"{path}.{name}" if path else str(name), part, seen)
+def _holds_objects(item: Any) -> bool:
+    """Whether it is a NumPy array of objects; NumPy itself is not imported for that."""
+    return hasattr(type(item), "flat") and getattr(item.dtype, "kind", "") == "O"

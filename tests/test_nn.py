@@ -262,6 +262,44 @@ def test_parameters_are_found_wherever_they_are_and_once():
     assert [p.grad for p in model.parameters()] == [0.0] * 8
 
 
+def test_parameters_are_found_in_arrays_of_objects():
+    class Model(Module):
+        def __init__(self):
+            self.w = np.array([[Value(10.0 * i + j) for j in range(3)] for i in range(2)])
+            self.layers = np.array([Layer(1, 1), None], dtype=object)
+            self.again = self.w.T
+            self.one = np.array(Value(7.0), dtype=object)
+            self.data = np.ones((2, 2))
+
+    names = dict(Model().named_parameters())
+    assert list(names) == [f"w.{i}.{j}" for i in (0, 1) for j in (0, 1, 2)] + [
+        "layers.0.neurons.0.w.0", "layers.0.neurons.0.b", "one",
+    ]  # fmt: skip
+    assert [p.data for name, p in names.items() if name[0] == "w"] == [0.0, 1.0, 2.0, 10.0, 11.0, 12.0]
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_parameters_in_a_set_are_refused(kind):
+    model = Module()
+    model.words, model.parts = kind(["a", "b"]), [kind()]
+    assert model.parameters() == []
+    for part in (Value(1.0), Neuron(1)):
+        model.parts = [kind([part])]
+        with pytest.raises(
+            TypeError, match=rf"parts.0 is a {kind.__name__} with parameters, which has no order: make it a list"
+        ):
+            model.parameters()
+
+
+def test_modules_may_be_nested_deeply():
+    model = Module()
+    model.last = Value(1.0)
+    for _ in range(20_000):
+        model, inner = Module(), model
+        model.m = inner
+    assert [p.data for p in model.parameters()] == [1.0]
+
+
 def test_state_goes_through_a_file_without_pickle(tmp_path):
     net, twin = MLP(2, [3, 2], seed=1), MLP(2, [3, 2], seed=2)
     net.save(tmp_path / "weights.npz")
