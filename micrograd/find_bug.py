@@ -195,10 +195,17 @@ class _Pass:
         for parent, local in self.edges(node):
             self.grad[parent] += self.grad[node] * local
 
-    def overwriting(self) -> None:
+    def overwriting(self, *ops: str) -> None:
         for node in reversed(self.order):
             for parent, local in self.edges(node):
-                self.grad[parent] = self.grad[node] * local
+                kept = 0.0 if node.op in (ops or ("add", "mul")) else self.grad[parent]
+                self.grad[parent] = kept + self.grad[node] * local
+
+    def sums_overwriting(self) -> None:
+        self.overwriting("add")
+
+    def products_overwriting(self) -> None:
+        self.overwriting("mul")
 
     def once_per_parent(self) -> None:
         for node in reversed(self.order):
@@ -209,12 +216,18 @@ class _Pass:
         for node in self.order:
             self.give(node)
 
-    def each_time_reached(self) -> None:
+    def each_time_reached(self, seed: bool = False) -> None:
         pending = [self.root]
         while pending:
             node = pending.pop()
+            if seed:
+                self.grad[node] = 1.0
             self.give(node)
             pending.extend(reversed(self.parents(node)))
+
+    def seeding_each(self) -> None:
+        """As written with recursion that calls backward() itself: all that arrives is overwritten by the 1 of the output."""
+        self.each_time_reached(seed=True)
 
     def when_first_reached(self) -> None:
         """As written with recursion: pass on, then go into each parent that was not visited yet."""
@@ -269,14 +282,23 @@ ORDER = (
     "sort the graph topologically and go through it in reverse: a node may pass its gradient on only when all the nodes that "
     "use it have passed on theirs"
 )
+SEED_ONCE = (
+    "set self.grad = 1.0 on the output alone: backward() goes through the sorted graph in reverse and calls each node's "
+    "_backward(), never its backward()"
+)
 UPSTREAM = "the chain rule multiplies the local derivative by out.grad"
 KNOWN = "hand the operands to the result, such as Value(data, (self, other)), or backward() stops there"
 OVERWRITTEN = "gradients are overwritten instead of added up"
+SUMS_OVERWRITE = "a + b overwrites gradients instead of adding to them"
+PRODUCTS_OVERWRITE = "a * b overwrites gradients instead of adding to them"
+SEEDED_AGAIN = "backward() of an operand sets its gradient back to 1"
 COUNTED_ONCE = "an operand that stands on both sides counts once"
 WRONG_ORDER = "the order is wrong: a node passes on before all its gradient is there"
 MISTAKES: tuple[tuple[str, Callable[[_Pass], None], str], ...] = (
     (OVERWRITTEN, _Pass.overwriting, ACCUMULATE),
     (COUNTED_ONCE, _Pass.once_per_parent, "a + a contributes to a twice: keep the operands as a tuple, and use += for each"),
+    (SUMS_OVERWRITE, _Pass.sums_overwriting, f"__add__: {ACCUMULATE}"),
+    (PRODUCTS_OVERWRITE, _Pass.products_overwriting, f"__mul__: {ACCUMULATE}"),
     ("a + b forgets the upstream factor", _Pass.sums_without_upstream, f"__add__: {UPSTREAM}"),
     ("a * b forgets the upstream factor", _Pass.products_without_upstream, f"__mul__: {UPSTREAM}"),
     ("a + b and a * b forget the upstream factor", _Pass.nothing_with_upstream, UPSTREAM),
@@ -288,6 +310,9 @@ MISTAKES: tuple[tuple[str, Callable[[_Pass], None], str], ...] = (
     (WRONG_ORDER, _Pass.when_first_reached, ORDER),
     (WRONG_ORDER, _Pass.level_by_level, ORDER),
 )  # fmt: skip
+
+
+FORKS_ONLY = (OVERWRITTEN, SUMS_OVERWRITE, PRODUCTS_OVERWRITE, COUNTED_ONCE)  # where all else can be tried
 
 
 def find_bug(cls: Callable[[float], Any]) -> BugReport:
@@ -508,6 +533,8 @@ class _Examination:
 
     def sums_and_products(self) -> bool:
         """Sums and products alone, in chains and at forks: whether the rest, which builds on them, can be tried."""
+        if self.seeded_again():
+            return False
         for op in OPERATIONS[:2]:
             self.tried.append(op.written)
             self.alone(op)
@@ -516,6 +543,17 @@ class _Examination:
         if self.broken & {"__add__", "__mul__", "order"}:
             self.notes.append("the rest builds on sums and products: run find_bug again when these are right.")
             return False
+        return True
+
+    def seeded_again(self) -> bool:
+        """Whether every leaf has 1: then a product alone looks like a sum, and it is not the product's step that is wrong."""
+        for _, program, at in (*CHAINS, *FORKS):
+            if not _looks_like(_Pass.seeding_each, False, program, at, self.run(program, at)):
+                return False
+        written, program, at = FORKS[1]
+        self.tried.append(written)
+        self.found(SEEDED_AGAIN, f"{written} at {_at(at)}", _gradients(self.run(program, at).grads),
+                   _gradients(self.truth(program, at).grads), SEED_ONCE)  # fmt: skip
         return True
 
     def structure(self) -> None:
@@ -537,7 +575,7 @@ class _Examination:
             else:
                 continue
             break
-        self.broken.add("forks" if mistake in (OVERWRITTEN, COUNTED_ONCE) else "order")
+        self.broken.add("forks" if mistake in FORKS_ONLY else "order")
         self.found(mistake, f"{written} at {_at(at)}", got.error or _gradients(got.grads), _gradients(true.grads), advice)
 
     def again(self) -> None:

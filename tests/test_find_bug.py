@@ -346,6 +346,14 @@ class WalkingDown(Lecture):
             node.backward(False)
 
 
+class SeededAgain(Lecture):
+    def backward(self):
+        self.grad = 1.0
+        self._backward()
+        for node in self._prev:
+            node.backward()
+
+
 class VisitedInAnyOrder(Lecture):
     def backward(self):
         self.grad, seen = 1, set()
@@ -443,6 +451,8 @@ ORDER = "the order is wrong: a node passes on before all its gradient is there"
 
 MISTAKES = [
     (with_steps(assign_sum, assign_product), OVERWRITTEN, "+="),
+    (with_steps(assign_sum), "a + b overwrites gradients instead of adding to them", "__add__: use +="),
+    (with_steps(None, assign_product), "a * b overwrites gradients instead of adding to them", "__mul__: use +="),
     (with_steps(distinct_operands_sum, distinct_operands_product), ONCE, "tuple"),
     (
         with_steps(lambda a, b, o: read_then_write(a, b, o, 1, 1), lambda a, b, o: read_then_write(a, b, o, b.data, a.data)),
@@ -463,6 +473,12 @@ MISTAKES = [
     (SeedAddsUp, "backward() twice is wrong", "do not add 1"),
     (NotReversed, "the graph is walked in topological order, but not in reverse", "reversed"),
     (WalkingDown, "a node passes its gradient on each time it is reached", "topologically"),
+    (SeededAgain, "backward() of an operand sets its gradient back to 1", "on the output alone"),
+    (
+        with_steps(None, lambda a, b, o: read_then_write(a, b, o, 1, 1)),
+        "the derivative of a * b is wrong",
+        "1 for both, as in a sum",
+    ),
     (VisitedInAnyOrder, ORDER, "topologically"),
     (LevelByLevel, ORDER, "topologically"),
     (Remembering, "backward() keeps something from one call to the next", "anew"),
