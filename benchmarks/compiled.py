@@ -514,12 +514,12 @@ def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
 
     figure, axes = plt.subplots(2, 3, figsize=(18, 7), constrained_layout=True)
     titles = {
-        "demo": "2-16-16-1, 128 points: value and gradient",
-        "digits": "64-32-10, 1,797 digits: value and gradient",
-        "mnist": "784-128-10, batch of 256: value and gradient",
-        "step": "2-16-16-1, 128 points: a step of SGD",
-        "gpt": "GPT, 32 documents of 8 letters: value and gradient",
-        "bundle": "bundle adjustment, 100,000 observations: Jacobian",
+        "demo": "2-16-16-1, 128 points",
+        "digits": "64-32-10, 1,797 digits",
+        "mnist": "784-128-10, batch of 256",
+        "step": "2-16-16-1, a step of SGD",
+        "gpt": "GPT, 32 documents of 8 letters",
+        "bundle": "bundle adjustment, 100,000 times",
     }
     for axis, task in zip(axes.flat, titles, strict=True):
         peers = [peer for peer in times if task in times[peer]][::-1]
@@ -544,7 +544,7 @@ def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
         axis.xaxis.set_major_formatter(lambda x, _: shown(x))
         axis.xaxis.set_minor_formatter("")
         axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("Time per call on one core (logarithmic; whiskers are quartiles)")
+    figure.suptitle("Time for value and derivatives on one core (logarithmic; whiskers are quartiles)")
     figure.savefig(path, dpi=110)
 
 
