@@ -12,6 +12,7 @@ from typing import Any
 
 from micrograd.draw.graph import Box, Picture
 from micrograd.draw.lettering import clip, number, numbers, operation, plain, runs
+from micrograd.draw.svg import BROKEN
 from micrograd.formula import clean
 
 _SHAPES = {
@@ -52,7 +53,9 @@ def digraph(picture: Picture, format: str = "svg", rankdir: str = "LR") -> Any:
             look["color"] = "#cbd5e1"
         elif edge.flow == 0:
             look["style"] = "dashed"
-        elif biggest and math.isfinite(edge.flow):
+        elif not math.isfinite(edge.flow):
+            look.update(color=BROKEN, penwidth="3.50")
+        elif biggest:
             look["penwidth"] = f"{0.9 + 2.6 * math.sqrt(edge.flow / biggest):.2f}"
         if edge.local is not None:
             look["label"] = number(edge.local)

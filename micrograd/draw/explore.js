@@ -149,12 +149,14 @@ function collect() {
 		if (from === to) return;
 		let e = found.get(key);
 		if (!e) {
-			found.set(key, e = { from, to, port: to.ins.length, all: [] });
+			found.set(key, e = { from, to, port: to.ins.length, all: [], flow: 0 });
 			from.outs.push(e);
 			to.ins.push(e);
 		}
 		e.all.push([i, k]);
-		e.live ||= N[q].counts;
+		if (!N[q].counts) return;
+		e.live = 1;
+		e.flow += Math.abs(full[i] * n.locals[k]);
 	}));
 	edges = [...found.values()];
 	const order = new Set(), seen = new Set(), stack = [N[last].box];  // postorder from the output: sources first
@@ -281,14 +283,14 @@ function arrange(chosen) {
 	layout();
 	svg.replaceChildren();
 	const under = draw(svg, "g", { "aria-hidden": true });
-	const flows = edges.map(e => e.live ? e.all.reduce((sum, [i, k]) => sum + Math.abs(full[i] * N[i].locals[k]), 0) : 0);
-	const biggest = most(flows.filter(Number.isFinite));
-	edges.forEach((e, k) => {
-		const dense = e.to.fold >= 0 && e.to.ins.length > 4, weight = 0.9 + 2.6 * Math.sqrt(Math.min(flows[k] / biggest || 0, 1));
+	const biggest = most(edges.map(e => e.flow).filter(isFinite));
+	for (const e of edges) {
+		const dense = e.to.fold >= 0 && e.to.ins.length > 4, finite = e.flow < Infinity,
+			weight = 0.9 + 2.6 * (finite ? Math.sqrt(e.flow / biggest || 0) : 1);
 		e.line = draw(under, "path", { d: e.d + (dense ? "" : "l-5-3m5 3l-5 3"), "stroke-width": weight * (dense ? 0.6 : 1) });
-		e.style = "mg-edge" + (e.live && flows[k] === 0 ? " mg-zero" : "");
+		e.style = "mg-edge" + (finite ? e.live && !e.flow ? " mg-zero" : "" : " mg-nan");
 		write(under, e.text, e.x - 9, e.y - 3, "mg-local", "end");
-	});
+	}
 	boxes.forEach(drawBox);
 	active = boxes.find(b => around(b.fold < 0 ? N[b.node].group : b.fold).includes(chosen))
 		|| boxes.find(b => old && b.node === old.node && b.fold === old.fold) || boxes.at(-1);

@@ -22,6 +22,7 @@ _LABEL, _TAG, _NUMBER, _EDGE = 13.0, 10.0, 11.5, 10.0  # sizes of type
 _PORT = 15.0  # from one input port to the next, so that a label fits between two edges
 _INK, _GREY, _GREEN, _RED = "#111827", "#6b7280", "#15803d", "#b91c1c"
 _LIT = "#ea580c"
+BROKEN = "#db2777"  # where nan or inf flows back: of no other use in a drawing, so that it is found at a glance
 FONT = "Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 # How the kinds of boxes look: fill and stroke here, their outline in _outline, and the word for the kind in the box.
 _LOOK = {
@@ -55,8 +56,8 @@ def edge_text(edge: Edge, crowded: bool) -> str:
 
 
 def strength(edge: Edge) -> float:
-    """How much flows back through an edge, as a finite number; -1 where nothing ever does, into a constant."""
-    return -1.0 if edge.flow is None else edge.flow if math.isfinite(edge.flow) else 5e-324
+    """How much flows back through an edge, inf for nan too; -1 where nothing ever does, into a constant."""
+    return -1.0 if edge.flow is None else edge.flow if math.isfinite(edge.flow) else math.inf
 
 
 def place(picture: Picture, rankdir: str = "LR") -> Placed:
@@ -155,7 +156,7 @@ def svg(picture: Picture, rankdir: str = "LR", title: str = "", lit: Collection[
         f'<rect width="{_n(wide)}" height="{_n(high)}" fill="#ffffff"/>',
         f'<g transform="translate({_n(shift)} {_n(_MARGIN)})">',
     ]
-    biggest = max(map(strength, picture.edges), default=0.0)
+    biggest = max(filter(math.isfinite, map(strength, picture.edges)), default=0.0)
     drawn: list[tuple[int, list[str]]] = []  # what is drawn for a box and its edges to consumers
     for flow, points, source in placed.layout.trunks:
         drawn.append((source, [_line(points, flow, biggest, placed.down, dense=False, lit=lit is not None and source in lit)]))
@@ -193,6 +194,8 @@ def _caption(picture: Picture, placed: Placed, room: float) -> list[list[tuple[s
         legend.append((" local derivative at each arrow", "#334155"))
     if any(edge.flow == 0 for edge in picture.edges):
         legend.append((" dashed: nothing flows back", _GREY))
+    if any(edge.flow is not None and not math.isfinite(edge.flow) for edge in picture.edges):
+        legend.append((" nan or ∞ flows back", BROKEN))
     if any(box.kind == "fold" for box in picture.boxes):
         legend.append((" in a fold: least … greatest", _GREY))
     pieces = [(text if k == 0 else f"  ·{text}", colour) for k, (text, colour) in enumerate(legend)]
@@ -225,7 +228,10 @@ def _line(
     head: bool = False,
     lit: bool = False,
 ) -> str:
-    """An edge, or a part of one: wider and darker the more flows, dashed where nothing does, light into a constant."""
+    """An edge, or a part of one: wider and darker the more flows, dashed where nothing does, light into a constant.
+
+    One that nan or inf flows through is as wide as any, in a colour of its own.
+    """
     points = [(across, along) if down else (along, across) for along, across in route]
     path = f"M{_n(points[0][0])} {_n(points[0][1])}"
     for k in range(1, len(points)):
@@ -239,8 +245,8 @@ def _line(
             path += f"C{_n(x0)} {_n((y0 + y) / 2)} {_n(x)} {_n((y0 + y) / 2)} {_n(x)} {_n(y)}"
         else:
             path += f"C{_n((x0 + x) / 2)} {_n(y0)} {_n((x0 + x) / 2)} {_n(y)} {_n(x)} {_n(y)}"
-    share = math.sqrt(flow / biggest) if flow > 0 else 0.0
-    colour = _LIT if lit else _mixed(share) if flow >= 0 else "#cbd5e1"
+    share = 1.0 if flow == math.inf else math.sqrt(flow / biggest) if flow > 0 else 0.0
+    colour = BROKEN if flow == math.inf else _LIT if lit else _mixed(share) if flow >= 0 else "#cbd5e1"
     weight = (0.9 + 2.6 * share if flow >= 0 else 1.0) * (0.6 if dense else 1.0)
     dash = ' stroke-dasharray="4 3"' if flow == 0 else ""
     line = f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{weight:.2f}"{dash}/>'

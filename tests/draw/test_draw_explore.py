@@ -194,6 +194,13 @@ def test_every_state_of_folds_is_laid_out_without_overlap(opened):
                 assert x + w <= u or u + p <= x or y + h <= v or v + q <= y
 
 
+def test_edges_of_nan_and_inf_stand_out(opened):
+    x, w = Value(0.0, label="x"), Value(3.0, label="w")
+    page = opened(((x * w).log() + (x + w) * 2).draw())
+    read = "edges => edges.map(e => [getComputedStyle(e).stroke, e.getAttribute('stroke-width')])"
+    assert page.page.eval_on_selector_all(".mg-nan", read) == [["rgb(219, 39, 119)", "3.5"]] * 3
+
+
 def test_labels_that_attack_stay_text(opened):
     page = opened(hostile().draw())
     page.click("To the end")

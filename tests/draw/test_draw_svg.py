@@ -1,5 +1,6 @@
 """Pictures written down: SVG, DOT and Mermaid, golden and well-formed, whatever the labels."""
 
+import math
 import os
 import re
 import shutil
@@ -167,6 +168,17 @@ def test_infinite_and_missing_numbers_draw():
         ET.fromstring(drawing.svg.encode())
         assert "nan" in drawing.svg or "∞" in drawing.svg
         assert drawing.source and drawing.to_mermaid() and drawing.explore().html
+
+
+def test_edges_of_nan_and_inf_stand_out():
+    x, w = Value(0.0, label="x"), Value(3.0, label="w")
+    drawing = ((x * w).log() + (x + w) * 2).draw()
+    broken = [not math.isfinite(e.flow) for e in drawing.picture.edges if e.flow is not None]
+    assert broken.count(True) == 3 and broken.count(False) == 5
+    widest = re.findall(r'fill="none" stroke="#db2777" stroke-width="3.50"', drawing.svg)
+    assert len(widest) == 3 == drawing.source.count('color="#db2777" penwidth=3.50')
+    assert drawing.svg.count('<tspan fill="#db2777">') == 1 and "nan or ∞ flows back" in drawing.svg
+    assert "#db2777" not in (x * w + 2).draw().svg
 
 
 def test_each_kind_has_an_outline_of_its_own():
