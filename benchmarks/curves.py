@@ -305,6 +305,7 @@ FLAGS = ("-O1", "-march=native")  # -O3 takes several times as long to compile t
 def jax(arrays):
     import jax
     import jax.numpy as jnp
+    import numpy as np
 
     jax.config.update("jax_enable_x64", True)
     jax.block_until_ready(jax.jit(lambda x: x * x)(1.0))
@@ -338,7 +339,7 @@ def jax(arrays):
         if arrays and problem == "irregular":
             return None
         loss = {"demo": demo_loss, "asian": asian_loss}[problem] if arrays else scalar(problem)
-        f, flat, X = jax.jit(jax.value_and_grad(loss)), jnp.array(theta), jnp.array(rows)
+        f, flat, X = jax.jit(jax.value_and_grad(loss)), jnp.array(theta), jnp.asarray(np.array(rows))  # lists take it seconds
         return batches(X, todo, lambda X: jax.device_get(f(flat, X)))
 
     return work
@@ -546,7 +547,8 @@ def main() -> None:
         parts += [f"## {TITLES[problem]}", "Scalar code:", table(results, problem, scalar)]
         if ("jax-arrays", problem) in results:
             parts += ["Array code, as a ceiling:", table(results, problem, CEILINGS)]
-    parts.append(f"Medians of {options.rounds} rounds, one for what takes a minute. {versions(pythons)}")
+    note = f"Medians of {options.rounds} rounds, one for what takes a minute; an empty cell was not measured."
+    parts.append(f"{note} {versions(pythons)}")
     written = "\n\n".join(parts) + "\n"
     print(written)
     if options.write:
