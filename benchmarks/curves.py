@@ -547,7 +547,11 @@ def main() -> None:
         parts += [f"## {TITLES[problem]}", "Scalar code:", table(results, problem, scalar)]
         if ("jax-arrays", problem) in results:
             parts += ["Array code, as a ceiling:", table(results, problem, CEILINGS)]
-    note = f"Medians of {options.rounds} rounds, one for what takes a minute; an empty cell was not measured."
+    rounds = {problem: max(len(r.get("times", ())) for (_, p), row in results.items() for r in row.values() if p == problem)
+              for problem in TITLES if any(p == problem for _, p in results)}  # fmt: skip
+    note = (
+        f"Medians of up to {', '.join(f'{n} rounds ({problem})' for problem, n in rounds.items())}; empty cells: not measured."
+    )
     parts.append(f"{note} {versions(pythons)}")
     written = "\n\n".join(parts) + "\n"
     print(written)
