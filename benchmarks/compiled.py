@@ -422,11 +422,7 @@ class Peer:
     """A process on cores of its own that has solved the problems, and waits to be asked for times."""
 
     def __init__(self, name: str, python: str, file: str, cores: str, expected: dict):
-        environment = dict(os.environ)
-        if not name.startswith("ours"):
-            environment.pop("PYTHONPATH", None)  # the original has this project's import name
-        threads = str(len(cores.split(",")))
-        environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        environment = peers.environment(name, len(cores.split(",")))
         command = ["taskset", "-c", cores, python, __file__, "--answer", name, "--file", file]
         self.name, self.errors = name, tempfile.TemporaryFile("w+")  # noqa: SIM115 (as long as the process)
         pipe = subprocess.PIPE
@@ -582,13 +578,6 @@ def main() -> None:
     if "jax" in pythons and (os.cpu_count() or 1) > 1:
         pythons["jax-2"] = pythons["jax"]
     order = [peer for peer in NAMES if peer in pythons]
-    packages = {"torch": "torch", "jax": "jax", "casadi": "casadi", "original": "micrograd"}
-    versions = []
-    for peer, package in packages.items():
-        if peer in pythons:
-            ask_version = f"import importlib.metadata as m; print(m.version({package!r}))"
-            found = subprocess.run([pythons[peer], "-c", ask_version], capture_output=True, text=True, check=True)
-            versions.append(f"{package if peer != 'original' else 'the original'} {found.stdout.strip()}")
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "problems.npz")
         data = problems()
@@ -613,7 +602,7 @@ def main() -> None:
         peer.end()
     reference = "ours-llvm" if "ours-llvm" in times else "ours-numpy"
     rounds = f"{options.rounds} rounds, peers one right after the other"
-    where = f"{machine()}, {', '.join(versions)}."
+    where = f"{', '.join([machine(), *peers.versions(pythons)])}."
 
     def page(note: str, quartiles: bool) -> str:
         tables = [table(times, reference, tasks, quartiles) for tasks in (TASKS, OTHERS)]

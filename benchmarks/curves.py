@@ -35,6 +35,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import peers
+from compiled import machine, shown
 
 HERE = Path(__file__).resolve().parent
 COUNTS = [10**k for k in range(7)]
@@ -185,17 +186,23 @@ def one_by_one(parameters_of, gradient_of):
     return work
 
 
-def ours_eager():
-    import micrograd
+def on_values(number, functions):
+    """This project or the original, eagerly: the same source runs on both."""
 
     def gradient(problem, parameters, row):
         for p in parameters:
             p.grad = 0.0
-        out = PROGRAMS[problem](parameters, row, micrograd)
+        out = PROGRAMS[problem](parameters, row, functions)
         out.backward()
         return [out.data, *(p.grad for p in parameters)]
 
-    return one_by_one(lambda theta: [micrograd.Value(p) for p in theta], gradient)
+    return one_by_one(lambda theta: [number(p) for p in theta], gradient)
+
+
+def ours_eager():
+    import micrograd
+
+    return on_values(micrograd.Value, micrograd)
 
 
 def original():
@@ -227,14 +234,7 @@ def original():
         sqrt = staticmethod(lambda x: x**0.5)
         relu = staticmethod(lambda x: x.relu())
 
-    def gradient(problem, parameters, row):
-        for p in parameters:
-            p.grad = 0.0
-        out = PROGRAMS[problem](parameters, row, Functions)
-        out.backward()
-        return [out.data, *(p.grad for p in parameters)]
-
-    return one_by_one(lambda theta: [Value(p) for p in theta], gradient)
+    return on_values(Value, Functions)
 
 
 def xad():
@@ -276,17 +276,8 @@ def casadi(compiled):
                 os.chdir(folder)
                 one.generate("one.c")
                 os.chdir(here)
-                command = [
-                    os.environ.get("CC", "cc"),
-                    *FLAGS,
-                    "-shared",
-                    "-fPIC",
-                    f"{folder}/one.c",
-                    "-o",
-                    f"{folder}/one.so",
-                    "-lm",
-                ]
-                subprocess.run(command, check=True)
+                files = [f"{folder}/one.c", "-o", f"{folder}/one.so", "-lm"]
+                subprocess.run([os.environ.get("CC", "cc"), *FLAGS, "-shared", "-fPIC", *files], check=True)
                 one = ca.external("one", f"{folder}/one.so")
             every, where, inputs = one.map(len(rows)), ca.DM(theta), ca.DM(rows).T
 
@@ -401,9 +392,7 @@ def answer(peer: str, problem: str, count: int) -> None:
 
 def measured(peer: str, python: str, problem: str, count: int, core: str) -> dict:
     """What a fresh process answers; empty where the peer takes no part."""
-    environment = dict(os.environ) | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    if not peer.startswith("ours"):
-        environment.pop("PYTHONPATH", None)  # the original has this project's import name
+    environment = peers.environment(peer, 1)
     command = ["taskset", "-c", core, python, __file__, "--answer", peer, "--problem", problem, "--count", str(count)]
     try:
         run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=2 * LIMIT)
@@ -421,13 +410,6 @@ def near(found: list[float], expected: list[float]) -> bool:
 
 
 # -- tables and the plot
-
-
-def shown(seconds: float) -> str:
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= scale or unit == "µs":
-            return f"{seconds / scale:.3g} {unit}" if seconds / scale < 1000 else f"{seconds / scale:,.0f} {unit}"
-    raise AssertionError
 
 
 def cell(result: dict) -> str:
@@ -552,24 +534,12 @@ def main() -> None:
     note = (
         f"Medians of up to {', '.join(f'{n} rounds ({problem})' for problem, n in rounds.items())}; empty cells: not measured."
     )
-    parts.append(f"{note} {versions(pythons)}")
+    parts.append(f"{note} {', '.join([machine(), *peers.versions(pythons)])}.")
     written = "\n\n".join(parts) + "\n"
     print(written)
     if options.write:
         (HERE / "curves.md").write_text(written, encoding="utf-8")
         plot(results, str(HERE / "curves.png"))
-
-
-def versions(pythons: dict[str, str]) -> str:
-    import compiled
-
-    found = [compiled.machine()]
-    for peer, package in {"jax": "jax", "casadi": "casadi", "xad": "xad", "original": "micrograd"}.items():
-        if peer in pythons:
-            code = f"import importlib.metadata as m; print(m.version({package!r}))"
-            run = subprocess.run([pythons[peer], "-c", code], capture_output=True, text=True, check=True)
-            found.append(f"{package if peer != 'original' else 'the original'} {run.stdout.strip()}")
-    return ", ".join(found) + "."
 
 
 if __name__ == "__main__":

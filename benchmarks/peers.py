@@ -1,5 +1,6 @@
 """Environments of peers: each peer with its own packages beside the benchmarks, made when first asked for."""
 
+import os
 import subprocess
 import sys
 import venv
@@ -13,7 +14,9 @@ REQUIREMENTS = {
     "jax": ["jax==0.10.2", "numpy==2.4.6"],
     "original": ["micrograd==0.1.0", "numpy==2.4.6"],
     "torch": ["torch==2.13.0", "numpy==2.4.6"],
+    "xad": ["xad==1.5.2", "numpy==2.4.6"],
 }
+PACKAGES = {"torch": "torch", "jax": "jax", "casadi": "casadi", "xad": "xad", "original": "micrograd"}
 
 
 def python_with(peer: str) -> Path:
@@ -28,3 +31,21 @@ def python_with(peer: str) -> Path:
         subprocess.run([python, "-m", "pip", "install", "-q", *REQUIREMENTS[peer]], check=True)
         done.write_text(wanted)
     return python
+
+
+def versions(pythons: dict[str, str]) -> list[str]:
+    """Name and version of each peer's package, for those that have an interpreter."""
+    found = []
+    for peer in [peer for peer in PACKAGES if peer in pythons]:
+        code = f"import importlib.metadata as m; print(m.version({PACKAGES[peer]!r}))"
+        run = subprocess.run([pythons[peer], "-c", code], capture_output=True, text=True, check=True)
+        found.append(f"{PACKAGES[peer] if peer != 'original' else 'the original'} {run.stdout.strip()}")
+    return found
+
+
+def environment(peer: str, threads: int) -> dict[str, str]:
+    """The environment of a peer's process, whose libraries may use so many threads."""
+    found = dict(os.environ)
+    if not peer.startswith("ours"):
+        found.pop("PYTHONPATH", None)  # the original has this project's import name
+    return found | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))

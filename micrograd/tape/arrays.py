@@ -284,10 +284,7 @@ class _Plan:
         if matrices is not None:
             self.steps.append((np.matmul, matrices))
         else:
-            alike = _alike(x, y, axis) + (slice(None),) * (out.ndim - axis)
-            self.steps.append(_einsum(x, y, out[alike], axis))
-            if out[alike].shape != out.shape:  # along some axis the starts alone differ
-                self.steps.append((np.copyto, (out, out[alike])))
+            self.steps += _einsum(x, y, out, axis)
         if start is not None:
             self.steps.append((np.add, (out, start, out)))
 
@@ -369,10 +366,7 @@ class _Plan:
         else:
             y = self._array(v.operands[1], v.shape, True, v.terms)
             pair = self._outer(x, y, out, axis)
-            alike = _alike(x, y, axis)
-            self.steps.append((np.matmul, pair) if pair is not None else _einsum(x, y, out[alike], axis, over=True))
-            if pair is None and out[alike].shape != out.shape:  # the same sum for several outputs
-                self.steps.append((np.copyto, (out, out[alike])))
+            self.steps += [(np.matmul, pair)] if pair is not None else _einsum(x, y, out, axis, over=True)
         if v.out.strides is None:
             self.steps.append((self.totals.__setitem__, (v.out.index, out)))
 
@@ -419,13 +413,8 @@ def _log_sum_exp(x: Array, axis: int, out: Array) -> None:
     out += np.squeeze(top, axis)
 
 
-def _alike(x: Array, y: Array, axes: int) -> tuple[slice, ...]:
-    """Of results along some axes, the first where neither operand depends on the axis."""
-    return tuple([slice(0, 1) if x.shape[a] == y.shape[a] == 1 else slice(None) for a in range(axes)])
-
-
-def _einsum(x: Array, y: Array, out: Array, axis: int, over: bool = False) -> Step:
-    """The step Σ_k x y for operands of any axes; with `over`, over the samples too."""
+def _einsum(x: Array, y: Array, out: Array, axis: int, over: bool = False) -> list[Step]:
+    """The steps of Σ_k x y for operands of any axes; with `over`, over the samples too."""
     letters = "abcdefgh"[:axis]
     tail = "ks" if x.ndim > axis + 1 else "k"
 
@@ -441,8 +430,11 @@ def _einsum(x: Array, y: Array, out: Array, axis: int, over: bool = False) -> St
     (sx, ax), (sy, ay) = spelled(x), spelled(y)
     present = [i for i in range(axis) if letters[i] in sx or letters[i] in sy]
     so = "".join(letters[i] for i in present) + ("s" if tail == "ks" and not over else "")
-    target = out.squeeze(tuple(i for i in range(axis) if i not in present))
+    # along an axis on which neither operand depends (the starts alone differ, or outputs are the same), one sum is for all
+    first = out[tuple([slice(None) if i in present else slice(0, 1) for i in range(axis)])]
+    target = first.squeeze(tuple(i for i in range(axis) if i not in present))
     if "s" in so and "s" not in sx + sy:
         so = so[:-1]
         target = target.squeeze(-1)
-    return partial(np.einsum, f"{sx},{sy}->{so}", ax, ay, out=target), ()
+    steps: list[Step] = [(partial(np.einsum, f"{sx},{sy}->{so}", ax, ay, out=target), ())]
+    return steps if first.shape == out.shape else [*steps, (np.copyto, (out, first))]
