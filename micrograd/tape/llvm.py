@@ -546,6 +546,7 @@ class Program:
             raise TypeError(f"compiled code works on float64 or float32, got {self.dtype}")
         if exact and self.dtype != np.dtype(np.float64):
             raise ValueError("exact means the bits of the reference back end, which is float64; got float32")
+        self._real = "double" if self.dtype.itemsize == 8 else "float"  # LLVM's name
         self.schedule = it = scheduled(tape, fields, reduce)
         self.plan, self.groups = Plan(it, groups), tuple(groups)
         plan = self.plan
@@ -554,7 +555,7 @@ class Program:
         self._versions: list[Version | None] = [None, None, None]
         self._callbacks: dict[str, Any] = {}  # what compiled code calls: as long as that lives, so must these
         self._failures: list[BaseException] = []  # what they raised; so that it reaches the right caller:
-        self._one_at_a_time = threading.RLock() if plan.own or _lacking("double") else nullcontext()
+        self._one_at_a_time = threading.RLock() if plan.own or _lacking(self._real) else nullcontext()
         self._blocks = self.blocks()
         self._short = self._blocks[0] // 2
         self._lock = threading.Lock()
@@ -566,7 +567,7 @@ class Program:
 
     def target(self, block: int) -> Target:
         """What code is written for: how many samples at a time, in how many lanes; one number at a time where that is 0."""
-        size, real = self.dtype.itemsize, "double" if self.dtype.itemsize == 8 else "float"
+        size, real = self.dtype.itemsize, self._real
         _, _, width, registers = machine()
         width //= size
         library = dict(addresses(real, not self.exact))
