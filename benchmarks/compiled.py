@@ -4,11 +4,12 @@
     python benchmarks/compiled.py --peer torch          with one of them
     python benchmarks/compiled.py --peer jax=PYTHON     in an environment that is there already
 
-Each peer runs in a process pinned to one core (JAX and the LLVM back end also on two). A process reads the problems from
+Each peer runs in a process pinned to one core (JAX, C and the LLVM back end also on two). A process reads the problems from
 a file and answers with the values and the gradients that it finds; only when all agree is anything timed: in rounds, and
 in a round task by task, one peer right after the other, so that a ratio is taken of times of one moment. Time is processor
 time on one core, the clock's on two. The medians and their ratios go to the README, the quartiles to `compiled.md` and the
-plot to `compiled.png`, both beside this file.
+plot to `compiled.png`, both beside this file. How much two threads bring is measured in one process, on one of its cores and
+on both: for the LLVM back end, and for C by hand, which shows what the machine lets two threads gain.
 
 The work is `value_and_grad(theta, X, y)` in float64: the mean loss over the samples and its gradient with respect to the
 flat vector of all weights, and for the small network also a whole step of gradient descent.
@@ -50,6 +51,7 @@ SIZES = {"demo": [2, 16, 16, 1], "digits": [64, 32, 10], "mnist": [784, 128, 10]
 TASKS = {"demo": "demo", "digits": "digits", "mnist": "mnist", "mnist32": "mnist", "step": "demo", "backward": "demo"}
 OTHERS = ("gpt", *formulas.TASKS)  # of the second table
 NARROW = "mnist32"  # the task in float32
+SHARED = ("bundle", "options")  # what is work enough for two threads
 RATE = 0.01  # learning rate of the step
 NAMES = {
     "ours-numpy": "this project, NumPy back end",
@@ -57,6 +59,7 @@ NAMES = {
     "ours-llvm-2": "this project, LLVM back end, two cores",
     "ours-eager": "this project, eager",
     "c": "C by hand",
+    "c-2": "C by hand, two cores",
     "by-hand": "NumPy by hand",
     "torch": "PyTorch",
     "jax": "JAX jit",
@@ -397,8 +400,10 @@ def answer(peer: str, file: str) -> None:
         for task in formulas.TASKS:
             solve(task, prepare, f"{task}_rows")
     print("{}", flush=True)
+    cores = sorted(os.sched_getaffinity(0))
     for line in sys.stdin:
-        task, seconds = line.split()
+        task, seconds, threads = line.split()
+        os.sched_setaffinity(0, cores[: int(threads)])
         print(json.dumps(timed(calls[task], clock, float(seconds))), flush=True)
 
 
@@ -447,9 +452,10 @@ class Peer:
             raise SystemExit(f"{self.name} failed:\n{self.errors.read()}")
         return json.loads(text)
 
-    def time(self, task: str, seconds: float) -> float:
+    def time(self, task: str, seconds: float, cores: int = 2) -> float:
+        """What a call takes on the first of its cores, or the first two."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{task} {seconds}\n")
+        self.process.stdin.write(f"{task} {seconds} {cores}\n")
         self.process.stdin.flush()
         return self.line()
 
@@ -500,6 +506,18 @@ def table(times: dict[str, dict[str, list[float]]], reference: str, tasks, quart
             cells.append(f"{shown(middle)}{beside}")
         lines.append("| " + " | ".join([NAMES[peer], *cells]) + " |")
     return "\n".join(lines)
+
+
+def gained(gains: dict[str, dict[str, list[float]]]) -> str:
+    """How many times as fast two threads are as one, in words."""
+    parts = []
+    for peer, found in gains.items():
+        ratios = [
+            f"×{middle:.3g} ({low:.3g} to {high:.3g}) on {HEADS[task]}"
+            for task, (middle, low, high) in ((task, spread(one)) for task, one in found.items())
+        ]
+        parts.append(f"{NAMES[peer].removesuffix(', two cores')} {' and '.join(ratios)}")
+    return f"Two threads beside one of the same process, medians and quartiles: {'; '.join(parts)}."
 
 
 def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
@@ -572,6 +590,8 @@ def main() -> None:
             pythons["ours-llvm-2"] = sys.executable
     if shutil.which(os.environ.get("CC", "cc")):
         pythons["c"] = sys.executable
+        if (os.cpu_count() or 1) > 1:
+            pythons["c-2"] = sys.executable
     for entry in options.peer or ["torch", "jax", "casadi", "original"]:
         peer, _, python = entry.partition("=")
         pythons[peer] = python or str(peers.python_with(peer))
@@ -592,12 +612,16 @@ def main() -> None:
             print(f"preparing {NAMES[peer]}", file=sys.stderr, flush=True)
             running.append(Peer(peer, pythons[peer], file, "0,1" if peer.endswith("-2") else options.core, expected))
     times: dict[str, dict[str, list[float]]] = {peer: {} for peer in order}  # the medians of the rounds
+    gains: dict[str, dict[str, list[float]]] = {peer: {} for peer in ("ours-llvm-2", "c-2") if peer in order}
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
         for task in (*TASKS, *OTHERS):
             for peer in running:
-                if task in peer.first:
+                if task in peer.first and (peer.name != "c-2" or task in SHARED):
                     times[peer.name].setdefault(task, []).append(peer.time(task, options.seconds))
+                if task in SHARED and peer.name in gains:
+                    alone = peer.time(task, options.seconds, cores=1)
+                    gains[peer.name].setdefault(task, []).append(alone / times[peer.name][task][-1])
     for peer in running:
         peer.end()
     reference = "ours-llvm" if "ours-llvm" in times else "ours-numpy"
@@ -606,7 +630,7 @@ def main() -> None:
 
     def page(note: str, quartiles: bool) -> str:
         tables = [table(times, reference, tasks, quartiles) for tasks in (TASKS, OTHERS)]
-        return "\n\n".join([*tables, f"{note}\n{where}"]) + "\n"
+        return "\n\n".join([*tables, *([gained(gains)] if gains else []), f"{note}\n{where}"]) + "\n"
 
     first = {peer.name: peer.first for peer in running if peer.name in ("ours-numpy", "ours-llvm", "torch", "jax", "casadi")}
     started = [task for task in (*TASKS, *OTHERS) if task not in ("step", "backward")]
