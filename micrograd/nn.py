@@ -25,15 +25,13 @@ _networks = count(1)
 class Label(str):
     """A label that knows its place: `scope` is ("layer i", "neuron k"), by which drawings fold."""
 
+    __slots__ = ("scope",)
     scope: tuple[str, ...]
 
     def __new__(cls, text: str, *scope: str) -> Label:
         label = super().__new__(cls, text)
         label.scope = scope
         return label
-
-    def __reduce__(self) -> Any:
-        return Label, (str(self), *self.scope)
 
 
 def _label(letter: str, *index: int, layer: int, scope: Iterable[str] = ()) -> Label:

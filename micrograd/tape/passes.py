@@ -21,7 +21,7 @@ _GREATER, _LESS, _SIGN = RULES["greater"], RULES["less"], RULES["sign"]
 
 def optimised(tape: Tape) -> Tape:
     """An equivalent tape: constants folded, equal instructions merged, chains turned into sum and dot, nothing dead."""
-    return swept(_chained(swept(_simplified(tape))))
+    return swept(_chained(_simplified(tape)))
 
 
 class _Constants:
@@ -31,6 +31,7 @@ class _Constants:
         self.first = tape.inputs + tape.leaves
         self.values = list(tape.constants)
         self.fresh: list[float] = []
+        self.slots = set(range(self.first, tape.first))
         self.known: dict[Any, int] = {}
         for i, x in enumerate(self.values):
             self.known.setdefault(_key(x), self.first + i)
@@ -41,6 +42,7 @@ class _Constants:
         if found is None:
             self.fresh.append(x)
             found = self.known[_key(x)] = -len(self.fresh)
+            self.slots.add(found)
         return found
 
     def get(self, slot: int) -> float | None:
@@ -63,16 +65,14 @@ def _simplified(tape: Tape) -> Tape:
     to: list[int] = list(range(first))  # the new slot of each old one
     kept: list[Instruction] = []
     number = constants.get
-    low, high = constants.first, first
-    moved = to.__getitem__
+    numbers, moved = constants.slots, to.__getitem__
     for rule, old in tape.instructions:
         operands = tuple(map(moved, old))
         while True:
-            fixed = [i < high and (i >= low or i < 0) for i in operands]
-            if False not in fixed:
+            if numbers.issuperset(operands):
                 to.append(constants.slot(rule.on_floats([number(i) for i in operands])))  # type: ignore[misc]
                 break
-            simplify = _SIMPLER.get(rule) if True in fixed else _SIMPLER_WITHOUT_NUMBERS.get(rule)
+            simplify = (_SIMPLER_WITHOUT_NUMBERS if numbers.isdisjoint(operands) else _SIMPLER).get(rule)
             simpler = simplify(operands, number, kept, first) if simplify is not None else None
             if simpler.__class__ is tuple:
                 rule, operands = simpler
@@ -204,18 +204,19 @@ _SIMPLER_WITHOUT_NUMBERS = {rule: _SIMPLER[rule] for rule in (_SUB, _NEG, _SUM, 
 def _chained(tape: Tape) -> Tape:
     """Left-to-right chains of + (and of + over ×) as one sum (or one dot); what was inside them falls dead."""
     first, instructions = tape.first, tape.instructions
-    uses = [0] * (first + len(instructions))
-    for _, operands in instructions:
-        for i in operands:
-            uses[i] += 1
+    uses = [0] * (first + len(instructions))  # by what is not dead itself
     for i in tape.outputs:
         uses[i] += 2
     for g in tape.guards:
         uses[g.x] += 2
         uses[g.y] += 2
+    for k in range(len(instructions) - 1, -1, -1):
+        if uses[first + k]:
+            for i in instructions[k][1]:
+                uses[i] += 1
     inside = [False] * len(instructions)  # is the running total of a longer chain
-    for rule, operands in instructions:
-        if rule is _ADD:
+    for k, (rule, operands) in enumerate(instructions):
+        if rule is _ADD and uses[first + k]:
             x = operands[0]
             if x >= first and uses[x] == 1 and instructions[x - first][0] is _ADD:
                 inside[x - first] = True
@@ -223,7 +224,7 @@ def _chained(tape: Tape) -> Tape:
     one, nought = zero.slot(1.0), zero.slot(0.0)
     kept = list(instructions)
     for k, (rule, operands) in enumerate(instructions):
-        if rule is not _ADD or inside[k]:
+        if rule is not _ADD or inside[k] or not uses[first + k]:
             continue
         terms = [operands[1]]
         x = operands[0]
