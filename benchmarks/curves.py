@@ -429,7 +429,9 @@ def table(results: dict, problem: str, names) -> str:
     for peer in names:
         row = results.get((peer, problem))
         if row:
-            lines.append("| " + " | ".join([NAMES[peer], *(cell(row.get(n, {})) for n in COUNTS)]) + " |")
+            ended = min((n for n, result in row.items() if "estimate" in result), default=math.inf)  # more takes longer
+            cells = [cell(row.get(n, {} if n < ended else {"estimate": None})) for n in COUNTS]
+            lines.append("| " + " | ".join([NAMES[peer], *cells]) + " |")
     return "\n".join(lines)
 
 
@@ -531,9 +533,7 @@ def main() -> None:
             parts += ["Array code, as a ceiling:", table(results, problem, CEILINGS)]
     rounds = {problem: max(len(r.get("times", ())) for (_, p), row in results.items() for r in row.values() if p == problem)
               for problem in TITLES if any(p == problem for _, p in results)}  # fmt: skip
-    note = (
-        f"Medians of up to {', '.join(f'{n} rounds ({problem})' for problem, n in rounds.items())}; empty cells: not measured."
-    )
+    note = f"Medians of up to {', '.join(f'{n} rounds ({problem})' for problem, n in rounds.items())}."
     parts.append(f"{note} {', '.join([machine(), *peers.versions(pythons)])}.")
     written = "\n\n".join(parts) + "\n"
     print(written)
