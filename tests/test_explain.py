@@ -692,6 +692,10 @@ WHYS = {
     "flat tanh": (_saturated("tanh", 40.0), "saturated"),
     "saturated logistic": (_saturated("sigmoid", -5.0), "saturated"),
     "cancelling": (_cancelled, "cancelled"),
+    "cancelling where sizes add up beyond the floats": (
+        _of(lambda a: a * 1e308 - a * 1e308 + a * 1e308 - a * 1e308, 1.0),
+        "cancelled",
+    ),
     "log of a negative": (_of(lambda a, b: (a * b).log() + a, 2.0, -3.0), "log"),
     "log of a negative, squared": (_of(lambda a, b: (a * b).log() ** 2.0, 2.0, -3.0), "log"),
     "sqrt of a negative": (_of(lambda a, b: (a * b).sqrt(), 2.0, -3.0), "sqrt"),

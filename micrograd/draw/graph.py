@@ -388,8 +388,7 @@ class Graph:
         for (target, _, source), contributions in found.items():
             flows = [abs(flow) for _, flow in contributions if flow is not None]
             local = contributions[0][0] if len(contributions) == 1 else None
-            edges.append(Edge(source, target, ports[target], local, math.fsum(flows) if flows and all(map(math.isfinite, flows))
-                              else sum(flows) if flows else None, len(contributions)))  # fmt: skip
+            edges.append(Edge(source, target, ports[target], local, added(flows) if flows else None, len(contributions)))
             ports[target] += 1
         return edges
 
@@ -464,6 +463,14 @@ def _to_open(tree: Group, unfold: tuple[str, ...]) -> set[Group]:
         known = ", ".join(list(names)[:12]) or "nothing"
         raise ValueError(f"no group is called {missing[0]!r}; this picture can unfold: {known}")
     return opened
+
+
+def added(sizes: Iterable[float]) -> float:
+    """The sum of sizes, rounded once; infinite where it is beyond the floats."""
+    try:
+        return math.fsum(sizes)
+    except OverflowError:
+        return math.inf
 
 
 def _operands(value: Value) -> tuple[Any, ...]:

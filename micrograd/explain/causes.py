@@ -275,21 +275,17 @@ class _Search:
 
     def cancelled(self, node: Value) -> list[Finding]:
         terms = self.graph.terms(node)
-        total, size = self.graph.adjoint[node], math.fsum([math.fabs(t.value) for t in terms])
-        if len(terms) < 2 or not math.fabs(total) <= CANCELLED * size:
+        total, mean = self.graph.adjoint[node], math.fsum([math.fabs(t.value) / len(terms) for t in terms])
+        if len(terms) < 2 or not math.fabs(total) / len(terms) <= CANCELLED * mean:
             return []
-        first, last, cut = terms[:3], terms[-2:], len(terms) - 5
-        parts = [
-            f"{t.value:+.{self.e.digits}g}".replace("+", "+ ").replace("-", "− ", 1) for t in (terms if cut <= 0 else first)
-        ]
+        cut = len(terms) - 5
+        shown = terms if cut <= 0 else [*terms[:3], *terms[-2:]]
+        parts = [f"{'−' if t.value < 0 else '+'} {math.fabs(t.value):.{self.e.digits}g}" for t in shown]
         if cut > 0:
-            parts += [
-                f"… {cut} of {len(terms)} terms left out …",
-                *[f"{t.value:+.{self.e.digits}g}".replace("+", "+ ").replace("-", "− ", 1) for t in last],
-            ]
-        words = " ".join(parts).replace("+ ", "+", 1) if parts[0].startswith("+") else " ".join(parts).replace("− ", "−", 1)
+            parts.insert(3, f"… {cut} of {len(terms)} terms left out …")
+        words, sizes = " ".join(parts).replace(" ", "", 1), self.number(mean * len(terms))
         at = "" if node is self.x else f" at {self.name(node)}"
-        text = f"Contributions cancel{at}: {words} = {self.number(total)}, where their sizes add up to {self.number(size)}."
+        text = f"Contributions cancel{at}: {words} = {self.number(total)}, where their sizes add up to {sizes}."
         return [Finding("cancelled", node, text)]
 
     def extreme(self) -> list[Finding]:

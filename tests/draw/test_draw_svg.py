@@ -181,6 +181,16 @@ def test_edges_of_nan_and_inf_stand_out():
     assert "#db2777" not in (x * w + 2).draw().svg
 
 
+def test_flows_that_add_up_beyond_the_floats_draw():
+    """17 times 1e307 through one folded layer."""
+    model = MLP(1, [3, 1], activation="linear", seed=1)
+    for p in model.parameters():
+        p.data = 1.0
+    drawing = (model([Value(1.0)]) * 1e307 * 17.0).draw(limit=3)
+    assert math.inf in [e.flow for e in drawing.picture.edges]
+    ET.fromstring(drawing.svg.encode())
+
+
 def test_each_kind_has_an_outline_of_its_own():
     """Told apart by more than colour: with colours and words taken away, five kinds of box remain different."""
     model = MLP(2, [2, 1], activation="tanh", seed=1)
