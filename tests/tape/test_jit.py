@@ -1,5 +1,6 @@
 """jit: what is recorded, what stays open, what is refused, and training on flat arrays."""
 
+import copy
 import math
 import pickle
 import random
@@ -347,6 +348,54 @@ def test_tapes_pickle():
     for paths in f.recorded.values():
         for path in paths:
             assert pickle.loads(pickle.dumps(path.tape)) == path.tape
+
+
+class Line(mg.Module):
+    def __init__(self, slope):
+        self.slope = Value(slope)
+
+    @jit
+    def at(self, x):
+        """The line at x."""
+        return self.slope * x
+
+
+class Raised(Line):
+    @jit
+    def at(self, x):
+        return super().at(x) + 10.0
+
+
+@jit
+def squared(x):
+    return x * x
+
+
+def test_methods_are_compiled_for_each_object():
+    low, high, raised = Line(2.0), Line(3.0), Raised(4.0)
+    assert [line.at(2.0) for line in (low, high, raised)] == [4.0, 6.0, 18.0]
+    assert low.at is low.at and low.at is not high.at and raised.at.map([1.0, 2.0]).tolist() == [14.0, 18.0]
+    assert high.at.backward([5.0]) == 15.0 and high.slope.grad == 5.0
+    assert raised.at.parameters == [raised.slope] and raised.state_dict() == {"slope": 4.0}
+    assert Line.at.__doc__ == "The line at x." and repr(low.at) == "jit(Line.at)"
+
+    class Slotted:
+        __slots__ = ()
+        at = Line.at
+
+    with pytest.raises(TypeError, match="Slotted has __slots__"):
+        Slotted().at(1.0)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_what_has_compiled_methods_can_be_copied(again):
+    for line, found in ((Line(2.0), 10.0), (Raised(2.0), 20.0)):
+        assert line.at(1.0) == found - 8.0
+        other = again(line)
+        other.slope.data = 10.0
+        assert other.at(1.0) == found and line.at(1.0) == found - 8.0
+        assert other.at.parameters == [other.slope]
+    assert again(line.at)(1.0) == 12.0 and pickle.loads(pickle.dumps(squared)) is squared and again(squared)(3.0) == 9.0
 
 
 def test_pickle_keeps_the_function_and_a_file_keeps_the_tape(tmp_path):
