@@ -113,7 +113,7 @@ def commands():
 def test_two_commands_do_all_the_set_up():
     demo, tests = commands()
     assert demo.startswith("python3 -m venv .venv && ") and demo.endswith(".venv/bin/python -m micrograd demo")
-    assert tests.startswith("python3 -m venv .venv && ") and tests.endswith(".venv/bin/python -m pytest")
+    assert tests.startswith("python3 -m venv .venv && ") and tests.endswith(".venv/bin/python -m pytest -n auto")
 
 
 def test_ci_runs_the_test_command_of_the_readme_and_no_other():
