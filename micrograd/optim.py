@@ -14,6 +14,13 @@ from micrograd.engine import Value
 from micrograd.primitives import number
 
 
+def _check(**settings: float) -> None:
+    """ValueError for a setting that is negative or not finite."""
+    for name, x in settings.items():
+        if not (math.isfinite(number(x)) and x >= 0):
+            raise ValueError(f"{name} must be a finite number and not negative, got {x!r}")
+
+
 class Optimiser:
     """A rule that moves parameters against their gradients.
 
@@ -37,10 +44,7 @@ class Optimiser:
         if len(set(self.parameters)) < len(self.parameters):
             twice = next(p for i, p in enumerate(self.parameters) if p in set(self.parameters[:i]))
             raise ValueError(f"{type(self).__name__} got a parameter twice: {twice!r}")
-        if not math.isfinite(number(lr)):
-            raise ValueError(f"lr must be a finite number, got {lr}")
-        if lr < 0 or weight_decay < 0:
-            raise ValueError(f"lr and weight_decay must not be negative, got lr={lr}, weight_decay={weight_decay}")
+        _check(lr=lr, weight_decay=weight_decay)
         self.lr, self.weight_decay = lr, weight_decay
         self.steps = 0
         self.state: list[tuple[Any, ...]] = [self.initial()] * len(self.parameters)
@@ -115,6 +119,7 @@ class Adam(Optimiser):
         super().__init__(parameters, lr, weight_decay)
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas must be in [0, 1), got {betas}")
+        _check(eps=eps)
         self.betas, self.eps = betas, eps
 
     def initial(self) -> tuple[float, ...]:
