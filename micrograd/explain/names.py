@@ -6,7 +6,6 @@ was visible where the explanation was asked for. Values of one name are told apa
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections import Counter
@@ -14,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
+from micrograd import modes
 from micrograd.engine import Value
 from micrograd.formula import Math, clean, superscript, words
 
-_HERE = os.path.dirname(os.path.dirname(__file__))
 _GREEK = re.findall(
     r"\w+",
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
@@ -64,7 +63,7 @@ def _frames() -> Iterator[Mapping[str, Any]]:
     frame: FrameType | None = sys._getframe(1)
     nearest = None
     while frame is not None:
-        if not frame.f_code.co_filename.startswith(_HERE):
+        if not frame.f_code.co_filename.startswith(modes.HERE):
             nearest = frame.f_globals if nearest is None else nearest
             yield frame.f_locals
         frame = frame.f_back
