@@ -195,3 +195,18 @@ void black_scholes(const double *restrict in, long n, double *restrict out)
             for (int i = 0; i < 6; i++) out[6 * (first + s) + i] = R[i][s];
     }
 }
+
+/* The sum of 12 n numbers that are made in registers, in as many chains as keep every unit for additions busy. */
+double additions(long n)
+{
+    double sums[12] = {0};
+    for (long i = 0; i < n; i++)
+        for (int k = 0; k < 12; k++) {
+            sums[k] += 1.0 + k;
+            __asm__ volatile("" : "+x"(sums[k])); /* one addition each, and not one multiplication for all */
+        }
+    double total = 0.0;
+    for (int k = 0; k < 12; k++)
+        total += sums[k];
+    return total;
+}

@@ -8,8 +8,9 @@ Each peer runs in a process pinned to one core (JAX, C and the LLVM back end als
 a file and answers with the values and the gradients that it finds; only when all agree is anything timed: in rounds, and
 in a round task by task, one peer right after the other, so that a ratio is taken of times of one moment. Time is processor
 time on one core, the clock's on two. The medians and their ratios go to the README, the quartiles to `compiled.md` and the
-plot to `compiled.png`, both beside this file. How much two threads bring is measured in one process, on one of its cores and
-on both: for the LLVM back end, and for C by hand, which shows what the machine lets two threads gain.
+plot to `compiled.png`, both beside this file. How much two threads bring is measured in one process, in turns on one of its
+cores and on both: for the LLVM back end, for C by hand, and for additions in registers, since two processors of a shared
+machine may be two threads of one core.
 
 The work is `value_and_grad(theta, X, y)` in float64: the mean loss over the samples and its gradient with respect to the
 flat vector of all weights, and for the small network also a whole step of gradient descent.
@@ -400,11 +401,13 @@ def answer(peer: str, file: str) -> None:
         for task in formulas.TASKS:
             solve(task, prepare, f"{task}_rows")
     print("{}", flush=True)
+    if peer == "c":
+        calls["additions"] = formulas.additions()
     cores = sorted(os.sched_getaffinity(0))
     for line in sys.stdin:
-        task, seconds, threads = line.split()
-        os.sched_setaffinity(0, cores[: int(threads)])
-        print(json.dumps(timed(calls[task], clock, float(seconds))), flush=True)
+        what, task, seconds = line.split()
+        found = timed(calls[task], clock, float(seconds)) if what == "time" else gain(calls[task], cores, float(seconds))
+        print(json.dumps(found), flush=True)
 
 
 def timed(call, clock, seconds: float) -> float:
@@ -421,6 +424,20 @@ def timed(call, clock, seconds: float) -> float:
             call()
         times.append((clock() - start) / repeats)
     return statistics.median(times)
+
+
+def gain(call, cores: list[int], seconds: float) -> list[float]:
+    """How many times as fast a call is on all cores as on the first of them, in turns."""
+    found = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        times = []
+        for some in (cores[:1], cores):
+            os.sched_setaffinity(0, some)
+            call()
+            times.append(timed(call, time.perf_counter, 0.0))
+        found.append(times[0] / times[1])
+    return found
 
 
 class Peer:
@@ -452,10 +469,10 @@ class Peer:
             raise SystemExit(f"{self.name} failed:\n{self.errors.read()}")
         return json.loads(text)
 
-    def time(self, task: str, seconds: float, cores: int = 2) -> float:
-        """What a call takes on the first of its cores, or the first two."""
+    def ask(self, what: str, task: str, seconds: float):
+        """The "time" of a call, or the "gain" of a second core."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{task} {seconds} {cores}\n")
+        self.process.stdin.write(f"{what} {task} {seconds}\n")
         self.process.stdin.flush()
         return self.line()
 
@@ -510,14 +527,18 @@ def table(times: dict[str, dict[str, list[float]]], reference: str, tasks, quart
 
 def gained(gains: dict[str, dict[str, list[float]]]) -> str:
     """How many times as fast two threads are as one, in words."""
-    parts = []
-    for peer, found in gains.items():
-        ratios = [
-            f"×{middle:.3g} ({low:.3g} to {high:.3g}) on {HEADS[task]}"
-            for task, (middle, low, high) in ((task, spread(one)) for task, one in found.items())
-        ]
-        parts.append(f"{NAMES[peer].removesuffix(', two cores')} {' and '.join(ratios)}")
-    return f"Two threads beside one of the same process, medians and quartiles: {'; '.join(parts)}."
+
+    def ratio(peer: str, task: str) -> str:
+        return "×{:.3g} ({:.3g} to {:.3g})".format(*spread(gains[peer][task]))
+
+    parts = [f"{NAMES[p].removesuffix(', two cores')} {ratio(p, 'bundle')} and {ratio(p, 'options')}" for p in gains]
+    if "c-2" in gains:
+        parts.append(f"additions in registers, which is what the two processors themselves gain, {ratio('c-2', 'additions')}")
+    count = len(gains["ours-llvm-2"]["bundle"])
+    return (
+        "Two threads beside one, in turns in one process, on bundle adjustment and on options, medians and quartiles of "
+        f"{count} turns or more: {'; '.join(parts)}."
+    )
 
 
 def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
@@ -618,10 +639,11 @@ def main() -> None:
         for task in (*TASKS, *OTHERS):
             for peer in running:
                 if task in peer.first and (peer.name != "c-2" or task in SHARED):
-                    times[peer.name].setdefault(task, []).append(peer.time(task, options.seconds))
-                if task in SHARED and peer.name in gains:
-                    alone = peer.time(task, options.seconds, cores=1)
-                    gains[peer.name].setdefault(task, []).append(alone / times[peer.name][task][-1])
+                    times[peer.name].setdefault(task, []).append(peer.ask("time", task, options.seconds))
+        for task in (*SHARED, "additions"):
+            for peer in running:
+                if peer.name in gains and (peer.name == "c-2" or task in SHARED):
+                    gains[peer.name].setdefault(task, []).extend(peer.ask("gain", task, 4 * options.seconds))
     for peer in running:
         peer.end()
     reference = "ours-llvm" if "ours-llvm" in times else "ours-numpy"

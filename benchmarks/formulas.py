@@ -12,6 +12,7 @@ allocated at each call, as the compiled functions' results are. On two cores its
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import subprocess
 import tempfile
@@ -123,6 +124,28 @@ def data_of(array):
     return ctypes.c_void_p.from_address(id(array) + 16).value
 
 
+@functools.cache
+def threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor()
+
+
+def shared(n, work):
+    """Calls `work` with the first and the number of its rows: all `n`, or an even part of them for each core."""
+    cores = len(os.sched_getaffinity(0))
+    if cores == 1:
+        work(0, n)
+        return
+    part = -(-n // cores)
+    list(threads().map(lambda at: work(at, min(part, n - at)), range(0, n, part)))
+
+
+def additions():
+    """A call of 60 million additions in registers, shared like the rows of C: what the processors themselves gain."""
+    add = by_hand().additions
+    add.argtypes, add.restype = (ctypes.c_long,), ctypes.c_double
+    return lambda: shared(5_000_000, lambda _, many: add(many))
+
+
 def c_peer():
     library = by_hand()
     pointer, size = ctypes.c_void_p, ctypes.c_long
@@ -130,17 +153,6 @@ def c_peer():
     bundle.argtypes, options.argtypes = (pointer, size, pointer, pointer), (pointer, size, pointer)
     bundle.restype = options.restype = None
     demo.argtypes, demo.restype = (pointer, pointer, pointer, size, pointer), ctypes.c_double
-
-    threads = ThreadPoolExecutor()
-
-    def shared(n, work):
-        """Calls `work` with the first and the number of its rows: all `n`, or an even part of them for each core."""
-        cores = len(os.sched_getaffinity(0))
-        if cores == 1:
-            work(0, n)
-            return
-        part = -(-n // cores)
-        list(threads.map(lambda at: work(at, min(part, n - at)), range(0, n, part)))
 
     def value_and_grad(theta, X, y):
         theta, X, y = (np.ascontiguousarray(a, np.float64) for a in (theta, X, y))
