@@ -7,6 +7,7 @@ of rows of them), and gives the mean. ValueError where the lengths differ.
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 from micrograd.primitives import logsumexp, maximum, softplus, sum, take
@@ -27,7 +28,13 @@ def hinge(scores: Any, targets: Any) -> Any:
     >>> hinge([0.5, -2.0], [1, -1])
     0.25
     """
-    return _mean("hinge", lambda s, t: maximum(1 - t * s, 0.0), scores, targets)
+
+    def loss(s: Any, t: Any) -> Any:
+        if isinstance(t, Real) and t not in (-1, 1):
+            raise ValueError(f"hinge needs -1 or 1 as target, got {t!r}: for classes 0 and 1, 2 * t - 1")
+        return maximum(1 - t * s, 0.0)
+
+    return _mean("hinge", loss, scores, targets)
 
 
 def binary_cross_entropy(logits: Any, targets: Any) -> Any:
@@ -39,7 +46,13 @@ def binary_cross_entropy(logits: Any, targets: Any) -> Any:
     >>> round(binary_cross_entropy([0.0, 4.0], [1, 0]), 4)  # log 2, and 4.0181
     2.3556
     """
-    return _mean("binary_cross_entropy", lambda z, t: softplus(z) - t * z, logits, targets)
+
+    def loss(z: Any, t: Any) -> Any:
+        if isinstance(t, Real) and not 0.0 <= float(t) <= 1.0:
+            raise ValueError(f"binary_cross_entropy needs a target from 0 to 1, got {t!r}: for classes -1 and 1, (t + 1) / 2")
+        return softplus(z) - t * z
+
+    return _mean("binary_cross_entropy", loss, logits, targets)
 
 
 def cross_entropy(logits: Any, targets: Any) -> Any:

@@ -102,6 +102,10 @@ def test_hinge_shares_its_kink():
         (lambda: cross_entropy([1.0, 2.0], 2), "a class from 0 to 1 as target, got 2"),
         (lambda: cross_entropy([1.0, 2.0], -1), "a class from 0 to 1 as target, got -1"),
         (lambda: cross_entropy([1.0, 2.0], 0.5), "a class from 0 to 1 as target, got 0.5"),
+        (lambda: hinge([1.0, 2.0], [1, 0]), "hinge needs -1 or 1 as target, got 0: for classes 0 and 1, 2"),
+        (lambda: hinge(Value(1.0), np.float64(0.5)), "hinge needs -1 or 1 as target, got .*0.5"),
+        (lambda: binary_cross_entropy([1.0], [-1]), "needs a target from 0 to 1, got -1: for classes -1 and 1, "),
+        (lambda: binary_cross_entropy([1.0], [math.nan]), "needs a target from 0 to 1, got nan"),
         (lambda: cross_entropy([1.0, 2.0], "1"), "a class from 0 to 1 as target, got '1'"),
     ],
 )
