@@ -207,6 +207,7 @@ class Value(Operators, Original):
         if self.rule is CONSTANT:
             raise RuntimeError(f"backward() of the constant {self!r}: it came from numbers alone, or from a no_grad() block")
         for node, g in adjoints(self).items():
+            g = g if g.__class__ is float else number(g)  # w.data = w - 0.1 put a Value where a number belongs
             node._grad = node.grad + g if node._x is None else g
 
     def recompute(self) -> Value:

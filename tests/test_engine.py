@@ -233,6 +233,15 @@ def test_backward_twice_gives_exactly_twice_the_leaf_gradients():
     assert (a.grad, b.grad, hidden.grad, out.grad) == (2 * once[0], 2 * once[1], once[2], 1.0)
 
 
+@pytest.mark.parametrize("program", [lambda w: w * 3, lambda w: (w * 3 - 1) ** 2, lambda w: w.exp() * w])
+def test_backward_refuses_a_value_in_the_place_of_a_number(program):
+    """w.data = w - 0.1 instead of w.data - 0.1, which nothing checks at that line."""
+    w = Value(2.0, label="w")
+    w.data = w - 0.1
+    with pytest.raises(TypeError, match="a Value cannot hold a Value"):
+        (program(w) * w).backward()
+
+
 def test_adjoints_change_nothing():
     a, b = Value(0.1), Value(0.7)
     out = (a * b).tanh() / (a - b)
