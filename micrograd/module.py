@@ -96,7 +96,7 @@ class Module:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))
         except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} holds no saved parameters ({error}); nothing was changed") from error
+            raise ValueError(f"{path} holds no saved parameters as save() writes them; nothing was changed") from error
         self.load_state_dict(state)
 
 
