@@ -19,14 +19,14 @@ from importlib.util import find_spec
 from numbers import Real
 from operator import itemgetter
 from types import MethodType
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from micrograd.engine import Value
 from micrograd.modes import current
 from micrograd.tape.passes import optimised, swept
-from micrograd.tape.record import Recording
+from micrograd.tape.record import Recording, held_by
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
@@ -41,13 +41,29 @@ _COMPARE = {
 }  # fmt: skip
 
 
+@overload
 def jit(
     fn: Callable[..., Any],
     wrt: Iterable[Value] | None = None,
     backend: str | None = None,
     dtype: Any = np.float64,
     precision: str = "fast",
-) -> Jitted:
+) -> Jitted: ...
+@overload
+def jit(
+    fn: None = None,
+    wrt: Iterable[Value] | None = None,
+    backend: str | None = None,
+    dtype: Any = np.float64,
+    precision: str = "fast",
+) -> Callable[[Callable[..., Any]], Jitted]: ...
+def jit(
+    fn: Callable[..., Any] | None = None,
+    wrt: Iterable[Value] | None = None,
+    backend: str | None = None,
+    dtype: Any = np.float64,
+    precision: str = "fast",
+) -> Any:
     """`fn` compiled: a callable that records `fn` on Values once and replays it over arrays.
 
     What `fn` closes over stays live: the leaves it uses are its parameters, read at every call, in the order of their
@@ -55,7 +71,11 @@ def jit(
     open index for take(), a bool, a string or None part of the structure. `backend` is "numpy", "llvm" or "reference";
     `dtype` float64 or float32; `precision` "exact" for the bits of the reference back end, or "fast": compiled code may round
     a product and the sum that it goes into once instead of twice, and takes elementary functions for vectors, which are
-    within 4 units in the last place. As a decorator it takes methods too: each object has a compiled one of its own.
+    within 4 units in the last place. Numbers that `fn` reads anywhere but in its arguments and in Values are recorded as
+    they are at its first call.
+
+    As a decorator, `@jit` or with options `@jit(backend="numpy")`, it takes methods too: each object has a compiled one of
+    its own.
 
     >>> from micrograd import Value
     >>> w = Value(3.0)
@@ -63,6 +83,8 @@ def jit(
     >>> f(2.0), f.map([1.0, 2.0]).tolist()
     (6.0, [3.0, 6.0])
     """
+    if fn is None:
+        return partial(jit, wrt=wrt, backend=backend, dtype=dtype, precision=precision)
     return Jitted(fn, wrt, backend, dtype, precision)
 
 
@@ -250,7 +272,8 @@ class Jitted:
                 for X, y in batches:
                     loss = step(X, y)
 
-        At its end, or at step.sync(), they are written back to the Values and the optimiser.
+        At its end, or at step.sync(), they are written back to the Values and the optimiser. Compiled functions that are
+        called inside see the parameters as they are; what reads the Values themselves sees them as they were.
         """
         return Training(self, optimiser, reduction, in_axes)
 
@@ -261,6 +284,12 @@ class Jitted:
 
     def theta(self) -> Array:
         """What the parameters hold now, as one flat vector."""
+        for block in _blocks:
+            block.write_data()
+        return self.held()
+
+    def held(self) -> Array:
+        """What the parameters' Values hold: `theta`, but inside a block of training without what was learnt there."""
         return np.fromiter([p.data for p in self._parameters], self.dtype, len(self._parameters))
 
     def schedule(self, *args: Any, in_axes: Any = 0, gradient: bool = False) -> str:
@@ -280,7 +309,11 @@ class Jitted:
         kept, name = instance.__dict__, f"jit({self.fn.__qualname__})"
         found = kept.get(name)
         if found is None or found.fn.__func__ is not self.fn:
-            found = kept[name] = Jitted(MethodType(self.fn, instance), self.wrt, self.backend, self.dtype, self.precision)
+            found = Jitted(MethodType(self.fn, instance), self.wrt, self.backend, self.dtype, self.precision)
+            if isinstance(instance, type):  # of a class method
+                setattr(instance, name, found)
+            else:
+                kept[name] = found
         return found  # type: ignore[no-any-return]
 
     def __reduce__(self) -> Any:
@@ -320,7 +353,13 @@ class Jitted:
 
     @_collector_paused()
     def _record(self, call: _Call, sample: int, gradient: bool) -> Path:
-        recording = Recording(lambda values: self.fn(*call.arguments(values)), call.sample(sample), _numbers_of, self.wrt)
+        recording = Recording(
+            lambda values: self.fn(*call.arguments(values)),
+            call.sample(sample),
+            _numbers_of,
+            self.wrt,
+            [*self._parameters, *held_by(self.fn)],
+        )
         if not recording.results:
             raise TypeError(f"{self!r}: the function returned no number; does it lack a return?")
         for leaf in recording.leaves:
@@ -412,9 +451,12 @@ class Jitted:
             if theta is None:
                 theta = self.theta()
             elif theta.shape != (len(self._parameters),):
+                advice = "list the parameters in wrt where not all are used on every path"
+                if theta.shape == (0,):
+                    advice = "theta() is empty until the function has been recorded: call it once before, or list them in wrt"
                 raise ValueError(
                     f"theta must be a flat vector of the {len(self._parameters)} parameters, got one of shape {theta.shape}; "
-                    "list the parameters in wrt where not all are used on every path"
+                    f"{advice}"
                 )
             if not paths[0].tape.guards:
                 found = self._on_path(paths[0], call, theta, reduce, call.inputs, call.n)
@@ -495,6 +537,9 @@ class Jitted:
         return np.concatenate([theta, np.array([p.data for p in self._parameters[len(theta) :]], theta.dtype)])
 
 
+_blocks: list[Training] = []  # those that are open
+
+
 class Training:
     """The block of `Jitted.training`: called on a batch, it makes one step and returns the loss before it."""
 
@@ -504,23 +549,25 @@ class Training:
         if not hasattr(optimiser, "parameters") or not hasattr(optimiser, "update"):
             raise TypeError(f"training needs an optimiser, such as SGD(parameters, lr=0.1), got {optimiser!r}")
         self.data: Array | None = None
+        self._ahead = False  # of what the Values hold
 
     def __enter__(self) -> Training:
         optimiser = self.optimiser
         self.data = np.array([p.data for p in optimiser.parameters], self.compiled.dtype)
         self.state = tuple(np.array(column, self.compiled.dtype) for column in zip(*optimiser.state, strict=True))
+        _blocks.append(self)
         return self
 
     def __call__(self, *args: Any) -> float:
         f, optimiser = self.compiled, self.optimiser
         if self.data is None:
-            raise RuntimeError("training is a block: with f.training(optimiser) as step: step(X, y)")
+            raise RuntimeError("training is a block, and steps are made inside: with f.training(optimiser) as step: step(X, y)")
         if f._latest is None or not f._latest.fits(None, args, self.reduction, self.in_axes):
             with f._lock:
                 f._paths_for(_Call(args, _axes(self.in_axes, args)), True)
         places = self._places()
         if any(path.tape.guards for paths in f.recorded.values() for path in paths):
-            self._write_data()  # which a path that is met now, and what is new on it, is recorded with
+            self.write_data()  # which a path that is met now, and what is new on it, is recorded with
         total = f._reduced(self.data if places is None else self._theta(places), args, self.reduction, self.in_axes)
         gradient, places = total[1:], self._places()
         if places is not None:
@@ -529,6 +576,7 @@ class Training:
             gradient[places[known]] = total[1 : 1 + len(places)][known]
         optimiser.steps += 1
         self.data, self.state = optimiser.update(self.data, gradient, self.state)
+        self._ahead = True
         return float(total[0])
 
     def _places(self) -> Array | None:
@@ -537,12 +585,14 @@ class Training:
         if self._order is None or self._order[0] != len(mine):
             own = {p: i for i, p in enumerate(self.optimiser.parameters)}
             places = np.array([own.get(p, -1) for p in mine], np.int64)
+            if len(mine) and not (places >= 0).any():
+                raise ValueError(f"none of the {len(own)} parameters of the optimiser is one that {self.compiled!r} uses")
             same = len(places) == len(own) and bool((places == np.arange(len(own))).all())
             self._order = (len(mine), None if same else places)
         return self._order[1]
 
     def _theta(self, places: Array) -> Array:
-        theta = self.compiled.theta()
+        theta = self.compiled.held()
         assert self.data is not None
         known = places >= 0
         theta[known] = self.data[places[known]]
@@ -550,17 +600,22 @@ class Training:
 
     def sync(self) -> None:
         """Write parameters and state back to the Values and the optimiser."""
-        self._write_data()
+        self.write_data()
         if self.state:
             self.optimiser.state = list(zip(*[column.tolist() for column in self.state], strict=True))
 
-    def _write_data(self) -> None:
-        assert self.data is not None
-        for p, x in zip(self.optimiser.parameters, self.data.tolist(), strict=True):
-            p.data = x
+    def write_data(self) -> None:
+        """Write the parameters alone, where they have moved since."""
+        if self._ahead:
+            assert self.data is not None
+            for p, x in zip(self.optimiser.parameters, self.data.tolist(), strict=True):
+                p.data = x
+            self._ahead = False
 
     def __exit__(self, *exception: Any) -> None:
         self.sync()
+        self.data = None
+        _blocks.remove(self)
 
 
 # -- arguments: taken apart into arrays of numbers, and put together again from Values

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from micrograd import modes
@@ -17,6 +20,7 @@ from micrograd.primitives import Primitive
 from micrograd.tape.tape import Guard, Instruction, Tape
 
 _number: Any = vars(Value)["data"]  # the slot itself
+_gradient: Any = vars(Value)["grad"]
 
 
 class Traced(Value):
@@ -37,6 +41,15 @@ class Traced(Value):
     def partials(self) -> tuple[float, ...]:
         self._refuse_outside(".partials")
         return super().partials
+
+    @property
+    def grad(self) -> float:
+        self._refuse_outside(".grad")
+        return _gradient.__get__(self)  # type: ignore[no-any-return]
+
+    @grad.setter
+    def grad(self, x: float) -> None:
+        _gradient.__set__(self, x)
 
     def _refuse_outside(self, how: str) -> None:
         """TypeError where it is not this package that reads, two frames up, and recording is not over."""
@@ -119,16 +132,28 @@ class Recording:
     """One run of a function: its inputs, its outputs in their structure, the leaves it captured and what decided its path.
 
     `run` gets fresh Values for `numbers` (an int becomes an open index) and returns any structure; `numbers_of` lists
-    the Values and numbers of that structure.
+    the Values and numbers of that structure. The numbers of the leaves in `held` are not to be read while it runs.
     """
 
     def __init__(
-        self, run: Callable[[list[Value]], Any], numbers: Sequence[Any], numbers_of: Callable[[Any], list[Any]], wrt: Any
+        self,
+        run: Callable[[list[Value]], Any],
+        numbers: Sequence[Any],
+        numbers_of: Callable[[Any], list[Any]],
+        wrt: Any,
+        held: Iterable[Value] = (),
     ):
         self.inputs: list[Value] = [Integer(x) if isinstance(x, int) else Traced(x) for x in numbers]
         observer = _Observer()
-        with modes.inside(observer=observer, recording=True, anomaly=False):
-            self.out = run(self.inputs)
+        guarded = [v for v in held if v.__class__ is Value and v.rule is None]
+        try:
+            for v in guarded:
+                v.__class__ = Traced
+            with modes.inside(observer=observer, recording=True, anomaly=False):
+                self.out = run(self.inputs)
+        finally:
+            for v in guarded:
+                v.__class__ = Value
         self.results = list(as_values(numbers_of(self.out)))
         self.sources = observer.sources
         self.comparisons = observer.comparisons
@@ -171,6 +196,51 @@ class Recording:
         tape.outputs = [slot[v] for v in outputs]
         tape.guards = [Guard(name, slot[x], slot[y], result, line) for name, x, y, result, line in guarded]
         return tape
+
+
+def held_by(fn: Any) -> list[Value]:
+    """The Values that a function holds on to: by its object, its closure, its defaults and the globals that it names.
+
+    They are looked for in other functions, in modules, lists, tuples and dicts there.
+    """
+    found: list[Value] = []
+    seen: dict[int, Any] = {}
+    stack: list[Any] = [fn]
+    while stack:
+        item = stack.pop()
+        if id(item) in seen:
+            continue
+        seen[id(item)] = item
+        if isinstance(item, Value):
+            found.append(item)
+        elif isinstance(item, (list, tuple)):
+            stack.extend(() if item and isinstance(item[0], (str, float, int)) else item)
+        elif isinstance(item, dict):
+            stack.extend(item.values())
+        elif hasattr(type(item), "named_parameters"):
+            stack.append(vars(item))
+        elif isinstance(item, MethodType):
+            stack += [item.__func__, getattr(item.__self__, "__dict__", None)]
+        elif isinstance(item, partial):
+            stack += [item.func, item.args, item.keywords]
+        elif isinstance(item, FunctionType):
+            stack += [item.__defaults__, item.__kwdefaults__]
+            for cell in item.__closure__ or ():
+                with suppress(ValueError):  # it is empty as yet
+                    stack.append(cell.cell_contents)
+            if not item.__code__.co_filename.startswith(modes.HERE):
+                stack += [item.__globals__[name] for name in _names(item.__code__) if name in item.__globals__]
+        elif hasattr(item, "__wrapped__"):
+            stack.append(item.__wrapped__)
+    return found
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names in a function's code, and in that of the functions that it defines."""
+    yield from code.co_names
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from _names(part)
 
 
 def _flattened(roots: list[Value], recording: Recording) -> tuple[dict[Value, int], Tape]:

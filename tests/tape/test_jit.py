@@ -4,7 +4,9 @@ import copy
 import math
 import pickle
 import random
+import sys
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from micrograd.tape import jit, load, save
 from micrograd.tape.jit import PATHS, STRUCTURES
 
 W = Value(3.0, label="w")
+jit_module = sys.modules["micrograd.tape.jit"]  # whose name in its package is that of the function
 
 
 def line(x):
@@ -191,6 +194,45 @@ def test_more_paths_than_allowed_name_the_line():
 def test_freezing_a_traced_value_is_an_error_that_says_what_to_do(function, arguments, advice):
     with pytest.raises(TypeError, match=advice):
         jit(function)(*arguments)
+
+
+def times_w(x):
+    return x * W.data
+
+
+class Reader(mg.Module):
+    def __init__(self):
+        self.parts = {"w": [Value(2.0)]}
+
+    def __call__(self, x):
+        return self.parts["w"][0].data * x
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x * W if W.data > 0.0 else x,
+        lambda x: x * W.grad,
+        lambda x: times_w(x),
+        mg.grad(lambda x: x * x * W.data),
+        partial(lambda reader, x: reader(x), Reader()),
+        Reader().__call__,
+        lambda x, reader=Reader(): reader(x),  # noqa: B008
+        (lambda reader: lambda x: reader(x))(Reader()),
+        jit(times_w),
+    ],
+)
+@pytest.mark.parametrize("wrt", [None, [W]])
+def test_numbers_of_what_a_function_holds_on_to_are_not_to_be_read_while_recording(function, wrt):
+    f = jit(function, wrt=wrt)
+    with pytest.raises(TypeError, match=r"by \.(data|grad) while recording, at .*test_jit.*Values"):
+        f(1.0)
+    assert W.__class__ is Value and W.data == 3.0
+
+
+def test_numbers_that_no_tape_would_freeze_may_be_read_while_recording():
+    c = mg.constant(5.0)
+    assert jit(lambda x: x * c.data * Value(2.0).data)(3.0) == 30.0
 
 
 def test_a_traced_value_may_be_shown_and_its_own_gradient_taken():
@@ -540,6 +582,53 @@ def test_training_says_how_it_is_used():
         f.training(mg.SGD([Value(1.0)], lr=0.1))([1.0])
     with pytest.raises(TypeError, match="optimiser"):
         f.training([Value(1.0)])
+    w = Value(1.0)
+    f = jit(lambda x: x * w)
+    with f.training(mg.SGD([w], lr=0.1)) as step:
+        step([1.0])
+    with pytest.raises(RuntimeError, match="training is a block"):
+        step([1.0])
+    assert w.data == 0.9
+    step.sync()
+    with f.training(mg.SGD([Value(1.0)], lr=0.1)) as step, pytest.raises(ValueError, match="none of the 1 parameters"):
+        step([1.0])
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_compiled_functions_see_what_training_has_learnt_so_far(others):
+    w, v = Value(1.0), Value(2.0)
+    f, g = jit(lambda x: x * w), jit(lambda x: x * w * v)
+    with f.training(Adam([v] * others + [w], lr=0.5)) as step:
+        for _ in range(3):
+            step([1.0])
+            assert f(1.0) == f.map([1.0])[0] == g(1.0) / 2.0 == f.backward([1.0]) == w.data < 1.0
+        step([1.0])
+        assert step.data[-1] == g.theta()[0] == f(1.0)
+    assert f(1.0) == w.data and not jit_module._blocks
+
+
+def test_theta_of_what_has_not_been_recorded_is_said_to_be_empty():
+    f = jit(lambda x: W * x)
+    with pytest.raises(ValueError, match=r"theta\(\) is empty until the function has been recorded"):
+        f.value_and_grad(f.theta(), [1.0])
+    assert f.value_and_grad(f.theta(), [1.0])[0] == 3.0
+
+
+def test_jit_decorates_with_options_and_class_methods():
+    @jit(backend="reference", precision="exact")
+    def f(x):
+        return x * x
+
+    class Scaled:
+        scale = Value(2.0)
+
+        @classmethod
+        @jit
+        def of(cls, x):
+            return cls.scale * x
+
+    assert f(3.0) == 9.0 and f.backend == "reference"
+    assert Scaled.of(3.0) == 6.0 == Scaled().of(3.0) and Scaled.of is Scaled.of
 
 
 def test_a_file_keeps_the_precision_and_keys_of_every_kind(tmp_path):
