@@ -145,6 +145,10 @@ def explain(parser: Parser) -> Run:
         from micrograd.explain import to_code
         from micrograd.expression import ExpressionError, named_values, parse_steps
 
+        if "=" in options.name:
+            parser.error(
+                f"what to differentiate by comes before the values, got {options.name!r}: write the name and then those"
+            )
         try:
             values = named_values(options.values)
             output, named = parse_steps(options.expression, values)

@@ -988,6 +988,8 @@ def test_the_command_line_says_what_is_wrong(capsys):
         (("c = 2; c*a", "c", "a=2"), "'c' is a plain number, 2: differentiate by a\n"),
         (("l = [a, 2]; sum(l)", "l", "a=2"), "'l' is a list: differentiate by a\n"),
         (("a*", "a", "a=1"), "cannot read"),
+        (("2a", "a", "a=1"), "write 2*x for a product"),
+        (("a**2", "a=3"), "comes before the values, got 'a=3'"),
         (("a", "a"), "unknown name 'a'"),
     ]:
         with pytest.raises(SystemExit) as stop:

@@ -737,7 +737,11 @@ def _kind(array: Array, where: str) -> str:
         return "f"
     if kind in "iu":
         return "i"
-    raise TypeError(f"{where} must be made of real numbers, got an array of {array.dtype}")
+    got = f"an array of {array.dtype}"
+    if kind == "O" and array.size:
+        first = next((x for x in array.flat if not isinstance(x, (int, float))), array.flat[0])
+        got = f"{type(first).__name__} {first!r}"
+    raise TypeError(f"{where} must be made of real numbers, got {got[:80]}")
 
 
 def _axes(in_axes: Any, args: Sequence[Any]) -> Sequence[int | None]:

@@ -74,6 +74,10 @@ def test_arguments_may_be_nested_and_shared_by_all_samples():
         jit(lambda x, y: x).map([1.0, 2.0], [1.0])
     with pytest.raises(ValueError, match="leading axis"):
         jit(line).map(1.0)
+    with pytest.raises(TypeError, match=r"argument 1 must be made of real numbers, got Reader <.*Reader object"):
+        jit(lambda x, y: x)(1.0, Reader())
+    with pytest.raises(TypeError, match=r"argument 0 must be made of real numbers, got Value Value\(data=3.0"):
+        jit(lambda x: x).map([W])
     with pytest.raises(TypeError, match="real numbers"):
         jit(line)(1j)
 
