@@ -69,7 +69,7 @@ def cross_entropy(logits: Any, targets: Any) -> Any:
 
 def _surprise(z: Any, t: Any) -> Any:
     if not hasattr(type(t), "__take__") and not (hasattr(t, "__index__") and 0 <= t < len(z)):
-        raise ValueError(f"cross_entropy needs a class from 0 to {len(z) - 1} as target, got {t!r}")
+        raise ValueError(f"cross_entropy needs the index of a class, an int from 0 to {len(z) - 1}, as target, got {t!r}")
     return logsumexp(z) - take(z, t)
 
 
