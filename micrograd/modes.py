@@ -94,7 +94,8 @@ def enable_grad() -> Any:
 def detect_anomaly() -> Any:
     """A block in which the first nan or inf, forward or backward, raises FloatingPointError.
 
-    The message names the operation, its operands and the line that wrote it.
+    The message names the operation, its operands and the line that wrote it, in compiled functions too: where their results
+    are not finite, the function itself is run on one sample after the other.
 
     >>> from micrograd import Value
     >>> with detect_anomaly():  # doctest: +ELLIPSIS

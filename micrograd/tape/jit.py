@@ -23,8 +23,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from micrograd.engine import Value
-from micrograd.modes import current
+from micrograd.engine import Value, adjoints, as_values
+from micrograd.modes import current, open_blocks
 from micrograd.tape.passes import optimised, swept
 from micrograd.tape.record import Recording, held_by
 from micrograd.tape.tape import Tape
@@ -213,7 +213,7 @@ class Jitted:
         Called on Values (inside another function that is recorded or differentiated), it is the function itself.
         """
         quick = self._quick
-        if quick is not None and quick[0] == [*map(type, args)] and quick[1] == len(self._parameters):
+        if quick is not None and quick[0] == [*map(type, args)] and quick[1] == len(self._parameters) and not open_blocks:
             return quick[2](quick[3](args, self.theta() if quick[1] else _NOTHING))
         if current().observer is not None or any(_has_value(x) for x in args):
             return self.fn(*args)
@@ -231,7 +231,7 @@ class Jitted:
         """
         self._refuse_inside("map")
         call = _Call(args, _axes(in_axes, args))
-        arrays = self._grouped(call)
+        arrays = None if current().anomaly else self._grouped(call)
         if arrays is not None:
             out, parts = arrays
             rest = iter(parts)
@@ -425,7 +425,7 @@ class Jitted:
     def _reduced(self, theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> Array:
         """The mean or sum of the value and the gradient; at what the parameters hold where `theta` is None."""
         self._refuse_inside("a gradient of it")
-        latest = self._latest
+        latest = None if open_blocks else self._latest
         if latest is not None and latest.fits(theta, args, reduction, in_axes) and latest.count == len(self._parameters):
             return latest.program(args, self.theta() if theta is None else theta, latest.n, reduction == "mean")  # type: ignore[no-any-return]
         call = _Call(args, _axes(in_axes, args))
@@ -460,8 +460,22 @@ class Jitted:
                 )
             if not paths[0].tape.guards:
                 found = self._on_path(paths[0], call, theta, reduce, call.inputs, call.n)
-                return paths[0].out, self._spread(paths[0], found) if gradient else found
-            return self._branching(paths, call, gradient, theta, reduce)
+                out, found = paths[0].out, self._spread(paths[0], found) if gradient else found
+            else:
+                out, found = self._branching(paths, call, gradient, theta, reduce)
+            if current().anomaly and not np.isfinite(found).all():
+                self._refuse(call, gradient, theta)
+            return out, found
+
+    def _refuse(self, call: _Call, gradient: bool, theta: Array) -> None:
+        """FloatingPointError from the operation that is not finite, in the function itself, run sample by sample."""
+        with _holding(self._parameters[: len(theta)], theta):
+            for i in range(call.n):
+                values = [x if isinstance(x, int) else Value(x) for x in call.sample(i)]
+                out = as_values(_numbers_of(self.fn(*call.arguments(values))))  # type: ignore[arg-type]
+                if gradient:
+                    adjoints(out[0])
+        raise FloatingPointError(f"{self!r}: a sum over the samples is not finite, or compiled code rounds to what is not")
 
     def _on_path(self, path: Path, call: _Call, theta: Array, reduce: bool, inputs: list[Array], n: int) -> Array:
         return self._compiled(path, call, reduce)(inputs, path.own(theta), n)  # type: ignore[no-any-return]

@@ -769,6 +769,7 @@ class _Stand(ctypes.Structure):
     _fields_ = (("before", ctypes.c_char * DATA), ("data", ctypes.c_void_p))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def together(sums: Array) -> Array:
     """The sum of the chunks' sums, neighbours first, an odd one waiting: the order of `reference.total`."""
     while len(sums) > 1:

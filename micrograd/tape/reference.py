@@ -27,6 +27,7 @@ def run(tape: Tape, inputs: Sequence[float], leaves: Sequence[float]) -> list[fl
     return [slots[i] for i in tape.outputs]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def total(samples: Array) -> Array:
     """The sum over the first axis, in the one order that is defined.
 

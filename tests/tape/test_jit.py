@@ -611,6 +611,36 @@ def test_compiled_functions_see_what_training_has_learnt_so_far(others):
     assert f(1.0) == w.data and not jit_module._blocks
 
 
+@pytest.mark.parametrize("backend", ["reference", "numpy", None])
+def test_anomalies_of_compiled_functions_are_found_where_they_arise(backend):
+    w = Value(1.0)
+    f = jit(lambda x: mg.log(x * w), backend=backend)
+    g = jit(lambda x: mg.sqrt(x * w), backend=backend)
+    h = jit(lambda x, i: mg.take([x, 1.0 / x], i), backend=backend)
+    X = np.array([3.0, 2.0, 0.0, -1.0])
+    calls = [
+        (lambda: f(-2.0), r"log\(-2.0\) = nan, at .*test_jit"),
+        (lambda: f.map(X), r"log\(0.0\) = -inf, at .*test_jit"),
+        (lambda: h.map(X, np.array([0, 1, 1, 0])), r"div\(1.0, 0.0\) = inf"),
+        (lambda: f.backward(X), r"log\(0.0\) = -inf"),
+        (lambda: g.backward(X[:3]), r"backward through operand 0 of sqrt\(0.0\) = 0.0.*local inf"),
+        (lambda: f.value_and_grad(np.array([-1.0]), X[:1]), r"log\(-3.0\) = nan"),
+    ]
+    for call, _ in calls:
+        call()
+    w.grad = 0.0
+    for call, message in calls:
+        with mg.detect_anomaly(), pytest.raises(FloatingPointError, match=message):
+            call()
+    with mg.detect_anomaly():
+        assert f.map(X[:2]).tolist() == pytest.approx(np.log(X[:2]).tolist()) and f(1.0) == 0.0
+        with f.training(mg.SGD([w], lr=0.1)) as step, pytest.raises(FloatingPointError, match="log"):
+            step(X)
+        with pytest.raises(FloatingPointError, match="sum over the samples"):
+            jit(lambda x: x * w, backend=backend).backward([1e308] * 600, reduction="sum")
+    assert w.data == 1.0 and w.grad == 0.0
+
+
 def test_theta_of_what_has_not_been_recorded_is_said_to_be_empty():
     f = jit(lambda x: W * x)
     with pytest.raises(ValueError, match=r"theta\(\) is empty until the function has been recorded"):
