@@ -367,10 +367,12 @@ class _Builder:
 
     def _map_part(self, rule: Primitive, out: Array, operands: Array, whole: bool = False) -> None:
         positions = self.where[operands]
-        distinct = [len(np.unique(column)) for column in positions.T]
-        primary = int(np.argmax(distinct))
-        keys = [positions[:, j] for j in range(positions.shape[1]) if j != primary]
-        order = np.lexsort([*keys, positions[:, primary]])
+        order = np.zeros(1, np.int64)
+        if len(out) > 1:
+            distinct = [len(np.unique(column)) for column in positions.T]
+            primary = int(np.argmax(distinct))
+            keys = [positions[:, j] for j in range(positions.shape[1]) if j != primary]
+            order = np.lexsort([*keys, positions[:, primary]])
         spaces = [_SPACES[int(v)] for v in self.varies[operands[0]]]
         shape, fitted = self._fitted([(s, p) for s, p in zip(spaces, positions[order].T, strict=True)])
         if not whole and any(o.strides is None for o in fitted):
@@ -552,6 +554,8 @@ def _run(space: str, base: int, shape: tuple[int, ...]) -> Operand:
 def _operand(space: str, positions: Array, view: bool = True) -> Operand:
     """An array of positions as a view where one stride per axis makes it, else as a gather."""
     first = positions[(0,) * positions.ndim]
+    if view and positions.size == 1:
+        return Operand(space, int(first), (0,) * positions.ndim)
     if view:
         strides = tuple(
             int(positions[tuple(int(a == b) for b in range(positions.ndim))] - first) if n > 1 else 0
@@ -610,6 +614,8 @@ def _distinct(rows: Array) -> tuple[Array, Array]:
 
 def _grids(x_id: Array, y_id: Array) -> tuple[dict[tuple[int, int], list[Array]], Array]:
     """Pairs (x, y) as whole grids {(m, n): [array of pair numbers, (m, n)]}, and the pairs that are in none."""
+    if len(x_id) == 1:
+        return {}, np.zeros(1, np.int64)
     component = np.arange(x_id.max() + 1)
     while True:
         of_y = np.full(y_id.max() + 1, len(component))
