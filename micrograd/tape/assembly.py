@@ -24,6 +24,7 @@ PARAMETERS = (ROWS, SHARED, THETA, "totals", "tables", "frame")  # what every fu
 # entries of the frame: the results, the number of samples, what sums are divided by, then the arrays of the arguments
 OUT, COUNT, DIVISOR, ARRAYS = 6, 7, 8, 9
 DATA = 16  # where, in the object of an array, the pointer to its numbers lies
+UNROLLED = 32  # terms of a sum over the samples up to which they are not a loop
 CHUNK = 256  # samples whose sums stand by themselves: reference.BLOCK
 
 
@@ -92,6 +93,11 @@ class Operand:
     table: Array | None = None  # the slots of a gather, flat; strides are then those of the table
     value: float | None = None
     table_at: int = -1  # where the table begins among all tables
+
+    @property
+    def count(self) -> int:
+        """How many slots its table has."""
+        return 0 if self.table is None else len(self.table)
 
     def slots(self, shape: Sequence[int]) -> Array:
         """The different slots of all elements."""
@@ -603,18 +609,18 @@ def write_total(f: Function, it: Total, direct: int) -> None:
                 x = fetch(it.x, at)
                 return f.two("fadd", total, x) if it.y is None else f.multiply_add(x, fetch(it.y, at), total)
 
-            out = []
-            for total, at in zip(sums, spots, strict=True):
-                if t.exact and it.terms > 1:  # the terms of a sample by themselves, as the definition has it
-                    own = f.number(0.0)
-                    for j in range(it.terms):
-                        own = plus(own, (*at, Index((), j)))
-                    out.append(f.two("fadd", total, own))
-                    continue
+            # the terms of a sample by themselves where exact, as the definition has it
+            begin = [f.number(0.0)] * len(sums) if t.exact and it.terms > 1 else list(sums)
+            if it.terms <= UNROLLED:
+                found = begin
                 for j in range(it.terms):
-                    total = plus(total, (*at, Index((), j)))
-                out.append(total)
-            return out
+                    found = [plus(total, (*at, Index((), j))) for total, at in zip(found, spots, strict=True)]
+            else:
+                with f.loop(it.terms, 1, [(t.vector, x) for x in begin]) as (k, values, found):
+                    found[:] = [plus(total, (*at, k)) for total, at in zip(values, spots, strict=True)]
+            if t.exact and it.terms > 1:
+                found = [f.two("fadd", total, own) for total, own in zip(sums, found, strict=True)]
+            return found
 
         if t.block == t.lanes:
             sums = term(Index(), begin)
@@ -991,36 +997,27 @@ def write_rows(f: Function, it: Rows) -> None:
     over_samples(f, 1, samples)
 
 
-def write_no_tail(f: Function, slots: Sequence[int]) -> None:
-    """Zeros for the lanes beyond `count`, so that they add nothing to sums over the samples."""
+def write_no_tail(f: Function, slots: Operand) -> None:
+    """Zeros for the lanes beyond `count` of the slots in a table, so that they add nothing to sums over the samples."""
     t = f.target
     left = f.new(f"sub i64 {t.block}, %count")
-    for slot, many in runs(slots):
-        with f.loop(many, 1, []) as (i, _, _), f.loop(left, 1, []) as (s, _, _):
-            at = f.address(ROWS, f.lanes_at(i + slot, s + Index((("%count", 1),))))
+    with f.loop(slots.count, 1, []) as (i, _, _):
+        slot = f.located(slots, [i])
+        with f.loop(left, 1, []) as (s, _, _):
+            at = f.address(ROWS, f.lanes_at(slot, s + Index((("%count", 1),))))
             f.do(f"store {t.real} 0.0, ptr {at}, align {t.size}")
 
 
-def write_filled(f: Function, pairs: Sequence[tuple[int, float]]) -> None:
-    """The same number for all samples, in each of some slots."""
-    for slot, x in pairs:
+def write_filled(f: Function, slots: Operand, x: float) -> None:
+    """The same number for all samples, in each of the slots in a table."""
+    with f.loop(slots.count, 1, []) as (i, _, _):
+        slot = f.located(slots, [i])
 
-        def samples(places: list[Index], slot: int = slot, x: float = x) -> None:
+        def samples(places: list[Index]) -> None:
             for s in places:
-                f.store(Operand(ROWS), Index((), slot), s, f.number(x))
+                f.store(slots, slot, s, f.number(x))
 
         over_samples(f, unrolled(f, 4), samples)
-
-
-def runs(slots: Sequence[int]) -> list[tuple[int, int]]:
-    """Ascending slots as (first, how many), for every run of neighbours."""
-    found: list[tuple[int, int]] = []
-    for slot in slots:
-        if found and found[-1][0] + found[-1][1] == slot:
-            found[-1] = (found[-1][0], found[-1][1] + 1)
-        else:
-            found.append((slot, 1))
-    return found
 
 
 def write_clear(f: Function, numbers: int) -> None:

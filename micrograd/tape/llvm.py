@@ -225,6 +225,23 @@ class Plan:
             fixed = [(i, at) for i, (space, at) in enumerate(own) if space == SHARED]
             self.same[number] = [(i, at, THETA if at < it.leaves else SHARED) for i, at in fixed]
         self.sums = len(it.outputs) if it.reduce else 0
+        self.read = sorted(self.read_by_totals())
+        self.tails = self.table(self.read)
+        read, filled = set(self.read), dict[str, tuple[list[int], float]]()
+        for at, x in it.filled:
+            if at in read:
+                filled.setdefault(repr(x), ([], x))[0].append(at)
+        self.refilled = [(self.table(slots), x) for slots, x in filled.values()]
+
+    def table(self, slots: Sequence[int]) -> Operand:
+        """Rows, one after the other, as an operand."""
+        return self.gather(ROWS, np.array(slots, np.int32), (1,))
+
+    def gather(self, place: str, table: Array, strides: tuple[int, ...]) -> Operand:
+        """An operand that finds its slots in a table."""
+        self.tables.append(table)
+        self.table_size += len(table)
+        return Operand(place, 0, strides, table, table_at=self.table_size - len(table))
 
     def instruction(self, vector: Vector) -> Instruction:
         name = vector.rule.name if vector.rule is not None else "copy"
@@ -265,10 +282,7 @@ class Plan:
                 self.copies_leaves = True
         if table is None:
             return Operand(place, o.base, strides)
-        at = self.table_size
-        self.tables.append(table)
-        self.table_size += len(table)
-        return Operand(place, 0, strides, table, table_at=at)
+        return self.gather(place, table, strides)
 
     def spread(self, at: int) -> int:
         """A new row that holds a shared number for every sample."""
@@ -400,8 +414,7 @@ def written(plan: Plan, t: Target) -> str:
         if same:
             before.append(Function(f"same{number}", once))
             assembly.write_same(before[-1], number, same)
-    read = sorted(plan.read_by_totals())
-    work = functions(plan.work, [(ROWS, at) for at in (*read, *plan.shown())], t, "work")
+    work = functions(plan.work, [(ROWS, at) for at in (*plan.read, *plan.shown())], t, "work")
     direct = plan.sums if plan.direct(t) else 0
     named: dict[str, Function] = {}
 
@@ -417,15 +430,13 @@ def written(plan: Plan, t: Target) -> str:
     both = [f.name for f in work]
     whole, part = whole + both, part + both
     if plan.sums:
-        if t.block > 1:
-            part += function("notail", assembly.write_no_tail, read)
+        if t.block > 1 and plan.read:
+            part += function("notail", assembly.write_no_tail, plan.tails)
         totals = [function(f"total{i}", assembly.write_total, total, direct) for i, total in enumerate(plan.totals)]
         both = [name for names in totals for name in names]
         whole, part = whole + both, part + both
-        summed = set(read)
-        filled = [(at, x) for at, x in plan.schedule.filled if at in summed]
-        if t.block > 1 and filled:
-            part += function("refill", assembly.write_filled, filled)
+        for i, filled in enumerate(plan.refilled if t.block > 1 else ()):
+            part += function(f"refill{i}", assembly.write_filled, *filled)
         if not direct:
             function("clear", assembly.write_clear, plan.sums * t.lanes)
             function("finish", assembly.write_finish, plan.sums)
