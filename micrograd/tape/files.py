@@ -64,6 +64,8 @@ def load(path: str, backend: str | None = None) -> Jitted:
     except (KeyError, ValueError, TypeError, IndexError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         if isinstance(error, KeyError) and "no primitive" in str(error):
             raise ValueError(f"{path} uses a primitive that is not in this rule book: {error}") from error
+        if not zipfile.is_zipfile(path):
+            error = ValueError("it is no .npz file")
         raise ValueError(f"{path} holds no compiled function that can be read ({error})") from error
     return f
 

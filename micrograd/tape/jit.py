@@ -6,6 +6,7 @@ finds or makes the tape for their structure, checks the comparisons that the rec
 
 from __future__ import annotations
 
+import copy
 import gc
 import sys
 import threading
@@ -190,14 +191,17 @@ class Jitted:
         if not callable(fn):
             raise TypeError(f"jit needs a function, got {type(fn).__name__} {fn!r}")
         self.fn, self.backend, self.dtype, self.precision = fn, backend, np.dtype(dtype), precision
-        update_wrapper(self, fn)
+        update_wrapper(self, fn, updated=())
         if self.dtype not in (np.float64, np.float32):
             raise TypeError(f"dtype must be float64 or float32, got {self.dtype}")
+        if hasattr(wrt, "parameters"):
+            raise TypeError(f"wrt lists the parameters of a function, got {wrt!r}: pass its .parameters()")
         self.wrt = None if wrt is None else list(dict.fromkeys([wrt] if isinstance(wrt, Value) else wrt))
         for p in self.wrt or ():
             if not isinstance(p, Value) or p.rule is not None:
                 raise TypeError(f"wrt lists the parameters of a function, which are leaves: Value(...), got {p!r}")
         self._program = back_end(backend, precision)
+        self._method = getattr(fn, "__qualname__", "")  # what it is called in a class
         self._leaves: dict[Value, int] = {p: i for i, p in enumerate(self.wrt or ())}
         self._parameters = list(self._leaves)
         self.recorded: OrderedDict[Any, list[Path]] = OrderedDict()
@@ -298,18 +302,22 @@ class Jitted:
         paths = self._paths_for(call, gradient)
         return "\n".join(str(self._compiled(path, call, gradient)) for path in paths)
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._method = f"{owner.__qualname__}.{name}"
+
     def __get__(self, instance: Any, owner: Any = None) -> Jitted:
         """Where a method is compiled: the function for one object, which is kept among that object's attributes."""
-        if instance is None:
+        if instance is None or isinstance(self.fn, staticmethod):
             return self
         if not hasattr(instance, "__dict__"):
             raise TypeError(
                 f"{type(instance).__name__} has __slots__ and no place for its own {self!r}: add '__dict__' to them"
             )
-        kept, name = instance.__dict__, f"jit({self.fn.__qualname__})"
+        kept, name = instance.__dict__, f"jit({self._method})"
         found = kept.get(name)
-        if found is None or found.fn.__func__ is not self.fn:
+        if found is None or found.fn.__func__ is not self.fn or found.fn.__self__ is not instance:
             found = Jitted(MethodType(self.fn, instance), self.wrt, self.backend, self.dtype, self.precision)
+            found._method = self._method
             if isinstance(instance, type):  # of a class method
                 setattr(instance, name, found)
             else:
@@ -317,15 +325,24 @@ class Jitted:
         return found  # type: ignore[no-any-return]
 
     def __reduce__(self) -> Any:
-        fn = self.fn
-        if isinstance(fn, MethodType) and isinstance(getattr(type(fn.__self__), fn.__name__, None), Jitted):
-            return getattr, (fn.__self__, fn.__name__)
+        fn, name = self.fn, self._method.rpartition(".")[2]
+        if isinstance(fn, MethodType) and isinstance(getattr(type(fn.__self__), name, None), Jitted):
+            return getattr, (fn.__self__, name)
         found: Any = sys.modules.get(getattr(fn, "__module__", None) or "")
-        for name in getattr(fn, "__qualname__", "").split("."):
-            found = getattr(found, name, None)
+        for part in getattr(fn, "__qualname__", "").split("."):
+            found = getattr(found, part, None)
         if found is self:  # as a decorator: the name of the function is that of what it became
             return fn.__qualname__
         return Jitted, (fn, self.wrt, self.backend, self.dtype, self.precision)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Over what a copy of the function is of: a function is its own copy, and so are then the parameters in `wrt`."""
+        reduced = self.__reduce__()
+        if isinstance(reduced, str):
+            return self
+        make, (fn, *others) = reduced
+        copied = copy.deepcopy(fn, memo)
+        return make(copied, *(others if copied is fn else copy.deepcopy(others, memo)))
 
     def __repr__(self) -> str:
         return f"jit({getattr(self.fn, '__qualname__', self.fn)})"
@@ -415,7 +432,7 @@ class Jitted:
         if hasattr(program, "single") and paths[0].uses_all(len(self._parameters)):
             if isinstance(out, Place):
                 finish: Callable[[list[float]], Any] = itemgetter(out.i)
-            elif isinstance(out, tuple) and [*out] == [Place(i) for i in range(len(out))]:
+            elif type(out) is tuple and [*out] == [Place(i) for i in range(len(out))]:
                 finish = tuple
             else:
                 array = lambda numbers, ids, shape: np.array([numbers[i] for i in ids]).reshape(shape)  # noqa: E731
@@ -656,11 +673,16 @@ class _Call:
     def _taken_apart(self, x: Any, axis: int | None, fields: list[tuple[int, bool]], where: str) -> Spec:
         """The structure of one argument; its numbers go to `inputs`.
 
-        ("number", kind), ("array", shape, kind), ("list" or "tuple", parts), ("dict", keys, parts) or ("static", x), where
-        kind is "i" for integers and "f" for other numbers.
+        ("number", kind), ("array", shape, kind), ("list", "tuple" or a class of named tuples, parts), ("dict", keys, parts)
+        or ("static", x), where kind is "i" for integers and "f" for other numbers.
         """
         if axis is not None and not isinstance(x, dict):
-            array = x if x.__class__ is np.ndarray else np.asarray(x)
+            try:
+                array = x if x.__class__ is np.ndarray else np.asarray(x)
+            except ValueError as error:
+                raise ValueError(f"{where} must have rows of one length: {error}") from None
+            if array.ndim == 0 and (x is None or isinstance(x, (bool, str))):
+                raise ValueError(f"{where} needs a leading axis of samples, got {x!r}: use in_axes=None for it")
             kind = _kind(array, where)
             if array.ndim == 0:
                 raise ValueError(f"{where} needs a leading axis of samples, got the number {x!r}: use in_axes=None for it")
@@ -682,12 +704,12 @@ class _Call:
             keys = tuple(x)
             return "dict", keys, tuple([self._taken_apart(x[k], axis, fields, f"{where}[{k!r}]") for k in keys])
         if isinstance(x, (list, tuple)):
-            name = "list" if isinstance(x, list) else "tuple"
+            name = "list" if isinstance(x, list) else type(x) if hasattr(x, "_fields") else "tuple"
             return name, tuple([self._taken_apart(e, axis, fields, f"{where}[{i}]") for i, e in enumerate(x)])
         if x is None or isinstance(x, (bool, np.bool_, str)):
-            return "static", x
-        if isinstance(x, Real) and not isinstance(x, (int, float, np.generic)):
-            x = float(x)  # a Fraction
+            return "static", bool(x) if isinstance(x, np.bool_) else x
+        if isinstance(x, Real) and not isinstance(x, (float, np.generic)) and not (isinstance(x, int) and abs(x) < 1 << 63):
+            x = float(x)  # a Fraction, or an integer that no array holds
         array = np.asarray(x)
         kind = _kind(array, where)
         self.inputs.append(array.reshape(-1))
@@ -742,7 +764,7 @@ def _with_values(spec: Spec, values: Iterator[Value]) -> Any:
     if kind == "dict":
         return dict(zip(spec[1], [_with_values(part, values) for part in spec[2]], strict=True))
     parts = [_with_values(part, values) for part in spec[1]]
-    return parts if kind == "list" else tuple(parts)
+    return parts if kind == "list" else tuple(parts) if kind == "tuple" else kind(*parts)
 
 
 def _kind(array: Array, where: str) -> str:
@@ -810,7 +832,7 @@ def _skeleton(out: Any, ids: Iterator[int]) -> Any:
         return {key: _skeleton(part, ids) for key, part in out.items()}
     if isinstance(out, (list, tuple)):
         parts = [_skeleton(part, ids) for part in out]
-        return parts if isinstance(out, list) else tuple(parts)
+        return parts if isinstance(out, list) else _tuple_like(out, parts)
     if isinstance(out, np.ndarray):
         return np.array([next(ids) for _ in range(out.size)], np.int64).reshape(out.shape)
     return out if out is None or isinstance(out, str) else Place(next(ids))
@@ -827,10 +849,15 @@ def _put_together(out: Any, one: Callable[[int], Any], many: Callable[..., Any],
             return many([p.i for p in _places(out)], shape)
         return [_put_together(part, one, many, lists_are_arrays) for part in out]
     if isinstance(out, tuple):
-        return tuple([_put_together(part, one, many, lists_are_arrays) for part in out])
+        return _tuple_like(out, [_put_together(part, one, many, lists_are_arrays) for part in out])
     if isinstance(out, dict):
         return {key: _put_together(part, one, many, lists_are_arrays) for key, part in out.items()}
     return out
+
+
+def _tuple_like(out: Any, parts: list[Any]) -> Any:
+    """A tuple, named where `out` is."""
+    return type(out)(*parts) if hasattr(out, "_fields") else tuple(parts)
 
 
 def _regular(out: Any) -> tuple[int, ...] | None:

@@ -7,6 +7,7 @@ import random
 import sys
 from fractions import Fraction
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -415,6 +416,130 @@ class Raised(Line):
 @jit
 def squared(x):
     return x * x
+
+
+class Pair(NamedTuple):
+    x: Any
+    y: Any
+
+
+class Wrapper:
+    """Its attributes are named like those of what jit makes."""
+
+    fn, map = None, 3
+
+    def __init__(self, fn):
+        self.fn, self.dtype, self.training = fn, "f", True
+
+    def __call__(self, x):
+        return 2.0 * self.fn(x)
+
+
+class Methods:
+    def __init__(self, w):
+        self.w = Value(w)
+
+    square = jit(lambda self, x: x * x * self.w)
+    cube = jit(lambda self, x: x * x * x * self.w)
+
+    @jit
+    def __hidden(self, x):
+        return x + self.w
+
+    def shown(self, x):
+        return self.__hidden(x)
+
+    @jit
+    @staticmethod
+    def twice(x):
+        return x * 2.0
+
+
+def test_a_compiled_function_called_while_another_is_recorded_stays_open():
+    w = Value(3.0)
+    inner = jit(lambda x: w * x)
+    assert inner(2.0) == 6.0 == inner(2.0)
+    outer = jit(lambda y: inner(2.0) * y)
+    assert outer(1.0) == 6.0 and outer.parameters == [w]
+    w.data = 5.0
+    assert outer(1.0) == 10.0 and outer.backward([1.0]) == 10.0 and w.grad == 2.0
+
+
+def test_what_is_compiled_keeps_its_attributes_to_itself():
+    f = jit(Wrapper(lambda x: x + 1.0))
+    assert f(3.0) == 8.0 and f.map([3.0]).tolist() == [8.0] and f.dtype == np.float64
+    assert jit(jit(lambda x: x), dtype=np.float32).map(np.ones(1)).dtype == np.float32
+
+
+def test_methods_of_one_class_keep_apart():
+    it = Methods(2.0)
+    square = it.square
+    assert (square(3.0), it.cube(3.0), it.shown(3.0), it.twice(3.0), Methods.twice(3.0)) == (18.0, 54.0, 5.0, 6.0, 6.0)
+    assert it.square is square and it.square.recorded
+    other = copy.copy(it)
+    other.w = Value(1.0)
+    assert (other.square(3.0), other.shown(3.0)) == (9.0, 4.0) and it.square(3.0) == 18.0
+    again = pickle.loads(pickle.dumps(it))
+    assert (again.square(3.0), again.cube(3.0), again.shown(3.0)) == (18.0, 54.0, 5.0)
+    assert again.square.parameters == [again.w]
+
+
+def test_deep_copies_of_functions_over_wrt_work():
+    f = copy.deepcopy(jit(lambda x: W * x, wrt=[W]))
+    assert f(2.0) == 6.0 and f.parameters == [W]
+    model = mg.MLP(2, [1], seed=0)
+    f = jit(model, wrt=model.parameters())
+    g = copy.deepcopy(f)
+    g.parameters[-1].data += 1.0
+    assert g([1.0, 2.0]) == f([1.0, 2.0]) + 1.0
+
+
+def test_named_tuples_stay_named():
+    f = jit(lambda p: Pair(p.x * p.y, [p.y]))
+    assert f(Pair(2.0, 3.0)) == Pair(6.0, [3.0]) == f(Pair(2.0, 3.0))
+    g = jit(lambda x: Pair(x, x * 2.0))
+    assert [type(g(1.0)), type(g(1.0)), type(g.map([1.0]))] == [Pair] * 3 and g(1.0).y == 2.0
+
+
+def test_integers_that_no_array_holds_are_numbers():
+    assert jit(lambda x: x * 2.0)(10**20) == 2e20
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: jit(lambda x, s: x).map([1.0], "a"), "argument 1 needs a leading axis of samples, got 'a': use in_axes=None"),
+        (lambda: jit(lambda x, s: x).map([1.0], None), "argument 1 needs a leading axis of samples, got None"),
+        (lambda: jit(lambda x: x).map([[1.0, 2.0], [1.0]]), "argument 0 must have rows of one length"),
+    ],
+)
+def test_arguments_that_hold_no_samples_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_wrt_is_not_a_model():
+    with pytest.raises(TypeError, match=r"got MLP of .*pass its \.parameters\(\)"):
+        jit(lambda x: x, wrt=mg.MLP(2, [1]))
+
+
+@pytest.mark.parametrize("precision", ["fast", "exact"])
+@pytest.mark.parametrize("n", [3, 20, 300])
+def test_a_deep_chain_is_compiled(precision, n):
+    """Some 4,000 rows lie apart from each other, and the gradient is one sum of 1,000 products for each sample."""
+    w = Value(3.0)
+
+    def chain(x):
+        for _ in range(1000):
+            x = mg.tanh(w * x)
+        return x
+
+    X = np.linspace(0.1, 0.5, n)
+    found = jit(chain, wrt=[w], precision=precision).value_and_grad([3.0], X)
+    value, gradient = jit(chain, wrt=[w], backend="reference").value_and_grad([3.0], X)
+    if precision == "exact":
+        assert found == (value, gradient)
+    assert found == (pytest.approx(value, rel=1e-12, abs=1e-13), pytest.approx(gradient, rel=1e-11))
 
 
 def test_methods_are_compiled_for_each_object():
