@@ -89,7 +89,9 @@ class SGD(Optimiser):
 
     def update(self, data: Any, grad: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         (v,) = state
-        v = self.momentum * v + (grad + self.weight_decay * data)
+        if self.weight_decay:
+            grad = grad + self.weight_decay * data
+        v = self.momentum * v + grad if self.momentum else grad
         return data - self.lr * v, (v,)
 
 

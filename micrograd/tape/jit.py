@@ -181,6 +181,10 @@ class _Latest:
                 return False
         return reduction == "mean" or reduction == "sum"
 
+    def run(self, args: Sequence[Any], theta: Array, reduction: str) -> Array:
+        """The value and the gradient."""
+        return self.program(args, theta, self.n, reduction == "mean")  # type: ignore[no-any-return]
+
 
 class Jitted:
     """What `jit` returns; see there."""
@@ -444,7 +448,7 @@ class Jitted:
         self._refuse_inside("a gradient of it")
         latest = None if open_blocks else self._latest
         if latest is not None and latest.fits(theta, args, reduction, in_axes) and latest.count == len(self._parameters):
-            return latest.program(args, self.theta() if theta is None else theta, latest.n, reduction == "mean")  # type: ignore[no-any-return]
+            return latest.run(args, self.theta() if theta is None else theta, reduction)
         call = _Call(args, _axes(in_axes, args))
         _, total = self._run(call, True, theta, True)
         _averaged(total, reduction, call.n)
@@ -593,22 +597,34 @@ class Training:
         f, optimiser = self.compiled, self.optimiser
         if self.data is None:
             raise RuntimeError("training is a block, and steps are made inside: with f.training(optimiser) as step: step(X, y)")
-        if f._latest is None or not f._latest.fits(None, args, self.reduction, self.in_axes):
-            with f._lock:
-                f._paths_for(_Call(args, _axes(self.in_axes, args)), True)
-        places = self._places()
-        if any(path.tape.guards for paths in f.recorded.values() for path in paths):
-            self.write_data()  # which a path that is met now, and what is new on it, is recorded with
-        total = f._reduced(self.data if places is None else self._theta(places), args, self.reduction, self.in_axes)
-        gradient, places = total[1:], self._places()
-        if places is not None:
-            gradient = np.zeros_like(self.data)
-            known = places >= 0
-            gradient[places[known]] = total[1 : 1 + len(places)][known]
+        latest = None if open_blocks else f._latest
+        if latest is not None and latest.fits(self.data, args, self.reduction, self.in_axes) and self._places() is None:
+            total = latest.run(args, self.data, self.reduction)
+            gradient = total[1:]
+        else:
+            total, gradient = self._reduced(args)
         optimiser.steps += 1
         self.data, self.state = optimiser.update(self.data, gradient, self.state)
         self._ahead = True
         return float(total[0])
+
+    def _reduced(self, args: tuple[Any, ...]) -> tuple[Array, Array]:
+        """The loss with the gradient of the function's parameters, and the gradient of the optimiser's."""
+        f = self.compiled
+        assert self.data is not None
+        with f._lock:
+            f._paths_for(_Call(args, _axes(self.in_axes, args)), True)
+        places = self._places()
+        if any(path.tape.guards for paths in f.recorded.values() for path in paths):
+            self.write_data()  # which a path that is met now, and what is new on it, is recorded with
+        total = f._reduced(self.data if places is None else self._theta(places), args, self.reduction, self.in_axes)
+        places = self._places()
+        if places is None:
+            return total, total[1:]
+        gradient = np.zeros_like(self.data)
+        known = places >= 0
+        gradient[places[known]] = total[1 : 1 + len(places)][known]
+        return total, gradient
 
     def _places(self) -> Array | None:
         """Where each of the function's parameters stands in the optimiser's vector (-1: nowhere); None for the same order."""
