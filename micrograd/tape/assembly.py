@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class Target:
     registers: int = 16  # registers of the machine, and how many numbers one of them holds
     width: int = 4
     library: Mapping[tuple[str, int], int] = field(default_factory=dict)  # addresses of functions of (name, lanes)
+    streamed: bool = False  # results of work in registers go past the caches, to arrays that begin at a line of them
 
     @property
     def size(self) -> int:
@@ -839,13 +841,17 @@ def write_whole(
 ) -> None:
     """From the rows of the arguments to those of the results in one go, values in registers all the way.
 
-    `columns` and `groups` are what write_columns and write_rows_out are given, by the number of their array.
+    `columns` and `groups` are what write_columns and write_rows_out are given, by the number of their array. Where they are
+    streamed, a block of rows is put together where values otherwise lie, and goes to its array line by line of the cache.
     """
     t = f.target
     sources = [(it, _pointer(f, ARRAYS + it.number)) for it in inputs]
     results = {number: _pointer(f, number) for number in (*columns, *groups)}
     count = f.new(f"load i64, ptr {f.address('frame', Index((), COUNT * 8))}, align 8") if columns else ""
     makers = {one.out: one for one in work}
+    starts = {number: Index((("%first", len(slots) * t.size),)) for number, slots in groups.items()}
+    staged = dict(zip(groups, accumulate([len(slots) * t.block * t.size for slots in groups.values()], initial=0)))  # noqa: B905
+    past = f"align {t.lanes * t.size}, !nontemporal !1" if t.streamed else f"align {t.size}"
 
     def samples(places: list[Index]) -> None:
         s = places[0]
@@ -868,14 +874,20 @@ def write_whole(
         for number, pairs in columns.items():
             for row, slot in pairs:
                 at = f.address(results[number], column_start(row, t, count) + s * t.size)
-                f.do(f"store {t.vector} {made([slot])[0]}, ptr {at}, align {t.size}")
+                f.do(f"store {t.vector} {made([slot])[0]}, ptr {at}, {past}")
         for number, slots in groups.items():
             width = len(slots)
+            array, start = (ROWS, Index((), staged[number])) if t.streamed else (results[number], starts[number])
             for column in tiles_of(width, t.lanes):
                 values = made(slots[column : column + t.lanes])
-                rows_out(f, results[number], Index((("%first", width * t.size),)) + s * (width * t.size), column, width, values)
+                rows_out(f, array, start + s * (width * t.size), column, width, values)
 
     over_samples(f, 1, samples)
+    for number, slots in groups.items() if t.streamed else ():
+        with f.loop(len(slots) * t.block, t.lanes, []) as (i, _, _):
+            line = f.address(ROWS, i * t.size + staged[number])
+            value = f.new(f"load {t.vector}, ptr {line}, align {t.lanes * t.size}")
+            f.do(f"store {t.vector} {value}, ptr {f.address(results[number], starts[number] + i * t.size)}, {past}")
 
 
 def spell_one(f: Function, name: str, args: Sequence[Any], fetch: Callable[[Any], str]) -> str:
@@ -1190,6 +1202,7 @@ def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], pa
             *calls(["finish"] if sums else [], "%start", "0"),
             "  br label %chunks",
             "done:",
+            *(["  fence seq_cst"] if target.streamed else []),  # what went past the caches is there for all threads
             "  ret void",
             "}",
             "define void @all(ptr %frame) nounwind {",
@@ -1216,4 +1229,4 @@ def preamble(t: Target) -> str:
         kind, suffix = kinds[1]
         lines.append(f"declare {kind} @llvm.masked.load.{suffix}.p0(ptr, i32, <{t.lanes} x i1>, {kind})")
         lines.append(f"declare void @llvm.masked.store.{suffix}.p0({kind}, ptr, i32, <{t.lanes} x i1>)")
-    return "\n".join([*lines, "!0 = !{}"])
+    return "\n".join([*lines, "!0 = !{}", "!1 = !{i32 1}"])

@@ -68,6 +68,7 @@ NEAR = 98304  # bytes of a block of samples that stay close to the processor,
 NEAREST = 24576  # the same for straight-line code, whose every value comes and goes once,
 FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are not kept lane by lane
 SHORT = 32  # samples in a block of the version for calls that would not fill half of a longer one
+STREAMED = 16 << 20  # bytes of results from which on threads write them past the caches, which they would not fit into
 WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
 
 
@@ -501,7 +502,7 @@ class Frame:
 
     def __init__(self, plan: Plan, t: Target, dtype: Any, tables: Array):
         it = plan.schedule
-        self.rows = aligned(plan.rows * t.pitch, dtype)
+        self.rows = aligned(max(plan.rows * t.pitch, len(plan.shown()) * t.block), dtype)
         self.totals = aligned(plan.sums * t.lanes, dtype)
         self.shared = aligned(it.shared, dtype)
         for at, x in it.constants:
@@ -563,12 +564,13 @@ class Program:
         plan = self.plan
         self._tables = np.concatenate([*self.plan.tables, np.zeros(1, np.int32)])
         self._cost = sum(i.work for i in self.plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in self.plan.totals)
-        self._versions: list[Version | None] = [None, None, None]
+        self._versions: list[Version | None] = [None, None, None, None]
         self._callbacks: dict[str, Any] = {}  # what compiled code calls: as long as that lives, so must these
         self._failures: list[BaseException] = []  # what they raised; so that it reaches the right caller:
         self._one_at_a_time = threading.RLock() if plan.own or _lacking(self._real) else nullcontext()
         self._blocks = self.blocks()
         self._short = self._blocks[0] // 2
+        self._streams = bool(groups) and in_one(plan, self.target(self._blocks[0]))
         self._lock = threading.Lock()
         self._singles: list[Single] = []
         self._shape = (plan.sums,) if reduce else (len(it.outputs),)
@@ -576,7 +578,7 @@ class Program:
     def __str__(self) -> str:
         return str(self.schedule)
 
-    def target(self, block: int) -> Target:
+    def target(self, block: int, streamed: bool = False) -> Target:
         """What code is written for: how many samples at a time, in how many lanes; one number at a time where that is 0."""
         size, real = self.dtype.itemsize, self._real
         _, _, width, registers = machine()
@@ -589,7 +591,7 @@ class Program:
             library[name, 1] = _address(self._callbacks[name])
         if not block:
             return Target(1, 1, real, self.exact, registers, width, library)
-        return Target(8 if self.exact else max(8, width), block, real, self.exact, registers, width, library)
+        return Target(8 if self.exact else max(8, width), block, real, self.exact, registers, width, library, streamed)
 
     def blocks(self) -> tuple[int, int]:
         """How many samples are best worked on at a time, and how many in a version for short calls."""
@@ -604,14 +606,17 @@ class Program:
         return block, block if block <= 2 * SHORT else SHORT
 
     def version(self, which: int) -> Version:
-        """The code for single numbers (0), for short calls (1) or for long ones (2), compiled when it is first needed."""
+        """The code for single numbers (0), short calls (1), long ones (2), or long ones with large results in threads (3).
+
+        It is compiled when it is first needed.
+        """
         with self._lock:
             found = self._versions[which]
             if found is None:
-                block = (0, *self._blocks[::-1])[which]
-                twin = self._versions[3 - which] if which and self._blocks[0] == self._blocks[1] else None
+                block = (0, *self._blocks[::-1], self._blocks[0])[which]
+                twin = self._versions[3 - which] if which in (1, 2) and self._blocks[0] == self._blocks[1] else None
                 if twin is None:
-                    t = self.target(block)
+                    t = self.target(block, which == 3)
                     twin = Version(t, Code(written(self.plan, t)), self.plan.direct(t), [])
                 found = self._versions[which] = twin
             return found
@@ -626,6 +631,9 @@ class Program:
 
     def _outputs(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool) -> Any:
         which = 0 if n <= 3 else 1 if n <= self._short else 2
+        threads = 1 if n <= CHUNK else self.threads or (available() if n * self._cost > WORTH else 1)
+        if threads > 1 and self._streams and n * sum(self.groups) * self.dtype.itemsize >= STREAMED:
+            which = 3
         version = self._versions[which] or self.version(which)
         try:
             frame = version.idle.pop()
@@ -643,7 +651,7 @@ class Program:
         if self.groups:
             out = _EMPTY
             for width in self.groups:
-                results.append(room((n, width) if width > 1 else (n,), dtype))
+                results.append(room((n, width) if width > 1 else (n,), dtype, which == 3))
                 pointers[at] = id(results[-1])
                 at += 1
         elif not self.reduce:
@@ -655,7 +663,6 @@ class Program:
         else:
             out = np.empty((-(-n // CHUNK), *self._shape), dtype)
         pointers[OUT] = id(out)
-        threads = 1 if n <= CHUNK else self.threads or (available() if n * self._cost > WORTH else 1)
         if threads > 1:
             self._shared_among(threads, version, frame, n)
         else:
@@ -724,22 +731,25 @@ _room = Room()
 LARGE, KEPT = 1 << 20, 4  # bytes from which on memory is used again, and how many pieces are kept
 
 
-def room(shape: tuple[int, ...], dtype: Any) -> Array:
-    """An array to write results to; where it is large, in memory of earlier results that nobody holds any more."""
+def room(shape: tuple[int, ...], dtype: Any, lined: bool = False) -> Array:
+    """An array to write results to; where it is large, in memory of earlier results that nobody holds any more.
+
+    It begins at a line of the cache where it is large, or `lined`.
+    """
     size = math.prod(shape) * dtype.itemsize
-    if size < LARGE:
+    if size < LARGE and not lined:
         return np.empty(shape, dtype)
     kept = _room.kept
     for i in range(len(kept)):
         piece = kept[i]
-        if size <= len(piece) <= 2 * size and sys.getrefcount(piece) == 3:  # held by the list, `piece` and the call alone
+        if size + 64 <= len(piece) <= 2 * size + 64 and sys.getrefcount(piece) == 3:  # held by the list, `piece` and the call
             kept.append(kept.pop(i))
             break
     else:
-        piece = np.empty(size, np.uint8)
+        piece = np.empty(size + 64, np.uint8)
         kept.append(piece)
         del kept[:-KEPT]
-    return np.ndarray(shape, dtype, buffer=piece)
+    return np.ndarray(shape, dtype, buffer=piece, offset=-piece.ctypes.data % 64)
 
 
 class Single:

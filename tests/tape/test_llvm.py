@@ -453,6 +453,40 @@ def test_an_irregular_graph_of_100_000_operations_compiles():
     assert same(found, reference.Program(tape, [(10, True)], False)([X], np.zeros(0), 5))
 
 
+@pytest.mark.parametrize("dtype, precision", [(np.float64, "fast"), (np.float64, "exact"), (np.float32, "fast")])
+@pytest.mark.parametrize("n", [257, 512, 1000, 5000])
+def test_results_that_threads_write_past_the_caches_are_the_same(monkeypatch, dtype, precision, n):
+    """Rows of 1, 2, 3, 11 and 30 numbers, some more than once, in arrays that begin at a line of the cache."""
+
+    def function(x):
+        a = [mg.tanh(v) * x[0] for v in x]
+        return a[1], [a[0], x[1]], a[:3], [*a, x[0], x[0], a[4]], {"last": [v * w for v in a[:5] for w in a[:6]]}
+
+    X = np.random.default_rng(0).normal(size=(n, 8)).astype(dtype)
+    monkeypatch.setattr(llvm, "available", lambda: 1)
+    plain = jit(function, backend="llvm", dtype=dtype, precision=precision)
+    expected = plain.map(X)
+    assert [len(p._versions) - p._versions.count(None) for p in programs(plain)] == [1] and streams(plain) == []
+    monkeypatch.setattr(llvm, "available", lambda: 3)
+    monkeypatch.setattr(llvm, "WORTH", 0)
+    monkeypatch.setattr(llvm, "STREAMED", 0)
+    f = jit(function, backend="llvm", dtype=dtype, precision=precision)
+    kept = [f.map(X) for _ in range(3)]
+    assert len(streams(f)) == 1
+    for found in kept:
+        for one, other in zip([*found[:4], found[4]["last"]], [*expected[:4], expected[4]["last"]], strict=True):
+            assert one.dtype == dtype and one.ctypes.data % 64 == 0 and np.array_equal(one, other)
+
+
+def programs(f):
+    return [program for paths in f.recorded.values() for path in paths for program in path.programs.values()]
+
+
+def streams(f):
+    """The versions that write past the caches."""
+    return [v for program in programs(f) for v in program._versions if v is not None and v.target.streamed]
+
+
 def test_memory_of_large_results_is_used_again_only_when_nobody_holds_them():
     f = jit(lambda x: x + 1.0, backend="llvm")
     llvm._room.kept.clear()
