@@ -9,8 +9,8 @@ a file and answers with the values and the gradients that it finds; only when al
 in a round task by task, one peer right after the other, so that a ratio is taken of times of one moment. Time is processor
 time on one core, the clock's on two. The medians and their ratios go to the README, the quartiles to `compiled.md` and the
 plot to `compiled.png`, both beside this file. How much two threads bring is measured in one process, in turns on one of its
-cores and on both: for the LLVM back end, for C by hand, and for additions in registers, since two processors of a shared
-machine may be two threads of one core.
+cores and on both. The host of a shared machine may run two processors as two threads of one core for a while, which leaves
+nothing to gain: additions in registers before and after each turn tell, and turns in which they gain little are told apart.
 
 The work is `value_and_grad(theta, X, y)` in float64: the mean loss over the samples and its gradient with respect to the
 flat vector of all weights, and for the small network also a whole step of gradient descent.
@@ -53,6 +53,7 @@ TASKS = {"demo": "demo", "digits": "digits", "mnist": "mnist", "mnist32": "mnist
 OTHERS = ("gpt", *formulas.TASKS)  # of the second table
 NARROW = "mnist32"  # the task in float32
 SHARED = ("bundle", "options")  # what is work enough for two threads
+TWO_CORES = 1.8  # what additions in registers gain on two processors that are cores of their own
 RATE = 0.01  # learning rate of the step
 NAMES = {
     "ours-numpy": "this project, NumPy back end",
@@ -401,12 +402,11 @@ def answer(peer: str, file: str) -> None:
         for task in formulas.TASKS:
             solve(task, prepare, f"{task}_rows")
     print("{}", flush=True)
-    if peer == "c":
-        calls["additions"] = formulas.additions()
+    add = formulas.additions() if peer in ("c", "ours-llvm") and shutil.which(os.environ.get("CC", "cc")) else None
     cores = sorted(os.sched_getaffinity(0))
     for line in sys.stdin:
         what, task, seconds = line.split()
-        found = timed(calls[task], clock, float(seconds)) if what == "time" else gain(calls[task], cores, float(seconds))
+        found = timed(calls[task], clock, float(seconds)) if what == "time" else gains(calls[task], add, cores, float(seconds))
         print(json.dumps(found), flush=True)
 
 
@@ -426,17 +426,23 @@ def timed(call, clock, seconds: float) -> float:
     return statistics.median(times)
 
 
-def gain(call, cores: list[int], seconds: float) -> list[float]:
-    """How many times as fast a call is on all cores as on the first of them, in turns."""
-    found = []
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
+def gains(call, add, cores: list[int], seconds: float) -> list[tuple[float, float]]:
+    """How many times as fast a call is on all cores as on the first of them, in turns; and what additions gain around each."""
+
+    def gain(one) -> float:
         times = []
         for some in (cores[:1], cores):
             os.sched_setaffinity(0, some)
-            call()
-            times.append(timed(call, time.perf_counter, 0.0))
-        found.append(times[0] / times[1])
+            one()
+            times.append(timed(one, time.perf_counter, 0.0))
+        return times[0] / times[1]
+
+    found = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        before = gain(add) if add is not None else 2.0
+        turn = gain(call)
+        found.append((turn, min(before, gain(add) if add is not None else 2.0)))
     return found
 
 
@@ -525,19 +531,21 @@ def table(times: dict[str, dict[str, list[float]]], reference: str, tasks, quart
     return "\n".join(lines)
 
 
-def gained(gains: dict[str, dict[str, list[float]]]) -> str:
+def gained(found: dict[str, dict[str, list[tuple[float, float]]]]) -> str:
     """How many times as fast two threads are as one, in words."""
 
     def ratio(peer: str, task: str) -> str:
-        return "×{:.3g} ({:.3g} to {:.3g})".format(*spread(gains[peer][task]))
+        turns = found[peer][task]
+        free = [gain for gain, additions in turns if additions >= TWO_CORES]
+        shown = "×{:.3g} ({:.3g} to {:.3g}) in {} of {} turns".format(
+            *spread(free or [gain for gain, _ in turns]), len(free), len(turns)
+        )
+        return f"{HEADS[task]} {shown}, ×{statistics.median(gain for gain, _ in turns):.3g} in all"
 
-    parts = [f"{NAMES[p].removesuffix(', two cores')} {ratio(p, 'bundle')} and {ratio(p, 'options')}" for p in gains]
-    if "c-2" in gains:
-        parts.append(f"additions in registers, which is what the two processors themselves gain, {ratio('c-2', 'additions')}")
-    count = len(gains["ours-llvm-2"]["bundle"])
+    parts = [f"{NAMES[peer].removesuffix(', two cores')}: {'; '.join(ratio(peer, task) for task in SHARED)}" for peer in found]
     return (
-        "Two threads beside one, in turns in one process, on bundle adjustment and on options, medians and quartiles of "
-        f"{count} turns or more: {'; '.join(parts)}."
+        "Two threads beside one, in turns in one process: medians (and quartiles) of the turns in which additions in registers "
+        f"gained at least ×{TWO_CORES}, for the host sometimes runs both processors on one core. {'. '.join(parts)}."
     )
 
 
@@ -633,17 +641,17 @@ def main() -> None:
             print(f"preparing {NAMES[peer]}", file=sys.stderr, flush=True)
             running.append(Peer(peer, pythons[peer], file, "0,1" if peer.endswith("-2") else options.core, expected))
     times: dict[str, dict[str, list[float]]] = {peer: {} for peer in order}  # the medians of the rounds
-    gains: dict[str, dict[str, list[float]]] = {peer: {} for peer in ("ours-llvm-2", "c-2") if peer in order}
+    turns: dict[str, dict[str, list[tuple[float, float]]]] = {peer: {} for peer in ("ours-llvm-2", "c-2") if peer in order}
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
         for task in (*TASKS, *OTHERS):
             for peer in running:
                 if task in peer.first and (peer.name != "c-2" or task in SHARED):
                     times[peer.name].setdefault(task, []).append(peer.ask("time", task, options.seconds))
-        for task in (*SHARED, "additions"):
+        for task in SHARED:
             for peer in running:
-                if peer.name in gains and (peer.name == "c-2" or task in SHARED):
-                    gains[peer.name].setdefault(task, []).extend(peer.ask("gain", task, 4 * options.seconds))
+                if peer.name in turns:
+                    turns[peer.name].setdefault(task, []).extend(peer.ask("gain", task, 8 * options.seconds))
     for peer in running:
         peer.end()
     reference = "ours-llvm" if "ours-llvm" in times else "ours-numpy"
@@ -652,7 +660,7 @@ def main() -> None:
 
     def page(note: str, quartiles: bool) -> str:
         tables = [table(times, reference, tasks, quartiles) for tasks in (TASKS, OTHERS)]
-        return "\n\n".join([*tables, *([gained(gains)] if gains else []), f"{note}\n{where}"]) + "\n"
+        return "\n\n".join([*tables, *([gained(turns)] if turns else []), f"{note}\n{where}"]) + "\n"
 
     first = {peer.name: peer.first for peer in running if peer.name in ("ours-numpy", "ours-llvm", "torch", "jax", "casadi")}
     started = [task for task in (*TASKS, *OTHERS) if task not in ("step", "backward")]

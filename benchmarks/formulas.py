@@ -140,7 +140,7 @@ def shared(n, work):
 
 
 def additions():
-    """A call of 60 million additions in registers, shared like the rows of C: what the processors themselves gain."""
+    """A call of 60 million additions in registers, shared like the rows of C: what two threads gain is what processors do."""
     add = by_hand().additions
     add.argtypes, add.restype = (ctypes.c_long,), ctypes.c_double
     return lambda: shared(5_000_000, lambda _, many: add(many))
