@@ -598,7 +598,11 @@ class Training:
         if self.data is None:
             raise RuntimeError("training is a block, and steps are made inside: with f.training(optimiser) as step: step(X, y)")
         latest = None if open_blocks else f._latest
-        if latest is not None and latest.fits(self.data, args, self.reduction, self.in_axes) and self._places() is None:
+        if latest is None or not latest.fits(None, args, self.reduction, self.in_axes):
+            with f._lock:
+                f._paths_for(_Call(args, _axes(self.in_axes, args)), True)
+            latest = None
+        if latest is not None and self._places() is None and latest.count == len(self.data):
             total = latest.run(args, self.data, self.reduction)
             gradient = total[1:]
         else:
@@ -610,11 +614,8 @@ class Training:
 
     def _reduced(self, args: tuple[Any, ...]) -> tuple[Array, Array]:
         """The loss with the gradient of the function's parameters, and the gradient of the optimiser's."""
-        f = self.compiled
+        f, places = self.compiled, self._places()
         assert self.data is not None
-        with f._lock:
-            f._paths_for(_Call(args, _axes(self.in_axes, args)), True)
-        places = self._places()
         if any(path.tape.guards for paths in f.recorded.values() for path in paths):
             self.write_data()  # which a path that is met now, and what is new on it, is recorded with
         total = f._reduced(self.data if places is None else self._theta(places), args, self.reduction, self.in_axes)
