@@ -19,8 +19,16 @@ from micrograd.engine import Value, adjoints, as_values, constant, node_of
 from micrograd.primitives import Primitive
 from micrograd.tape.tape import Guard, Instruction, Tape
 
-_number: Any = vars(Value)["data"]  # the slot itself
-_gradient: Any = vars(Value)["grad"]
+
+def _guarded(name: str) -> Any:
+    """The attribute of that name of a Value, to be read by this package alone."""
+    plain: Any = vars(Value)[name]
+
+    def read(value: Traced) -> Any:
+        value._refuse_outside(f".{name}")
+        return plain.__get__(value)
+
+    return property(read, plain.__set__)
 
 
 class Traced(Value):
@@ -28,28 +36,9 @@ class Traced(Value):
 
     __slots__ = ()
 
-    @property
-    def data(self) -> float:
-        self._refuse_outside(".data")
-        return _number.__get__(self)  # type: ignore[no-any-return]
-
-    @data.setter
-    def data(self, x: float) -> None:
-        _number.__set__(self, x)
-
-    @property
-    def partials(self) -> tuple[float, ...]:
-        self._refuse_outside(".partials")
-        return super().partials
-
-    @property
-    def grad(self) -> float:
-        self._refuse_outside(".grad")
-        return _gradient.__get__(self)  # type: ignore[no-any-return]
-
-    @grad.setter
-    def grad(self, x: float) -> None:
-        _gradient.__set__(self, x)
+    data = _guarded("data")
+    grad = _guarded("grad")
+    partials = _guarded("partials")
 
     def _refuse_outside(self, how: str) -> None:
         """TypeError where it is not this package that reads, two frames up, and recording is not over."""
