@@ -402,11 +402,10 @@ def answer(peer: str, file: str) -> None:
         for task in formulas.TASKS:
             solve(task, prepare, f"{task}_rows")
     print("{}", flush=True)
-    add = formulas.additions() if peer in ("c", "ours-llvm") and shutil.which(os.environ.get("CC", "cc")) else None
     cores = sorted(os.sched_getaffinity(0))
     for line in sys.stdin:
         what, task, seconds = line.split()
-        found = timed(calls[task], clock, float(seconds)) if what == "time" else gains(calls[task], add, cores, float(seconds))
+        found = timed(calls[task], clock, float(seconds)) if what == "time" else gains(calls[task], cores, float(seconds))
         print(json.dumps(found), flush=True)
 
 
@@ -426,7 +425,7 @@ def timed(call, clock, seconds: float) -> float:
     return statistics.median(times)
 
 
-def gains(call, add, cores: list[int], seconds: float) -> list[tuple[float, float]]:
+def gains(call, cores: list[int], seconds: float) -> list[tuple[float, float]]:
     """How many times as fast a call is on all cores as on the first of them, in turns; and what additions gain around each."""
 
     def gain(one) -> float:
@@ -437,12 +436,13 @@ def gains(call, add, cores: list[int], seconds: float) -> list[tuple[float, floa
             times.append(timed(one, time.perf_counter, 0.0))
         return times[0] / times[1]
 
+    add = formulas.additions() if shutil.which(os.environ.get("CC", "cc")) else None
+    whole = float(len(cores))  # where no compiler is there to ask
     found = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
-        before = gain(add) if add is not None else 2.0
-        turn = gain(call)
-        found.append((turn, min(before, gain(add) if add is not None else 2.0)))
+        before, turn, after = (gain(one) if one is not None else whole for one in (add, call, add))
+        found.append((turn, min(before, after)))
     return found
 
 

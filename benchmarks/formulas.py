@@ -109,6 +109,7 @@ def ours(backend):
     return prepare
 
 
+@functools.cache
 def by_hand():
     """The C of `by_hand.c`, compiled for this machine."""
     source = Path(__file__).with_name("by_hand.c")
