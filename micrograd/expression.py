@@ -82,8 +82,8 @@ def parse_steps(text: str, named: Mapping[str, Any]) -> tuple[Value, dict[str, A
     except SyntaxError as error:
         line = lines[min(max(error.lineno or 1, 1), len(lines)) - 1]
         advice = " (write 2*x for a product, x**2 for a power, sin(x) for a function)" if "invalid" in error.msg else ""
-        reason = f"{error.msg}{advice}"
-        raise ExpressionError(f"cannot read the expression: {reason}", line, max((error.offset or 1) - 1, 0)) from None
+        place = max((error.offset or 1) - 1, 0)
+        raise ExpressionError(f"cannot read the expression: {error.msg}{advice}", line, place) from None
     except (ValueError, RecursionError, MemoryError) as error:
         reason = "it is nested too deeply" if not isinstance(error, ValueError) else str(error)
         raise ExpressionError(f"cannot read the expression: {reason}", lines[0][:60], 0) from None

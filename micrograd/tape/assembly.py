@@ -612,13 +612,12 @@ def write_total(f: Function, it: Total, direct: int) -> None:
                 return f.two("fadd", total, x) if it.y is None else f.multiply_add(x, fetch(it.y, at), total)
 
             # the terms of a sample by themselves where exact, as the definition has it
-            begin = [f.number(0.0)] * len(sums) if t.exact and it.terms > 1 else list(sums)
+            found = [f.number(0.0)] * len(sums) if t.exact and it.terms > 1 else list(sums)
             if it.terms <= UNROLLED:
-                found = begin
                 for j in range(it.terms):
                     found = [plus(total, (*at, Index((), j))) for total, at in zip(found, spots, strict=True)]
             else:
-                with f.loop(it.terms, 1, [(t.vector, x) for x in begin]) as (k, values, found):
+                with f.loop(it.terms, 1, [(t.vector, x) for x in found]) as (k, values, found):
                     found[:] = [plus(total, (*at, k)) for total, at in zip(values, spots, strict=True)]
             if t.exact and it.terms > 1:
                 found = [f.two("fadd", total, own) for total, own in zip(sums, found, strict=True)]
