@@ -57,6 +57,11 @@ class Target:
         return max(2, self.registers // (2 * max(1, self.lanes // self.width)))
 
     @property
+    def attributes(self) -> str:
+        """Of every function: vectors that registers have no room for lie at lines of the cache, and do not cross them."""
+        return "nounwind" if self.lanes == 1 else f"nounwind alignstack({self.width * self.size})"
+
+    @property
     def suffix(self) -> str:
         """What LLVM's names for operations on one number end in."""
         return "f64" if self.real == "double" else "f32"
@@ -341,7 +346,7 @@ class Function:
         parameters = ", ".join(f"ptr noalias %{a}" for a in PARAMETERS)
         return "\n".join(
             [
-                f"define void @{self.name}({parameters}, i64 %first, i64 %count) nounwind {{",
+                f"define void @{self.name}({parameters}, i64 %first, i64 %count) {self.target.attributes} {{",
                 "entry:",
                 *self.lines,
                 "  ret void",
@@ -356,7 +361,7 @@ def lanes_function(t: Target, name: str, arguments: int) -> str:
     args = [f"%a{i}" for i in range(arguments)]
     out = f.call_by_lanes(name, args)
     parameters = ", ".join(f"{t.vector} {a}" for a in args)
-    lines = [f"define internal {t.vector} @{f.name}({parameters}) noinline nounwind {{", *f.lines]
+    lines = [f"define internal {t.vector} @{f.name}({parameters}) noinline {t.attributes} {{", *f.lines]
     return "\n".join([*lines, f"  ret {t.vector} {out}", "}"])
 
 

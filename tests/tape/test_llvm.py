@@ -367,24 +367,39 @@ def test_code_for_narrower_machines_and_short_of_a_library_of_vectors(processor,
     np.testing.assert_allclose(f.map(X).mean(), value, rtol=1e-12)
 
 
-def test_code_for_neon_is_what_llvm_takes_for_it(monkeypatch):
+def assembly_for(triple, monkeypatch, processor, *rest):
+    """What LLVM makes of a network's program for another machine."""
     import llvmlite.binding as binding
 
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     try:
-        target = binding.Target.from_triple("aarch64-unknown-linux-gnu")
+        target = binding.Target.from_triple(triple)
     except RuntimeError:
         pytest.skip("this build of LLVM knows no such machine")
     model = mg.MLP(2, [16, 16, 1], seed=0)
     f = jit(lambda x, t: mg.hinge(model(x), t), wrt=model.parameters(), backend="llvm")
     f.value_and_grad(f.theta(), np.ones((3, 2)), np.ones(3))
-    monkeypatch.setattr(llvm, "machine", lambda: ("neoverse-n1", "", 16, 32))
+    monkeypatch.setattr(llvm, "machine", lambda: (processor, *rest))
     program = llvm.Program(next(iter(f.recorded.values()))[0].tape, [(2, True), (1, True)], True)
     module = binding.parse_assembly(llvm.written(program.plan, program.target(64)))
-    module.triple = "aarch64-unknown-linux-gnu"
-    text = target.create_target_machine(cpu="neoverse-n1").emit_assembly(module)
-    assert re.search(r"fmla\s+v\d+\.2d", text)
+    module.triple = triple
+    return target.create_target_machine(cpu=processor).emit_assembly(module)
+
+
+def test_code_for_neon_is_what_llvm_takes_for_it(monkeypatch):
+    assert re.search(r"fmla\s+v\d+\.2d", assembly_for("aarch64-unknown-linux-gnu", monkeypatch, "neoverse-n1", "", 16, 32))
+
+
+X86 = [("skylake-avx512", 64, 32, "zmm"), ("haswell", 32, 16, "ymm")]
+
+
+@pytest.mark.parametrize(("processor", "width", "registers", "name"), X86)
+def test_vectors_that_registers_have_no_room_for_are_aligned(processor, width, registers, name, monkeypatch):
+    """A vector across two lines of the cache takes two accesses; where the caller's stack lies is no matter of ours."""
+    text = assembly_for("x86_64-unknown-linux-gnu", monkeypatch, processor, "", width, registers)
+    found = {move: len(re.findall(rf"vmov{move}p[sd]\s+%{name}\d+, \d*\(%rsp\)", text)) for move in "au"}
+    assert found["a"] and not found["u"], found
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/meminfo"), reason="reads /proc")
