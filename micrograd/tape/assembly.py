@@ -1150,7 +1150,8 @@ def write_same(f: Function, array_number: int, slots: Sequence[tuple[int, int, s
 def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], part: Sequence[str], sums: bool) -> str:
     """The function `run(frame, first, count, prepare)`: what is computed once, where `prepare` is 1, then every chunk.
 
-    `all(frame)` is the whole of it at once.
+    `all(frame)` is the whole of it at once. `share(frame, next, span)` is what one of several threads does: as long as there
+    are samples left, the next `span` of them, from `next` on, which all threads count up.
     A chunk is worked through block by block: `whole` are the functions for a block, `part` those for the last, shorter one.
     """
     arguments = ", ".join(f"ptr %{a}" for a in PARAMETERS)
@@ -1213,6 +1214,22 @@ def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], pa
             f"  %at = getelementptr i8, ptr %frame, i64 {8 * COUNT}",
             "  %count = load i64, ptr %at",
             "  call void @run(ptr %frame, i64 0, i64 %count, i64 1)",
+            "  ret void",
+            "}",
+            "define void @share(ptr %frame, ptr %next, i64 %span) nounwind {",
+            f"  %at = getelementptr i8, ptr %frame, i64 {8 * COUNT}",
+            "  %end = load i64, ptr %at",
+            "  br label %take",
+            "take:",
+            "  %first = atomicrmw add ptr %next, i64 %span monotonic",
+            "  %more = icmp ult i64 %first, %end",
+            "  br i1 %more, label %some, label %done",
+            "some:",
+            "  %left = sub i64 %end, %first",
+            "  %count = call i64 @llvm.umin.i64(i64 %left, i64 %span)",
+            "  call void @run(ptr %frame, i64 %first, i64 %count, i64 0)",
+            "  br label %take",
+            "done:",
             "  ret void",
             "}",
         ]

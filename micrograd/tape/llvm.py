@@ -69,6 +69,7 @@ NEAREST = 24576  # the same for straight-line code, whose every value comes and 
 FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are not kept lane by lane
 SHORT = 32  # samples in a block of the version for calls that would not fill half of a longer one
 STREAMED = 16 << 20  # bytes of results from which on threads write them past the caches, which they would not fit into
+TURNS = 16  # in which a thread takes its part of a call's samples, so that those are more of them whom nobody holds up
 WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
 
 
@@ -88,7 +89,7 @@ def trouble() -> str:
     if platform.python_implementation() != "CPython" or _pointer_at(id(probe) + DATA).value != probe.ctypes.data:
         return "this interpreter keeps the numbers of arrays where compiled code does not look for them"
     try:
-        Code("define void @run() { ret void }\ndefine void @all() { ret void }")
+        Code("\n".join(f"define void @{name}() {{ ret void }}" for name in ("run", "share", "all")))
     except (OSError, RuntimeError) as error:
         return f"LLVM cannot compile for this machine: {error}"
     return ""
@@ -480,6 +481,8 @@ class Code:
         engine.finalize_object()
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
         self.run = kind(engine.get_function_address("run"))  # called without the interpreter's lock
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+        self.share = kind(engine.get_function_address("share"))
         self.all = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address("all"))
         weakref.finalize(self, _freed, engine, context)
 
@@ -635,10 +638,7 @@ class Program:
         if threads > 1 and self._streams and n * sum(self.groups) * self.dtype.itemsize >= STREAMED:
             which = 3
         version = self._versions[which] or self.version(which)
-        try:
-            frame = version.idle.pop()
-        except IndexError:
-            frame = Frame(self.plan, version.target, self.dtype, self._tables)
+        frame = self._frame(version)
         dtype, pointers = self.dtype, frame.pointers
         leaves = np.ascontiguousarray(leaves, dtype)
         arrays = [np.ascontiguousarray(x, dtype) for x in inputs]  # compiled code finds the numbers in the arrays' objects
@@ -664,7 +664,7 @@ class Program:
             out = np.empty((-(-n // CHUNK), *self._shape), dtype)
         pointers[OUT] = id(out)
         if threads > 1:
-            self._shared_among(threads, version, frame, n)
+            self._shared_among(threads, version, frame, n, (arrays, leaves, results, out))
         else:
             version.code.all(frame.address)
         if self.reduce:
@@ -697,27 +697,32 @@ class Program:
                 self.fail()
             return out
 
-    def _shared_among(self, threads: int, version: Version, first: Frame, n: int) -> None:
-        """Run the chunks of a call in threads, each in a frame of its own."""
-        code, idle = version.code, version.idle
-        code.run(first.address, 0, 0, 1)
-        chunks = -(-n // CHUNK)
-        share = -(-chunks // threads) * CHUNK
-        jobs = []
-        for at in range(0, n, share):
-            frame = first
-            if at:
-                frame = idle.pop() if idle else Frame(self.plan, version.target, self.dtype, self._tables)
-                for i in (1, 2, *range(OUT, len(first.pointers))):
-                    frame.pointers[i] = first.pointers[i]
-            jobs.append((frame, at, min(share, n - at)))
-        waiting = [workers().submit(code.run, frame.address, at, count, 0) for frame, at, count in jobs[1:]]
-        code.run(first.address, 0, jobs[0][2], 0)
+    def _frame(self, version: Version) -> Frame:
+        try:
+            return version.idle.pop()
+        except IndexError:
+            return Frame(self.plan, version.target, self.dtype, self._tables)
+
+    def _shared_among(self, threads: int, version: Version, first: Frame, n: int, arrays: Any) -> None:
+        """Run the chunks of a call in threads, each in a frame of its own and taking the next as soon as it is done."""
+        share, chunks = version.code.share, -(-n // CHUNK)
+        span, following = max(1, chunks // (TURNS * threads)) * CHUNK, ctypes.c_int64(0)
+        version.code.run(first.address, 0, 0, 1)
+
+        def work(frame: Frame, *held: Any) -> None:  # until it is done, though an interrupt ended the call meanwhile
+            share(frame.address, ctypes.byref(following), span)
+
+        others = [self._frame(version) for _ in range(min(threads, chunks) - 1)]
+        for frame in others:
+            for i in (1, 2, *range(OUT, len(first.pointers))):
+                frame.pointers[i] = first.pointers[i]
+        waiting = [workers().submit(work, frame, first, version, arrays, self) for frame in others]
+        work(first)
         for job in waiting:
             job.result()
-        for frame, _, _ in jobs[1:]:
+        for frame in others:
             frame.pointers[1] = frame.shared.ctypes.data
-            idle.append(frame)
+            version.idle.append(frame)
 
 
 class Room(threading.local):

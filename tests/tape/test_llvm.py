@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -133,6 +134,39 @@ def test_any_number_of_threads_gives_the_same_bits(dtype):
     rows = [llvm.Program(tape, [(3, True)], False, dtype, threads=k)([X], model_theta(model), 5000) for k in (1, 2, 3, 7)]
     for found in (sums, rows):
         assert all(same(found[0], other) for other in found[1:])
+
+
+def test_an_interrupt_leaves_the_other_threads_what_they_work_on(monkeypatch):
+    """Ctrl-C ends a call while others may still read its arguments and write its results."""
+    late = []
+
+    class Executor:
+        def submit(self, *job):
+            late.append(job)
+            return self
+
+        def result(self):
+            raise KeyboardInterrupt
+
+    def call(f, X):
+        with pytest.raises(KeyboardInterrupt):
+            f.map(X)
+        return weakref.ref(X)
+
+    f = jit(lambda x: mg.exp(x), backend="llvm")
+    monkeypatch.setattr(llvm, "available", lambda: 2)
+    monkeypatch.setattr(llvm, "WORTH", 0)
+    monkeypatch.setattr(llvm, "workers", Executor)
+    argument = call(f, np.arange(100_000) / 1e5)
+    program = weakref.ref(programs(f)[0])
+    del f
+    gc.collect()
+    (work, *what) = late.pop()
+    assert argument() is not None and program() is not None
+    work(*what)
+    del work, what
+    gc.collect()
+    assert argument() is None and program() is None
 
 
 def model_theta(model):
