@@ -68,7 +68,7 @@ NEAR = 98304  # bytes of a block of samples that stay close to the processor,
 NEAREST = 24576  # the same for straight-line code, whose every value comes and goes once,
 FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are not kept lane by lane
 SHORT = 32  # samples in a block of the version for calls that would not fill half of a longer one
-STREAMED = 16 << 20  # bytes of results from which on threads write them past the caches, which they would not fit into
+STREAMED = 16 << 20  # bytes of results from which on they are written past the caches, which they would not fit into
 TURNS = 16  # in which a thread takes its part of a call's samples, so that those are more of them whom nobody holds up
 WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
 
@@ -540,8 +540,8 @@ class Program:
     """A tape compiled for this machine; the same arguments and results as `reference.Program`.
 
     `exact` gives the reference back end's bits. Calls of much work are shared among `threads`: where not given, as many as
-    this process may run at once. Of three versions, each is compiled when it is first needed: one number at a time for up to
-    three samples, short blocks of all lanes for some, long ones for many.
+    this process may run at once. Of four versions, each is compiled when it is first needed: one number at a time for up to
+    three samples, short blocks of all lanes for some, long ones for many, and long ones whose results go past the caches.
     """
 
     direct = True  # takes arrays of any shape with the samples first, and divides by their number where asked
@@ -573,7 +573,9 @@ class Program:
         self._one_at_a_time = threading.RLock() if plan.own or _lacking(self._real) else nullcontext()
         self._blocks = self.blocks()
         self._short = self._blocks[0] // 2
-        self._streams = bool(groups) and in_one(plan, self.target(self._blocks[0]))
+        self._streamed = math.inf  # samples from which on results are written past the caches
+        if any(groups) and in_one(plan, self.target(self._blocks[0])):
+            self._streamed = STREAMED / (sum(groups) * self.dtype.itemsize)
         self._lock = threading.Lock()
         self._singles: list[Single] = []
         self._shape = (plan.sums,) if reduce else (len(it.outputs),)
@@ -609,7 +611,7 @@ class Program:
         return block, block if block <= 2 * SHORT else SHORT
 
     def version(self, which: int) -> Version:
-        """The code for single numbers (0), short calls (1), long ones (2), or long ones with large results in threads (3).
+        """The code for single numbers (0), short calls (1), long ones (2), or long ones with large results (3).
 
         It is compiled when it is first needed.
         """
@@ -635,7 +637,7 @@ class Program:
     def _outputs(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool) -> Any:
         which = 0 if n <= 3 else 1 if n <= self._short else 2
         threads = 1 if n <= CHUNK else self.threads or (available() if n * self._cost > WORTH else 1)
-        if threads > 1 and self._streams and n * sum(self.groups) * self.dtype.itemsize >= STREAMED:
+        if n >= self._streamed:
             which = 3
         version = self._versions[which] or self.version(which)
         frame = self._frame(version)
