@@ -1,7 +1,9 @@
 """The LLVM back end: the reference's bits where exact is asked for, stated errors elsewhere, and code that goes away."""
 
 import ctypes
+import functools
 import gc
+import importlib.util
 import math
 import os
 import platform
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,34 +96,41 @@ ULPS = dict.fromkeys(("sin", "cos", "exp", "log", "pow", "tan", "asin", "acos", 
 ULPS |= {"log1p": 4.0, "expm1": 4.0, "sinh": 4.0, "cosh": 4.0, "sigmoid": 4.0, "softplus": 6.0}
 
 
-@pytest.mark.parametrize("rule", [r for r in RULES.values() if not r.variadic], ids=lambda r: r.name)
-def test_every_primitive_is_within_its_ulps(rule):
-    mpmath = pytest.importorskip("mpmath")
-    truth = {
-        "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "div": lambda x, y: x / y,
-        "neg": lambda x: -x, "pow": lambda x, y: x**y, "exp": mpmath.exp, "log": mpmath.log, "log1p": mpmath.log1p,
-        "expm1": mpmath.expm1, "sqrt": mpmath.sqrt, "sin": mpmath.sin, "cos": mpmath.cos, "tan": mpmath.tan,
-        "asin": mpmath.asin, "acos": mpmath.acos, "atan": mpmath.atan, "atan2": mpmath.atan2, "sinh": mpmath.sinh,
-        "cosh": mpmath.cosh, "tanh": mpmath.tanh, "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)), "erf": mpmath.erf,
-        "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
-    }.get(rule.name)  # fmt: skip
-    rng = np.random.default_rng(0)
-    arity = len(rule.partials)
-    x = rng.uniform(-1, 1, (arity, 200)) if rule.name in ("asin", "acos") else rng.normal(size=(arity, 200)) * 3
-    if rule.name in ("log", "sqrt", "pow"):
-        x[0] = np.abs(x[0])
-    if rule.name == "log1p":
-        x = np.abs(x) - 0.9
-    found = jit(lambda *args: rule(*args), backend="llvm").map(*x)
-    if truth is None:  # chosen, not computed
+@functools.cache
+def accuracy():
+    """benchmarks/accuracy.py, which measures what the page says."""
+    pytest.importorskip("mpmath")
+    place = Path(__file__).resolve().parents[2] / "benchmarks" / "accuracy.py"
+    spec = importlib.util.spec_from_file_location("accuracy", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", [r.name for r in RULES.values() if not r.variadic])
+def test_every_primitive_is_within_its_ulps(name):
+    rule, module = RULES[name], accuracy()
+    if name not in module.TRUTH:  # chosen, not computed
+        x = np.random.default_rng(0).normal(size=(len(rule.partials), 200)) * 3
+        found = jit(lambda *args: rule(*args), backend="llvm").map(*x)
         assert same(found, [rule.on_floats(args) for args in x.T.tolist()])
         return
-    worst = 0.0
-    with mpmath.workdps(40):
-        for args, value in zip(x.T.tolist(), found.tolist(), strict=True):
-            expected = truth(*map(mpmath.mpf, args))
-            worst = max(worst, float(abs(value - expected) / math.ulp(float(expected))))
-    assert worst <= ULPS.get(rule.name, 0.5), f"{rule.name} is off by {worst:.2f} ulps"
+    for side in (module.COMPILED, module.SINGLE):
+        error = module.worst(name, side, 400)
+        assert error <= ULPS.get(name, 0.5), f"{name} {side} is off by {error:.2f} ulps"
+
+
+def test_the_page_of_accuracy_says_what_the_tests_hold():
+    module = accuracy()
+    rows = {
+        name: list(map(float, numbers)) for name, *numbers in re.findall(ROW, module.PAGE.read_text(encoding="utf-8"), re.M)
+    }
+    assert rows.keys() == module.TRUTH.keys()
+    for name, (eager, compiled, single) in rows.items():
+        assert eager <= 2 and max(compiled, single) <= ULPS.get(name, 0.5), name
+
+
+ROW = r"^\| `(\w+)` \| .* \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$"
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
