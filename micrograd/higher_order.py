@@ -18,19 +18,20 @@ def adjoint_graph(output: Value, wrt: tuple[Value, ...] | None) -> dict[Value, V
     Same nodes, same order, same numbers as for floats; several contributions to one node become one `dot`.
     """
     order = topological_order(output)
-    needed = set(order if wrt is None else wrt)
-    if wrt is not None:
-        for node in order:
-            x = node._x
-            if not needed.isdisjoint(x if x.__class__ is tuple else (x, node._y)):
-                needed.add(node)
-    arrived: dict[Value, list[tuple[Value, Any]]] = {node: [] for node in order if node in needed}
+    arrived: dict[Value, list[tuple[Value, Any]]] = {}
+    needed, targets = arrived.keys(), set(order if wrt is None else wrt)
+    for node in order:
+        x = node._x
+        if node in targets or not needed.isdisjoint(x if x.__class__ is tuple else (x, node._y)):
+            arrived[node] = []
     adjoint: dict[Value, Value] = {}
     seed = constant(1.0)
     for node in reversed(order):
         if node not in arrived:
             continue
         adjoint[node] = g = seed if node is output else accumulated(arrived[node], seed)
+        if node._x is None:
+            continue
         parents = node.parents
         wanted = [parent in arrived for parent in parents]
         if True in wanted:
