@@ -69,7 +69,7 @@ NEAREST = 24576  # the same for straight-line code, whose every value comes and 
 FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are not kept lane by lane
 SHORT = 32  # samples in a block of the version for calls that would not fill half of a longer one
 STREAMED = 16 << 20  # bytes of results from which on they are written past the caches, which they would not fit into
-TURNS = 16  # in which a thread takes its part of a call's samples, so that those are more of them whom nobody holds up
+TURNS = 16  # in which a thread takes its part of the samples: one that is held up leaves the rest to the others
 WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
 
 
