@@ -2,15 +2,14 @@
 
 import doctest
 import gc
-import importlib.util
 import math
 import random
 import subprocess
 import sys
 from collections import OrderedDict, defaultdict, namedtuple
 from itertools import pairwise
-from pathlib import Path
 
+import conventions
 import mpmath
 import numpy as np
 import pytest
@@ -758,10 +757,6 @@ def test_the_wrapped_function_keeps_its_name_and_can_be_called_anywhere():
 
 
 def test_the_page_of_conventions_says_what_is_answered():
-    place = Path(__file__).resolve().parent.parent / "benchmarks" / "conventions.py"
-    spec = importlib.util.spec_from_file_location("conventions", place)
-    conventions = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(conventions)
     answer, lines = conventions.with_micrograd(), iter(conventions.PAGE.read_text().splitlines())
     for _, rows in conventions.SECTIONS:
         for row in rows:

@@ -1,9 +1,7 @@
 """The LLVM back end: the reference's bits where exact is asked for, stated errors elsewhere, and code that goes away."""
 
 import ctypes
-import functools
 import gc
-import importlib.util
 import math
 import os
 import platform
@@ -13,8 +11,8 @@ import subprocess
 import sys
 import threading
 import weakref
-from pathlib import Path
 
+import accuracy
 import numpy as np
 import pytest
 from programs import program
@@ -96,41 +94,28 @@ ULPS = dict.fromkeys(("sin", "cos", "exp", "log", "pow", "tan", "asin", "acos", 
 ULPS |= {"log1p": 4.0, "expm1": 4.0, "sinh": 4.0, "cosh": 4.0, "sigmoid": 4.0, "softplus": 6.0}
 
 
-@functools.cache
-def accuracy():
-    """benchmarks/accuracy.py, which measures what the page says."""
-    pytest.importorskip("mpmath")
-    place = Path(__file__).resolve().parents[2] / "benchmarks" / "accuracy.py"
-    spec = importlib.util.spec_from_file_location("accuracy", place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("name", [r.name for r in RULES.values() if not r.variadic])
 def test_every_primitive_is_within_its_ulps(name):
-    rule, module = RULES[name], accuracy()
-    if name not in module.TRUTH:  # chosen, not computed
+    rule = RULES[name]
+    if name not in accuracy.TRUTH:  # chosen, not computed
         x = np.random.default_rng(0).normal(size=(len(rule.partials), 200)) * 3
         found = jit(lambda *args: rule(*args), backend="llvm").map(*x)
         assert same(found, [rule.on_floats(args) for args in x.T.tolist()])
         return
-    for side in (module.COMPILED, module.SINGLE):
-        error = module.worst(name, side, 400)
+    for side in (accuracy.COMPILED, accuracy.SINGLE):
+        error = accuracy.worst(name, side, 400)
         assert error <= ULPS.get(name, 0.5), f"{name} {side} is off by {error:.2f} ulps"
 
 
+ROW = r"^\| `(\w+)` \| .* \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$"
+
+
 def test_the_page_of_accuracy_says_what_the_tests_hold():
-    module = accuracy()
-    rows = {
-        name: list(map(float, numbers)) for name, *numbers in re.findall(ROW, module.PAGE.read_text(encoding="utf-8"), re.M)
-    }
-    assert rows.keys() == module.TRUTH.keys()
+    found = re.findall(ROW, accuracy.PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = {name: list(map(float, numbers)) for name, *numbers in found}
+    assert rows.keys() == accuracy.TRUTH.keys()
     for name, (eager, compiled, single) in rows.items():
         assert eager <= 2 and max(compiled, single) <= ULPS.get(name, 0.5), name
-
-
-ROW = r"^\| `(\w+)` \| .* \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$"
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
