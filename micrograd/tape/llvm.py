@@ -505,7 +505,7 @@ class Frame:
 
     def __init__(self, plan: Plan, t: Target, dtype: Any, tables: Array):
         it = plan.schedule
-        self.rows = aligned(max(plan.rows * t.pitch, len(plan.shown()) * t.block), dtype)
+        self.rows = aligned(max(plan.rows * t.pitch, len(plan.shown()) * t.block if t.streamed else 0), dtype)
         self.totals = aligned(plan.sums * t.lanes, dtype)
         self.shared = aligned(it.shared, dtype)
         for at, x in it.constants:
@@ -635,10 +635,7 @@ class Program:
             return self._outputs(inputs, leaves, n, mean)
 
     def _outputs(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool) -> Any:
-        which = 0 if n <= 3 else 1 if n <= self._short else 2
-        threads = 1 if n <= CHUNK else self.threads or (available() if n * self._cost > WORTH else 1)
-        if n >= self._streamed:
-            which = 3
+        which = 0 if n <= 3 else 1 if n <= self._short else 2 if n < self._streamed else 3
         version = self._versions[which] or self.version(which)
         frame = self._frame(version)
         dtype, pointers = self.dtype, frame.pointers
@@ -665,6 +662,7 @@ class Program:
         else:
             out = np.empty((-(-n // CHUNK), *self._shape), dtype)
         pointers[OUT] = id(out)
+        threads = 1 if n <= CHUNK else self.threads or (available() if n * self._cost > WORTH else 1)
         if threads > 1:
             self._shared_among(threads, version, frame, n, (arrays, leaves, results, out))
         else:
