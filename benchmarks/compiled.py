@@ -610,7 +610,7 @@ def main() -> None:
     try:
         import llvmlite  # noqa: F401
 
-        import micrograd.tape.llvm  # noqa: F401
+        import micrograd.tape.back_ends.llvm.program  # noqa: F401
     except ImportError:
         pass
     else:

@@ -20,15 +20,15 @@ Every function of mathematics here takes numbers and gives a number, or takes Va
 from importlib import import_module
 from typing import Any
 
+from micrograd.check.find_bug import find_bug
+from micrograd.check.gradcheck import gradcheck
 from micrograd.engine import Value, adjoints, constant, topological_order
-from micrograd.find_bug import find_bug
-from micrograd.functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
-from micrograd.gradcheck import gradcheck
-from micrograd.losses import binary_cross_entropy, cross_entropy, hinge, mse
-from micrograd.modes import detect_anomaly, enable_grad, no_grad
-from micrograd.module import Module
+from micrograd.engine.modes import detect_anomaly, enable_grad, no_grad
+from micrograd.functional.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from micrograd.nn import MLP, Layer, Neuron
-from micrograd.optim import SGD, Adam, AdamW
+from micrograd.nn.losses import binary_cross_entropy, cross_entropy, hinge, mse
+from micrograd.nn.module import Module
+from micrograd.nn.optim import SGD, Adam, AdamW
 from micrograd.primitives import (
     abs,
     acos,

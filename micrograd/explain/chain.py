@@ -17,7 +17,7 @@ from micrograd.explain.graph import Graph, Path, Term, count_paths, largest_path
 from micrograd.explain.layout import TIMES, Cut, Equation, Remark, Row, Section, Table, as_latex, as_text, latex_words
 from micrograd.explain.names import NEURON, Names, visible
 from micrograd.explain.network import is_neuron, network_block
-from micrograd.formula import ATOM, CHOICE, WHERE, Math, Symbol, Text, joined, partial, spelled, written_number
+from micrograd.formula.symbol import ATOM, CHOICE, WHERE, Math, Symbol, Text, joined, partial, spelled, written_number
 
 WIDTH = 96  # the text that a sum of two or three terms may take before each term gets a line of its own
 SCREENFUL = 8  # how many formulas are opened where depth is left to us

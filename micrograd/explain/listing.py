@@ -16,7 +16,7 @@ from inspect import unwrap
 
 from micrograd.engine import Value, topological_order
 from micrograd.explain.names import Names, visible
-from micrograd.formula import ADD, ATOM, DIV, MUL, NEG, POW, POWER, PRODUCT, SUB, SUM, WHERE, Symbol, applied
+from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POW, POWER, PRODUCT, SUB, SUM, WHERE, Symbol, applied
 
 CHOICE = 0  # how tightly `a if c else b` holds
 LONGEST = 40  # terms of a sum on one line; more go on with +=

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
-from micrograd import modes
-from micrograd.engine import Value
-from micrograd.formula import Math, clean, superscript, words
+from micrograd.engine import Value, modes
+from micrograd.formula.symbol import Math, clean, superscript, words
 
 _GREEK = re.findall(
     r"\w+",

@@ -13,7 +13,7 @@ from micrograd.engine import Value
 from micrograd.explain.graph import Term
 from micrograd.explain.layout import PLUS, TIMES, Cut, Equation, Row, Section, latex_words
 from micrograd.explain.names import NEURON, written_name
-from micrograd.formula import Math, joined, spelled
+from micrograd.formula.symbol import Math, joined, spelled
 
 if TYPE_CHECKING:
     from micrograd.explain.chain import Page

@@ -25,7 +25,7 @@ from typing import Any, overload
 import numpy as np
 
 from micrograd.engine import Value, adjoints, as_values
-from micrograd.modes import current, open_blocks
+from micrograd.engine.modes import current, open_blocks
 from micrograd.tape.passes import optimised, swept
 from micrograd.tape.record import Recording, held_by
 from micrograd.tape.tape import Tape
@@ -35,7 +35,11 @@ Spec = Any  # a hashable description of the structure of an argument; see _taken
 _NOTHING = np.zeros(0)
 STRUCTURES = 32  # structures of arguments whose tapes are kept, the latest ones
 PATHS = 64  # paths through branches that one structure may take
-BACK_ENDS = {"numpy": "micrograd.tape.arrays", "reference": "micrograd.tape.reference", "llvm": "micrograd.tape.llvm"}
+BACK_ENDS = {
+    "numpy": "micrograd.tape.back_ends.numpy",
+    "reference": "micrograd.tape.back_ends.reference",
+    "llvm": "micrograd.tape.back_ends.llvm.program",
+}
 _COMPARE = {
     "__lt__": np.less, "__le__": np.less_equal, "__gt__": np.greater, "__ge__": np.greater_equal,
     "__eq__": np.equal, "__ne__": np.not_equal,

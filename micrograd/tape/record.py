@@ -14,8 +14,7 @@ from functools import partial
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
-from micrograd import modes
-from micrograd.engine import Value, adjoints, as_values, constant, node_of
+from micrograd.engine import Value, adjoints, as_values, constant, modes, node_of
 from micrograd.primitives import Primitive
 from micrograd.tape.tape import Guard, Instruction, Tape
 

@@ -12,7 +12,7 @@ import pytest
 from graphs_to_draw import example, hostile, network
 
 from micrograd import Value
-from micrograd.__main__ import main
+from micrograd.command.main import main
 from micrograd.draw import Drawing, draw_dot, to_mermaid
 
 NEEDS_DOT = pytest.mark.skipif(shutil.which("dot") is None, reason="needs the program `dot` of Graphviz")

@@ -9,7 +9,7 @@ from programs import program
 import micrograd as mg
 from micrograd import Value
 from micrograd.primitives import RULES
-from micrograd.tape import reference
+from micrograd.tape.back_ends import reference
 from micrograd.tape.passes import optimised
 from micrograd.tape.record import Recording
 from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Schedule, scheduled

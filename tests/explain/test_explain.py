@@ -1,6 +1,6 @@
 """Explanations: their numbers are the engine's, exactly; their words and formulas are compared with files to be read.
 
-`python tests/test_explain.py` writes the files in tests/golden anew; read what changed before committing it.
+`python tests/explain/test_explain.py` writes the files in tests/explain/golden anew; read what changed before committing it.
 """
 
 import math
@@ -20,7 +20,7 @@ from matplotlib.mathtext import MathTextParser
 import micrograd as mg
 from micrograd import MLP, Value, adjoints, constant, detect_anomaly, name_from, no_grad, to_code, topological_order
 from micrograd.explain import explain
-from micrograd.formula import Symbol, Text, partial
+from micrograd.formula.symbol import Symbol, Text, partial, written_number
 from micrograd.primitives import RULES
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -150,7 +150,7 @@ def test_the_readme_shows_what_is_printed():
     z = w * x - 1
     a = z.tanh()
     L = (a - 1) ** 2 + 0.01 * w**2
-    assert f"```text\n{L.explain(w, depth=1)}\n```" in (GOLDEN.parent.parent / "README.md").read_text(encoding="utf-8")
+    assert f"```text\n{L.explain(w, depth=1)}\n```" in (GOLDEN.parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def test_latex_is_accepted_by_a_parser():
@@ -509,7 +509,7 @@ def test_name_from_is_explicit():
 
 def test_names_of_a_script():
     script = "from micrograd import Value; speed = Value(2.0); cost = speed * speed; print(ascii(str(cost.explain(speed))))"
-    root = Path(__file__).parent.parent
+    root = GOLDEN.parents[2]
     shown = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True).stdout
     assert ascii("∂cost/∂speed")[1:-1] in shown
 
@@ -731,7 +731,7 @@ def test_why_finds_the_cause(name):
     make, cause = WHYS[name]
     why = make()
     assert why.cause == cause, why
-    assert f"= {mg.formula.written_number(why.value, 4).text}" in str(why).split("\n")[0]
+    assert f"= {written_number(why.value, 4).text}" in str(why).split("\n")[0]
 
 
 def test_why_names_the_node_and_its_numbers():
@@ -945,7 +945,7 @@ def test_what_cannot_be_listed():
 
 
 def command(*arguments):
-    from micrograd.__main__ import main
+    from micrograd.command.main import main
 
     return main(["explain", *arguments])
 

@@ -14,7 +14,7 @@ from micrograd.tape import jit
 
 EXACT = ["reference"]
 BACK_ENDS = ["reference", "numpy"]
-if importlib.util.find_spec("llvmlite") and importlib.util.find_spec("micrograd.tape.llvm"):
+if importlib.util.find_spec("llvmlite") and importlib.util.find_spec("micrograd.tape.back_ends.llvm.program"):
     BACK_ENDS.append("llvm")
 
 

@@ -20,11 +20,12 @@ from programs import program
 import micrograd as mg
 from micrograd import Value, adjoints
 from micrograd.primitives import RULES, primitive
-from micrograd.tape import jit, reference
+from micrograd.tape import jit
+from micrograd.tape.back_ends import reference
 from micrograd.tape.jit import back_end
 from micrograd.tape.tape import Tape
 
-llvm = pytest.importorskip("micrograd.tape.llvm")
+llvm = pytest.importorskip("micrograd.tape.back_ends.llvm.program")
 if reason := llvm.trouble():
     pytest.skip(reason, allow_module_level=True)
 
@@ -289,7 +290,8 @@ def test_a_forked_child_has_threads_of_its_own():
 import os, signal, warnings
 import numpy as np
 import micrograd as mg
-from micrograd.tape import jit, llvm
+from micrograd.tape import jit
+from micrograd.tape.back_ends.llvm import program as llvm
 warnings.simplefilter("ignore")
 llvm.WORTH, llvm.available = 0, lambda: 2
 f = jit(lambda x: mg.tanh(x), backend="llvm")
@@ -366,7 +368,7 @@ def test_backends_and_precisions_are_chosen_and_refused_clearly(monkeypatch):
     with pytest.raises(ValueError, match="float64"):
         jit(lambda x: x, backend="llvm", precision="exact", dtype=np.float32)(1.0)
     monkeypatch.setattr(llvm, "trouble", lambda: "llvmlite is not installed")
-    assert back_end(None).__module__ == "micrograd.tape.arrays"
+    assert back_end(None).__module__ == "micrograd.tape.back_ends.numpy"
     assert back_end(None, "exact") is reference.Program
     with pytest.raises(ImportError, match="llvmlite is not installed"):
         jit(abs, backend="llvm")
@@ -435,7 +437,8 @@ def test_vectors_that_registers_have_no_room_for_are_aligned(processor, width, r
 def test_too_little_memory_to_compile_is_an_error_and_not_the_end():
     code = """
 import resource
-from micrograd.tape import jit, llvm
+from micrograd.tape import jit
+from micrograd.tape.back_ends.llvm import program as llvm
 assert not llvm.trouble()
 jit(lambda x: x + 1.0, backend="llvm")(1.0)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

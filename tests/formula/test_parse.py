@@ -3,7 +3,7 @@
 import pytest
 
 from micrograd import Value, adjoints
-from micrograd.expression import ExpressionError, named_values, parse
+from micrograd.formula.parse import ExpressionError, named_values, parse
 
 A, B, C = 1.0, -2.0, 0.5
 

@@ -32,8 +32,9 @@ from typing import Any
 import numpy as np
 
 from micrograd.primitives import RULES, Primitive
-from micrograd.tape import assembly, schedule
-from micrograd.tape.assembly import (
+from micrograd.tape import schedule
+from micrograd.tape.back_ends.llvm import assembly
+from micrograd.tape.back_ends.llvm.assembly import (
     ARRAYS,
     CHUNK,
     COUNT,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from micrograd.engine import Value, constant, topological_order
+from micrograd.engine.value import Value, constant, topological_order
 from micrograd.primitives import CONSTANT, dot
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from micrograd import MLP, SGD, Adam, AdamW, Value
-from micrograd.optim import Optimiser
+from micrograd.nn.optim import Optimiser
 
 RNG = np.random.default_rng(0)
 START, GRADIENTS = RNG.normal(size=3), RNG.normal(size=(20, 3))

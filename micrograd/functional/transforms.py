@@ -32,8 +32,8 @@ from micrograd.engine import (
     constant,
     topological_order,
 )
-from micrograd.higher_order import accumulated, local_graph
-from micrograd.modes import current, enable_grad
+from micrograd.engine.higher_order import accumulated, local_graph
+from micrograd.engine.modes import current, enable_grad
 from micrograd.primitives import dot, number
 
 Rows = list[dict[int, Any]]  # a Jacobian: for each output, its derivative by the number of the input it depends on

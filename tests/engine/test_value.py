@@ -26,8 +26,9 @@ from test_primitives import CASES, derivative, same
 from ulps import largest_intermediate, off
 
 import micrograd
-from micrograd import MLP, Value, adjoints, constant, detect_anomaly, dot, engine, modes, no_grad, topological_order
-from micrograd.modes import enable_grad
+from micrograd import MLP, Value, adjoints, constant, detect_anomaly, dot, no_grad, topological_order
+from micrograd.engine import modes, value
+from micrograd.engine.modes import enable_grad
 from micrograd.primitives import RULES
 
 inf, nan = math.inf, math.nan
@@ -563,8 +564,8 @@ def test_no_grad_is_this_threads_alone():
 @pytest.mark.parametrize(
     "f, message",
     [
-        (lambda x: x / (x - 2), r"div\(2.0, 0.0\) = inf, at .*test_engine.py:\d+: .*lambda x: x / \(x - 2\)"),
-        (lambda x: (x - 3).log(), r"log\(-1.0\) = nan, at .*test_engine.py"),
+        (lambda x: x / (x - 2), r"div\(2.0, 0.0\) = inf, at .*test_value.py:\d+: .*lambda x: x / \(x - 2\)"),
+        (lambda x: (x - 3).log(), r"log\(-1.0\) = nan, at .*test_value.py"),
         (lambda x: (x * 400).exp(), r"exp\(800.0\) = inf, at"),
         (lambda x: micrograd.sqrt(-x), r"sqrt\(-2.0\) = nan, at"),
         (lambda x: dot([x] * 6, [inf] * 6), r"dot\(2.0, 2.0, .*inf, \.\.\.\) = inf, at"),
@@ -578,7 +579,7 @@ def test_detect_anomaly_names_the_operation_its_operands_and_the_line(f, message
 
 def test_detect_anomaly_finds_the_line_in_a_network_call_and_on_replay():
     net = MLP(1, [1], output="log", seed=0)
-    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"log\(.*test_engine.py:\d+: .*net\(\[-100.0 \*"):
+    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"log\(.*test_value.py:\d+: .*net\(\[-100.0 \*"):
         net([-100.0 * net.layers[0].neurons[0].w[0].data])
     x = Value(2.0)
     out = x.log()
@@ -712,7 +713,7 @@ def test_values_pickled_together_keep_what_they_share(depth, protocol):
 def test_lists_of_nodes_of_one_chain_are_copied_and_pickled_in_linear_time():
     """Each node's history is sorted once, not again for each node that stands on it: counted in nodes, not in seconds."""
     nodes = topological_order(chain(300))
-    sorted_, walk = 0, engine._sorted
+    sorted_, walk = 0, value._sorted
 
     def counting(*roots, **options):
         nonlocal sorted_
@@ -725,7 +726,7 @@ def test_lists_of_nodes_of_one_chain_are_copied_and_pickled_in_linear_time():
         for twin in (copy.deepcopy, *pickled):
             sorted_ = 0
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(engine, "_sorted", counting)
+                patch.setattr(value, "_sorted", counting)
                 twins = twin(listed)
             assert sorted_ <= len(nodes) + len(listed)
             twins[-1].data = 7.0

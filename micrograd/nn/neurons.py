@@ -14,7 +14,7 @@ from typing import Any
 
 from micrograd import primitives
 from micrograd.engine import Note, Value, as_values, constant, mark, node_of
-from micrograd.module import Module
+from micrograd.nn.module import Module
 
 __all__ = ["MLP", "Label", "Layer", "Module", "Neuron"]
 

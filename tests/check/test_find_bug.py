@@ -5,7 +5,7 @@ import math
 import pytest
 
 from micrograd import Value
-from micrograd.find_bug import find_bug
+from micrograd.check.find_bug import find_bug
 
 
 class Scalar:

@@ -14,9 +14,9 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-from micrograd.__main__ import COMMANDS, main
+from micrograd.command.main import COMMANDS, main
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BRIEF = ("demo", "--data", "breast-cancer", "--hidden", "2", "--epochs", "2")
 PNG = b"\x89PNG\r\n\x1a\n"
 

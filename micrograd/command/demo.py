@@ -13,10 +13,10 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from micrograd.losses import binary_cross_entropy, cross_entropy, hinge
-from micrograd.modes import no_grad
+from micrograd.engine.modes import no_grad
 from micrograd.nn import MLP
-from micrograd.optim import Adam
+from micrograd.nn.losses import binary_cross_entropy, cross_entropy, hinge
+from micrograd.nn.optim import Adam
 
 BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart by every kind of colour vision; the classes differ in their marks too
 

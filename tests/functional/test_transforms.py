@@ -20,7 +20,6 @@ from micrograd import (
     MLP,
     Value,
     adjoints,
-    functional,
     grad,
     hessian,
     hvp,
@@ -32,6 +31,7 @@ from micrograd import (
     value_and_grad,
     vjp,
 )
+from micrograd.functional import transforms
 from micrograd.primitives import RULES
 from micrograd.tape import jit
 
@@ -39,8 +39,8 @@ Point = namedtuple("Point", "x y")
 
 
 def test_the_examples_of_the_docstrings():
-    assert doctest.testmod(functional).attempted >= 8
-    assert doctest.testmod(functional).failed == 0
+    assert doctest.testmod(transforms).attempted >= 8
+    assert doctest.testmod(transforms).failed == 0
 
 
 def test_importing_the_package_does_not_import_numpy_or_scipy():
@@ -433,8 +433,8 @@ def test_forward_and_reverse_agree(seed):
 def test_jacobian_picks_its_mode_by_shape(monkeypatch):
     used = []
     for name in ("_pushed", "_pulled"):
-        mode = getattr(functional, name)
-        monkeypatch.setattr(functional, name, lambda *args, mode=mode, name=name: used.append(name) or mode(*args))
+        mode = getattr(transforms, name)
+        monkeypatch.setattr(transforms, name, lambda *args, mode=mode, name=name: used.append(name) or mode(*args))
     jacobian(lambda x: [x[0], x[1], x[0] * x[1]])([1.0, 2.0])
     jacobian(lambda x: [x[0] * x[1]])([1.0, 2.0])
     assert used == ["_pushed", "_pulled"]
@@ -445,13 +445,13 @@ def tridiagonal(x):
 
 
 def test_a_banded_hessian_costs_in_proportion_to_its_band(monkeypatch):
-    carried, push = [], functional._push_numbers
+    carried, push = [], transforms._push_numbers
 
     def counted(order, tangents):
         push(order, tangents)
         carried.append(sum(map(len, tangents.values())))
 
-    monkeypatch.setattr(functional, "_push_numbers", counted)
+    monkeypatch.setattr(transforms, "_push_numbers", counted)
     for n in (20, 40, 80):
         hessian(tridiagonal)([0.5] * n)
     small, middle, large = carried

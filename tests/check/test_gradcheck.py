@@ -6,7 +6,7 @@ import pytest
 
 import micrograd as mg
 from micrograd import MLP, Value, gradcheck
-from micrograd.gradcheck import GradCheck, Row
+from micrograd.check.gradcheck import GradCheck, Row
 from micrograd.primitives import RULES
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from micrograd import copies, modes, primitives
-from micrograd.modes import open_blocks
-from micrograd.operators import METHODS, Operators
-from micrograd.original import Original
+from micrograd import primitives
+from micrograd.engine import copies, modes
+from micrograd.engine.modes import open_blocks
+from micrograd.engine.operators import METHODS, Operators
+from micrograd.engine.original import Original
 from micrograd.primitives import CONSTANT, Primitive, number
 
 if TYPE_CHECKING:
@@ -348,7 +349,7 @@ def adjoints(output: Value, wrt: Iterable[Value] | Value | None = None, create_g
             what = f"the constant {v!r}" if isinstance(v, Value) else f"{type(v).__name__} {v!r}"
             raise TypeError(f"adjoints needs Values that have a gradient in wrt, got {what}")
     if create_graph:
-        from micrograd.higher_order import adjoint_graph  # which stands on this module
+        from micrograd.engine.higher_order import adjoint_graph  # which stands on this module
 
         found: dict[Value, Any] = adjoint_graph(output, wrt)
     else:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from micrograd.primitives import Primitive
 
-HERE = os.path.join(os.path.dirname(__file__), "")  # where the files of this package are
+HERE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # where the files of this package are
 
 
 class Mode(NamedTuple):

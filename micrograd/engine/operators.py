@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from micrograd import primitives
-from micrograd.modes import current, open_blocks
+from micrograd.engine.modes import current, open_blocks
 from micrograd.primitives import Primitive, number
 
 METHODS: dict[Primitive, Callable[..., Any]] = {}  # by row: a quicker way from the rule to the node

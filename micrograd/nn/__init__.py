@@ -1,0 +1,6 @@
+"""Networks out of Values: modules and their parameters, neurons and layers, losses, optimisers."""
+
+from micrograd.nn.module import Module
+from micrograd.nn.neurons import MLP, Label, Layer, Neuron
+
+__all__ = ["MLP", "Label", "Layer", "Module", "Neuron"]

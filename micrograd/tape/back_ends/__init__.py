@@ -1,0 +1,1 @@
+"""What runs a tape: `reference` (the definition), `numpy`, and `llvm`, machine code."""

@@ -1,0 +1,1 @@
+"""Schedules compiled to machine code through llvmlite."""
