@@ -14,8 +14,7 @@ from types import FrameType
 from typing import Any
 
 from micrograd.engine import Value, modes
-from micrograd.formula.latex import Math, words
-from micrograd.formula.text import clean, superscript
+from micrograd.formula.symbol import Math, clean, superscript, words
 
 _GREEK = re.findall(
     r"\w+",

@@ -12,7 +12,8 @@ from micrograd.primitives import RULES
 from micrograd.tape.back_ends import reference
 from micrograd.tape.passes import optimised
 from micrograd.tape.record import Recording
-from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Schedule, scheduled
+from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Schedule
+from micrograd.tape.scheduler import scheduled
 from micrograd.tape.tape import Tape
 
 

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from micrograd.primitives import RULES, Primitive
-from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Operand, Schedule, Vector, scheduled
+from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Operand, Schedule, Vector
+from micrograd.tape.scheduler import scheduled
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import importlib
 import math
 import os
 import platform
@@ -26,6 +27,9 @@ from micrograd.tape.jit import back_end
 from micrograd.tape.tape import Tape
 
 llvm = pytest.importorskip("micrograd.tape.back_ends.llvm.program")
+code, frames, machine, module = (
+    importlib.import_module(f"micrograd.tape.back_ends.llvm.{name}") for name in ("code", "frames", "machine", "module")
+)
 if reason := llvm.trouble():
     pytest.skip(reason, allow_module_level=True)
 
@@ -150,9 +154,9 @@ def test_an_interrupt_leaves_the_other_threads_what_they_work_on(monkeypatch):
         return weakref.ref(X)
 
     f = jit(lambda x: mg.exp(x), backend="llvm")
-    monkeypatch.setattr(llvm, "available", lambda: 2)
+    monkeypatch.setattr(machine, "available", lambda: 2)
     monkeypatch.setattr(llvm, "WORTH", 0)
-    monkeypatch.setattr(llvm, "workers", Executor)
+    monkeypatch.setattr(machine, "workers", Executor)
     argument = call(f, np.arange(100_000) / 1e5)
     program = weakref.ref(programs(f)[0])
     del f
@@ -291,9 +295,10 @@ import os, signal, warnings
 import numpy as np
 import micrograd as mg
 from micrograd.tape import jit
+from micrograd.tape.back_ends.llvm import machine
 from micrograd.tape.back_ends.llvm import program as llvm
 warnings.simplefilter("ignore")
-llvm.WORTH, llvm.available = 0, lambda: 2
+llvm.WORTH, machine.available = 0, lambda: 2
 f = jit(lambda x: mg.tanh(x), backend="llvm")
 X = np.linspace(0, 1, 2000)
 expected = f.map(X)
@@ -317,8 +322,8 @@ def test_fast_code_keeps_what_rounding_once_would_lose():
 
 
 def test_a_function_that_the_platform_lacks_is_called_in_python(monkeypatch):
-    complete = llvm.addresses
-    monkeypatch.setattr(llvm, "addresses", lambda *which: {k: at for k, at in complete(*which).items() if k[0] != "erf"})
+    complete = machine.addresses
+    monkeypatch.setattr(machine, "addresses", lambda *which: {k: at for k, at in complete(*which).items() if k[0] != "erf"})
     f = jit(lambda x: mg.erf(x) + mg.exp(x), backend="llvm")
     assert f(0.5) == math.erf(0.5) + math.exp(0.5)
     assert np.allclose(f.map(np.array([0.5] * 20)), f(0.5), rtol=1e-15)
@@ -367,7 +372,8 @@ def test_backends_and_precisions_are_chosen_and_refused_clearly(monkeypatch):
         jit(abs, backend="numpy", precision="exact")
     with pytest.raises(ValueError, match="float64"):
         jit(lambda x: x, backend="llvm", precision="exact", dtype=np.float32)(1.0)
-    monkeypatch.setattr(llvm, "trouble", lambda: "llvmlite is not installed")
+    for where in (code, llvm):
+        monkeypatch.setattr(where, "trouble", lambda: "llvmlite is not installed")
     assert back_end(None).__module__ == "micrograd.tape.back_ends.numpy"
     assert back_end(None, "exact") is reference.Program
     with pytest.raises(ImportError, match="llvmlite is not installed"):
@@ -381,16 +387,16 @@ NARROWER = [("haswell", 32, 16, True), ("haswell", 32, 16, False), ("nehalem", 1
 def test_code_for_narrower_machines_and_short_of_a_library_of_vectors(processor, width, registers, vectors, monkeypatch):
     """AVX2, SSE, and calls of scalar functions give the same within rounding."""
     function, inputs, leaves = program(1003, smooth=True)
-    name, features, widest, _ = llvm.machine()
+    name, features, widest, _ = machine.host()
     if processor and (platform.machine() not in ("x86_64", "AMD64") or width > widest):
         pytest.skip("the machine cannot run such code")
     X = np.random.default_rng(0).normal(size=(37, inputs))
     theta = [p.data for p in leaves]
     value, gradient = jit(function, wrt=leaves, backend="reference").value_and_grad(theta, X)
-    known = {key: at for key, at in llvm.addresses("double", vectors).items() if key[1] * 8 <= (width or widest)}
+    known = {key: at for key, at in machine.addresses("double", vectors).items() if key[1] * 8 <= (width or widest)}
     as_if = (processor, "", width, registers) if processor else (name, features, widest, registers)
-    monkeypatch.setattr(llvm, "machine", lambda: as_if)
-    monkeypatch.setattr(llvm, "addresses", lambda *_: known)
+    monkeypatch.setattr(machine, "host", lambda: as_if)
+    monkeypatch.setattr(machine, "addresses", lambda *_: known)
     f = jit(function, wrt=leaves, backend="llvm")
     v, g = f.value_and_grad(theta, X)
     assert math.isclose(v, value, rel_tol=1e-12)
@@ -411,11 +417,11 @@ def assembly_for(triple, monkeypatch, processor, *rest):
     model = mg.MLP(2, [16, 16, 1], seed=0)
     f = jit(lambda x, t: mg.hinge(model(x), t), wrt=model.parameters(), backend="llvm")
     f.value_and_grad(f.theta(), np.ones((3, 2)), np.ones(3))
-    monkeypatch.setattr(llvm, "machine", lambda: (processor, *rest))
+    monkeypatch.setattr(machine, "host", lambda: (processor, *rest))
     program = llvm.Program(next(iter(f.recorded.values()))[0].tape, [(2, True), (1, True)], True)
-    module = binding.parse_assembly(llvm.written(program.plan, program.target(64)))
-    module.triple = triple
-    return target.create_target_machine(cpu=processor).emit_assembly(module)
+    text = binding.parse_assembly(module.written(program.plan, program.target(64)))
+    text.triple = triple
+    return target.create_target_machine(cpu=processor).emit_assembly(text)
 
 
 def test_code_for_neon_is_what_llvm_takes_for_it(monkeypatch):
@@ -510,11 +516,11 @@ def test_results_that_are_written_past_the_caches_are_the_same(monkeypatch, dtyp
         return a[1], [a[0], x[1]], a[:3], [*a, x[0], x[0], a[4]], {"last": [v * w for v in a[:5] for w in a[:6]]}
 
     X = np.random.default_rng(0).normal(size=(n, 8)).astype(dtype)
-    monkeypatch.setattr(llvm, "available", lambda: 1)
+    monkeypatch.setattr(machine, "available", lambda: 1)
     plain = jit(function, backend="llvm", dtype=dtype, precision=precision)
     expected = plain.map(X)
     assert [len(p._versions) - p._versions.count(None) for p in programs(plain)] == [1] and streams(plain) == []
-    monkeypatch.setattr(llvm, "available", lambda: threads)
+    monkeypatch.setattr(machine, "available", lambda: threads)
     monkeypatch.setattr(llvm, "WORTH", 0)
     monkeypatch.setattr(llvm, "STREAMED", 0)
     f = jit(function, backend="llvm", dtype=dtype, precision=precision)
@@ -536,7 +542,7 @@ def streams(f):
 
 def test_memory_of_large_results_is_used_again_only_when_nobody_holds_them():
     f = jit(lambda x: x + 1.0, backend="llvm")
-    llvm._room.kept.clear()
+    frames.idle_room.idle.clear()
     X = np.arange(200_000.0)
     first = f.map(X)
     part, second = first[5:9], f.map(X * 2)

@@ -1,0 +1,113 @@
+"""The driver: the doors through which compiled code is entered, and what every module declares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from micrograd.tape.back_ends.llvm.target import CHUNK, COUNT, DATA, PARAMETERS, THETA, Target
+
+
+def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], part: Sequence[str], sums: bool) -> str:
+    """The function `run(frame, first, count, prepare)`: what is computed once, where `prepare` is 1, then every chunk.
+
+    `all(frame)` is the whole of it at once. `share(frame, next, span)` is what one of several threads does: as long as there
+    are samples left, the next `span` of them, from `next` on, which all threads count up.
+    A chunk is worked through block by block: `whole` are the functions for a block, `part` those for the last, shorter one.
+    """
+    arguments = ", ".join(f"ptr %{a}" for a in PARAMETERS)
+    loads = []
+    for i, name in enumerate(PARAMETERS[:-1]):
+        held = f"{name}.object" if name == THETA else name
+        loads += [f"  %{name}.at = getelementptr i8, ptr %frame, i64 {8 * i}", f"  %{held} = load ptr, ptr %{name}.at"]
+        if name == THETA:
+            loads += [f"  %{name}.in = getelementptr i8, ptr %{held}, i64 {DATA}", f"  %{name} = load ptr, ptr %{name}.in"]
+
+    def calls(names: Sequence[str], first: str, count: str) -> list[str]:
+        return [f"  call void @{name}({arguments}, i64 {first}, i64 {count})" for name in names]
+
+    size = target.block
+    return "\n".join(
+        [
+            "define void @run(ptr %frame, i64 %first, i64 %count, i64 %prepare) nounwind {",
+            "entry:",
+            *loads,
+            "  %once = icmp ne i64 %prepare, 0",
+            "  br i1 %once, label %before, label %begin",
+            "before:",
+            *calls(before, "0", "1"),
+            "  br label %begin",
+            "begin:",
+            "  %end = add i64 %first, %count",
+            "  br label %chunks",
+            "chunks:",
+            "  %start = phi i64 [ %first, %begin ], [ %stop, %last ]",
+            "  %more = icmp ult i64 %start, %end",
+            "  br i1 %more, label %chunk, label %done",
+            "chunk:",
+            f"  %full = add i64 %start, {CHUNK}",
+            "  %stop = call i64 @llvm.umin.i64(i64 %full, i64 %end)",
+            *calls(["clear"] if sums else [], "%start", "0"),
+            "  br label %head",
+            "head:",
+            "  %at = phi i64 [ %start, %chunk ], [ %next, %whole ]",
+            f"  %next = add i64 %at, {size}",
+            "  %fits = icmp ule i64 %next, %stop",
+            "  br i1 %fits, label %whole, label %rest",
+            "whole:",
+            *calls(whole, "%at", str(size)),
+            "  br label %head",
+            "rest:",
+            "  %left = sub i64 %stop, %at",
+            "  %some = icmp ugt i64 %left, 0",
+            "  br i1 %some, label %part, label %last",
+            "part:",
+            *calls(part, "%at", "%left"),
+            "  br label %last",
+            "last:",
+            *calls(["finish"] if sums else [], "%start", "0"),
+            "  br label %chunks",
+            "done:",
+            *(["  fence seq_cst"] if target.streamed else []),  # what went past the caches is there for all threads
+            "  ret void",
+            "}",
+            "define void @all(ptr %frame) nounwind {",
+            f"  %at = getelementptr i8, ptr %frame, i64 {8 * COUNT}",
+            "  %count = load i64, ptr %at",
+            "  call void @run(ptr %frame, i64 0, i64 %count, i64 1)",
+            "  ret void",
+            "}",
+            "define void @share(ptr %frame, ptr %next, i64 %span) nounwind {",
+            f"  %at = getelementptr i8, ptr %frame, i64 {8 * COUNT}",
+            "  %end = load i64, ptr %at",
+            "  br label %take",
+            "take:",
+            "  %first = atomicrmw add ptr %next, i64 %span monotonic",
+            "  %more = icmp ult i64 %first, %end",
+            "  br i1 %more, label %some, label %done",
+            "some:",
+            "  %left = sub i64 %end, %first",
+            "  %count = call i64 @llvm.umin.i64(i64 %left, i64 %span)",
+            "  call void @run(ptr %frame, i64 %first, i64 %count, i64 0)",
+            "  br label %take",
+            "done:",
+            "  ret void",
+            "}",
+        ]
+    )
+
+
+def preamble(t: Target) -> str:
+    """The declarations that every module begins with."""
+    kinds = [(t.real, "f64" if t.size == 8 else "f32")]
+    if t.lanes > 1:
+        kinds.append((t.vector, f"v{t.lanes}{kinds[0][1]}"))
+    lines = ["declare i64 @llvm.umin.i64(i64, i64)"]
+    for kind, suffix in kinds:
+        lines += [f"declare {kind} @llvm.{name}.{suffix}({kind})" for name in ("fabs", "sqrt")]
+        lines.append(f"declare {kind} @llvm.fmuladd.{suffix}({kind}, {kind}, {kind})")
+    lines.append(f"declare i64 @llvm.fptoui.sat.i64.{t.suffix}({t.real})")
+    if t.lanes > 1:
+        kind, suffix = kinds[1]
+        lines.append(f"declare {kind} @llvm.masked.load.{suffix}.p0(ptr, i32, <{t.lanes} x i1>, {kind})")
+        lines.append(f"declare void @llvm.masked.store.{suffix}.p0({kind}, ptr, i32, <{t.lanes} x i1>)")
+    return "\n".join([*lines, "!0 = !{}", "!1 = !{i32 1}"])

@@ -1,0 +1,114 @@
+"""Memory of calls: the frame that compiled code starts from, and room for results."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import struct
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from micrograd.tape.back_ends.llvm.plan import Plan
+from micrograd.tape.back_ends.llvm.target import ARRAYS, COUNT, DATA, DIVISOR, OUT, Target
+
+Array = np.ndarray[Any, Any]
+
+
+def aligned(numbers: int, dtype: Any) -> Array:
+    """An array of zeros that starts at a line of the cache."""
+    array = np.zeros(numbers + 64 // dtype.itemsize, dtype)
+    first = -array.ctypes.data % 64 // array.itemsize
+    return array[first : first + numbers]
+
+
+class Frame:
+    """The memory of one call: a block of samples, accumulators, and the pointers that compiled code starts from."""
+
+    def __init__(self, plan: Plan, t: Target, dtype: Any, tables: Array):
+        it = plan.schedule
+        self.rows = aligned(max(plan.rows * t.pitch, len(plan.shown()) * t.block if t.streamed else 0), dtype)
+        self.totals = aligned(plan.sums * t.lanes, dtype)
+        self.shared = aligned(it.shared, dtype)
+        for at, x in it.constants:
+            self.shared[at] = x
+        for at, x in it.filled:
+            self.rows[at * t.pitch : (at + 1) * t.pitch] = x
+        self.tables = tables
+        self.pointers = (ctypes.c_uint64 * (ARRAYS + len(it.fields) + len(plan.columns) + len(plan.grouped)))()
+        self.address = ctypes.addressof(self.pointers)
+        self.divisor = (ctypes.c_double * 1 if dtype.itemsize == 8 else ctypes.c_float * 1).from_buffer(
+            self.pointers, DIVISOR * 8
+        )
+        self.divisor[0] = 1.0
+        for i, array in ((0, self.rows), (1, self.shared), (3, self.totals), (4, tables)):
+            self.pointers[i] = array.ctypes.data
+
+
+class Room(threading.local):
+    """Memory of large results that nobody holds any more, for each thread: fresh pages cost more than writing results there."""
+
+    def __init__(self) -> None:
+        self.idle: list[Array] = []
+
+
+idle_room = Room()
+LARGE, KEPT = 1 << 20, 4  # bytes from which on memory is used again, and how many pieces are kept
+
+
+def room(shape: tuple[int, ...], dtype: Any, lined: bool = False) -> Array:
+    """An array to write results to; where it is large, in memory of earlier results that nobody holds any more.
+
+    It begins at a line of the cache where it is large, or `lined`.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if size < LARGE and not lined:
+        return np.empty(shape, dtype)
+    idle = idle_room.idle
+    fitting = [i for i, piece in enumerate(idle) if size + 64 <= len(piece) <= 2 * size + 64]
+    piece = idle.pop(fitting[0]) if fitting else np.empty(size + 64, np.uint8)
+    # the owner of the array and all its views: it goes when the last of them does
+    owner: Any = (ctypes.c_char * len(piece)).from_buffer(piece.data)
+    weakref.finalize(owner, _put_back, idle, piece).atexit = False
+    return np.ndarray(shape, dtype, buffer=owner, offset=-piece.ctypes.data % 64)
+
+
+def _put_back(idle: list[Array], piece: Array) -> None:
+    idle.append(piece)
+    del idle[:-KEPT]
+
+
+class Single:
+    """A program for one sample of plain numbers: called on floats, without arrays on the way.
+
+    One of these belongs to one call at a time; `Program.single` hands them out.
+    """
+
+    def __init__(self, frame: Frame, run: Callable[[int], None], inputs: int, outputs: int):
+        kind = ctypes.c_double if frame.rows.itemsize == 8 else ctypes.c_float
+        self.frame, self.all, self.address = frame, run, frame.address
+        self.numbers = (kind * inputs)()
+        self.out = (kind * outputs)()
+        self.pack = struct.Struct(f"{inputs}{kind._type_}").pack_into
+        starts = [ctypes.addressof(self.numbers) + i * ctypes.sizeof(kind) for i in range(inputs)]
+        self._stands = [_Stand(b"", start) for start in (*starts, ctypes.addressof(self.out))]
+        *places, out = map(ctypes.addressof, self._stands)
+        self.pointers = self.frame.pointers
+        for i, place in enumerate(places, ARRAYS):
+            self.pointers[i] = place
+        self.pointers[OUT], self.pointers[COUNT] = out, 1
+
+    def __call__(self, args: tuple[float, ...], leaves: Array) -> list[float]:
+        self.pack(self.numbers, 0, *args)
+        self.pointers[2] = id(leaves)
+        self.all(self.address)
+        return self.out[:]
+
+
+class _Stand(ctypes.Structure):
+    """What stands for the object of an array where there is none: the pointer to its numbers, in the same place."""
+
+    _fields_ = (("before", ctypes.c_char * DATA), ("data", ctypes.c_void_p))

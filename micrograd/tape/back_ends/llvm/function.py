@@ -1,0 +1,235 @@
+"""The builder of one function: it collects the lines of LLVM's assembly, and names values, labels and addresses."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from micrograd.tape.back_ends.llvm.operands import Index, View
+from micrograd.tape.back_ends.llvm.target import CHUNK, DATA, OUT, PARAMETERS, ROWS, Target
+
+
+@dataclass
+class Function:
+    """One function of LLVM under construction."""
+
+    name: str
+    target: Target
+    lines: list[str] = field(default_factory=list)
+    counter: int = 0
+    block: str = "entry"
+    addresses: list[dict[Any, str]] = field(default_factory=lambda: [{}])
+    by_lanes: set[tuple[str, int]] = field(default_factory=set)  # functions of the library, with so many arguments
+
+    def new(self, expression: str) -> str:
+        """The name of a new value."""
+        self.counter += 1
+        self.lines.append(f"  %v{self.counter} = {expression}")
+        return f"%v{self.counter}"
+
+    def do(self, line: str) -> None:
+        self.lines.append("  " + line)
+
+    def number(self, x: float) -> str:
+        """`x` as an operand."""
+        if self.target.real == "float":
+            x = float(np.float32(x))
+        bits = f"0x{struct.unpack('<Q', struct.pack('<d', x))[0]:016X}"
+        if self.target.lanes == 1:
+            return bits
+        return f"splat ({self.target.real} {bits})"
+
+    def label(self) -> str:
+        self.counter += 1
+        return f"b{self.counter}"
+
+    def start(self, label: str) -> None:
+        self.lines.append(f"{label}:")
+        self.block = label
+
+    def integer(self, index: Index) -> str:
+        """An index as a value."""
+        total = ""
+        for name, by in index.terms:
+            part = name if by == 1 else self.new(f"mul i64 {name}, {by}")
+            total = self.new(f"add i64 {total}, {part}") if total else part
+        if not total:
+            return str(index.offset)
+        return self.new(f"add i64 {total}, {index.offset}") if index.offset else total
+
+    def address(self, array: str, index: Index) -> str:
+        """The address of a byte of an array."""
+        key = (array, index.terms)
+        base = f"%{array}"
+        if index.terms:
+            found = next((seen[key] for seen in reversed(self.addresses) if key in seen), None)
+            if found is None:
+                found = self.new(f"getelementptr i8, ptr %{array}, i64 {self.integer(Index(index.terms))}")
+                self.addresses[-1][key] = found
+            base = found
+        return self.new(f"getelementptr i8, ptr {base}, i64 {index.offset}") if index.offset else base
+
+    def splat(self, x: str) -> str:
+        """A number in every lane."""
+        t = self.target
+        if t.lanes == 1:
+            return x
+        one = self.new(f"insertelement {t.vector} poison, {t.real} {x}, i64 0")
+        return self.new(f"shufflevector {t.vector} {one}, {t.vector} poison, <{t.lanes} x i32> zeroinitializer")
+
+    @contextmanager
+    def loop(self, count: int | str, step: int, carried: list[tuple[str, str]]) -> Iterator[tuple[Index, list[str], list[str]]]:
+        """A loop from 0 to `count`: its counter, the values carried in, and a list to put those carried out in their place."""
+        head, after, before = self.label(), self.label(), self.block
+        self.do(f"br label %{head}")
+        self.start(head)
+        i = f"%i{self.counter}"
+        slot = len(self.lines)
+        values = []
+        for _ in carried:
+            self.counter += 1
+            values.append(f"%v{self.counter}")
+        results = list(values)
+        self.addresses.append({})
+        yield Index(((i, 1),)), values, results
+        self.addresses.pop()
+        phis = [f"  {i} = phi i64 [ 0, %{before} ], [ {i}.next, %{self.block} ]"]
+        for name, (kind, first), last in zip(values, carried, results, strict=True):
+            phis.append(f"  {name} = phi {kind} [ {first}, %{before} ], [ {last}, %{self.block} ]")
+        self.lines[slot:slot] = phis
+        self.do(f"{i}.next = add nuw nsw i64 {i}, {step}")
+        more = self.new(f"icmp ult i64 {i}.next, {count}")
+        self.do(f"br i1 {more}, label %{head}, label %{after}")
+        self.start(after)
+
+    # -- loads and stores of slots
+
+    def lanes_at(self, slot: Index, sample: Index) -> Index:
+        return slot * (self.target.pitch * self.target.size) + sample * self.target.size
+
+    def located(self, arg: View, position: Sequence[Index]) -> Index:
+        """The slot of an element as an index; through the table where the operand is a gather."""
+        at = Index((), arg.base)
+        if arg.value is not None:
+            return at
+        for i, by in zip(position, arg.strides, strict=True):
+            at = at + i * by
+        if arg.table is None:
+            return at
+        if not at.terms:
+            return Index((), int(arg.table[at.offset]))
+        entry = self.address("tables", (at + arg.table_at) * 4)
+        value = self.new(f"load i32, ptr {entry}, align 4, !invariant.load !0")
+        return Index(((self.new(f"zext i32 {value} to i64"), 1),))
+
+    def load(self, arg: View, at: Index, sample: Index) -> str:
+        """The vector of one element at one place of the block."""
+        t = self.target
+        if arg.value is not None:
+            return self.number(arg.value)
+        if arg.place == ROWS:
+            return self.new(f"load {t.vector}, ptr {self.address(ROWS, self.lanes_at(at, sample))}, align {t.size}")
+        return self.splat(self.new(f"load {t.real}, ptr {self.address(arg.place, at * t.size)}, align {t.size}"))
+
+    def store(self, arg: View, at: Index, sample: Index, value: str) -> None:
+        t = self.target
+        place = self.lanes_at(at, sample) if arg.place == ROWS else at * t.size
+        self.do(f"store {t.vector} {value}, ptr {self.address(arg.place, place)}, align {t.size}")
+
+    # -- arithmetic
+
+    def two(self, operation: str, x: str, y: str) -> str:
+        flags = "" if self.target.exact or operation == "fsub" else " contract"  # x² - x² is 0, and not what rounding left
+        return self.new(f"{operation}{flags} {self.target.vector} {x}, {y}")
+
+    def multiply_add(self, x: str, y: str, start: str) -> str:
+        t = self.target
+        if t.exact:
+            return self.two("fadd", start, self.two("fmul", x, y))
+        suffix = ("" if t.lanes == 1 else f"v{t.lanes}") + ("f64" if t.size == 8 else "f32")
+        return self.new(f"call {t.vector} @llvm.fmuladd.{suffix}({t.vector} {x}, {t.vector} {y}, {t.vector} {start})")
+
+    def compare(self, how: str, x: str, y: str) -> str:
+        return self.new(f"fcmp {how} {self.target.vector} {x}, {y}")
+
+    def choose(self, condition: str, x: str, y: str) -> str:
+        t = self.target
+        kind = "i1" if t.lanes == 1 else f"<{t.lanes} x i1>"
+        return self.new(f"select {kind} {condition}, {t.vector} {x}, {t.vector} {y}")
+
+    def call(self, name: str, *args: str) -> str:
+        """A function of the mathematics library, for all lanes."""
+        t = self.target
+        if (name, t.lanes) in t.library:
+            return self._called(name, t.lanes, args)
+        self.by_lanes.add((name, len(args)))
+        return self.new(f"call {t.vector} @lanes.{name}({', '.join(f'{t.vector} {a}' for a in args)})")
+
+    def _called(self, name: str, lanes: int, args: Sequence[str]) -> str:
+        kind = self.target.real if lanes == 1 else f"<{lanes} x {self.target.real}>"
+        function = f"inttoptr (i64 {self.target.library[name, lanes]} to ptr)"
+        return self.new(f"call {kind} {function}({', '.join(f'{kind} {a}' for a in args)})")
+
+    def call_by_lanes(self, name: str, args: Sequence[str]) -> str:
+        """A function of the library for as many lanes at a time as it is there for, one after the other."""
+        t = self.target
+        n = t.lanes
+        while n > 1 and (name, n) not in t.library:
+            n //= 2
+        out = "poison"
+        for first in range(0, t.lanes, n):
+            if n == 1:
+                part = [self.new(f"extractelement {t.vector} {a}, i64 {first}") for a in args]
+                one = self._called(name, 1, part)
+                out = self.new(f"insertelement {t.vector} {out}, {t.real} {one}, i64 {first}")
+                continue
+            part = [self.shuffle(a, "poison", t.lanes, range(first, first + n)) for a in args]
+            one = self._called(name, n, part)
+            wide = self.shuffle(one, "poison", n, [i % n for i in range(t.lanes)])
+            chosen = [t.lanes + i if first <= i < first + n else i for i in range(t.lanes)]
+            out = wide if out == "poison" else self.shuffle(out, wide, t.lanes, chosen)
+        return out
+
+    def shuffle(self, x: str, y: str, lanes: int, chosen: Iterable[int]) -> str:
+        """A vector of chosen lanes of `x` and, after them, `y`."""
+        kind, mask = f"<{lanes} x {self.target.real}>", list(chosen)
+        return self.new(f"shufflevector {kind} {x}, {kind} {y}, <{len(mask)} x i32> <{', '.join(f'i32 {i}' for i in mask)}>")
+
+    def sums(self, many: int) -> str:
+        """The name of the pointer to where the sums of this chunk go."""
+        base, chunk = self.pointer(OUT), self.new(f"udiv i64 %first, {CHUNK}")
+        self.do(f"%sums = getelementptr i8, ptr %{base}, i64 {self.new(f'mul i64 {chunk}, {many * self.target.size}')}")
+        return "sums"
+
+    def pointer(self, number: int) -> str:
+        """The name of the pointer to the numbers of an array that the frame names, for addresses."""
+        self.do(f"%object{number} = load ptr, ptr {self.address('frame', Index((), number * 8))}, align 8")
+        self.do(f"%array{number} = load ptr, ptr {self.address(f'object{number}', Index((), DATA))}, align 8")
+        return f"array{number}"
+
+    def text(self) -> str:
+        parameters = ", ".join(f"ptr noalias %{a}" for a in PARAMETERS)
+        return "\n".join(
+            [
+                f"define void @{self.name}({parameters}, i64 %first, i64 %count) {self.target.attributes} {{",
+                "entry:",
+                *self.lines,
+                "  ret void",
+                "}",
+            ]
+        )
+
+
+def lanes_function(t: Target, name: str, arguments: int) -> str:
+    """The function `lanes.name` that calls one of the library lane by lane: once, and not wherever it is wanted."""
+    f = Function(f"lanes.{name}", t)
+    args = [f"%a{i}" for i in range(arguments)]
+    out = f.call_by_lanes(name, args)
+    parameters = ", ".join(f"{t.vector} {a}" for a in args)
+    lines = [f"define internal {t.vector} @{f.name}({parameters}) noinline {t.attributes} {{", *f.lines]
+    return "\n".join([*lines, f"  ret {t.vector} {out}", "}"])

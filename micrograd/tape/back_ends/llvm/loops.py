@@ -1,0 +1,287 @@
+"""Loop nests: over the elements of a vector instruction and over samples, with a tile of results in registers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from micrograd.tape.back_ends.llvm.function import Function
+from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View, turned, turned_view
+from micrograd.tape.back_ends.llvm.spellings import SPELLINGS, larger, log_of_sum
+from micrograd.tape.back_ends.llvm.target import ROWS
+
+UNROLLED = 32  # terms of a sum over the samples up to which they are not a loop
+
+
+def nest(
+    f: Function, shape: Sequence[int], tiles: Sequence[int], body: Callable[[list[Index], list[int]], None], at: Any = ()
+) -> None:
+    """Loops over `shape` that call `body(first position, extent)` for every tile; the rest of a dimension is a tile too."""
+    depth = len(at)
+    if depth == len(shape):
+        body([i for i, _ in at], [n for _, n in at])
+        return
+    n, tile = shape[depth], min(tiles[depth], shape[depth])
+    whole = n - n % tile
+    if whole == tile:
+        nest(f, shape, tiles, body, (*at, (Index(), tile)))
+    elif whole:
+        with f.loop(whole, tile, []) as (i, _, _):
+            nest(f, shape, tiles, body, (*at, (i, tile)))
+    if n % tile:
+        nest(f, shape, tiles, body, (*at, (Index((), whole), n % tile)))
+
+
+def positions(first: Sequence[Index], extent: Sequence[int]) -> Iterator[tuple[Index, ...]]:
+    """Every element of a tile."""
+    for offset in np.ndindex(*extent):
+        yield tuple(i + int(o) for i, o in zip(first, offset, strict=True))
+
+
+def over_samples(f: Function, unroll: int, body: Callable[[list[Index]], None]) -> None:
+    """A loop over the block that calls `body` with the places of `unroll` vectors."""
+    step = unroll * f.target.lanes
+    if f.target.block == step:
+        body([Index((), u * f.target.lanes) for u in range(unroll)])
+        return
+    with f.loop(f.target.block, step, []) as (s, _, _):
+        body([s + u * f.target.lanes for u in range(unroll)])
+
+
+def unrolled(f: Function, most: int) -> int:
+    """How many vectors of a block are worked on at once: a power of two, at most `most`."""
+    vectors, n = f.target.block // f.target.lanes, 1
+    while n * 2 <= most and vectors % (n * 2) == 0:
+        n *= 2
+    return n
+
+
+def write_elementwise(f: Function, it: Kernel) -> None:
+    """One primitive on every element, in loops."""
+    spell, u = SPELLINGS[it.name], unrolled(f, 4)
+    tiles = [1] * len(it.shape)
+    if tiles:
+        tiles[-1] = max(1, 4 // u)
+
+    def samples(places: list[Index]) -> None:
+        def tile(first: list[Index], extent: list[int]) -> None:
+            for at in positions(first, extent):
+                slots = [f.located(a, at) for a in it.args]
+                out = f.located(it.out, at)
+                for s in places:
+                    f.store(it.out, out, s, spell(f, *[f.load(a, i, s) for a, i in zip(it.args, slots, strict=True)]))
+
+        nest(f, it.shape, tiles, tile)
+
+    over_samples(f, u, samples)
+
+
+def write_sum(f: Function, it: Kernel) -> None:
+    """start + Σ x y or Σ x for every element: a tile of sums at a time, the terms from left to right."""
+    dotted = it.name == "dot"
+    u = unrolled(f, 4 if f.target.sums >= 16 else 1)
+    tiles = [1] * len(it.shape)
+    if tiles:
+        tiles[-1] = max(1, f.target.sums // u)
+
+    def samples(places: list[Index]) -> None:
+        def tile(first: list[Index], extent: list[int]) -> None:
+            spots = list(positions(first, extent))
+            zero = f.number(0.0)
+            begin = []
+            for at in spots:
+                if not dotted:
+                    begin += [zero] * len(places)
+                    continue
+                slot = f.located(it.args[2], at)
+                if it.args[2].place == ROWS or it.args[2].value is not None:
+                    begin += [f.load(it.args[2], slot, s) for s in places]
+                else:
+                    begin += [f.load(it.args[2], slot, Index())] * len(places)
+
+            def term(j: Index, sums: Sequence[str]) -> list[str]:
+                seen: dict[Any, str] = {}
+
+                def fetch(arg: View, at: tuple[Index, ...], s: Index) -> str:
+                    i = f.located(arg, (*at, j))
+                    key = (id(arg), i, s if arg.place == ROWS else None)
+                    if key not in seen:
+                        seen[key] = f.load(arg, i, s)
+                    return seen[key]
+
+                out = []
+                for n, at in enumerate(spots):
+                    for m, s in enumerate(places):
+                        total, x = sums[n * len(places) + m], fetch(it.args[0], at, s)
+                        out.append(f.multiply_add(x, fetch(it.args[1], at, s), total) if dotted else f.two("fadd", total, x))
+                return out
+
+            if it.terms <= 4:
+                sums = begin
+                for k in range(it.terms):
+                    sums = term(Index((), k), sums)
+            else:
+                with f.loop(it.terms, 1, [(f.target.vector, b) for b in begin]) as (j, values, results):
+                    results[:] = term(j, values)
+                sums = results
+            for n, at in enumerate(spots):
+                out = f.located(it.out, at)
+                for m, s in enumerate(places):
+                    f.store(it.out, out, s, sums[n * len(places) + m])
+
+        nest(f, it.shape, tiles, tile)
+
+    over_samples(f, u, samples)
+
+
+def write_total(f: Function, it: Total, direct: int) -> None:
+    """Sums over the samples of a block, a tile of them at a time, added to the accumulators, which are kept lane by lane.
+
+    Where a block is a chunk and `direct` is the number of sums, they go straight to the array of sums instead.
+    """
+    t = f.target
+    array = f.sums(direct) if direct else ""
+    if len(it.shape) > 1 and it.shape[-1] > it.shape[-2]:  # the longer loop outside: its operand is read once
+        it = Total(turned(it.shape), it.terms, *(a and turned_view(a, len(it.shape)) for a in (it.out, it.x, it.y)))  # type: ignore[arg-type]
+    tiles = [1] * len(it.shape)
+    if len(tiles) > 1:
+        tiles[-2:] = [2, 2] if t.sums < 8 else [2, 4] if t.sums < 16 else [4, 4]
+    elif tiles:
+        tiles[0] = min(8, t.sums)
+
+    def tile(first: list[Index], extent: list[int]) -> None:
+        spots = list(positions(first, extent))
+        rows = [f.located(it.out, at) * ((1 if direct else t.lanes) * t.size) for at in spots]
+        begin = [f.number(0.0)] * len(rows)
+        if not direct:
+            begin = [f.new(f"load {t.vector}, ptr {f.address('totals', row)}, align {t.size}") for row in rows]
+
+        def term(s: Index, sums: Sequence[str]) -> list[str]:
+            seen: dict[Any, str] = {}
+
+            def fetch(arg: View, at: tuple[Index, ...]) -> str:
+                i = f.located(arg, at)
+                key = (id(arg), i)
+                if key not in seen:
+                    seen[key] = f.load(arg, i, s)
+                return seen[key]
+
+            def plus(total: str, at: tuple[Index, ...]) -> str:
+                x = fetch(it.x, at)
+                return f.two("fadd", total, x) if it.y is None else f.multiply_add(x, fetch(it.y, at), total)
+
+            # the terms of a sample by themselves where exact, as the definition has it
+            found = [f.number(0.0)] * len(sums) if t.exact and it.terms > 1 else list(sums)
+            if it.terms <= UNROLLED:
+                for j in range(it.terms):
+                    found = [plus(total, (*at, Index((), j))) for total, at in zip(found, spots, strict=True)]
+            else:
+                with f.loop(it.terms, 1, [(t.vector, x) for x in found]) as (k, values, found):
+                    found[:] = [plus(total, (*at, k)) for total, at in zip(values, spots, strict=True)]
+            if t.exact and it.terms > 1:
+                found = [f.two("fadd", total, own) for total, own in zip(sums, found, strict=True)]
+            return found
+
+        if t.block == t.lanes:
+            sums = term(Index(), begin)
+        else:
+            with f.loop(t.block, t.lanes, [(t.vector, b) for b in begin]) as (s, values, results):
+                results[:] = term(s, values)
+            sums = results
+        if not direct:
+            for total, row in zip(sums, rows, strict=True):
+                f.do(f"store {t.vector} {total}, ptr {f.address('totals', row)}, align {t.size}")
+            return
+        for total, row in zip(over_lanes(f, sums), rows, strict=True):
+            f.do(f"store {t.real} {total}, ptr {f.address(array, row)}, align {t.size}")
+
+    nest(f, it.shape, tiles, tile)
+
+
+def over_lanes(f: Function, vectors: Sequence[str], divisor: str = "") -> list[str]:
+    """The sum over the lanes of every vector, neighbours first: a tree for as many vectors at once as one has lanes.
+
+    Divided by `divisor`, a vector of one number, where given.
+    """
+    t, found = f.target, list[str]()
+    if t.lanes == 1:
+        return [f.new(f"fdiv {t.real} {x}, {divisor}") if divisor else x for x in vectors]
+    for start in range(0, len(vectors), t.lanes):
+        group = list(vectors[start : start + t.lanes])
+        many, pairs = len(group), t.lanes
+        while pairs > 1:
+            pairs //= 2
+            group += group[-1:] * (len(group) % 2 if len(group) > 1 else 1)
+            even, odd = (range(k, 2 * t.lanes, 2) for k in (0, 1))
+            group = [
+                f.new(f"fadd {t.vector} {f.shuffle(a, b, t.lanes, even)}, {f.shuffle(a, b, t.lanes, odd)}")
+                for a, b in zip(group[::2], group[1::2], strict=True)
+            ]
+        if divisor:
+            group = [f.new(f"fdiv {t.vector} {group[0]}, {divisor}")]
+        found += [f.new(f"extractelement {t.vector} {group[0]}, i64 {i}") for i in range(many)]
+    return found
+
+
+def write_logsumexp(f: Function, it: Kernel) -> None:
+    """log Σ exp(x) for every element, shifted by the largest."""
+
+    def samples(places: list[Index]) -> None:
+        def tile(first: list[Index], extent: list[int]) -> None:
+            for at in positions(first, extent):
+
+                def fetch(j: Index, at: tuple[Index, ...] = at) -> str:
+                    return f.load(it.args[0], f.located(it.args[0], (*at, j)), places[0])
+
+                with f.loop(it.terms, 1, [(f.target.vector, f.number(-math.inf))]) as (j, (top,), out):
+                    out[0] = larger(f, top, fetch(j))
+                top = out[0]
+                with f.loop(it.terms, 1, [(f.target.vector, f.number(0.0))]) as (j, (total,), out):
+                    out[0] = f.two("fadd", total, f.call("exp", f.two("fsub", fetch(j), top)))
+                f.store(it.out, f.located(it.out, at), places[0], log_of_sum(f, top, out[0]))
+
+        nest(f, it.shape, [1] * len(it.shape), tile)
+
+    over_samples(f, 1, samples)
+
+
+def write_take(f: Function, it: Kernel) -> None:
+    """table[index] for every element, lane by lane."""
+
+    def samples(places: list[Index]) -> None:
+        def tile(first: list[Index], extent: list[int]) -> None:
+            for at in positions(first, extent):
+                index = f.load(it.args[0], f.located(it.args[0], at), places[0])
+                f.store(it.out, f.located(it.out, at), places[0], chosen(f, it, index, at, places[0]))
+
+        nest(f, it.shape, [1] * len(it.shape), tile)
+
+    over_samples(f, 1, samples)
+
+
+def chosen(f: Function, it: Kernel, index: str, at: tuple[Index, ...], s: Index) -> str:
+    """The entries of a table that the lanes of `index` choose; an index beyond the table chooses its last entry."""
+    t, table = f.target, it.args[1]
+    if table.value is not None:  # one constant in all places
+        return f.number(table.value)
+    out = "poison"
+    for lane in range(t.lanes):
+        one = index if t.lanes == 1 else f.new(f"extractelement {t.vector} {index}, i64 {lane}")
+        whole = f.new(f"call i64 @llvm.fptoui.sat.i64.{t.suffix}({t.real} {one})")
+        k = f.new(f"call i64 @llvm.umin.i64(i64 {whole}, i64 {it.terms - 1})")
+        slot = f.located(table, (*at, Index(((k, 1),))))
+        bytes_at = f.lanes_at(slot, s + lane) if table.place == ROWS else slot * t.size
+        value = f.new(f"load {t.real}, ptr {f.address(table.place, bytes_at)}, align {t.size}")
+        out = value if t.lanes == 1 else f.new(f"insertelement {t.vector} {out}, {t.real} {value}, i64 {lane}")
+    return out
+
+
+WRITERS: dict[str, Callable[[Function, Kernel], None]] = {
+    "sum": write_sum,
+    "dot": write_sum,
+    "logsumexp": write_logsumexp,
+    "take": write_take,
+}

@@ -1,0 +1,117 @@
+"""The machine that this runs on: its processor, memory and threads, its mathematics library, and callbacks into Python."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import functools
+import math
+import os
+import platform
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from micrograd.primitives import RULES, Primitive
+from micrograd.tape.back_ends.llvm.spellings import FROM_LIBRARY
+
+
+@functools.cache
+def host() -> tuple[str, str, int, int]:
+    """The processor's name and features as LLVM calls them, the bytes of its vectors, the number of its registers."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features()
+    name, flat = llvm.get_host_cpu_name(), features.flatten()
+    if features.get("avx512f") and features.get("avx512dq") and features.get("avx512vl"):
+        return name, flat, 64, 32
+    if features.get("avx2"):
+        return name, flat, 32, 16
+    return name, flat, 16, 32 if platform.machine() in ("arm64", "aarch64") else 16
+
+
+def memory_left() -> float:
+    """Bytes that this process may still take, as far as the system says."""
+    left = [math.inf]
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        with open("/proc/self/statm") as own, open("/proc/meminfo") as whole:
+            if limit != resource.RLIM_INFINITY:
+                left.append(limit - int(own.read().split()[0]) * resource.getpagesize())
+            left += [1024.0 * int(line.split()[1]) for line in whole if line.startswith("MemAvailable:")]
+    except (ImportError, OSError):
+        pass
+    return min(left)
+
+
+@functools.cache
+def libraries() -> tuple[Any, Any]:
+    """The platform's mathematics library, and its library of functions of vectors or None."""
+    scalar = ctypes.CDLL(ctypes.util.find_library("m") or ctypes.util.find_library("ucrtbase") or "msvcrt")
+    try:
+        return scalar, ctypes.CDLL("libmvec.so.1")
+    except OSError:
+        return scalar, None
+
+
+@functools.cache
+def addresses(real: str, vectors: bool) -> dict[tuple[str, int], int]:
+    """Where the library's functions lie, by name and number of lanes; with those of vectors where wanted."""
+    scalar, vector = libraries()
+    size, ending = (8, "") if real == "double" else (4, "f")
+    found: dict[tuple[str, int], int] = {}
+    widths = [(16, "n" if platform.machine() in ("arm64", "aarch64") else "b"), (32, "d"), (64, "e")]
+    for name in (*FROM_LIBRARY, "pow", "atan2"):
+        if hasattr(scalar, name + ending):
+            found[name, 1] = address(getattr(scalar, name + ending))
+        for width, letter in widths if vectors and vector is not None else ():
+            symbol = f"_ZGV{letter}N{width // size}{'vv' if name in ('pow', 'atan2') else 'v'}_{name}{ending}"
+            if width <= host()[2] and hasattr(vector, symbol):
+                found[name, width // size] = address(getattr(vector, symbol))
+    return found
+
+
+def lacking(real: str) -> list[Primitive]:
+    """The primitives whose functions the platform's library does not have."""
+    return [RULES[name] for name in (*FROM_LIBRARY, "pow", "atan2") if (name, 1) not in addresses(real, False)]
+
+
+def address(function: Any) -> int:
+    found = ctypes.cast(function, ctypes.c_void_p).value
+    assert found is not None
+    return found
+
+
+def callback(primitive: Primitive, arguments: int, real: str, failures: list[BaseException]) -> Any:
+    """A primitive of the user's own, or one that the library lacks, to be called from compiled code with so many numbers.
+
+    Compiled code knows no exceptions: what is raised goes to `failures`, and the result is nan.
+    """
+    kind = ctypes.c_double if real == "double" else ctypes.c_float
+
+    def call(*args: float) -> float:
+        try:
+            return primitive.on_floats(args)
+        except BaseException as error:
+            failures.append(error)
+            return math.nan
+
+    return ctypes.CFUNCTYPE(kind, *[kind] * arguments)(call)
+
+
+def available() -> int:
+    """How many threads this process may run at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def workers() -> ThreadPoolExecutor:
+    """The threads that compiled code is run in beside the caller's."""
+    return ThreadPoolExecutor(max(1, available()), thread_name_prefix="micrograd")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=workers.cache_clear)  # a forked child has no threads but its own

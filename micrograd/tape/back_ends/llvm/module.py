@@ -1,0 +1,166 @@
+"""The module of a plan: what becomes a loop nest, what straight-line code, in functions of bounded size, and their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from micrograd.tape.back_ends.llvm.arrays import (
+    write_clear,
+    write_columns,
+    write_filled,
+    write_finish,
+    write_fixed,
+    write_no_tail,
+    write_rows,
+    write_rows_out,
+    write_same,
+    write_single_rows,
+)
+from micrograd.tape.back_ends.llvm.driver import preamble, write_driver
+from micrograd.tape.back_ends.llvm.function import Function, lanes_function
+from micrograd.tape.back_ends.llvm.loops import WRITERS, write_elementwise, write_total
+from micrograd.tape.back_ends.llvm.operands import Kernel
+from micrograd.tape.back_ends.llvm.plan import Plan
+from micrograd.tape.back_ends.llvm.spellings import SPELLINGS
+from micrograd.tape.back_ends.llvm.straight import Operation, depth_first, operations, write_straight, write_whole
+from micrograd.tape.back_ends.llvm.target import ARRAYS, ROWS, SHARED, THETA, Target
+
+LONGEST = 200  # operations in one function: LLVM's time is quadratic in the length of a block
+WHOLE = 400  # operations up to which arguments, work and results of a vector of samples are one function
+LOOPED = 64  # operations from which on an instruction is a loop rather than straight-line code
+CROWDED = 150_000  # operations in straight-line code from which on only short instructions stay there
+
+
+def functions(work: Sequence[Kernel], wanted: Iterable[tuple[str, int]], t: Target, prefix: str) -> list[Function]:
+    """The work as functions of bounded size: loops for long instructions, straight-line code for what lies between."""
+    small = sum(it.work for it in work if it.work < LOOPED)
+    looped = LOOPED if small <= CROWDED else 8
+    pieces: list[list[Operation] | Kernel] = []
+    straight: list[Operation] = []
+
+    def cut() -> None:
+        piece: list[Operation] = []
+        cost = 0
+        makers = {one.out: one for one in straight}
+        used = {arg for one in straight for arg in one.args if arg in makers}
+        for one in depth_first(makers, [out for out in makers if out not in used], set()):
+            piece.append(one)
+            cost += one.cost
+            if cost >= LONGEST:
+                pieces.append(piece)
+                piece, cost = [], 0
+        if piece:
+            pieces.append(piece)
+        straight.clear()
+
+    for it in work:
+        if not short(it, looped):
+            cut()
+            pieces.append(it)
+        else:
+            straight.extend(operations(it))
+    cut()
+    outside, home = set(wanted), dict[tuple[str, int], int]()
+    for n, piece in enumerate(pieces):
+        if isinstance(piece, Kernel):
+            outside |= read_by(piece)
+            continue
+        for one in piece:
+            outside.update(arg for arg in one.args if isinstance(arg, tuple) and home.get(arg, n) != n)
+            home[one.out] = n
+    found = []
+    for n, piece in enumerate(pieces):
+        f = Function(f"{prefix}{n}", t)
+        if isinstance(piece, Kernel):
+            WRITERS.get(piece.name, write_elementwise)(f, piece)
+        else:
+            write_straight(f, piece, outside.__contains__)
+        found.append(f)
+    return found
+
+
+def short(it: Kernel, looped: int = LOOPED) -> bool:
+    """Whether an instruction becomes straight-line code rather than a loop; one of the user's own always does."""
+    own = it.name not in SPELLINGS and it.name not in WRITERS
+    return own or (it.work < looped and it.name != "take")
+
+
+def in_one(plan: Plan, t: Target) -> bool:
+    """Whether all work for a vector of samples is so little that its numbers stay in registers from arguments to results."""
+    across = sum(it.width for it in plan.inputs) + len(plan.shown())
+    return (
+        t.lanes > 1
+        and not plan.sums
+        and across <= WHOLE
+        and sum(it.work for it in plan.work) <= WHOLE
+        and all(map(short, plan.work))
+    )
+
+
+def read_by(it: Kernel) -> set[tuple[str, int]]:
+    """The places that an instruction reads, parameters left out."""
+    return {
+        (a.place, slot)
+        for a in it.args
+        if a.value is None and a.place != THETA
+        for slot in a.slots((*it.shape, it.terms)[: len(a.strides)]).tolist()
+    }
+
+
+def written(plan: Plan, t: Target) -> str:
+    """A plan as one module of assembly, with `run` as its door."""
+    once = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library)
+    needed = {place for it in plan.work for place in read_by(it)} if plan.before else ()
+    before = functions(plan.before, [*((SHARED, at) for it in plan.same.values() for _, at, _ in it), *needed], once, "before")
+    if plan.copies_leaves and plan.schedule.leaves:
+        before.insert(0, Function("leaves", once))
+        write_fixed(before[0], 2, 0, plan.schedule.leaves)
+    for i, f in enumerate(plan.schedule.fields):
+        if not f.varying and f.width:
+            before.insert(0, Function(f"fixed{i}", once))
+            write_fixed(before[0], ARRAYS + i, f.base, f.width)
+    for number, same in plan.same.items():
+        if same:
+            before.append(Function(f"same{number}", once))
+            write_same(before[-1], number, same)
+    work = functions(plan.work, [(ROWS, at) for at in (*plan.read, *plan.shown())], t, "work")
+    direct = plan.sums if plan.direct(t) else 0
+    named: dict[str, Function] = {}
+
+    def function(name: str, write: Callable[..., None], *args: Any) -> list[str]:
+        f = named[name] = Function(name, t)
+        write(f, *args)
+        return [name]
+
+    whole, part = [], []
+    for it in plan.inputs:
+        whole += function(f"rows{it.number}", write_rows, it)
+        part += function(f"row{it.number}", write_single_rows, it)
+    both = [f.name for f in work]
+    whole, part = whole + both, part + both
+    if plan.sums:
+        if t.block > 1 and plan.read:
+            part += function("notail", write_no_tail, plan.tails)
+        totals = [function(f"total{i}", write_total, total, direct) for i, total in enumerate(plan.totals)]
+        both = [name for names in totals for name in names]
+        whole, part = whole + both, part + both
+        for i, filled in enumerate(plan.refilled if t.block > 1 else ()):
+            part += function(f"refill{i}", write_filled, *filled)
+        if not direct:
+            function("clear", write_clear, plan.sums * t.lanes)
+            function("finish", write_finish, plan.sums)
+    for number, pairs in plan.columns.items():
+        if pairs:
+            whole += function(f"columns{number}", write_columns, number, pairs, False)
+            part += function(f"column{number}", write_columns, number, pairs, True)
+    for number, slots in plan.grouped.items():
+        whole += function(f"grouped{number}", write_rows_out, number, slots, False)
+        part += function(f"group{number}", write_rows_out, number, slots, True)
+    if in_one(plan, t):
+        every_one = [one for it in plan.work for one in operations(it)]
+        whole = function("whole", write_whole, plan.inputs, every_one, plan.columns, plan.grouped)
+    driver = write_driver(t, [f.name for f in before], whole, part, bool(plan.sums) and not direct)
+    every = [*before, *work, *named.values()]
+    lanes = [lanes_function(t, *one) for one in sorted(set().union(*(f.by_lanes for f in every)))]
+    return "\n".join([preamble(t), *lanes, *(f.text() for f in every), driver])

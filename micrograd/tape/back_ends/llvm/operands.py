@@ -1,0 +1,101 @@
+"""What code is written of: indices into slots, views of them, and kernels, the vector instructions as code sees them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from micrograd.tape.back_ends.llvm.target import SHARED
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Index:
+    """An integer that is a sum of loop counters times numbers, plus a number."""
+
+    terms: tuple[tuple[str, int], ...] = ()
+    offset: int = 0
+
+    def __add__(self, other: Index | int) -> Index:
+        if isinstance(other, int):
+            return Index(self.terms, self.offset + other)
+        terms = dict(self.terms)
+        for name, by in other.terms:
+            terms[name] = terms.get(name, 0) + by
+        return Index(tuple(sorted((n, by) for n, by in terms.items() if by)), self.offset + other.offset)
+
+    def __mul__(self, by: int) -> Index:
+        return Index(tuple((n, b * by) for n, b in self.terms) if by else (), self.offset * by)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Where the elements of one operand lie: a strided view of slots, a gather by a table, or one constant."""
+
+    place: str = SHARED
+    base: int = 0
+    strides: tuple[int, ...] = ()
+    table: Array | None = None  # the slots of a gather, flat; strides are then those of the table
+    value: float | None = None
+    table_at: int = -1  # where the table begins among all tables
+
+    @property
+    def count(self) -> int:
+        """How many slots its table has."""
+        return 0 if self.table is None else len(self.table)
+
+    def slots(self, shape: Sequence[int]) -> Array:
+        """The different slots of all elements."""
+        at = np.array(self.base)
+        for n, by in zip(shape, self.strides, strict=False):
+            at = at[..., None] + np.arange(n if by else min(n, 1)) * by
+        found: Array = np.unique(at if self.table is None else self.table[at])
+        return found
+
+    def slot(self, position: Sequence[int]) -> int:
+        """The slot of one element."""
+        at = self.base + sum(i * s for i, s in zip(position, self.strides, strict=True))
+        return int(self.table[at]) if self.table is not None else at
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """One vector instruction: `name` on every element of `shape`; reductions (sum, dot, logsumexp) run over `terms`."""
+
+    name: str
+    shape: tuple[int, ...]
+    out: View
+    args: tuple[View, ...]
+    terms: int = 0
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def work(self) -> int:
+        return self.elements * max(1, self.terms)
+
+
+@dataclass(frozen=True, eq=False)
+class Total:
+    """A sum over the samples of Σ x, or of Σ x times y, `terms` of them, for every element of `shape`, into accumulators."""
+
+    shape: tuple[int, ...]
+    terms: int
+    out: View
+    x: View
+    y: View | None = None
+
+
+def turned(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape[:-2], shape[-1], shape[-2])
+
+
+def turned_view(x: View, axes: int) -> View:
+    return replace(x, strides=(*turned(x.strides[:axes]), *x.strides[axes:]))

@@ -1,0 +1,132 @@
+"""How each primitive is spelled for the machine, on values in registers. There is no calculus in here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from micrograd.tape.back_ends.llvm.function import Function
+
+
+def _choice(f: Function, x: str, when: str, to: float, a: str, b: str) -> str:
+    return f.choose(f.compare(when, x, f.number(to)), a, b)
+
+
+def _sign(f: Function, x: str) -> str:
+    return _choice(f, x, "ogt", 0.0, f.number(1.0), _choice(f, x, "olt", 0.0, f.number(-1.0), x))
+
+
+def _step(f: Function, x: str) -> str:
+    return _choice(f, x, "ogt", 0.0, f.number(1.0), _choice(f, x, "ole", 0.0, f.number(0.0), x))
+
+
+def _ordered(first: str, second: str, a: Any, b: Any) -> Callable[[Function, str, str], str]:
+    def spell(f: Function, x: str, y: str) -> str:
+        chosen = {"x": x, "y": y, "1": f.number(1.0), "0": f.number(0.0)}
+        rest = f.choose(f.compare(second, x, y), chosen[b], f.number(math.nan))
+        return f.choose(f.compare(first, x, y), chosen[a], rest)
+
+    return spell
+
+
+def _where(f: Function, c: str, a: str, b: str) -> str:
+    return _choice(f, c, "ogt", 0.0, a, _choice(f, c, "ole", 0.0, b, f.number(math.nan)))
+
+
+def _equal(f: Function, x: str, y: str) -> str:
+    unequal = f.choose(f.compare("uno", x, y), f.number(math.nan), f.number(0.0))
+    return f.choose(f.compare("oeq", x, y), f.number(1.0), unequal)
+
+
+def _sigmoid(f: Function, x: str) -> str:
+    if not f.target.exact:  # with one exp, which cannot overflow
+        e = f.call("exp", f.new(f"fneg {f.target.vector} {_intrinsic('fabs')(f, x)}"))
+        return f.two("fdiv", _choice(f, x, "olt", 0.0, e, f.number(1.0)), f.two("fadd", f.number(1.0), e))
+    e = f.call("exp", f.new(f"fneg {f.target.vector} {x}"))
+    out = f.two("fdiv", f.number(1.0), f.two("fadd", f.number(1.0), e))
+    return f.choose(f.compare("oeq", e, f.number(math.inf)), f.call("exp", x), out)
+
+
+def _softplus(f: Function, x: str) -> str:
+    e = f.call("exp", f.new(f"fneg {f.target.vector} {_intrinsic('fabs')(f, x)}"))
+    return f.two("fadd", _choice(f, x, "olt", 0.0, f.number(0.0), x), f.call("log1p", e))
+
+
+def _intrinsic(name: str) -> Callable[[Function, str], str]:
+    def spell(f: Function, x: str) -> str:
+        t = f.target
+        suffix = ("" if t.lanes == 1 else f"v{t.lanes}") + ("f64" if t.size == 8 else "f32")
+        return f.new(f"call {t.vector} @llvm.{name}.{suffix}({t.vector} {x})")
+
+    return spell
+
+
+def _library(name: str) -> Callable[..., str]:
+    return lambda f, *args: f.call(name, *args)
+
+
+def _arithmetic(name: str) -> Callable[[Function, str, str], str]:
+    return lambda f, x, y: f.two(name, x, y)
+
+
+FROM_LIBRARY = ("exp", "log", "log1p", "expm1", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf")
+SPELLINGS: dict[str, Callable[..., str]] = {
+    "add": _arithmetic("fadd"),
+    "sub": _arithmetic("fsub"),
+    "mul": _arithmetic("fmul"),
+    "div": _arithmetic("fdiv"),
+    "neg": lambda f, x: f.new(f"fneg {f.target.vector} {x}"),
+    "pow": _library("pow"),
+    "atan2": _library("atan2"),
+    **{name: _library(name) for name in FROM_LIBRARY},
+    "sqrt": _intrinsic("sqrt"),
+    "abs": _intrinsic("fabs"),
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
+    "relu": lambda f, x: _choice(f, x, "ole", 0.0, f.number(0.0), x),
+    "sign": _sign,
+    "step": _step,
+    "maximum": _ordered("oge", "olt", "x", "y"),
+    "minimum": _ordered("ole", "ogt", "x", "y"),
+    "greater": _ordered("ogt", "ole", "1", "0"),
+    "less": _ordered("olt", "oge", "1", "0"),
+    "equal": _equal,
+    "where": _where,
+    "copy": lambda f, x: x,
+}
+
+
+def larger(f: Function, x: str, y: str) -> str:
+    """The larger of two numbers; nan where one is."""
+    return f.choose(f.compare("uno", y, y), y, f.choose(f.compare("ogt", y, x), y, x))
+
+
+def log_of_sum(f: Function, top: str, total: str) -> str:
+    """top + log(total); top itself where it is infinite or nan."""
+    size = _intrinsic("fabs")(f, top)
+    return f.choose(f.compare("olt", size, f.number(math.inf)), f.two("fadd", top, f.call("log", total)), top)
+
+
+def spell_one(f: Function, name: str, args: Sequence[Any], fetch: Callable[[Any], str]) -> str:
+    """One primitive on values in registers."""
+    if name == "dot":
+        n = len(args) // 2
+        total = fetch(args[-1])
+        for x, y in zip(args[:n], args[n:-1], strict=True):
+            total = f.multiply_add(fetch(x), fetch(y), total)
+        return total
+    if name == "sum":
+        total = f.number(0.0)
+        for x in args:
+            total = f.two("fadd", total, x)
+        return total
+    if name == "logsumexp":
+        top = args[0]
+        for x in args[1:]:
+            top = larger(f, top, x)
+        total = f.number(0.0)
+        for x in args:
+            total = f.two("fadd", total, f.call("exp", f.two("fsub", x, top)))
+        return log_of_sum(f, top, total)
+    return SPELLINGS[name](f, *args) if name in SPELLINGS else f.call(name, *args)

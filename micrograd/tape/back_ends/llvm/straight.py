@@ -1,0 +1,166 @@
+"""Straight-line code: elements of many short vector instructions one after the other, values in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from micrograd.tape.back_ends.llvm.arrays import (
+    Rows,
+    column_start,
+    columns_in,
+    rows_out,
+    tiles_of,
+)
+from micrograd.tape.back_ends.llvm.function import Function
+from micrograd.tape.back_ends.llvm.loops import WRITERS, over_samples
+from micrograd.tape.back_ends.llvm.operands import Index, Kernel, View
+from micrograd.tape.back_ends.llvm.spellings import spell_one
+from micrograd.tape.back_ends.llvm.target import ARRAYS, COUNT, ROWS
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One primitive on single slots: (place, slot) each, or a number."""
+
+    name: str
+    out: tuple[str, int]
+    args: tuple[Any, ...]
+
+    @property
+    def cost(self) -> int:
+        return max(1, len(self.args) - 1) if self.name in WRITERS else 1
+
+
+def operations(it: Kernel) -> Iterator[Operation]:
+    """The elements of a vector instruction, one by one."""
+    for position in np.ndindex(*it.shape):
+
+        def one(arg: View, at: tuple[int, ...]) -> Any:
+            return arg.value if arg.value is not None else (arg.place, arg.slot(at))
+
+        args: list[Any] = []
+        for a in it.args:
+            many = it.terms and len(a.strides) > len(position)
+            args += [one(a, (*position, j)) for j in range(it.terms)] if many else [one(a, position)]
+        yield Operation(it.name, (it.out.place, it.out.slot(position)), tuple(args))
+
+
+def depth_first(makers: Mapping[Any, Operation], roots: Iterable[Any], done: set[Any]) -> list[Operation]:
+    """The operations that `roots` need and that are not in `done`, each as late as what needs it allows.
+
+    So few values are alive at once. `makers` are the operations by their results.
+    """
+    order: list[Operation] = []
+    for root in roots:
+        stack: list[tuple[Any, bool]] = [(root, False)]
+        while stack:
+            at, ready = stack.pop()
+            if ready:
+                order.append(makers[at])
+            elif at in makers and at not in done:
+                done.add(at)
+                stack.append((at, True))
+                stack.extend((a, False) for a in reversed(makers[at].args) if a.__class__ is tuple)
+    return order
+
+
+class Held:
+    """Values in registers, by place and slot, at one place `s` of the block; loaded when they are first asked for."""
+
+    def __init__(self, f: Function, s: Index):
+        self.f, self.s = f, s
+        self.values: dict[Any, str] = {}
+        self.arrive: dict[Any, Callable[[], None]] = {}  # what puts slots here that come from outside
+
+    def fetch(self, arg: Any) -> str:
+        if not isinstance(arg, tuple):
+            return self.f.number(arg)
+        if arg in self.arrive and arg not in self.values:
+            self.arrive[arg]()
+        if arg not in self.values:
+            place, slot = arg
+            self.values[arg] = self.f.load(View(place), Index((), slot), self.s)
+        return self.values[arg]
+
+    def spell(self, one: Operation) -> str:
+        args = one.args if one.name == "dot" else [self.fetch(a) for a in one.args]
+        value = self.values[one.out] = spell_one(self.f, one.name, args, self.fetch)
+        return value
+
+
+def write_straight(f: Function, work: Sequence[Operation], wanted: Callable[[tuple[str, int]], bool]) -> None:
+    """The operations one after the other, values in registers; those that are wanted elsewhere are stored."""
+
+    def samples(places: list[Index]) -> None:
+        held = Held(f, places[0])
+        for one in work:
+            value = held.spell(one)
+            if wanted(one.out):
+                place, slot = one.out
+                f.store(View(place), Index((), slot), places[0], value)
+
+    over_samples(f, 1, samples)
+
+
+def write_whole(
+    f: Function,
+    inputs: Sequence[Rows],
+    work: Sequence[Operation],
+    columns: Mapping[int, Sequence[tuple[int, int]]],
+    groups: Mapping[int, Sequence[int]],
+) -> None:
+    """From the rows of the arguments to those of the results in one go, values in registers all the way.
+
+    `columns` and `groups` are what write_columns and write_rows_out are given, by the number of their array. Where they are
+    streamed, a block of rows is put together where values otherwise lie, and goes to its array line by line of the cache.
+    """
+    t = f.target
+    sources = [(it, f.pointer(ARRAYS + it.number)) for it in inputs]
+    results = {number: f.pointer(number) for number in (*columns, *groups)}
+    count = f.new(f"load i64, ptr {f.address('frame', Index((), COUNT * 8))}, align 8") if columns else ""
+    makers = {one.out: one for one in work}
+    starts = {number: Index((("%first", len(slots) * t.size),)) for number, slots in groups.items()}
+    staged = dict(zip(groups, accumulate([len(slots) * t.block * t.size for slots in groups.values()], initial=0)))  # noqa: B905
+    past = f"align {t.lanes * t.size}, !nontemporal !1" if t.streamed else f"align {t.size}"
+
+    def samples(places: list[Index]) -> None:
+        s = places[0]
+        held, done = Held(f, s), set[Any]()
+
+        def arrive(it: Rows, array: str, column: int) -> None:
+            for k, value in enumerate(columns_in(f, it, array, Index((), column), s)):
+                held.values.setdefault((ROWS, it.base + column + k), value)
+
+        for it, array in sources:
+            for column in tiles_of(it.width, t.lanes):
+                for k in range(column, min(it.width, column + t.lanes)):
+                    held.arrive.setdefault((ROWS, it.base + k), partial(arrive, it, array, column))
+
+        def made(slots: Sequence[int]) -> list[str]:
+            for one in depth_first(makers, [(ROWS, slot) for slot in slots], done):
+                held.spell(one)
+            return [held.fetch((ROWS, slot)) for slot in slots]
+
+        for number, pairs in columns.items():
+            for row, slot in pairs:
+                at = f.address(results[number], column_start(row, t, count) + s * t.size)
+                f.do(f"store {t.vector} {made([slot])[0]}, ptr {at}, {past}")
+        for number, slots in groups.items():
+            width = len(slots)
+            array, start = (ROWS, Index((), staged[number])) if t.streamed else (results[number], starts[number])
+            for column in tiles_of(width, t.lanes):
+                values = made(slots[column : column + t.lanes])
+                rows_out(f, array, start + s * (width * t.size), column, width, values)
+
+    over_samples(f, 1, samples)
+    for number, slots in groups.items() if t.streamed else ():
+        with f.loop(len(slots) * t.block, t.lanes, []) as (i, _, _):
+            line = f.address(ROWS, i * t.size + staged[number])
+            value = f.new(f"load {t.vector}, ptr {line}, align {t.lanes * t.size}")
+            f.do(f"store {t.vector} {value}, ptr {f.address(results[number], starts[number] + i * t.size)}, {past}")

@@ -1,0 +1,61 @@
+"""What LLVM's assembly is written for: the machine's vectors and registers, and where numbers lie in memory.
+
+Comes first in this folder. A varying slot holds one number per sample of a block, side by side; a shared slot holds one
+number for all samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from micrograd.tape.back_ends import reference
+
+ROWS, SHARED, THETA = "rows", "shared", "theta"  # the arrays that numbers live in
+PARAMETERS = (ROWS, SHARED, THETA, "totals", "tables", "frame")  # what every function is given; the last leads to the others
+# entries of the frame: the results, the number of samples, what sums are divided by, then the arrays of the arguments
+OUT, COUNT, DIVISOR, ARRAYS = 6, 7, 8, 9
+DATA = 16  # where, in the object of an array, the pointer to its numbers lies
+CHUNK = reference.BLOCK  # samples whose sums stand by themselves
+
+
+@dataclass(frozen=True)
+class Target:
+    """What code is written for: `lanes` numbers per vector, `block` samples at a time, how exact."""
+
+    lanes: int
+    block: int
+    real: str = "double"  # LLVM's name
+    exact: bool = False
+    registers: int = 16  # registers of the machine, and how many numbers one of them holds
+    width: int = 4
+    library: Mapping[tuple[str, int], int] = field(default_factory=dict)  # addresses of functions of (name, lanes)
+    streamed: bool = False  # results of work in registers go past the caches, to arrays that begin at a line of them
+
+    @property
+    def size(self) -> int:
+        return 8 if self.real == "double" else 4
+
+    @property
+    def pitch(self) -> int:
+        """Numbers from one slot to the next: rows of a power of two would fall into the same few sets of the cache."""
+        return self.block + (self.lanes if self.block * self.size >= 512 else 0)
+
+    @property
+    def sums(self) -> int:
+        """How many sums over vectors are kept in registers at once."""
+        return max(2, self.registers // (2 * max(1, self.lanes // self.width)))
+
+    @property
+    def attributes(self) -> str:
+        """Of every function: vectors that registers have no room for lie at lines of the cache, and do not cross them."""
+        return "nounwind" if self.lanes == 1 else f"nounwind alignstack({self.width * self.size})"
+
+    @property
+    def suffix(self) -> str:
+        """What LLVM's names for operations on one number end in."""
+        return "f64" if self.real == "double" else "f32"
+
+    @property
+    def vector(self) -> str:
+        return self.real if self.lanes == 1 else f"<{self.lanes} x {self.real}>"

@@ -1,0 +1,178 @@
+"""The scheduler: instructions of one primitive that do not depend on one another, found and made vector instructions.
+
+`passes` come before; what comes out is a `schedule`, which back ends run. Level by level, results get positions
+(`places`) such that operands become strided views where possible, gathers elsewhere (`positions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from micrograd.primitives import Primitive
+from micrograd.tape.places import SPACES, Places
+from micrograd.tape.positions import (
+    distinct,
+    fitted,
+    grids_of,
+    operand_of,
+    sorted_grid,
+    split,
+    squeezed,
+    table,
+    with_terms,
+)
+from micrograd.tape.schedule import DOT, TAKE, TOTALS, Field, Operand, Schedule
+from micrograd.tape.tape import Tape
+from micrograd.tape.totals import contractions, reduce_samples
+
+Array = np.ndarray[Any, Any]
+
+
+def scheduled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool) -> Schedule:
+    """The schedule of a tape whose inputs arrive in `fields`, runs of (width, varying)."""
+    places = Places(tape, [Field(*f) for f in fields])
+    levels = settled_levels(places)
+    final = contractions(places) if reduce else {}
+    places.place_sources()
+    groups: dict[tuple[bool, int, Primitive, int], list[int]] = {}
+    varies, first = places.varies.tolist(), tape.first
+    for k, (rule, operands) in enumerate(tape.instructions):
+        if k not in final:
+            groups.setdefault((varies[first + k], levels[first + k], rule, len(operands)), []).append(k)
+    for key in sorted(groups, key=lambda key: key[:2]):  # stable: within a level in the order of the tape
+        vectorise(places, key[2], np.array(groups[key], np.int64))
+    if reduce:
+        reduce_samples(places, final)
+        outputs = [(TOTALS, i) for i in range(len(tape.outputs))]
+    else:
+        outputs = [(SPACES[int(places.varies[slot])], int(places.where[slot])) for slot in tape.outputs]
+    low = tape.inputs + tape.leaves
+    constants = [(int(places.where[low + i]), x) for i, x in enumerate(tape.constants)]
+    return Schedule(
+        tape.leaves, places.fields, places.shared, places.rows, constants, places.filled, places.code, outputs, reduce,
+        tape.lookups(),
+    )  # fmt: skip
+
+
+def settled_levels(places: Places) -> list[int]:
+    """The level of every slot: 0 for sources, else one more than the highest operand's. Also settles which slots vary."""
+    tape = places.tape
+    levels = [0] * tape.first
+    varies = [f.varying for f in places.fields for _ in range(f.width)] + [False] * (tape.first - tape.inputs)
+    level_of, varies_at = levels.__getitem__, varies.__getitem__
+    for _, operands in tape.instructions:
+        levels.append(1 + max(map(level_of, operands)))
+        varies.append(any(map(varies_at, operands)))
+    places.varies[:] = varies
+    return levels
+
+
+def vectorise(places: Places, rule: Primitive, ks: Array) -> None:
+    """The instructions `ks`, of one primitive, one arity and one level, as vector instructions."""
+    out = ks + places.tape.first
+    operands = table([places.tape.instructions[k][1] for k in ks.tolist()])
+    if rule is DOT:
+        half = operands.shape[1] // 2
+        dots(places, out, operands[:, :half], operands[:, half:-1], operands[:, -1])
+    elif rule is TAKE:
+        many(places, rule, out, operands[:, 1:], operands[:, 0])
+    elif rule.variadic:
+        many(places, rule, out, operands, None)
+    else:
+        elementwise(places, rule, out, operands)
+
+
+def elementwise(places: Places, rule: Primitive, out: Array, operands: Array) -> None:
+    """Instructions of a fixed number of operands, apart by which of these vary."""
+    for part in split(places.varies[operands]):
+        elementwise_of_one_kind(places, rule, out[part], operands[part])
+
+
+def elementwise_of_one_kind(places: Places, rule: Primitive, out: Array, operands: Array, whole: bool = False) -> None:
+    """Those whose operands lie in the same spaces; by the vectors that operands are of, where only so they are views."""
+    positions = places.where[operands]
+    order = np.zeros(1, np.int64)
+    if len(out) > 1:
+        primary = int(np.argmax([len(np.unique(column)) for column in positions.T]))
+        keys = [positions[:, j] for j in range(positions.shape[1]) if j != primary]
+        order = np.lexsort([*keys, positions[:, primary]])
+    spaces = [SPACES[int(v)] for v in places.varies[operands[0]]]
+    shape, views = fitted([(s, p) for s, p in zip(spaces, positions[order].T, strict=True)])
+    if not whole and any(o.strides is None for o in views):
+        parts = split(places.owner[operands])
+        if 1 < len(parts) <= max(4, len(out) // 64):
+            for part in parts:
+                elementwise_of_one_kind(places, rule, out[part], operands[part], whole=True)
+            return
+    places.add(rule, shape, 0, views, out[order])
+
+
+def many(places: Places, rule: Primitive, out: Array, xs: Array, index: Array | None) -> None:
+    """Sums, lookups and other primitives over `terms` numbers each."""
+    terms = xs.shape[1]
+    mixed = places.varies[xs]
+    kinds = np.where(mixed.all(axis=1), 2, np.where(mixed.any(axis=1), 1, 0))[:, None]
+    if index is not None:
+        kinds = np.concatenate([kinds, places.varies[index][:, None]], axis=1)
+    for part in split(kinds):
+        space, positions = places.placed(xs[part])
+        columns = [(space, positions)]
+        keys = [positions[:, 0]]
+        if index is not None:
+            i_space, i_positions = places.placed(index[part])
+            columns.insert(0, (i_space, i_positions))
+            keys.insert(0, i_positions)
+        order = np.lexsort(keys)
+        shape, views = with_terms([(s, p[order]) for s, p in columns], terms)
+        places.add(rule, shape, terms, views, out[part][order])
+
+
+def dots(places: Places, out: Array, xs: Array, ys: Array, start: Array) -> None:
+    """Dot products, apart by where their operands lie."""
+    mixed_x, mixed_y = (
+        np.where(v.all(axis=1), 2, np.where(v.any(axis=1), 1, 0)) for v in (places.varies[xs], places.varies[ys])
+    )
+    swap = (mixed_y == 0) & (mixed_x > 0)  # numbers that all samples share stand on the left
+    xs, ys = np.where(swap[:, None], ys, xs), np.where(swap[:, None], xs, ys)
+    mixed_x, mixed_y = np.where(swap, mixed_y, mixed_x), np.where(swap, mixed_x, mixed_y)
+    for part in split(np.stack([mixed_x, mixed_y, places.varies[start]], axis=1)):
+        dots_of_one_kind(places, out[part], xs[part], ys[part], start[part])
+
+
+def dots_of_one_kind(places: Places, out: Array, xs: Array, ys: Array, start: Array) -> None:
+    """Dot products whose operands lie in the same spaces: as products of matrices where they form whole grids."""
+    (x_space, x), (y_space, y) = places.placed(xs), places.placed(ys)
+    s_space, s = places.placed(start)
+    terms = x.shape[1]
+    x_id, x_of = distinct(x)
+    y_id, y_of = distinct(y)
+    grids, loose = grids_of(x_id, y_id)
+
+    def operands_of(at: Array) -> list[Operand]:
+        return [operand_of(x_space, x[at[:, :, :1]]), operand_of(y_space, y[at[:, :1, :]]), operand_of(s_space, s[at])]
+
+    def gathers(at: Array) -> bool:
+        return any(o.strides is None for o in operands_of(at))
+
+    alike: dict[Any, list[Array]] = {}  # grids of one size between the same vectors, such as the heads of an attention
+    for size, found in grids.items():
+        for g in found:
+            owners = (places.owner[xs[g[0, 0], 0]], places.owner[ys[g[0, 0], 0]])
+            alike.setdefault((size, *owners), []).append(g)
+    for found in alike.values():
+        at = np.stack([sorted_grid(g, x[x_of[x_id[g[:, 0]]]], y[y_of[y_id[g[0]]]]) for g in found])
+        at = at[np.argsort(x[at[:, 0, 0]][:, 0], kind="stable")]  # (grids, m, n) instructions
+        batches = [at]
+        if 1 < len(at) <= 8 and gathers(at):
+            single = [at[i : i + 1] for i in range(len(at))]
+            batches = batches if any(map(gathers, single)) else single
+        for batch in batches:
+            shape, views = squeezed(batch.shape, terms, operands_of(batch))
+            places.add(DOT, shape, terms, views, out[batch.ravel()])
+    if len(loose):
+        order = loose[np.lexsort([y[loose, 0], x[loose, 0]])]
+        shape, fits = with_terms([(x_space, x[order]), (y_space, y[order]), (s_space, s[order])], terms)
+        places.add(DOT, shape, terms, fits, out[order])
