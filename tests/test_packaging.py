@@ -1,5 +1,7 @@
 """What is shipped: a pure wheel with its types, a source distribution that can test itself, an import that is quick."""
 
+import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -72,3 +74,35 @@ print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - b
 def test_import_brings_nothing_but_the_standard_library():
     modules = json.loads(subprocess.check_output([sys.executable, "-c", IMPORT], cwd=ROOT))
     assert set(modules) - set(sys.stdlib_module_names) == {"micrograd"}
+
+
+PUBLIC_IN_0_1_0 = {  # import paths that people have written; the rooms have moved behind them
+    "engine": "Value adjoints constant topological_order",
+    "nn": "MLP Layer Module Neuron",
+    "losses": "binary_cross_entropy cross_entropy hinge mse",
+    "optim": "SGD Adam AdamW Optimiser",
+    "tape": "Jitted Tape jit load save",
+    "functional": "grad hessian hvp jacobian jvp value_and_grad vjp",
+    "draw": "Drawing draw_dot to_mermaid",
+    "explain": "Explanation explain name_from to_code why",
+    "primitives": "RULES Primitive primitive rule where dot logsumexp take",
+}
+
+
+@pytest.mark.parametrize("room", PUBLIC_IN_0_1_0)
+def test_import_paths_of_the_first_release_keep_working(room):
+    module = importlib.import_module(f"micrograd.{room}")
+    assert [name for name in PUBLIC_IN_0_1_0[room].split() if not hasattr(module, name)] == []
+    for name in set(PUBLIC_IN_0_1_0[room].split()) & set(micrograd.__all__):
+        assert getattr(module, name) is getattr(micrograd, name)  # one object, by whichever path
+
+
+def test_nothing_else_is_left_at_old_places():
+    """The top floor is the rooms, and the two modules whose paths people have written."""
+    rooms = {"engine", "formula", "nn", "functional", "draw", "explain", "check", "tape", "scale", "command"}
+    modules = {"__init__", "__main__", "primitives", "trees", "losses", "optim", "sklearn"}
+    files = [f for f in (ROOT / "micrograd").iterdir() if f.name not in ("py.typed", "__pycache__")]
+    assert {f.name for f in files if f.is_dir()} <= rooms and {f.stem for f in files if f.is_file()} <= modules
+    for name in ("losses", "optim"):  # and there is nothing in them but the names
+        tree = ast.parse((ROOT / "micrograd" / f"{name}.py").read_text(encoding="utf-8"))
+        assert {type(node) for node in tree.body} <= {ast.Expr, ast.ImportFrom, ast.Assign}

@@ -7,12 +7,14 @@ draws and tqdm shows the progress: they are imported where they are used, so tha
 
 from __future__ import annotations
 
+import argparse
 import io
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from micrograd.command.options import Parser, Run, check_output, positive, whole, write_output
 from micrograd.engine.modes import no_grad
 from micrograd.nn import MLP
 from micrograd.nn.losses import binary_cross_entropy, cross_entropy, hinge
@@ -244,3 +246,42 @@ PROBLEMS: dict[str, tuple[Callable[[int], Problem], Settings]] = {
     "digits": (digits, Settings(hidden=(32,), epochs=12, batch=32, lr=0.02)),
     "breast-cancer": (breast_cancer, Settings(hidden=(8,), epochs=15, batch=32, lr=0.02)),
 }
+
+
+def demo(parser: Parser) -> Run:
+    """Train a network of scalar Values on real data, report its accuracy on data it has not seen, and draw what it learned."""
+
+    def default(name: str) -> str:
+        """The default of the option `name`, for each set of data."""
+        values = {data: getattr(settings, name) for data, (_, settings) in PROBLEMS.items()}
+        shown = {data: " ".join(map(str, v)) if isinstance(v, tuple) else f"{v:g}" for data, v in values.items()}
+        return f"default: {', '.join(f'{v} for {data}' for data, v in shown.items())}"
+
+    parser.add_argument("--data", choices=PROBLEMS, default="moons", help="what to learn (default: %(default)s)")
+    parser.add_argument(
+        "--hidden", type=whole(1), nargs="+", metavar="N", help=f"widths of hidden layers ({default('hidden')})"
+    )
+    parser.add_argument("--epochs", type=whole(1), metavar="N", help=f"passes over the data ({default('epochs')})")
+    parser.add_argument("--batch", type=whole(1), metavar="N", help=f"examples in each step ({default('batch')})")
+    parser.add_argument("--lr", type=positive, metavar="X", help=f"learning rate of the first step ({default('lr')})")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, metavar="N",
+                        help="of data, weights and batches: same seed, same output (default: %(default)s)")  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write the picture (default: the data's name and .png)")
+
+    def start(options: argparse.Namespace) -> None:
+        output = options.output if options.output is not None else f"{options.data}.png"
+        check_output(parser, output, ".png")
+        try:
+            import matplotlib, sklearn, tqdm  # noqa: E401, F401, I001
+        except ImportError as error:
+            parser.error(f"{error}; the demo needs what this installs: python -m pip install 'micrograd-engine[demo]'")
+        problem, settings = PROBLEMS[options.data]
+        chosen = {name: getattr(options, name) for name in settings._fields if getattr(options, name) is not None}
+        settings = settings._replace(**chosen)
+        try:
+            picture = run(problem(options.seed), settings, options.seed)
+        except ArithmeticError as error:
+            parser.error(f"{error}: use a smaller learning rate than --lr {settings.lr:g}")
+        write_output(parser, output, picture)
+
+    return start

@@ -14,30 +14,13 @@ from typing import Any
 
 from micrograd import primitives
 from micrograd.engine import Note, Value, as_values, constant, mark, node_of
+from micrograd.nn.label import Label
 from micrograd.nn.module import Module
 
-__all__ = ["MLP", "Label", "Layer", "Module", "Neuron"]
+__all__ = ["MLP", "Layer", "Module", "Neuron"]
 
 _DOT = primitives.rule("dot")
 _networks = count(1)
-
-
-class Label(str):
-    """A label that knows its place: `scope` is ("layer i", "neuron k"), by which drawings fold."""
-
-    __slots__ = ("scope",)
-    scope: tuple[str, ...]
-
-    def __new__(cls, text: str, *scope: str) -> Label:
-        label = super().__new__(cls, text)
-        label.scope = scope
-        return label
-
-
-def _label(letter: str, *index: int, layer: int, scope: Iterable[str] = ()) -> Label:
-    """W, 1, 2 and layer 3 make W_{12}^{[3]}; with an index of two digits, W_{1,12}^{[3]}."""
-    low = ("," if max(index) > 9 else "").join(map(str, index))
-    return Label(f"{letter}_{low if len(low) == 1 else '{' + low + '}'}^{{[{layer}]}}", *scope)
 
 
 def _activation(name: str | Callable[[Value], Value]) -> Callable[[Value], Value] | None:
@@ -74,11 +57,11 @@ class Neuron(Module):
         if nin < 1:
             raise ValueError(f"a neuron needs at least one input, got nin={nin}")
         scope = (f"layer {layer}", f"neuron {index}")
-        self.w = [Value(rng.uniform(-1, 1), label=_label("W", j, index, layer=layer, scope=scope)) for j in range(1, nin + 1)]
-        self.b = Value(0.0, label=_label("b", index, layer=layer, scope=scope))
+        self.w = [Value(rng.uniform(-1, 1), label=Label("W", (j, index), layer, scope)) for j in range(1, nin + 1)]
+        self.b = Value(0.0, label=Label("b", (index,), layer, scope))
         self.nonlin, self.activation = nonlin, activation if nonlin else "linear"
         self._g = _activation(self.activation)
-        self._z, self._a = (_label(letter, index, layer=layer, scope=scope) for letter in "za")
+        self._z, self._a = (Label(letter, (index,), layer, scope) for letter in "za")
 
     def __call__(self, x: Iterable[Any]) -> Value:
         return self.forward(as_values(x))
@@ -163,7 +146,7 @@ class MLP(Module):
             Layer(sizes[i - 1], sizes[i], activation=output if i == len(nouts) else activation, rng=rng, layer=i)
             for i in range(1, len(sizes))
         ]
-        self._inputs = [_label("a", j, layer=0, scope=("inputs",)) for j in range(1, nin + 1)]
+        self._inputs = [Label("a", (j,), 0, ("inputs",)) for j in range(1, nin + 1)]
         self._note = Note(network=next(_networks))
 
     def __call__(self, x: Iterable[Any]) -> Any:

@@ -1,0 +1,109 @@
+"""What commands take and give: a parser whose complaints take one line, types of options, files and text written out.
+
+`main` makes a Parser for each command; a command adds its options to it and gives back what runs on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import sys
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+Run = Callable[[argparse.Namespace], None]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints take one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def shielded(parser: Parser, arguments: Sequence[str]) -> list[str]:
+    """The arguments, with a space before an expression that begins with a minus: argparse takes -a*b for an option."""
+    options = parser._option_string_actions
+    out: list[str] = []
+    wanted = False  # whether the option before takes this as its value
+    for i, text in enumerate(arguments):
+        if text == "--":
+            return [*out, *arguments[i:]]
+        name, equals, _ = text.partition("=")
+        if re.fullmatch("--[a-z][a-z-]*", name):  # argparse may know it by its beginning, or says that it does not
+            action = next((a for option, a in options.items() if option.startswith(name)), None)
+            attached = bool(equals)
+        else:
+            action = options.get(text) or next((a for o, a in options.items() if a.nargs != 0 and text.startswith(o)), None)
+            attached = text not in options
+            if action is None and text.startswith("-") and not wanted:
+                text = f" {text}"
+        out.append(text)
+        wanted = action is not None and action.nargs != 0 and not attached
+    return out
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """The type of an option that takes a whole number from `low` to `high`."""
+
+    def convert(text: str) -> int:
+        try:
+            n = int(text)
+        except ValueError:
+            n = low - 1
+        if n < low or (high is not None and n > high):
+            bounds = f"from {low} on" if high is None else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"needs a whole number {bounds}, got {text!r}")
+        return n
+
+    return convert
+
+
+def positive(text: str) -> float:
+    """The type of an option that takes a positive number."""
+    try:
+        x = float(text)
+    except ValueError:
+        x = math.nan
+    if not 0 < x < math.inf:
+        raise argparse.ArgumentTypeError(f"needs a positive number, got {text!r}")
+    return x
+
+
+def check_output(parser: Parser, path: str, *suffixes: str) -> None:
+    """Complain now, and not after the work is done, where `path` cannot be written or does not end in one of `suffixes`."""
+    if os.path.splitext(path)[1].lower() not in suffixes:  # ".svg" is a name without an ending
+        parser.error(f"argument -o/--output: needs a file name that ends in {' or '.join(suffixes)}, got {path!r}")
+    there = os.path.lexists(path)
+    try:
+        with open(path, "ab"):
+            pass
+        if not there:
+            os.remove(path)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        parser.error(f"cannot write {path!r}: {getattr(error, 'strerror', None) or error}")
+
+
+def write_output(parser: Parser, path: str, content: bytes) -> None:
+    """Write the file and say so."""
+    try:
+        with open(path, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        parser.error(f"cannot write {path!r}: {error.strerror}")
+    print(f"wrote {path}")
+
+
+def show(text: str) -> None:
+    """Print mathematics, in ASCII where standard output cannot encode its signs: a ? in place of a minus would mislead."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeError:
+        text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾]+", lambda raised: "^" + unicodedata.normalize("NFKC", raised[0]), text)
+        text = text.translate(str.maketrans("∂−·′⟨⟩⋮₁₂₃₄₅₆₇₈₉", "d-*'<>:123456789"))
+        for sign, word in {"←": "<-", "√": "sqrt ", "Σ": "sum", "δ": "delta", "…": "..."}.items():
+            text = text.replace(sign, word)
+    print(text)
