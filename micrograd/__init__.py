@@ -18,13 +18,10 @@ Every function of mathematics here takes numbers and gives a number, or takes Va
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from micrograd.check.find_bug import find_bug
-from micrograd.check.gradcheck import gradcheck
 from micrograd.engine import Value, adjoints, constant, topological_order
 from micrograd.engine.modes import detect_anomaly, enable_grad, no_grad
-from micrograd.functional.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from micrograd.nn import MLP, Layer, Neuron
 from micrograd.nn.losses import binary_cross_entropy, cross_entropy, hinge, mse
 from micrograd.nn.module import Module
@@ -66,24 +63,35 @@ from micrograd.primitives import (
     where,
 )  # fmt: skip
 
+if TYPE_CHECKING:
+    from micrograd.check.find_bug import find_bug
+    from micrograd.check.gradcheck import gradcheck
+    from micrograd.draw import Drawing, draw_dot, to_mermaid
+    from micrograd.explain import Explanation, name_from, to_code
+    from micrograd.functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+    from micrograd.tape.jit import jit
+
 __version__ = "0.1.0"
 
-
-_LATER = {  # what is imported when it is asked for, so that `import micrograd` stays quick
-    "jit": "micrograd.tape",
-    "Drawing": "micrograd.draw",
-    "draw_dot": "micrograd.draw",
-    "to_mermaid": "micrograd.draw",
-    "Explanation": "micrograd.explain",
-    "name_from": "micrograd.explain",
-    "to_code": "micrograd.explain",
+_LATER = {  # what is imported when it is asked for, so that `import micrograd` stays quick: the names of each module
+    "micrograd.check.find_bug": ("find_bug",),
+    "micrograd.check.gradcheck": ("gradcheck",),
+    "micrograd.draw": ("Drawing", "draw_dot", "to_mermaid"),
+    "micrograd.explain": ("Explanation", "name_from", "to_code"),
+    "micrograd.functional": ("grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"),
+    "micrograd.tape": ("jit",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
+    for module, names in _LATER.items():
+        if name in names:
+            return globals().setdefault(name, getattr(import_module(module), name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 __all__ = [

@@ -80,6 +80,30 @@ def test_the_rule_book_is_written_with_the_standard_library_alone_and_the_engine
     assert done.stdout == "[]\n", done.stdout + done.stderr
 
 
+def test_importing_the_package_loads_the_heart_and_the_rest_when_it_is_asked_for():
+    rooms = ["check", "command", "draw", "explain", "formula", "functional", "scale", "tape"]
+    program = f"""
+import sys, micrograd
+print([room for room in {rooms} if f"micrograd.{{room}}" in sys.modules])
+print(dir(micrograd) == sorted(micrograd.__all__))
+import micrograd.check.find_bug, micrograd.check.gradcheck
+for name in ("find_bug", "gradcheck"):
+    function, module = getattr(micrograd, name), getattr(micrograd.check, name)
+    print(type(module).__name__, getattr(module, name) is function)
+"""
+    done = run("-c", program)
+    assert done.stdout.splitlines() == ["[]", "True", "module True", "module True"], done.stdout + done.stderr
+
+
+def test_type_checkers_see_what_is_imported_when_it_is_asked_for():
+    tree = ast.parse((ROOT / "micrograd" / "__init__.py").read_text(encoding="utf-8"))
+    (seen,) = [node for node in tree.body if isinstance(node, ast.If)]
+    names = {alias.name for line in seen.body for alias in line.names}
+    assert names == {name for names in micrograd._LATER.values() for name in names}
+    with pytest.raises(AttributeError, match="has no attribute 'nosuch'"):
+        micrograd.nosuch  # noqa: B018
+
+
 def test_every_public_name_says_what_comes_back():
     silent = []
     for name in micrograd.__all__:

@@ -12,9 +12,24 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from micrograd.check.mistakes import (
+    ACCUMULATE,
+    BUILT_ON,
+    CHAINS,
+    FORKS,
+    FORKS_ONLY,
+    KNOWN,
+    MISTAKES,
+    OPERATIONS,
+    ORDER,
+    SEED_ONCE,
+    SEEDED_AGAIN,
+    UPSTREAM,
+    Operation,
+    Pass,
+    Program,
+)
 from micrograd.engine import Value, adjoints, topological_order
-
-Program = Callable[..., Any]
 
 
 class Finding(NamedTuple):
@@ -57,262 +72,6 @@ class BugReport:
         return "\n\n".join([head, *found, *([f"Note: {note}" for note in self.notes])])
 
     __repr__ = __str__
-
-
-class Operation(NamedTuple):
-    """One operation of the exercise: how it is written, as a program, at which numbers, and the method behind it.
-
-    `slips` are local derivatives that are easily written by mistake, with what each of them is.
-    """
-
-    written: str
-    apply: Program
-    at: tuple[float, ...]
-    method: str
-    slips: tuple[tuple[str, Callable[..., tuple[float, ...]]], ...] = ()
-    optional: bool = False
-
-
-def _method(name: str) -> Program:
-    """The method `name` of a Value of any kind."""
-    return lambda x: getattr(x, name)()
-
-
-OPERATIONS = (
-    Operation("a + b", lambda a, b: a + b, (2.0, -3.0), "__add__", (
-        ("the operands' data instead of 1", lambda a, b: (a, b)),
-        ("the other operand, as in a product", lambda a, b: (b, a)))),
-    Operation("a * b", lambda a, b: a * b, (2.0, -3.0), "__mul__", (
-        ("each operand's own data: the two are swapped", lambda a, b: (a, b)),
-        ("1 for both, as in a sum", lambda a, b: (1.0, 1.0)))),
-    Operation("-a", lambda a: -a, (2.0,), "__neg__", (("the sign is missing: +1 instead of -1", lambda a: (1.0,)),)),
-    Operation("a - b", lambda a, b: a - b, (2.0, -3.0), "__sub__", (
-        ("the sign of b is missing: +1 instead of -1", lambda a, b: (1.0, 1.0)),
-        ("both signs are turned", lambda a, b: (-1.0, 1.0)),
-        ("both are -1", lambda a, b: (-1.0, -1.0)))),
-    Operation("a ** 3", lambda a: a**3, (1.5,), "__pow__", (
-        ("the exponent in front is missing: a² instead of 3a²", lambda a: (a**2,)),
-        ("3a³: the exponent is not lowered", lambda a: (3 * a**3,)),
-        ("the value instead of the derivative", lambda a: (a**3,)))),
-    Operation("a / b", lambda a, b: a / b, (2.0, -4.0), "__truediv__", (
-        ("the minus in -a/b² is missing", lambda a, b: (1 / b, a / b**2)),
-        ("-1/b² without the a", lambda a, b: (1 / b, -1 / b**2)),
-        ("b divided by, not b²", lambda a, b: (1 / b, -a / b)))),
-    Operation("a + 1", lambda a: a + 1, (2.0,), "__add__"),
-    Operation("1 + a", lambda a: 1 + a, (2.0,), "__radd__"),
-    Operation("a * 3", lambda a: a * 3, (2.0,), "__mul__"),
-    Operation("3 * a", lambda a: 3 * a, (2.0,), "__rmul__"),
-    Operation("a - 1", lambda a: a - 1, (2.0,), "__sub__"),
-    Operation("1 - a", lambda a: 1 - a, (3.0,), "__rsub__", (("the sign is missing: +1 instead of -1", lambda a: (1.0,)),)),
-    Operation("a / 2", lambda a: a / 2, (3.0,), "__truediv__"),
-    Operation("2 / a", lambda a: 2 / a, (4.0,), "__rtruediv__", (("the minus in -2/a² is missing", lambda a: (2 / a**2,)),)),
-    Operation("exp(a)", _method("exp"), (0.7,), "exp", (
-        ("the operand instead of exp(a)", lambda a: (a,)),
-        ("1 instead of exp(a)", lambda a: (1.0,)),
-        ("a·exp(a-1): exp is no power of a", lambda a: (a * math.exp(a - 1),))), True),
-    Operation("log(a)", _method("log"), (0.7,), "log", (
-        ("1/log(a) instead of 1/a", lambda a: (1 / math.log(a),)),
-        ("a instead of 1/a", lambda a: (a,))), True),
-    Operation("tanh(a)", _method("tanh"), (0.7,), "tanh", (
-        ("1 - a², of the operand instead of the output", lambda a: (1 - a**2,)),
-        ("1 - tanh(a), without the square", lambda a: (1 - math.tanh(a),)),
-        ("1 + tanh²(a): the sign", lambda a: (1 + math.tanh(a) ** 2,))), True),
-    Operation("sigmoid(a)", _method("sigmoid"), (0.7,), "sigmoid", (
-        ("a(1 - a), of the operand instead of the output", lambda a: (a * (1 - a),)),), True),
-    Operation("relu(a)", _method("relu"), (1.5,), "relu", (("0 where the input is positive", lambda a: (0.0,)),), True),
-    Operation("relu(a), a < 0", _method("relu"), (-1.5,), "relu", (("1 where the input is negative", lambda a: (1.0,)),), True),
-)  # fmt: skip
-
-# What an operation is commonly built on: where that is broken, it would only fail along.
-BUILT_ON = {
-    "__sub__": {"__neg__"},
-    "__rsub__": {"__neg__", "__sub__"},
-    "__truediv__": {"__pow__"},
-    "__rtruediv__": {"__pow__", "__truediv__"},
-}
-
-CHAINS: tuple[tuple[str, Program, tuple[float, ...]], ...] = (
-    ("d = a + b; d * c", lambda a, b, c: (a + b) * c, (2.0, -3.0, 5.0)),
-    ("d = a * b; d + c", lambda a, b, c: a * b + c, (2.0, -3.0, 5.0)),
-    ("d = a * b; d * c", lambda a, b, c: a * b * c, (2.0, -3.0, 5.0)),
-    ("d = a + b; d + c", lambda a, b, c: a + b + c, (2.0, -3.0, 5.0)),
-)
-FORKS: tuple[tuple[str, Program, tuple[float, ...]], ...] = (
-    ("a + a", lambda a: a + a, (3.0,)),
-    ("a * a", lambda a: a * a, (3.0,)),
-    ("d = a * b; e = a + b; d * e", lambda a, b: (a * b) * (a + b), (-2.0, 3.0)),
-    ("b = a + a; c = b + b; c * b", lambda a: _thrice(a), (1.5,)),
-    ("d = a * b; e = d + a; f = d * e; f + d", lambda a, b: _ladder(a, b), (2.0, 3.0)),
-    ("d = a * b; e = d + a; f = e * d; d + f", lambda a, b: _ladder_turned(a, b), (2.0, 3.0)),
-)
-
-
-def _thrice(a: Any) -> Any:
-    b = a + a
-    c = b + b
-    return c * b
-
-
-def _ladder(a: Any, b: Any) -> Any:
-    d = a * b
-    e = d + a
-    return d * e + d
-
-
-def _ladder_turned(a: Any, b: Any) -> Any:
-    d = a * b
-    e = d + a
-    return d + e * d
-
-
-class _Pass:
-    """A backward pass on the engine's graph, to be made with one mistake.
-
-    Those who keep parents in a set visit them in any order: the nodes in `turned` have their right one visited first, and with
-    `distinct` a parent that stands on both sides is visited once.
-    """
-
-    def __init__(self, root: Value, turned: frozenset[Value], distinct: bool):
-        self.root, self.turned, self.distinct = root, turned, distinct
-        self.order: list[Value] = []
-        self.sort(root)
-        self.grad = dict.fromkeys(self.order, 0.0) | {root: 1.0}
-
-    def sort(self, node: Value) -> None:
-        for parent in self.parents(node):
-            if parent not in self.order:
-                self.sort(parent)
-        self.order.append(node)
-
-    def edges(self, node: Value) -> list[tuple[Value, float]]:
-        return list(zip(node.parents, node.partials, strict=True))
-
-    def parents(self, node: Value) -> list[Value]:
-        parents = list(node.parents[::-1] if node in self.turned else node.parents)
-        return list(dict.fromkeys(parents)) if self.distinct else parents
-
-    def give(self, node: Value) -> None:
-        for parent, local in self.edges(node):
-            self.grad[parent] += self.grad[node] * local
-
-    def overwriting(self, *ops: str) -> None:
-        for node in reversed(self.order):
-            for parent, local in self.edges(node):
-                kept = 0.0 if node.op in (ops or ("add", "mul")) else self.grad[parent]
-                self.grad[parent] = kept + self.grad[node] * local
-
-    def sums_overwriting(self) -> None:
-        self.overwriting("add")
-
-    def products_overwriting(self) -> None:
-        self.overwriting("mul")
-
-    def once_per_parent(self) -> None:
-        for node in reversed(self.order):
-            for parent, local in dict(self.edges(node)).items():
-                self.grad[parent] += self.grad[node] * local
-
-    def not_reversed(self) -> None:
-        for node in self.order:
-            self.give(node)
-
-    def each_time_reached(self, seed: bool = False) -> None:
-        pending = [self.root]
-        while pending:
-            node = pending.pop()
-            if seed:
-                self.grad[node] = 1.0
-            self.give(node)
-            pending.extend(reversed(self.parents(node)))
-
-    def seeding_each(self) -> None:
-        """As written with recursion that calls backward() itself: all that arrives is overwritten by the 1 of the output."""
-        self.each_time_reached(seed=True)
-
-    def when_first_reached(self) -> None:
-        """As written with recursion: pass on, then go into each parent that was not visited yet."""
-        pending, seen = [self.root], set()
-        while pending:
-            node = pending.pop()
-            if node not in seen:
-                seen.add(node)
-                self.give(node)
-                pending.extend(reversed(self.parents(node)))
-
-    def level_by_level(self) -> None:
-        pending = [self.root]
-        for node in pending:
-            self.give(node)
-            pending.extend(parent for parent in self.parents(node) if parent not in pending)
-
-    def without_upstream(self, *ops: str) -> None:
-        for node in reversed(self.order):
-            for parent, local in self.edges(node):
-                self.grad[parent] += local if node.op in ops else self.grad[node] * local
-
-    def sums_without_upstream(self) -> None:
-        self.without_upstream("add")
-
-    def products_without_upstream(self) -> None:
-        self.without_upstream("mul")
-
-    def nothing_with_upstream(self) -> None:
-        self.without_upstream("add", "mul")
-
-    def forgetting_parents(self, *ops: str) -> None:
-        """Operations that hand on to their operands, but are not known to have any: what lies further down is not found."""
-        known, pending = {self.root}, [self.root]
-        for node in pending:
-            fresh = [] if node.op in ops else [p for p in self.parents(node) if p not in known]
-            known.update(fresh)
-            pending += fresh
-        for node in reversed(self.order):
-            if node in known:
-                self.give(node)
-
-    def sums_forgetting_parents(self) -> None:
-        self.forgetting_parents("add")
-
-    def products_forgetting_parents(self) -> None:
-        self.forgetting_parents("mul")
-
-
-ACCUMULATE = "use += where a gradient is passed on: a value that is used several times gets the sum of what its uses give"
-ORDER = (
-    "sort the graph topologically and go through it in reverse: a node may pass its gradient on only when all the nodes that "
-    "use it have passed on theirs"
-)
-SEED_ONCE = (
-    "set self.grad = 1.0 on the output alone: backward() goes through the sorted graph in reverse and calls each node's "
-    "_backward(), never its backward()"
-)
-UPSTREAM = "the chain rule multiplies the local derivative by out.grad"
-KNOWN = "hand the operands to the result, such as Value(data, (self, other)), or backward() stops there"
-OVERWRITTEN = "gradients are overwritten instead of added up"
-SUMS_OVERWRITE = "a + b overwrites gradients instead of adding to them"
-PRODUCTS_OVERWRITE = "a * b overwrites gradients instead of adding to them"
-SEEDED_AGAIN = "backward() of an operand sets its gradient back to 1"
-COUNTED_ONCE = "an operand that stands on both sides counts once"
-WRONG_ORDER = "the order is wrong: a node passes on before all its gradient is there"
-MISTAKES: tuple[tuple[str, Callable[[_Pass], None], str], ...] = (
-    (OVERWRITTEN, _Pass.overwriting, ACCUMULATE),
-    (COUNTED_ONCE, _Pass.once_per_parent, "a + a contributes to a twice: keep the operands as a tuple, and use += for each"),
-    (SUMS_OVERWRITE, _Pass.sums_overwriting, f"__add__: {ACCUMULATE}"),
-    (PRODUCTS_OVERWRITE, _Pass.products_overwriting, f"__mul__: {ACCUMULATE}"),
-    ("a + b forgets the upstream factor", _Pass.sums_without_upstream, f"__add__: {UPSTREAM}"),
-    ("a * b forgets the upstream factor", _Pass.products_without_upstream, f"__mul__: {UPSTREAM}"),
-    ("a + b and a * b forget the upstream factor", _Pass.nothing_with_upstream, UPSTREAM),
-    ("the graph is walked in topological order, but not in reverse", _Pass.not_reversed,
-     "begin at the output: for node in reversed(order)"),
-    ("a + b forgets its parents", _Pass.sums_forgetting_parents, f"__add__: {KNOWN}"),
-    ("a * b forgets its parents", _Pass.products_forgetting_parents, f"__mul__: {KNOWN}"),
-    ("a node passes its gradient on each time it is reached", _Pass.each_time_reached, ORDER),
-    (WRONG_ORDER, _Pass.when_first_reached, ORDER),
-    (WRONG_ORDER, _Pass.level_by_level, ORDER),
-)  # fmt: skip
-
-
-FORKS_ONLY = (OVERWRITTEN, SUMS_OVERWRITE, PRODUCTS_OVERWRITE, COUNTED_ONCE)  # where all else can be tried
 
 
 def find_bug(cls: Callable[[float], Any]) -> BugReport:
@@ -548,7 +307,7 @@ class _Examination:
     def seeded_again(self) -> bool:
         """Whether every leaf has 1: then a product alone looks like a sum, and it is not the product's step that is wrong."""
         for _, program, at in (*CHAINS, *FORKS):
-            if not _looks_like(_Pass.seeding_each, False, program, at, self.run(program, at)):
+            if not _looks_like(Pass.seeding_each, False, program, at, self.run(program, at)):
                 return False
         written, program, at = FORKS[1]
         self.tried.append(written)
@@ -649,13 +408,13 @@ class _Examination:
         return tuple([grad[leaf] for leaf in leaves])
 
 
-def _looks_like(backward: Callable[[_Pass], None], distinct: bool, program: Program, at: Sequence[float], got: _Result) -> bool:
+def _looks_like(backward: Callable[[Pass], None], distinct: bool, program: Program, at: Sequence[float], got: _Result) -> bool:
     """Whether a mistaken pass gives the same gradients, with the operands of each node taken in one order or the other."""
     leaves = [Value(x) for x in at]
     out = program(*leaves)
     nodes = [node for node in topological_order(out) if len(set(node.parents)) > 1]
     for choice in range(2 ** len(nodes)):
-        trial = _Pass(out, frozenset([node for i, node in enumerate(nodes) if choice >> i & 1]), distinct)
+        trial = Pass(out, frozenset([node for i, node in enumerate(nodes) if choice >> i & 1]), distinct)
         backward(trial)
         if not got.error and _close(got.grads, tuple([trial.grad[leaf] for leaf in leaves])):
             return True

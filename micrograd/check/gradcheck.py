@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from micrograd.engine import Value, adjoints, constant, topological_order
-from micrograd.formula.symbol import Symbol, Text, applied, partial
+from micrograd.formula.symbol import Symbol, applied, partial
+from micrograd.formula.text import Text
 from micrograd.primitives import Primitive, number
 
 STEPS = [4.0**-k for k in range(1, 21)]  # from a quarter down to 9e-13, times the size of the argument

@@ -13,7 +13,7 @@ from typing import Any
 from micrograd.draw.graph import Box, Picture
 from micrograd.draw.lettering import clip, number, numbers, operation, plain, runs
 from micrograd.draw.svg import BROKEN
-from micrograd.formula.symbol import clean
+from micrograd.formula.text import clean
 
 _SHAPES = {
     "operation": {"style": "rounded,filled", "color": "#475569", "fillcolor": "#ffffff"},

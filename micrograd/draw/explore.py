@@ -20,7 +20,7 @@ from typing import Any
 
 from micrograd.draw.graph import Graph, Group, Part, visible
 from micrograd.draw.lettering import clip, operation, runs
-from micrograd.formula.symbol import clean
+from micrograd.formula.text import clean
 
 _MOST = 50_000  # values that a page holds: with more, a browser takes too long to be of use
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from micrograd.formula.symbol import clean
+from micrograd.formula.text import clean
 
 _BASE = r"(?:[^\W\d_]['′]*|[^_^{}]+(?=[_^]\{))"  # one letter; or a word, where its first script stands in braces
 _SCRIPT = r"[_^](?:\{[^{}]*\}|[^\W_]+|[^\s{}])"

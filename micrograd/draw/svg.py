@@ -15,7 +15,7 @@ from typing import NamedTuple
 from micrograd.draw.graph import Box, Edge, Picture
 from micrograd.draw.layout import Block, Layout, Link, arrange, columns
 from micrograd.draw.lettering import clip, label_width, number, numbers, operation, plain, runs, width
-from micrograd.formula.symbol import clean
+from micrograd.formula.text import clean
 
 _MARGIN = 14.0
 _LABEL, _TAG, _NUMBER, _EDGE = 13.0, 10.0, 11.5, 10.0  # sizes of type

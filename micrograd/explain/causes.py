@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from micrograd.engine import Value
-from micrograd.explain.chain import Explanation, Page, explain
+from micrograd.explain.chain import Explanation, explain
 from micrograd.explain.graph import Graph, Path, Term
 
 TINY, HUGE = 1e-6, 1e6  # a gradient beyond these is called tiny or huge
@@ -71,8 +71,8 @@ def why(output: Value, x: Value) -> Why:
 class _Search:
     def __init__(self, explanation: Explanation):
         self.e = explanation
-        self.graph: Graph = explanation._graph
-        self.page = Page(explanation)
+        self.graph: Graph = explanation.graph
+        self.page = explanation.page()
         self.output, self.x = explanation.output, explanation.x
 
     @cached_property
@@ -280,7 +280,7 @@ class _Search:
             return []
         cut = len(terms) - 5
         shown = terms if cut <= 0 else [*terms[:3], *terms[-2:]]
-        parts = [f"{'−' if t.value < 0 else '+'} {math.fabs(t.value):.{self.e.digits}g}" for t in shown]
+        parts = [f"{'−' if t.value < 0 else '+'} {math.fabs(t.value):.{self.e.style.digits}g}" for t in shown]
         if cut > 0:
             parts.insert(3, f"… {cut} of {len(terms)} terms left out …")
         words, sizes = " ".join(parts).replace(" ", "", 1), self.number(mean * len(terms))

@@ -1,9 +1,9 @@
 """The chain rule for one gradient of the user's own expression, written out.
 
-`graph` gives the contributions, `formula` the rule book's partial derivatives as mathematics, `names` what things are called,
-`layout` the page. Here stands what is said: the values on the way, the chain rule over the consumers of a node with symbols,
-numbers and result, then the rule behind each local factor, and so on for the factors that are opened. For a weight or bias of
-a network it is the textbook's form: δ_k = (Σ_l δ_l W_kl) g′(z_k), ∂L/∂W_jk = δ_k a_j, ∂L/∂b_k = δ_k.
+`graph` gives the contributions, `phrases` the pieces of mathematics, `layout` the page. Here stands what is said: the values on
+the way, the chain rule over the consumers of a node with symbols, numbers and result, then the rule behind each local factor,
+and so on for the factors that are opened. For a weight or bias of a network it is the textbook's form, from `network`:
+δ_k = (Σ_l δ_l W_kl) g′(z_k), ∂L/∂W_jk = δ_k a_j, ∂L/∂b_k = δ_k.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any
 
 from micrograd.engine import Value
 from micrograd.explain.graph import Graph, Path, Term, count_paths, largest_paths
-from micrograd.explain.layout import TIMES, Cut, Equation, Remark, Row, Section, Table, as_latex, as_text, latex_words
-from micrograd.explain.names import NEURON, Names, visible
+from micrograd.explain.layout import TIMES, Cut, Equation, Remark, Row, Section, Table, as_latex, as_text
+from micrograd.explain.names import visible
 from micrograd.explain.network import is_neuron, network_block
-from micrograd.formula.symbol import ATOM, CHOICE, WHERE, Math, Symbol, Text, joined, partial, spelled, written_number
+from micrograd.explain.phrases import Phrases, Style
+from micrograd.formula.latex import Math, joined
 
 WIDTH = 96  # the text that a sum of two or three terms may take before each term gets a line of its own
 SCREENFUL = 8  # how many formulas are opened where depth is left to us
@@ -35,47 +36,41 @@ class Explanation:
     (6.0, [3.0, 3.0], 2)
     """
 
-    def __init__(
-        self,
-        output: Value,
-        x: Value,
-        depth: int | None,
-        notation: str,
-        digits: int,
-        most: int | None,
-        known: Mapping[Value, str],
-    ):
-        self.output, self.x = output, x
-        self.depth, self.notation, self.digits, self.most = depth, notation, digits, most
-        self._graph = Graph(output)
-        constants = {p for n in self._graph.order for p in n.parents if p.is_constant}
-        self._nodes = {output, x, *constants, *self._graph.order}
+    def __init__(self, output: Value, x: Value, style: Style, known: Mapping[Value, str]):
+        self.output, self.x, self.style = output, x, style
+        self.graph = Graph(output)
+        constants = {p for n in self.graph.order for p in n.parents if p.is_constant}
+        self._nodes = {output, x, *constants, *self.graph.order}
         self._known = self._visible(known)
-        self.value: float = self._graph.adjoint.get(x, 0.0)
-        self.terms: list[Term] = self._graph.terms(x)
+        self.value: float = self.graph.adjoint.get(x, 0.0)
+        self.terms: list[Term] = self.graph.terms(x)
 
     def _visible(self, names: Mapping[Value, str]) -> dict[Value, str]:
         return {node: name for node, name in names.items() if node in self._nodes}
 
+    def page(self) -> Page:
+        """The page, still to be written, with the names that hold now."""
+        return Page(self.graph, self.x, {**self._known, **self._visible(visible())}, self.style)
+
     @cached_property
     def path_count(self) -> int:
         """How many paths lead from the output down to x."""
-        return count_paths(self._graph, self.x)
+        return count_paths(self.graph, self.x)
 
     def paths(self, k: int = 3) -> list[Path]:
         """The k paths whose products are largest in size, largest first."""
-        found = largest_paths(self._graph, self.x, k)
-        return [Path(nodes, locals, value, lambda path: Page(self).path(path)) for value, nodes, locals in found]
+        found = largest_paths(self.graph, self.x, k)
+        return [Path(nodes, locals, value, lambda path: self.page().path(path)) for value, nodes, locals in found]
 
     def __str__(self) -> str:
-        return as_text(Page(self).sections())
+        return as_text(self.page().sections())
 
     __repr__ = __str__
 
     @property
     def latex(self) -> str:
         """The explanation as LaTeX, an `aligned` environment without the dollars around it."""
-        return as_latex(Page(self).sections())
+        return as_latex(self.page().sections())
 
     def _repr_latex_(self) -> str:
         return f"$$\n{self.latex}\n$$"
@@ -102,7 +97,7 @@ def explain(
         raise ValueError(f"depth counts the levels of factors to open, from 1; got {depth}")
     if digits < 1 or (most is not None and most < 2):
         raise ValueError(f"explain needs digits of at least 1 and most of at least 2 (or None), got {digits} and {most}")
-    return Explanation(output, x, depth, notation, digits, most, visible())
+    return Explanation(output, x, Style(depth, notation, digits, most), visible())
 
 
 def merged(sections: list[Section]) -> list[Section]:
@@ -117,128 +112,8 @@ def merged(sections: list[Section]) -> list[Section]:
     return out
 
 
-class Page:
-    """An explanation as it is being written down, with the names that hold now."""
-
-    def __init__(self, explanation: Explanation):
-        self.e, self.graph = explanation, explanation._graph
-        self.output, self.x = explanation.output, explanation.x
-        variables = {**explanation._known, **explanation._visible(visible())}
-        constants = [p for n in self.graph.order for p in n.parents if p.is_constant and (p.label or p in variables)]
-        self.names = Names(list(dict.fromkeys([*constants, *self.graph.order, self.output, self.x])), variables)
-        self.defined: dict[Value, None] = {}  # the nodes whose values are told, in no order yet
-        self.stale = False
-
-    # -- pieces
-
-    def number(self, x: float, factor: bool = False) -> Math:
-        """A number; in brackets where it is negative and stands as a factor."""
-        text, latex = written_number(x, self.e.digits)
-        return Math(f"({text})", rf"\left({latex}\right)") if factor and text.startswith("-") else Math(text, latex)
-
-    def symbol(self, node: Value) -> Symbol:
-        return Symbol(node.data, None if node.is_constant and node not in self.names else self.names[node])
-
-    def formula(self, node: Value) -> Symbol:
-        """What the node computes: its primitive on the names of its parents."""
-        if node.rule is None or node.is_constant:
-            return self.symbol(node)
-        args = tuple([self.symbol(p) for p in node.parents])
-        return Symbol(node.data, None, CHOICE if node.rule is WHERE else node.rule, args)
-
-    @staticmethod
-    def changed(node: Value) -> bool:
-        """Whether the operands hold other numbers now than those from which the node was computed."""
-        if node.rule is None or node.rule.partials is None:
-            return False
-        now = node.rule.on_floats([p.data for p in node.parents])
-        return now != node.data and (now == now or node.data == node.data)
-
-    def spelled(self, s: Symbol, numbers: bool = False) -> Math:
-        return spelled(s, self.e.digits, numbers)
-
-    def rule(self, term: Term) -> Math | None:
-        """The local derivative of a term as the rule book writes it; None where it is a number alone."""
-        node = term.consumer
-        assert node.rule is not None
-        args = tuple([self.symbol(p) for p in node.parents])
-        out = self.symbol(node) if node in self.names else self.formula(node)
-        local = partial(node.rule, args, out, term.operand)
-        if local is None or local.taken.literal:
-            return None
-        if local.number != term.local and local.number == local.number:
-            self.stale = True
-        return self.spelled(local)
-
-    def delta(self, node: Value) -> Math:
-        """δ of a node: δ_1^[2] for z_1^[2], δ_v for any other."""
-        name = self.names[node]
-        if NEURON.fullmatch(node.label) and node.label[0] == "z":
-            return Math("δ" + name.text[1:], r"\delta" + name.latex[1:])
-        return Math(f"δ_{name.text}", rf"\delta_{{{name.latex}}}")
-
-    def total(self, node: Value) -> Math:
-        """∂L/∂node."""
-        return self.derivative(self.names[self.output], self.names[node])
-
-    def upstream(self, node: Value) -> Math:
-        """The adjoint of a node as a factor, in the notation asked for."""
-        return self.delta(node) if self.e.notation == "delta" else self.total(node)
-
-    @staticmethod
-    def derivative(of: Math, by: Math, operand: int = 0) -> Math:
-        which = (f"|{'₁₂₃₄₅₆₇₈₉'[operand - 1]}" if operand < 10 else f"|{operand}") if operand else ""
-        latex = rf"\frac{{\partial {of.latex}}}{{\partial {by.latex}}}"
-        return Math(f"∂{of.text}/∂{by.text}{which}", rf"\left.{latex}\right|_{{{operand}}}" if operand else latex)
-
-    def place(self, term: Term) -> int:
-        """Which operand it is as one reads, from 1, where the parent is there more than once; else 0."""
-        parents, operand = term.consumer.parents, term.operand
-        if sum(p is parents[operand] for p in parents) < 2:
-            return 0
-        n = len(parents) // 2
-        if term.consumer.op == "dot" and operand < 2 * n:  # written pairwise: x₁ · y₁ + x₂ · y₂
-            return 2 * operand + 1 if operand < n else 2 * (operand - n) + 2
-        return operand + 1
-
-    def local(self, term: Term) -> Math:
-        """∂consumer/∂parent; with the consumer written out where it is the output."""
-        parent = term.consumer.parents[term.operand]
-        of = self.by_formula(term.consumer) if term.consumer is self.output else self.names[term.consumer]
-        return self.derivative(of, self.names[parent], self.place(term))
-
-    def by_formula(self, node: Value) -> Math:
-        formula = self.formula(node)
-        text, latex = self.spelled(formula)
-        whole = Text().form(formula)[1] == ATOM or node.op == "sqrt"
-        return Math(text, latex) if whole else Math(f"({text})", rf"\left({latex}\right)")
-
-    def factors(self, term: Term) -> tuple[Math, ...]:
-        return (self.local(term),) if term.consumer is self.output else (self.upstream(term.consumer), self.local(term))
-
-    def numbers(self, term: Term) -> tuple[Math, ...]:
-        local = self.number(term.local, True)
-        return (local,) if term.consumer is self.output else (self.number(term.upstream, True), local)
-
-    def shown(self, terms: list[Any]) -> tuple[list[Any], list[Any], int]:
-        """The first and the last terms that are shown, and how many are left out between."""
-        most = self.e.most
-        if most is None or len(terms) <= most:
-            return terms, [], 0
-        return terms[: (most + 1) // 2], terms[len(terms) - most // 2 :], len(terms) - most
-
-    def path(self, path: Path) -> str:
-        """A path and its factors, the middle of a long one left out."""
-        long = len(path.nodes) > 12
-        steps = [self.names[n].text for n in (path.nodes[:4] + path.nodes[-4:] if long else path.nodes)]
-        numbers = [self.number(d, True).text for d in (path.locals[:4] + path.locals[-4:] if long else path.locals)]
-        if long:
-            steps.insert(4, "…")
-            numbers.insert(4, "…")
-        product = [" · ".join(numbers)] if len(numbers) > 1 else []
-        return f"{' ← '.join(steps)}:  {' = '.join([*product, self.number(path.value).text])}"
-
-    # -- the page
+class Page(Phrases):
+    """An explanation as it is being written down."""
 
     def sections(self) -> list[Section]:
         if self.x not in self.graph.adjoint:
@@ -256,16 +131,16 @@ class Page:
                 sections += made
                 following.update(dict.fromkeys(factors))
             level = [n for n in following if n is not self.output and n not in opened]
-            if self.e.depth is None and len(opened) + len(level) > SCREENFUL:
+            if self.style.depth is None and len(opened) + len(level) > SCREENFUL:
                 break
-            if self.e.depth is not None and depth >= self.e.depth:
+            if self.style.depth is not None and depth >= self.style.depth:
                 break
-            if self.e.most is not None and len(level) > self.e.most:
-                skipped += len(level) - self.e.most
-                level = level[: self.e.most]
+            if self.style.most is not None and len(level) > self.style.most:
+                skipped += len(level) - self.style.most
+                level = level[: self.style.most]
             depth += 1
         if skipped:
-            sections.append(Remark(f"{skipped} further factors are not opened (most={self.e.most})."))
+            sections.append(Remark(f"{skipped} further factors are not opened (most={self.style.most})."))
         sections = merged(sections)
         if values := self.values():
             sections.insert(0, values)
@@ -299,7 +174,7 @@ class Page:
         first, last, cut = self.shown(terms)
         result = self.number(self.graph.adjoint[node])
         left = self.total(node)
-        if node is not self.x and (self.e.notation == "delta" or is_neuron(node)):
+        if node is not self.x and (self.style.notation == "delta" or is_neuron(node)):
             left = Math(f"{self.delta(node).text} = {left.text}", f"{self.delta(node).latex} = {left.latex}")
         for term in (*first, *last):
             self.defined[term.consumer] = None
@@ -332,27 +207,3 @@ class Page:
 
     def long_line(self, term: Term) -> tuple[Math, ...]:
         return joined(TIMES, self.factors(term)), joined(TIMES, self.numbers(term)), self.number(term.value)
-
-    def cut(self, terms: list[Any], start: int, count: int) -> Cut:
-        """The line for `count` terms left out from `start` on: how many of what total, how many zeros, the sum so far."""
-        running = 0.0
-        for term in terms[: start + count]:
-            running += term.value
-        zeros = sum(term.value == 0.0 for term in terms[start : start + count])
-        words = f"{count} of {len(terms)} terms left out" + (f", {zeros} of them 0" if zeros else "") + ", sum so far"
-        text, latex = self.number(running)
-        return Cut(Math(f"{words} {text}", rf"{latex_words(words)}\ {latex}"))
-
-    def rules(self, terms: list[Term]) -> list[Section]:
-        """The rule behind each local factor: ∂v1/∂a = ∂tanh(a)/∂a = 1 − tanh²(a) = 0.42."""
-        lines: dict[tuple[Math, ...], None] = {}
-        for term in terms:
-            parent = self.names[term.consumer.parents[term.operand]]
-            cells = [self.local(term)]
-            if term.consumer is not self.output:
-                cells.append(self.derivative(self.by_formula(term.consumer), parent, self.place(term)))
-            if rule := self.rule(term):
-                cells.append(rule)
-            value = self.number(term.local)
-            lines[(*[c for c in cells if c.text != value.text], value)] = None
-        return [Table(tuple(lines))] if lines else []

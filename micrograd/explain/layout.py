@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from micrograd.formula.symbol import Math, words
+from micrograd.formula.latex import Math, words
 
 WIDE = 100  # rows wider than this are not padded to stand under each other
 EQUALS, TIMES, PLUS = Math(" = ", " = "), Math(" · ", r" \cdot "), Math(" + ", " + ")

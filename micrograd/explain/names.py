@@ -14,7 +14,8 @@ from types import FrameType
 from typing import Any
 
 from micrograd.engine import Value, modes
-from micrograd.formula.symbol import Math, clean, superscript, words
+from micrograd.formula.latex import Math, words
+from micrograd.formula.text import clean, superscript
 
 _GREEK = re.findall(
     r"\w+",

@@ -7,16 +7,14 @@ A neuron is known by its node: a `dot` made in a call of a network and labelled 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from micrograd.engine import Value
 from micrograd.explain.graph import Term
 from micrograd.explain.layout import PLUS, TIMES, Cut, Equation, Row, Section, latex_words
 from micrograd.explain.names import NEURON, written_name
-from micrograd.formula.symbol import Math, joined, spelled
-
-if TYPE_CHECKING:
-    from micrograd.explain.chain import Page
+from micrograd.explain.phrases import Phrases
+from micrograd.formula.latex import Math, joined, spelled
 
 NOTHING = Math("", "")
 
@@ -49,7 +47,7 @@ def is_neuron(node: Value) -> bool:
     return where is not None and where[0] == "z" and node.op == "dot"
 
 
-def network_block(page: Page, node: Value) -> tuple[list[Section], list[Value]] | None:
+def network_block(page: Phrases, node: Value) -> tuple[list[Section], list[Value]] | None:
     """The formulas for a weight, a bias or a pre-activation; None for everything else, which the general form serves."""
     terms = page.graph.terms(node)
     if is_neuron(node):
@@ -74,7 +72,7 @@ def _activation(term: Term) -> Value | None:
     return term.consumer.parents[n + term.operand] if term.operand < n else None
 
 
-def delta_of(page: Page, z: Value) -> Delta | None:
+def delta_of(page: Phrases, z: Value) -> Delta | None:
     """δ of a neuron, taken apart; None where its output is not one known step away from z and from the next layer."""
     where = place(z)
     assert where is not None and z.note is not None
@@ -124,13 +122,13 @@ def delta_of(page: Page, z: Value) -> Delta | None:
     )  # fmt: skip
 
 
-def plain(page: Page, z: Value) -> Delta:
+def plain(page: Phrases, z: Value) -> Delta:
     """δ of a neuron as the one number that the graph above it gives."""
     name, number = page.total(z), (page.number(page.graph.adjoint[z], True),)
     return Delta((name,), (page.delta(z),), (page.delta(z),), number, (), NOTHING, (z,), ())
 
 
-def _single(page: Page, node: Value, term: Term | None, delta: Delta) -> tuple[list[Section], list[Value]]:
+def _single(page: Phrases, node: Value, term: Term | None, delta: Delta) -> tuple[list[Section], list[Value]]:
     left, result = page.total(node), page.number(page.graph.adjoint[node])
     tail: list[tuple[Math, ...]] = [(), (), ()]
     if term is None:
@@ -140,11 +138,11 @@ def _single(page: Page, node: Value, term: Term | None, delta: Delta) -> tuple[l
         page.defined[term.consumer] = None
         tail[0] = (page.local(term),)
         if (a := _activation(term)) is not None:
-            tail[1] = (spelled(page.symbol(a), page.e.digits),)
+            tail[1] = (spelled(page.symbol(a), page.style.digits),)
             tail[2] = (page.number(term.local, True),)
     for g in delta.rules:
         page.defined[g.consumer] = None
-    rows = [Row((delta.leibniz + tail[0],))] if page.e.notation == "leibniz" else []
+    rows = [Row((delta.leibniz + tail[0],))] if page.style.notation == "leibniz" else []
     rows.append(Row((delta.textbook + tail[1],), delta.remark))
     rows.append(Row((delta.concrete + tail[1],)))
     rows.append(Row((delta.numbers + tail[2],)))
@@ -157,7 +155,7 @@ def _single(page: Page, node: Value, term: Term | None, delta: Delta) -> tuple[l
     return [Equation(left, tuple(distinct)), *page.rules(list(delta.rules))], list(delta.opened)
 
 
-def _over_calls(page: Page, node: Value, terms: list[Term]) -> tuple[list[Section], list[Value]]:
+def _over_calls(page: Phrases, node: Value, terms: list[Term]) -> tuple[list[Section], list[Value]]:
     """The sum over the calls of the network in which a weight or bias was used."""
     first, last, cut = page.shown(terms)
     deltas = {t.consumer: delta_of(page, t.consumer) for t in (*first, *last)}
@@ -194,9 +192,9 @@ def _over_calls(page: Page, node: Value, terms: list[Term]) -> tuple[list[Sectio
     return [Equation(page.total(node), tuple(rows), tuple(lines), (result,))], opened
 
 
-def _call_line(page: Page, term: Term, delta: Delta | None) -> tuple[Math, ...]:
+def _call_line(page: Phrases, term: Term, delta: Delta | None) -> tuple[Math, ...]:
     a = _activation(term)
-    symbols = (page.delta(term.consumer), *(() if a is None else (spelled(page.symbol(a), page.e.digits),)))
+    symbols = (page.delta(term.consumer), *(() if a is None else (spelled(page.symbol(a), page.style.digits),)))
     numbers = (delta.summed or delta.numbers) if delta is not None else (page.number(term.upstream, True),)
     numbers = numbers if a is None else (*numbers, page.number(term.local, True))
     cells = (joined(TIMES, symbols), joined(TIMES, numbers), page.number(term.value))
@@ -208,10 +206,10 @@ def _sum_over_n(factors: tuple[Math, ...]) -> Math:
     return Math("Σ_n " + product.text, r"\sum_{n} " + product.latex)
 
 
-def _sum_of(page: Page, pairs: list[tuple[Math, Math]]) -> Math:
+def _sum_of(page: Phrases, pairs: list[tuple[Math, Math]]) -> Math:
     """(δ_3 W_13 + δ_2 W_12 + δ_1 W_11), the middle left out where it is long."""
     products = [joined(TIMES, pair) for pair in pairs]
-    most = 4 if page.e.most is not None else len(products)
+    most = 4 if page.style.most is not None else len(products)
     if len(products) > most:
         left_out = f"{len(products) - 3} of {len(products)} terms left out"
         dots = Math(f"… {left_out} …", rf"\ldots\ {_remark(left_out).latex}\ \ldots")
@@ -226,7 +224,7 @@ def _bracketed(m: Math) -> Math:
     return m if alone or (m.text.endswith("]") and m.text.startswith("[")) else Math(f"({m.text})", rf"\left({m.latex}\right)")
 
 
-def _call(page: Page, z: Value) -> str:
+def _call(page: Phrases, z: Value) -> str:
     """The mark that tells the calls of a network apart: "(7)", or nothing where there is one call."""
     name = page.names[z].text
     return name[name.rindex("(") :] if name.endswith(")") else ""

@@ -20,7 +20,9 @@ from matplotlib.mathtext import MathTextParser
 import micrograd as mg
 from micrograd import MLP, Value, adjoints, constant, detect_anomaly, name_from, no_grad, to_code, topological_order
 from micrograd.explain import explain
-from micrograd.formula.symbol import Symbol, Text, partial, written_number
+from micrograd.formula.latex import written_number
+from micrograd.formula.symbol import Symbol, partial
+from micrograd.formula.text import Text
 from micrograd.primitives import RULES
 
 GOLDEN = Path(__file__).parent / "golden"

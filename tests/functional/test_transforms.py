@@ -31,7 +31,7 @@ from micrograd import (
     value_and_grad,
     vjp,
 )
-from micrograd.functional import transforms
+from micrograd.functional import run, transforms
 from micrograd.primitives import RULES
 from micrograd.tape import jit
 
@@ -432,12 +432,12 @@ def test_forward_and_reverse_agree(seed):
 
 def test_jacobian_picks_its_mode_by_shape(monkeypatch):
     used = []
-    for name in ("_pushed", "_pulled"):
+    for name in ("pushed", "pulled"):
         mode = getattr(transforms, name)
         monkeypatch.setattr(transforms, name, lambda *args, mode=mode, name=name: used.append(name) or mode(*args))
     jacobian(lambda x: [x[0], x[1], x[0] * x[1]])([1.0, 2.0])
     jacobian(lambda x: [x[0] * x[1]])([1.0, 2.0])
-    assert used == ["_pushed", "_pulled"]
+    assert used == ["pushed", "pulled"]
 
 
 def tridiagonal(x):
@@ -445,13 +445,13 @@ def tridiagonal(x):
 
 
 def test_a_banded_hessian_costs_in_proportion_to_its_band(monkeypatch):
-    carried, push = [], transforms._push_numbers
+    carried, push = [], run._push_numbers
 
     def counted(order, tangents):
         push(order, tangents)
         carried.append(sum(map(len, tangents.values())))
 
-    monkeypatch.setattr(transforms, "_push_numbers", counted)
+    monkeypatch.setattr(run, "_push_numbers", counted)
     for n in (20, 40, 80):
         hessian(tridiagonal)([0.5] * n)
     small, middle, large = carried

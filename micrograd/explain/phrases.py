@@ -1,0 +1,169 @@
+"""The pieces of an explanation: a number, ∂L/∂v, the rule behind a local factor, a line for terms left out.
+
+`names` says what things are called, `formula` writes the rule book's partial derivatives. `chain` and `network` put the pieces
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from micrograd.engine import Value
+from micrograd.explain.graph import Graph, Path, Term
+from micrograd.explain.layout import Cut, Section, Table, latex_words
+from micrograd.explain.names import NEURON, Names
+from micrograd.formula.latex import Math, spelled, written_number
+from micrograd.formula.symbol import ATOM, CHOICE, WHERE, Symbol, partial
+from micrograd.formula.text import Text
+
+
+class Style(NamedTuple):
+    """How an explanation is written: see `explain`."""
+
+    depth: int | None = None
+    notation: str = "leibniz"
+    digits: int = 4
+    most: int | None = 8
+
+
+class Phrases:
+    """What can be said of the graph below an output, in the names that hold now."""
+
+    def __init__(self, graph: Graph, x: Value, variables: Mapping[Value, str], style: Style):
+        self.graph, self.output, self.x, self.style = graph, graph.output, x, style
+        constants = [p for n in graph.order for p in n.parents if p.is_constant and (p.label or p in variables)]
+        self.names = Names(list(dict.fromkeys([*constants, *graph.order, self.output, x])), variables)
+        self.defined: dict[Value, None] = {}  # the nodes whose values are told, in no order yet
+        self.stale = False
+
+    def number(self, x: float, factor: bool = False) -> Math:
+        """A number; in brackets where it is negative and stands as a factor."""
+        text, latex = written_number(x, self.style.digits)
+        return Math(f"({text})", rf"\left({latex}\right)") if factor and text.startswith("-") else Math(text, latex)
+
+    def symbol(self, node: Value) -> Symbol:
+        return Symbol(node.data, None if node.is_constant and node not in self.names else self.names[node])
+
+    def formula(self, node: Value) -> Symbol:
+        """What the node computes: its primitive on the names of its parents."""
+        if node.rule is None or node.is_constant:
+            return self.symbol(node)
+        args = tuple([self.symbol(p) for p in node.parents])
+        return Symbol(node.data, None, CHOICE if node.rule is WHERE else node.rule, args)
+
+    @staticmethod
+    def changed(node: Value) -> bool:
+        """Whether the operands hold other numbers now than those from which the node was computed."""
+        if node.rule is None or node.rule.partials is None:
+            return False
+        now = node.rule.on_floats([p.data for p in node.parents])
+        return now != node.data and (now == now or node.data == node.data)
+
+    def spelled(self, s: Symbol, numbers: bool = False) -> Math:
+        return spelled(s, self.style.digits, numbers)
+
+    def rule(self, term: Term) -> Math | None:
+        """The local derivative of a term as the rule book writes it; None where it is a number alone."""
+        node = term.consumer
+        assert node.rule is not None
+        args = tuple([self.symbol(p) for p in node.parents])
+        out = self.symbol(node) if node in self.names else self.formula(node)
+        local = partial(node.rule, args, out, term.operand)
+        if local is None or local.taken.literal:
+            return None
+        if local.number != term.local and local.number == local.number:
+            self.stale = True
+        return self.spelled(local)
+
+    def delta(self, node: Value) -> Math:
+        """δ of a node: δ_1^[2] for z_1^[2], δ_v for any other."""
+        name = self.names[node]
+        if NEURON.fullmatch(node.label) and node.label[0] == "z":
+            return Math("δ" + name.text[1:], r"\delta" + name.latex[1:])
+        return Math(f"δ_{name.text}", rf"\delta_{{{name.latex}}}")
+
+    def total(self, node: Value) -> Math:
+        """∂L/∂node."""
+        return self.derivative(self.names[self.output], self.names[node])
+
+    def upstream(self, node: Value) -> Math:
+        """The adjoint of a node as a factor, in the notation asked for."""
+        return self.delta(node) if self.style.notation == "delta" else self.total(node)
+
+    @staticmethod
+    def derivative(of: Math, by: Math, operand: int = 0) -> Math:
+        which = (f"|{'₁₂₃₄₅₆₇₈₉'[operand - 1]}" if operand < 10 else f"|{operand}") if operand else ""
+        latex = rf"\frac{{\partial {of.latex}}}{{\partial {by.latex}}}"
+        return Math(f"∂{of.text}/∂{by.text}{which}", rf"\left.{latex}\right|_{{{operand}}}" if operand else latex)
+
+    def place(self, term: Term) -> int:
+        """Which operand it is as one reads, from 1, where the parent is there more than once; else 0."""
+        parents, operand = term.consumer.parents, term.operand
+        if sum(p is parents[operand] for p in parents) < 2:
+            return 0
+        n = len(parents) // 2
+        if term.consumer.op == "dot" and operand < 2 * n:  # written pairwise: x₁ · y₁ + x₂ · y₂
+            return 2 * operand + 1 if operand < n else 2 * (operand - n) + 2
+        return operand + 1
+
+    def local(self, term: Term) -> Math:
+        """∂consumer/∂parent; with the consumer written out where it is the output."""
+        parent = term.consumer.parents[term.operand]
+        of = self.by_formula(term.consumer) if term.consumer is self.output else self.names[term.consumer]
+        return self.derivative(of, self.names[parent], self.place(term))
+
+    def by_formula(self, node: Value) -> Math:
+        formula = self.formula(node)
+        text, latex = self.spelled(formula)
+        whole = Text().form(formula)[1] == ATOM or node.op == "sqrt"
+        return Math(text, latex) if whole else Math(f"({text})", rf"\left({latex}\right)")
+
+    def factors(self, term: Term) -> tuple[Math, ...]:
+        return (self.local(term),) if term.consumer is self.output else (self.upstream(term.consumer), self.local(term))
+
+    def numbers(self, term: Term) -> tuple[Math, ...]:
+        local = self.number(term.local, True)
+        return (local,) if term.consumer is self.output else (self.number(term.upstream, True), local)
+
+    def shown(self, terms: list[Any]) -> tuple[list[Any], list[Any], int]:
+        """The first and the last terms that are shown, and how many are left out between."""
+        most = self.style.most
+        if most is None or len(terms) <= most:
+            return terms, [], 0
+        return terms[: (most + 1) // 2], terms[len(terms) - most // 2 :], len(terms) - most
+
+    def path(self, path: Path) -> str:
+        """A path and its factors, the middle of a long one left out."""
+        long = len(path.nodes) > 12
+        steps = [self.names[n].text for n in (path.nodes[:4] + path.nodes[-4:] if long else path.nodes)]
+        numbers = [self.number(d, True).text for d in (path.locals[:4] + path.locals[-4:] if long else path.locals)]
+        if long:
+            steps.insert(4, "…")
+            numbers.insert(4, "…")
+        product = [" · ".join(numbers)] if len(numbers) > 1 else []
+        return f"{' ← '.join(steps)}:  {' = '.join([*product, self.number(path.value).text])}"
+
+    def cut(self, terms: list[Any], start: int, count: int) -> Cut:
+        """The line for `count` terms left out from `start` on: how many of what total, how many zeros, the sum so far."""
+        running = 0.0
+        for term in terms[: start + count]:
+            running += term.value
+        zeros = sum(term.value == 0.0 for term in terms[start : start + count])
+        words = f"{count} of {len(terms)} terms left out" + (f", {zeros} of them 0" if zeros else "") + ", sum so far"
+        text, latex = self.number(running)
+        return Cut(Math(f"{words} {text}", rf"{latex_words(words)}\ {latex}"))
+
+    def rules(self, terms: list[Term]) -> list[Section]:
+        """The rule behind each local factor: ∂v1/∂a = ∂tanh(a)/∂a = 1 − tanh²(a) = 0.42."""
+        lines: dict[tuple[Math, ...], None] = {}
+        for term in terms:
+            parent = self.names[term.consumer.parents[term.operand]]
+            cells = [self.local(term)]
+            if term.consumer is not self.output:
+                cells.append(self.derivative(self.by_formula(term.consumer), parent, self.place(term)))
+            if rule := self.rule(term):
+                cells.append(rule)
+            value = self.number(term.local)
+            lines[(*[c for c in cells if c.text != value.text], value)] = None
+        return [Table(tuple(lines))] if lines else []

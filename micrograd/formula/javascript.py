@@ -1,0 +1,211 @@
+"""The rule book as JavaScript: values and partial derivatives of its rows, printed for the living page.
+
+`symbol` comes before: a partial called on symbols is a formula, and here a formula becomes text that a browser runs. No
+derivative is written down again. A printed partial takes the operations as its first argument, as the rule book's own
+lambdas find them in their operands: on numbers it gives a number, on the page's formulas a formula.
+
+A row is printed as `name: [arguments (0: any number), how it is written, value, partial derivatives]`. Values are spelled
+once in `_VALUES`, as in every back end; what JavaScript's Math lacks stands in functions.js beside this file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+
+from micrograd.formula.symbol import Symbol, partial
+from micrograd.primitives import RULES, Primitive
+
+_ONE_TO_ONE = (
+    "exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh",
+    "asinh", "acosh", "atanh", "abs", "floor",
+)  # fmt: skip
+_VALUES = {
+    **{name: f"Math.{name}" for name in _ONE_TO_ONE},
+    "add": "(x, y) => x + y",
+    "sub": "(x, y) => x - y",
+    "mul": "(x, y) => x * y",
+    "div": "(x, y) => x / y",
+    "neg": "x => -x",
+    "pow": "(x, y) => x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y",  # as C has it, and not JavaScript
+    "sigmoid": "x => x < -709 ? Math.exp(x) : 1 / (1 + Math.exp(-x))",
+    "relu": "x => x <= 0 ? 0 : x",
+    "softplus": "x => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))",
+    "sign": "x => x > 0 ? 1 : x < 0 ? -1 : x",
+    "step": "x => x > 0 ? 1 : x <= 0 ? 0 : x",
+    "maximum": "(x, y) => x >= y ? x : y > x ? y : NaN",
+    "minimum": "(x, y) => x <= y ? x : y < x ? y : NaN",
+    "erf": "erf",
+    "erfc": "erfc",
+    "lgamma": "lgamma",
+    "digamma": "digamma",
+    "greater": "(x, y) => x > y ? 1 : x <= y ? 0 : NaN",
+    "less": "(x, y) => x < y ? 1 : x >= y ? 0 : NaN",
+    "equal": "(x, y) => x === y ? 1 : x !== x || y !== y ? NaN : 0",
+    "where": "(c, a, b) => c > 0 ? a : c <= 0 ? b : NaN",
+    "sum": "(...xs) => added(xs)",
+    "dot": "(...xs) => dotted(xs)",
+    "logsumexp": "(...xs) => logSumExp(xs)",
+    "take": "(i, ...xs) => i in xs ? xs[i] : NaN",
+}
+_POINTS = (0.0, 1.0, -1.0, 0.5, -2.0, 3.25, 1e-9, 40.0, -700.0)  # at which a formula of the user's own is compared
+
+
+def functions() -> str:
+    """The JavaScript that printed rows call."""
+    return files(__package__).joinpath("functions.js").read_text(encoding="utf-8")
+
+
+def printed(rows: Iterable[Primitive] = ()) -> str:
+    """`const RULES = {...};` of the built-in rows, and of these of one's own.
+
+    ValueError for a row that cannot be printed; `printable` says so before.
+    """
+    built_in = [row for row in RULES.values() if not _is_own(row)]
+    lines = {row.name: _row(row) for row in (*built_in, *rows)}
+    return "const RULES = {\n" + "".join(f"\t{_quoted(name)}: {text},\n" for name, text in lines.items()) + "};\n"
+
+
+def printable(row: Primitive) -> bool:
+    """Whether value and partials of the row are formulas: not where a row of one's own uses `if` or `math`."""
+    try:
+        _row(row)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_own(row: Primitive) -> bool:
+    """Whether the row is one of the user's: primitive() wraps its value."""
+    return hasattr(row.value, "__wrapped__")
+
+
+def _row(row: Primitive) -> str:
+    if row.partials is None:
+        raise ValueError(f"{row.name!r} has no rule: its derivative was written by hand")
+    if row.variadic:
+        return f"[0, {_quoted(row.written)}, {_value(row, 0)}, {_many(row)}]"
+    count = len(row.partials)
+    names = _names(row, count)
+    partials = ", ".join([_partial(row, names, k) for k in range(count)])
+    return f"[{count}, {_quoted(row.written)}, {_value(row, count)}, [{partials}]]"
+
+
+def _quoted(text: str) -> str:
+    """The text as a JavaScript string that no HTML around it can be ended by."""
+    return json.dumps(text).replace("<", "\\u003c")
+
+
+def _names(row: Primitive, count: int) -> list[str]:
+    """The names of a row's arguments: those by which it is written where it is written so, as in where(c, a, b)."""
+    match = re.search(r"\(([a-z](?:, [a-z])*)\)$", row.written)
+    names = match[1].split(", ") if match else ["x", "y"]
+    return names if len(names) == count else [f"x{k}" for k in range(count)]
+
+
+def _value(row: Primitive, count: int) -> str:
+    if row.name in _VALUES and not _is_own(row):
+        return _VALUES[row.name]
+    if row.variadic:
+        raise ValueError(f"the value of {row.written} cannot be printed: it takes any number of operands")
+    given: Callable[..., object] = getattr(row.value, "__wrapped__", row.value)
+    names = _names(row, count)
+    text = _agreed(row, count, lambda symbols: given(*symbols), lambda numbers, _: row.on_floats(numbers))
+    return f"({', '.join(names)}) => {text.replace('A.', 'FLOATS.')}"
+
+
+def _partial(row: Primitive, names: list[str], operand: int) -> str:
+    rule = row.partials[operand]
+    if not callable(rule):
+        return _number(rule)
+    count = len(names)
+
+    def on_symbols(symbols: tuple[Symbol, ...]) -> object:
+        out = Symbol(row.on_floats([s.number for s in symbols]), "out")
+        return partial(row, symbols, out, operand)
+
+    if _is_own(row):
+        text = _agreed(row, count, on_symbols, lambda numbers, out: float(rule(*numbers, out)))
+    else:
+        text = _written(on_symbols(_symbols(names, [0.5] * count)), row)
+    return f"(A, {', '.join(names)}, out) => {text}" if not re.fullmatch(r"[\d.e-]+", text) else text
+
+
+def _symbols(names: list[str], numbers: Iterable[float]) -> tuple[Symbol, ...]:
+    return tuple([Symbol(x, name) for x, name in zip(numbers, names, strict=True)])
+
+
+def _agreed(row: Primitive, count: int, on_symbols: Callable[..., object], on_floats: Callable[..., float]) -> str:
+    """The formula of a row of the user's own, if it is one: the same at every point, and of the same number."""
+    names, texts = _names(row, count), set()
+    for numbers in itertools.islice(itertools.product(_POINTS, repeat=count), 400):
+        try:
+            found = on_symbols(_symbols(names, numbers))
+            expected = on_floats(numbers, row.on_floats(numbers))
+        except Exception as error:
+            raise ValueError(f"{row.written} cannot be printed as a formula: {error}") from None
+        texts.add(_written(found, row))
+        number = found.number if isinstance(found, Symbol) else found
+        if len(texts) > 1 or not (number == expected or (number != number and expected != expected)):
+            raise ValueError(f"{row.written} cannot be printed as a formula: it is not the same one everywhere")
+    return texts.pop()
+
+
+def _many(row: Primitive) -> str:
+    """The partials of a row that takes any number of operands: the pattern that they follow at 3, 5 and 7 of them."""
+    seen = {n: _entries(row, n) for n in (3, 5, 7)}
+    own = seen[5][1].replace("x1", "x")
+    half = [*(f"x{k}" for k in range(2, 4)), *(f"x{k}" for k in range(2))]
+    patterns: list[tuple[str, Callable[[int], list[str]]]] = [
+        (f"(A, xs, out) => xs.map(x => {own})", lambda n: [re.sub(r"\bx\b", f"x{k}", own) for k in range(n)]),
+    ]
+    if seen[5][:4] == half:
+        last = seen[5][4]
+        patterns.append(
+            (
+                f"(A, xs) => [...xs.slice(xs.length >> 1, -1), ...xs.slice(0, xs.length >> 1), {last}]",
+                lambda n: [*(f"x{(k + n // 2) % (n - 1)}" for k in range(n - 1)), last],
+            )
+        )
+    first, next_ = seen[5][0], seen[5][1].replace("x0", "i").replace("0", "k")
+    patterns.append(
+        (
+            f"(A, [i, ...xs]) => [{first}, ...xs.map((_, k) => {next_})]",
+            lambda n: [first, *(next_.replace("k", str(k)).replace("i", "x0", 1) for k in range(n - 1))],
+        )
+    )
+    for text, expected in patterns:
+        if all(entries == expected(n) for n, entries in seen.items()):
+            return text
+    raise ValueError(f"the partials of {row.written} follow no pattern that can be printed")
+
+
+def _entries(row: Primitive, n: int) -> list[str]:
+    symbols = _symbols([f"x{k}" for k in range(n)], [0.5] * n)
+    try:
+        return [_written(entry, row) for entry in row.partials(symbols, Symbol(0.5, "out"))]
+    except Exception as error:
+        raise ValueError(f"the partials of {row.written} cannot be printed: {error}") from None
+
+
+def _written(s: object, row: Primitive) -> str:
+    """The formula as JavaScript in which A holds the operations. No recursion is needed: partials are short."""
+    if isinstance(s, (int, float)):
+        return _number(s)
+    if not isinstance(s, Symbol):
+        raise ValueError(f"{row.written} cannot be printed: a partial derivative is no formula")
+    if s.rule is not None:
+        if _is_own(s.rule):
+            raise ValueError(f"{row.written} cannot be printed: it calls {s.rule.written}, which is no built-in row")
+        return f"A.{s.rule.name}({', '.join([_written(a, row) for a in s.args])})"
+    return _number(s.number) if s.name is None else str(s.name)
+
+
+def _number(x: float) -> str:
+    if not math.isfinite(x):
+        return "NaN" if x != x else "Infinity" if x > 0 else "-Infinity"
+    return repr(float(x)).removesuffix(".0")

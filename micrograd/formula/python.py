@@ -1,0 +1,104 @@
+"""Formulas as Python with nothing but `math`: `1.0 - v4 * v4`. Every branch stays, and every number is written exactly."""
+
+from __future__ import annotations
+
+import re
+from inspect import unwrap
+
+from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POW, POWER, PRODUCT, SUB, SUM, WHERE, Symbol
+
+CHOICE = 0  # how tightly `a if c else b` holds
+_IN_MATH = (
+    "exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "erf"
+)  # fmt: skip
+
+
+def number(x: float) -> str:
+    """The number, exactly, as Python reads it."""
+    return re.sub("(?=inf|nan)", "math.", repr(x))
+
+
+class Python:
+    """Writes Symbols as Python. Every number is written exactly, and operands of one rank keep their brackets."""
+
+    def __call__(self, s: Symbol) -> str:
+        return self.form(s)[0]
+
+    def held(self, s: Symbol, level: int) -> str:
+        text, holds = self.form(s)
+        return text if holds >= level else f"({text})"
+
+    def form(self, s: Symbol) -> tuple[str, int]:
+        if s.rule is None:
+            if s.name is not None:
+                return s.name, ATOM
+            text = number(s.number)
+            return text, PRODUCT if text.startswith("-") else ATOM
+        rule, args = s.rule, s.args
+        for known, sign, level in ((ADD, "+", SUM), (SUB, "-", SUM), (MUL, "*", PRODUCT), (DIV, "/", PRODUCT)):
+            if rule is known:
+                return f"{self.held(args[0], level)} {sign} {self.held(args[1], level + 1)}", level
+        if rule is NEG:
+            return f"-{self.held(args[0], POWER)}", PRODUCT
+        if rule is POW:
+            return f"math.pow({self(args[0])}, {self(args[1])})", ATOM
+        if rule is WHERE:
+            c = asked = self.held(args[0], SUM)
+            if args[0].rule is not None:  # a formula, which is written once
+                c, asked = "choice", f"(choice := {c})"
+            a, b = self.held(args[1], SUM), self.held(args[2], SUM)
+            return f"{a} if {asked} > 0.0 else {b} if {c} <= 0.0 else math.nan", CHOICE
+        if rule.name in _IN_MATH:
+            return f"math.{rule.name}({', '.join(map(self, args))})", ATOM
+        writer = getattr(self, f"_{rule.name}", None)
+        if writer is not None:
+            return writer(*[self.held(a, POWER) for a in args]), CHOICE if rule.name != "abs" else ATOM
+        try:  # a row of the user's own: its value on floats, called on symbols
+            made = unwrap(rule.value)(*args)
+        except Exception:
+            made = None
+        if isinstance(made, Symbol) and made.rule is not rule:
+            return self.form(made)
+        raise ValueError(
+            f"to_code cannot write {rule.name!r} with math alone; give its value as a formula of operators, or compose it"
+        )
+
+    def _abs(self, x: str) -> str:
+        return f"math.fabs({x})"
+
+    def _relu(self, x: str) -> str:
+        return f"0.0 if {x} <= 0.0 else {x}"
+
+    def _step(self, x: str) -> str:
+        return f"1.0 if {x} > 0.0 else 0.0 if {x} <= 0.0 else {x}"
+
+    def _sign(self, x: str) -> str:
+        return f"1.0 if {x} > 0.0 else -1.0 if {x} < 0.0 else {x}"
+
+    def _greater(self, x: str, y: str) -> str:
+        return f"1.0 if {x} > {y} else 0.0 if {x} <= {y} else math.nan"
+
+    def _less(self, x: str, y: str) -> str:
+        return f"1.0 if {x} < {y} else 0.0 if {x} >= {y} else math.nan"
+
+    def _equal(self, x: str, y: str) -> str:
+        return f"1.0 if {x} == {y} else 0.0 if {x} < {y} or {x} > {y} else math.nan"
+
+    def _take(self, i: str, *xs: str) -> str:
+        return f"({', '.join(xs)},)[int({i})] if {i} in range({len(xs)}) else math.nan"
+
+    def _maximum(self, x: str, y: str) -> str:
+        return f"{x} if {x} >= {y} else {y} if {y} > {x} else math.nan"
+
+    def _minimum(self, x: str, y: str) -> str:
+        return f"{x} if {x} <= {y} else {y} if {y} < {x} else math.nan"
+
+    def _sigmoid(self, x: str) -> str:  # below, exp(-x) overflows a float
+        return f"1.0 / (1.0 + math.exp(-{x})) if {x} >= -709.782712893384 else math.exp({x})"
+
+    def _softplus(self, x: str) -> str:
+        return f"({x} if {x} > 0.0 else 0.0) + math.log1p(math.exp(-math.fabs({x})))"
+
+    def _logsumexp(self, *xs: str) -> str:  # inside a derivative; a node of its own takes two lines, see _forward
+        top = f"max({', '.join(xs)})" if len(xs) > 1 else xs[0]
+        return f"{top} + math.log({' + '.join([f'math.exp({x} - {top})' for x in xs])})"

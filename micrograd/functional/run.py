@@ -1,0 +1,336 @@
+"""One recorded run of a function, and its derivatives in forward and reverse mode.
+
+`transforms` is what users call: it says what is run and which derivatives are wanted. Here leaves are put into the arguments,
+the function is run on them, tangents are pushed forward or adjoints pulled back through the graph that it recorded, and what
+is found goes back into the structure of the arguments.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from itertools import islice
+from numbers import Integral
+from typing import Any
+
+from micrograd.engine import Value, adjoints, as_values, attach, constant, topological_order
+from micrograd.engine.higher_order import accumulated, local_graph
+from micrograd.engine.modes import current, enable_grad
+from micrograd.primitives import number
+
+Rows = list[dict[int, Any]]  # a Jacobian: for each output, its derivative by the number of the input it depends on
+
+
+class Run:
+    """The graph that one call recorded: a fresh leaf in the place of each number of the arguments, and outputs over them.
+
+    Derivatives are plain numbers, or Values where `graph` holds: where a Value was passed, or one is found that the
+    function closes over. The leaves are leaves while derivatives are taken; before they are handed out as part of
+    Values, they become copies of what was passed, and derivatives flow on to that.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fun: Callable[..., Any],
+        argnums: int | Sequence[int],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        has_aux: bool,
+        plain: bool,
+    ):
+        places = _places(name, argnums, len(args))
+        self.plain = plain
+        self.tree = args[places[0]] if isinstance(argnums, Integral) else tuple([args[i] for i in places])
+        self.sources = [x for i in places for x in _numbers(args[i], f"{name}, argument {i}", integers=False)]
+        self.leaves = [Value(x.data, label=x.label) if isinstance(x, Value) else Value(x) for x in self.sources]
+        leaves, replaced = iter(self.leaves), list(args)
+        for i in places:
+            replaced[i] = like(args[i], leaves)
+        self.out, self.auxiliary = fun(*replaced, **kwargs), None
+        if has_aux:
+            if not (isinstance(self.out, (tuple, list)) and len(self.out) == 2):
+                got = described(self.out)
+                raise TypeError(f"{name} with has_aux=True needs a function that returns a pair (output, aux), got {got}")
+            self.out, self.auxiliary = self.out
+        if self.out is None:
+            raise TypeError(f"{name}: the function returned None; does it lack a return?")
+        self.outputs = as_values(_numbers(self.out, f"{name}, the function's output", integers=True))
+        self.graph = not plain and any(isinstance(x, Value) for x in self.sources)
+
+    def finds(self, nodes: Iterable[Value]) -> bool:
+        """Whether derivatives are Values, now that `nodes` have been seen: one may be a leaf from outside."""
+        self.graph = self.graph or (not self.plain and self.foreign(nodes))
+        return self.graph
+
+    def foreign(self, nodes: Iterable[Value]) -> bool:
+        own = set(self.leaves)
+        return any(node.rule is None and node not in own for node in nodes)
+
+    def attach(self) -> None:
+        for leaf, source in zip(self.leaves, self.sources, strict=True):
+            if leaf.rule is None:
+                attach(leaf, source)
+
+    def gradient(self, output: Value, graph: bool, plain: bool) -> list[Any]:
+        """The adjoints of the leaves, as Values where `graph` says so or a Value from outside is found, unless `plain`."""
+        if plain or not graph:
+            found = adjoints(output)
+            if plain or not self.finds(found):
+                return [found.get(leaf, 0.0) for leaf in self.leaves]
+        graphs = adjoints(output, self.leaves, create_graph=True)
+        self.attach()
+        return [graphs[leaf] for leaf in self.leaves]
+
+    # -- what is handed back
+
+    def zero(self) -> Any:
+        return constant(0.0) if self.graph else 0.0
+
+    def value(self) -> Any:
+        """The function's output."""
+        return like(self.out, iter(self.outputs if self.graph else [out.data for out in self.outputs]))
+
+    def aux(self) -> Any:
+        """The auxiliary data; its Values are numbers where nothing from outside is below them."""
+        values = [x for leaf in _leaves(self.auxiliary) for x in _elements(leaf) if isinstance(x, Value)]
+        if self.graph or (not self.plain and self.foreign(topological_order(*values))):
+            self.attach()
+            return self.auxiliary
+        return _map(self.auxiliary, _plain)
+
+    def by_output(self, rows: Rows) -> Any:
+        """The Jacobian: the output's structure, with the arguments' structure in the place of each number."""
+        zero, width = self.zero(), range(len(self.leaves))
+        lines = iter([iter([row.get(i, zero) for i in width]) for row in rows])
+
+        def block(out: Any) -> Any:
+            if not _is_array(out):
+                return like(self.tree, next(lines))
+            mine = list(islice(lines, out.size))
+
+            def columns(x: Any) -> Any:
+                if not _is_array(x):
+                    return _shaped([next(line) for line in mine], out.shape)
+                return _shaped([e for line in mine for e in islice(line, x.size)], out.shape + x.shape)
+
+            return _map(self.tree, columns)
+
+        return _map(self.out, block)
+
+    def sparse(self, rows: Rows) -> Any:
+        """The Jacobian as a SciPy sparse array, its entries those that the graph connects."""
+        if self.graph:
+            raise TypeError(
+                "sparse=True gives an array of plain numbers, and these depend on Values from outside, through which they "
+                "could be differentiated again: leave sparse out, or call this inside no_grad()"
+            )
+        try:
+            from scipy.sparse import csr_array
+        except ImportError:
+            raise ImportError("sparse=True gives a SciPy array: install scipy, or leave sparse out") from None
+
+        entries = [(i, j, x) for i, row in enumerate(rows) for j, x in sorted(row.items())]
+        i, j, data = zip(*entries, strict=True) if entries else ((), (), ())
+        return csr_array((data, (i, j)), shape=(len(rows), len(self.leaves)), dtype=float)
+
+
+# -- the two modes over all outputs and inputs
+
+
+def pulled(run: Run) -> Rows:
+    """The Jacobian in reverse mode: one pass per output, over what that output depends on."""
+    rows = []
+    for out in () if run.graph else run.outputs:
+        found = adjoints(out)
+        if run.finds(found):
+            break
+        rows.append({i: found[leaf] for i, leaf in enumerate(run.leaves) if leaf in found})
+    if run.graph:
+        rows = [dict(enumerate(adjoints(out, run.leaves, create_graph=True).values())) for out in run.outputs]
+        run.attach()
+    return rows
+
+
+def pushed(run: Run, directions: list[dict[int, Any]]) -> Rows:
+    """The tangents of the outputs, by the number of the direction, from those of the leaves: one pass for all.
+
+    A node carries a tangent for each direction that reaches it, so unrelated inputs cost nothing.
+    """
+    order = topological_order(*run.outputs)
+    tangents = dict(zip(run.leaves, directions, strict=True))
+    if run.finds(order) or (not run.plain and any(isinstance(t, Value) for row in directions for t in row.values())):
+        run.graph = True
+        _push_graphs(order, tangents)
+        run.attach()
+    else:
+        _push_numbers(order, tangents)
+    return [tangents.get(out, {}) for out in run.outputs]
+
+
+def _push_numbers(order: list[Value], tangents: dict[Value, dict[int, Any]]) -> None:
+    for leaf, row in tangents.items():
+        tangents[leaf] = {i: _plain(t) for i, t in row.items()}
+    for node in order:
+        x = node._x
+        if x is None or node in tangents:
+            continue
+        total: dict[int, float] = {}
+        for parent, local in zip(x, node._dx, strict=True) if x.__class__ is tuple else ((x, node._dx), (node._y, node._dy)):
+            if parent.__class__ is not float and parent in tangents:
+                for i, t in tangents[parent].items():
+                    total[i] = total[i] + t * local if i in total else t * local
+        if total:
+            tangents[node] = total
+
+
+def _push_graphs(order: list[Value], tangents: dict[Value, dict[int, Any]]) -> None:
+    one = constant(1.0)
+    for leaf, row in tangents.items():
+        tangents[leaf] = {i: t if isinstance(t, Value) else one if t == 1.0 else constant(t) for i, t in row.items()}
+    for node in order:
+        parents = node.parents
+        wanted = [] if node in tangents else [parent in tangents for parent in parents]
+        if not any(wanted):
+            continue
+        arrived: dict[int, list[tuple[Value, Any]]] = {}
+        for parent, local, want in zip(parents, local_graph(node, parents, wanted), wanted, strict=True):
+            for i, t in tangents[parent].items() if want else ():
+                arrived.setdefault(i, []).append((t, local))
+        tangents[node] = {i: accumulated(terms, one) for i, terms in arrived.items()}
+
+
+# -- arguments and results: a leaf of a structure is a number, a Value or a NumPy array of them
+
+
+@contextmanager
+def recorded() -> Iterator[bool]:
+    """A block in which operations are recorded; it gives whether the results are to be plain numbers: inside no_grad()."""
+    if current().recording:
+        yield False
+    else:
+        with enable_grad():
+            yield True
+
+
+def _plain(x: Any) -> Any:
+    """The number of a Value, also inside an array; anything else as it is."""
+    if _is_array(x) and x.dtype == object and any(isinstance(e, Value) for e in x.flat):
+        return _shaped([_plain(e) for e in x.flat], x.shape)
+    return x.data if isinstance(x, Value) else x
+
+
+def _is_array(x: Any) -> bool:
+    numpy = sys.modules.get("numpy")  # whoever passes an array has imported it
+    return numpy is not None and isinstance(x, numpy.ndarray)
+
+
+def _elements(leaf: Any) -> Sequence[Any]:
+    return leaf.ravel().tolist() if _is_array(leaf) else (leaf,)
+
+
+def _shaped(values: Iterable[Any], shape: tuple[int, ...]) -> Any:
+    """An array of `values`: of floats, or of objects where one is a Value."""
+    import numpy as np
+
+    values = list(values)
+    if not any(isinstance(v, Value) for v in values):
+        return np.array(values, dtype=float).reshape(shape)
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array.reshape(shape)
+
+
+def _map(tree: Any, change: Callable[[Any], Any]) -> Any:
+    """`tree` with change(leaf) in the place of each leaf, visited in order; None has no leaf."""
+    if isinstance(tree, dict):
+        new = copy(tree)
+        for key in tree:
+            new[key] = _map(tree[key], change)
+        return new
+    if isinstance(tree, (list, tuple)):
+        items = [change(x) if x.__class__ is float else _map(x, change) for x in tree]  # most are, so no call for these
+        return items if isinstance(tree, list) else type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
+    return None if tree is None else change(tree)
+
+
+def _leaves(tree: Any) -> list[Any]:
+    leaves: list[Any] = []
+    _map(tree, leaves.append)
+    return leaves
+
+
+def like(tree: Any, values: Iterator[Any]) -> Any:
+    """`tree` with its numbers replaced by `values`, in order."""
+
+    def change(leaf: Any) -> Any:
+        if leaf.__class__ is not float and _is_array(leaf):
+            return _shaped(islice(values, leaf.size), leaf.shape)
+        return next(values)
+
+    return _map(tree, change)
+
+
+def _numbers(tree: Any, where: str, integers: bool) -> list[Any]:
+    """The numbers of `tree`, Values as they are, the others as floats; TypeError for what is none."""
+
+    def numeric(x: Any) -> Any:
+        if isinstance(x, Value):
+            return x
+        if not integers and (isinstance(x, Integral) or type(x).__name__.startswith("bool")):
+            raise TypeError(
+                f"got {type(x).__name__} {x!r}, and a derivative is with respect to real numbers: write {float(x)!r} (an array "
+                "of floats) if it is one, or leave it out of argnums if it counts or indexes something"
+            )
+        return number(x)
+
+    found: list[Any] = []
+    for path, leaf in _paths(tree):
+        try:
+            found += map(numeric, _elements(leaf))
+        except TypeError as error:
+            raise TypeError(f"{where}{path}: {error}") from None
+    return found
+
+
+def _paths(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of `tree`, in order, and the brackets that lead to it."""
+    if isinstance(tree, (dict, list, tuple)):
+        for key, x in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from _paths(x, f"{path}[{key!r}]")
+    elif tree is not None:
+        yield path, tree
+
+
+def matching(name: str, what: str, tree: Any, model: str, like: Any) -> list[Any]:
+    """The numbers of `tree`; TypeError unless it has the structure of `like`."""
+
+    def shape(tree: Any) -> Any:
+        return _map(tree, lambda leaf: f"array of shape {leaf.shape}" if _is_array(leaf) and leaf.shape else "number")
+
+    if shape(tree) != shape(like):
+        raise TypeError(f"{name}: {what} must have the structure of {model}, {shape(like)}, got {shape(tree)}")
+    return _numbers(tree, f"{name}, {what}", integers=True)
+
+
+def _places(name: str, argnums: Any, count: int) -> list[int]:
+    """The positions that `argnums` names, counted from the front; TypeError or ValueError where there is none."""
+    wanted = tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
+    for i in wanted:
+        if isinstance(i, bool) or not hasattr(i, "__index__"):
+            raise TypeError(f"{name}: argnums must be an int or a sequence of ints, got {argnums!r}")
+        if not -count <= i < count:
+            given = f"{count} positional argument{'s' * (count != 1)}"
+            raise TypeError(f"{name} with argnums={argnums!r} needs an argument {i}, and the function was called with {given}")
+    places = [i % count for i in wanted]
+    if len(set(places)) < len(places):
+        raise ValueError(f"{name}: argnums={argnums!r} names an argument twice")
+    return places
+
+
+def described(out: Any) -> str:
+    if _is_array(out):
+        return f"an array of shape {out.shape}"
+    return f"a {type(out).__name__} of {len(out)}" if hasattr(out, "__len__") else f"{type(out).__name__} {out!r}"
