@@ -1,20 +1,16 @@
 """How labels, numbers and operations are written in pictures, and how wide they come out.
 
-`svg`, `dot` and the interactive page share it. A label such as W_{12}^{[1]} is mathematics: a base with subscripts and
-superscripts. Other labels are plain text.
+`svg`, `dot` and the interactive page share it. `formula.label` says which labels are mathematics, with an index and an
+exponent, and which are plain text.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
+from micrograd.formula.label import runs as runs  # drawings find it here
 from micrograd.formula.text import clean
 
-_BASE = r"(?:[^\W\d_]['′]*|[^_^{}]+(?=[_^]\{))"  # one letter; or a word, where its first script stands in braces
-_SCRIPT = r"[_^](?:\{[^{}]*\}|[^\W_]+|[^\s{}])"
-_MATHEMATICS = re.compile(rf"(?:{_BASE})(?:{_SCRIPT})+")
-_RUN = re.compile(r"(?P<kind>[_^])(?:\{(?P<braced>[^{}]*)\}|(?P<bare>[^\W_]+|[^\s{}]))|(?P<base>[^_^{}]+)")
 _LOW = dict(zip("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True)) | {",": ","}
 _HIGH = dict(zip("0123456789+-=()[]in", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾⁽⁾ⁱⁿ", strict=True))
 SYMBOLS = {
@@ -27,18 +23,6 @@ _WIDTHS = {
     **dict.fromkeys("*^ckszvxyJ", 500), **dict.fromkeys("+=<>~−×÷∂", 584), **dict.fromkeys("ABEKPSVXY&", 667),
     **dict.fromkeys("CDHNRUw", 722), **dict.fromkeys("GOQ", 778), **dict.fromkeys("mM", 833), **dict.fromkeys("%W@…", 1000),
 }  # fmt: skip
-
-
-def runs(label: str) -> list[tuple[str, int]]:
-    """The label in pieces, each with its level: 0 on the line, -1 a subscript, 1 a superscript."""
-    if not _MATHEMATICS.fullmatch(label) or len(label) > 60:
-        return [(label, 0)]
-    pieces = []
-    for m in _RUN.finditer(label):
-        text = m["base"] or m["braced"] or m["bare"]
-        if text:
-            pieces.append((text, 0 if m["base"] else -1 if m["kind"] == "_" else 1))
-    return pieces
 
 
 def plain(label: str) -> str:

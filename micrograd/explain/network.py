@@ -12,8 +12,8 @@ from typing import NamedTuple
 from micrograd.engine import Value
 from micrograd.explain.graph import Term
 from micrograd.explain.layout import PLUS, TIMES, Cut, Equation, Row, Section, latex_words
-from micrograd.explain.names import NEURON, written_name
 from micrograd.explain.phrases import Phrases
+from micrograd.formula.label import Name, named, neuron
 from micrograd.formula.latex import Math, joined, spelled
 
 NOTHING = Math("", "")
@@ -34,12 +34,11 @@ class Delta(NamedTuple):
 
 def place(node: Value) -> tuple[str, int, int] | None:
     """Letter, neuron and layer of what a network labelled: ("z", k, i)."""
-    match = NEURON.fullmatch(node.label)
-    if match is None or node.note is None or not node.note.network:
+    found = neuron(node.label)
+    if found is None or node.note is None or not node.note.network:
         return None
-    letter, several, single, layer = match.groups()
-    index = single or several
-    return None if "," in index else (letter, int(index), int(layer))
+    letter, index, layer = found
+    return (letter, index[0], layer) if len(index) == 1 else None
 
 
 def is_neuron(node: Value) -> bool:
@@ -164,23 +163,19 @@ def _over_calls(page: Phrases, node: Value, terms: list[Term]) -> tuple[list[Sec
         where = place(terms[0].consumer)
         assert where is not None
         layer = where[2]
-        z = written_name(terms[0].consumer.label)
-        j = terms[0].operand + 1
+        z = named(terms[0].consumer.label).marked("n")
         weight = _activation(terms[0]) is not None
-        a = (Math(f"a_{j}^[{layer - 1}](n)", f"a_{{{j}}}^{{[{layer - 1}](n)}}"),) if weight else ()
-        short = (Math(f"δ{z.text[1:]}(n)", rf"\delta{z.latex[1:-1]}(n)}}"), *a)
+        a = (Name("a", str(terms[0].operand + 1), f"[{layer - 1}]").marked("n").math,) if weight else ()
+        short = (z.lettered("δ").math, *a)
         count = f"n: the {len(terms)} calls of the network"
         rows.append(Row(((_sum_over_n(short),),), _remark(count)))
         delta = deltas[terms[0].consumer]
         if delta is not None:
             own = page.names[terms[0].consumer]
-            shared = [
-                Math(f.text.replace(own.text, f"{z.text}(n)"), f.latex.replace(own.latex, f"{z.latex[:-1]}(n)}}"))
-                for f in delta.textbook
-            ]
+            shared = [Math(f.text.replace(own.text, z.text), f.latex.replace(own.latex, z.latex)) for f in delta.textbook]
             call = _call(page, terms[0].consumer)
             if delta.rules and delta.textbook[0] == delta.leibniz[0]:
-                shared[0] = page.derivative(page.names[page.output], Math(f"a{z.text[1:]}(n)", f"a{z.latex[1:-1]}(n)}}"))
+                shared[0] = page.derivative(page.names[page.output], z.lettered("a").math)
             elif call:
                 shared[0] = Math(shared[0].text.replace(call, "(n)"), shared[0].latex.replace(call, "(n)"))
             rows.append(Row(((_sum_over_n((*shared, *a)),),), delta.remark))

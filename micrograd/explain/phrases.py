@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from micrograd.engine import Value
 from micrograd.explain.graph import Graph, Path, Term
 from micrograd.explain.layout import Cut, Section, Table, latex_words
-from micrograd.explain.names import NEURON, Names
+from micrograd.explain.names import Names
+from micrograd.formula.label import neuron
 from micrograd.formula.latex import Math, spelled, written_number
 from micrograd.formula.symbol import ATOM, CHOICE, WHERE, Symbol, partial
 from micrograd.formula.text import Text
@@ -78,9 +79,9 @@ class Phrases:
 
     def delta(self, node: Value) -> Math:
         """δ of a node: δ_1^[2] for z_1^[2], δ_v for any other."""
-        name = self.names[node]
-        if NEURON.fullmatch(node.label) and node.label[0] == "z":
-            return Math("δ" + name.text[1:], r"\delta" + name.latex[1:])
+        name = self.names.name(node)
+        if (place := neuron(node.label)) is not None and place[0] == "z":
+            return name.lettered("δ").math
         return Math(f"δ_{name.text}", rf"\delta_{{{name.latex}}}")
 
     def total(self, node: Value) -> Math:

@@ -20,6 +20,7 @@ from matplotlib.mathtext import MathTextParser
 import micrograd as mg
 from micrograd import MLP, Value, adjoints, constant, detect_anomaly, name_from, no_grad, to_code, topological_order
 from micrograd.explain import explain
+from micrograd.formula.label import named
 from micrograd.formula.latex import written_number
 from micrograd.formula.symbol import Symbol, partial
 from micrograd.formula.text import Text
@@ -337,7 +338,7 @@ def test_the_partials_as_formulas_have_the_numbers_of_the_partials():
                 continue
             node = rule(*[Value(x) for x in data])
             for i in range(len(data)):
-                args = tuple(Symbol(x, mg.explain.names.written_name(f"x{j}")) for j, x in enumerate(data))
+                args = tuple(Symbol(x, named(f"x{j}").math) for j, x in enumerate(data))
                 formula = partial(rule, args, Symbol(out, None, rule, args), i)
                 assert formula is not None, rule
                 assert formula.number == node.partials[i], (rule, data, i)

@@ -1,0 +1,126 @@
+r"""A label as mathematics: its letter, its index, its exponent. Drawings, explanations and DOT read labels here, and so agree.
+
+`W_{12}^{[1]}` and `W_12^[1]`, `h_{t-1}`, `x1`, `\alpha` and `alpha`, `$x_1$` are mathematics; any other label is plain words.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from micrograd.formula.latex import Math, words
+from micrograd.formula.text import clean, superscript
+
+_LETTERS = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ"
+_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
+    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+)
+GREEK = dict(zip(_NAMES.split(), _LETTERS, strict=True))
+_COMMANDS = {letter: f"\\{name}" for name, letter in GREEK.items()}
+_LETTER = rf"(?:\\?(?:{'|'.join(sorted(GREEK, key=len, reverse=True))})(?![^\W\d_])|[^\W\d_](?![^\W\d_]))"
+_SCRIPT = r"(?:\{[^{}]*\}|\[[^\[\]{}]*\](?:\([^(){}]*\))?|\d+(?:,\d+)+|[^\W_]+|[^\s\w{}\\$^])"
+_MATHS = re.compile(rf"({_LETTER}['′]*|[^_^{{}}\\$]+(?=[_^]\{{))((?:[_^]{_SCRIPT}){{0,2}})")
+_NUMBERED = re.compile(rf"({_LETTER})(\d+)")
+_WORD = re.compile(r"[^\W\d]\w*")
+_ELEMENT = re.compile(r"([^\W\d]\w*)((?:\[\d+\])+)")
+_RUN = re.compile(rf"([_^])({_SCRIPT})")
+_GREEK_NAME = re.compile(rf"(?<![^\W_])\\?({'|'.join(sorted(GREEK, key=len, reverse=True))})(?![^\W\d_])")
+_RAW = re.compile(r"(?:[^\W_](?![^\W\d_])|[-+*/=<>|,.;:()\[\]' ])+")  # single letters, digits and signs: mathematics
+
+
+class Name(NamedTuple):
+    """What something is called: a letter or words, with an index below and an exponent above; `written`, where it differs."""
+
+    base: str
+    low: str = ""
+    high: str = ""
+    written: str = ""
+
+    @property
+    def text(self) -> str:
+        """As in a terminal: W_12^[1], h_{t-1}, ⟨x * w⟩."""
+        if self.written:
+            return self.written
+        scripts = [
+            sign + (script if re.fullmatch(r"[\w,\[\]()]+", script) else f"{{{script}}}")
+            for sign, script in (("_", self.low), ("^", self.high))
+            if script
+        ]
+        return (self.base if self.plain else f"⟨{self.base}⟩") + "".join(scripts)
+
+    @property
+    def plain(self) -> bool:
+        return _WORD.fullmatch(self.base.rstrip("'′")) is not None
+
+    @property
+    def latex(self) -> str:
+        letters = self.base.rstrip("'′")
+        high = r"\prime" * (len(self.base) - len(letters)) + (_script(self.high) if self.high else "")
+        base = _COMMANDS.get(letters, letters if len(letters) == 1 and letters.isalpha() else rf"\mathrm{{{words(letters)}}}")
+        if not self.plain:
+            base = rf"\langle {base} \rangle"
+        return base + (f"_{{{_script(self.low)}}}" if self.low else "") + (f"^{{{high}}}" if high else "")
+
+    @property
+    def math(self) -> Math:
+        return Math(self.text, self.latex)
+
+    def lettered(self, letter: str) -> Name:
+        """The name with another letter: δ_1^[2] for z_1^[2]."""
+        return self._replace(base=letter + self.base[1:])
+
+    def marked(self, mark: int | str) -> Name:
+        """The name with (mark) as an exponent, which tells it from others that are written alike: z_1^[2](7), x⁽²⁾."""
+        marked = self._replace(high=f"{self.high}({mark})")
+        if not self.high:
+            marked = marked._replace(written=self.text + superscript(f"({mark})"))
+        return marked._replace(written=f"{self.written}({mark})") if self.high and self.written else marked
+
+
+def _script(text: str) -> str:
+    """An index or exponent as LaTeX: mathematics where it is made of single letters, digits and signs, else upright words."""
+    if not _RAW.fullmatch(text):
+        return rf"\mathrm{{{words(text)}}}"
+    return "".join([_COMMANDS.get(c, c) + (" " if c in _COMMANDS and text[i + 1 :] else "") for i, c in enumerate(text)])
+
+
+def neuron(label: str) -> tuple[str, tuple[int, ...], int] | None:
+    """Letter, index and layer of what a network labelled, ("W", (1, 2), 3); None for any other label."""
+    letter = getattr(label, "letter", "")
+    return (letter, label.indices, label.layer) if letter else None  # type: ignore[attr-defined]
+
+
+def named(label: str) -> Name:
+    r"""A label taken apart.
+
+    >>> named("W_{12}^{[1]}")[:3], named("$x_1$").text, named(r"\alpha").latex, named("x * w").text
+    (('W', '12', '[1]'), 'x_1', '\\alpha', '⟨x * w⟩')
+    """
+    if (found := neuron(label)) is not None:
+        letter, index, layer = found
+        return Name(letter, ("," if max(index) > 9 else "").join(map(str, index)), f"[{layer}]")
+    label = clean(str(label))
+    inner = label[1:-1] if len(label) > 2 and label[0] == label[-1] == "$" else label
+    written = label if _WORD.fullmatch(label) else ""  # what could be a variable's name stays as it is
+    if len(label) <= 60 and (match := _MATHS.fullmatch(inner)):
+        scripts = [(sign, _greek(script[1:-1] if script[0] == "{" else script)) for sign, script in _RUN.findall(match[2])]
+        if len(dict(scripts)) == len(scripts):
+            return Name(_greek(match[1]), dict(scripts).get("_", ""), dict(scripts).get("^", ""), written)
+    if match := _NUMBERED.fullmatch(label):
+        return Name(_greek(match[1]), match[2], "", written)
+    if match := _ELEMENT.fullmatch(label):
+        of = named(match[1])
+        return of._replace(low=",".join(filter(None, [of.low, *re.findall("[0-9]+", match[2])])), written=label)
+    return Name(inner)
+
+
+def _greek(text: str) -> str:
+    """The text with a letter for each name of one: θ for theta and for \\theta."""
+    return _GREEK_NAME.sub(lambda match: GREEK[match[1]], text)
+
+
+def runs(label: str) -> list[tuple[str, int]]:
+    """The label in pieces, each with its level: 0 on the line, -1 an index, 1 an exponent."""
+    found = named(label)
+    return [(found.base, 0), *[(text, level) for text, level in ((found.low, -1), (found.high, 1)) if text]]

@@ -1,0 +1,64 @@
+"""Labels as mathematics: one reading for drawings, explanations and DOT."""
+
+import copy
+import pickle
+import random
+
+import pytest
+from matplotlib.mathtext import MathTextParser
+
+from micrograd import MLP
+from micrograd.formula.label import Name, named, neuron, runs
+from micrograd.nn import Label
+
+READ = {  # what stands in a terminal, in LaTeX, and the pieces that drawings set at their levels
+    "W_{12}^{[1]}": ("W_12^[1]", "W_{12}^{[1]}", [("W", 0), ("12", -1), ("[1]", 1)]),
+    "W_12^[1]": ("W_12^[1]", "W_{12}^{[1]}", [("W", 0), ("12", -1), ("[1]", 1)]),
+    "W_1,12^[3]": ("W_1,12^[3]", "W_{1,12}^{[3]}", [("W", 0), ("1,12", -1), ("[3]", 1)]),
+    "h_{t-1}": ("h_{t-1}", "h_{t-1}", [("h", 0), ("t-1", -1)]),
+    "$x_1$": ("x_1", "x_{1}", [("x", 0), ("1", -1)]),
+    "x1": ("x1", "x_{1}", [("x", 0), ("1", -1)]),
+    "w_in": ("w_in", r"w_{\mathrm{in}}", [("w", 0), ("in", -1)]),
+    r"\alpha": ("α", r"\alpha", [("α", 0)]),
+    "alpha": ("alpha", r"\alpha", [("α", 0)]),
+    r"\theta_{\alpha}^2": ("θ_α^2", r"\theta_{\alpha}^{2}", [("θ", 0), ("α", -1), ("2", 1)]),
+    "f'": ("f'", r"f^{\prime}", [("f'", 0)]),
+    "loss_{val}": ("loss_val", r"\mathrm{loss}_{\mathrm{val}}", [("loss", 0), ("val", -1)]),
+    "learning_rate": ("learning_rate", r"\mathrm{learning\_rate}", [("learning_rate", 0)]),
+    "parts[3]": ("parts[3]", r"\mathrm{parts}_{3}", [("parts", 0), ("3", -1)]),
+    "x * w": ("⟨x * w⟩", r"\langle \mathrm{x\ *\ w} \rangle", [("x * w", 0)]),
+    r"\input{x}": (r"⟨\input{x}⟩", r"\langle \mathrm{/input\{x\}} \rangle", [(r"\input{x}", 0)]),
+    "a\nb": ("⟨a⏎b⟩", r"\langle \mathrm{a⏎b} \rangle", [("a⏎b", 0)]),
+}
+
+
+@pytest.mark.parametrize("label", READ)
+def test_a_label_means_the_same_everywhere(label):
+    assert (named(label).text, named(label).latex, runs(label)) == READ[label]
+
+
+def test_what_networks_label_is_known_without_reading_it():
+    model = MLP(12, [11, 1])
+    label = model.layers[0].neurons[10].w[1].label
+    assert neuron(label) == ("W", (2, 11), 1) and named(label) == Name("W", "2,11", "[1]")
+    assert neuron(str(label)) is None
+    for again in (copy.copy(label), copy.deepcopy(label), pickle.loads(pickle.dumps(label))):
+        assert again == label and neuron(again) == neuron(label) and again.scope == label.scope
+    assert str(Label("z", (3,), 2, ())) in ("z_3^{[2]}", "z_3^[2]")
+
+
+def test_names_are_told_apart():
+    assert named("z_1^{[2]}").marked(7).math == ("z_1^[2](7)", "z_{1}^{[2](7)}")
+    assert named("x1").marked(2).math == ("x1⁽²⁾", "x_{1}^{(2)}")
+    assert named("z_1^{[2]}").lettered("δ").math == ("δ_1^[2]", r"\delta_{1}^{[2]}")
+
+
+def test_random_labels_are_one_line_of_text_and_valid_latex():
+    rng, parser = random.Random(5), MathTextParser("path")
+    pieces = ["W", "x", "_", "^", "{", "}", "\\", "alpha", "\\beta", "input", "12", "[1]", "(2)", "$", "'", " ", "\n", "%", "&"]
+    for _ in range(300):
+        label = "".join(rng.choices(pieces, k=rng.randint(1, 7)))
+        found = named(label)
+        assert found.text.isprintable() and all(text.isprintable() for text, _ in runs(label))
+        assert "\\input" not in found.latex
+        parser.parse(f"${found.latex} + {found.marked(2).latex}$")
