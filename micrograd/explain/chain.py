@@ -120,13 +120,13 @@ class Page(Phrases):
             name, output = self.names[self.x].text, self.names[self.output].text
             reason = f"{name} is a constant" if self.x.is_constant else f"{output} does not depend on {name}"
             return [Table(((self.total(self.x), Math("0", "0")),)), Remark(f"{reason}.")]
-        opened: list[Value] = []
+        opened: set[Value] = set()  # a set asks for the same Value, a list for one of the same number
         sections: list[Section] = []
         level, depth, skipped = [self.x], 1, 0
         while level:
             following: dict[Value, None] = {}
             for node in level:
-                opened.append(node)
+                opened.add(node)
                 made, factors = self.block(node)
                 sections += made
                 following.update(dict.fromkeys(factors))

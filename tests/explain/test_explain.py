@@ -379,6 +379,41 @@ def test_a_rule_of_ones_own_is_printed_too():
         del RULES["cube"], RULES["opaque"]
 
 
+def test_nodes_that_hold_the_same_number_are_told_apart():
+    a, b, z = (Value(x, label=label) for x, label in zip((2.0, -3.0, 0.0), "abz", strict=True))
+    p = a * b
+    s = p + z  # holds what p holds
+    t = s * 5
+    o = t.tanh()
+    text = str(o.explain(a))
+    assert all(f"∂o/∂{name} = " in re.sub(" +", " ", text) for name in "apst")
+
+
+def test_nothing_here_compares_values(monkeypatch):
+    """`in`, `==` and `index` on Values ask for equal numbers: nothing in these rooms does."""
+    here = str(Path(mg.__file__).parent)
+
+    def refused(self, other):
+        name = sys._getframe(1).f_code.co_filename
+        assert not name.startswith((f"{here}/explain", f"{here}/formula")), f"{name} compares Values"
+        return self.data == (other.data if isinstance(other, Value) else other)
+
+    monkeypatch.setattr(Value, "__eq__", refused)
+    rng = random.Random(7)
+    for _ in range(60):  # graphs in which many nodes hold the same number
+        leaves, output = built(
+            (
+                [rng.choice((0.0, 1.0)) for _ in range(3)],
+                [(rng.randrange(22), rng.randrange(9), rng.randrange(9)) for _ in range(9)],
+            )
+        )
+        for x in leaves:
+            str(output.explain(x)), str(output.why(x)), output.explain(x).paths(3)
+        to_code(output)
+    net, loss = batch()
+    str(loss.explain(net.layers[0].neurons[1].w[0])), str(loss.why(net.layers[0].neurons[1].w[0]))
+
+
 # -- networks
 
 
