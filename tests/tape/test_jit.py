@@ -96,6 +96,10 @@ def test_recorded_again_when_the_structure_changes_and_only_then():
     for n in range(1, STRUCTURES + 20):
         f([1.0] * n)
     assert len(f.recorded) == STRUCTURES
+    runs.clear()
+    f([1.0] * (STRUCTURES + 19))
+    f([1.0] * 2)
+    assert runs == [2], "the latest are kept"
 
 
 def test_comparisons_become_guards_and_samples_find_their_own_tape():

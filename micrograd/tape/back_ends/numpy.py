@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.primitives import RULES, Primitive
+from micrograd.primitives import RULES
+from micrograd.tape.back_ends.numpy_spellings import log_sum_exp, spelled
 from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Operand, Schedule, Vector
 from micrograd.tape.scheduler import scheduled
 from micrograd.tape.tape import Tape
@@ -27,83 +28,6 @@ Step = tuple[Callable[..., Any], tuple[Any, ...]]
 CACHE = 4 << 20  # bytes of workspace that a block of samples should stay within
 LARGE = 64 << 20  # bytes of workspace for which blocks stay as large as matrix products like them
 KEPT = 256 << 20  # bytes of workspaces kept, one for each number of samples seen lately
-
-
-def _maximum(x: Array, y: Array, out: Array) -> None:
-    np.maximum(x, y, out=out)
-
-
-def _minimum(x: Array, y: Array, out: Array) -> None:
-    np.minimum(x, y, out=out)
-
-
-def _step(x: Array, zeros: Array, out: Array) -> None:
-    np.maximum(x, zeros, out=out)
-    np.sign(out, out)
-
-
-def _ordered(compare: Any) -> Callable[[Array, Array, Array], None]:
-    """A comparison as 1.0 or 0.0; nan where an operand is."""
-
-    def compared(x: Array, y: Array, out: Array) -> None:
-        unordered = np.isnan(np.maximum(x, y))
-        compare(x, y, out)
-        if unordered.any():
-            np.copyto(out, np.nan, where=unordered)
-
-    return compared
-
-
-def _where(c: Array, a: Array, b: Array, out: Array) -> None:
-    np.copyto(out, np.where(c > 0.0, a, b))
-    unordered = np.isnan(c)
-    if unordered.any():
-        np.copyto(out, np.nan, where=unordered)
-
-
-def _sigmoid(x: Array, out: Array) -> None:
-    np.negative(x, out)
-    np.exp(out, out)
-    flat = np.isinf(out)
-    out += 1.0
-    np.divide(1.0, out, out)
-    if flat.any():
-        np.copyto(out, np.exp(x), where=flat)
-
-
-def _softplus(x: Array, out: Array) -> None:
-    np.abs(x, out)
-    np.negative(out, out)
-    np.exp(out, out)
-    np.log1p(out, out)
-    out += np.maximum(x, 0.0)
-
-
-def _power(x: Array, y: Array, out: Array) -> None:
-    np.power(x, y, out)
-
-
-def _each(rule: Primitive) -> Callable[..., None]:
-    """A primitive that NumPy has no function for: the rule book's own value, number by number."""
-
-    def apply(*arrays: Array) -> None:
-        *operands, out = arrays
-        columns = [np.broadcast_to(x, out.shape).ravel().tolist() for x in operands]
-        flat = [rule.on_floats(row) for row in zip(*columns, strict=True)]
-        np.copyto(out, np.array(flat, out.dtype).reshape(out.shape))
-
-    return apply
-
-
-_SPELLED: dict[str, Callable[..., Any]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "pow": _power,
-    "exp": np.exp, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt,
-    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
-    "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus,
-    "abs": np.fabs, "sign": np.sign, "step": _step, "maximum": _maximum, "minimum": _minimum,
-    "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
-}  # fmt: skip
-_BUILT_IN = {rule: _SPELLED[name] for name, rule in RULES.items() if name in _SPELLED}  # by row: a name may be taken over
 _SUM, _DOT, _TAKE, _LOGSUMEXP = (RULES[name] for name in ("sum", "dot", "take", "logsumexp"))
 
 
@@ -229,20 +153,20 @@ class _Plan:
         elif not v.terms:
             operands = [self._array(o, v.shape, rows) for o in v.operands]
             rule = v.rule
-            spelled = _BUILT_IN.get(rule) or _each(rule)
+            function = spelled(rule)
             if rule.name == "pow" and (y := self._constant(v.operands[1])) is not None:
                 if y in (2.0, -1.0):
-                    spelled, operands = (np.square if y == 2.0 else np.reciprocal), operands[:1]
+                    function, operands = (np.square if y == 2.0 else np.reciprocal), operands[:1]
             elif rule.name in ("relu", "step"):
                 place = (v.operands[0].base, v.operands[0].strides, rows)
                 known = self.rectified.get(place)
                 if rule.name == "relu" and v.operands[0].strides is not None:
                     self.rectified[place] = out
                 if rule.name == "step" and known is not None and known.shape == out.shape:
-                    spelled, operands = np.sign, [known]
+                    function, operands = np.sign, [known]
                 else:
                     operands.append(self._zeros(out.shape))
-            self.steps.append((spelled, (*operands, out)))
+            self.steps.append((function, (*operands, out)))
         elif v.rule is _DOT:
             self._dot(v, out, rows)
         elif v.rule is _TAKE:
@@ -253,10 +177,10 @@ class _Plan:
             if v.rule is _SUM:
                 self.steps.append((np.add.reduce, (x, axis, None, out)))
             elif v.rule is _LOGSUMEXP:
-                self.steps.append((_log_sum_exp, (x, axis, out)))
+                self.steps.append((log_sum_exp, (x, axis, out)))
             else:
                 parts = np.moveaxis(x, axis, 0)
-                self.steps.append((_each(v.rule), (*parts, out)))
+                self.steps.append((spelled(v.rule), (*parts, out)))
 
     def _constant(self, operand: Operand) -> float | None:
         if operand.space == SHARED and operand.strides is not None and not any(operand.strides):
@@ -404,14 +328,6 @@ def _sides(x: Array, y: Array, shape: tuple[int, ...]) -> tuple[int | None, int 
 
 def _times(x: Array, axis: int, n: float, out: Array) -> None:
     np.multiply(np.add.reduce(x, (axis, axis + 1)), n, out)
-
-
-def _log_sum_exp(x: Array, axis: int, out: Array) -> None:
-    top = np.maximum.reduce(x, axis, keepdims=True)
-    top[~np.isfinite(top)] = 0.0
-    np.add.reduce(np.exp(x - top), axis, out=out)
-    np.log(out, out)
-    out += np.squeeze(top, axis)
 
 
 def _einsum(x: Array, y: Array, out: Array, axis: int, over: bool = False) -> list[Step]:

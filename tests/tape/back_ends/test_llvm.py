@@ -362,6 +362,8 @@ def test_parameters_are_read_at_every_call_and_a_new_shape_takes_a_new_way():
         f.value_and_grad([2.0, 1.0], np.ones(4))
     with pytest.raises(ValueError, match="reduction"):
         f.value_and_grad([2.0], np.ones(4), reduction="median")
+    with pytest.raises(TypeError, match="complex128"):  # of the latest call's shape
+        f.value_and_grad([2.0], np.ones(4) * 1j)
 
 
 def test_backends_and_precisions_are_chosen_and_refused_clearly(monkeypatch):

@@ -10,7 +10,7 @@ import numpy as np
 
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View, turned, turned_view
-from micrograd.tape.back_ends.llvm.spellings import SPELLINGS, larger, log_of_sum
+from micrograd.tape.back_ends.llvm.spellings import larger, log_of_sum, spell
 from micrograd.tape.back_ends.llvm.target import ROWS
 
 UNROLLED = 32  # terms of a sum over the samples up to which they are not a loop
@@ -61,7 +61,7 @@ def unrolled(f: Function, most: int) -> int:
 
 def write_elementwise(f: Function, it: Kernel) -> None:
     """One primitive on every element, in loops."""
-    spell, u = SPELLINGS[it.name], unrolled(f, 4)
+    u = unrolled(f, 4)
     tiles = [1] * len(it.shape)
     if tiles:
         tiles[-1] = max(1, 4 // u)
@@ -72,7 +72,7 @@ def write_elementwise(f: Function, it: Kernel) -> None:
                 slots = [f.located(a, at) for a in it.args]
                 out = f.located(it.out, at)
                 for s in places:
-                    f.store(it.out, out, s, spell(f, *[f.load(a, i, s) for a, i in zip(it.args, slots, strict=True)]))
+                    f.store(it.out, out, s, spell(f, it.name, *[f.load(a, i, s) for a, i in zip(it.args, slots, strict=True)]))
 
         nest(f, it.shape, tiles, tile)
 

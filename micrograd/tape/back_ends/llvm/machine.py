@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from micrograd.primitives import RULES, Primitive
-from micrograd.tape.back_ends.llvm.spellings import FROM_LIBRARY
+from micrograd.tape.back_ends.llvm.spellings import from_library
 
 
 @functools.cache
@@ -64,11 +64,12 @@ def addresses(real: str, vectors: bool) -> dict[tuple[str, int], int]:
     size, ending = (8, "") if real == "double" else (4, "f")
     found: dict[tuple[str, int], int] = {}
     widths = [(16, "n" if platform.machine() in ("arm64", "aarch64") else "b"), (32, "d"), (64, "e")]
-    for name in (*FROM_LIBRARY, "pow", "atan2"):
+    for rule in filter(from_library, RULES.values()):
+        name = rule.name
         if hasattr(scalar, name + ending):
             found[name, 1] = address(getattr(scalar, name + ending))
         for width, letter in widths if vectors and vector is not None else ():
-            symbol = f"_ZGV{letter}N{width // size}{'vv' if name in ('pow', 'atan2') else 'v'}_{name}{ending}"
+            symbol = f"_ZGV{letter}N{width // size}{'v' * len(rule.partials)}_{name}{ending}"
             if width <= host()[2] and hasattr(vector, symbol):
                 found[name, width // size] = address(getattr(vector, symbol))
     return found
@@ -76,7 +77,7 @@ def addresses(real: str, vectors: bool) -> dict[tuple[str, int], int]:
 
 def lacking(real: str) -> list[Primitive]:
     """The primitives whose functions the platform's library does not have."""
-    return [RULES[name] for name in (*FROM_LIBRARY, "pow", "atan2") if (name, 1) not in addresses(real, False)]
+    return [rule for rule in RULES.values() if from_library(rule) and (rule.name, 1) not in addresses(real, False)]
 
 
 def address(function: Any) -> int:

@@ -22,7 +22,6 @@ from micrograd.tape.back_ends.llvm.function import Function, lanes_function
 from micrograd.tape.back_ends.llvm.loops import WRITERS, write_elementwise, write_total
 from micrograd.tape.back_ends.llvm.operands import Kernel
 from micrograd.tape.back_ends.llvm.plan import Plan
-from micrograd.tape.back_ends.llvm.spellings import SPELLINGS
 from micrograd.tape.back_ends.llvm.straight import Operation, depth_first, operations, write_straight, write_whole
 from micrograd.tape.back_ends.llvm.target import ARRAYS, ROWS, SHARED, THETA, Target
 
@@ -81,9 +80,9 @@ def functions(work: Sequence[Kernel], wanted: Iterable[tuple[str, int]], t: Targ
 
 
 def short(it: Kernel, looped: int = LOOPED) -> bool:
-    """Whether an instruction becomes straight-line code rather than a loop; one of the user's own always does."""
-    own = it.name not in SPELLINGS and it.name not in WRITERS
-    return own or (it.work < looped and it.name != "take")
+    """Whether an instruction becomes straight-line code rather than a loop; n-ary ones of the user's own always do."""
+    own = it.terms and it.name not in WRITERS
+    return bool(own) or (it.work < looped and it.name != "take")
 
 
 def in_one(plan: Plan, t: Target) -> bool:

@@ -13,9 +13,8 @@ import numpy as np
 from micrograd.primitives import Primitive
 from micrograd.tape import schedule
 from micrograd.tape.back_ends.llvm.arrays import Rows
-from micrograd.tape.back_ends.llvm.loops import WRITERS
 from micrograd.tape.back_ends.llvm.operands import Kernel, Total, View
-from micrograd.tape.back_ends.llvm.spellings import SPELLINGS
+from micrograd.tape.back_ends.llvm.spellings import N_ARY, SPELLINGS, from_library
 from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, OUT, ROWS, SHARED, THETA, Target
 from micrograd.tape.schedule import Schedule, Vector
 
@@ -78,7 +77,9 @@ class Plan:
         name = vector.rule.name if vector.rule is not None else "copy"
         args = tuple(self.operand(o, (*vector.shape, vector.terms)) for o in vector.operands)
         out = self.operand(vector.out, vector.shape)
-        if vector.rule is not None and (name == "copy" or (name not in SPELLINGS and name not in WRITERS)):
+        if vector.rule is not None and (
+            name == "copy" or not (name in SPELLINGS or name in N_ARY or from_library(vector.rule))
+        ):
             name = self.own.setdefault((vector.rule, vector.terms or len(args)), f"own{len(self.own)}")
         return Kernel(name, vector.shape, out, args, vector.terms)
 

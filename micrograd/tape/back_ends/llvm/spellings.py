@@ -1,4 +1,7 @@
-"""How each primitive is spelled for the machine, on values in registers. There is no calculus in here."""
+"""How each primitive is spelled for the machine, on values in registers. There is no calculus in here.
+
+A primitive whose value is `math`'s function of its name needs no row: C's library has it, often for vectors too.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from micrograd.primitives import Primitive
 from micrograd.tape.back_ends.llvm.function import Function
 
 
@@ -62,24 +66,16 @@ def _intrinsic(name: str) -> Callable[[Function, str], str]:
     return spell
 
 
-def _library(name: str) -> Callable[..., str]:
-    return lambda f, *args: f.call(name, *args)
-
-
 def _arithmetic(name: str) -> Callable[[Function, str, str], str]:
     return lambda f, x, y: f.two(name, x, y)
 
 
-FROM_LIBRARY = ("exp", "log", "log1p", "expm1", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf")
 SPELLINGS: dict[str, Callable[..., str]] = {
     "add": _arithmetic("fadd"),
     "sub": _arithmetic("fsub"),
     "mul": _arithmetic("fmul"),
     "div": _arithmetic("fdiv"),
     "neg": lambda f, x: f.new(f"fneg {f.target.vector} {x}"),
-    "pow": _library("pow"),
-    "atan2": _library("atan2"),
-    **{name: _library(name) for name in FROM_LIBRARY},
     "sqrt": _intrinsic("sqrt"),
     "abs": _intrinsic("fabs"),
     "sigmoid": _sigmoid,
@@ -95,6 +91,17 @@ SPELLINGS: dict[str, Callable[..., str]] = {
     "where": _where,
     "copy": lambda f, x: x,
 }
+N_ARY = ("sum", "dot", "logsumexp", "take")  # spelled in `loops` and in `spell_one`
+
+
+def from_library(rule: Primitive) -> bool:
+    """Whether a primitive is spelled by default: its value is `math`'s function of its name, which C's library has too."""
+    return rule.name not in SPELLINGS and rule.value is getattr(math, rule.name, None)
+
+
+def spell(f: Function, name: str, *args: str) -> str:
+    """A primitive with a fixed number of arguments; a call where it has no spelling of its own."""
+    return SPELLINGS[name](f, *args) if name in SPELLINGS else f.call(name, *args)
 
 
 def larger(f: Function, x: str, y: str) -> str:
@@ -129,4 +136,4 @@ def spell_one(f: Function, name: str, args: Sequence[Any], fetch: Callable[[Any]
         for x in args:
             total = f.two("fadd", total, f.call("exp", f.two("fsub", x, top)))
         return log_of_sum(f, top, total)
-    return SPELLINGS[name](f, *args) if name in SPELLINGS else f.call(name, *args)
+    return spell(f, name, *args)

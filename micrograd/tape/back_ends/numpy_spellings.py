@@ -1,0 +1,107 @@
+"""How each primitive is spelled on NumPy's arrays; the last argument is where the result goes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from micrograd.primitives import RULES, Primitive
+
+Array = np.ndarray[Any, Any]
+
+
+def _maximum(x: Array, y: Array, out: Array) -> None:
+    np.maximum(x, y, out=out)
+
+
+def _minimum(x: Array, y: Array, out: Array) -> None:
+    np.minimum(x, y, out=out)
+
+
+def _step(x: Array, zeros: Array, out: Array) -> None:
+    np.maximum(x, zeros, out=out)
+    np.sign(out, out)
+
+
+def _ordered(compare: Any) -> Callable[[Array, Array, Array], None]:
+    """A comparison as 1.0 or 0.0; nan where an operand is."""
+
+    def compared(x: Array, y: Array, out: Array) -> None:
+        unordered = np.isnan(np.maximum(x, y))
+        compare(x, y, out)
+        if unordered.any():
+            np.copyto(out, np.nan, where=unordered)
+
+    return compared
+
+
+def _where(c: Array, a: Array, b: Array, out: Array) -> None:
+    np.copyto(out, np.where(c > 0.0, a, b))
+    unordered = np.isnan(c)
+    if unordered.any():
+        np.copyto(out, np.nan, where=unordered)
+
+
+def _sigmoid(x: Array, out: Array) -> None:
+    np.negative(x, out)
+    np.exp(out, out)
+    flat = np.isinf(out)
+    out += 1.0
+    np.divide(1.0, out, out)
+    if flat.any():
+        np.copyto(out, np.exp(x), where=flat)
+
+
+def _softplus(x: Array, out: Array) -> None:
+    np.abs(x, out)
+    np.negative(out, out)
+    np.exp(out, out)
+    np.log1p(out, out)
+    out += np.maximum(x, 0.0)
+
+
+def _each(rule: Primitive) -> Callable[..., None]:
+    """A primitive that NumPy has no function for: the rule book's own value, number by number."""
+
+    def apply(*arrays: Array) -> None:
+        *operands, out = arrays
+        columns = [np.broadcast_to(x, out.shape).ravel().tolist() for x in operands]
+        try:
+            flat = [*map(rule.value, *columns)]
+        except (ArithmeticError, ValueError):
+            flat = [rule.on_floats(row) for row in zip(*columns, strict=True)]
+        np.copyto(out, np.array(flat, out.dtype).reshape(out.shape))
+
+    return apply
+
+
+# where the function of a primitive's name in NumPy or `math` does not serve
+_SPELLED: dict[str, Callable[..., Any]] = {
+    "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "add": np.add, "abs": np.fabs,
+    "sign": np.sign, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus, "step": _step,
+    "maximum": _maximum, "minimum": _minimum,
+    "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
+}  # fmt: skip
+_BUILT_IN = {RULES[name]: function for name, function in _SPELLED.items()}  # by row: a name may be taken over
+
+
+@cache
+def spelled(rule: Primitive) -> Callable[..., Any]:
+    """What computes a primitive on arrays, the last of them the result."""
+    name = rule.name
+    if rule in _BUILT_IN or rule.value is not getattr(math, name, None):
+        return _BUILT_IN.get(rule) or _each(rule)
+    return getattr(np, name, None) or getattr(np, f"arc{name[1:]}", None) or _each(rule)
+
+
+def log_sum_exp(x: Array, axis: int, out: Array) -> None:
+    """log Σ exp(x) along an axis, shifted by the largest."""
+    top = np.maximum.reduce(x, axis, keepdims=True)
+    top[~np.isfinite(top)] = 0.0
+    np.add.reduce(np.exp(x - top), axis, out=out)
+    np.log(out, out)
+    out += np.squeeze(top, axis)
