@@ -14,7 +14,9 @@ import numpy as np
 
 from micrograd.engine import Value
 from micrograd.primitives import rule
-from micrograd.tape.jit import Jitted, Path, Place
+from micrograd.tape.jit import Jitted
+from micrograd.tape.recordings import Path
+from micrograd.tape.results import Place
 from micrograd.tape.tape import Guard, Tape
 
 FORMAT = "micrograd compiled function, 1"

@@ -4,7 +4,6 @@ import copy
 import math
 import pickle
 import random
-import sys
 from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,10 +14,11 @@ import pytest
 import micrograd as mg
 from micrograd import SGD, Adam, Value
 from micrograd.tape import jit, load, save
-from micrograd.tape.jit import PATHS, STRUCTURES
+from micrograd.tape.branches import PATHS
+from micrograd.tape.parameters import blocks
+from micrograd.tape.recordings import STRUCTURES
 
 W = Value(3.0, label="w")
-jit_module = sys.modules["micrograd.tape.jit"]  # whose name in its package is that of the function
 
 
 def line(x):
@@ -737,7 +737,7 @@ def test_compiled_functions_see_what_training_has_learnt_so_far(others):
             assert f(1.0) == f.map([1.0])[0] == g(1.0) / 2.0 == f.backward([1.0]) == w.data < 1.0
         step([1.0])
         assert step.data[-1] == g.theta()[0] == f(1.0)
-    assert f(1.0) == w.data and not jit_module._blocks
+    assert f(1.0) == w.data and not blocks
 
 
 @pytest.mark.parametrize("backend", ["reference", "numpy", None])

@@ -22,8 +22,7 @@ import micrograd as mg
 from micrograd import Value, adjoints
 from micrograd.primitives import RULES, primitive
 from micrograd.tape import jit
-from micrograd.tape.back_ends import reference
-from micrograd.tape.jit import back_end
+from micrograd.tape.back_ends import back_end, reference
 from micrograd.tape.tape import Tape
 
 llvm = pytest.importorskip("micrograd.tape.back_ends.llvm.program")

@@ -1,0 +1,148 @@
+"""From a call to its program: which recording answers it, at which theta, and what its results are.
+
+`jit` comes before: it is what a user calls. A call just like the latest goes straight to its program (`quick`); any other is
+taken apart (`arguments`), recorded where its structure is new (`recordings`), and run, where the function compares values
+each sample on the tape of its own path (`branches`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from micrograd.engine import Value, adjoints, as_values
+from micrograd.engine.modes import current, open_blocks
+from micrograd.tape import branches, quick
+from micrograd.tape.arguments import Call, axes_of
+from micrograd.tape.back_ends import Maker, makes_direct
+from micrograd.tape.parameters import Array, Parameters
+from micrograd.tape.recordings import Recordings
+from micrograd.tape.results import numbers_of, put_together
+
+
+class Calls:
+    """All calls of one function. `owner` is what messages call it."""
+
+    def __init__(self, fn: Callable[..., Any], parameters: Parameters, maker: Maker, owner: Any):
+        self.fn, self.parameters, self.owner = fn, parameters, owner
+        self.recordings = Recordings(fn, parameters, maker, owner)
+        self.quick: quick.OfFloats | None = None
+        self._latest: quick.OfArrays | None = None
+        self._lock = threading.RLock()
+
+    def refuse_inside(self, what: str) -> None:
+        """TypeError while another function is recorded."""
+        if current().observer is not None:
+            raise TypeError(
+                f"{self.owner!r}: {what} gives numbers, and another function is being recorded, whose tape would keep those of "
+                "this one run: call the function itself on Values"
+            )
+
+    def one(self, args: Sequence[Any]) -> tuple[Any, list[float]]:
+        """The structure of the results of one evaluation, and its numbers."""
+        call = Call(args, [None] * len(args))
+        out, found = self._run(call, False, None, False)
+        self.quick = quick.of_floats(self.recordings, call, args, out) or self.quick
+        return out, found[:, 0].tolist()
+
+    def many(self, args: Sequence[Any], in_axes: Any) -> tuple[Any, int, Array | None, list[Array]]:
+        """For each of n samples: the structure of the results, n, and either all numbers or the arrays one by one."""
+        self.refuse_inside("map")
+        call = Call(args, axes_of(in_axes, args))
+        grouped = None if current().anomaly else self._grouped(call)
+        if grouped is not None:
+            out, arrays = grouped
+            return out, call.n, None, arrays
+        out, found = self._run(call, False, None, False)
+        return out, call.n, found, []
+
+    def reduced(self, theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> Array:
+        """The mean or sum of the value and the gradient; at what the parameters hold where `theta` is None."""
+        self.refuse_inside("a gradient of it")
+        latest = None if open_blocks else self._latest
+        if latest is not None and latest.fits(theta, args, reduction, in_axes) and latest.count == len(self.parameters.values):
+            return latest.run(args, self.parameters.theta() if theta is None else theta, reduction)
+        call = Call(args, axes_of(in_axes, args))
+        _, total = self._run(call, True, theta, True)
+        _averaged(total, reduction, call.n)
+        self._latest = quick.of_arrays(self.recordings, call, args, in_axes) or self._latest
+        return total
+
+    def prepared(self, args: Sequence[Any], reduction: str, in_axes: Any) -> bool:
+        """See that a reduced call like this has been recorded; whether it is at once just like the latest."""
+        latest = None if open_blocks else self._latest
+        if latest is not None and latest.fits(None, args, reduction, in_axes):
+            return latest.count == len(self.parameters.values)
+        with self._lock:
+            self.recordings.paths(Call(args, axes_of(in_axes, args)), True)
+        return False
+
+    def schedule(self, args: Sequence[Any], in_axes: Any, gradient: bool) -> str:
+        """The programs for arguments like these, as text."""
+        call = Call(args, axes_of(in_axes, args))
+        with self._lock:
+            paths = self.recordings.paths(call, gradient)
+            return "\n".join(str(self.recordings.program(path, call, gradient)) for path in paths)
+
+    def _run(self, call: Call, gradient: bool, theta: Array | None, reduce: bool) -> tuple[Any, Array]:
+        """The structure of the results, and the results: of shape (results, n), or with `reduce` their sums over samples.
+
+        With `gradient`, the results are the value and its derivative with respect to each of the parameters.
+        """
+        with self._lock:
+            path = self.recordings.paths(call, gradient)[0]
+            if path.lookups and not path.tape.guards:
+                call.check_lookups(path.lookups, call.inputs)
+            theta = self.parameters.theta() if theta is None else self.parameters.checked(theta)
+            if path.tape.guards:
+                out, found = branches.run(self.recordings, call, gradient, theta, reduce)
+            else:
+                out, found = path.out, self.recordings.program(path, call, reduce)(call.inputs, path.own(theta), call.n)
+                if gradient:
+                    found = path.spread(found, len(self.parameters))
+            if current().anomaly and not np.isfinite(found).all():
+                self._refuse(call, gradient, theta)
+            return out, found
+
+    def _grouped(self, call: Call) -> tuple[Any, list[Array]] | None:
+        """The structure of the results and their arrays one by one, where the back end can make them so."""
+        if not makes_direct(self.recordings.maker):
+            return None
+        with self._lock:
+            path = self.recordings.paths(call, False)[0]
+            if path.tape.guards:
+                return None
+            if path.lookups:
+                call.check_lookups(path.lookups, call.inputs)
+            widths: list[int] = []
+            put_together(path.out, lambda i: widths.append(1), lambda ids, _: widths.append(len(ids)), lists_are_arrays=True)
+            if 0 in widths:
+                return None
+            program, theta = self.recordings.grouped(path, call, widths), self.parameters.theta()
+        return path.out, program(call.inputs, path.own(theta), call.n)
+
+    def _refuse(self, call: Call, gradient: bool, theta: Array) -> None:
+        """FloatingPointError from the operation that is not finite, in the function itself, run sample by sample."""
+        with self.parameters.holding(theta):
+            for i in range(call.n):
+                values = [x if isinstance(x, int) else Value(x) for x in call.sample(i)]
+                out = as_values(numbers_of(self.fn(*call.arguments(values))))  # type: ignore[arg-type]
+                if gradient:
+                    adjoints(out[0])
+        raise FloatingPointError(
+            f"{self.owner!r}: a sum over the samples is not finite, or compiled code rounds to what is not"
+        )
+
+
+def _averaged(total: Array, reduction: str, n: int) -> None:
+    """Turn a sum over n samples into what `reduction` asks for, in place."""
+    if reduction == "mean":
+        if n == 0:
+            raise ValueError("there is no mean over no samples: pass at least one, or reduction='sum'")
+        if n > 1:
+            total /= n
+    elif reduction != "sum":
+        raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")

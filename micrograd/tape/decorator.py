@@ -1,0 +1,70 @@
+"""What a compiled function is in a class, in a pickle and in a copy."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable
+from types import MethodType
+from typing import Any, Self
+
+
+class Decorator:
+    """A compiled function that may be a method: each object has one of its own, which is kept among its attributes.
+
+    `fn` is the function, `options()` the further arguments with which a class of these makes one.
+    """
+
+    fn: Callable[..., Any]
+
+    def __init__(self) -> None:
+        self._method = getattr(self.fn, "__qualname__", "")  # what it is called in a class
+
+    def options(self) -> tuple[Any, ...]:
+        """What it is made with, after the function."""
+        raise NotImplementedError
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._method = f"{owner.__qualname__}.{name}"
+
+    def __get__(self, instance: Any, owner: Any = None) -> Self:
+        """Where a method is compiled: the function for one object, which is kept among that object's attributes."""
+        if instance is None or isinstance(self.fn, staticmethod):
+            return self
+        if not hasattr(instance, "__dict__"):
+            raise TypeError(
+                f"{type(instance).__name__} has __slots__ and no place for its own {self!r}: add '__dict__' to them"
+            )
+        kept, name = instance.__dict__, f"jit({self._method})"
+        found = kept.get(name)
+        if found is None or found.fn.__func__ is not self.fn or found.fn.__self__ is not instance:
+            found = type(self)(MethodType(self.fn, instance), *self.options())  # type: ignore[call-arg]
+            found._method = self._method
+            if isinstance(instance, type):  # of a class method
+                setattr(instance, name, found)
+            else:
+                kept[name] = found
+        return found  # type: ignore[no-any-return]
+
+    def __reduce__(self) -> Any:
+        fn, name = self.fn, self._method.rpartition(".")[2]
+        if isinstance(fn, MethodType) and isinstance(getattr(type(fn.__self__), name, None), Decorator):
+            return getattr, (fn.__self__, name)
+        found: Any = sys.modules.get(getattr(fn, "__module__", None) or "")
+        for part in getattr(fn, "__qualname__", "").split("."):
+            found = getattr(found, part, None)
+        if found is self:  # as a decorator: the name of the function is that of what it became
+            return fn.__qualname__
+        return type(self), (fn, *self.options())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Over what a copy of the function is of: a function is its own copy, and so are then the parameters in `wrt`."""
+        reduced = self.__reduce__()
+        if isinstance(reduced, str):
+            return self
+        make, (fn, *others) = reduced
+        copied = copy.deepcopy(fn, memo)
+        return make(copied, *(others if copied is fn else copy.deepcopy(others, memo)))
+
+    def __repr__(self) -> str:
+        return f"jit({getattr(self.fn, '__qualname__', self.fn)})"

@@ -1,0 +1,146 @@
+"""Recordings of one function: for each structure of its arguments the tapes of its paths, and the programs made of them.
+
+`record` and `passes` come before. A path is one way through the function's branches; `branches` finds each sample's own.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from micrograd.tape.arguments import Call
+from micrograd.tape.back_ends import Maker, Program
+from micrograd.tape.parameters import Array, Parameters
+from micrograd.tape.passes import optimised, swept
+from micrograd.tape.record import Recording, held_by
+from micrograd.tape.results import numbers_of, skeleton
+from micrograd.tape.tape import Tape
+
+STRUCTURES = 32  # structures of arguments whose tapes are kept, the latest ones
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No garbage collection inside: of the objects that a graph and its tape are made of none is garbage before the end.
+
+    The collector would look through all of them again and again, which is half of the time of 100,000 operations.
+    """
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+@dataclass
+class Path:
+    """One way through a function's branches, as a tape; programs are made of it when first needed."""
+
+    tape: Tape
+    leaves: list[int]  # the function's parameters that it uses, by number
+    out: Any  # the structure of the results
+    lookups: list[tuple[int, int]]  # the inputs that are indices, and the lengths of their tables
+    programs: dict[Any, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.in_order = self.leaves == list(range(len(self.leaves)))
+
+    def uses_all(self, count: int) -> bool:
+        """Whether its leaves are the function's parameters, all `count` of them, in their order."""
+        return self.in_order and len(self.leaves) == count
+
+    def own(self, theta: Array) -> Array:
+        """Its leaves' part of the parameters."""
+        return theta if self.uses_all(len(theta)) else theta[self.leaves]
+
+    def spread(self, found: Array, count: int) -> Array:
+        """A value and the gradient of its leaves, with zeros for those of `count` parameters that it does not use."""
+        if self.uses_all(count):
+            return found
+        whole = np.zeros((1 + count, *found.shape[1:]), found.dtype)
+        whole[0] = found[0]
+        whole[1 + np.array(self.leaves, np.int64)] = found[1:]
+        return whole
+
+    @property
+    def decisions(self) -> tuple[tuple[str, bool], ...]:
+        return tuple((g.line, g.result) for g in self.tape.guards)
+
+
+class Recordings:
+    """What has been recorded of a function, and what makes programs of it."""
+
+    def __init__(self, fn: Callable[..., Any], parameters: Parameters, maker: Maker, owner: Any):
+        self.fn, self.parameters, self.maker, self.owner = fn, parameters, maker, owner
+        self.kept: OrderedDict[Any, list[Path]] = OrderedDict()
+
+    def paths(self, call: Call, gradient: bool) -> list[Path]:
+        """The paths known for the structure of a call, the first one recorded now where there is none."""
+        key = (call.key, gradient)
+        paths = self.kept.get(key)
+        if paths is None:
+            paths = [self.record(call, 0, gradient)]
+            self.kept[key] = paths
+            if len(self.kept) > STRUCTURES:
+                self.kept.popitem(last=False)
+        else:
+            self.kept.move_to_end(key)
+        return paths
+
+    def straight(self, call: Call, gradient: bool) -> Path | None:
+        """The path of a structure that has been recorded, where it is the only one and uses the parameters in their order."""
+        paths = self.kept.get((call.key, gradient), ())
+        if len(paths) != 1 or paths[0].tape.guards or not paths[0].uses_all(len(self.parameters)):
+            return None
+        return paths[0]
+
+    def branching(self) -> bool:
+        """Whether some structure's results depend on comparisons of values."""
+        return any(path.tape.guards for paths in self.kept.values() for path in paths)
+
+    @_collector_paused()
+    def record(self, call: Call, sample: int, gradient: bool) -> Path:
+        """The path that one sample of a call takes."""
+        parameters = self.parameters
+        recording = Recording(
+            lambda values: self.fn(*call.arguments(values)),
+            call.sample(sample),
+            numbers_of,
+            parameters.listed,
+            [*parameters.values, *held_by(self.fn)],
+        )
+        if not recording.results:
+            raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
+        leaves = parameters.numbers(recording.leaves)
+        tape = optimised(recording.tape(gradient))
+        ids = iter(range(len(recording.results)))
+        return Path(tape, leaves, skeleton(recording.out, ids), tape.lookups())
+
+    def program(self, path: Path, call: Call, reduce: bool, guards: bool = False) -> Program:
+        """What computes a path's outputs, or what its `guards` compare, for arguments that arrive as those of a call do."""
+        key = (call.fields, reduce, guards)
+        program: Program | None = path.programs.get(key)
+        if program is None:
+            tape = path.tape
+            with _collector_paused():
+                if tape.guards:  # what they compare is of use to a program of their own, not to that of the results
+                    outputs = [slot for g in tape.guards for slot in (g.x, g.y)] if guards else tape.outputs
+                    tape = swept(Tape(tape.inputs, tape.leaves, tape.constants, tape.instructions, outputs))
+                program = path.programs[key] = self.maker(tape, call.fields, reduce, self.parameters.dtype)
+        return program
+
+    def grouped(self, path: Path, call: Call, widths: list[int]) -> Any:
+        """What computes a path's outputs as arrays of so many columns each, where the back end is direct."""
+        key = (call.fields, "groups")
+        program = path.programs.get(key)
+        if program is None:
+            program = path.programs[key] = self.maker(path.tape, call.fields, False, self.parameters.dtype, groups=widths)
+        return program
