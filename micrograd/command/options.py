@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import math
 import os
 import re
@@ -13,6 +14,8 @@ import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import NoReturn
+
+from micrograd.files import replacing
 
 Run = Callable[[argparse.Namespace], None]
 
@@ -83,6 +86,8 @@ def check_output(parser: Parser, path: str, *suffixes: str) -> None:
             pass
         if not there:
             os.remove(path)
+        elif os.path.isfile(path) and not os.access(os.path.dirname(os.path.realpath(path)), os.W_OK):
+            raise PermissionError(errno.EACCES, "its folder cannot be written to, where the new file is made beside the old")
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         parser.error(f"cannot write {path!r}: {getattr(error, 'strerror', None) or error}")
 
@@ -90,7 +95,7 @@ def check_output(parser: Parser, path: str, *suffixes: str) -> None:
 def write_output(parser: Parser, path: str, content: bytes) -> None:
     """Write the file and say so."""
     try:
-        with open(path, "wb") as file:
+        with replacing(path) as file:
             file.write(content)
     except OSError as error:
         parser.error(f"cannot write {path!r}: {error.strerror}")

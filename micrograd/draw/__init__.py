@@ -19,6 +19,7 @@ from micrograd.draw.graph import LIMIT, Graph
 from micrograd.draw.lettering import clip, number, plain
 from micrograd.draw.svg import svg
 from micrograd.engine import Value
+from micrograd.files import replacing
 
 __all__ = ["LIMIT", "Drawing", "draw_dot", "to_mermaid"]
 
@@ -109,7 +110,7 @@ class Drawing:
         ValueError for another ending; RuntimeError that says what to install where `dot` is missing.
         """
         content = self.rendered(path)
-        with open(path, "wb") as file:
+        with replacing(path) as file:
             file.write(content)
 
     def rendered(self, path: str | os.PathLike[str]) -> bytes:

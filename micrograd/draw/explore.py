@@ -20,6 +20,7 @@ from typing import Any
 
 from micrograd.draw.graph import Graph, Group, Part, visible
 from micrograd.draw.lettering import clip, operation, runs
+from micrograd.files import replacing
 from micrograd.formula.text import clean
 
 _MOST = 50_000  # values that a page holds: with more, a browser takes too long to be of use
@@ -63,8 +64,8 @@ class Exploration:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page to a file of its own."""
-        with open(path, "w", encoding="utf-8", newline="\n") as file:
-            file.write(self.page)
+        with replacing(path) as file:
+            file.write(self.page.encode())
 
     def data(self) -> dict[str, Any]:
         """What the script knows of the graph, as JSON: values in the engine's order, and the groups they are in."""

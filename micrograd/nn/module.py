@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 from micrograd.engine import Value
+from micrograd.files import replacing
 from micrograd.primitives import number
 
 
@@ -80,15 +82,23 @@ class Module:
         for p, x in zip(own.values(), data, strict=True):
             p.data = x
 
-    def save(self, path: str) -> None:
-        """Write the parameters to a NumPy `.npz` file: their names, and their data as float64."""
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the parameters to a NumPy `.npz` file: their names, and their data as float64. The old file stays till the end.
+
+        ValueError for a name that ends in anything else: the file would not be what its name says.
+        """
         import numpy as np
 
+        ending = os.path.splitext(path)[1]
+        if ending.lower() not in ("", ".npz"):
+            raise ValueError(
+                f"parameters are saved as NumPy's .npz, got {os.fspath(path)!r}: end the name in .npz, not {ending}"
+            )
         state = self.state_dict()
-        with open(path, "wb") as file:
+        with replacing(path) as file:
             np.savez(file, names=np.array(list(state), dtype=str), data=np.array(list(state.values()), dtype=np.float64))
 
-    def load(self, path: str) -> None:
+    def load(self, path: str | os.PathLike[str]) -> None:
         """Read what `save` wrote, without pickle. ValueError, and nothing changed, where it does not fit."""
         import numpy as np
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.engine import Value
+from micrograd.files import replacing
 from micrograd.primitives import rule
 from micrograd.tape.jit import Jitted
 from micrograd.tape.recordings import Path
@@ -40,7 +41,7 @@ def save(f: Jitted, path: str) -> None:
         text = json.dumps(about)
     except TypeError as error:
         raise ValueError(f"the structure of the arguments cannot be written to a file: {error}") from None
-    with open(path, "wb") as file:
+    with replacing(path) as file:
         np.savez(file, about=np.array(text), theta=np.array([p.data for p in parameters], np.float64), **arrays)
 
 
