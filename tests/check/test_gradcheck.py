@@ -1,12 +1,17 @@
 """The table of numerical derivatives: right rules agree, kinks are named, planted mistakes are caught and named."""
 
 import math
+import random
+from collections import namedtuple
 
+import numpy as np
 import pytest
 
 import micrograd as mg
-from micrograd import MLP, Value, gradcheck
-from micrograd.check.gradcheck import GradCheck, Row
+from micrograd import MLP, Value, adjoints, gradcheck
+from micrograd.check.gradcheck import GradCheck
+from micrograd.check.slopes import Slope, slope
+from micrograd.check.verdicts import Row
 from micrograd.primitives import RULES
 
 
@@ -85,9 +90,12 @@ def test_kinks_are_named(f, at, remark):
 
 
 def test_a_wrong_convention_at_a_kink_is_wrong(planted):
-    bent = planted("bent", lambda x: max(x, 0.0), lambda x, out: 2 * mg.step(x) - 1 + 3 * (1 - mg.abs(mg.sign(x))))
+    bent = planted("bent", lambda x: max(x, 0.0), lambda x, out: mg.step(x) + 3 * (1 - mg.abs(mg.sign(x))))
     (row,) = gradcheck(bent, 0.0).rows
     assert row.verdict == "wrong" and "does not lie between" in row.remark
+    wrong = planted("wrong_beside", lambda x: max(x, 0.0), lambda x, out: 2 * mg.step(x))
+    (row,) = gradcheck(wrong, 0.0).rows
+    assert row.verdict == "wrong" and row.remark.endswith("from the right 1, and the derivative is wrong beside it")
 
 
 def test_a_planted_wrong_rule_is_caught_and_named(planted):
@@ -168,3 +176,157 @@ def test_bad_arguments_are_refused():
     with pytest.raises(ZeroDivisionError):
         gradcheck(lambda v: v * (1 // 0), x)
     assert x.data == 1.0 and Row("x", 1.0, 1.0, 0.0, 0.1, "agrees").remark == ""
+
+
+# -- verdicts at their thresholds
+
+
+def test_a_slope_differs_by_more_than_the_tolerance_and_its_doubt():
+    sure, unsure = Slope(2.0, 0.1, 0.0), Slope(2.0, 0.1, 1e-3)
+    assert not sure.differs(2.0 + 1.9e-6, 1e-6) and sure.differs(2.0 + 2.1e-6, 1e-6)
+    assert not sure.differs(2.0 - 1.9e-6, 1e-6) and sure.differs(2.0 - 2.1e-6, 1e-6)
+    assert not unsure.differs(2.0079, 1e-6) and unsure.differs(2.0081, 1e-6)
+    assert Slope(math.nan, 0.1, 0.0).differs(2.0, 1e-6)
+    assert Slope(2.0, 0.1, 0.0199).sure and not Slope(2.0, 0.1, 0.0201).sure
+    assert Slope(0.0, 0.1, 0.9e-6).sure and not Slope(0.0, 0.1, 1.1e-6).sure
+
+
+@pytest.mark.parametrize("f", [mg.sin, mg.exp, lambda x: 3.0 * x, lambda x: x**2 + 100.0])
+@pytest.mark.parametrize("x", [0.3, -2.0, 40.0])
+def test_numerical_slopes_are_good_to_nine_digits_and_know_how_good(f, x):
+    v = Value(x)
+    truth = adjoints(f(v), v)[v]
+    found = slope(lambda x: f(x).data if isinstance(f(x), Value) else f(x), x)
+    assert abs(found.value - truth) <= min(1e-9 * abs(truth), 8 * found.doubt) and found.doubt < 1e-7 * abs(truth)
+
+
+@pytest.mark.parametrize(("error", "verdict"), [(4e-7, "agrees"), (3e-6, "wrong"), (-4e-7, "agrees"), (-3e-6, "wrong")])
+def test_a_derivative_is_wrong_from_the_tolerance_on(planted, error, verdict):
+    wrong = planted("nearly", math.sin, lambda x, out: (1 + error) * mg.cos(x))
+    for x in (0.3, 2.0, -7.0):
+        assert gradcheck(wrong, x).rows[0].verdict == verdict
+    assert gradcheck(wrong, 0.3, tolerance=10 * abs(error)).ok and not gradcheck(wrong, 0.3, tolerance=abs(error) / 10).ok
+
+
+def test_the_size_of_the_argument_does_not_matter(planted):
+    half = planted("half_a_slope", lambda x: x * x, lambda x, out: x)
+    for x in (1.0, 1e-8, 1e-30, 1e30):
+        assert gradcheck(half, x).rows[0].verdict == "wrong", x
+        assert gradcheck(lambda x: x * x, x).rows[0].verdict == "agrees", x
+        assert gradcheck(lambda x: x.relu(), x).rows[0].verdict == "agrees", x
+    for x in (1e11, 3e12, 1e14):
+        assert {gradcheck(f, x).rows[0].verdict for f in (mg.sin, mg.cos)} == {"agrees"}
+    assert gradcheck(mg.sin, 1e17).rows[0].verdict == "unclear"  # its neighbour is more than two waves away
+    (row,) = gradcheck(lambda x: 1.0 + 1e-20 * x, 1.0).rows
+    assert row.verdict == "agrees" and row.remark.startswith("within the ")  # and nobody says that 0 equals 1e-20
+
+
+# -- kinks, jumps, and functions in pieces
+
+
+def early(xs):
+    """A product that stops at the first zero."""
+    out = 1.0
+    for x in xs:
+        if x == 0:
+            return x * 0.0
+        out = out * x
+    return out
+
+
+@pytest.mark.parametrize(
+    ("f", "at", "remark"),
+    [
+        (lambda x: x if x == 1.0 else x * x, 1.0, "the point itself, by an `if` in Python; from the left 2, from the right 2"),
+        (lambda x: early([x, x + 1.0, x + 2.0]), 0.0, "from the right 2; the way taken there gives 0"),
+        (lambda x: max(x, 2.0 * x), 0.0, "another way on each side, by an `if` in Python; from the left 1, from the right 2"),
+        (lambda x: abs(x) - 2.0 * x.relu(), 0.0, "from the left -1, from the right -1; the conventions for all of them give 0"),
+        (lambda y: mg.atan2(y, -1.0), 0.0, "a jump of the function; from the left -1, from the right -1"),
+        (lambda x: x**1.5, 0.0, "the function ends here"),
+        (lambda x: x * x if x >= 0.0 else 1 // 0, 0.0, "another way on each side"),
+    ],
+)
+@pytest.mark.parametrize("order", [1, 2])
+def test_what_python_decides_is_a_kink(f, at, remark, order):
+    report = gradcheck(f, at, order=order)
+    assert report.rows[0].verdict == "kink" and remark in report.rows[0].remark, report
+    assert {row.verdict for row in report.rows} <= {"agrees", "kink", "not finite"}
+
+
+def test_poles_and_jumps_of_ones_own_rules_are_not_accused(planted):
+    floor = planted("my_floor", math.floor, 0.0)
+    assert "a jump of the function" in gradcheck(floor, 2.0).rows[0].remark
+    assert gradcheck(lambda x: floor(x) * x, 2.5) and gradcheck(lambda x: floor(x) * x * x, 0.0, order=2)
+    pole = gradcheck(mg.tan, math.pi / 2)
+    assert pole.rows[0].verdict == "unclear" and not pole.findings
+    assert gradcheck(lambda x: 1.0 / x, 1e-8, order=2)
+
+
+PIECES = {
+    "x": 4, "{c}": 1, "({a} + {b})": 2, "({a} - {b})": 2, "({a} * {b})": 2, "mg.relu({a})": 2, "mg.abs({a})": 2,
+    "mg.sign({a})": 1, "mg.step({a})": 1, "floor({a})": 1, "mg.sin({a})": 1, "mg.exp({a})": 1, "{a}**2": 1,
+    "mg.maximum({a}, {b})": 1, "mg.minimum({a}, {b})": 1, "mg.where({a}, {b}, {a})": 1, "max({a}, {b})": 1, "min({a}, {b})": 1,
+    "({a} if {b} > {c} else {a})": 2, "({a} if {b} == {c} else {a})": 1, "({a} if abs({b}) < 1e-3 else {a})": 1,
+    "early([{a}, {b}, {a}])": 1,
+}  # fmt: skip
+
+
+def in_pieces(dice, depth):
+    """The source of a random function of x in pieces, of which many meet at 0."""
+    shapes = list(PIECES)[:2] if depth == 0 else list(PIECES)[2:]
+    (shape,) = dice.choices(shapes, [PIECES[s] for s in shapes])
+    parts = {name: in_pieces(dice, depth - 1) for name in "ab"} if depth else {}
+    return shape.format(c=dice.choice([0.0, 1.0, -1.0, 0.5, -0.3]), **parts)
+
+
+def verdicts_in_pieces(planted, seed, count, order, hidden=0.0):
+    """For each of many functions in pieces at 0, its source and the worst verdict; `hidden` is a slope that no graph sees."""
+    dice, names = random.Random(seed), {"mg": mg, "early": early, "floor": planted("floor_in_pieces", math.floor, 0.0)}
+    for _ in range(count):
+        source = in_pieces(dice, dice.choice([2, 3, 3, 4]))
+        f = eval(f"lambda x: {source}", names)
+        rows = gradcheck(lambda x, f=f: f(x) * 1.0 + hidden * x.data, 0.0, order=order).rows
+        yield source, max([row.verdict for row in rows], key=["agrees", "kink", "unclear", "not finite", "wrong"].index)
+
+
+@pytest.mark.parametrize(
+    ("seed", "order", "count"), [(1, 1, 100), (2, 2, 30), pytest.param(3, 1, 1000, marks=pytest.mark.slow)]
+)
+def test_functions_in_pieces_are_not_accused(planted, seed, order, count):
+    accused = [found for found in verdicts_in_pieces(planted, seed, count, order) if found[1] not in ("agrees", "kink")]
+    assert not accused, accused
+
+
+def test_what_the_graph_does_not_see_is_found_in_functions_in_pieces(planted):
+    found = [verdict for _, verdict in verdicts_in_pieces(planted, 4, 50, 1, hidden=0.37)]
+    assert found.count("wrong") >= 47  # a slope may hide where the pieces' own slopes differ by more
+
+
+# -- what is printed, and what is taken
+
+
+def test_of_a_long_table_the_ten_worst_rows_are_printed(planted):
+    xs = [0.1 * i for i in range(1, 41)]
+    report = gradcheck(lambda *xs: mg.sum([x.exp() for x in xs]), *xs)
+    lines = str(report).splitlines()
+    assert len(report.rows) == 40 and len(lines) == 12
+    assert lines[-1] == "... and 30 more of 40, no worse than these: 30 agrees"
+    assert max(row.error for row in report.rows) == max(row.error for row in report.worst())
+    wrong = planted("quite_wrong", math.exp, lambda x, out: 1.1 * out)
+    report = gradcheck(lambda *xs: mg.sum([wrong(x) if i == 20 else x.exp() for i, x in enumerate(xs)]), *xs)
+    assert "wrong" in [row.verdict for row in report.worst()] and "quite_wrong is wrong" in str(report)
+    assert len(str(gradcheck(lambda *xs: mg.sum(xs), *xs[:12])).splitlines()) == 13
+
+
+def test_named_tuples_dicts_and_arrays_are_arguments_too():
+    point = namedtuple("Point", "x y")
+    report = gradcheck(lambda p, d: p.x * p.y[0] * d["k"], point(1.0, [2.0]), {"k": 3.0})
+    assert [(row.leaf, row.analytic) for row in report.rows] == [("p.x", 6.0), ("p.y[0]", 3.0), ("d['k']", 2.0)]
+    report = gradcheck(lambda w: (w @ w).sum(), np.eye(2))
+    assert report and [row.leaf for row in report.rows] == ["w[0, 0]", "w[0, 1]", "w[1, 0]", "w[1, 1]"]
+
+
+def test_a_function_that_changes_from_call_to_call_is_refused():
+    dice = random.Random(1)
+    with pytest.raises(ValueError, match=r"one number for the same arguments; got .* and then .*: set the seed"):
+        gradcheck(lambda x: x * dice.random(), 1.0)
