@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.loops import nest, over_lanes, over_samples, unrolled
 from micrograd.tape.back_ends.llvm.operands import Index, View
-from micrograd.tape.back_ends.llvm.target import ARRAYS, COUNT, DIVISOR, ROWS, SHARED, Target
+from micrograd.tape.back_ends.llvm.target import COUNT, DIVISOR, ROWS, SHARED
 
 
 def transposed(f: Function, rows: list[str]) -> list[str]:
@@ -27,24 +27,65 @@ def transposed(f: Function, rows: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Rows:
-    """An array from outside: its number in the frame, and the slots from `base` on that its columns fill."""
+    """Arrays of one width from outside: their numbers in the frame, and the slots from which on their columns lie."""
 
-    number: int
-    base: int
+    numbers: View
+    bases: View
     width: int
+    count: int
+
+    def each(self) -> Iterator[tuple[int, int]]:
+        """The arrays one by one: number and base."""
+        return ((self.numbers.slot((i,)), self.bases.slot((i,))) for i in range(self.count))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Results one after the other, as rows of arrays: the number of each one's array, its row there, and its slot.
+
+    Where they are the same for all samples, each fills a number of rows from its own on.
+    """
+
+    numbers: View
+    rows: View
+    slots: View
+    count: int
+    repeats: View | None = None
+
+    def each(self) -> Iterator[tuple[int, int, int]]:
+        """The results one by one: number, row and slot."""
+        return ((self.numbers.slot((i,)), self.rows.slot((i,)), self.slots.slot((i,))) for i in range(self.count))
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Arrays of one width in whose rows results stand side by side: their numbers, and the slots of their columns."""
+
+    numbers: View
+    slots: View
+    width: int
+    count: int
+
+    def each(self) -> Iterator[tuple[int, list[int]]]:
+        """The arrays one by one: number and slots."""
+        return ((self.numbers.slot((i,)), [self.slots.slot((i, k)) for k in range(self.width)]) for i in range(self.count))
 
 
 def write_single_rows(f: Function, it: Rows) -> None:
     """Copies of `count` rows, number by number; the lanes that are left repeat the last row."""
     t = f.target
-    array = f.pointer(ARRAYS + it.number)
     last = f.new("sub i64 %count, 1")
-    with f.loop(t.block, 1, []) as (s, _, _):
-        row = f.new(f"add i64 %first, {f.new(f'call i64 @llvm.umin.i64(i64 {s.terms[0][0]}, i64 {last})')}")
-        with f.loop(it.width, 1, []) as (i, _, _):
-            source = f.address(array, Index(((row, it.width * t.size),)) + i * t.size)
-            value = f.new(f"load {t.real}, ptr {source}, align {t.size}")
-            f.do(f"store {t.real} {value}, ptr {f.address(ROWS, f.lanes_at(i + it.base, s))}, align {t.size}")
+
+    def one(at: list[Index], extent: list[int]) -> None:
+        array, base = f.pointer(f.located(it.numbers, at)), f.located(it.bases, at)
+        with f.loop(t.block, 1, []) as (s, _, _):
+            row = f.new(f"add i64 %first, {f.new(f'call i64 @llvm.umin.i64(i64 {s.terms[0][0]}, i64 {last})')}")
+            with f.loop(it.width, 1, []) as (i, _, _):
+                source = f.address(array, Index(((row, it.width * t.size),)) + i * t.size)
+                value = f.new(f"load {t.real}, ptr {source}, align {t.size}")
+                f.do(f"store {t.real} {value}, ptr {f.address(ROWS, f.lanes_at(i + base, s))}, align {t.size}")
+
+    nest(f, [it.count], [1], one)
 
 
 def tiles_of(width: int, lanes: int) -> list[int]:
@@ -58,9 +99,9 @@ def masked(f: Function, width: int) -> str:
     return f"<{n} x i1> <{', '.join(f'i1 {int(i < width)}' for i in range(n))}>"
 
 
-def columns_in(f: Function, it: Rows, array: str, column: Index, s: Index) -> list[str]:
+def columns_in(f: Function, width: int, array: str, column: Index, s: Index) -> list[str]:
     """The vectors of the columns from `column` on, up to as many as one has lanes, of the rows from place `s` on."""
-    t, width, n = f.target, it.width, f.target.lanes
+    t, n = f.target, f.target.lanes
     corner = Index((("%first", width * t.size),)) + s * (width * t.size) + column * t.size
     if width <= 2:
         ends = [f.address(array, corner + k * n * t.size) for k in range(width)]
@@ -80,20 +121,30 @@ def write_rows(f: Function, it: Rows) -> None:
     if n == 1:
         write_single_rows(f, it)
         return
-    array = f.pointer(ARRAYS + it.number)
 
-    def samples(places: list[Index]) -> None:
-        def tile(at: list[Index], _: list[int]) -> None:
-            for k, value in enumerate(columns_in(f, it, array, at[0], places[0])):
-                to = f.address(ROWS, f.lanes_at(at[0] + (it.base + k), places[0]))
-                f.do(f"store {t.vector} {value}, ptr {to}, align {t.size}")
+    def one(number: list[Index], extent: list[int]) -> None:
+        array, base = f.pointer(f.located(it.numbers, number)), f.located(it.bases, number)
 
-        if width > n:
-            nest(f, [width - width % n], [n], tile)
-        if width % n or width == n:
-            tile([Index((), max(0, width - n))], [])
+        def samples(places: list[Index]) -> None:
+            def tile(at: list[Index], extent: list[int]) -> None:
+                for k, value in enumerate(columns_in(f, width, array, at[0], places[0])):
+                    to = f.address(ROWS, f.lanes_at(at[0] + base + k, places[0]))
+                    f.do(f"store {t.vector} {value}, ptr {to}, align {t.size}")
 
-    over_samples(f, 1, samples)
+            tiles(f, width, tile)
+
+        over_samples(f, 1, samples)
+
+    nest(f, [it.count], [1], one)
+
+
+def tiles(f: Function, width: int, body: Callable[[list[Index], list[int]], None]) -> None:
+    """A loop over tiles of as many columns as one has lanes; the last may overlap."""
+    n = f.target.lanes
+    if width > n:
+        nest(f, [width - width % n], [n], body)
+    if width % n or width == n:
+        body([Index((), max(0, width - n))], [])
 
 
 def write_no_tail(f: Function, slots: View) -> None:
@@ -107,14 +158,14 @@ def write_no_tail(f: Function, slots: View) -> None:
             f.do(f"store {t.real} 0.0, ptr {at}, align {t.size}")
 
 
-def write_filled(f: Function, slots: View, x: float) -> None:
-    """The same number for all samples, in each of the slots in a table."""
+def write_filled(f: Function, slots: View, numbers: View) -> None:
+    """One shared number for all samples, in each of the slots in a table."""
     with f.loop(slots.count, 1, []) as (i, _, _):
-        slot = f.located(slots, [i])
+        slot, value = f.located(slots, [i]), f.load(numbers, f.located(numbers, [i]), Index())
 
         def samples(places: list[Index]) -> None:
             for s in places:
-                f.store(slots, slot, s, f.number(x))
+                f.store(slots, slot, s, value)
 
         over_samples(f, unrolled(f, 4), samples)
 
@@ -141,33 +192,43 @@ def write_finish(f: Function, many: int) -> None:
     nest(f, [many], [t.lanes], tile)
 
 
-def column_start(number: int, t: Target, count: str) -> Index:
-    """Where this block's part of a row of an array of results begins."""
-    return Index((("%first", t.size), (count, number * t.size)) if number else (("%first", t.size),))
+def count_of(f: Function) -> str:
+    """How many samples the call has."""
+    return f.new(f"load i64, ptr {f.address('frame', Index((), COUNT * 8))}, align 8")
 
 
-def write_columns(f: Function, array_number: int, slots: Sequence[tuple[int, int]], part: bool) -> None:
-    """The numbers of slots, each one after the other, as rows of an array of results: pairs of its row and the slot."""
-    t = f.target
-    array = f.pointer(array_number)
-    count = f.new(f"load i64, ptr {f.address('frame', Index((), COUNT * 8))}, align 8")
-    for number, slot in slots:
-        start = column_start(number, t, count)
+def column_start(f: Function, row: Index, count: str) -> Index:
+    """Where a row of an array of results begins."""
+    size = f.target.size
+    if not row.terms:
+        return Index(((count, row.offset * size),)) if row.offset else Index()
+    return Index(((f.new(f"mul i64 {f.integer(row)}, {count}"), size),))
+
+
+def write_columns(f: Function, it: Columns, part: bool) -> None:
+    """The numbers of slots as rows of arrays of results, for a whole block of samples or `part` of one."""
+    t, count = f.target, count_of(f)
+
+    def one(at: list[Index], extent: list[int]) -> None:
+        array, slot = f.pointer(f.located(it.numbers, at)), f.located(it.slots, at)
+        start = column_start(f, f.located(it.rows, at), count) + Index((("%first", t.size),))
         if part:
             with f.loop("%count", 1, []) as (s, _, _):
-                value = f.new(f"load {t.real}, ptr {f.address(ROWS, f.lanes_at(Index((), slot), s))}, align {t.size}")
+                value = f.new(f"load {t.real}, ptr {f.address(ROWS, f.lanes_at(slot, s))}, align {t.size}")
                 f.do(f"store {t.real} {value}, ptr {f.address(array, start + s * t.size)}, align {t.size}")
-            continue
+            return
 
-        def samples(places: list[Index], slot: int = slot, start: Index = start) -> None:
+        def samples(places: list[Index]) -> None:
             for s in places:
-                value = f.load(View(ROWS), Index((), slot), s)
+                value = f.load(View(ROWS), slot, s)
                 f.do(f"store {t.vector} {value}, ptr {f.address(array, start + s * t.size)}, align {t.size}")
 
         over_samples(f, unrolled(f, 4), samples)
 
+    nest(f, [it.count], [1], one)
 
-def rows_out(f: Function, array: str, corner: Index, column: int, width: int, values: Sequence[str]) -> None:
+
+def rows_out(f: Function, array: str, corner: Index, column: Index, width: int, values: Sequence[str]) -> None:
     """Vectors of columns, from `column` on, into rows of `width` that begin at `corner`: as many rows as one has lanes."""
     t, n = f.target, f.target.lanes
     if width == 2:
@@ -182,49 +243,61 @@ def rows_out(f: Function, array: str, corner: Index, column: int, width: int, va
         f.do(store.format(row, f.address(array, corner + (column + k * width) * t.size)))
 
 
-def write_rows_out(f: Function, number: int, slots: Sequence[int], part: bool) -> None:
-    """The numbers of slots, side by side in the rows of an array: a whole block of rows, or `part` of one."""
-    t, width, n = f.target, len(slots), f.target.lanes
-    array = f.pointer(number)
+def write_rows_out(f: Function, it: Grouped, part: bool) -> None:
+    """The numbers of slots, side by side in the rows of arrays: a whole block of rows, or `part` of one."""
+    t, width, n = f.target, it.width, f.target.lanes
     first = Index((("%first", width * t.size),))
-    if part or n == 1:
-        with f.loop("%count", 1, []) as (s, _, _):
-            for column, slot in enumerate(slots):
-                value = f.new(f"load {t.real}, ptr {f.address(ROWS, f.lanes_at(Index((), slot), s))}, align {t.size}")
-                at = first + s * (width * t.size) + column * t.size
-                f.do(f"store {t.real} {value}, ptr {f.address(array, at)}, align {t.size}")
-        return
 
-    def samples(places: list[Index]) -> None:
-        for column in tiles_of(width, n):
-            values = [f.load(View(ROWS), Index((), slot), places[0]) for slot in slots[column : column + n]]
-            rows_out(f, array, first + places[0] * (width * t.size), column, width, values)
+    def one(at: list[Index], extent: list[int]) -> None:
+        array = f.pointer(f.located(it.numbers, at))
+        if part or n == 1:
+            with f.loop("%count", 1, []) as (s, _, _), f.loop(width, 1, []) as (column, _, _):
+                slot = f.lanes_at(f.located(it.slots, [*at, column]), s)
+                value = f.new(f"load {t.real}, ptr {f.address(ROWS, slot)}, align {t.size}")
+                to = f.address(array, first + s * (width * t.size) + column * t.size)
+                f.do(f"store {t.real} {value}, ptr {to}, align {t.size}")
+            return
 
-    over_samples(f, 1, samples)
+        def samples(places: list[Index]) -> None:
+            def tile(column: list[Index], extent: list[int]) -> None:
+                slots = [f.located(it.slots, [*at, column[0] + k]) for k in range(min(n, width))]
+                values = [f.load(View(ROWS), slot, places[0]) for slot in slots]
+                rows_out(f, array, first + places[0] * (width * t.size), column[0], width, values)
+
+            tiles(f, width, tile)
+
+        over_samples(f, 1, samples)
+
+    nest(f, [it.count], [1], one)
 
 
-def write_fixed(f: Function, number: int, base: int, width: int) -> None:
-    """The numbers of an array that is the same for all samples, copied to where shared numbers are."""
+def write_fixed(f: Function, it: Rows) -> None:
+    """The numbers of arrays that are the same for all samples, copied to where shared numbers are."""
     t = f.target
-    array = f.pointer(number)
-    with f.loop(width, 1, []) as (i, _, _):
-        value = f.new(f"load {t.real}, ptr {f.address(array, i * t.size)}, align {t.size}")
-        f.do(f"store {t.real} {value}, ptr {f.address(SHARED, (i + base) * t.size)}, align {t.size}")
+
+    def one(at: list[Index], extent: list[int]) -> None:
+        array, base = f.pointer(f.located(it.numbers, at)), f.located(it.bases, at)
+        with f.loop(it.width, 1, []) as (i, _, _):
+            value = f.new(f"load {t.real}, ptr {f.address(array, i * t.size)}, align {t.size}")
+            f.do(f"store {t.real} {value}, ptr {f.address(SHARED, (i + base) * t.size)}, align {t.size}")
+
+    nest(f, [it.count], [1], one)
 
 
-def write_same(f: Function, array_number: int, slots: Sequence[tuple[int, int, str]]) -> None:
-    """Shared numbers as rows of an array of results, the same for all samples: triples of row, slot and place."""
-    t = f.target
-    array = f.pointer(array_number)
-    count = f.new(f"load i64, ptr {f.address('frame', Index((), COUNT * 8))}, align 8")
-    for number, slot, place in slots:
-        value = f.new(f"load {t.real}, ptr {f.address(place, Index((), slot * t.size))}, align {t.size}")
-        some, none = f.label(), f.label()
-        f.do(f"br i1 {f.new(f'icmp ugt i64 {count}, 0')}, label %{some}, label %{none}")
-        f.start(some)
-        with f.loop(count, 1, []) as (s, _, _):
-            at = s * t.size + (Index(((count, number * t.size),)) if number else 0)
-            f.do(f"store {t.real} {value}, ptr {f.address(array, at)}, align {t.size}")
-        f.do(f"br label %{none}")
-        f.start(none)
-        f.addresses.append({})  # what was computed in a branch is not known after it
+def write_same(f: Function, it: Columns) -> None:
+    """Shared numbers as rows of arrays of results, the same for all samples."""
+    t, count = f.target, count_of(f)
+    assert it.repeats is not None
+    repeats, some, none = it.repeats, f.label(), f.label()
+    f.do(f"br i1 {f.new(f'icmp ugt i64 {count}, 0')}, label %{some}, label %{none}")
+    f.start(some)
+
+    def one(at: list[Index], extent: list[int]) -> None:
+        array, value = f.pointer(f.located(it.numbers, at)), f.load(it.slots, f.located(it.slots, at), Index())
+        start = column_start(f, f.located(it.rows, at), count)
+        with f.loop(f.new(f"mul i64 {f.integer(f.located(repeats, at))}, {count}"), 1, []) as (s, _, _):
+            f.do(f"store {t.real} {value}, ptr {f.address(array, start + s * t.size)}, align {t.size}")
+
+    nest(f, [it.count], [1], one)
+    f.do(f"br label %{none}")
+    f.start(none)

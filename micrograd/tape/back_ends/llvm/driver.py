@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.target import CHUNK, COUNT, DATA, PARAMETERS, THETA, Target
+
+CALLS = 64  # in one function
 
 
 def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], part: Sequence[str], sums: bool) -> str:
@@ -15,6 +18,8 @@ def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], pa
     A chunk is worked through block by block: `whole` are the functions for a block, `part` those for the last, shorter one.
     """
     arguments = ", ".join(f"ptr %{a}" for a in PARAMETERS)
+    parcels: list[str] = []
+    before, whole, part = (bounded(names, target, parcels) for names in (before, whole, part))
     loads = []
     for i, name in enumerate(PARAMETERS[:-1]):
         held = f"{name}.object" if name == THETA else name
@@ -28,6 +33,7 @@ def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], pa
     size = target.block
     return "\n".join(
         [
+            *parcels,
             "define void @run(ptr %frame, i64 %first, i64 %count, i64 %prepare) nounwind {",
             "entry:",
             *loads,
@@ -94,6 +100,21 @@ def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], pa
             "}",
         ]
     )
+
+
+def bounded(names: Sequence[str], target: Target, parcels: list[str]) -> Sequence[str]:
+    """The functions to be called for `names`: few, for where they are many, new ones of `parcels` each call some of them."""
+    while len(names) > CALLS:
+        fewer = []
+        for first in range(0, len(names), CALLS):
+            f = Function(f"parcel{len(parcels)}", target)
+            parameters = ", ".join(f"ptr %{a}" for a in PARAMETERS)
+            for name in names[first : first + CALLS]:
+                f.do(f"call void @{name}({parameters}, i64 %first, i64 %count)")
+            parcels.append(f.text())
+            fewer.append(f.name)
+        names = fewer
+    return names
 
 
 def preamble(t: Target) -> str:

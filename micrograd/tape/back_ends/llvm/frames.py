@@ -30,15 +30,15 @@ class Frame:
 
     def __init__(self, plan: Plan, t: Target, dtype: Any, tables: Array):
         it = plan.schedule
-        self.rows = aligned(max(plan.rows * t.pitch, len(plan.shown()) * t.block if t.streamed else 0), dtype)
+        self.rows = aligned(max(plan.rows * t.pitch, len(plan.shown) * t.block if t.streamed else 0), dtype)
         self.totals = aligned(plan.sums * t.lanes, dtype)
-        self.shared = aligned(it.shared, dtype)
-        for at, x in it.constants:
+        self.shared = aligned(plan.shared, dtype)
+        for at, x in plan.constants:
             self.shared[at] = x
         for at, x in it.filled:
             self.rows[at * t.pitch : (at + 1) * t.pitch] = x
         self.tables = tables
-        self.pointers = (ctypes.c_uint64 * (ARRAYS + len(it.fields) + len(plan.columns) + len(plan.grouped)))()
+        self.pointers = (ctypes.c_uint64 * plan.arrays)()
         self.address = ctypes.addressof(self.pointers)
         self.divisor = (ctypes.c_double * 1 if dtype.itemsize == 8 else ctypes.c_float * 1).from_buffer(
             self.pointers, DIVISOR * 8

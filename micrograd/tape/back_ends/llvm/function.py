@@ -202,15 +202,14 @@ class Function:
 
     def sums(self, many: int) -> str:
         """The name of the pointer to where the sums of this chunk go."""
-        base, chunk = self.pointer(OUT), self.new(f"udiv i64 %first, {CHUNK}")
+        base, chunk = self.pointer(Index((), OUT)), self.new(f"udiv i64 %first, {CHUNK}")
         self.do(f"%sums = getelementptr i8, ptr %{base}, i64 {self.new(f'mul i64 {chunk}, {many * self.target.size}')}")
         return "sums"
 
-    def pointer(self, number: int) -> str:
+    def pointer(self, number: Index) -> str:
         """The name of the pointer to the numbers of an array that the frame names, for addresses."""
-        self.do(f"%object{number} = load ptr, ptr {self.address('frame', Index((), number * 8))}, align 8")
-        self.do(f"%array{number} = load ptr, ptr {self.address(f'object{number}', Index((), DATA))}, align 8")
-        return f"array{number}"
+        held = self.new(f"load ptr, ptr {self.address('frame', number * 8)}, align 8")
+        return self.new(f"load ptr, ptr {self.address(held[1:], Index((), DATA))}, align 8")[1:]
 
     def text(self) -> str:
         parameters = ", ".join(f"ptr noalias %{a}" for a in PARAMETERS)

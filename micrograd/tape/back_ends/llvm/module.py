@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from micrograd.tape.back_ends.llvm.arrays import (
+    Rows,
     write_clear,
     write_columns,
     write_filled,
@@ -20,10 +21,10 @@ from micrograd.tape.back_ends.llvm.arrays import (
 from micrograd.tape.back_ends.llvm.driver import preamble, write_driver
 from micrograd.tape.back_ends.llvm.function import Function, lanes_function
 from micrograd.tape.back_ends.llvm.loops import WRITERS, write_elementwise, write_total
-from micrograd.tape.back_ends.llvm.operands import Kernel
+from micrograd.tape.back_ends.llvm.operands import Kernel, View
 from micrograd.tape.back_ends.llvm.plan import Plan
 from micrograd.tape.back_ends.llvm.straight import Operation, depth_first, operations, write_straight, write_whole
-from micrograd.tape.back_ends.llvm.target import ARRAYS, ROWS, SHARED, THETA, Target
+from micrograd.tape.back_ends.llvm.target import ROWS, THETA, THETA_AT, Target
 
 LONGEST = 200  # operations in one function: LLVM's time is quadratic in the length of a block
 WHOLE = 400  # operations up to which arguments, work and results of a vector of samples are one function
@@ -87,7 +88,7 @@ def short(it: Kernel, looped: int = LOOPED) -> bool:
 
 def in_one(plan: Plan, t: Target) -> bool:
     """Whether all work for a vector of samples is so little that its numbers stay in registers from arguments to results."""
-    across = sum(it.width for it in plan.inputs) + len(plan.shown())
+    across = sum(it.width * it.count for it in plan.inputs) + len(plan.shown)
     return (
         t.lanes > 1
         and not plan.sums
@@ -110,20 +111,19 @@ def read_by(it: Kernel) -> set[tuple[str, int]]:
 def written(plan: Plan, t: Target) -> str:
     """A plan as one module of assembly, with `run` as its door."""
     once = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library)
-    needed = {place for it in plan.work for place in read_by(it)} if plan.before else ()
-    before = functions(plan.before, [*((SHARED, at) for it in plan.same.values() for _, at, _ in it), *needed], once, "before")
+    needed = [place for it in plan.work for place in read_by(it)] if plan.before else []
+    needed += [(it.slots.place, at) for it in plan.same for at in it.slots.slots((it.count,)).tolist()]
+    before = functions(plan.before, needed, once, "before")
+    arrive = list(plan.fixed)
     if plan.copies_leaves and plan.schedule.leaves:
-        before.insert(0, Function("leaves", once))
-        write_fixed(before[0], 2, 0, plan.schedule.leaves)
-    for i, f in enumerate(plan.schedule.fields):
-        if not f.varying and f.width:
-            before.insert(0, Function(f"fixed{i}", once))
-            write_fixed(before[0], ARRAYS + i, f.base, f.width)
-    for number, same in plan.same.items():
-        if same:
-            before.append(Function(f"same{number}", once))
-            write_same(before[-1], number, same)
-    work = functions(plan.work, [(ROWS, at) for at in (*plan.read, *plan.shown())], t, "work")
+        arrive.append(Rows(View(base=THETA_AT, strides=(0,)), View(strides=(0,)), plan.schedule.leaves, 1))
+    for i, fixed in enumerate(arrive):
+        before.insert(0, Function(f"fixed{i}", once))
+        write_fixed(before[0], fixed)
+    for i, same in enumerate(plan.same):
+        before.append(Function(f"same{i}", once))
+        write_same(before[-1], same)
+    work = functions(plan.work, [(ROWS, at) for at in (*plan.read, *plan.shown)], t, "work")
     direct = plan.sums if plan.direct(t) else 0
     named: dict[str, Function] = {}
 
@@ -134,8 +134,8 @@ def written(plan: Plan, t: Target) -> str:
 
     whole, part = [], []
     for it in plan.inputs:
-        whole += function(f"rows{it.number}", write_rows, it)
-        part += function(f"row{it.number}", write_single_rows, it)
+        whole += function(f"rows{it.width}", write_rows, it)
+        part += function(f"row{it.width}", write_single_rows, it)
     both = [f.name for f in work]
     whole, part = whole + both, part + both
     if plan.sums:
@@ -144,18 +144,17 @@ def written(plan: Plan, t: Target) -> str:
         totals = [function(f"total{i}", write_total, total, direct) for i, total in enumerate(plan.totals)]
         both = [name for names in totals for name in names]
         whole, part = whole + both, part + both
-        for i, filled in enumerate(plan.refilled if t.block > 1 else ()):
-            part += function(f"refill{i}", write_filled, *filled)
+        if plan.refilled and t.block > 1:
+            part += function("refill", write_filled, *plan.refilled)
         if not direct:
             function("clear", write_clear, plan.sums * t.lanes)
             function("finish", write_finish, plan.sums)
-    for number, pairs in plan.columns.items():
-        if pairs:
-            whole += function(f"columns{number}", write_columns, number, pairs, False)
-            part += function(f"column{number}", write_columns, number, pairs, True)
-    for number, slots in plan.grouped.items():
-        whole += function(f"grouped{number}", write_rows_out, number, slots, False)
-        part += function(f"group{number}", write_rows_out, number, slots, True)
+    if plan.columns:
+        whole += function("columns", write_columns, plan.columns, False)
+        part += function("column", write_columns, plan.columns, True)
+    for grouped in plan.grouped:
+        whole += function(f"grouped{grouped.width}", write_rows_out, grouped, False)
+        part += function(f"group{grouped.width}", write_rows_out, grouped, True)
     if in_one(plan, t):
         every_one = [one for it in plan.work for one in operations(it)]
         whole = function("whole", write_whole, plan.inputs, every_one, plan.columns, plan.grouped)

@@ -12,10 +12,11 @@ import numpy as np
 
 from micrograd.primitives import Primitive
 from micrograd.tape import schedule
-from micrograd.tape.back_ends.llvm.arrays import Rows
+from micrograd.tape.back_ends.llvm.arrays import Columns, Grouped, Rows
 from micrograd.tape.back_ends.llvm.operands import Kernel, Total, View
 from micrograd.tape.back_ends.llvm.spellings import N_ARY, SPELLINGS, from_library
 from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, OUT, ROWS, SHARED, THETA, Target
+from micrograd.tape.positions import operand_of
 from micrograd.tape.schedule import Schedule, Vector
 
 Array = np.ndarray[Any, Any]
@@ -31,6 +32,7 @@ class Plan:
         self.numbers = dict(it.constants)
         self.tables: list[Array] = []
         self.table_size = 0
+        self.copies: dict[int, int] = {}  # rows that hold a shared number for every sample
         self.copies_leaves = False  # some operand lies across the end of the parameters
         self.before: list[Kernel] = []
         self.work: list[Kernel] = []
@@ -41,27 +43,76 @@ class Plan:
                 self.totals.append(self.total(vector))
             else:
                 (self.before if vector.out.space == SHARED else self.work).append(self.instruction(vector))
-        self.inputs = [Rows(i, f.base, f.width) for i, f in enumerate(it.fields) if f.varying and f.width]
-        results = [(ROWS if space == schedule.ROWS else SHARED, at) for space, at in it.outputs if space != schedule.TOTALS]
-        self.columns: dict[int, list[tuple[int, int]]] = {}  # by array of results: its rows, and the slots they show
-        self.same: dict[int, list[tuple[int, int, str]]] = {}  # rows that are the same for all samples
-        self.grouped: dict[int, list[int]] = {}  # the slots side by side in the rows of an array
-        for number, width in [(ARRAYS + len(it.fields) + i, width) for i, width in enumerate(groups)] or [(OUT, len(results))]:
-            own, results = results[:width], results[width:]
-            if groups and width > 1:
-                self.grouped[number] = [at if space == ROWS else self.spread(at) for space, at in own]
-                continue
-            self.columns[number] = [(i, at) for i, (space, at) in enumerate(own) if space == ROWS]
-            fixed = [(i, at) for i, (space, at) in enumerate(own) if space == SHARED]
-            self.same[number] = [(i, at, THETA if at < it.leaves else SHARED) for i, at in fixed]
+        self.fixed, self.inputs = (self.arguments(varying) for varying in (False, True))
+        self.arrays = ARRAYS + len(it.fields) + len(groups)  # entries of the frame
+        self.columns: Columns | None = None
+        self.same: list[Columns] = []
+        self.grouped: list[Grouped] = []
+        self.shown: list[int] = []  # the rows that are results
+        self.arrange(groups)
         self.sums = len(it.outputs) if it.reduce else 0
         self.read = sorted(self.read_by_totals())
         self.tails = self.table(self.read)
-        read, filled = set(self.read), dict[str, tuple[list[int], float]]()
-        for at, x in it.filled:
-            if at in read:
-                filled.setdefault(repr(x), ([], x))[0].append(at)
-        self.refilled = [(self.table(slots), x) for slots, x in filled.values()]
+        read = set(self.read)
+        filled = [(at, x) for at, x in it.filled if at in read]
+        self.shared, self.constants = it.shared + len(filled), list(it.constants)
+        self.constants += [(it.shared + i, x) for i, (_, x) in enumerate(filled)]
+        self.refilled = (self.table([at for at, _ in filled]), View(SHARED, it.shared, (1,))) if filled else None
+
+    def arguments(self, varying: bool) -> list[Rows]:
+        """The arrays of the arguments, by their width."""
+        widths: dict[int, list[tuple[int, int]]] = {}
+        for i, f in enumerate(self.schedule.fields):
+            if f.width and f.varying == varying:
+                widths.setdefault(f.width, []).append((ARRAYS + i, f.base))
+        return [
+            Rows(self.listed(numbers), self.listed(bases), width, len(numbers))
+            for width, (numbers, bases) in ((width, zip(*pairs, strict=True)) for width, pairs in widths.items())
+        ]
+
+    def arrange(self, groups: Sequence[int]) -> None:
+        """Where results go: into one array, row by row, or into an array for each of `groups`."""
+        it = self.schedule
+        results = [(ROWS if space == schedule.ROWS else SHARED, at) for space, at in it.outputs if space != schedule.TOTALS]
+        first = ARRAYS + len(it.fields)
+        rows: list[tuple[int, int, int]] = []  # of arrays: number, row, slot
+        same: dict[str, list[list[int]]] = {}  # rows that are the same for all samples: number, first row, how many, slot
+        wide: dict[int, list[tuple[int, list[int]]]] = {}
+        for number, width in enumerate(groups, first) if groups else [(OUT, len(results))]:
+            own, results = results[:width], results[width:]
+            if groups and width > 1:
+                wide.setdefault(width, []).append((number, self.spread(own)))
+                continue
+            for row, (space, at) in enumerate(own):
+                if space == ROWS:
+                    rows.append((number, row, at))
+                    continue
+                runs = same.setdefault(THETA if at < it.leaves else SHARED, [])
+                if runs and runs[-1][0] == number and runs[-1][3] == at and runs[-1][1] + runs[-1][2] == row:
+                    runs[-1][2] += 1
+                else:
+                    runs.append([number, row, 1, at])
+        if rows:
+            numbers, places, slots = zip(*rows, strict=True)
+            self.shown += slots
+            self.columns = Columns(self.listed(numbers), self.listed(places), self.listed(slots, ROWS), len(rows))
+        for place, runs in same.items():
+            numbers, places, repeats, slots = zip(*runs, strict=True)
+            shown = self.listed(slots, place)
+            self.same.append(Columns(self.listed(numbers), self.listed(places), shown, len(runs), self.listed(repeats)))
+        for width, pairs in wide.items():
+            self.shown += [slot for _, own in pairs for slot in own]
+            beside = self.listed([own for _, own in pairs], ROWS)
+            self.grouped.append(Grouped(self.listed([number for number, _ in pairs]), beside, width, len(pairs)))
+
+    def listed(self, numbers: Any, place: str = "") -> View:
+        """Integers, such as slots of a place, in as many axes as they have: a progression where they are one, else a table."""
+        found = operand_of(place, np.array(numbers, np.int64))
+        if found.strides is not None:
+            return View(place, found.base, found.strides)
+        assert found.index is not None
+        table = np.ascontiguousarray(found.index, np.int32)
+        return self.gather(place, table.ravel(), tuple(s // table.itemsize for s in table.strides))
 
     def table(self, slots: Sequence[int]) -> View:
         """Rows, one after the other, as an operand."""
@@ -116,16 +167,18 @@ class Plan:
             return View(place, o.base, strides)
         return self.gather(place, table, strides)
 
-    def spread(self, at: int) -> int:
-        """A new row that holds a shared number for every sample."""
-        source = self.operand(schedule.Operand(schedule.SHARED, at, ()), ())
-        self.work.append(Kernel("copy", (), View(ROWS, self.rows), (source,)))
-        self.rows += 1
-        return self.rows - 1
-
-    def shown(self) -> list[int]:
-        """The rows that are results."""
-        return [at for pairs in self.columns.values() for _, at in pairs] + [at for it in self.grouped.values() for at in it]
+    def spread(self, results: Sequence[tuple[str, int]]) -> list[int]:
+        """The rows of results; new ones, which hold a shared number for every sample, of those that are shared."""
+        shared = [at for space, at in results if space == SHARED]
+        missing = [at for at in dict.fromkeys(shared) if at not in self.copies]
+        if missing:
+            source = operand_of(schedule.SHARED, np.array(missing))
+            self.work.append(
+                Kernel("copy", (len(missing),), View(ROWS, self.rows, (1,)), (self.operand(source, (len(missing),)),))
+            )
+            self.copies.update(zip(missing, range(self.rows, self.rows + len(missing)), strict=True))
+            self.rows += len(missing)
+        return [at if space == ROWS else self.copies[at] for space, at in results]
 
     def total(self, vector: Vector) -> Total:
         """A sum over the samples, of operands that all have a number for each sample."""

@@ -44,6 +44,7 @@ NEAREST = 24576  # the same for straight-line code, whose every value comes and 
 FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are not kept lane by lane
 SHORT = 32  # samples in a block of the version for calls that would not fill half of a longer one
 STREAMED = 16 << 20  # bytes of results from which on they are written past the caches, which they would not fit into
+ALONE = 16  # single results up to which each has an array of its own
 TURNS = 16  # in which a thread takes its part of the samples: one that is held up leaves the rest to the others
 WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
 
@@ -174,9 +175,9 @@ class Program:
         results: list[Array] = []
         if self.groups:
             out = _EMPTY
-            for width in self.groups:
-                results.append(room((n, width) if width > 1 else (n,), dtype, which == 3))
-                pointers[at] = id(results[-1])
+            results = self._room(n, which == 3)
+            for array in results:
+                pointers[at] = id(array)
                 at += 1
         elif not self.reduce:
             out = room((*self._shape, n), dtype)
@@ -202,6 +203,14 @@ class Program:
         if self._failures:
             self.fail()
         return results or out
+
+    def _room(self, n: int, lined: bool) -> list[Array]:
+        """An array for each group of results; many single ones are rows of one array."""
+        singles = self.groups.count(1)
+        if singles <= ALONE or lined:
+            return [room((n, width) if width > 1 else (n,), self.dtype, lined) for width in self.groups]
+        rows = iter(room((singles, n), self.dtype))
+        return [room((n, width), self.dtype) if width > 1 else next(rows) for width in self.groups]
 
     def fail(self) -> None:
         """Raise what a primitive of the user's own raised in compiled code."""

@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from micrograd.tape.back_ends.llvm.arrays import (
+    Columns,
+    Grouped,
     Rows,
     column_start,
     columns_in,
+    count_of,
     rows_out,
     tiles_of,
 )
@@ -21,7 +24,7 @@ from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.loops import WRITERS, over_samples
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, View
 from micrograd.tape.back_ends.llvm.spellings import spell_one
-from micrograd.tape.back_ends.llvm.target import ARRAYS, COUNT, ROWS
+from micrograd.tape.back_ends.llvm.target import ROWS
 
 
 @dataclass(frozen=True)
@@ -109,23 +112,20 @@ def write_straight(f: Function, work: Sequence[Operation], wanted: Callable[[tup
 
 
 def write_whole(
-    f: Function,
-    inputs: Sequence[Rows],
-    work: Sequence[Operation],
-    columns: Mapping[int, Sequence[tuple[int, int]]],
-    groups: Mapping[int, Sequence[int]],
+    f: Function, inputs: Sequence[Rows], work: Sequence[Operation], columns: Columns | None, grouped: Sequence[Grouped]
 ) -> None:
     """From the rows of the arguments to those of the results in one go, values in registers all the way.
 
-    `columns` and `groups` are what write_columns and write_rows_out are given, by the number of their array. Where they are
-    streamed, a block of rows is put together where values otherwise lie, and goes to its array line by line of the cache.
+    Where they are streamed, a block of rows of results is put together where values otherwise lie, and goes to its array
+    line by line of the cache.
     """
     t = f.target
-    sources = [(it, f.pointer(ARRAYS + it.number)) for it in inputs]
-    results = {number: f.pointer(number) for number in (*columns, *groups)}
-    count = f.new(f"load i64, ptr {f.address('frame', Index((), COUNT * 8))}, align 8") if columns else ""
+    sources = [(base, it.width, f.pointer(Index((), number))) for it in inputs for number, base in it.each()]
+    shown = [(f.pointer(Index((), number)), row, slot) for number, row, slot in columns.each()] if columns else []
+    groups = {f.pointer(Index((), number)): slots for it in grouped for number, slots in it.each()}
+    count = count_of(f) if columns else ""
     makers = {one.out: one for one in work}
-    starts = {number: Index((("%first", len(slots) * t.size),)) for number, slots in groups.items()}
+    starts = {array: Index((("%first", len(slots) * t.size),)) for array, slots in groups.items()}
     staged = dict(zip(groups, accumulate([len(slots) * t.block * t.size for slots in groups.values()], initial=0)))  # noqa: B905
     past = f"align {t.lanes * t.size}, !nontemporal !1" if t.streamed else f"align {t.size}"
 
@@ -133,34 +133,33 @@ def write_whole(
         s = places[0]
         held, done = Held(f, s), set[Any]()
 
-        def arrive(it: Rows, array: str, column: int) -> None:
-            for k, value in enumerate(columns_in(f, it, array, Index((), column), s)):
-                held.values.setdefault((ROWS, it.base + column + k), value)
+        def arrive(base: int, width: int, array: str, column: int) -> None:
+            for k, value in enumerate(columns_in(f, width, array, Index((), column), s)):
+                held.values.setdefault((ROWS, base + column + k), value)
 
-        for it, array in sources:
-            for column in tiles_of(it.width, t.lanes):
-                for k in range(column, min(it.width, column + t.lanes)):
-                    held.arrive.setdefault((ROWS, it.base + k), partial(arrive, it, array, column))
+        for base, width, array in sources:
+            for column in tiles_of(width, t.lanes):
+                for k in range(column, min(width, column + t.lanes)):
+                    held.arrive.setdefault((ROWS, base + k), partial(arrive, base, width, array, column))
 
         def made(slots: Sequence[int]) -> list[str]:
             for one in depth_first(makers, [(ROWS, slot) for slot in slots], done):
                 held.spell(one)
             return [held.fetch((ROWS, slot)) for slot in slots]
 
-        for number, pairs in columns.items():
-            for row, slot in pairs:
-                at = f.address(results[number], column_start(row, t, count) + s * t.size)
-                f.do(f"store {t.vector} {made([slot])[0]}, ptr {at}, {past}")
-        for number, slots in groups.items():
+        for array, row, slot in shown:
+            at = column_start(f, Index((), row), count) + Index((("%first", t.size),)) + s * t.size
+            f.do(f"store {t.vector} {made([slot])[0]}, ptr {f.address(array, at)}, {past}")
+        for array, slots in groups.items():
             width = len(slots)
-            array, start = (ROWS, Index((), staged[number])) if t.streamed else (results[number], starts[number])
+            to, start = (ROWS, Index((), staged[array])) if t.streamed else (array, starts[array])
             for column in tiles_of(width, t.lanes):
                 values = made(slots[column : column + t.lanes])
-                rows_out(f, array, start + s * (width * t.size), column, width, values)
+                rows_out(f, to, start + s * (width * t.size), Index((), column), width, values)
 
     over_samples(f, 1, samples)
-    for number, slots in groups.items() if t.streamed else ():
+    for array, slots in groups.items() if t.streamed else ():
         with f.loop(len(slots) * t.block, t.lanes, []) as (i, _, _):
-            line = f.address(ROWS, i * t.size + staged[number])
+            line = f.address(ROWS, i * t.size + staged[array])
             value = f.new(f"load {t.vector}, ptr {line}, align {t.lanes * t.size}")
-            f.do(f"store {t.vector} {value}, ptr {f.address(results[number], starts[number] + i * t.size)}, {past}")
+            f.do(f"store {t.vector} {value}, ptr {f.address(array, starts[array] + i * t.size)}, {past}")

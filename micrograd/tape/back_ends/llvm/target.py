@@ -13,8 +13,8 @@ from micrograd.tape.back_ends import reference
 
 ROWS, SHARED, THETA = "rows", "shared", "theta"  # the arrays that numbers live in
 PARAMETERS = (ROWS, SHARED, THETA, "totals", "tables", "frame")  # what every function is given; the last leads to the others
-# entries of the frame: the results, the number of samples, what sums are divided by, then the arrays of the arguments
-OUT, COUNT, DIVISOR, ARRAYS = 6, 7, 8, 9
+# entries of the frame: the parameters, results, the number of samples, what sums are divided by, the arrays of the arguments
+THETA_AT, OUT, COUNT, DIVISOR, ARRAYS = 2, 6, 7, 8, 9
 DATA = 16  # where, in the object of an array, the pointer to its numbers lies
 CHUNK = reference.BLOCK  # samples whose sums stand by themselves
 
