@@ -19,7 +19,9 @@ Program = Callable[..., Any]
 class Operation(NamedTuple):
     """One operation of the exercise: how it is written, as a program, at which numbers, and the method behind it.
 
-    `slips` are local derivatives that are easily written by mistake, with what each of them is.
+    `slips` are local derivatives that are easily written by mistake, with what each of them is. `places` are numbers at which
+    it is tried once it is right at the first ones, with what is special there and what to do where it fails. An `optional`
+    one is tried where the class has it.
     """
 
     written: str
@@ -27,7 +29,13 @@ class Operation(NamedTuple):
     at: tuple[float, ...]
     method: str
     slips: tuple[tuple[str, Callable[..., tuple[float, ...]]], ...] = ()
+    places: tuple[tuple[str, tuple[float, ...], str], ...] = ()
     optional: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether a plain number is an operand."""
+        return self.method != "__pow__" and any(c in "123" for c in self.written)
 
 
 def _method(name: str) -> Program:
@@ -35,26 +43,36 @@ def _method(name: str) -> Program:
     return lambda x: getattr(x, name)()
 
 
+SPECIAL = "take out the special case: the rule holds for every number, and so does its derivative"
+NO_DIVISION = "write n * a ** (n - 1): to divide the result by a fails where a is 0"
+OVERFLOW = "exp overflows at 710: let it take numbers below 0 alone, such as exp(-2 * abs(a)), or use the function of math"
+AT_ZERO = (("a is 0", (0.0, -3.0), SPECIAL), ("b is 0", (2.0, 0.0), SPECIAL), ("both are negative", (-2.0, -3.0), SPECIAL))
+
 OPERATIONS = (
     Operation("a + b", lambda a, b: a + b, (2.0, -3.0), "__add__", (
         ("the operands' data instead of 1", lambda a, b: (a, b)),
-        ("the other operand, as in a product", lambda a, b: (b, a)))),
+        ("the other operand, as in a product", lambda a, b: (b, a))), AT_ZERO),
     Operation("a * b", lambda a, b: a * b, (2.0, -3.0), "__mul__", (
         ("each operand's own data: the two are swapped", lambda a, b: (a, b)),
-        ("1 for both, as in a sum", lambda a, b: (1.0, 1.0)))),
-    Operation("-a", lambda a: -a, (2.0,), "__neg__", (("the sign is missing: +1 instead of -1", lambda a: (1.0,)),)),
+        ("1 for both, as in a sum", lambda a, b: (1.0, 1.0))), AT_ZERO),
+    Operation("-a", lambda a: -a, (2.0,), "__neg__", (("the sign is missing: +1 instead of -1", lambda a: (1.0,)),),
+              (("a is negative", (-2.0,), SPECIAL),)),
     Operation("a - b", lambda a, b: a - b, (2.0, -3.0), "__sub__", (
         ("the sign of b is missing: +1 instead of -1", lambda a, b: (1.0, 1.0)),
         ("both signs are turned", lambda a, b: (-1.0, 1.0)),
-        ("both are -1", lambda a, b: (-1.0, -1.0)))),
+        ("both are -1", lambda a, b: (-1.0, -1.0))), AT_ZERO),
     Operation("a ** 3", lambda a: a**3, (1.5,), "__pow__", (
         ("the exponent in front is missing: a² instead of 3a²", lambda a: (a**2,)),
         ("3a³: the exponent is not lowered", lambda a: (3 * a**3,)),
-        ("the value instead of the derivative", lambda a: (a**3,)))),
+        ("3a: the exponent is lowered twice", lambda a: (3 * a,)),
+        ("the value instead of the derivative", lambda a: (a**3,))),
+        (("a is negative", (-1.5,), SPECIAL), ("a is 0", (0.0,), NO_DIVISION))),
+    Operation("a ** -1", lambda a: a**-1, (-4.0,), "__pow__", (("the minus in -1/a² is missing", lambda a: (a**-2,)),)),
     Operation("a / b", lambda a, b: a / b, (2.0, -4.0), "__truediv__", (
         ("the minus in -a/b² is missing", lambda a, b: (1 / b, a / b**2)),
         ("-1/b² without the a", lambda a, b: (1 / b, -1 / b**2)),
-        ("b divided by, not b²", lambda a, b: (1 / b, -a / b)))),
+        ("b divided by, not b²", lambda a, b: (1 / b, -a / b))),
+        (("a is 0", (0.0, -4.0), SPECIAL), ("both are negative", (-2.0, -4.0), SPECIAL))),
     Operation("a + 1", lambda a: a + 1, (2.0,), "__add__"),
     Operation("1 + a", lambda a: 1 + a, (2.0,), "__radd__"),
     Operation("a * 3", lambda a: a * 3, (2.0,), "__mul__"),
@@ -63,29 +81,39 @@ OPERATIONS = (
     Operation("1 - a", lambda a: 1 - a, (3.0,), "__rsub__", (("the sign is missing: +1 instead of -1", lambda a: (1.0,)),)),
     Operation("a / 2", lambda a: a / 2, (3.0,), "__truediv__"),
     Operation("2 / a", lambda a: 2 / a, (4.0,), "__rtruediv__", (("the minus in -2/a² is missing", lambda a: (2 / a**2,)),)),
+    Operation("a ** b", lambda a, b: a**b, (1.5, -2.5), "__pow__", (
+        ("the logarithm of a is missing", lambda a, b: (b * a ** (b - 1), a**b)),), (), True),
+    Operation("2 ** a", lambda a: 2**a, (1.5,), "__rpow__", (
+        ("a·2^(a-1), as of a power of a", lambda a: (a * 2 ** (a - 1),)),
+        ("the logarithm of 2 is missing", lambda a: (2**a,))), (), True),
     Operation("exp(a)", _method("exp"), (0.7,), "exp", (
         ("the operand instead of exp(a)", lambda a: (a,)),
         ("1 instead of exp(a)", lambda a: (1.0,)),
-        ("a·exp(a-1): exp is no power of a", lambda a: (a * math.exp(a - 1),))), True),
+        ("a·exp(a-1): exp is no power of a", lambda a: (a * math.exp(a - 1),))),
+        (("a is negative", (-1.3,), SPECIAL), ("a is 0", (0.0,), SPECIAL)), True),
     Operation("log(a)", _method("log"), (0.7,), "log", (
         ("1/log(a) instead of 1/a", lambda a: (1 / math.log(a),)),
-        ("a instead of 1/a", lambda a: (a,))), True),
+        ("a instead of 1/a", lambda a: (a,))), (("a is large", (1e6,), SPECIAL),), True),
     Operation("tanh(a)", _method("tanh"), (0.7,), "tanh", (
         ("1 - a², of the operand instead of the output", lambda a: (1 - a**2,)),
         ("1 - tanh(a), without the square", lambda a: (1 - math.tanh(a),)),
-        ("1 + tanh²(a): the sign", lambda a: (1 + math.tanh(a) ** 2,))), True),
+        ("1 + tanh²(a): the sign", lambda a: (1 + math.tanh(a) ** 2,))),
+        (("a is negative", (-1.3,), SPECIAL), ("a is large", (800.0,), OVERFLOW), ("-a is large", (-800.0,), OVERFLOW)), True),
     Operation("sigmoid(a)", _method("sigmoid"), (0.7,), "sigmoid", (
-        ("a(1 - a), of the operand instead of the output", lambda a: (a * (1 - a),)),), True),
-    Operation("relu(a)", _method("relu"), (1.5,), "relu", (("0 where the input is positive", lambda a: (0.0,)),), True),
-    Operation("relu(a), a < 0", _method("relu"), (-1.5,), "relu", (("1 where the input is negative", lambda a: (1.0,)),), True),
+        ("a(1 - a), of the operand instead of the output", lambda a: (a * (1 - a),)),),
+        (("a is negative", (-1.3,), SPECIAL), ("a is large", (800.0,), OVERFLOW), ("-a is large", (-800.0,), OVERFLOW)), True),
+    Operation("relu(a)", _method("relu"), (1.5,), "relu", (("0 where the input is positive", lambda a: (0.0,)),), (), True),
+    Operation("relu(a), a < 0", _method("relu"), (-1.5,), "relu", (
+        ("1 where the input is negative", lambda a: (1.0,)),), (), True),
 )  # fmt: skip
 
 # What an operation is commonly built on: where that is broken, it would only fail along.
 BUILT_ON = {
     "__sub__": {"__neg__"},
-    "__rsub__": {"__neg__", "__sub__"},
+    "__rsub__": {"__neg__", "__sub__", "__radd__"},
     "__truediv__": {"__pow__"},
-    "__rtruediv__": {"__pow__", "__truediv__"},
+    "__rtruediv__": {"__pow__", "__truediv__", "__rmul__"},
+    "__rpow__": {"__pow__"},
 }
 
 CHAINS: tuple[tuple[str, Program, tuple[float, ...]], ...] = (
@@ -248,6 +276,8 @@ KNOWN = "hand the operands to the result, such as Value(data, (self, other)), or
 OVERWRITTEN = "gradients are overwritten instead of added up"
 SUMS_OVERWRITE = "a + b overwrites gradients instead of adding to them"
 PRODUCTS_OVERWRITE = "a * b overwrites gradients instead of adding to them"
+SECOND = "backward() stops there: hand both operands to the result, such as Value(data, (self, other))"
+ALL_PARENTS = "sort into the list all the parents of a value, before the value itself, not the first one alone"
 SEEDED_AGAIN = "backward() of an operand sets its gradient back to 1"
 COUNTED_ONCE = "an operand that stands on both sides counts once"
 WRONG_ORDER = "the order is wrong: a node passes on before all its gradient is there"

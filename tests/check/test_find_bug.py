@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from beginners import CASES, built
 
 from micrograd import Value
 from micrograd.check.find_bug import find_bug
@@ -121,7 +122,7 @@ class Lecture(Scalar):
     exp = unary("exp", math.exp, lambda x, out: out)
     log = unary("log", math.log, lambda x, out: 1 / x)
     tanh = unary("tanh", math.tanh, lambda x, out: 1 - out**2)
-    sigmoid = unary("sigmoid", lambda x: 1 / (1 + math.exp(-x)), lambda x, out: out * (1 - out))
+    sigmoid = unary("sigmoid", lambda x: 0.5 + 0.5 * math.tanh(x / 2), lambda x, out: out * (1 - out))
 
 
 class Pulling:
@@ -484,7 +485,7 @@ MISTAKES = [
     (Remembering, "backward() keeps something from one call to the next", "anew"),
     (NoReflectedSum, "1 + a raises an error", "__radd__"),
     (NoReflectedProduct, "3 * a raises an error", "__rmul__"),
-    (OnlyValues, "a + 1 raises an error", "must take plain numbers"),
+    (OnlyValues, "plain numbers are refused as operands", "other = other if isinstance(other, OnlyValues)"),
     (SwappedProduct, "the derivative of a * b is wrong", "swapped"),
     (WrongDivision, "the derivative of a / b is wrong", "the minus in -a/b² is missing"),
     (WrongValue, "the value of -a is wrong", "__neg__"),
@@ -506,6 +507,14 @@ def test_one_mistake_is_one_finding():
     for cls, mistake, _ in MISTAKES:
         if cls not in (OnlyValues, Remembering, SeedAddsUp):
             assert find_bug(cls).mistakes == [mistake]
+
+
+@pytest.mark.parametrize(("name", "replacements", "mistake", "advice"), CASES, ids=[name for name, *_ in CASES])
+def test_classes_of_beginners_are_judged_rightly(name, replacements, mistake, advice):
+    report = find_bug(built(replacements))
+    assert report.mistakes == ([] if mistake is None else [mistake]), report
+    for finding in report.findings:
+        assert advice in finding.advice and finding.got != finding.expected
 
 
 def test_two_mistakes_are_both_found():

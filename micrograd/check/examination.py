@@ -1,0 +1,125 @@
+"""A class under examination: how programs are run on it, what they give beside the engine, and what has been found so far.
+
+`find_bug` makes one Examination; `operations` and `structure` put the questions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from micrograd.check.mistakes import Program
+from micrograd.engine import Value, adjoints
+
+
+class Finding(NamedTuple):
+    """One mistake: its name, the program that shows it, the numbers got and expected, and what to do."""
+
+    mistake: str
+    program: str
+    got: str
+    expected: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.mistake}\n    {self.program}\n    gives {self.got}, expected {self.expected}\n    {self.advice}"
+
+
+class Result(NamedTuple):
+    """The value and the gradients of a program; the error where it raised one."""
+
+    value: float
+    grads: tuple[float, ...]
+    error: str = ""
+
+
+class Examination:
+    """What is known of a class: findings, programs tried, notes, and the methods that are known to be `broken`."""
+
+    def __init__(self, cls: Callable[[float], Any], name: str):
+        self.cls, self.name = cls, name
+        self.findings: list[Finding] = []
+        self.tried: list[str] = []
+        self.notes: list[str] = []
+        self.broken: set[str] = set()
+        self.plain_numbers = True  # whether they are taken as operands
+        self.tolerance = 1e-9  # relative
+        self.tolerance = max(1e-9, 100.0 * self.precision())
+
+    def precision(self) -> float:
+        """How far the class rounds, where that is small: np.float32 keeps seven digits."""
+        a, b = 1.0 / 3.0, 0.7
+        got = self.run(lambda x, y: x * y, (a, b))
+        numbers = [(got.value, a * b), *zip(got.grads, (b, a), strict=False)]
+        numbers += [(number(self.cls(x).data), x) for x in (a, b)]
+        off = [math.fabs(x - true) / true for x, true in numbers if math.isfinite(x)]
+        return max([e for e in off if e < 1e-5], default=0.0)
+
+    def run(self, program: Program, at: Sequence[float], before: float = 0.0) -> Result:
+        """The value and gradients that the class gives; the leaves' gradients are set to `before` where that is not 0."""
+        try:
+            leaves = [self.cls(x) for x in at]
+            for leaf in leaves if before else ():
+                leaf.grad = before
+            out = program(*leaves)
+            out.backward()
+            return Result(number(out.data), tuple([number(leaf.grad) for leaf in leaves]))
+        except Exception as error:
+            return Result(math.nan, (), said(error))
+
+    @staticmethod
+    def truth(program: Program, at: Sequence[float]) -> Result:
+        """The value and gradients that the engine gives."""
+        leaves = [Value(x) for x in at]
+        out = program(*leaves)
+        return Result(out.data, tuple(adjoints(out, wrt=leaves).values()))
+
+    def close(self, got: Sequence[float], expected: Sequence[float]) -> bool:
+        return len(got) == len(expected) and all(
+            math.isclose(g, e, rel_tol=self.tolerance, abs_tol=1e-3 * self.tolerance)
+            for g, e in zip(got, expected, strict=True)
+        )
+
+    def right(self, got: Result, true: Result) -> bool:
+        return not got.error and self.close(got.grads, true.grads)
+
+    def found(self, mistake: str, program: str, got: Any, expected: Any, advice: str) -> None:
+        """Note a finding, once; what is `got` and `expected` are texts, or gradients."""
+        if mistake not in [finding.mistake for finding in self.findings]:
+            texts = [x if isinstance(x, str) else "" for x in (got, expected)]
+            if not isinstance(got, str) and not isinstance(expected, str):
+                texts = list(told_apart(got, expected))
+            elif not isinstance(expected, str):
+                texts[1] = gradients(expected, 6)
+            self.findings.append(Finding(mistake, program, texts[0], texts[1], advice))
+
+
+def number(x: Any) -> float:
+    return float(0.0 if x is None else x)
+
+
+def said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".strip(": ")
+
+
+def gradients(grads: Sequence[float], digits: int) -> str:
+    return ", ".join([f"{name}.grad = {g:.{digits}g}" for name, g in zip("abc", grads, strict=False)])
+
+
+def told_apart(got: Sequence[float], expected: Sequence[float]) -> tuple[str, str]:
+    """Both lists of gradients, with so many digits that one sees where they differ."""
+    for digits in (6, 9, 17):
+        texts = gradients(got, digits), gradients(expected, digits)
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
+def shown(x: float, beside: float) -> str:
+    """A number, with so many digits that it differs from the one beside it."""
+    return next(t for digits in (6, 9, 17) if (t := f"{x:.{digits}g}") != f"{beside:.{digits}g}" or digits == 17)
+
+
+def places(at: Sequence[float]) -> str:
+    return ", ".join([f"{name} = {x:g}" for name, x in zip("abc", at, strict=False)])
