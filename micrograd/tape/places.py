@@ -9,7 +9,7 @@ import numpy as np
 
 from micrograd.primitives import Primitive
 from micrograd.tape.positions import fitted, run_of
-from micrograd.tape.schedule import ROWS, SHARED, Field, Operand, Vector
+from micrograd.tape.schedule import ROWS, SHARED, Field, Operand, Repeat, Vector
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
@@ -29,7 +29,8 @@ class Places:
         self.owner = np.zeros(slots, np.int64)  # the vector, or field, that it is part of
         self.shared = self.rows = self.vectors = 0
         self.filled: list[tuple[int, float]] = []
-        self.code: list[Vector] = []
+        self.code: list[Vector | Repeat] = []
+        self.before = self.code  # where rows of shared numbers are filled: while a loop is scheduled, the code before it
         self.copies: dict[int, int] = {}  # slots in shared that also have a row
         self.ones_after: dict[int, int] = {}  # slots behind whose vector rows of ones are wanted, and how many
         self.ones_at: set[int] = set()
@@ -86,7 +87,7 @@ class Places:
                 base = self.rows
                 self.rows += len(others)
                 self.copies.update(zip(others.tolist(), range(base, self.rows), strict=True))
-                self.code.append(Vector(None, shape, 0, (operand,), run_of(ROWS, base, shape)))
+                self.before.append(Vector(None, shape, 0, (operand,), run_of(ROWS, base, shape)))
         positions = self.where[flat]
         for j in np.flatnonzero(~self.varies[flat]).tolist():
             positions[j] = self.copies[int(flat[j])]
@@ -100,3 +101,55 @@ class Places:
         if not varies.any():
             return SHARED, self.where[slots]
         return ROWS, self.row_of(slots)
+
+    # -- what loops need
+
+    def room(self, count: int, rows: bool) -> int:
+        """The first of the next positions of a space."""
+        base = self.rows if rows else self.shared
+        if rows:
+            self.rows += count
+        else:
+            self.shared += count
+        return base
+
+    def grow(self, count: int, rows: bool) -> Array:
+        """New slots, beyond those of the tape, in one run of positions."""
+        new = len(self.where) + np.arange(count)
+        self.where = np.append(self.where, np.zeros(count, np.int64))
+        self.varies = np.append(self.varies, np.full(count, rows))
+        self.owner = np.append(self.owner, np.zeros(count, np.int64))
+        self.own(new, self.room(count, rows) + np.arange(count))
+        return new
+
+    def own(self, slots: Array, positions: Array) -> None:
+        """Say where slots are, as one vector."""
+        self.vectors += 1
+        self.where[slots], self.owner[slots] = positions, self.vectors
+
+    def copy(self, slots: Array, to: Array, rows: bool) -> None:
+        """Copies of the numbers of slots at other positions, before what comes next."""
+        for space in SPACES[: 1 + rows]:
+            some = self.varies[slots] == (space == ROWS)
+            self.code += copies_of(space, self.where[slots[some]], SPACES[int(rows)], to[some])
+
+
+def copies_of(space: str, at: Array, to_space: str, to: Array, step: int = 0, to_step: int = 0) -> list[Vector]:
+    """Copies of numbers at positions to others, in as few runs as they make; one gather where these are many."""
+    order = np.argsort(to, kind="stable")
+    at, to = at[order], to[order]
+    code: list[Vector] = []
+    i = 0
+    while i < len(at):
+        j, a, b = i + 1, 0, 1
+        if j < len(at):
+            a, b = int(at[j] - at[i]), int(to[j] - to[i])
+            while j < len(at) and at[j] - at[j - 1] == a and to[j] - to[j - 1] == b:
+                j += 1
+        operand = Operand(space, int(at[i]), (a,), step=step)
+        code.append(Vector(None, (j - i,), 0, (operand,), Operand(to_space, int(to[i]), (b,), step=to_step)))
+        i = j
+    if len(code) > 4 and not step and not to_step and (np.diff(to) == to[1] - to[0]).all():
+        out = Operand(to_space, int(to[0]), (int(to[1] - to[0]),))
+        return [Vector(None, (len(to),), 0, (Operand(space, 0, None, np.ascontiguousarray(at)),), out)]
+    return code

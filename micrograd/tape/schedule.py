@@ -44,6 +44,12 @@ axis (0 along an axis on which it does not depend, so a product of matrices show
 positions are always distinct, and in rows and shared they are one run from `base` with the last axis fastest.
 
 Results are never overwritten, so vector instructions may run in any order that keeps operands before results.
+
+**A loop** `Repeat(steps, arriving, work, leaving)` is an item of the code like a vector. It runs three lists of vector
+instructions, in this order, `steps` times: copies of what the step reads into places of its own, the work on these places,
+and copies of results that are needed later, and of those that the next step carries on. In step t, an operand or a result
+with a `step` lies at position(i) + t step. Only in these copies (rule None, from any space to rows, or from shared to
+shared) do results have strides of their own, and only the places of the body are overwritten, step by step.
 """
 
 from __future__ import annotations
@@ -69,6 +75,7 @@ class Operand:
     base: int
     strides: tuple[int, ...] | None
     index: Array | None = None
+    step: int = 0  # in a loop: how far it moves on from one step to the next
 
     def positions(self, shape: tuple[int, ...]) -> Array:
         """The position of every element, as an array of `shape`."""
@@ -97,6 +104,26 @@ class Vector:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """A loop, `steps` times: copies of what the step reads, the work on them, copies of what it leaves and carries on."""
+
+    steps: int
+    arriving: list[Vector]
+    work: list[Vector]
+    leaving: list[Vector]
+
+    @property
+    def body(self) -> list[Vector]:
+        """The vector instructions of one step."""
+        return [*self.arriving, *self.work, *self.leaving]
+
+    @property
+    def size(self) -> int:
+        """How many scalar results it stands for."""
+        return self.steps * sum(v.size for v in self.work)
+
+
+@dataclass(frozen=True)
 class Field:
     """A run of inputs that arrive as one array: (n, width) where varying, else (width,)."""
 
@@ -115,7 +142,7 @@ class Schedule:
     rows: int
     constants: list[tuple[int, float]]
     filled: list[tuple[int, float]]
-    code: list[Vector]
+    code: list[Vector | Repeat]
     outputs: list[tuple[str, int]]  # the space and position of each output; with `reduce`, (TOTALS, its number)
     reduce: bool
     lookups: list[tuple[int, int]] = field(default_factory=list)
@@ -125,22 +152,26 @@ class Schedule:
 
     def lines(self) -> Iterator[str]:
         """The schedule, one line for each vector instruction, as a person would write array code."""
+        many = sum(len(v.body) if isinstance(v, Repeat) else 1 for v in self.code)
         yield (
-            f"schedule of {len(self.code)} vector instructions ({sum(v.size for v in self.code):,} scalar results); "
+            f"schedule of {many} vector instructions ({sum(v.size for v in self.code):,} scalar results); "
             f"shared {self.shared:,}, rows {self.rows:,}"
         )
         names = {SHARED: "s", ROWS: "r", TOTALS: "total"}
 
         def shown(o: Operand, shape: tuple[int, ...]) -> str:
+            far = str(abs(o.step)) if abs(o.step) > 1 else ""
+            moves = f" {'+' if o.step > 0 else '-'} {far}t" if o.step else ""
             if o.strides is None:
                 assert o.index is not None
-                return f"{names[o.space]}[gather {'×'.join(map(str, o.index.shape))}]"
+                return f"{names[o.space]}[gather {'×'.join(map(str, o.index.shape))}{moves}]"
             axes = [(n, s) for n, s in zip(shape, o.strides, strict=True) if s and n > 1]
             if not axes:
-                return f"{names[o.space]}[{o.base}]"
-            return f"{names[o.space]}[{o.base} + " + ", ".join(f"{n}" + (f"·{s}" if s != 1 else "") for n, s in axes) + "]"
+                return f"{names[o.space]}[{o.base}{moves}]"
+            runs = ", ".join(f"{n}" + (f"·{s}" if s != 1 else "") for n, s in axes)
+            return f"{names[o.space]}[{o.base}{moves} + {runs}]"
 
-        for v in self.code:
+        def written(v: Vector) -> str:
             full = (*v.shape, v.terms)
             if v.rule is None:
                 text = shown(v.operands[0], v.shape)
@@ -154,4 +185,11 @@ class Schedule:
             else:
                 text = f"{v.rule.name}({shown(v.operands[0], full)})"
             over = "Σ samples " if v.over else ""
-            yield f"  {'×'.join(map(str, v.shape)):>12}  {shown(v.out, v.shape)} = {over}{text}"
+            return f"{'×'.join(map(str, v.shape)):>12}  {shown(v.out, v.shape)} = {over}{text}"
+
+        for v in self.code:
+            if isinstance(v, Vector):
+                yield f"  {written(v)}"
+            else:
+                yield f"{'':>14}  for t in 0 .. {v.steps - 1:,}:"
+                yield from (f"    {written(each)}" for each in v.body)

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,26 +25,32 @@ from micrograd.tape.positions import (
     table,
     with_terms,
 )
+from micrograd.tape.roll import Loop, rolled
 from micrograd.tape.schedule import DOT, TAKE, TOTALS, Field, Operand, Schedule
+from micrograd.tape.steps import Steps, of_rows
 from micrograd.tape.tape import Tape
 from micrograd.tape.totals import contractions, reduce_samples
 
 Array = np.ndarray[Any, Any]
+Slots = tuple[int, ...]
 
 
 def scheduled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool) -> Schedule:
     """The schedule of a tape whose inputs arrive in `fields`, runs of (width, varying)."""
+    tape, loops = rolled(tape)
     places = Places(tape, [Field(*f) for f in fields])
-    levels = settled_levels(places)
-    final = contractions(places) if reduce else {}
+    settle(places, loops)
+    final = contractions(places, loops) if reduce else {}
     places.place_sources()
-    groups: dict[tuple[bool, int, Primitive, int], list[int]] = {}
-    varies, first = places.varies.tolist(), tape.first
-    for k, (rule, operands) in enumerate(tape.instructions):
-        if k not in final:
-            groups.setdefault((varies[first + k], levels[first + k], rule, len(operands)), []).append(k)
-    for key in sorted(groups, key=lambda key: key[:2]):  # stable: within a level in the order of the tape
-        vectorise(places, key[2], np.array(groups[key], np.int64))
+    at, reads = 0, read_by(tape) if loops else (np.zeros(1), np.zeros(0))
+    for loop in loops:
+        by_levels(places, [(tape.first + k, *tape.instructions[k]) for k in range(at, loop.start) if k not in final])
+        Steps(places, loop, reads, by_levels)
+        at = loop.end
+    rest = range(at, len(tape.instructions))
+    by_levels(places, [(tape.first + k, *tape.instructions[k]) for k in rest if k not in final])
+    if loops:  # what is shared comes first
+        places.code[:] = [v for rows in (False, True) for v in places.code if of_rows(v) == rows]
     if reduce:
         reduce_samples(places, final)
         outputs = [(TOTALS, i) for i in range(len(tape.outputs))]
@@ -57,23 +64,46 @@ def scheduled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool) -> S
     )  # fmt: skip
 
 
-def settled_levels(places: Places) -> list[int]:
-    """The level of every slot: 0 for sources, else one more than the highest operand's. Also settles which slots vary."""
+def settle(places: Places, loops: Sequence[Loop]) -> None:
+    """Settle which slots vary from sample to sample; in a loop, the same in every step."""
     tape = places.tape
-    levels = [0] * tape.first
     varies = [f.varying for f in places.fields for _ in range(f.width)] + [False] * (tape.first - tape.inputs)
-    level_of, varies_at = levels.__getitem__, varies.__getitem__
-    for _, operands in tape.instructions:
-        levels.append(1 + max(map(level_of, operands)))
+    varies_at = varies.__getitem__
+    at = 0
+    for loop in loops:
+        for _, operands in tape.instructions[at : loop.start]:
+            varies.append(any(map(varies_at, operands)))
+        varies += loop.varying(tape, varies) * loop.steps
+        at = loop.end
+    for _, operands in tape.instructions[at:] if loops else tape.instructions:
         varies.append(any(map(varies_at, operands)))
     places.varies[:] = varies
-    return levels
 
 
-def vectorise(places: Places, rule: Primitive, ks: Array) -> None:
-    """The instructions `ks`, of one primitive, one arity and one level, as vector instructions."""
-    out = ks + places.tape.first
-    operands = table([places.tape.instructions[k][1] for k in ks.tolist()])
+def read_by(tape: Tape) -> tuple[Array, Array]:
+    """Where the operands of each instruction begin in the list of all, and that list; the outputs are its end."""
+    starts = np.concatenate([[0], np.cumsum([len(operands) for _, operands in tape.instructions], dtype=np.int64)])
+    return starts, np.fromiter(chain(*[operands for _, operands in tape.instructions], tape.outputs), np.int64)
+
+
+def by_levels(places: Places, instructions: Sequence[tuple[int, Primitive, Slots]]) -> None:
+    """The vector instructions of instructions (result, primitive, operands), those that are shared first, level by level.
+
+    The level is 1 for what depends on none of the others, else one more than the highest operand's.
+    """
+    levels: dict[int, int] = {}
+    level_of = levels.get
+    groups: dict[tuple[bool, int, Primitive, int], list[tuple[int, Slots]]] = {}
+    varies = places.varies.tolist()
+    for out, rule, operands in instructions:
+        levels[out] = level = 1 + max([level_of(x, 0) for x in operands])
+        groups.setdefault((varies[out], level, rule, len(operands)), []).append((out, operands))
+    for key in sorted(groups, key=lambda key: key[:2]):  # stable: within a level in the order of the tape
+        vectorise(places, key[2], np.array([out for out, _ in groups[key]], np.int64), table([xs for _, xs in groups[key]]))
+
+
+def vectorise(places: Places, rule: Primitive, out: Array, operands: Array) -> None:
+    """Instructions of one primitive, one arity and one level, as vector instructions."""
     if rule is DOT:
         half = operands.shape[1] // 2
         dots(places, out, operands[:, :half], operands[:, half:-1], operands[:, -1])

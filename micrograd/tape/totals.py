@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from micrograd.primitives import RULES
 from micrograd.tape.places import SPACES, Places
 from micrograd.tape.positions import Slots, distinct, grids_of, operand_of, sorted_grid, squeezed, table, with_terms
+from micrograd.tape.roll import Loop
 from micrograd.tape.schedule import DOT, ROWS, SUM, TOTALS, Operand, Vector
 
 MUL = RULES["mul"]
 
 
-def contractions(places: Places) -> dict[int, tuple[Slots, Slots]]:
+def contractions(places: Places, loops: Sequence[Loop]) -> dict[int, tuple[Slots, Slots]]:
     """The instructions that only feed sums over samples and can be part of them, as their pairs of factors.
 
     Notes on the way which rows want ones behind them: where a δ is summed by itself (a bias) and also times each of
@@ -35,7 +38,7 @@ def contractions(places: Places) -> dict[int, tuple[Slots, Slots]]:
         k = slot - first
         if not varies[slot]:
             continue
-        if k < 0 or used[slot]:
+        if k < 0 or used[slot] or any(loop.start <= k < loop.end for loop in loops):
             alone.add((slot,))
             continue
         rule, operands = tape.instructions[k]

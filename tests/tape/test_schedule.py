@@ -12,7 +12,7 @@ from micrograd.primitives import RULES
 from micrograd.tape.back_ends import reference
 from micrograd.tape.passes import optimised
 from micrograd.tape.record import Recording
-from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Schedule
+from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Repeat, Schedule
 from micrograd.tape.scheduler import scheduled
 from micrograd.tape.tape import Tape
 
@@ -37,17 +37,16 @@ def interpreted(schedule: Schedule, inputs, theta, n):
     for row, x in schedule.filled:
         rows[row] = x
     done, varying = set(), False
-    for v in schedule.code:
-        assert v.out.space != SHARED or not varying, "shared results come first"
-        varying = varying or v.out.space == ROWS
+
+    def execute(v, t=0):
         places = v.out.positions(v.shape)
         assert len(np.unique(places)) == v.size
-        if v.out.space != TOTALS:
+        if v.out.space != TOTALS and v.rule is not None:
             assert np.array_equal(places.ravel(), np.arange(v.out.base, v.out.base + v.size)), "results are one run"
         full = (*v.shape, v.terms)
 
         def read(operand, shape, i):
-            at = operand.positions(shape)[i]
+            at = operand.positions(shape)[i] + operand.step * t
             space = {SHARED: shared[:, None], ROWS: rows}[operand.space]
             return np.broadcast_to(space[at], (*at.shape, n))
 
@@ -69,7 +68,7 @@ def interpreted(schedule: Schedule, inputs, theta, n):
                 value = np.array([v.rule.on_floats([*a, *b, s]) for a, b, s in zip(x, y, start, strict=False)])
             else:
                 value = np.array([v.rule.on_floats(row) for row in read(v.operands[0], full, i).T.tolist()])
-            at = places[i]
+            at = places[i] + v.out.step * t
             if v.over:
                 assert np.isnan(totals[at]) and at not in done, "a total is written once"
                 done.add(at)
@@ -78,6 +77,14 @@ def interpreted(schedule: Schedule, inputs, theta, n):
                 rows[at] = value
             else:
                 shared[at] = value[0] if len(value) else np.nan
+
+    for item in schedule.code:
+        body = item.body if isinstance(item, Repeat) else [item]
+        assert not varying or all(v.out.space != SHARED for v in body), "shared results come first"
+        varying = varying or any(v.out.space == ROWS for v in body)
+        for t in range(item.steps if isinstance(item, Repeat) else 1):
+            for v in body:
+                execute(v, t)
     if schedule.reduce:
         return totals
     return np.array([rows[at] if space == ROWS else np.full(n, shared[at]) for space, at in schedule.outputs])

@@ -11,6 +11,7 @@ last bit, and products of matrices and sums over samples are added in an order o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from micrograd.primitives import RULES
 from micrograd.tape.back_ends.numpy_spellings import log_sum_exp, spelled
-from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Operand, Schedule, Vector
+from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Operand, Repeat, Schedule, Vector
 from micrograd.tape.scheduler import scheduled
 from micrograd.tape.tape import Tape
 
@@ -93,7 +94,10 @@ class _Plan:
         self.rectified: dict[Any, Array] = {}  # results of relu by their operand: the sign of one is the step
         self.steps: list[Step] = []
         for vector in schedule.code:
-            self._compile(vector)
+            if isinstance(vector, Vector):
+                self._compile(vector)
+            else:
+                self._repeat(vector)
         self.theta = self.shared[: schedule.leaves]
         found = enumerate(schedule.outputs)
         places = np.array([(i, at, space == ROWS) for i, (space, at) in found], np.int64).reshape(-1, 3)
@@ -181,6 +185,25 @@ class _Plan:
             else:
                 parts = np.moveaxis(x, axis, 0)
                 self.steps.append((spelled(v.rule), (*parts, out)))
+
+    def _repeat(self, loop: Repeat) -> None:
+        """A loop as one step: the steps of its body, with those copies that move on taken from (and to) one place each time."""
+        outer, self.steps = self.steps, []
+        moving: list[tuple[int, Array, Array]] = []  # number of the step, where to, where from
+        for v in loop.body:
+            if v.rule is None and (v.out.step or v.operands[0].step):
+                rows = v.out.space == ROWS
+                to, source = (self._moving(o, v.shape, rows, loop.steps) for o in (v.out, v.operands[0]))
+                moving.append((len(self.steps), to, source))
+                self.steps.append((np.copyto, ()))
+            else:
+                self._compile(v)
+        outer.append((_repeated, (loop.steps, self.steps, moving)))
+        self.steps = outer
+
+    def _moving(self, operand: Operand, shape: tuple[int, ...], rows: bool, steps: int) -> Array:
+        """The operand of a copy in a loop: an array with the steps along its first axis."""
+        return self._array(replace(operand, strides=(operand.step, *operand.strides)), (steps, *shape), rows, full=True)  # type: ignore[misc]
 
     def _constant(self, operand: Operand) -> float | None:
         if operand.space == SHARED and operand.strides is not None and not any(operand.strides):
@@ -312,6 +335,16 @@ class _Plan:
         across, along = (item if a is None else out.strides[a] for a in found)
         target = _strided(out, (len(flat[0]), len(flat[1])), (across, along))
         return flat[0], flat[1].T, target
+
+
+def _repeated(count: int, steps: list[Step], moving: list[tuple[int, Array, Array]]) -> None:
+    """The steps of a body, `count` times; those numbered in `moving` copy the next of the arrays given there."""
+    steps = list(steps)
+    for at in zip(*[zip(to, source) for _, to, source in moving]) if moving else [()] * count:  # noqa: B905 (of one length)
+        for (i, _, _), pair in zip(moving, at):  # noqa: B905
+            steps[i] = np.copyto, pair
+        for function, args in steps:
+            function(*args)
 
 
 _strided = np.lib.stride_tricks.as_strided

@@ -25,6 +25,8 @@ class Function:
     block: str = "entry"
     addresses: list[dict[Any, str]] = field(default_factory=lambda: [{}])
     by_lanes: set[tuple[str, int]] = field(default_factory=set)  # functions of the library, with so many arguments
+    parts: list[Function] = field(default_factory=list)  # functions that this one calls, once for each step of a loop
+    stepped: bool = False  # whether it is such a part, which is given the number of the step
 
     def new(self, expression: str) -> str:
         """The name of a new value."""
@@ -119,6 +121,8 @@ class Function:
             return at
         for i, by in zip(position, arg.strides, strict=True):
             at = at + i * by
+        if arg.step:
+            at = at + Index((("%t", arg.step),))
         if arg.table is None:
             return at
         if not at.terms:
@@ -213,9 +217,10 @@ class Function:
 
     def text(self) -> str:
         parameters = ", ".join(f"ptr noalias %{a}" for a in PARAMETERS)
+        step = ", i64 %t" if self.stepped else ""
         return "\n".join(
             [
-                f"define void @{self.name}({parameters}, i64 %first, i64 %count) {self.target.attributes} {{",
+                f"define void @{self.name}({parameters}, i64 %first, i64 %count{step}) {self.target.attributes} {{",
                 "entry:",
                 *self.lines,
                 "  ret void",

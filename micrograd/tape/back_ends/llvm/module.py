@@ -21,8 +21,9 @@ from micrograd.tape.back_ends.llvm.arrays import (
 from micrograd.tape.back_ends.llvm.driver import preamble, write_driver
 from micrograd.tape.back_ends.llvm.function import Function, lanes_function
 from micrograd.tape.back_ends.llvm.loops import WRITERS, write_elementwise, write_total
-from micrograd.tape.back_ends.llvm.operands import Kernel, View
+from micrograd.tape.back_ends.llvm.operands import Kernel, Loop, View
 from micrograd.tape.back_ends.llvm.plan import Plan
+from micrograd.tape.back_ends.llvm.recurrences import write_loop, write_steps
 from micrograd.tape.back_ends.llvm.straight import Operation, depth_first, operations, write_straight, write_whole
 from micrograd.tape.back_ends.llvm.target import ROWS, THETA, THETA_AT, Target
 
@@ -32,11 +33,13 @@ LOOPED = 64  # operations from which on an instruction is a loop rather than str
 CROWDED = 150_000  # operations in straight-line code from which on only short instructions stay there
 
 
-def functions(work: Sequence[Kernel], wanted: Iterable[tuple[str, int]], t: Target, prefix: str) -> list[Function]:
+def functions(
+    work: Sequence[Kernel | Loop], wanted: Iterable[tuple[str, int]], t: Target, prefix: str, stepped: bool = False
+) -> list[Function]:
     """The work as functions of bounded size: loops for long instructions, straight-line code for what lies between."""
     small = sum(it.work for it in work if it.work < LOOPED)
     looped = LOOPED if small <= CROWDED else 8
-    pieces: list[list[Operation] | Kernel] = []
+    pieces: list[list[Operation] | Kernel | Loop] = []
     straight: list[Operation] = []
 
     def cut() -> None:
@@ -55,7 +58,7 @@ def functions(work: Sequence[Kernel], wanted: Iterable[tuple[str, int]], t: Targ
         straight.clear()
 
     for it in work:
-        if not short(it, looped):
+        if isinstance(it, Loop) or not short(it, looped):
             cut()
             pieces.append(it)
         else:
@@ -63,7 +66,7 @@ def functions(work: Sequence[Kernel], wanted: Iterable[tuple[str, int]], t: Targ
     cut()
     outside, home = set(wanted), dict[tuple[str, int], int]()
     for n, piece in enumerate(pieces):
-        if isinstance(piece, Kernel):
+        if not isinstance(piece, list):
             outside |= read_by(piece)
             continue
         for one in piece:
@@ -71,13 +74,30 @@ def functions(work: Sequence[Kernel], wanted: Iterable[tuple[str, int]], t: Targ
             home[one.out] = n
     found = []
     for n, piece in enumerate(pieces):
-        f = Function(f"{prefix}{n}", t)
-        if isinstance(piece, Kernel):
+        f = Function(f"{prefix}{n}", t, stepped=stepped)
+        if isinstance(piece, Loop):
+            write_one_loop(f, piece, outside)
+        elif isinstance(piece, Kernel):
             WRITERS.get(piece.name, write_elementwise)(f, piece)
         else:
             write_straight(f, piece, outside.__contains__)
         found.append(f)
     return found
+
+
+def write_one_loop(f: Function, it: Loop, outside: set[tuple[str, int]]) -> None:
+    """A loop: with the values of a step in registers where these are few, else a call of functions for each step."""
+    if sum(one.work for one in it.body) <= LONGEST and all(map(short, it.body)):
+        write_loop(f, it, outside.__contains__)
+        return
+    wanted = {*outside, *(place for one in it.leaving for place in read_by(one))}
+    moves: list[list[Function]] = []
+    for name, kernels in (("in", it.arriving), ("out", it.leaving)):
+        moves.append([Function(f"{f.name}.{name}{i}", f.target, stepped=True) for i in range(len(kernels))])
+        for part, one in zip(moves[-1], kernels, strict=True):
+            write_elementwise(part, one)
+    f.parts = [*moves[0], *functions(it.body, wanted, f.target, f"{f.name}.", stepped=True), *moves[1]]
+    write_steps(f, it.steps)
 
 
 def short(it: Kernel, looped: int = LOOPED) -> bool:
@@ -94,17 +114,20 @@ def in_one(plan: Plan, t: Target) -> bool:
         and not plan.sums
         and across <= WHOLE
         and sum(it.work for it in plan.work) <= WHOLE
-        and all(map(short, plan.work))
+        and all(isinstance(it, Kernel) and short(it) for it in plan.work)
     )
 
 
-def read_by(it: Kernel) -> set[tuple[str, int]]:
-    """The places that an instruction reads, parameters left out."""
+def read_by(it: Kernel | Loop, steps: int = 1) -> set[tuple[str, int]]:
+    """The places that an instruction reads, in all of `steps` steps; parameters left out."""
+    if isinstance(it, Loop):
+        return {place for one in (*it.arriving, *it.body, *it.leaving) for place in read_by(one, it.steps)}
     return {
-        (a.place, slot)
+        (a.place, slot + a.step * t)
         for a in it.args
         if a.value is None and a.place != THETA
         for slot in a.slots((*it.shape, it.terms)[: len(a.strides)]).tolist()
+        for t in range(steps if a.step else 1)
     }
 
 
@@ -156,9 +179,10 @@ def written(plan: Plan, t: Target) -> str:
         whole += function(f"grouped{grouped.width}", write_rows_out, grouped, False)
         part += function(f"group{grouped.width}", write_rows_out, grouped, True)
     if in_one(plan, t):
-        every_one = [one for it in plan.work for one in operations(it)]
+        every_one = [one for it in plan.work if isinstance(it, Kernel) for one in operations(it)]
         whole = function("whole", write_whole, plan.inputs, every_one, plan.columns, plan.grouped)
     driver = write_driver(t, [f.name for f in before], whole, part, bool(plan.sums) and not direct)
     every = [*before, *work, *named.values()]
+    every += [part for f in every for part in f.parts]
     lanes = [lanes_function(t, *one) for one in sorted(set().union(*(f.by_lanes for f in every)))]
     return "\n".join([preamble(t), *lanes, *(f.text() for f in every), driver])

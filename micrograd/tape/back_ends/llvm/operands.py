@@ -43,6 +43,7 @@ class View:
     table: Array | None = None  # the slots of a gather, flat; strides are then those of the table
     value: float | None = None
     table_at: int = -1  # where the table begins among all tables
+    step: int = 0  # in a loop: how far it moves on from one step to the next
 
     @property
     def count(self) -> int:
@@ -80,6 +81,20 @@ class Kernel:
     @property
     def work(self) -> int:
         return self.elements * max(1, self.terms)
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """Kernels that are run `steps` times: copies of what a step reads, work, copies of what it leaves and carries on."""
+
+    steps: int
+    arriving: Sequence[Kernel]
+    body: Sequence[Kernel]
+    leaving: Sequence[Kernel]
+
+    @property
+    def work(self) -> int:
+        return self.steps * sum(it.work for it in (*self.arriving, *self.body, *self.leaving))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,11 +13,11 @@ import numpy as np
 from micrograd.primitives import Primitive
 from micrograd.tape import schedule
 from micrograd.tape.back_ends.llvm.arrays import Columns, Grouped, Rows
-from micrograd.tape.back_ends.llvm.operands import Kernel, Total, View
+from micrograd.tape.back_ends.llvm.operands import Kernel, Loop, Total, View
 from micrograd.tape.back_ends.llvm.spellings import N_ARY, SPELLINGS, from_library
 from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, OUT, ROWS, SHARED, THETA, Target
 from micrograd.tape.positions import operand_of
-from micrograd.tape.schedule import Schedule, Vector
+from micrograd.tape.schedule import Repeat, Schedule, Vector
 
 Array = np.ndarray[Any, Any]
 MANY = 2048  # sums over the samples from which on they are better not kept lane by lane
@@ -34,12 +34,15 @@ class Plan:
         self.table_size = 0
         self.copies: dict[int, int] = {}  # rows that hold a shared number for every sample
         self.copies_leaves = False  # some operand lies across the end of the parameters
-        self.before: list[Kernel] = []
-        self.work: list[Kernel] = []
+        self.before: list[Kernel | Loop] = []
+        self.work: list[Kernel | Loop] = []
         self.totals: list[Total] = []
         self.own: dict[tuple[Primitive, int], str] = {}  # names for primitives of the user's own, with so many arguments
         for vector in it.code:
-            if vector.over:
+            if isinstance(vector, Repeat):
+                rows = vector.body[-1].out.space == schedule.ROWS
+                (self.work if rows else self.before).append(self.loop(vector))
+            elif vector.over:
                 self.totals.append(self.total(vector))
             else:
                 (self.before if vector.out.space == SHARED else self.work).append(self.instruction(vector))
@@ -124,32 +127,38 @@ class Plan:
         self.table_size += len(table)
         return View(place, 0, strides, table, table_at=self.table_size - len(table))
 
-    def instruction(self, vector: Vector) -> Kernel:
+    def loop(self, it: Repeat) -> Loop:
+        """A loop, and in it everything of its body."""
+        parts = ([self.instruction(v, it.steps) for v in part] for part in (it.arriving, it.work, it.leaving))
+        return Loop(it.steps, *parts)
+
+    def instruction(self, vector: Vector, steps: int = 1) -> Kernel:
+        """A vector instruction; in a loop, one of so many `steps`."""
         name = vector.rule.name if vector.rule is not None else "copy"
-        args = tuple(self.operand(o, (*vector.shape, vector.terms)) for o in vector.operands)
-        out = self.operand(vector.out, vector.shape)
+        args = tuple(self.operand(o, (*vector.shape, vector.terms), steps) for o in vector.operands)
+        out = self.operand(vector.out, vector.shape, steps)
         if vector.rule is not None and (
             name == "copy" or not (name in SPELLINGS or name in N_ARY or from_library(vector.rule))
         ):
             name = self.own.setdefault((vector.rule, vector.terms or len(args)), f"own{len(self.own)}")
         return Kernel(name, vector.shape, out, args, vector.terms)
 
-    def operand(self, o: schedule.Operand, shape: tuple[int, ...]) -> View:
+    def operand(self, o: schedule.Operand, shape: tuple[int, ...], steps: int = 1) -> View:
         """An operand as loads see it; a constant as a number."""
         strides = o.strides
         table = None
         if strides is None:
             assert o.index is not None
             table = np.ascontiguousarray(o.index, np.int32)
-            steps = [0 if n == 1 else s // table.itemsize for n, s in zip(table.shape, table.strides, strict=True)]
-            axes = len(steps)
+            along = [0 if n == 1 else s // table.itemsize for n, s in zip(table.shape, table.strides, strict=True)]
+            axes = len(along)
             low, high = int(table.min(initial=2**31 - 1)), int(table.max(initial=-1))
             # an index array broadcasts to the shape of its operand: with the axis of terms, or without
             missing = (len(shape) if axes > len(shape) - 1 or axes == len(shape) else len(shape) - 1) - axes
-            strides = (0,) * max(0, missing) + tuple(steps)
+            strides = (0,) * max(0, missing) + tuple(along)
             table = table.ravel()
         else:
-            reach = [s * (n - 1) for s, n in zip(strides, shape, strict=False)]
+            reach = [s * (n - 1) for s, n in zip((o.step, *strides), (steps, *shape), strict=False)]
             low = o.base + sum(r for r in reach if r < 0)
             high = o.base + sum(r for r in reach if r > 0)
         place = ROWS if o.space == ROWS else SHARED
@@ -164,7 +173,7 @@ class Plan:
             elif low < leaves:
                 self.copies_leaves = True
         if table is None:
-            return View(place, o.base, strides)
+            return View(place, o.base, strides, step=o.step)
         return self.gather(place, table, strides)
 
     def spread(self, results: Sequence[tuple[str, int]]) -> list[int]:

@@ -1,0 +1,79 @@
+"""Loops over the steps of a recurrence: the values of a step in registers, or a call of functions for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from micrograd.tape.back_ends.llvm.function import Function
+from micrograd.tape.back_ends.llvm.loops import over_samples, unrolled
+from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Loop, View
+from micrograd.tape.back_ends.llvm.straight import Held, depth_first, operations
+from micrograd.tape.back_ends.llvm.target import PARAMETERS
+
+HOISTED = 12  # numbers that all steps share up to which they stay in registers
+
+
+def write_loop(f: Function, it: Loop, wanted: Callable[[tuple[str, int]], bool]) -> None:
+    """All steps for some vectors of samples, what is carried from step to step in registers; those wanted are stored."""
+    work = [one for kernel in it.body for one in operations(kernel)]
+    arriving = [pair for kernel in it.arriving for pair in copied(kernel)]  # (to, from)
+    leaving = [pair for kernel in it.leaving for pair in copied(kernel)]
+    kept = [(to, source) for to, source in leaving if to[2]]
+    carried = [((to[0], to[1]), (source[0], source[1])) for to, source in leaving if not to[2]]
+    makers = {one.out: one for one in work}
+    local = {*makers, *((place, slot) for (place, slot, _), _ in arriving), *(to for to, _ in carried)}
+    fixed = list(dict.fromkeys(a for one in work for a in one.args if isinstance(a, tuple) and a not in local))
+    roots = [*((place, slot) for _, (place, slot, _) in kept), *(source for _, source in carried)]
+    roots += [one.out for one in work if wanted(one.out)]
+    order = depth_first(makers, roots, set())
+
+    def samples(places: list[Index]) -> None:
+        outer = [Held(f, s) for s in places]
+        if len(fixed) <= HOISTED:
+            for held in outer:
+                for arg in fixed:
+                    held.fetch(arg)
+        first = [(f.target.vector, held.fetch(to)) for held in outer for to, _ in carried]
+        with f.loop(it.steps, 1, first) as (t, values, results):
+            inner = []
+            for i, (s, around) in enumerate(zip(places, outer, strict=True)):
+                held = Held(f, s)
+                held.values = dict(around.values)
+                held.values.update(zip([to for to, _ in carried], values[i * len(carried) :], strict=False))
+                for (place, slot, _), source in arriving:
+                    held.arrive[place, slot] = partial(arrive, held, (place, slot), source, t)
+                inner.append(held)
+            for one in order:
+                for held in inner:
+                    held.spell(one)
+            for held in inner:
+                for (place, slot, step), result in kept:
+                    f.store(View(place), t * step + slot, held.s, held.fetch(result[:2]))
+                for one in order:
+                    if wanted(one.out):
+                        f.store(View(one.out[0]), Index((), one.out[1]), held.s, held.values[one.out])
+            results[:] = [held.fetch(source) for held in inner for _, source in carried]
+
+    def arrive(held: Held, to: tuple[str, int], source: tuple[str, int, int], t: Index) -> None:
+        place, slot, step = source
+        held.values[to] = f.load(View(place), t * step + slot, held.s)
+
+    over_samples(f, unrolled(f, 4 if len(work) <= 24 else 2 if len(work) <= 80 else 1), samples)
+
+
+def copied(it: Kernel) -> list[tuple[tuple[str, int, int], tuple[str, int, int]]]:
+    """The copies of a kernel, one by one: to which place, slot and step, and from which."""
+    (source,) = it.args
+    return [
+        ((it.out.place, it.out.slot((i,)), it.out.step), (source.place, source.slot((i,)), source.step))
+        for i in range(it.elements)
+    ]
+
+
+def write_steps(f: Function, steps: int) -> None:
+    """The parts of a loop, one after the other, for each of its steps."""
+    arguments = ", ".join(f"ptr %{a}" for a in PARAMETERS)
+    with f.loop(steps, 1, []) as (t, _, _):
+        for part in f.parts:
+            f.do(f"call void @{part.name}({arguments}, i64 %first, i64 %count, i64 {t.terms[0][0]})")

@@ -1,0 +1,244 @@
+"""Loops found again: the steps of a recurrence in a tape of scalars.
+
+`passes` come before, `schedule` after. A function with a loop over time is recorded step after step, so a thousand steps
+are a thousand times the same instructions, and so are their adjoints. `rolled` finds where a tape repeats itself. No
+instruction is rewritten, so the tape stays the definition of what is computed, with the bits of the unrolled tape. What
+comes after works on one step, the **body**, and so costs what the body costs.
+
+In a loop, instruction m of step t stands in the tape at `start + t * period + m`, and each of its operands is the slot
+`first + t * stride` for some constants. The stride tells what the operand is:
+
+    0             the same number in every step: a parameter, a constant, a result from before the loop
+    period        a result of the loop itself: of this step, or carried over from an earlier one
+    anything else what each step reads: an element of the arguments, or what an earlier loop has left, often backwards
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from micrograd.primitives import Primitive
+from micrograd.tape.tape import Tape
+
+Array = np.ndarray[Any, Any]
+SMALL = 256  # instructions, and
+DEEP = 128  # kinds of instructions at different levels, up to which a tape is left as it is
+STEPS = 8  # fewer steps are no loop: what a loop saves in compiling, it costs in running
+_WINDOWS = (4, 16, 64, 256, 1024, 4096, 16384)  # instructions that are compared at once to find how long a step is
+_CANDIDATES = 6  # lengths of steps that are tried, for each window
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A run of instructions of the tape that repeats: `steps` steps of `period` instructions each, from number `start` on."""
+
+    start: int
+    period: int
+    steps: int
+
+    @property
+    def end(self) -> int:
+        """The number of the first instruction after the loop."""
+        return self.start + self.period * self.steps
+
+    def body(self, tape: Tape) -> list[tuple[Primitive, list[tuple[int, int]]]]:
+        """The instructions of a step: the primitive, and for each operand its slot in the first step and its stride."""
+        one, two = (tape.instructions[at : at + self.period] for at in (self.start, self.start + self.period))
+        return [
+            (rule, [(x, y - x) for x, y in zip(operands, after, strict=True)])
+            for (rule, operands), (_, after) in zip(one, two, strict=True)
+        ]
+
+    def varying(self, tape: Tape, varies: list[bool]) -> list[bool]:
+        """Which instructions of the body vary from sample to sample, where `varies` says so of every slot before the loop."""
+        first, body = tape.first + self.start, self.body(tape)
+        found = [False] * self.period
+        before = [False] * self.period  # because of what comes from outside
+        inside: list[list[int]] = []
+        for m, (_, operands) in enumerate(body):
+            own = []
+            for slot, stride in operands:
+                if stride == self.period:
+                    own.append((slot - first) % self.period)
+                    before[m] |= any(varies[slot:first:stride])
+                elif stride:
+                    end = slot + stride * self.steps
+                    before[m] |= any(varies[slot : end if end >= 0 else None : stride])
+                else:
+                    before[m] |= varies[slot]
+            inside.append(own)
+        while True:
+            after = [before[m] or any(found[i] for i in inside[m]) for m in range(self.period)]
+            if after == found:
+                return found
+            found = after
+
+
+def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
+    """The tape, its instructions perhaps in another order, and the loops in it, in order; none where they would save little.
+
+    Only recurrences are loops: some instruction reads what an earlier step has left. Repetition without one, such as the
+    neurons of a layer, is left to the scheduler, which makes vector instructions of it.
+    """
+    if len(tape.instructions) < SMALL:
+        return tape, []
+    code = _Code(tape)
+    straight = code.groups([])
+    if straight < DEEP:
+        return tape, []
+    found = code.loops()
+    best, cost = (tape, found), code.groups(found)
+    for by_operands in (False, True):
+        if cost <= straight // 20:
+            break
+        other = by_level(tape, by_operands)  # the steps lie askew, or several recurrences one after the other
+        code = _Code(other)
+        found = code.loops()
+        if (lower := code.groups(found)) < cost:
+            best, cost = (other, found), lower
+    return best if straight - cost >= DEEP else (tape, [])
+
+
+def by_level(tape: Tape, by_operands: bool) -> Tape:
+    """The same tape with its instructions as late as what needs them allows, so that one step comes after another.
+
+    Those of one level stay in their order, or are sorted by what they read: each makes some recurrences regular.
+    """
+    first, count = tape.first, len(tape.instructions)
+    before = [0] * (first + count)  # how many instructions of the longest way to a result come after each
+    for k in range(count - 1, -1, -1):
+        height = before[first + k] + 1
+        for i in tape.instructions[k][1]:
+            if before[i] < height:
+                before[i] = height
+    levels: list[list[int]] = [[] for _ in range(max(before) + 1)]
+    for k in range(count):
+        levels[-1 - before[first + k]].append(k)
+    new = list(range(first)) + [0] * count
+    moved = new.__getitem__
+    kept: list[Any] = []
+    for level in levels:
+        entries = [(rule.name, tuple(map(moved, operands)), k) for k in level for rule, operands in [tape.instructions[k]]]
+        for _, operands, k in sorted(entries) if by_operands else entries:
+            new[first + k] = first + len(kept)
+            kept.append((tape.instructions[k][0], operands))
+    return replace(
+        tape,
+        instructions=kept,
+        outputs=[new[i] for i in tape.outputs],
+        guards=[replace(g, x=new[g.x], y=new[g.y]) for g in tape.guards],
+    )
+
+
+class _Code:
+    """The instructions of a tape as arrays."""
+
+    def __init__(self, tape: Tape):
+        self.first = tape.first
+        known: dict[Any, int] = {}
+        pairs = [(rule, len(operands)) for rule, operands in tape.instructions]
+        self.kinds = np.array([known.setdefault(pair, len(known)) for pair in pairs], np.int64)
+        counts = np.array([count for _, count in pairs], np.int64)
+        self.at = np.concatenate([[0], np.cumsum(counts)])  # where the operands of each instruction begin
+        self.operands = np.fromiter(chain.from_iterable([operands for _, operands in tape.instructions]), np.int64, self.at[-1])
+        self.hashes: dict[int, Array] = {}
+        levels = [0] * tape.first
+        level_of = levels.__getitem__
+        for _, operands in tape.instructions:
+            levels.append(1 + max(map(level_of, operands)))
+        self.levels = np.array(levels[tape.first :], np.int64)
+
+    def loops(self) -> list[Loop]:
+        """The loops, in order: each as long as it repeats, none inside or across another."""
+        found: list[Loop] = []
+        gaps = [(0, len(self.kinds))]
+        while gaps:
+            low, high = gaps.pop()
+            best: Loop | None = None
+            if high - low < SMALL:
+                continue
+            for period in self.periods(low, high):
+                for loop in self.repeats(low, high, period):
+                    if best is None or loop.end - loop.start > 1.02 * (best.end - best.start):
+                        best = loop
+            if best is not None:
+                found.append(best)
+                gaps += [(low, best.start), (best.end, high)]
+        return sorted(found, key=lambda loop: loop.start)
+
+    def groups(self, loops: list[Loop]) -> int:
+        """How many vector instructions the scheduler would make, roughly: kinds of instructions at different levels."""
+        count, at = 0, 0
+        for loop in [*loops, Loop(len(self.kinds), 1, 0)]:
+            for low, high in ((at, loop.start), (loop.start, min(loop.start + loop.period, len(self.kinds)))):
+                count += len(np.unique(self.levels[low:high] * 65536 + self.kinds[low:high]))
+            at = loop.end
+        return count
+
+    def periods(self, low: int, high: int) -> Iterator[int]:
+        """Lengths that steps between two instructions may have: the usual distances from one window to its like before it."""
+        tried: set[int] = set()
+        for window in _WINDOWS:
+            if 2 * window > high - low:
+                return
+            keys = self._windows(window)[low : high - window + 1]
+            order = np.argsort(keys, kind="stable")
+            ordered = keys[order]
+            same = ordered[1:] == ordered[:-1]
+            distances = (order[1:] - order[:-1])[same]
+            distances = distances[distances <= (high - low) // STEPS]
+            if not len(distances):
+                continue
+            lengths, times = np.unique(distances, return_counts=True)
+            covered = times * 1.0
+            for period in lengths[np.argsort(-covered, kind="stable")][:_CANDIDATES].tolist():
+                if period not in tried:
+                    tried.add(period)
+                    yield period
+
+    def _windows(self, window: int) -> Array:
+        """A number for each run of `window` kinds of instructions, equal for equal runs (and, rarely, for others)."""
+        if window not in self.hashes:
+            base = np.uint64(0x9E3779B97F4A7C15)
+            found, size = (self.kinds.astype(np.uint64) + np.uint64(1)) * base, 1
+            while size < window:  # from runs of n to runs of 2 n
+                factor = np.uint64(pow(int(base), size, 1 << 64))
+                found, size = found[:-size] * factor + found[size:] ^ found[size:] >> np.uint64(29), 2 * size
+            self.hashes[window] = found
+        return self.hashes[window]
+
+    def repeats(self, low: int, high: int, period: int) -> Iterator[Loop]:
+        """The recurrences of that period between two instructions."""
+        for a, b in _runs(self.kinds[low + period : high] == self.kinds[low : high - period]):
+            if b - a + period < max(STEPS * period, SMALL):
+                continue
+            a, b = low + a, low + b  # instruction i repeats at i + period, for i from a to b - 1
+            at, size = self.at[a], self.at[a + period] - self.at[a]
+            operands = self.operands[at : self.at[b + period]]
+            strides = operands[size:] - operands[:-size]
+            steady = strides[size:] == strides[:-size]
+            alike = np.add.reduceat(~steady, self.at[a : b - period] - at) == 0 if b - period > a else np.zeros(0, bool)
+            for c, d in _runs(alike):
+                steps = (d - c + 2 * period) // period
+                loop = Loop(a + c, period, steps)
+                if steps >= STEPS and self._carries(loop, strides[self.at[a + c] - at :][:size]):
+                    yield loop
+
+    def _carries(self, loop: Loop, strides: Array) -> bool:
+        """Whether some step of a loop reads what an earlier one has left, and none from inside in any other way."""
+        last = loop.end - loop.period
+        operands = self.operands[self.at[last] : self.at[loop.end]]
+        inside = operands >= self.first + loop.start
+        own = strides == loop.period
+        return bool((own & (operands < self.first + last) & inside).any() and own[inside].all())
+
+
+def _runs(flags: Array) -> Iterator[tuple[int, int]]:
+    """The runs of True, as pairs of first and one behind last."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.view(np.int8), [0]])))
+    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)

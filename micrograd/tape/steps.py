@@ -1,0 +1,124 @@
+"""The schedule of a loop: its body, scheduled once, and what moves from step to step.
+
+`roll` has found the loop; `scheduler` schedules what lies before and after it, and the body by the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from micrograd.tape.places import SPACES, Places, copies_of
+from micrograd.tape.roll import Loop
+from micrograd.tape.schedule import ROWS, SHARED, Repeat, Vector
+
+Array = np.ndarray[Any, Any]
+
+
+def of_rows(v: Vector | Repeat) -> bool:
+    """Whether the results are rows (or sums over them), which come after everything that is shared."""
+    return v.out.space != SHARED if isinstance(v, Vector) else any(map(of_rows, v.body))
+
+
+class Steps:
+    """The schedule of a loop: of those of its instructions that all samples share, then of those that vary with them.
+
+    The body works on places of its own, the same in every step. First what a step reads is copied there; at its end what is
+    needed outside is copied out, to one place for each step, and what the next step carries on to where that expects it.
+    """
+
+    def __init__(self, places: Places, loop: Loop, reads: tuple[Array, Array], schedule: Callable[..., None]):
+        self.places, self.loop, self.reads, self.schedule = places, loop, reads, schedule
+        self.first = places.tape.first + loop.start  # the slot of the first step's first result
+        self.body = loop.body(places.tape)
+        varies = places.varies[self.first : self.first + loop.period].copy()
+        for rows in (False, True):
+            members = np.flatnonzero(varies == rows).tolist()
+            if members:
+                self._part(members, rows)
+
+    def _back(self, slot: int, stride: int) -> tuple[int, int]:
+        """The instruction of the body that an operand is a result of, and how many steps back; (-1, 0) for none."""
+        if stride != self.loop.period:
+            return -1, 0
+        back, m = divmod(slot - self.first, self.loop.period)
+        return m, -back
+
+    def _part(self, members: list[int], rows: bool) -> None:
+        it, loop, first, space = self.places, self.loop, self.first, SPACES[int(rows)]
+        mine, every = set(members), np.arange(loop.steps)
+        kept, lasting = self._needed(mine)
+        carried: dict[tuple[int, int], int] = {}  # by slot in the first step and stride: whose result of the step before it is
+        read: dict[tuple[int, int], int] = {}  # and of what else a step reads: the slot of its place in the body
+        early: dict[int, int] = {}  # how many steps back, more than one, results are read, by instruction
+        for slot, stride in dict.fromkeys(operand for m in members for operand in self.body[m][1] if operand[1]):
+            own, back = self._back(slot, stride)
+            if own not in mine or back > 1:
+                read[slot, stride] = -1
+            elif back == 1:
+                carried[slot, stride] = own
+            if own in mine and back > 1:
+                early[own] = max(back, early.get(own, 0))
+        # results that are read from further back have places for steps before the first one, too
+        ahead = max(early.values(), default=0)
+        kept_at = {own: it.room(ahead + loop.steps, rows) + ahead for own in early}
+        for own, back in early.items():
+            before = np.arange(-back, 0)
+            it.copy(first + own + loop.period * before, kept_at[own] + before, rows)
+        arriving = self._arriving(read, kept_at, rows)
+        handed = it.grow(len(carried), rows)
+        it.copy(np.array([slot for slot, _ in carried], np.int64), it.where[handed], rows)
+        slots = dict(zip(carried, handed.tolist(), strict=True)) | read
+        outer, it.code = it.code, []
+        self.schedule(it, [(first + m, self.body[m][0], tuple([slots.get(o, o[0]) for o in self.body[m][1]])) for m in members])
+        work, it.code = it.code, outer
+        at = it.where[first : first + loop.period].copy()
+        others = sorted((m for m in kept if m not in early), key=lambda m: int(at[m]))
+        kept_at |= {m: it.room(loop.steps, rows) for m in others}
+        leaving: list[Vector] = []
+        for group in (list(early), others):
+            leaving += copies_of(space, at[group], space, np.array([kept_at[m] for m in group], np.int64), to_step=1)
+        leaving += copies_of(space, at[list(carried.values())], space, it.where[handed])
+        it.code.append(Repeat(loop.steps, arriving, [v for v in work if isinstance(v, Vector)], leaving))
+        for m, place in kept_at.items():
+            it.own(first + m + loop.period * every, place + every)
+        for m in lasting:
+            it.where[first + m + loop.period * (loop.steps - 1)] = at[m]
+
+    def _needed(self, mine: set[int]) -> tuple[list[int], list[int]]:
+        """The instructions whose results of several steps are needed outside, and those of which only the last one is."""
+        loop, (starts, flat) = self.loop, self.reads
+        others = np.concatenate([flat[: starts[loop.start]], flat[starts[loop.end] :]])
+        others = others[(others >= self.first) & (others < self.first + loop.period * loop.steps)] - self.first
+        several = set((others[others // loop.period < loop.steps - 1] % loop.period).tolist())
+        for m, (_, operands) in enumerate(self.body):
+            if m not in mine:
+                several.update(own for own, _ in (self._back(*operand) for operand in operands))
+        last = set((others % loop.period).tolist()) - several
+        return sorted(several & mine), sorted(last & mine)
+
+    def _arriving(self, read: dict[tuple[int, int], int], kept_at: dict[int, int], rows: bool) -> list[Vector]:
+        """Copies of what each step reads to places of the body; `read` is given their slots."""
+        it, every = self.places, np.arange(self.loop.steps)
+        groups: dict[tuple[str, int], list[tuple[int, tuple[int, int]]]] = {}
+        for slot, stride in read:
+            own, back = self._back(slot, stride)
+            if own in kept_at:
+                space, positions = SPACES[int(rows)], kept_at[own] - back + every
+            else:
+                space, positions = it.placed(slot + stride * every)
+            moves = np.diff(positions)
+            if (moves != moves[0]).any():  # in no regular order: a table of them is
+                base = it.room(len(every), space == ROWS)
+                it.code += copies_of(space, positions, space, base + every)
+                positions, moves = base + every, np.ones(1, np.int64)
+            groups.setdefault((space, int(moves[0])), []).append((int(positions[0]), (slot, stride)))
+        code: list[Vector] = []
+        for (space, step), entries in groups.items():
+            entries.sort()
+            new = it.grow(len(entries), rows)
+            read.update(zip([key for _, key in entries], new.tolist(), strict=True))
+            code += copies_of(space, np.array([at for at, _ in entries]), SPACES[int(rows)], it.where[new], step)
+        return code

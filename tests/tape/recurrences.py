@@ -1,0 +1,59 @@
+"""Random recurrences on Values for the tests of loops: several values carried on, inputs read both ways, odd steps."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import micrograd as mg
+
+UNARY = (mg.tanh, mg.sin, mg.sigmoid, mg.relu, abs, lambda x: -x, lambda x: x * x)
+
+
+def recurrence(seed: int, steps: int) -> tuple[Any, int, list[mg.Value]]:
+    """A function of a list of numbers with a loop of about `steps` steps, how many it takes, and its parameters."""
+    rng = random.Random(seed)
+    size, inputs = rng.randint(1, 3), steps + 3
+    leaves = [mg.Value(rng.uniform(-1, 1)) for _ in range(rng.randint(1, 4))]
+    plan = [(rng.random(), rng.choice(UNARY), [rng.random() for _ in range(4)]) for _ in range(rng.randint(size, 3 * size + 3))]
+    reads = rng.sample(["x[t]", "x[T-t]", "x[t+1]", "x[0]", "time", "lag", "second lag", "leaf", "table"], rng.randint(2, 5))
+    odd, early, late = (rng.choice([None, rng.randrange(steps)]) for _ in range(3))
+    gathers = rng.random() < 0.5
+
+    def function(xs: Any) -> Any:
+        state: list[Any] = [rng2.uniform(-1, 1) if rng2.random() < 0.5 else leaves[0] * 0.5 for rng2 in [random.Random(seed)]]
+        state = (state * size)[:size]
+        past: list[list[Any]] = [state, state, state]
+        left: list[Any] = []
+        for t in range(steps):
+            seen = {
+                "x[t]": xs[t], "x[T-t]": xs[steps - t], "x[t+1]": xs[t + 1], "x[0]": xs[0], "time": 0.01 * t,
+                "lag": past[-2][0], "second lag": past[-3][-1], "leaf": leaves[-1], "table": 0.5 if t == odd else 1.5,
+            }  # fmt: skip
+            pool = [*state, *[seen[name] for name in reads], *leaves]
+            for kind, one, picks in plan:
+                a, b, c = (pool[int(p * len(pool))] for p in picks[:3])
+                if kind < 0.3:
+                    out = one(a) if isinstance(a, mg.Value) else a
+                elif kind < 0.5:
+                    out = a * b
+                elif kind < 0.7:
+                    out = a * 0.5 + b * 0.3 - c
+                elif kind < 0.8:
+                    out = mg.dot([a, b, c], leaves[:1] * 3, start=b)
+                elif kind < 0.9:
+                    out = mg.where(a - b, b, c)
+                else:
+                    out = mg.maximum(a, b)
+                pool.append(out)
+            state = [mg.tanh(v) if isinstance(v, mg.Value) else v for v in pool[-size:]]
+            if t == early:
+                state = [v * 0.5 for v in state]
+            past.append(state)
+            if gathers:
+                left.append(state[0] - xs[t])
+            if t == late and not gathers:
+                left.append(state[-1] * xs[-1])
+        return mg.sum([*left, *state])
+
+    return function, inputs, leaves

@@ -1,0 +1,166 @@
+"""Loops found again: few vector instructions for a recurrence of any length, and exactly the unrolled tape's numbers."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from recurrences import recurrence
+from test_schedule import interpreted, recorded
+
+import micrograd as mg
+from micrograd import Value
+from micrograd.tape.back_ends import numpy as numpy_back_end
+from micrograd.tape.back_ends import reference
+from micrograd.tape.roll import by_level, rolled
+from micrograd.tape.schedule import Repeat
+from micrograd.tape.scheduler import scheduled
+
+
+def repeats(schedule):
+    return [item for item in schedule.code if isinstance(item, Repeat)]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_rolled_schedule_computes_exactly_what_its_tape_does(seed):
+    steps = 80 + seed
+    function, inputs, leaves = recurrence(seed, steps)
+    tape, _ = recorded(function, [0.3] * inputs, wrt=leaves)
+    rng = np.random.default_rng(seed)
+    n, cut, reduce = 5, int(rng.choice([inputs, inputs, steps])), bool(seed % 2)
+    fields = [(cut, True), (inputs - cut, False)]
+    arrays = [rng.normal(size=(n, w) if varying else w) for w, varying in fields]
+    if seed % 7 == 0:
+        fields, arrays = [(inputs, False)], [rng.normal(size=inputs)]
+    theta = np.array([p.data for p in leaves])
+    expected = reference.Program(tape, fields, reduce)(arrays, theta, n)
+    schedule = scheduled(tape, fields, reduce)
+    np.testing.assert_array_equal(interpreted(schedule, arrays, theta, n), expected)
+    other = by_level(tape, by_operands=seed % 3 == 0)
+    np.testing.assert_array_equal(reference.Program(other, fields, reduce)(arrays, theta, n), expected)
+    found = numpy_back_end.Program(tape, fields, reduce)(arrays, theta, n)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llvmlite") is None, reason="llvmlite is not installed")
+@pytest.mark.parametrize("seed", range(6))
+def test_compiled_loops_have_the_bits_of_the_unrolled_tape(seed):
+    from micrograd.tape.back_ends.llvm.program import Program
+
+    function, inputs, leaves = recurrence(seed, 80)
+    tape, _ = recorded(function, [0.3] * inputs, wrt=leaves)
+    rng, theta = np.random.default_rng(seed), np.array([p.data for p in leaves])
+    fields, reduce = [(inputs, seed != 5)], bool(seed % 2)
+    exact, fast = (Program(tape, fields, reduce, exact=exact) for exact in (True, False))
+    for n in (2, 13, 300):  # one number at a time, a block that is not full, chunks
+        arrays = [rng.normal(size=(n, inputs) if fields[0][1] else inputs)]
+        expected = reference.Program(tape, fields, reduce)(arrays, theta, n)
+        np.testing.assert_array_equal(exact(arrays, theta, n), expected)
+        np.testing.assert_allclose(fast(arrays, theta, n), expected, rtol=1e-7, atol=1e-7)
+
+
+def memory_cell(steps, width):
+    """A long short-term memory of `width` cells, read one number at a time."""
+    rng = np.random.default_rng(0)
+    gates = [[[Value(w) for w in rng.normal(size=width + 2) * 0.3] for _ in range(width)] for _ in range(4)]
+
+    def run(x):
+        h, c, loss = [0.0] * width, [0.0] * width, 0.0
+        for t in range(steps - 1):
+            sums = [[mg.dot(w[:width], h, start=w[width]) + w[width + 1] * x[t] for w in gate] for gate in gates]
+            enter, forget, leave = ([mg.sigmoid(z) for z in gate] for gate in sums[:3])
+            c = [f * old + i * mg.tanh(z) for f, old, i, z in zip(forget, c, enter, sums[3], strict=True)]
+            h = [o * mg.tanh(state) for o, state in zip(leave, c, strict=True)]
+            loss = loss + (mg.sum(h) - x[t + 1]) ** 2
+        return loss
+
+    return run
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llvmlite") is None, reason="llvmlite is not installed")
+def test_a_body_too_large_for_the_registers_is_a_call_of_functions():
+    from micrograd.tape.back_ends.llvm.program import Program
+
+    tape, recording = recorded(memory_cell(16, 7), [0.1] * 16)
+    theta, x = np.array([p.data for p in recording.leaves]), np.random.default_rng(1).normal(size=(20, 16))
+    program = Program(tape, [(16, True)], True, exact=True)
+    assert len(repeats(program.schedule)) == 2
+    np.testing.assert_array_equal(program([x], theta, 20), reference.Program(tape, [(16, True)], True)([x], theta, 20))
+
+
+def test_most_random_recurrences_are_rolled():
+    """Otherwise the test above would say little."""
+    tapes = [recorded(f, [0.3] * inputs, wrt=leaves)[0] for f, inputs, leaves in (recurrence(seed, 120) for seed in range(20))]
+    assert sum(bool(rolled(tape)[1]) for tape in tapes) >= 9
+
+
+def cell(steps):
+    w, u, b = Value(0.5), Value(0.3), Value(0.1)
+
+    def run(x):
+        h = 0.0
+        for t in range(steps):
+            h = mg.tanh(w * h + u * x[t] + b)
+        return h * h
+
+    return run
+
+
+def lorenz(steps):
+    s, r, b = Value(10.0), Value(28.0), Value(8 / 3)
+
+    def run(state):
+        x, y, z = state
+        for _ in range(steps):
+            x, y, z = x + 0.01 * s * (y - x), y + 0.01 * (x * (r - z) - y), z + 0.01 * (x * y - b * z)
+        return x * x + y * y + z * z
+
+    return run
+
+
+def heat(steps, cells=8):
+    a = Value(0.1)
+
+    def run(u):
+        u = list(u)
+        for _ in range(steps):
+            u = [u[i] + a * (u[max(i - 1, 0)] - 2 * u[i] + u[min(i + 1, cells - 1)]) for i in range(cells)]
+        return mg.sum([v * v for v in u])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("program", "inputs", "few"),
+    [(cell, None, 40), (lorenz, 3, 120), (heat, 8, 60)],
+    ids=["rnn", "lorenz", "heat"],
+)
+def test_a_recurrence_of_any_length_has_the_same_schedule(program, inputs, few):
+    counts = []
+    for steps in (200, 400):
+        tape, _ = recorded(program(steps), [0.1] * (inputs or steps))
+        schedule = scheduled(tape, [(inputs or steps, True)], True)
+        assert len(repeats(schedule)) == 2, "one loop forward, one backward"
+        counts.append(sum(len(item.body) if isinstance(item, Repeat) else 1 for item in schedule.code))
+    assert max(counts) <= few and abs(counts[0] - counts[1]) <= 8
+
+
+def test_several_recurrences_side_by_side_are_one_loop():
+    f = cell(100)
+    tape, _ = recorded(lambda x: mg.sum([f(x[i : i + 100]) for i in range(0, 400, 100)]), [0.1] * 400)
+    schedule = scheduled(tape, [(400, True)], False)
+    assert sum(len(item.body) if isinstance(item, Repeat) else 1 for item in schedule.code) < 200
+
+
+def test_programs_without_a_recurrence_are_untouched():
+    model = mg.MLP(8, [32, 32, 1], seed=1)
+    tape, _ = recorded(lambda x: mg.hinge(model(x), 1.0), [0.1] * 8)
+    assert rolled(tape) == (tape, [])
+    wide, _ = recorded(lambda x: mg.sum([mg.sin(v) * mg.exp(v) for v in x]), [0.1] * 500, wrt=[])
+    assert rolled(wide)[1] == []
+
+
+def test_a_loop_prints_as_a_person_would_write_it():
+    tape, _ = recorded(cell(200), [0.1] * 200)
+    text = str(scheduled(tape, [(200, True)], False))
+    assert "for t in 0 .. " in text and "r[1 + t]" in text and "tanh(" in text
+    assert len(text.split("\n")) < 40
