@@ -7,9 +7,10 @@ from __future__ import annotations
 
 
 class Label(str):
-    """The label W_{12}^{[3]}, which knows its parts: `letter` W, `indices` (1, 2), `layer` 3, and its place.
+    """The label W_12^[3], which knows its parts: `letter` W, `indices` (1, 2), `layer` 3, and its place.
 
-    `scope` is ("layer i", "neuron k"), by which drawings fold. With an index of two digits it reads W_{1,12}^{[3]}.
+    `scope` is ("layer i", "neuron k"), by which drawings fold. With an index of two digits it reads W_1,12^[3]. There are no
+    braces in it, so that it goes into DOT's record labels as it is; mathematics is made where it is drawn.
     """
 
     __slots__ = ("indices", "layer", "letter", "scope")
@@ -20,7 +21,7 @@ class Label(str):
 
     def __new__(cls, letter: str, indices: tuple[int, ...], layer: int, scope: tuple[str, ...]) -> Label:
         low = ("," if max(indices) > 9 else "").join(map(str, indices))
-        label = super().__new__(cls, f"{letter}_{low if len(low) == 1 else '{' + low + '}'}^{{[{layer}]}}")
+        label = super().__new__(cls, f"{letter}_{low}^[{layer}]")
         label.letter, label.indices, label.layer, label.scope = letter, indices, layer, scope
         return label
 

@@ -42,7 +42,7 @@ class Neuron(Module):
     >>> neuron = Neuron(2, activation="tanh")
     >>> neuron.w[0].data, neuron.w[1].data, neuron.b.data = 0.5, -1.0, 0.25
     >>> neuron([1.0, 0.75])
-    Value(data=0.0, grad=0.0, label='a_1^{[1]}')
+    Value(data=0.0, grad=0.0, label='a_1^[1]')
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class MLP(Module):
     >>> loss.backward()
     >>> weight = model.layers[0].neurons[1].w[0]
     >>> weight.label, weight.grad != 0.0, len(model.parameters())
-    ('W_{12}^{[1]}', True, 65)
+    ('W_12^[1]', True, 65)
     """
 
     def __init__(

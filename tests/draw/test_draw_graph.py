@@ -63,8 +63,8 @@ def test_kinds():
     scale = Value(2.0, label="scale")
     out = model([0.5, Value(1.0, label="x")]) * scale + 1 + constant(3.0, "three")
     kinds = {box.label: box.kind for box in boxes(out.draw())}
-    assert kinds["a_1^{[0]}"] == "input" and kinds["x"] == "leaf" and kinds["scale"] == "leaf"
-    assert kinds["W_{11}^{[1]}"] == kinds["b_1^{[2]}"] == "parameter"
+    assert kinds["a_1^[0]"] == "input" and kinds["x"] == "leaf" and kinds["scale"] == "leaf"
+    assert kinds["W_11^[1]"] == kinds["b_1^[2]"] == "parameter"
     assert kinds["three"] == "constant"
     assert [box.grad for box in boxes(out.draw()) if box.kind in ("constant", "input")] == [()] * 3
 
@@ -103,7 +103,7 @@ def test_wider_networks_fold_to_layers_and_unfold_by_name():
     opened = root.draw(unfold="layer 2")
     assert sum(box.tag.startswith("layer 2") for box in boxes(opened)) == 64 and acyclic(opened.picture)
     deeper = root.draw(unfold=["layer 2/neuron 7"])
-    assert {box.label for box in boxes(deeper)} >= {"layer 1", "neuron 8", "W_{17}^{[2]}", "call 2"}
+    assert {box.label for box in boxes(deeper)} >= {"layer 1", "neuron 8", "W_17^[2]", "call 2"}
     with pytest.raises(
         ValueError, match="no group is called 'layer 9'; this picture can unfold: layer 3, neuron 1, layer 2, layer 1"
     ):
@@ -115,7 +115,7 @@ def test_a_fold_shows_the_range_of_what_leaves_it():
     root = network(samples=20, hidden=(16, 16))
     graph = root.draw().graph
     box = next(b for b in boxes(root.draw()) if b.label == "neuron 3" and b.tag.startswith("layer 2"))
-    out = [i for i in box.members if str(graph.labels[i]) == "a_3^{[2]}"]
+    out = [i for i in box.members if str(graph.labels[i]) == "a_3^[2]"]
     assert len(out) == 20
     assert box.data == (min(graph.data[i] for i in out), max(graph.data[i] for i in out))
     assert box.grad == (min(graph.grad[i] for i in out), max(graph.grad[i] for i in out))

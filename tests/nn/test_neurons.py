@@ -97,13 +97,12 @@ def test_the_derivation_edge_by_edge(shape, g, loss):
     node = {v.label: v for v in topological_order(L) if v.label}
 
     def index(*indices):
-        text = ("," if max(indices) > 9 else "").join(map(str, indices))
-        return text if len(text) == 1 else f"{{{text}}}"
+        return ("," if max(indices) > 9 else "").join(map(str, indices))
 
     for i in range(1, last + 1):
         for k in range(1, nouts[i - 1] + 1):
             neuron = net.layers[i - 1].neurons[k - 1]
-            z_k = node[f"z_{index(k)}^{{[{i}]}}"]
+            z_k = node[f"z_{index(k)}^[{i}]"]
             close(z_k.data, z[i][k - 1])
             close(z_k.grad, delta[i][k - 1])  # z_k.grad is δ_k
             close(neuron.b.grad, db[i][k - 1])  # ∂L/∂b_k = δ_k
@@ -116,11 +115,11 @@ def test_the_derivation_edge_by_edge(shape, g, loss):
             assert z_k.partials[-1] == 1.0
             for j, (w, a_j) in enumerate(zip(neuron.w, inputs, strict=True)):
                 close(w.grad, dW[i][j, k - 1])  # ∂L/∂W_jk
-                assert w.label == f"W_{index(j + 1, k)}^{{[{i}]}}"
+                assert w.label == f"W_{index(j + 1, k)}^[{i}]"
                 assert z_k.partials[j] == a_j.data and z_k.partials[n + j] == w.data  # exactly what stands at the other end
             name = g if i < last else g_out
             if name != "linear":  # the edge z_k → a_k carries g'(z_k)
-                a_k = node[f"a_{index(k)}^{{[{i}]}}"]
+                a_k = node[f"a_{index(k)}^[{i}]"]
                 assert a_k.parents == (z_k,) and a_k.op == name
                 close(a_k.data, a[i][k - 1])
                 close(a_k.partials[0], G[name][1](z[i][k - 1]))
@@ -134,18 +133,27 @@ def test_the_derivation_edge_by_edge(shape, g, loss):
 def test_labels_follow_the_textbook_and_know_their_place():
     net = MLP(12, [3, 1], activation="tanh", output="sigmoid", seed=0)
     w = net.layers[0].neurons[1].w[11]
-    assert w.label == "W_{12,2}^{[1]}" and w.label.scope == ("layer 1", "neuron 2")
-    assert net.layers[0].neurons[2].w[0].label == "W_{13}^{[1]}"
-    assert net.layers[1].neurons[0].b.label == "b_1^{[2]}"
+    assert w.label == "W_12,2^[1]" and w.label.scope == ("layer 1", "neuron 2")
+    assert net.layers[0].neurons[2].w[0].label == "W_13^[1]"
+    assert net.layers[1].neurons[0].b.label == "b_1^[2]"
     out = net([0.1] * 12)
-    assert out.label == "a_1^{[2]}" and out.label.scope == ("layer 2", "neuron 1")
+    assert out.label == "a_1^[2]" and out.label.scope == ("layer 2", "neuron 1")
     z = out.parents[0]
-    assert z.label == "z_1^{[2]}"
+    assert z.label == "z_1^[2]"
     hidden = z.parents[3].parents[0]
-    assert hidden.label == "z_1^{[1]}"
+    assert hidden.label == "z_1^[1]"
     inputs = hidden.parents[12:24]
-    assert [v.label for v in inputs] == [f"a_{j}^{{[0]}}" if j < 10 else f"a_{{{j}}}^{{[0]}}" for j in range(1, 13)]
+    assert [v.label for v in inputs] == [f"a_{j}^[0]" for j in range(1, 13)]
     assert all(v.is_constant for v in inputs)
+
+
+def test_a_label_goes_into_a_record_label_of_dot_as_it_is():
+    """The lecture writes "{ %s | data %.4f | grad %.4f }" % (n.label, n.data, n.grad): braces would be syntax there."""
+    net = MLP(11, [12, 1], seed=0)
+    labels = [p.label for p in net.parameters()] + [v.label for v in topological_order(net([1.0] * 11))]
+    assert all(f"{label:>12} {label}" and not set(str(label)) & set("{}<>|\\ ") for label in labels)
+    w = net.layers[0].neurons[11].w[1].label
+    assert (w, w.letter, w.indices, w.layer) == ("W_2,12^[1]", "W", (2, 12), 1)
 
 
 def test_a_neuron_is_one_node_for_z_and_one_for_a():
@@ -188,7 +196,7 @@ def test_labels_survive_copies_and_pickles():
     for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert twin.state_dict() == net.state_dict()
         label = twin.layers[0].neurons[1].w[0].label
-        assert type(label) is Label and label == "W_{12}^{[1]}" and label.scope == ("layer 1", "neuron 2")
+        assert type(label) is Label and label == "W_12^[1]" and label.scope == ("layer 1", "neuron 2")
         assert twin([1.0, -2.0]).data == net([1.0, -2.0]).data
         assert set(twin.parameters()).isdisjoint(net.parameters())
 
@@ -212,10 +220,10 @@ def test_any_function_of_one_argument_in_the_rule_book_is_an_activation(name):
 def test_a_callable_is_an_activation():
     net = MLP(1, [1, 1], activation=lambda z: z * z.sigmoid(), seed=0)
     silu = net([1.0]).parents[1]
-    assert silu.op == "mul" and silu.label == "a_1^{[1]}" and silu.parents[0].label == "z_1^{[1]}"
+    assert silu.op == "mul" and silu.label == "a_1^[1]" and silu.parents[0].label == "z_1^[1]"
     assert repr(MLP(1, [1], output=micrograd.tanh)) == repr(MLP(1, [1], output="tanh"))
     identity = MLP(1, [1], output=lambda z: z, seed=0)
-    assert identity([1.0]).label == "z_1^{[1]}"
+    assert identity([1.0]).label == "z_1^[1]"
     hard = MLP(1, [1], output=lambda z: 1.0 if z > 0 else 0.0)
     with pytest.raises(TypeError, match=r"activation of <lambda>Neuron.* must give a Value, got float"):
         hard([1.0])
