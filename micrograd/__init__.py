@@ -65,7 +65,7 @@ from micrograd.primitives import (
 
 if TYPE_CHECKING:
     from micrograd.check.find_bug import find_bug
-    from micrograd.check.gradcheck import gradcheck
+    from micrograd.check.gradcheck import assert_gradients, gradcheck
     from micrograd.draw import Drawing, draw_dot, to_mermaid
     from micrograd.explain import Explanation, name_from, to_code
     from micrograd.functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
@@ -75,7 +75,7 @@ __version__ = "0.1.0"
 
 _LATER = {  # what is imported when it is asked for, so that `import micrograd` stays quick: the names of each module
     "micrograd.check.find_bug": ("find_bug",),
-    "micrograd.check.gradcheck": ("gradcheck",),
+    "micrograd.check.gradcheck": ("assert_gradients", "gradcheck"),
     "micrograd.draw": ("Drawing", "draw_dot", "to_mermaid"),
     "micrograd.explain": ("Explanation", "name_from", "to_code"),
     "micrograd.functional": ("grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"),
@@ -96,7 +96,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "MLP", "SGD", "Adam", "AdamW", "Drawing", "Explanation", "Layer", "Module", "Neuron", "Value", "abs", "acos",
-    "adjoints", "asin", "atan", "atan2", "binary_cross_entropy", "constant", "cos", "cosh", "cross_entropy",
+    "adjoints", "asin", "assert_gradients", "atan", "atan2", "binary_cross_entropy", "constant", "cos", "cosh", "cross_entropy",
     "detect_anomaly", "dot", "draw_dot", "enable_grad", "equal", "erf", "exp", "expm1", "find_bug", "grad", "gradcheck",
     "greater", "hessian", "hinge", "hvp", "jacobian", "jit", "jvp", "less", "log", "log1p", "logsumexp", "maximum",
     "minimum", "mse", "name_from", "no_grad", "pow", "primitive", "relu", "sigmoid", "sign", "sin", "sinh", "softplus",

@@ -114,6 +114,17 @@ def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, tolerance: floa
     return GradCheck(rows, findings)
 
 
+def assert_gradients(f: Callable[..., Any], *args: Any, order: int = 1, tolerance: float = 1e-6) -> None:
+    """AssertionError with the table of `gradcheck` where a derivative of f(*args) is wrong or cannot be told; for tests.
+
+    >>> assert_gradients(lambda a, b: a * b**2, 2.0, 3.0)
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test
+    check = gradcheck(f, *args, order=order, tolerance=tolerance)
+    if not check:
+        raise AssertionError(f"the derivatives of {getattr(f, '__name__', 'f')} are not those of its numbers\n{check}")
+
+
 def _parameters(f: Callable[..., Any], count: int) -> list[str]:
     """What the arguments are called in f's own signature."""
     import inspect  # slow to import

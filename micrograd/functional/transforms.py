@@ -54,13 +54,18 @@ def value_and_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, ha
 
 
 def jacobian(
-    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, *, sparse: bool = False
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    sparse: bool = False,
+    mode: str | None = None,
 ) -> Callable[..., Any]:
     """A function that returns the derivative of every output of `fun` with respect to every input.
 
     The result has the structure of the output, with the structure of the argument in the place of each number; between
-    arrays it is an array of shape (*output, *input). Forward mode does the work where there are no more inputs than
-    outputs, reverse mode elsewhere; both visit only what an output depends on.
+    arrays it is an array of shape (*output, *input). Without a `mode`, "forward" does the work where there are no more inputs
+    than outputs, "reverse" elsewhere; both visit only what an output depends on.
 
     With `sparse`, a SciPy sparse array (CSR) of outputs by inputs, each flattened in order. Its entries are the pairs
     that the graph connects, also where the derivative happens to be 0 at this point.
@@ -68,7 +73,7 @@ def jacobian(
     >>> jacobian(lambda x: [x[0] * x[1], x[1] ** 2])([2.0, 3.0])
     [[3.0, 2.0], [0.0, 6.0]]
     """
-    return _jacobian("jacobian", fun, argnums, has_aux, sparse)
+    return _jacobian("jacobian", fun, argnums, has_aux, sparse, mode)
 
 
 def hessian(
@@ -171,15 +176,22 @@ def _gradient(name: str, fun: Callable[..., Any], argnums: int | Sequence[int], 
 
 
 def _jacobian(
-    name: str, fun: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, sparse: bool = False
+    name: str,
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    sparse: bool = False,
+    mode: str | None = None,
 ) -> Callable[..., Any]:
     _callable(name, fun)
+    if mode not in (None, "forward", "reverse"):
+        raise ValueError(f'{name}: mode is "forward", "reverse" or None for the one that suits the shape, got {mode!r}')
 
     @wraps(fun)
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         with recorded() as plain:
             run = Run(name, fun, argnums, args, kwargs, has_aux, plain)
-            forward = len(run.leaves) <= len(run.outputs)
+            forward = mode == "forward" or (mode is None and len(run.leaves) <= len(run.outputs))
             rows = pushed(run, [{i: 1.0} for i in range(len(run.leaves))]) if forward else pulled(run)
             result = run.sparse(rows) if sparse else run.by_output(rows)
             return (result, run.aux()) if has_aux else result

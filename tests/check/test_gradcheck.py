@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import micrograd as mg
-from micrograd import MLP, Value, adjoints, gradcheck
+from micrograd import MLP, Value, adjoints, assert_gradients, gradcheck
 from micrograd.check.gradcheck import GradCheck
 from micrograd.check.slopes import Slope, slope
 from micrograd.check.verdicts import Row
@@ -176,6 +176,19 @@ def test_bad_arguments_are_refused():
     with pytest.raises(ZeroDivisionError):
         gradcheck(lambda v: v * (1 // 0), x)
     assert x.data == 1.0 and Row("x", 1.0, 1.0, 0.0, 0.1, "agrees").remark == ""
+
+
+def test_assert_gradients_shows_the_table(planted):
+    assert_gradients(lambda x, y: x * mg.exp(y), 1.0, [2.0, 3.0][0], order=2)
+    wrong = planted("off_by_a_tenth", math.sin, lambda x, out: 1.1 * mg.cos(x))
+    with pytest.raises(
+        AssertionError, match=r"the derivatives of f are(.|\n)*verdict\n(.|\n)*wrong\n(.|\n)*The rule of off_by"
+    ):
+
+        def f(x):
+            return wrong(x) * x
+
+        assert_gradients(f, 0.3)
 
 
 # -- verdicts at their thresholds

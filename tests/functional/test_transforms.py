@@ -438,6 +438,11 @@ def test_jacobian_picks_its_mode_by_shape(monkeypatch):
     jacobian(lambda x: [x[0], x[1], x[0] * x[1]])([1.0, 2.0])
     jacobian(lambda x: [x[0] * x[1]])([1.0, 2.0])
     assert used == ["pushed", "pulled"]
+    for mode in ("forward", "reverse"):
+        assert jacobian(lambda x: [x[0] * x[1], x[1]], mode=mode)([1.0, 2.0]) == [[2.0, 1.0], [0.0, 1.0]]
+    assert used[2:] == ["pushed", "pulled"]
+    with pytest.raises(ValueError, match=r"jacobian: mode is .* got 'backward'"):
+        jacobian(identity, mode="backward")
 
 
 def tridiagonal(x):
