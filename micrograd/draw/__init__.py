@@ -76,6 +76,7 @@ class Drawing:
             if not isinstance(value, Value) or value not in self.graph.index:
                 raise ValueError(f"through takes Values that the output depends on, got {value!r:.60}")
         reached = {self.graph.index[value] for value in chosen}
+        self.through = sorted(reached)
         for i, parents in enumerate(self.graph.parents):  # parents come before their consumers
             if not reached.isdisjoint(parents):
                 reached.add(i)
@@ -100,9 +101,28 @@ class Drawing:
         """The picture as a Mermaid flowchart, for Markdown."""
         return mermaid(self.picture, self.rankdir)
 
-    def explore(self) -> Exploration:
-        """The page in which one steps through backward, node by node; Jupyter shows it."""
-        return Exploration(self.graph, self.svg, self.title, self.limit, self.unfold)
+    def explore(self, mode: str = "live", seed: int | None = None, count: int = 0) -> Exploration:
+        """The living page: sliders, steps forward and backward, the chain rule, descent; Jupyter shows it.
+
+        `mode="guess"` opens it with a question: a gradient is hidden, the reader types it. A `seed` gives everybody the same
+        questions, and after `count` of them comes the score.
+
+        >>> a = Value(2.0, label="a")
+        >>> (a * a).draw().explore(mode="guess", seed=7, count=10)
+        <page to explore: Graph of the output = 4; shown by Jupyter; .html, .save(path)>
+        """
+        if mode not in ("live", "guess"):
+            raise ValueError(f'mode is "live" or "guess", got {mode!r}')
+        if mode == "live" and (seed is not None or count):
+            raise ValueError('seed and count are for guessing: .explore(mode="guess", seed=7, count=10)')
+        if not isinstance(count, int) or count < 0 or not isinstance(seed, int | None):
+            raise ValueError(f"seed and count are whole numbers, count not negative, got seed={seed!r}, count={count!r}")
+        more: dict[str, Any] = {"down": True} if self.rankdir == "TB" else {}
+        if mode == "guess":
+            more["guess"] = {"count": count} | ({} if seed is None else {"seed": seed})
+        if self.through:
+            more["through"] = self.through
+        return Exploration(self.graph, self.svg, self.title, self.limit, self.unfold, more)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the drawing: .svg, .html (the page to explore), .dot or .gv, .mmd, and with Graphviz .png and .pdf.

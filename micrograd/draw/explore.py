@@ -1,8 +1,8 @@
-"""The page in which one steps through backward: the graph as data, the static picture, and the script beside this file.
+"""The living page: the graph as data, the static picture, and the scripts in the folder page/ beside this file.
 
-`graph` says what there is; `explore.js` lays it out in the browser, folds and unfolds it, and repeats the backward pass
-on the same numbers in the same order, so that it arrives at the engine's gradients bit for bit. The page is one piece
-of HTML that loads nothing. Where scripts are not allowed to run, its picture remains.
+`graph` says what there is; the scripts lay it out in the browser, compute values, local derivatives and gradients by the rule
+book printed as JavaScript, and follow what one moves. The page is one piece of HTML that loads nothing and evaluates no
+text. Where scripts are not allowed to run, its picture remains.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Hashable
-from functools import cached_property
+import re
+from collections.abc import Hashable, Mapping
+from functools import cache, cached_property
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -21,22 +22,37 @@ from typing import Any
 from micrograd.draw.graph import Graph, Group, Part, visible
 from micrograd.draw.lettering import clip, operation, runs
 from micrograd.files import replacing
+from micrograd.formula.javascript import functions, printable, printed
 from micrograd.formula.text import clean
+from micrograd.primitives import RULES, Primitive
 
 _MOST = 50_000  # values that a page holds: with more, a browser takes too long to be of use
+_ALWAYS = ("graph", "formulas", "layout", "picture", "view", "values", "told", "descend", "guess")
+_COMMENTS = re.compile(r"^(\s+|//.*\n)+|  // .*$", re.MULTILINE)
+_SPACES = re.compile(
+    r"""("(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|(?<=[(=,&|?:])\ ?/(?:\\.|\[(?:\\.|[^\]\\])*\]|[^/\\\n\ ])+/[a-z]*)"""
+    r"""|(?:(?<=[\w)\]"`}])|(?<=[)}]\ ))\ ?([-+*/%<>=?:&|!]+)\ ?(?=[\w(\["`!{])|\ ?([{}(),;])\ ?"""
+)
+# Rows whose partials are arithmetic on operands and output: there the page finds the engine's own bits
+_EXACT = {
+    "add", "sub", "mul", "div", "neg", "sqrt", "relu", "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal",
+    "where", "sum", "dot", "exp", "tanh", "sigmoid", "tan",
+}  # fmt: skip
 
 
 class Exploration:
     """A page to explore one drawing: `html` is the fragment that notebooks show, `page` a document of its own."""
 
-    def __init__(self, graph: Graph, picture: str, title: str, limit: int | None, unfold: tuple[str, ...]):
-        self.graph, self.picture, self.title = graph, picture, title
+    def __init__(
+        self, graph: Graph, picture: str, title: str, limit: int | None, unfold: tuple[str, ...], more: Mapping[str, Any] = {}
+    ):
+        self.graph, self.picture, self.title, self.more = graph, picture, title, more
         self._limit, self._unfold = limit, unfold
 
     @cached_property
     def html(self) -> str:
         """One piece of HTML with all it needs: the picture as an image, which the script upgrades where it may run."""
-        image = f'<img alt="{escape(self.title)}" src="{data_url(self.picture)}" style="max-width:100%">'
+        image = f'<img alt="{escape(self.title)}" src="{data_url(self.picture)}">'
         if len(self.graph) > _MOST:
             too_many = (
                 f"The page to step through backward holds at most {_MOST:,} values, and this graph has {len(self.graph):,}."
@@ -45,20 +61,35 @@ class Exploration:
         data = json.dumps(self.data(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         data = data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
         name = hashlib.sha256((data + self.picture).encode()).hexdigest()[:16]
-        here = files(__package__)
-        style, script = (here.joinpath(f"explore.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
         return (
-            f'<div class="mg-explore" data-micrograd="{name}">{image}\n'
-            f'<script type="application/json">{data}</script>\n<style>\n{style}</style>\n<script>\n{script}</script>\n</div>\n'
+            f'<div class="mg-explore" data-micrograd="{name}">{image}\n<script type="application/json">{data}</script>\n'
+            f"<style>{_style()}</style>\n<script>{self.script}</script>\n</div>\n"
         )
 
     @property
+    def script(self) -> str:
+        """The rule book as JavaScript, with rows of one's own that the graph uses, and what works with it."""
+        rows = [row for op in dict.fromkeys(self.graph.ops) if (row := RULES.get(op)) and _is_own(row) and printable(row)]
+        parts = {
+            "network": network(self.graph) is not None,
+            "training": "training" in self.more,
+            "parse": "expression" in self.more,
+        }
+        names = (*_ALWAYS, *[name for name, wanted in parts.items() if wanted], "page")
+        text = "\n".join([functions(), printed(rows), *[_part(f"{name}.js") for name in names]])
+        return f"(() => {{\n{_short(text)}}})();\n"
+
+    @property
     def page(self) -> str:
-        """The fragment as an HTML document."""
+        """The fragment as an HTML document, with a policy that lets nothing run or load but what is in it."""
+        frame = "body { margin: 16px; background: Canvas; color: CanvasText }"
+        policy = (
+            f"default-src 'none'; img-src data:; style-src {_hash(frame)} {_hash(_style())}; script-src {_hash(self.script)}"
+        )
         head = (
             '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f'<meta name="color-scheme" content="light dark">\n<title>{escape(self.title)}</title>\n'
-            "<style>body { margin: 16px; background: Canvas; color: CanvasText }</style>\n"
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+            f'<meta name="color-scheme" content="light dark">\n<title>{escape(self.title)}</title>\n<style>{frame}</style>\n'
         )
         return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}</head>\n<body>\n{self.html}</body>\n</html>\n'
 
@@ -76,38 +107,34 @@ class Exploration:
         def text(label: str) -> int:
             return texts.setdefault(label, len(texts))
 
-        closed = {part for part in shown if isinstance(part, Group)}
-        within = [-1] * len(graph)
-        groups: list[list[Any]] = []
-        stack: list[tuple[Part, int]] = [(part, -1) for part in reversed(tree.parts)]
-        inside_closed: set[int] = set()
-        while stack:
-            part, parent = stack.pop()
-            if not isinstance(part, Group):
-                within[part] = parent
-                continue
-            number = len(groups)
-            if part in closed or parent in inside_closed:
-                inside_closed.add(number)
-            size = f"{part.size} values"
-            tag = f"{part.within}, {size}" if part.within else size
-            groups.append([text(part.name), tag, parent, int(number not in inside_closed), len(part.parts)])
-            stack.extend((inner, number) for inner in reversed(part.parts))
-        ops = dict.fromkeys(graph.ops)
-        kinds = dict.fromkeys(graph.kinds)
+        groups, within = _grouped(tree, {part for part in shown if isinstance(part, Group)}, len(graph))
+        ops, kinds = dict.fromkeys(graph.ops), dict.fromkeys(graph.kinds)
         op_number, kind_number = ({name: k for k, name in enumerate(names)} for names in (ops, kinds))
-        nodes = [
-            [kind_number[graph.kinds[i]], text(graph.labels[i]), op_number[graph.ops[i]], _exact(graph.data[i]), within[i],
-             list(graph.parents[i]), [_exact(d) for d in graph.partials[i]]]
-            for i in range(len(graph))
-        ]  # fmt: skip
+        frozen = [name for name in ops if name and (name not in RULES or (_is_own(RULES[name]) and not printable(RULES[name])))]
+        nodes = []
+        for i, op in enumerate(graph.ops):
+            node: list[Any] = [
+                kind_number[graph.kinds[i]],
+                text(graph.labels[i]),
+                op_number[op],
+                _exact(graph.data[i]),
+                within[i],
+            ]
+            node.append(graph.parents[i])
+            if op and op not in _EXACT:
+                node.append([_exact(d) for d in graph.partials[i]])
+            nodes.append(node)
         return {
-            "page": files(__package__).joinpath("explore.html").read_text(encoding="utf-8"),
-            "texts": [_pieces(str(label)) for label in texts],
-            "ops": [operation(name) for name in ops],
-            "kinds": list(kinds),
-            "groups": groups,
+            "page": _part("page.html"),
             "nodes": nodes,
+            "groups": [[text(name), *rest] for name, *rest in groups],
+            "texts": [_pieces(str(label)) for label in texts],
+            "ops": list(ops),
+            "signs": {name: operation(name) for name in RULES},
+            "kinds": list(kinds),
+            "frozen": frozen,
+            "network": network(graph),
+            **self.more,
         }
 
     def __repr__(self) -> str:
@@ -117,9 +144,75 @@ class Exploration:
         return {"text/html": self.html, "text/plain": repr(self)}
 
 
+def _grouped(tree: Group, closed: set[Group], count: int) -> tuple[list[list[Any]], list[int]]:
+    """The groups as [name, tag, group around, open, parts], and for each value the group it is in."""
+    within = [-1] * count
+    groups: list[list[Any]] = []
+    stack: list[tuple[Part, int]] = [(part, -1) for part in reversed(tree.parts)]
+    inside_closed: set[int] = set()
+    while stack:
+        part, parent = stack.pop()
+        if not isinstance(part, Group):
+            within[part] = parent
+            continue
+        number = len(groups)
+        if part in closed or parent in inside_closed:
+            inside_closed.add(number)
+        size = f"{part.size} values"
+        tag = f"{part.within}, {size}" if part.within else size
+        groups.append([part.name, tag, parent, int(number not in inside_closed), len(part.parts)])
+        stack.extend((inner, number) for inner in reversed(part.parts))
+    return groups, within
+
+
+def network(graph: Graph) -> dict[str, Any] | None:
+    """The first call of a network in the graph: its inputs, and layers of neurons, all by number; None where there is none."""
+    found: dict[int, dict[int, dict[str, Any]]] = {}
+    first: tuple[int, int] | None = None
+    for i, (value, op) in enumerate(zip(graph.values, graph.ops, strict=True)):
+        scope: tuple[str, ...] = getattr(getattr(value, "label", ""), "scope", ())
+        if not op or len(scope) != 2 or not scope[0].startswith("layer ") or (first is not None and graph._place[i] != first):
+            continue
+        first = graph._place[i]
+        layer, neuron = (int(name.split(" ")[1]) for name in scope)
+        if op == "dot":
+            parents, half = graph.parents[i], len(graph.parents[i]) // 2
+            made = {"z": i, "a": i, "weights": parents[:half], "inputs": parents[half:-1], "bias": parents[-1]}
+            found.setdefault(layer, {})[neuron] = made
+        elif neuron in found.get(layer, {}):
+            found[layer][neuron]["a"] = i
+    if not found:
+        return None
+    layers = [[neurons[k] for k in sorted(neurons)] for _, neurons in sorted(found.items())]
+    return {"inputs": list(dict.fromkeys(layers[0][0]["inputs"])), "layers": layers}
+
+
 def data_url(svg: str) -> str:
     """The picture as an address that holds it."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+@cache
+def _style() -> str:
+    return re.sub(r"\s*([{};,])\s*", r"\1", _part("page.css")).replace(": ", ":")
+
+
+@cache
+def _part(name: str) -> str:
+    return files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _short(script: str) -> str:
+    """The script without what only its readers need: comments, indentation, spaces around signs."""
+    return _SPACES.sub(lambda m: m[1] or m[2] or m[3], _COMMENTS.sub("", script))
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _is_own(row: Primitive) -> bool:
+    return hasattr(row.value, "__wrapped__")
 
 
 def _pieces(label: str) -> Any:

@@ -46,9 +46,20 @@ class Opened:
         self.page.get_by_role("button", name=name, exact=True).click()
 
     def gradients(self):
-        """The gradient in each box of one value, by its number."""
-        read = "boxes => boxes.map(b => [Number(b.dataset.node), Number(b.dataset.grad)])"
-        return dict(self.page.eval_on_selector_all("[data-grad]", read))
+        """The gradient in each box of one value, by its number; none before the backward pass."""
+        read = """e => { const p = e.micrograd, s = p.state();
+            const shown = s.backward ? p.graph.nodes.filter(n => n.counts && n.box?.node === n) : [];
+            return shown.map(n => [n.index, String(n.grad)]); }"""
+        found = self.page.eval_on_selector("[data-micrograd]", read)
+        return {i: float(g.replace("Infinity", "inf")) for i, g in found}
+
+    def until(self, condition):
+        """Waits until this JavaScript is true; a strict policy lets no wait_for_function run."""
+        for _ in range(100):
+            if self.page.evaluate(condition):
+                return
+            self.page.wait_for_timeout(30)
+        raise AssertionError(condition)
 
     def labels(self):
         """What a screen reader says of each box."""

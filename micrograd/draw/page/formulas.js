@@ -1,0 +1,148 @@
+// Formulas: what a rule gives when it is called on symbols, written as text or as MathML.
+
+const SUM = 1, PRODUCT = 2, POWER = 3, ATOM = 4;  // how tightly a written formula holds together
+
+// A symbol has a name, or an operation with arguments; a literal has neither. All have their number.
+const SYMBOLS = Object.fromEntries(Object.keys(RULES).map(name => [name, (...args) => applied(name, args)]));
+
+function applied(op, args) {
+	const symbols = args.map(a => typeof a === "number" ? { value: a } : a), literal = symbols.map(s => !s.op && !s.name);
+	const value = FLOATS[op](...symbols.map(s => s.value)), one = k => literal[k] && symbols[k].value === 1;
+	if (literal.every(Boolean) || op === "pow" && literal[1] && symbols[1].value === 0) return { value };
+	if (op === "mul" && (one(0) || one(1))) return symbols[one(0) ? 1 : 0];
+	if ((op === "pow" || op === "div") && one(1)) return symbols[0];
+	if (op === "where" && !(symbols[0].value !== symbols[0].value)) return symbols[symbols[0].value > 0 ? 1 : 2];
+	return { op, args: symbols, value };
+}
+
+const symbolOf = n => n.kind === "constant" && !n.text.length ? { value: n.data } : { name: n.name, value: n.data };
+
+// The partial derivative of a node by one operand, as the rule book writes it; null where the rule is not known.
+function partialOf(graph, n, k) {
+	const row = RULES[n.op];
+	if (!row || n.frozen) return null;
+	const xs = n.parents.map(p => symbolOf(graph.nodes[p])), out = { name: n.name, value: n.data };
+	if (!row[0]) return asSymbol(row[3](SYMBOLS, xs, out)[k]);
+	return asSymbol(typeof row[3][k] === "number" ? row[3][k] : row[3][k](SYMBOLS, ...xs, out));
+}
+const asSymbol = s => typeof s === "number" ? { value: s } : s;
+const expressionOf = (graph, n) => ({ op: n.op, args: n.parents.map(p => symbolOf(graph.nodes[p])), value: n.data });
+const equation = (graph, n, numbers = false) => write(expressionOf(graph, n), TEXT, numbers);
+
+function shorten(x) {
+	if (!Number.isFinite(x)) return x !== x ? "nan" : x > 0 ? "∞" : "−∞";
+	const a = Math.abs(x), s = a && (a < 1e-4 || a >= 1e5) ? x.toExponential(3).replace(/\.?0*e\+?/, "e") : +x.toPrecision(4) + "";
+	return s.replace(/-/g, "−");
+}
+const brief = x => Number.isFinite(x) && x && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5) ? x.toExponential(1).replace(/\.0e/, "e").replace("e+", "e").replace(/-/g, "−") : shorten(x);
+const pieces = text => typeof text === "string" ? [[text, 0]] : text;
+const LOW = "₀₁₂₃₄₅₆₇₈₉", HIGH = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+const raised = text => /^−?\d+$/.test(text) ? text.replace("−", "⁻").replace(/\d/g, d => HIGH[d]) : null;
+const plain = text => pieces(text).map(([t, level]) => !level ? t : level < 0 && /^\d+$/.test(t) ? t.replace(/\d/g, d => LOW[d])
+	: level < 0 ? "_" + t : raised(t) ?? (/^\[\d+\]$/.test(t) ? "⁽" + raised(t.slice(1, -1)) + "⁾" : "^" + t)).join("");
+
+const TEXT = {
+	row: (...parts) => parts.join(""),
+	number: shorten,
+	name: plain,
+	sign: s => s,
+	sup: (base, text) => raised(text) ? base + raised(text) : base + "^" + (/^[\wα-ω.]+$/.test(text) ? text : `(${text})`),
+	fraction: null,  // on one line
+	root: s => "√" + (/^[\wα-ω.]+$/.test(s) ? s : `(${s})`),
+	word: w => w,
+};
+
+const MATHML = "http://www.w3.org/1998/Math/MathML";
+function element(tag, ...inside) {
+	const e = document.createElementNS(MATHML, tag);
+	e.append(...inside);
+	return e;
+}
+const MARKUP = {
+	row: (...parts) => element("mrow", ...parts.map(p => typeof p === "string" ? MARKUP.sign(p) : p)),
+	number: x => element("mn", shorten(x)),
+	name: text => {
+		const [base, ...scripts] = pieces(text).map(([t]) => t), levels = pieces(text).slice(1).map(p => p[1]);
+		const inner = element(/^[\d−]/.test(base) ? "mn" : "mi", base), low = scripts.filter((_, k) => levels[k] < 0).join(""), high = scripts.filter((_, k) => levels[k] > 0).join("");
+		const mi = t => element("mi", t);
+		return low && high ? element("msubsup", inner, mi(low), mi(high)) : low ? element("msub", inner, mi(low)) : high ? element("msup", inner, mi(high)) : inner;
+	},
+	sign: s => element("mo", s.trim()),
+	sup: (base, top) => element("msup", base, typeof top === "string" ? element("mn", top) : top),
+	fraction: (a, b) => element("mfrac", a, b),
+	root: s => element("msqrt", s),
+	word: w => element("mi", w),
+};
+
+// A symbol in one of the two spellings; with `numbers`, each name gives way to its number.
+function write(s, kit, numbers = false) {
+	const held = (s, level) => {
+		const [out, holds] = form(s);
+		return holds >= level ? out : kit.row("(", out, ")");
+	};
+	const negative = s => (numbers || !s.name) && !s.op && s.value < 0 || s.op === "neg";
+	const after = s => negative(s) ? kit.row("(", form(s)[0], ")") : held(s, PRODUCT);  // as it stands after a sign
+	const list = (args, each) => args.length > 5 ? [...args.slice(0, 3).map(each), kit.sign("…"), each(args.at(-1))] : args.map(each);
+	const joined = (parts, sign) => kit.row(...parts.flatMap((p, k) => k ? [kit.sign(sign), p] : [p]));
+	const called = (name, args) => [kit.row(kit.word(name), "(", joined(list(args, a => form(a)[0]), ", "), ")"), ATOM];
+	const compared = (sign, x, y) => [kit.row("[", form(x)[0], kit.sign(sign), form(y)[0], "]"), ATOM];
+	const power = (x, n) => {
+		const text = n.op || n.name && !numbers ? null : shorten(n.value), top = kit === TEXT ? text ?? form(n)[0] : form(n)[0];
+		const base = held(x, ATOM);
+		return [kit.sup(x.op === "pow" || negative(x) && !x.op ? kit.row("(", form(x)[0], ")") : base, top), POWER];
+	};
+	const rules = {
+		add: (x, y) => [kit.row(held(x, SUM), kit.sign(" + "), after(y)), SUM],
+		sub: (x, y) => [kit.row(held(x, SUM), kit.sign(" − "), negative(y) || y.op === "add" || y.op === "sub" ? kit.row("(", form(y)[0], ")") : held(y, PRODUCT)), SUM],
+		mul: (x, y) => x === y || x.name && x.name === y.name && !numbers ? power(x, { value: 2 })
+			: [kit.row(negative(x) ? after(x) : held(x, PRODUCT), kit.sign(kit === TEXT ? "·" : "\u22c5"), negative(y) ? after(y) : held(y, POWER)), PRODUCT],
+		div: (x, y) => kit.fraction ? [kit.fraction(form(x)[0], form(y)[0]), ATOM] : [kit.row(held(x, PRODUCT), " / ", negative(y) ? after(y) : held(y, POWER)), PRODUCT],
+		neg: x => [kit.row(kit.sign("−"), negative(x) ? after(x) : held(x, PRODUCT)), PRODUCT],
+		pow: (x, y) => power(x, y),
+		exp: x => kit === TEXT ? called("exp", [x]) : [kit.sup(kit.word("e"), form(x)[0]), POWER],
+		sqrt: x => [kit.root(form(x)[0]), ATOM],
+		abs: x => [kit.row("|", form(x)[0], "|"), ATOM],
+		step: x => compared(" > ", x, { value: 0 }),
+		greater: (x, y) => compared(" > ", x, y),
+		less: (x, y) => compared(" < ", x, y),
+		equal: (x, y) => compared(" = ", x, y),
+		sum: (...xs) => [joined(list(xs, after), " + "), SUM],
+		dot: (...xs) => {
+			const half = xs.length >> 1, start = xs[2 * half], terms = list(xs.slice(0, half).map((x, k) => [x, xs[k + half]]), ([x, y]) => rules.mul(x, y)[0]);
+			return [joined(start.op || start.name || start.value ? [...terms, after(start)] : terms, " + "), SUM];
+		},
+	};
+	function form(s) {
+		if (!s.op) return s.name && !numbers ? [kit.name(s.name), ATOM] : [kit.number(s.value), s.value < 0 ? PRODUCT : ATOM];
+		return rules[s.op]?.(...s.args) ?? called(s.op, s.args);
+	}
+	return form(s)[0];
+}
+
+// ∂L/∂x, as one fraction
+const derivative = (of, by, kit) => kit.fraction
+	? kit.fraction(kit.row(kit.sign("∂"), kit.name(of)), kit.row(kit.sign("∂"), kit.name(by))) : `∂${plain(of)}/∂${plain(by)}`;
+
+const spoken = ([left, first, ...more], k, lines) => [`${left} ${lines?.[k].sign ?? "="} ${first}`, ...more].join(" = ").trim();
+
+// Equations below each other as mathematics, each a list of sides that are equal; as text where the browser knows no MathML.
+function mathematics(lines) {
+	if (typeof MathMLElement === "undefined") {
+		const box = document.createElement("div");
+		for (const line of lines(TEXT)) {
+			const p = document.createElement("p");
+			p.textContent = spoken(line, 0, [line]);
+			box.append(p);
+		}
+		return box;
+	}
+	const table = element("mtable", ...lines(MARKUP).map(line => {
+		const cell = (...inside) => element("mtd", ...inside), row = element("mtr"), [left, ...sides] = line;
+		row.append(cell(left), cell(element("mrow", ...sides.flatMap((side, k) => [element("mo", !k && line.sign || "="), side]))));
+		return row;
+	})), math = element("math", table);
+	table.setAttribute("displaystyle", true);
+	math.setAttribute("display", "block");
+	math.setAttribute("alttext", lines(TEXT).map(spoken).join("; "));
+	return math;
+}

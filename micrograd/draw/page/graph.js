@@ -1,0 +1,141 @@
+// The graph as numbers: forward, local derivatives and backward, by the rules of the book and in the order of the engine.
+
+const FLOATS = Object.fromEntries(Object.entries(RULES).map(([name, row]) => [name, row[2]]));
+
+class Graph {
+	// Nodes come parents first: { kind, text, op, data, group, parents, locals?, frozen? }; the last one is the output.
+	constructor(nodes, groups = []) {
+		this.nodes = nodes;
+		this.groups = groups;
+		this.last = nodes.length - 1;
+		this.uses = nodes.map(() => []);
+		let unnamed = 0;
+		nodes.forEach((n, i) => {
+			n.index = i;
+			n.counts = n.kind !== "constant" && n.kind !== "input";
+			n.name = n.text.length ? n.text : n.kind === "constant" ? shorten(n.data) : "v" + ++unnamed;
+			n.grad = 0;
+			n.start = n.data;
+			n.fixed = n.frozen || n.parents.some(p => nodes[p].fixed && nodes[p].op);
+			if (!n.locals) this.differentiate(n);
+			n.firstLocals = n.locals;
+		});
+		const output = nodes[this.last];
+		if (!output.text.length) output.name = nodes.some(n => n.text === "L") ? "out" : "L";
+		this.operations = nodes.filter(n => n.parents.length);
+		for (let i = this.last; i >= 0; i--) {
+			nodes[i].parents.forEach((p, k) => nodes[p].counts && this.uses[p].push([i, k]));
+		}
+		this.backward();
+	}
+
+	operands(n) { return n.parents.map(p => this.nodes[p].data); }
+
+	// The local derivatives of a node at its operands, where an operand has a gradient; null where it was not chosen.
+	differentiate(n) {
+		const row = RULES[n.op];
+		if (!row || n.frozen) return n.locals ??= [];
+		const xs = this.operands(n), [count, , , partials] = row;
+		if (!count) return n.locals = partials(FLOATS, xs, n.data);
+		return n.locals = partials.map((d, k) => !this.nodes[n.parents[k]].counts ? 0 : typeof d === "number" ? d : d(FLOATS, ...xs, n.data));
+	}
+
+	forward() {
+		for (const n of this.operations) {
+			if (n.frozen) continue;
+			n.data = FLOATS[n.op](...this.operands(n));
+			this.differentiate(n);
+		}
+		this.backward();
+	}
+
+	// Gradients after so many steps of the backward pass, and how many contributions have arrived at each node.
+	backward(steps = Infinity) {
+		const { nodes, operations } = this;
+		for (const n of nodes) n.grad = n.arrived = 0;
+		nodes[this.last].grad = 1;
+		const until = Math.max(0, operations.length - steps);
+		for (let s = operations.length - 1; s >= until; s--) {
+			const n = operations[s];
+			n.parents.forEach((p, k) => {
+				const parent = nodes[p];
+				if (!parent.counts) return;
+				parent.grad += n.grad * n.locals[k];
+				parent.arrived++;
+			});
+		}
+		if (steps === Infinity) for (const n of nodes) n.full = n.grad;
+	}
+
+	final(n) { return n.arrived === this.uses[n.index].length; }
+
+	reset() {
+		for (const n of this.nodes) {
+			n.data = n.start;
+			n.locals = n.firstLocals;
+		}
+		this.backward();
+	}
+
+	// Whether something below the node cannot be computed in the page: then what is above it does not follow.
+	stuck(i) {
+		const seen = new Set([i]);
+		for (const k of seen) for (const [c] of this.uses[k]) {
+			if (this.nodes[c].frozen) return this.nodes[c];
+			seen.add(c);
+		}
+		return null;
+	}
+
+	// For each node: how many paths lead to the output, the sum of their products, and the three largest.
+	paths() {
+		const found = this.nodes.map(() => ({ count: 0n, sum: 0, top: [] }));
+		found[this.last] = { count: 1n, sum: 1, top: [{ product: 1 }] };
+		const size = path => path.product === path.product ? Math.abs(path.product) : Infinity;
+		for (let i = this.last - 1; i >= 0; i--) for (const [c, k] of this.uses[i]) {
+			const mine = found[i], rest = found[c], local = this.nodes[c].locals[k];
+			mine.count += rest.count;
+			mine.sum += rest.sum * local;
+			mine.top = [...mine.top, ...rest.top.map(r => ({ product: r.product * local, local, to: c, port: k, rest: r }))]
+				.sort((a, b) => size(b) - size(a)).slice(0, 3);
+		}
+		return found;
+	}
+
+	// The nodes on a way from this one to the output.
+	above(i) {
+		const seen = new Set([i]);
+		for (const k of seen) for (const [c] of this.uses[k]) seen.add(c);
+		return seen;
+	}
+
+	// Why the gradient of a node is zero, not finite, tiny or huge: the place where that begins. "" where it is none of these.
+	why(i) {
+		const n = this.nodes[i], g = n.full, name = k => plain(this.nodes[k].name);
+		if (Number.isFinite(g) && g !== 0 && Math.abs(g) > 1e-7 && Math.abs(g) < 1e7) return "";
+		if (!Number.isFinite(g)) {
+			const first = this.operations.find(m => !Number.isFinite(m.data) && this.operands(m).every(Number.isFinite));
+			if (first) return `The first value that is not finite is ${name(first.index)} = ${equation(this, first, true)} = ${shorten(first.data)}.`;
+			for (const k of [...this.above(i)].sort((a, b) => b - a)) for (const [c, port] of this.uses[k]) {
+				const local = this.nodes[c].locals[port];
+				if (!Number.isFinite(local)) return `It begins at ∂${name(c)}/∂${name(k)} = ${shorten(local)}.`;
+			}
+			return "It grew beyond the largest number.";
+		}
+		if (g === 0) {
+			if (!this.uses[i].length) return i === this.last ? "" : "Nothing that leads to the output uses it.";
+			const origins = new Set(), seen = new Set([i]);
+			for (const k of seen) for (const [c, port] of this.uses[k]) {
+				if (this.nodes[c].locals[port] === 0) origins.add(`${name(c)} = ${equation(this, this.nodes[c], true)} has ∂${name(c)}/∂${name(k)} = 0`);
+				else if (this.nodes[c].full === 0) seen.add(c);
+			}
+			const list = [...origins];
+			return list.length ? `Nothing flows: ${list.slice(0, 2).join("; ")}${list.length > 2 ? "; …" : ""}.` : "Its contributions cancel.";
+		}
+		const factors = [];
+		for (let at = this.paths()[i].top[0]; at?.rest; at = at.rest) factors.push([Math.abs(at.local), at]);
+		factors.sort((a, b) => Math.abs(g) < 1 ? a[0] - b[0] : b[0] - a[0]);
+		const at = factors[0]?.[1];
+		return at ? `The ${Math.abs(g) < 1 ? "smallest" : "largest"} factor on its largest path is ${shorten(at.local)}, at ${name(at.to)}.` : "";
+	}
+}

@@ -1,0 +1,145 @@
+// Where boxes and edges go: the layered layout of layout.py, ranked from the output, with the same words: along and across.
+
+const most = list => list.reduce((a, b) => Math.max(a, b), 0);
+
+// Gives each box its x and y, each edge its route, and each box the trunk that its long edges share; returns width and height.
+function arrange(boxes, edges, down) {
+	for (const b of boxes) [b.along, b.across] = down ? [b.h, b.w] : [b.w, b.h];
+	for (const b of [...boxes].reverse()) b.rank = most(b.outs.map(e => e.to.rank + 1));
+	const end = most(boxes.map(b => b.rank)), items = [];
+	const add = (box, column, size) => { const item = { box, column, size, ins: [], outs: [] }; items.push(item); return item; };
+	const join = (a, b, shift, part) => { a.outs.push({ o: b, shift, part }); b.ins.push({ o: a, shift: -shift, part: 0 }); };
+	for (const b of boxes) b.item = add(b, b.column = end - b.rank, b.across);
+	for (const b of boxes) {  // a long edge passes each column in a slot
+		b.slots = [b.item];
+		for (let c = b.column + 1; c < most(b.outs.map(e => e.to.column)); c++) {
+			b.slots.push(add(null, c, 0));
+			join(b.slots.at(-2), b.slots.at(-1), 0, 0);
+		}
+		for (const e of b.outs) join(b.slots[e.to.column - b.column - 1], e.to.item, e.to.ports[e.port], (e.port + 0.5) / e.to.ins.length - 0.5);
+	}
+	const columns = Array.from({ length: end + 1 }, () => ({ items: [], room: 0, label: down ? 10 : 14 }));
+	firstOrder(boxes.at(-1).item, columns);
+	const sweep = (times, act) => { for (let t = 0; t < times; t++) for (const c of t % 2 ? columns : [...columns].reverse()) act(c.items, t); };
+	uncross(columns, sweep, items.length);
+	space(columns, sweep);
+	const top = -most(items.map(i => i.size / 2 - i.y)) - 14;
+	for (const item of items) {
+		item.y -= top;
+		if (item.box) columns[item.column].room = Math.max(columns[item.column].room, item.box.along);
+	}
+	for (const e of edges) if (e.room) columns[e.to.column].label = Math.max(columns[e.to.column].label, down ? 20 : e.room + 12);
+	let at = -20;
+	columns.forEach((c, k) => {  // the curves take more room where they are steep
+		const steep = most(c.items.flatMap(i => i.ins.map(({ o, shift }) => Math.abs(i.y - shift - o.y))));
+		c.from = at += k ? 24 + Math.min(0.16 * steep, 110) : 34;
+		c.to = at += c.label + c.room;
+	});
+	for (const b of boxes) {
+		const c = columns[b.column];
+		if (!b.bare && !down) b.along = b.w = c.room;
+		b.position = c.to - c.room / 2;
+		[b.x, b.y] = down ? [b.item.y, b.position] : [b.position, b.item.y];
+	}
+	route(boxes, columns, down);
+	const width = at + 14, height = most(items.map(i => i.y + i.size / 2)) + 14;
+	return down ? [height, width] : [width, height];
+}
+
+function firstOrder(output, columns) {  // from the output to the leaves, port by port
+	const stack = [output];
+	while (stack.length) {
+		const item = stack.pop();
+		if (item.place >= 0) continue;
+		item.place = columns[item.column].items.push(item) - 1;
+		stack.push(...item.ins.map(i => i.o).reverse());
+	}
+}
+
+function uncross(columns, sweep, count) {  // each item to the mean of its neighbours; the order with the fewest crossings is kept
+	let best = null, fewest = Infinity;
+	const keep = () => {
+		const crossings = count < 1500 ? columns.reduce((sum, c) => sum + crossingsOf(c.items), 0) : 0;
+		if (crossings < fewest || count >= 1500) [best, fewest] = [columns.map(c => [...c.items]), crossings];
+	};
+	keep();
+	sweep(count < 900 ? 12 : 3, (list, t) => {
+		for (const item of list) {
+			const near = t % 2 ? item.ins : item.outs;
+			item.want = near.length ? near.reduce((sum, i) => sum + i.o.place + i.part, 0) / near.length : item.place;
+		}
+		list.sort((a, b) => a.want - b.want).forEach((item, k) => { item.place = k; });
+		if (list === (t % 2 ? columns.at(-1) : columns[0]).items) keep();
+	});
+	columns.forEach((c, k) => { c.items = best[k]; });
+}
+
+function crossingsOf(list) {
+	const ends = list.flatMap(item => item.outs.map(e => e.o.place + e.part).sort((a, b) => a - b));
+	const met = [];
+	let total = 0;
+	for (const end of ends) {
+		let low = 0, high = met.length;
+		while (low < high) {
+			const middle = (low + high) >> 1;
+			if (met[middle] > end) high = middle;
+			else low = middle + 1;
+		}
+		total += met.length - low;
+		met.splice(low, 0, end);
+	}
+	return total;
+}
+
+function space(columns, sweep) {  // least squares under that order: pool adjacent violators
+	for (const { items: list } of columns) {
+		let y = 0;
+		list.forEach((item, k) => {
+			const above = list[k - 1];
+			if (k) y += (above.size + item.size) / 2 + (above.box && item.box ? 18 : above.box || item.box ? 11 : 7);
+			item.floor = y;
+		});
+		for (const item of list) item.y = item.floor - y / 2;
+	}
+	sweep(10, (list, t) => {
+		const pools = [];
+		for (const item of list) {
+			let sum = 0, weight = 0, near = t % 2 ? item.ins : item.outs;
+			if (t > 7 || !near.length) near = [...item.ins, ...item.outs];
+			for (const { o, shift } of near) {
+				const w = 1 + (item.box ? 0 : 3) + (o.box ? 0 : 3);
+				weight += w;
+				sum += w * (o.y + shift);
+			}
+			let pool = { mean: (weight ? sum / weight : item.y) - item.floor, weight: weight || 0.1, list: [item] };
+			while (pools.length && pools.at(-1).mean > pool.mean) {
+				const other = pools.pop(), w = other.weight + pool.weight;
+				pool = { mean: (other.mean * other.weight + pool.mean * pool.weight) / w, weight: w, list: other.list.concat(pool.list) };
+			}
+			pools.push(pool);
+		}
+		for (const pool of pools) for (const item of pool.list) item.y = pool.mean + item.floor;
+	});
+}
+
+// A trunk passes the columns; from it, or from the box itself, each edge goes on to its port: no edge carries its whole way.
+function route(boxes, columns, down) {
+	const at = (along, across) => down ? `${round(across)} ${round(along)}` : `${round(along)} ${round(across)}`;
+	const curve = (from, y, to, z) => `C${at((from + to) / 2, y)} ${at((from + to) / 2, z)} ${at(to, z)}`;
+	for (const b of boxes) {
+		const first = columns[b.column].to, y = b.item.y, start = `M${at(b.position + b.along / 2, y)}L${at(first, y)}`;
+		b.trunk = b.slots.slice(1).map((slot, k) => {
+			const before = b.slots[k], c = columns[slot.column];
+			return { edges: [], d: (k ? `M${at(columns[before.column].to, before.y)}` : start) + curve(columns[before.column].to, before.y, c.from, slot.y) + `L${at(c.to, slot.y)}` };
+		});
+		for (const e of b.outs) {
+			const k = e.to.column - b.column - 1, from = columns[e.to.column - 1].to, z = b.slots[k].y, c = columns[e.to.column];
+			e.across = e.to.item.y + e.to.ports[e.port];
+			e.along = e.to.position - e.to.along / 2;
+			[e.x, e.y] = down ? [e.across, e.along] : [e.along, e.across];
+			e.d = (k ? `M${at(from, z)}` : start) + curve(from, z, c.from, e.across) + `L${at(e.along, e.across)}`;
+			if (k) b.trunk[k - 1].edges.push(e);
+		}
+	}
+}
+const round = x => Math.round(x * 10) / 10;

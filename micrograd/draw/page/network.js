@@ -1,0 +1,141 @@
+// The network's picture: neurons in columns, weights as the lines between them, with the numbers of the graph.
+
+class Network {
+	// `layers` are lists of neurons { z, a, bias, weights, inputs }, all numbers of nodes.
+	static of(graph, found, room) { return found ? new Network(graph, found, room) : null; }
+
+	constructor(graph, { inputs, layers }, room) {
+		this.room = room;
+		const get = i => graph.nodes[i];
+		this.graph = graph;
+		this.inputs = inputs.map(get);
+		this.layers = layers.map(layer => layer.map(({ z, a, bias, weights, inputs }) => ({ z: get(z), a: get(a), bias: get(bias), weights: weights.map(get), inputs: inputs.map(get) })));
+		this.place();
+	}
+
+	place() {
+		const columns = [this.inputs, ...this.layers], tallest = most(columns.map(c => c.length)), roomy = tallest <= 6;
+		this.roomy = roomy;
+		this.radius = roomy ? 27 : tallest <= 20 ? 13 : 8;
+		const step = roomy ? 108 : 2 * this.radius + (tallest <= 20 ? 14 : 5), gap = Math.max(roomy ? 190 : 150, Math.min(300, (this.room - 150) / columns.length));
+		const height = Math.max(tallest * step, 190) + 56;
+		this.spots = new Map();
+		this.lines = [];
+		columns.forEach((column, c) => column.forEach((neuron, k) => {
+			const spot = { x: 60 + c * gap, y: 34 + (height - 56) * (k + 0.5) / column.length, neuron: neuron.z ? neuron : null, node: neuron.z ? neuron.a : neuron, layer: c };
+			this.spots.set(spot.node, spot);
+		}));
+		this.layers.forEach(layer => layer.forEach(n => n.weights.forEach((w, j) => {
+			const from = this.spots.get(n.inputs[j]), to = this.spots.get(n.a);
+			if (from) this.lines.push({ weight: w, from, to });
+		})));
+		const output = this.graph.nodes[this.graph.last];
+		this.loss = this.spots.has(output) ? null : { x: 60 + columns.length * gap, y: 34 + (height - 56) / 2, node: output };
+		this.extent = [60 + (columns.length - (this.loss ? 0 : 1)) * gap + 90, height];
+		this.labelled = roomy && this.layers.every((layer, c) => layer.length * layer[0].weights.length <= 12);
+	}
+
+	// Where on its line the label of a weight stands: as far as can be from those that are placed, and from the names of neurons.
+	placeLabels() {
+		const taken = [...this.spots.values()].flatMap(s => [[s.x, s.y - this.radius - 9], [s.x, s.y + this.radius + 18]]);
+		for (const l of this.lines) {
+			const places = Array.from({ length: 13 }, (_, k) => 0.22 + 0.045 * k).map(f => [l.from.x + (l.to.x - l.from.x) * f, l.from.y + (l.to.y - l.from.y) * f, Math.abs(f - 0.5)]);
+			const free = ([x, y, off]) => Math.min(...taken.map(([u, v]) => Math.max(Math.abs(x - u) / 2.6, Math.abs(y - v))), 40) - 8 * off;
+			l.at = places.reduce((a, b) => free(b) > free(a) ? b : a);
+			taken.push(l.at);
+		}
+	}
+
+	render(svg, page) {
+		svg.replaceChildren();
+		const under = draw(svg, "g"), choose = (e, node, role) => {
+			fill(e, { tabindex: 0, role });
+			e.addEventListener("click", () => page.choose(node));
+			e.addEventListener("focus", () => page.choose(node));
+			return e;
+		};
+		if (this.loss) for (const n of this.layers.at(-1)) {
+			const s = this.spots.get(n.a);
+			draw(under, "path", { class: "mg-edge mg-zero", d: `M${s.x} ${s.y}L${this.loss.x} ${this.loss.y}` });
+		}
+		for (const l of this.lines) {
+			l.g = choose(draw(under, "g", { class: "mg-weight" }), l.weight, "img");
+			const d = `M${l.from.x} ${l.from.y}L${l.to.x} ${l.to.y}`;
+			draw(l.g, "path", { d, class: "mg-wide" });
+			l.line = draw(l.g, "path", { d });
+		}
+		if (this.labelled) this.placeLabels();
+		if (this.labelled) for (const l of this.lines) {
+			l.label = writeAt(svg, "", l.at[0], l.at[1] - 2, "mg-halo mg-value", "middle");
+			l.grad = writeAt(svg, "", l.at[0], l.at[1] + 10, "mg-halo mg-red", "middle");
+		}
+		for (const s of this.spots.values()) {
+			s.g = choose(draw(svg, "g", { class: "mg-neuron" }), s.neuron ? s.neuron.z : s.node, "img");
+			draw(s.g, "circle", { cx: s.x, cy: s.y, r: this.radius });
+			if (!this.roomy) continue;
+			writeAt(s.g, s.node.name, s.x, s.y - this.radius - 5, "mg-label", "middle");
+			s.value = writeAt(s.g, "", s.x, s.y + 4, "mg-value", "middle");
+			if (!s.neuron) continue;
+			s.z = writeAt(s.g, "", s.x, s.y + this.radius + 13, "mg-tag", "middle");
+			s.delta = writeAt(s.g, "", s.x, s.y + this.radius + 26, "mg-red", "middle");
+		}
+		if (this.loss) {
+			const { x, y, node } = this.loss, g = choose(draw(svg, "g", { class: "mg-neuron" }), node, "img");
+			draw(g, "rect", { x: x - 46, y: y - 22, width: 92, height: 44, rx: 8 });
+			writeAt(g, node.name, x, y - 4, "mg-label", "middle");
+			this.loss.value = writeAt(g, "", x, y + 13, "mg-value", "middle");
+			this.loss.g = g;
+		}
+	}
+
+	paint(page) {
+		const state = page.state(), gradient = (sign, n) => state.hidden(n) ? sign + " ?" : state.backward ? `${sign} ${brief(n.grad)}` : "", value = n => state.known(n) ? brief(n.data) : "…";
+		const biggest = most(this.lines.map(l => Math.abs(l.weight.data)).filter(Number.isFinite)) || 1, chosen = page.chosen, factors = this.factors(chosen);
+		for (const l of this.lines) {
+			const w = l.weight.data, on = l.weight === chosen ? " mg-lit" : factors?.lines.has(l) ? " mg-flows" : "";
+			l.line.setAttribute("stroke-width", (0.5 + 4.5 * Math.sqrt(Math.abs(w) / biggest || 0)).toFixed(2));
+			dress(l.line, (w < 0 ? "mg-minus" : "mg-plus") + on);
+			if (l.label) { say(l.label, brief(w)); say(l.grad, gradient("∂", l.weight)); }
+			l.g.setAttribute("aria-label", `${plain(l.weight.name)} = ${shorten(w)}, gradient ${gradient("", l.weight)}`);
+		}
+		for (const s of this.spots.values()) {
+			const { node, neuron } = s;
+			dress(s.g, "mg-neuron" + (node === chosen || neuron && neuron.z === chosen ? " mg-chosen" : factors?.spots.has(s) ? " mg-lit" : ""));
+			s.g.firstChild.setAttribute("fill-opacity", this.roomy ? 1 : Math.min(1, Math.abs(node.data)).toFixed(2));
+			if (s.value) say(s.value, value(node));
+			if (s.z) { say(s.z, "z " + value(neuron.z)); say(s.delta, gradient("δ", neuron.z)); }
+			s.g.setAttribute("aria-label", `${plain(node.name)} = ${value(node)}` + (neuron ? `, z = ${value(neuron.z)}, ${gradient("δ =", neuron.z)}` : ""));
+		}
+		if (this.loss) {
+			say(this.loss.value, value(this.loss.node));
+			this.loss.g.setAttribute("aria-label", `${plain(this.loss.node.name)} = ${value(this.loss.node)}`);
+		}
+	}
+
+	// Of a weight W_jk: its line, the neurons j and k, and the lines by which δ comes back to k.
+	factors(n) {
+		const line = this.lines.find(l => l.weight === n);
+		if (!line) return null;
+		return { line, lines: new Set(this.lines.filter(l => l.from === line.to)), spots: new Set([line.from, line.to]) };
+	}
+
+	// (Σ_l δ_l W_kl) g'(z_k) a_j with symbols and with numbers
+	derivation(n) {
+		const found = this.factors(n);
+		if (!found) return null;
+		const { line: { to, from }, lines } = found, { graph } = this, L = graph.nodes[graph.last], neuron = to.neuron, dash = neuron.a === neuron.z ? null : partialOf(graph, neuron.a, 0), next = [...lines];
+		const delta = (kit, node) => kit.name([["δ", 0], ...pieces(node.name).filter(p => p[1])]);
+		const sum = (kit, each) => {
+			const terms = next.slice(0, 4).flatMap((l, k) => k ? [kit.sign(" + "), each(l)] : [each(l)]);
+			if (next.length > 4) terms.push(kit.sign(" + "), kit.sign("…"));
+			return next.length > 1 ? kit.row("(", ...terms, ")") : kit.row(...terms);
+		};
+		const upstream = (kit, numbers) => next.length ? sum(kit, l => product(kit, numbers ? bracketed(kit, l.to.neuron.z.full) : delta(kit, l.to.neuron.z), numbers ? bracketed(kit, l.weight.data) : kit.name(l.weight.name)))
+			: numbers ? bracketed(kit, neuron.a.full) : derivative(L.name, neuron.a.name, kit);
+		const slope = neuron.a === neuron.z ? 1 : neuron.a.locals[0];
+		return kit => [
+			[derivative(L.name, n.name, kit), product(kit, upstream(kit, false), ...dash ? [kit.row(kit.word("g′"), "(", kit.name(neuron.z.name), ")")] : [], kit.name(from.node.name))],
+			["", product(kit, upstream(kit, true), ...dash ? [bracketed(kit, slope)] : [], bracketed(kit, from.node.data))],
+			["", product(kit, delta(kit, neuron.z), kit.name(from.node.name)), kit.number(neuron.z.full * from.node.data)]];
+	}
+}

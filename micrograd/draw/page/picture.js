@@ -1,0 +1,232 @@
+// The graph drawn: which boxes there are, and what they show now.
+
+const SVG = "http://www.w3.org/2000/svg";
+function fill(e, attributes, inside = []) {
+	for (const k in attributes) if (attributes[k] !== undefined) e.setAttribute(k, attributes[k]);
+	e.append(...inside);
+	return e;
+}
+const make = (tag, attributes = {}, ...inside) => fill(document.createElement(tag), attributes, inside);
+const draw = (parent, tag, attributes) => parent.appendChild(fill(document.createElementNS(SVG, tag), attributes));
+const letters = (text, tag = "i") => make(tag, {}, ...pieces(text).map(([t, level]) => level ? make(level < 0 ? "sub" : "sup", {}, t) : t));
+const pen = document.createElement("canvas").getContext("2d");
+function wide(text, size, weight = "") {
+	pen.font = `${weight} ${size}px Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', sans-serif`;
+	return pieces(text).reduce((sum, [t, level]) => sum + pen.measureText(t).width * (level ? 0.7 : 1), 0) * 1.04;
+}
+function writeAt(parent, text, x, y, style, anchor = "start") {
+	const t = draw(parent, "text", { x, y, class: style, "text-anchor": anchor }), rise = [4, 0, -5];
+	let at = 0;
+	for (const [piece, level] of pieces(text)) {
+		if (!level && !at) t.append(piece);
+		else draw(t, "tspan", { dy: rise[level + 1] - at, class: level ? "mg-script" : "" }).textContent = piece;
+		at = rise[level + 1];
+	}
+	return t;
+}
+function say(e, text) { if (e.textContent !== text) e.textContent = text; }
+function dress(e, style) { if (e.getAttribute("class") !== style) e.setAttribute("class", style); }
+
+class Picture {
+	constructor(graph, svg, signs, down) {
+		Object.assign(this, { graph, svg, signs, wanted: down });
+		this.consumers = graph.nodes.map(() => []);
+		for (const n of graph.operations) for (const p of n.parents) this.consumers[p].push(n);
+	}
+
+	around(k) {  // the groups around, from the inside out
+		const found = [];
+		for (; k >= 0; k = this.graph.groups[k].parent) found.push(k);
+		return found;
+	}
+	foldOf(n) { return this.around(n.group).filter(k => !this.graph.groups[k].open).at(-1) ?? -1; }
+	// Whether a number stands inside the operation that uses it, as in x + 1
+	inside(n) {
+		return n.kind === "constant" && !n.text.length && this.foldOf(n) < 0 && this.consumers[n.index].length > 0
+			&& this.consumers[n.index].every(c => c.parents.length < 4 && this.foldOf(c) < 0 && c.parents.some(p => p !== n.index && this.graph.nodes[p].kind !== "constant"));
+	}
+
+	collect() {
+		const { graph } = this, { nodes, groups } = graph, byFold = new Map(), found = new Map();
+		let boxes = [];
+		for (const n of nodes) {
+			n.box = null;
+			if (this.inside(n)) continue;
+			const fold = this.foldOf(n);
+			let b = byFold.get(fold);
+			if (fold < 0 || !b) {
+				boxes.push(b = { fold, node: fold < 0 ? n : null, members: [], ins: [], outs: [], id: boxes.length });
+				if (fold >= 0) byFold.set(fold, b);
+			}
+			b.members.push(n);
+			n.box = b;
+		}
+		for (const n of nodes) n.parents.forEach((q, k) => {
+			const from = nodes[q].box, to = n.box;
+			if (!from || from === to) return;
+			const single = from.fold < 0 && to.fold < 0, key = `${from.id},${to.id},${single ? k : ""}`;
+			let e = found.get(key);
+			if (!e) {
+				found.set(key, e = { from, to, port: to.ins.length, all: [], live: false });
+				from.outs.push(e);
+				to.ins.push(e);
+			}
+			e.all.push([n, k]);
+			e.live ||= nodes[q].counts;
+		});
+		const order = new Set(), seen = new Set(), stack = [nodes[graph.last].box];  // postorder from the output: sources first
+		while (stack.length) {
+			const b = stack.at(-1), next = seen.has(b) ? [] : b.ins.map(e => e.from).filter(f => !seen.has(f));
+			seen.add(b);
+			if (next.length) stack.push(...next.reverse());
+			else order.add(stack.pop());
+		}
+		this.boxes = [...order];
+		this.edges = [...found.values()].filter(e => order.has(e.from) && order.has(e.to));
+		this.boxes.forEach((b, k) => { b.id = k; this.measure(b); });
+	}
+
+	measure(b) {
+		const n = b.node, group = this.graph.groups[b.fold];
+		b.kind = group ? "fold" : n.kind;
+		b.bare = n?.kind === "constant" && !n.text.length;
+		b.text = group ? group.text : b.bare ? "" : n.name;
+		b.tag = group ? group.tag : b.bare ? "" : n.parents.length ? "= " + this.formula(n) : n.kind;
+		const top = b.bare ? 0 : wide(b.text, 13, "bold") + wide(b.tag, 10.5) + 8;
+		b.w = Math.max(top, group ? 96 : b.bare ? wide(shorten(n.data), 11.5) : n.counts ? 112 : 60) + (n && !n.parents.length ? 27 : 20);
+		const pitch = this.down ? 54 : group ? Math.min(15, 32 / b.ins.length) : 15;
+		b.h = b.bare ? 24 : 42;
+		if (this.down) b.w = Math.max(b.w, group ? 0 : b.ins.length * pitch + 4);
+		else b.h = Math.max(b.h, b.ins.length * pitch + 4);
+		const step = this.down && group ? Math.min(pitch, (b.w - 10) / b.ins.length) : pitch;
+		b.ports = b.ins.map((_, k) => (k - (b.ins.length - 1) / 2) * step);
+		for (const e of b.ins) e.room = e.live || e.all.length > 1 ? (e.all.length > 1 || group || e.from.fold >= 0 ? 24 : 36) : 0;
+	}
+
+	formula(n) {
+		const text = equation(this.graph, n);
+		return wide(text, 10.5) < 110 ? text : RULES[n.op] ? this.signs[n.op] ?? n.op : n.op;
+	}
+
+	// Runs to the right, or down where that was asked for, or where only that fits in the room there is.
+	render(room = Infinity) {
+		const lay = down => {
+			this.down = down;
+			this.collect();
+			return this.extent = arrange(this.boxes, this.edges, down);
+		};
+		if (this.wanted === null) {
+			const [right] = lay(false);
+			if (right > 1.3 * room && lay(true)[0] > Math.max(room, 0.6 * right)) lay(false);
+		} else lay(this.wanted);
+		const { svg, boxes } = this;
+		svg.replaceChildren();
+		const under = draw(svg, "g", { "aria-hidden": true });
+		for (const b of boxes) for (const piece of b.trunk) piece.line = draw(under, "path", { d: piece.d });
+		for (const e of this.edges) {
+			e.dense = e.to.fold >= 0 && e.to.ins.length > 4;
+			e.line = draw(under, "path", { d: e.d + (e.dense ? "" : this.down ? "l-3-5m3 5l3-5" : "l-5-3m5 3l-5 3") });
+			if (e.room) e.label = this.down ? writeAt(under, "", e.x + 5, e.y - 7, "mg-local") : writeAt(under, "", e.x - 9, e.y - 3, "mg-local", "end");
+		}
+		for (const b of boxes) this.drawBox(b);
+		this.version = 0;
+	}
+
+	drawBox(b) {
+		const { w, h, kind, node } = b, x = b.x - w / 2, y = b.y - h / 2, folded = !node;
+		b.g = draw(this.svg, "g", { tabindex: -1, role: folded ? "button" : "img", class: `mg-box mg-${kind}` });
+		b.g.dataset[folded ? "fold" : "node"] = folded ? plain(b.text) : node.index;
+		const rect = (x, y, width, height, rx = { leaf: 0, constant: 10, input: 16 }[kind] ?? 5) =>
+			draw(b.g, "rect", { class: "mg-out", x, y, width, height, rx });
+		if (b === this.graph.nodes[this.graph.last].box) rect(x - 3, y - 3, w + 6, h + 6);
+		if (folded) rect(x + 4, y + 4, w - 4, h - 4);
+		if (kind === "parameter") draw(b.g, "path", { class: "mg-out", d: `M${x + w} ${y}h${8 - w}l-8 8v${h - 16}l8 8h${w - 8}z` });
+		else rect(x, y, folded ? w - 4 : w, folded ? h - 4 : h);
+		if (kind === "leaf") rect(x, y, 5, h).classList.add("mg-stripe");
+		const left = x + (node && !node.parents.length ? 15 : 10), right = x + w - (folded ? 13 : 10);
+		if (b.bare) return b.value = writeAt(b.g, "", b.x, b.y + 4, "mg-value", "middle");
+		writeAt(b.g, b.text, left, b.y - 5, "mg-label");
+		const operation = node?.parents.length;
+		b.tagged = writeAt(b.g, b.tag, operation ? left + wide(b.text, 13, "bold") + 5 : right, b.y - 5, operation ? "mg-tag mg-formula" : "mg-tag", operation ? "start" : "end");
+		if (!folded) b.value = writeAt(b.g, "", left, b.y + 14, "mg-value");
+		b.note = writeAt(b.g, "", folded ? left : right, b.y + 14, "mg-grad", folded ? "start" : "end");
+		return b.note;
+	}
+
+	// What is seen of a box: `state` says which values are there, which gradients may be shown, what is marked.
+	paint(state, seen) {
+		this.version++;
+		this.state = state;
+		const flows = this.edges.map(e => e.all.reduce((sum, [n, k]) => sum + Math.abs(n.full * n.locals[k]), 0));
+		this.biggest = most(flows.filter(Number.isFinite));
+		this.edges.forEach((e, k) => { e.flow = flows[k]; });
+		this.show(seen);
+	}
+
+	// Paints the boxes and edges of a part of the picture, where they have not been since the last change.
+	show([x, y, w, h]) {
+		const within = b => this.boxes.length < 300 || b.x + b.w / 2 > x - 60 && b.x - b.w / 2 < x + w + 60 && b.y + b.h / 2 > y - 60 && b.y - b.h / 2 < y + h + 60;
+		for (const b of this.boxes) {
+			if (b.version === this.version || !within(b)) continue;
+			b.version = this.version;
+			this.paintBox(b);
+			for (const e of b.ins) this.paintEdge(e);
+		}
+		for (const b of this.boxes) {
+			let on = { flow: 0, lit: false, live: false, sent: true };
+			for (let k = b.trunk.length - 1; k >= 0; k--) {
+				const piece = b.trunk[k];
+				for (const e of piece.edges) on = { flow: Math.max(on.flow, e.flow), lit: on.lit || this.lit(e), live: on.live || e.live };
+				this.paintLine(piece.line, on, on.lit ? " mg-lit" : "", 1);
+			}
+		}
+	}
+
+	lit(e) { return this.state.lit && e.all.some(([n, k]) => this.state.lit.has(n.index) && this.state.lit.has(n.parents[k])); }
+
+	paintLine(line, { flow, live }, style, thin) {
+		const finite = flow < Infinity, share = finite ? Math.sqrt(flow / this.biggest || 0) : 1;
+		const width = ((0.9 + 2.6 * share) * thin).toFixed(2);
+		if (line.getAttribute("stroke-width") !== width) line.setAttribute("stroke-width", width);
+		dress(line, "mg-edge" + (!live ? "" : !finite ? " mg-nan" : !flow ? " mg-zero" : " mg-sent") + style);
+	}
+
+	paintEdge(e) {
+		const { state } = this, now = e.all.some(([n]) => n === state.now);
+		const style = (this.lit(e) ? " mg-lit" : "") + (e.live && now ? " mg-flows" : "");
+		this.paintLine(e.line, e, style, e.dense ? 0.6 : 1);
+		if (!e.label) return;
+		const [n, k] = e.all[0], cut = n.locals[k] === null;
+		say(e.label, e.all.length > 1 ? (e.to.ins.length < 4 ? "×" + e.all.length : "") : !e.live || !state.known(n) ? "" : state.hides(n, k) ? "?" : cut ? "" : brief(n.locals[k]));
+		dress(e.label, "mg-local" + (this.lit(e) ? " mg-lit" : ""));
+	}
+
+	paintBox(b) {
+		const { state, graph } = this, n = b.node, counted = b.members.filter(m => m.counts), ready = counted.filter(m => graph.final(m)).length;
+		const done = state.backward && counted.length > 0 && ready === counted.length;
+		if (b.value) say(b.value, state.known(n) ? brief(n.data) : "…");
+		if (n?.parents.length && b.tag.startsWith("= ")) say(b.tagged, "= " + this.formula(n));
+		let note = "";
+		if (!n) note = !counted.length ? "constants" : !state.backward ? `${b.members.length} values` : `${ready} of ${counted.length} final${done ? " ✓" : ""}`;
+		else if (n.counts && state.hidden(n)) note = "∂ ?";
+		else if (n.counts && state.backward) {
+			const total = graph.uses[n.index].length;
+			note = done ? `∂ ${brief(n.grad)}` : n.arrived ? `∂ ${brief(n.grad)} (${n.arrived} of ${total})` : `∂ 0 of ${total}`;
+			b.g.dataset.grad = n.grad;
+		} else delete b.g.dataset.grad;
+		if (b.note) say(b.note, note);
+		dress(b.g, `mg-box mg-${b.kind}` + (done ? " mg-final" : "") + (n && n === state.now ? " mg-now" : n && state.got.has(n) ? " mg-got" : "")
+			+ (state.lit && b.members.some(m => state.lit.has(m.index)) ? " mg-lit" : "") + (n && n === state.chosen ? " mg-chosen" : "")
+			+ (n && state.known(n) && !Number.isFinite(n.data) ? " mg-broken" : ""));
+		const from = n?.parents.length ? `, computed from ${n.parents.map(p => plain(graph.nodes[p].name)).join(" and ")}` : "";
+		const label = n ? `${plain(n.name)} ${n.parents.length ? b.tag : n.kind}${from}, value ${state.known(n) ? shorten(n.data) : "not yet there"}`
+			+ (!n.counts || !state.backward ? "" : state.hidden(n) ? ", gradient hidden" : `, gradient ${shorten(n.grad)}, ${this.share(n)}`)
+			: `${plain(b.text)}, ${b.tag}, folded, ${note}`;
+		if (b.spoken !== label) b.g.setAttribute("aria-label", b.spoken = label);
+	}
+
+	share(n) {
+		const total = this.graph.uses[n.index].length;
+		return n.arrived === total ? "final" : `${n.arrived} of ${total} contributions arrived`;
+	}
+}

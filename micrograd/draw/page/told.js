@@ -1,0 +1,105 @@
+// What the cards tell: the step, and the chosen value with its gradient as a sum over paths.
+
+const paragraph = (...inside) => make("p", {}, ...inside);
+const quiet = (...text) => make("span", { class: "mg-quiet" }, ...text);
+const red = x => make("b", { class: "mg-g", title: x }, shorten(x));
+const symbol = n => letters(n.name);
+const product = (kit, ...factors) => kit.row(...factors.flatMap((f, k) => k ? [kit.sign(kit === TEXT ? " · " : "\u22c5"), f] : [f]));
+const bracketed = (kit, x) => x < 0 ? kit.row("(", kit.number(x), ")") : kit.number(x);
+
+function tellStep(page, card) {
+	const { graph, at } = page, count = graph.operations.length, L = graph.nodes[graph.last];
+	const head = text => make("h3", {}, text);
+	if (!page.stepped) return card.replaceChildren(head("Steps"), paragraph("All is computed: every value, every gradient. "),
+		paragraph(quiet("Take hold of a slider, and everything follows. |◀ goes back to before the first operation; from there → goes forward to the output, and backward to the leaves.")));
+	if (at === 0) return card.replaceChildren(head("Forward"), paragraph("Nothing is computed yet: only the leaves have values. ", quiet("→ takes a step.")));
+	if (at <= count) {
+		const n = graph.operations[at - 1], expression = expressionOf(graph, n);
+		card.replaceChildren(head(`Forward, step ${at} of ${count}`), mathematics(kit => [
+			[kit.name(n.name), write(expression, kit)], ["", write(expression, kit, true)], ["", kit.number(n.data)]]));
+		if (at === count) card.append(paragraph("The output is there. Backward starts with ", mathematics(kit => [[derivative(L.name, L.name, kit), kit.number(1)]])));
+		return null;
+	}
+	const n = graph.operations[2 * count - at], lines = [];
+	const operands = n.parents.map((p, k) => [graph.nodes[p], k]).filter(([p]) => p.counts);
+	for (const [p, k] of operands.slice(0, 6)) {
+		if (page.state().hidden(p) || page.state().hides(n, k)) continue;
+		const rule = partialOf(graph, n, k), local = n.locals[k];
+		lines.push(mathematics(kit => [
+			[derivative(L.name, p.name, kit), product(kit, derivative(L.name, n.name, kit), derivative(n.name, p.name, kit))],
+			["", product(kit, bracketed(kit, n.grad), bracketed(kit, local))], ["", kit.number(n.grad * local)]].map((line, j) => j ? line : Object.assign(line, { sign: "+=" }))));
+		if (rule && (rule.op || rule.name)) lines.push(mathematics(kit => [[derivative(n.name, p.name, kit), write(rule, kit), kit.number(local)]]));
+		lines.push(paragraph(quiet("now ", shorten(p.grad), graph.final(p) ? ": final ✓" : `: ${page.picture.share(p)}`)));
+	}
+	if (operands.length > 6) lines.push(paragraph(quiet(`… and ${operands.length - 6} more operands`)));
+	if (!operands.length) lines.push(paragraph("Its operands are constants, which have no gradient."));
+	card.replaceChildren(head(`Backward, step ${at - count} of ${count}`), paragraph(symbol(n), " hands its gradient on, times the local derivatives:"), ...lines);
+	return null;
+}
+
+function tellChosen(page, card) {
+	const { graph } = page, n = page.looked ?? page.chosen, fold = page.fold, L = graph.nodes[graph.last];
+	if (fold >= 0) {
+		const group = graph.groups[fold];
+		return card.replaceChildren(make("h3", {}, letters(group.text, "b")), paragraph(`Stands for ${group.tag}.`), paragraph(quiet("Click it, or press Enter, to unfold it.")));
+	}
+	if (!n) return card.replaceChildren(make("h3", {}, "Gradient"), paragraph(quiet("Point at a box, or move to it with ↑ and ↓, to read its gradient as a sum over paths.")));
+	const state = page.state(), inside = [make("h3", {}, letters(n.name, "b"), n.parents.length ? "" : quiet(" " + n.kind))];
+	if (n.parents.length) inside.push(mathematics(kit => [[kit.name(n.name), write(expressionOf(graph, n), kit), kit.number(n.data)]]));
+	else {
+		inside.push(page.values.rows.has(n) ? paragraph(quiet("value "), shorten(n.data)) : page.values.row(n));
+		if (page.values.ends.has(n)) inside.push(page.values.ends.get(n));
+	}
+	if (!n.counts) inside.push(paragraph(quiet("A constant: it has no gradient.")));
+	else if (state.hidden(n)) inside.push(paragraph("Its gradient is what you are asked for."));
+	else {
+		const inNetwork = page.asNetwork && page.network.derivation(n);
+		if (inNetwork) {
+			inside.push(mathematics(inNetwork));
+			const calls = graph.uses[n.index].length;
+			if (calls > 1) inside.push(paragraph(quiet(`for the first of ${calls} calls of the network; all of them add up to ${shorten(n.full)}`)));
+		} else inside.push(...gradientOf(page, n, L));
+	}
+	for (const k of page.picture.around(n.group)) inside.push(page.values.button("fold " + plain(graph.groups[k].text), () => page.foldUp(k)), " ");
+	card.replaceChildren(...inside);
+	return null;
+}
+
+function gradientOf(page, n, L) {
+	const { graph } = page, uses = graph.uses[n.index].map(([c, k]) => [graph.nodes[c], k]);
+	if (!uses.length) return [mathematics(kit => [[derivative(L.name, n.name, kit), kit.number(n === L ? 1 : 0)]])];
+	const size = ([c, k]) => Math.abs(c.full * c.locals[k]) || 0, most = [...uses].sort((a, b) => size(b) - size(a)).slice(0, 4), left = uses.length - most.length;
+	const terms = (kit, each) => kit.row(...most.flatMap(([c, k], j) => j ? [kit.sign(" + "), each(c, k)] : [each(c, k)]), ...left ? [kit.sign(" + "), kit.sign("…")] : []);
+	const lines = kit => [
+		[derivative(L.name, n.name, kit), terms(kit, (c, k) => c === L ? derivative(c.name, n.name, kit) : product(kit, derivative(L.name, c.name, kit), derivative(c.name, n.name, kit)))],
+		["", terms(kit, (c, k) => c === L ? bracketed(kit, c.locals[k]) : product(kit, bracketed(kit, c.full), bracketed(kit, c.locals[k])))],
+		["", kit.number(n.full)]];
+	const rules = kit => most.map(([c, k]) => [c, k, partialOf(graph, c, k)]).filter(([, , rule]) => rule && (rule.op || rule.name))
+		.map(([c, k, rule]) => [derivative(c.name, n.name, kit), write(rule, kit), kit.number(c.locals[k])]);
+	const out = [mathematics(kit => lines(kit).filter((line, j) => j !== 1 || uses.length > 1 || uses[0][0] !== L))];
+	if (rules(TEXT).length) out.push(mathematics(rules));
+	const why = graph.why(n.index);
+	if (why) out.push(make("p", { class: "mg-why" }, why));
+	return [...out, ...pathsOf(page, n)];
+}
+
+function pathsOf(page, n) {
+	const { graph } = page, { count, sum, top } = (graph.found ??= graph.paths())[n.index], many = count > BigInt(top.length);
+	const list = make("ul", {}, ...top.filter(t => t.rest).map(t => {
+		const li = make("li", { tabindex: 0 }, symbol(n)), locals = [], on = new Set([n.index]);
+		for (let at = t; at.rest; at = at.rest) {
+			locals.push(shorten(at.local));
+			on.add(at.to);
+			if (locals.length < 5 || !at.rest.rest) li.append(" → ", locals.length > 5 ? "… → " : "", symbol(graph.nodes[at.to]));
+		}
+		if (locals.length > 5) locals.splice(4, locals.length - 5, "…");
+		li.append(make("br"), locals.map(l => l.startsWith("−") && locals.length > 1 ? `(${l})` : l).join(" · "), ...locals.length > 1 ? [" = ", red(t.product)] : []);
+		for (const event of ["pointerenter", "focus"]) li.addEventListener(event, () => page.light(on));
+		for (const event of ["pointerleave", "blur"]) li.addEventListener(event, () => page.light(null));
+		return li;
+	}));
+	const says = count === 1n ? "One path leads to the output:" : `${count.toLocaleString("en")} paths lead to the output` + (many ? "; the three largest products:" : ", whose products add up:");
+	const total = make("span", { class: "mg-sum", "data-sum": sum, "data-paths": count },
+		count > 1n ? top.map(t => shorten(t.product)).join(" + ").replace(/\+ −/g, "− ") + (many ? " + …" : "") + " = " : "", count > 1n ? red(sum) : "");
+	return [paragraph(says), list, paragraph(total)];
+}

@@ -1,0 +1,118 @@
+// A recorded training run: scrubbed and played in the picture, with the loss, the gradients of the layers and the decision boundary.
+
+class Training {
+	constructor(page, card, { parameters, frames, steps, losses, points }) {
+		Object.assign(this, { page, card, frames, steps, losses, points, at: frames.length - 1, timer: 0 });
+		this.parameters = parameters.map(i => page.graph.nodes[i]);
+		card.hidden = false;
+		page.root.classList.add("mg-recorded");
+		this.slider = make("input", { type: "range", min: 0, max: frames.length - 1, "aria-label": "Step of the training" });
+		this.slider.oninput = () => this.go(+this.slider.value);
+		this.playing = page.values.button("play", () => this.play());
+		this.told = make("output", {});
+		const figures = make("div", { class: "mg-figures" });
+		const figure = (title, child) => { figures.append(make("figure", {}, make("figcaption", {}, title), child)); return child; };
+		this.curve = figure("Loss", draw(card, "svg", { class: "mg-curve", viewBox: "0 0 320 130", role: "img" }));
+		this.network = page.network;
+		if (this.network) this.bars = figure("Gradients of the layers, for the sample drawn", draw(card, "svg", { class: "mg-curve", viewBox: "0 0 320 130", role: "img" }));
+		if (this.network?.inputs.length === 2) this.map = figure("Decision boundary", make("canvas", { class: "mg-map", width: 260, height: 260, role: "img" }));
+		card.replaceChildren(make("h3", {}, "Training"), make("div", { class: "mg-row" }, this.playing, this.slider, this.told), figures);
+		if (this.network) this.norms = this.gradients();
+		if (this.map) this.prepare();
+		page.onrefresh = () => this.draw();
+		this.go(this.at);
+	}
+
+	set(k) {
+		const { graph } = this.page;
+		this.frames[k].forEach((x, j) => { this.parameters[j].data = +x; });
+		graph.forward();
+	}
+
+	go(k) {
+		this.at = k;
+		this.set(k);
+		this.page.refresh();
+	}
+
+	play() {
+		if (!this.timer && this.at === this.frames.length - 1) this.go(0);
+		this.timer = this.timer ? clearInterval(this.timer) : setInterval(() => {
+			this.go(this.at + 1);
+			if (this.at >= this.frames.length - 1) this.play();
+		}, Math.max(30, Math.min(200, 8000 / this.frames.length)));
+		this.playing.textContent = this.timer ? "pause" : "play";
+	}
+
+	gradients() {  // the root of the mean square in each layer, frame by frame
+		const layers = this.network.layers.map(layer => layer.flatMap(n => [...n.weights, n.bias]));
+		if (this.frames.length * this.page.graph.nodes.length > 2e6) return null;
+		return this.frames.map((_, k) => {
+			this.set(k);
+			return layers.map(list => Math.sqrt(list.reduce((sum, w) => sum + w.full ** 2, 0) / list.length));
+		});
+	}
+
+	draw() {
+		const { losses, steps, at } = this;
+		this.slider.value = at;
+		this.told.textContent = `step ${steps[at]}, loss ${shorten(losses[at])}`;
+		this.slider.setAttribute("aria-valuetext", this.told.textContent);
+		plot(this.curve, losses, "loss", at);
+		if (this.norms) this.drawBars();
+		if (this.map) this.drawMap();
+	}
+
+	drawBars() {
+		const svg = this.bars, norms = this.norms[this.at], high = most(this.norms.flat().filter(Number.isFinite)) || 1, step = 92 / norms.length;
+		svg.replaceChildren();
+		norms.forEach((x, k) => {
+			const y = 14 + k * step, tall = Math.min(22, step - 6);
+			writeAt(svg, `layer ${k + 1}`, 46, y + tall / 2 + 4, "mg-tick", "end");
+			draw(svg, "rect", { class: "mg-bar-of", x: 52, y, width: Math.max(1, 190 * Math.min(x / high, 1) || 0), height: tall, rx: 2 });
+			writeAt(svg, shorten(x), 58 + 190 * Math.min(x / high, 1), y + tall / 2 + 4, "mg-tick");
+		});
+		writeAt(svg, "root of the mean square of ∂L/∂W and ∂L/∂b", 4, 124, "mg-tick");
+		svg.setAttribute("aria-label", norms.map((x, k) => `layer ${k + 1}: ${shorten(x)}`).join(", "));
+	}
+
+	prepare() {  // what of the graph lies between the inputs and the network's output
+		const { graph } = this.page, { inputs, layers } = this.network, output = layers.at(-1)[0].a, below = new Set([output.index]), inside = new Set(inputs.map(n => n.index));
+		for (const i of below) for (const p of graph.nodes[i].parents) below.add(p);
+		this.program = graph.operations.filter(n => {
+			if (!below.has(n.index) || !n.parents.some(p => inside.has(p))) return false;
+			inside.add(n.index);
+			return true;
+		});
+		this.output = output;
+		const xs = this.points?.map(p => p[0]) ?? [-2, 2], ys = this.points?.map(p => p[1]) ?? [-2, 2], pad = list => { const low = Math.min(...list), high = Math.max(...list), more = 0.12 * (high - low) || 1; return [low - more, high + more]; };
+		[this.across, this.up] = [pad(xs), pad(ys)];
+		this.level = this.points && this.points.every(p => p[2] === 0 || p[2] === 1) && layers.at(-1)[0].a.op === "sigmoid" ? 0.5 : 0;
+	}
+
+	drawMap() {
+		const { graph } = this.page, canvas = this.map, size = 52, pixel = canvas.width / size, paint = canvas.getContext("2d"), [a, b] = this.network.inputs, kept = [a, b, ...this.program].map(n => n.data);
+		const [left, right] = this.across, [low, high] = this.up;
+		for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) {
+			a.data = left + (right - left) * (i + 0.5) / size;
+			b.data = high - (high - low) * (j + 0.5) / size;
+			for (const n of this.program) n.data = FLOATS[n.op](...n.parents.map(p => graph.nodes[p].data));
+			const v = this.output.data - this.level, strength = Math.min(1, Math.abs(v) * 0.8);
+			paint.fillStyle = v > 0 ? `hsl(217 80% ${95 - 33 * strength}%)` : `hsl(24 90% ${95 - 30 * strength}%)`;
+			paint.fillRect(i * pixel, j * pixel, pixel + 0.5, pixel + 0.5);
+		}
+		[a, b, ...this.program].forEach((n, k) => { n.data = kept[k]; });
+		const dot = (x, y, colour, r) => {
+			paint.beginPath();
+			paint.arc((x - left) / (right - left) * canvas.width, (high - y) / (high - low) * canvas.height, r, 0, 7);
+			paint.fillStyle = colour;
+			paint.fill();
+			paint.strokeStyle = "#fff";
+			paint.lineWidth = r > 4 ? 2 : 0.7;
+			paint.stroke();
+		};
+		for (const [x, y, t] of this.points ?? []) dot(x, y, t > 0 ? "#1d4ed8" : "#c2410c", 3);
+		dot(a.data, b.data, "#111827", 5);
+		canvas.setAttribute("aria-label", `Where the output is above ${this.level} (blue) and below (orange); the sample drawn at ${shorten(a.data)}, ${shorten(b.data)}`);
+	}
+}

@@ -1,0 +1,87 @@
+// The card of values: a slider, a number to type and a range for each.
+
+const AT_ONCE = 24;  // rows that are made before somebody asks for more
+
+class Values {
+	constructor(page, card) {
+		Object.assign(this, { page, card, rows: new Map(), shown: AT_ONCE, constants: false });
+		this.ranges = new WeakMap();
+		this.ends = new WeakMap();
+	}
+
+	build() {
+		const { page, card } = this, { graph } = page;
+		const leaves = graph.nodes.filter(n => !n.parents.length && (n.counts || this.constants));
+		const constants = graph.nodes.some(n => !n.parents.length && !n.counts);
+		this.rows.clear();
+		const list = make("div", { class: "mg-values" }, ...leaves.slice(0, this.shown).map(n => this.row(n)));
+		const more = leaves.length - this.shown;
+		const buttons = [];
+		if (more > 0) buttons.push(this.button(`show ${Math.min(more, 4 * AT_ONCE)} more of ${more}`, () => { this.shown += 4 * AT_ONCE; this.build(); }));
+		if (constants) buttons.push(this.button(this.constants ? "without constants" : "constants too", () => { this.constants = !this.constants; this.build(); }));
+		card.replaceChildren(make("h3", {}, "Values"), list, make("p", { class: "mg-quiet mg-moves-only" }, "Ticked values move when you descend."), ...buttons);
+		if (!leaves.length) list.append(make("p", { class: "mg-quiet" }, "No value here has a gradient."));
+	}
+
+	button(text, act) {
+		const b = make("button", { type: "button" }, text);
+		b.onclick = act;
+		return b;
+	}
+
+	range(n) {
+		let range = this.ranges.get(n);
+		if (!range) {
+			const size = Number.isFinite(n.start) ? Math.max(1, 2 * Math.abs(n.start)) : 1, unit = 10 ** Math.floor(Math.log10(size));
+			const end = [1, 2, 3, 4, 5, 6, 8, 10].find(k => k * unit >= size * 0.999) * unit;
+			this.ranges.set(n, range = [-end, end]);
+		}
+		return range;
+	}
+
+	row(n) {
+		const { page } = this, name = plain(n.name), range = this.range(n), stuck = page.graph.stuck(n.index);
+		const input = (type, label, more = {}) => make("input", { type, "aria-label": label, step: "any", ...more });
+		const slider = input("range", `${name}, slider`, { class: "mg-slide" }), number = input("number", name);
+		const low = input("number", `least ${name}`, { class: "mg-end" }), high = input("number", `greatest ${name}`, { class: "mg-end" });
+		const moves = make("input", { type: "checkbox", class: "mg-moves", "aria-label": `${name} moves when descending`, title: "moves when descending" });
+		const grad = make("span", { class: "mg-g" });
+		const row = make("div", { class: "mg-value-row" }, moves, letters(n.name, "b"), slider, number, grad);
+		this.ends.set(n, make("p", { class: "mg-ends mg-quiet" }, "slider from ", low, " to ", high));
+		const show = () => {
+			const [from, to] = range;
+			slider.min = low.value = from;
+			slider.max = high.value = to;
+			if (document.activeElement !== slider || +slider.value !== n.data) slider.value = n.data;
+			if (document.activeElement !== number || +number.value !== n.data) number.value = +n.data.toPrecision(6);
+			if (n.counts) {
+				const state = page.state();
+				say(grad, state.hidden(n) ? "∂ ?" : state.backward ? "∂ " + brief(n.grad) : "");
+			}
+			row.classList.toggle("mg-chosen", page.chosen === n);
+			moves.checked = page.moves.has(n);
+		};
+		const set = x => {
+			if (!Number.isFinite(x)) return;
+			n.data = x;
+			range[0] = Math.min(range[0], x);
+			range[1] = Math.max(range[1], x);
+			page.changed();
+		};
+		slider.oninput = () => set(+slider.value);
+		number.oninput = () => number.value !== "" && set(+number.value);
+		low.onchange = () => { if (+low.value < range[1]) range[0] = +low.value; show(); };
+		high.onchange = () => { if (+high.value > range[0]) range[1] = +high.value; show(); };
+		moves.onchange = () => { page.moves[moves.checked ? "add" : "delete"](n); };
+		row.addEventListener("focusin", () => page.choose(n));
+		if (!n.counts) moves.remove();
+		if (stuck) {
+			for (const e of [slider, number, low, high, moves]) e.disabled = true;
+			row.append(make("p", { class: "mg-quiet" }, `${stuck.op} is no formula that the page can compute, so ${name} stays.`));
+		}
+		this.rows.set(n, show);
+		return row;
+	}
+
+	show() { for (const show of this.rows.values()) show(); }
+}
