@@ -41,7 +41,7 @@ class Program:
         self.reduce = reduce
         row = max(self.schedule.rows, 1) * self.dtype.itemsize
         self.block = max(8, CACHE // row // 8 * 8, min(256, LARGE // row // 8 * 8))
-        self._plans: dict[int, _Plan] = {}
+        self._idle: dict[int, _Plan] = {}  # workspaces that no call is using
 
     def __call__(self, inputs: Sequence[Array], leaves: Array, n: int) -> Array:
         """The outputs for n samples, of shape (outputs, n), or (outputs,) with `reduce`."""
@@ -49,11 +49,11 @@ class Program:
             return np.zeros((len(self.schedule.outputs), *(() if self.reduce else (0,))), self.dtype)
         with np.errstate(all="ignore"):
             if n <= self.block * 3 // 2:
-                return self._plan(n).run(inputs, leaves).copy()
+                return self._run(inputs, leaves, n)
             size = self.block
-            parts = (self._plan(min(size, n - at)).run(self._cut(inputs, at, size), leaves) for at in range(0, n, size))
+            parts = (self._run(self._cut(inputs, at, size), leaves, min(size, n - at)) for at in range(0, n, size))
             if self.reduce:
-                total = next(parts).copy()
+                total = next(parts)
                 for part in parts:
                     total += part
                 return total
@@ -65,12 +65,15 @@ class Program:
     def _cut(self, inputs: Sequence[Array], at: int, size: int) -> list[Array]:
         return [x[at : at + size] if f.varying else x for x, f in zip(inputs, self.schedule.fields, strict=True)]
 
-    def _plan(self, n: int) -> _Plan:
-        plan = self._plans.pop(n, None) or _Plan(self.schedule, n, self.dtype)
-        self._plans[n] = plan  # the latest is the last
-        while len(self._plans) > 1 and sum(p.rows.nbytes for p in self._plans.values()) > KEPT:
-            del self._plans[next(iter(self._plans))]
-        return plan
+    def _run(self, inputs: Sequence[Array], leaves: Array, n: int) -> Array:
+        """The outputs for n samples, in a workspace that is this call's alone until it is done."""
+        plan = self._idle.pop(n, None) or _Plan(self.schedule, n, self.dtype)
+        out = plan.run(inputs, leaves)
+        self._idle.pop(n, None)
+        self._idle[n] = plan  # the latest is the last
+        while len(idle := list(self._idle.items())) > 1 and sum(p.rows.nbytes for _, p in idle) > KEPT:
+            self._idle.pop(idle[0][0], None)
+        return out
 
     def __str__(self) -> str:
         return str(self.schedule)
@@ -108,14 +111,14 @@ class _Plan:
         ]
 
     def run(self, inputs: Sequence[Array], leaves: Array) -> Array:
-        """The outputs; the array belongs to the workspace."""
+        """The outputs."""
         self.theta[:] = leaves
         for x, (place, varying) in zip(inputs, self.places, strict=True):
             place[:] = x.T if varying else x
         for function, args in self.steps:
             function(*args)
         if self.schedule.reduce:
-            return self.totals
+            return self.totals.copy()
         out = np.empty((len(self.schedule.outputs), self.n), self.dtype)
         out[self.from_rows[0]] = self.rows[self.from_rows[1]]
         out[self.from_shared[0]] = self.shared[self.from_shared[1], None]

@@ -144,6 +144,9 @@ def test_an_interrupt_leaves_the_other_threads_what_they_work_on(monkeypatch):
             late.append(job)
             return self
 
+        def cancel(self):
+            return False
+
         def result(self):
             raise KeyboardInterrupt
 
@@ -153,9 +156,9 @@ def test_an_interrupt_leaves_the_other_threads_what_they_work_on(monkeypatch):
         return weakref.ref(X)
 
     f = jit(lambda x: mg.exp(x), backend="llvm")
-    monkeypatch.setattr(machine, "available", lambda: 2)
+    monkeypatch.setattr(llvm.threads, "available", lambda: 2)
     monkeypatch.setattr(llvm, "WORTH", 0)
-    monkeypatch.setattr(machine, "workers", Executor)
+    monkeypatch.setattr(llvm.threads, "workers", Executor)
     argument = call(f, np.arange(100_000) / 1e5)
     program = weakref.ref(programs(f)[0])
     del f
@@ -294,10 +297,9 @@ import os, signal, warnings
 import numpy as np
 import micrograd as mg
 from micrograd.tape import jit
-from micrograd.tape.back_ends.llvm import machine
 from micrograd.tape.back_ends.llvm import program as llvm
 warnings.simplefilter("ignore")
-llvm.WORTH, machine.available = 0, lambda: 2
+llvm.WORTH, llvm.threads.available = 0, lambda: 2
 f = jit(lambda x: mg.tanh(x), backend="llvm")
 X = np.linspace(0, 1, 2000)
 expected = f.map(X)
@@ -440,6 +442,23 @@ def test_vectors_that_registers_have_no_room_for_are_aligned(processor, width, r
     assert found["a"] and not found["u"], found
 
 
+def test_equal_programs_share_their_code_and_it_outlives_them():
+    """A sweep builds the same network again and again, each with parameters of its own."""
+
+    def codes(seed):
+        model = mg.MLP(2, [5, 1], seed=seed)
+        f = jit(lambda x: model(x) ** 2, backend="llvm")
+        f.backward(np.ones((40, 2)))
+        return f, [version.code for program in programs(f) for version in program._versions if version]
+
+    f, first = codes(1)
+    assert codes(2)[1] == first
+    first = weakref.ref(first[0])
+    del f
+    gc.collect()
+    assert codes(3)[1] == [first()]
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/meminfo"), reason="reads /proc")
 def test_too_little_memory_to_compile_is_an_error_and_not_the_end():
     code = """
@@ -468,8 +487,8 @@ def resident():
         return int(file.read().split()[1]) * 4096
 
 
-def compile_often(count):
-    for k in range(count):
+def compile_often(count, first=0):
+    for k in range(first, first + count):
         jit(lambda x, k=k: mg.tanh(x * float(k)) * x, backend="llvm")(1.0)
         if k % 50 == 0:
             gc.collect()
@@ -477,10 +496,10 @@ def compile_often(count):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
-def test_compiled_code_is_freed_with_its_owner():
-    compile_often(20)
+def test_compiled_code_is_freed_when_its_owner_has_gone_and_others_came():
+    compile_often(code.KEPT + 20)
     before = resident()
-    compile_often(60)
+    compile_often(60, 1000)
     assert resident() - before < 4 << 20
 
 
@@ -488,7 +507,7 @@ def test_compiled_code_is_freed_with_its_owner():
 def test_ten_thousand_compilations_do_not_leak():
     compile_often(100)
     before = resident()
-    compile_often(10_000)
+    compile_often(10_000, 1000)
     assert resident() - before < 32 << 20
 
 
@@ -517,11 +536,11 @@ def test_results_that_are_written_past_the_caches_are_the_same(monkeypatch, dtyp
         return a[1], [a[0], x[1]], a[:3], [*a, x[0], x[0], a[4]], {"last": [v * w for v in a[:5] for w in a[:6]]}
 
     X = np.random.default_rng(0).normal(size=(n, 8)).astype(dtype)
-    monkeypatch.setattr(machine, "available", lambda: 1)
+    monkeypatch.setattr(llvm.threads, "available", lambda: 1)
     plain = jit(function, backend="llvm", dtype=dtype, precision=precision)
     expected = plain.map(X)
     assert [len(p._versions) - p._versions.count(None) for p in programs(plain)] == [1] and streams(plain) == []
-    monkeypatch.setattr(machine, "available", lambda: threads)
+    monkeypatch.setattr(llvm.threads, "available", lambda: threads)
     monkeypatch.setattr(llvm, "WORTH", 0)
     monkeypatch.setattr(llvm, "STREAMED", 0)
     f = jit(function, backend="llvm", dtype=dtype, precision=precision)

@@ -1,21 +1,28 @@
-"""Machine code: made of a module's text by LLVM, entered through ctypes, freed with its owner.
+"""Machine code: made of a module's text by LLVM, entered through ctypes, kept by its text.
 
-llvmlite is imported here and in `machine` alone, and only when something is compiled.
+Equal programs share their code, and what was compiled lately stays when its owner has gone: a network that is built again
+is not compiled again. llvmlite is imported here and in `machine` alone, and only when something is compiled.
 """
 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import functools
+import hashlib
+import os
 import platform
+import threading
 import weakref
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 
 from micrograd.tape.back_ends.llvm import machine
 from micrograd.tape.back_ends.llvm.target import DATA
+from micrograd.tape.back_ends.llvm.threads import compiler
+
+MAPS = 256  # pieces of memory that LLVM may map
 
 
 @functools.cache
@@ -31,7 +38,7 @@ def trouble() -> str:
     if platform.python_implementation() != "CPython" or _pointer_at(id(probe) + DATA).value != probe.ctypes.data:
         return "this interpreter keeps the numbers of arrays where compiled code does not look for them"
     try:
-        Code("\n".join(f"define void @{name}() {{ ret void }}" for name in ("run", "share", "all")))
+        compiled("\n".join(f"define void @{name}() {{ ret void }}" for name in ("run", "share", "all")))
     except (OSError, RuntimeError) as error:
         return f"LLVM cannot compile for this machine: {error}"
     return ""
@@ -46,6 +53,32 @@ def check() -> None:
 _pointer_at = ctypes.c_void_p.from_address
 
 
+making = threading.RLock()  # held while code is made: who wants the same waits for it
+using_llvm = threading.RLock()  # held while LLVM works, by the thread that it works in
+KEPT, KEPT_TEXT = 64, 16 << 20  # how many pieces of code are kept that nobody holds, and characters that they were made of
+_alive: weakref.WeakValueDictionary[bytes, Code] = weakref.WeakValueDictionary()
+_latest: OrderedDict[bytes, tuple[Code, int]] = OrderedDict()
+
+
+def compiled(text: str) -> Code:
+    """The code of a module; what another program made of the same text, where there is any."""
+    name, features, _, _ = machine.host()
+    key = hashlib.blake2b(f"{name}\n{features}\n{text}".encode()).digest()
+    with making:
+        code = _alive.get(key)
+        if code is None:
+            try:
+                job = compiler().submit(Code, text)
+            except RuntimeError as error:
+                raise MemoryError(f'{error}, and compiling needs one: backend="numpy" does not') from error
+            code = _alive[key] = job.result()
+        _latest[key] = code, len(text)
+        _latest.move_to_end(key)
+        while len(_latest) > 1 and (len(_latest) > KEPT or sum(size for _, size in _latest.values()) > KEPT_TEXT):
+            _latest.popitem(last=False)
+    return code
+
+
 class Code:
     """A compiled module; the memory it lies in is freed with this object."""
 
@@ -53,17 +86,23 @@ class Code:
         import llvmlite.binding as llvm
 
         name, features, _, _ = machine.host()
-        needed, left = 48e6 + 12 * len(text), machine.memory_left()  # measured: 32 MB, and 7 for each of many
-        if needed > left:  # LLVM would end the process
-            raise MemoryError(
-                f"compiling needs about {needed / 1e6:,.0f} MB, and this process may take {max(left, 0.0) / 1e6:,.0f} MB more: "
-                'backend="numpy" needs none of it'
-            )
-        context = llvm.create_context()
-        module = llvm.parse_assembly(text, context)
-        to = llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=2)
-        engine = llvm.create_mcjit_compiler(module, to)
-        engine.finalize_object()
+        with using_llvm:
+            needed, left = 48e6 + 12 * len(text), machine.memory_left()  # measured: 32 MB, and 7 for each of many
+            if needed > left:  # LLVM would end the process, here and below
+                raise MemoryError(
+                    f"compiling needs about {needed / 1e6:,.0f} MB, and this process may take {max(left, 0.0) / 1e6:,.0f} MB "
+                    'more: backend="numpy" needs none of it'
+                )
+            if (maps := machine.maps_left()) < MAPS:
+                raise MemoryError(
+                    f"compiling needs up to {MAPS} maps of memory, and this process may have {maps:,.0f} more: let go of other "
+                    "compiled functions, or raise vm.max_map_count"
+                )
+            context = llvm.create_context()
+            module = llvm.parse_assembly(text, context)
+            to = llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=2)
+            engine = llvm.create_mcjit_compiler(module, to)
+            engine.finalize_object()
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
         self.run = kind(engine.get_function_address("run"))  # called without the interpreter's lock
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
@@ -74,5 +113,11 @@ class Code:
 
 def _freed(engine: Any, context: Any) -> None:
     """Free compiled code, and only then what it was made in: the garbage collector would keep no order."""
-    engine.close()
-    context.close()
+    with using_llvm:
+        engine.close()
+        context.close()
+
+
+if hasattr(os, "register_at_fork"):  # a fork waits for LLVM: a child would find locks taken by threads that it has not
+    for lock in (using_llvm, making):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)

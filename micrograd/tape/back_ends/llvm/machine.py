@@ -1,4 +1,4 @@
-"""The machine that this runs on: its processor, memory and threads, its mathematics library, and callbacks into Python."""
+"""The machine that this runs on: its processor and memory, its mathematics library, and callbacks into Python."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import ctypes
 import ctypes.util
 import functools
 import math
-import os
 import platform
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from typing import Any
 
 from micrograd.primitives import RULES, Primitive
@@ -37,14 +36,24 @@ def memory_left() -> float:
     try:
         import resource
 
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         with open("/proc/self/statm") as own, open("/proc/meminfo") as whole:
-            if limit != resource.RLIM_INFINITY:
-                left.append(limit - int(own.read().split()[0]) * resource.getpagesize())
+            pages = own.read().split()
+            for limit, taken in ((resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5])):
+                if (most := resource.getrlimit(limit)[0]) != resource.RLIM_INFINITY:
+                    left.append(most - int(taken) * resource.getpagesize())
             left += [1024.0 * int(line.split()[1]) for line in whole if line.startswith("MemAvailable:")]
     except (ImportError, OSError):
         pass
     return min(left)
+
+
+def maps_left() -> float:
+    """How many more pieces of memory the system may map for this process."""
+    try:
+        with open("/proc/sys/vm/max_map_count") as most, open("/proc/self/maps", "rb") as maps:
+            return int(most.read()) - maps.read().count(b"\n")
+    except OSError:
+        return math.inf
 
 
 @functools.cache
@@ -86,7 +95,21 @@ def address(function: Any) -> int:
     return found
 
 
-def callback(primitive: Primitive, arguments: int, real: str, failures: list[BaseException]) -> Any:
+class Failures(threading.local):
+    """What primitives of the user's own raised in compiled code that this thread ran: the first of it."""
+
+    first: BaseException | None = None
+
+    def take(self) -> BaseException | None:
+        """What was raised since this was last asked."""
+        found, self.first = self.first, None
+        return found
+
+
+failures = Failures()
+
+
+def callback(primitive: Primitive, arguments: int, real: str) -> Any:
     """A primitive of the user's own, or one that the library lacks, to be called from compiled code with so many numbers.
 
     Compiled code knows no exceptions: what is raised goes to `failures`, and the result is nan.
@@ -97,22 +120,7 @@ def callback(primitive: Primitive, arguments: int, real: str, failures: list[Bas
         try:
             return primitive.on_floats(args)
         except BaseException as error:
-            failures.append(error)
+            failures.first = failures.first or error
             return math.nan
 
     return ctypes.CFUNCTYPE(kind, *[kind] * arguments)(call)
-
-
-def available() -> int:
-    """How many threads this process may run at once."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@functools.cache
-def workers() -> ThreadPoolExecutor:
-    """The threads that compiled code is run in beside the caller's."""
-    return ThreadPoolExecutor(max(1, available()), thread_name_prefix="micrograd")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=workers.cache_clear)  # a forked child has no threads but its own

@@ -19,16 +19,15 @@ from __future__ import annotations
 
 import ctypes
 import math
-import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from micrograd.tape.back_ends.llvm import machine
-from micrograd.tape.back_ends.llvm.code import Code
+from micrograd.tape.back_ends.llvm import machine, threads
+from micrograd.tape.back_ends.llvm.code import Code, compiled, making
 from micrograd.tape.back_ends.llvm.code import check as check
 from micrograd.tape.back_ends.llvm.code import trouble as trouble
 from micrograd.tape.back_ends.llvm.frames import Frame, Single, room
@@ -66,8 +65,9 @@ class Program:
     """A tape compiled for this machine; the same arguments and results as `reference.Program`.
 
     `exact` gives the reference back end's bits. Calls of much work are shared among `threads`: where not given, as many as
-    this process may run at once. Of four versions, each is compiled when it is first needed: one number at a time for up to
-    three samples, short blocks of all lanes for some, long ones for many, and long ones whose results go past the caches.
+    OMP_NUM_THREADS says and this process may run at once. Of four versions, each is compiled when it is first needed: one
+    number at a time for up to three samples, short blocks of all lanes for some, long ones for many, and long ones whose
+    results go past the caches. Any number of threads may call it: each call has a frame of its own.
     """
 
     direct = True  # takes arrays of any shape with the samples first, and divides by their number where asked
@@ -95,14 +95,11 @@ class Program:
         self._cost = sum(i.work for i in self.plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in self.plan.totals)
         self._versions: list[Version | None] = [None, None, None, None]
         self._callbacks: dict[str, Any] = {}  # what compiled code calls: as long as that lives, so must these
-        self._failures: list[BaseException] = []  # what they raised; so that it reaches the right caller:
-        self._one_at_a_time = threading.RLock() if plan.own or machine.lacking(self._real) else nullcontext()
         self._blocks = self.blocks()
         self._short = self._blocks[0] // 2
         self._streamed = math.inf  # samples from which on results are written past the caches
         if any(groups) and in_one(plan, self.target(self._blocks[0])):
             self._streamed = STREAMED / (sum(groups) * self.dtype.itemsize)
-        self._lock = threading.Lock()
         self._singles: list[Single] = []
         self._shape = (plan.sums,) if reduce else (len(it.outputs),)
 
@@ -118,7 +115,7 @@ class Program:
         lacking = {(rule, len(rule.partials)): rule.name for rule in machine.lacking(real)}
         for (primitive, arguments), name in (self.plan.own | lacking).items():
             if name not in self._callbacks:
-                self._callbacks[name] = machine.callback(primitive, arguments, real, self._failures)
+                self._callbacks[name] = machine.callback(primitive, arguments, real)
             library[name, 1] = machine.address(self._callbacks[name])
         if not block:
             return Target(1, 1, real, self.exact, registers, width, library)
@@ -141,14 +138,14 @@ class Program:
 
         It is compiled when it is first needed.
         """
-        with self._lock:
+        with making:
             found = self._versions[which]
             if found is None:
                 block = (0, *self._blocks[::-1], self._blocks[0])[which]
                 twin = self._versions[3 - which] if which in (1, 2) and self._blocks[0] == self._blocks[1] else None
                 if twin is None:
                     t = self.target(block, which == 3)
-                    twin = Version(t, Code(written(self.plan, t)), self.plan.direct(t), [])
+                    twin = Version(t, compiled(written(self.plan, t)), self.plan.direct(t), [])
                 found = self._versions[which] = twin
             return found
 
@@ -157,10 +154,6 @@ class Program:
 
         With `groups`, a list of arrays instead, each of as many outputs as it says: of shape (n,) for one, else (n, outputs).
         """
-        with self._one_at_a_time:
-            return self._outputs(inputs, leaves, n, mean)
-
-    def _outputs(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool) -> Any:
         which = 0 if n <= 3 else 1 if n <= self._short else 2 if n < self._streamed else 3
         version = self._versions[which] or self.version(which)
         frame = self._frame(version)
@@ -188,9 +181,9 @@ class Program:
         else:
             out = np.empty((-(-n // CHUNK), *self._shape), dtype)
         pointers[OUT] = id(out)
-        threads = 1 if n <= CHUNK else self.threads or (machine.available() if n * self._cost > WORTH else 1)
-        if threads > 1:
-            self._shared_among(threads, version, frame, n, (arrays, leaves, results, out))
+        many = 1 if n <= CHUNK else self.threads or (threads.available() if n * self._cost > WORTH else 1)
+        if many > 1:
+            self._shared_among(many, version, frame, n, (arrays, leaves, results, out))
         else:
             version.code.all(frame.address)
         if self.reduce:
@@ -200,8 +193,8 @@ class Program:
             if mean:
                 out /= n
         version.idle.append(frame)
-        if self._failures:
-            self.fail()
+        if self._callbacks and (error := machine.failures.take()):
+            raise error
         return results or out
 
     def _room(self, n: int, lined: bool) -> list[Array]:
@@ -212,26 +205,19 @@ class Program:
         rows = iter(room((singles, n), self.dtype))
         return [room((n, width), self.dtype) if width > 1 else next(rows) for width in self.groups]
 
-    def fail(self) -> None:
-        """Raise what a primitive of the user's own raised in compiled code."""
-        error = self._failures[0]
-        self._failures.clear()
-        raise error
-
     def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
         """The outputs for one sample, of a program whose every input is a number that does not vary."""
-        with self._one_at_a_time:
-            try:
-                single = self._singles.pop()
-            except IndexError:
-                version = self.version(0)
-                frame = Frame(self.plan, version.target, self.dtype, self._tables)
-                single = Single(frame, version.code.all, len(args), len(self.schedule.outputs))
-            out = single(args, leaves)
-            self._singles.append(single)
-            if self._failures:
-                self.fail()
-            return out
+        try:
+            single = self._singles.pop()
+        except IndexError:
+            version = self.version(0)
+            frame = Frame(self.plan, version.target, self.dtype, self._tables)
+            single = Single(frame, version.code.all, len(args), len(self.schedule.outputs))
+        out = single(args, leaves)
+        self._singles.append(single)
+        if self._callbacks and (error := machine.failures.take()):
+            raise error
+        return out
 
     def _frame(self, version: Version) -> Frame:
         try:
@@ -239,26 +225,31 @@ class Program:
         except IndexError:
             return Frame(self.plan, version.target, self.dtype, self._tables)
 
-    def _shared_among(self, threads: int, version: Version, first: Frame, n: int, arrays: Any) -> None:
+    def _shared_among(self, many: int, version: Version, first: Frame, n: int, arrays: Any) -> None:
         """Run the chunks of a call in threads, each in a frame of its own and taking the next as soon as it is done."""
         share, chunks = version.code.share, -(-n // CHUNK)
-        span, following = max(1, chunks // (TURNS * threads)) * CHUNK, ctypes.c_int64(0)
+        span, following = max(1, chunks // (TURNS * many)) * CHUNK, ctypes.c_int64(0)
         version.code.run(first.address, 0, 0, 1)
 
-        def work(frame: Frame, *held: Any) -> None:  # until it is done, though an interrupt ended the call meanwhile
+        def work(frame: Frame, *held: Any) -> BaseException | None:  # to the end, though an interrupt ends the call meanwhile
             share(frame.address, ctypes.byref(following), span)
+            return machine.failures.take()
 
-        others = [self._frame(version) for _ in range(min(threads, chunks) - 1)]
+        others = [self._frame(version) for _ in range(min(many, chunks) - 1)]
         for frame in others:
             for i in (1, 2, *range(OUT, len(first.pointers))):
                 frame.pointers[i] = first.pointers[i]
-        waiting = [machine.workers().submit(work, frame, first, version, arrays, self) for frame in others]
-        work(first)
-        for job in waiting:
-            job.result()
+        waiting = []
+        with suppress(RuntimeError):  # where the system gives no threads, this one does it all
+            waiting = [threads.workers().submit(work, frame, first, version, arrays, self) for frame in others]
+        error = work(first)
+        for job in waiting:  # those that have not begun by now would find nothing left
+            if not job.cancel():
+                error = error or job.result()
         for frame in others:
             frame.pointers[1] = frame.shared.ctypes.data
             version.idle.append(frame)
+        machine.failures.first = error
 
 
 @np.errstate(over="ignore", invalid="ignore")
