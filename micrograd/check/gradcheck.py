@@ -14,7 +14,8 @@ from micrograd.check.verdicts import Row, along_leaf, judged
 from micrograd.engine import Value, constant, topological_order
 from micrograd.formula.symbol import Symbol, partial
 from micrograd.formula.text import Text
-from micrograd.primitives import Primitive, number
+from micrograd.primitives import Primitive
+from micrograd.trees import like, numbers, paths, plain_arrays
 
 SHOWN = 10  # rows of a longer table that are printed: the worst
 
@@ -71,10 +72,11 @@ class GradCheck:
 def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, tolerance: float = 1e-6) -> GradCheck:
     """The derivatives of f(*args) beside numerical ones, as a table that is true where they agree.
 
-    `args` are numbers, Values, and lists of them; Values keep their data. The numerical derivative is a central difference,
-    extrapolated, with the step at which it is surest; `order=2` checks the second derivatives too, against differences of
-    the first. A kink within the step is named and shown with both one-sided slopes. Where a derivative disagrees by more
-    than `tolerance` (relative, beside the numerical one's own uncertainty), the rule that is wrong is looked for and named.
+    `args` are what `grad` takes: numbers, Values, arrays, and lists, tuples, dicts and dataclasses of them; Values keep
+    their data. The numerical derivative is a central difference, extrapolated, with the step at which it is surest;
+    `order=2` checks the second derivatives too, against differences of the first. A kink within the step is named and shown
+    with both one-sided slopes. Where a derivative disagrees by more than `tolerance` (relative, beside the numerical one's
+    own uncertainty), the rule that is wrong is looked for and named.
 
     >>> check = gradcheck(lambda a, b: a * b**2, 2.0, 3.0)
     >>> check.ok, [row.analytic for row in check.rows]
@@ -139,21 +141,26 @@ def _parameters(f: Callable[..., Any], count: int) -> list[str]:
 
 def _prepare(arg: Any, name: str, leaves: dict[Value, str]) -> Any:
     """The argument as Values, the leaves among them noted with their names."""
-    if isinstance(arg, dict):
-        return {key: _prepare(part, f"{name}[{key!r}]", leaves) for key, part in arg.items()}
-    if isinstance(arg, (list, tuple)):
-        keys = [f".{key}" for key in getattr(arg, "_fields", ())] or [f"[{i}]" for i in range(len(arg))]
-        parts = [_prepare(part, name + key, leaves) for part, key in zip(arg, keys, strict=True)]
-        return type(arg)(*parts) if hasattr(arg, "_fields") else type(arg)(parts)
-    if getattr(arg, "shape", ()):  # a NumPy array
-        from numpy import ndindex
+    found, arg = [], plain_arrays(arg, name)
+    for path, leaf in paths(arg, name):
+        shape = getattr(leaf, "shape", ())
+        for i, x in enumerate(numbers(leaf, path, integers=False)):
+            where = path + str(list(_index(i, shape))) if shape else path
+            found.append(_leaf(x, where, leaves))
+    return like(arg, iter(found))
 
-        array = arg.astype(object)
-        for at in ndindex(arg.shape):
-            array[at] = _prepare(arg[at], f"{name}{[*at]}", leaves)
-        return array
-    if not isinstance(arg, Value):
-        arg = Value(number(arg), label=name)
+
+def _index(i: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The indices of the i-th entry of an array."""
+    found = []
+    for n in reversed(shape):
+        i, last = divmod(i, n)
+        found.append(last)
+    return tuple(reversed(found))
+
+
+def _leaf(x: Any, name: str, leaves: dict[Value, str]) -> Value:
+    arg = x if isinstance(x, Value) else Value(x, label=name)
     if arg.rule is None:
         taken = set(leaves.values())
         called = arg.label.replace("{", "").replace("}", "") or name

@@ -7,10 +7,8 @@ is found goes back into the structure of the arguments.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import copy
 from itertools import islice
 from numbers import Integral
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 from micrograd.engine import Value, adjoints, as_values, attach, constant, topological_order
 from micrograd.engine.higher_order import accumulated, local_graph
 from micrograd.engine.modes import current, enable_grad
-from micrograd.primitives import number
+from micrograd.trees import elements, is_array, leaves_of, like, mapped, numbers, plain_arrays, shaped
 
 Rows = list[dict[int, Any]]  # a Jacobian: for each output, its derivative by the number of the input it depends on
 
@@ -43,8 +41,9 @@ class Run:
     ):
         places = _places(name, argnums, len(args))
         self.plain = plain
+        args = [plain_arrays(x, f"{name}, argument {i}") if i in places else x for i, x in enumerate(args)]
         self.tree = args[places[0]] if isinstance(argnums, Integral) else tuple([args[i] for i in places])
-        self.sources = [x for i in places for x in _numbers(args[i], f"{name}, argument {i}", integers=False)]
+        self.sources = [x for i in places for x in numbers(args[i], f"{name}, argument {i}", integers=False)]
         self.leaves = [Value(x.data, label=x.label) if isinstance(x, Value) else Value(x) for x in self.sources]
         leaves, replaced = iter(self.leaves), list(args)
         for i in places:
@@ -57,7 +56,7 @@ class Run:
             self.out, self.auxiliary = self.out
         if self.out is None:
             raise TypeError(f"{name}: the function returned None; does it lack a return?")
-        self.outputs = as_values(_numbers(self.out, f"{name}, the function's output", integers=True))
+        self.outputs = as_values(numbers(self.out, f"{name}, the function's output", integers=True))
         self.graph = not plain and any(isinstance(x, Value) for x in self.sources)
 
     def finds(self, nodes: Iterable[Value]) -> bool:
@@ -95,11 +94,11 @@ class Run:
 
     def aux(self) -> Any:
         """The auxiliary data; its Values are numbers where nothing from outside is below them."""
-        values = [x for leaf in _leaves(self.auxiliary) for x in _elements(leaf) if isinstance(x, Value)]
+        values = [x for leaf in leaves_of(self.auxiliary) for x in elements(leaf) if isinstance(x, Value)]
         if self.graph or (not self.plain and self.foreign(topological_order(*values))):
             self.attach()
             return self.auxiliary
-        return _map(self.auxiliary, _plain)
+        return mapped(self.auxiliary, _plain)
 
     def by_output(self, rows: Rows) -> Any:
         """The Jacobian: the output's structure, with the arguments' structure in the place of each number."""
@@ -107,18 +106,18 @@ class Run:
         lines = iter([iter([row.get(i, zero) for i in width]) for row in rows])
 
         def block(out: Any) -> Any:
-            if not _is_array(out):
+            if not is_array(out):
                 return like(self.tree, next(lines))
             mine = list(islice(lines, out.size))
 
             def columns(x: Any) -> Any:
-                if not _is_array(x):
-                    return _shaped([next(line) for line in mine], out.shape)
-                return _shaped([e for line in mine for e in islice(line, x.size)], out.shape + x.shape)
+                if not is_array(x):
+                    return shaped([next(line) for line in mine], out.shape)
+                return shaped([e for line in mine for e in islice(line, x.size)], out.shape + x.shape)
 
-            return _map(self.tree, columns)
+            return mapped(self.tree, columns)
 
-        return _map(self.out, block)
+        return mapped(self.out, block)
 
     def sparse(self, rows: Rows) -> Any:
         """The Jacobian as a SciPy sparse array, its entries those that the graph connects."""
@@ -202,7 +201,7 @@ def _push_graphs(order: list[Value], tangents: dict[Value, dict[int, Any]]) -> N
         tangents[node] = {i: accumulated(terms, one) for i, terms in arrived.items()}
 
 
-# -- arguments and results: a leaf of a structure is a number, a Value or a NumPy array of them
+# -- what is around a run
 
 
 @contextmanager
@@ -217,102 +216,20 @@ def recorded() -> Iterator[bool]:
 
 def _plain(x: Any) -> Any:
     """The number of a Value, also inside an array; anything else as it is."""
-    if _is_array(x) and x.dtype == object and any(isinstance(e, Value) for e in x.flat):
-        return _shaped([_plain(e) for e in x.flat], x.shape)
+    if is_array(x) and x.dtype == object and any(isinstance(e, Value) for e in x.flat):
+        return shaped([_plain(e) for e in x.flat], x.shape)
     return x.data if isinstance(x, Value) else x
 
 
-def _is_array(x: Any) -> bool:
-    numpy = sys.modules.get("numpy")  # whoever passes an array has imported it
-    return numpy is not None and isinstance(x, numpy.ndarray)
-
-
-def _elements(leaf: Any) -> Sequence[Any]:
-    return leaf.ravel().tolist() if _is_array(leaf) else (leaf,)
-
-
-def _shaped(values: Iterable[Any], shape: tuple[int, ...]) -> Any:
-    """An array of `values`: of floats, or of objects where one is a Value."""
-    import numpy as np
-
-    values = list(values)
-    if not any(isinstance(v, Value) for v in values):
-        return np.array(values, dtype=float).reshape(shape)
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array.reshape(shape)
-
-
-def _map(tree: Any, change: Callable[[Any], Any]) -> Any:
-    """`tree` with change(leaf) in the place of each leaf, visited in order; None has no leaf."""
-    if isinstance(tree, dict):
-        new = copy(tree)
-        for key in tree:
-            new[key] = _map(tree[key], change)
-        return new
-    if isinstance(tree, (list, tuple)):
-        items = [change(x) if x.__class__ is float else _map(x, change) for x in tree]  # most are, so no call for these
-        return items if isinstance(tree, list) else type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
-    return None if tree is None else change(tree)
-
-
-def _leaves(tree: Any) -> list[Any]:
-    leaves: list[Any] = []
-    _map(tree, leaves.append)
-    return leaves
-
-
-def like(tree: Any, values: Iterator[Any]) -> Any:
-    """`tree` with its numbers replaced by `values`, in order."""
-
-    def change(leaf: Any) -> Any:
-        if leaf.__class__ is not float and _is_array(leaf):
-            return _shaped(islice(values, leaf.size), leaf.shape)
-        return next(values)
-
-    return _map(tree, change)
-
-
-def _numbers(tree: Any, where: str, integers: bool) -> list[Any]:
-    """The numbers of `tree`, Values as they are, the others as floats; TypeError for what is none."""
-
-    def numeric(x: Any) -> Any:
-        if isinstance(x, Value):
-            return x
-        if not integers and (isinstance(x, Integral) or type(x).__name__.startswith("bool")):
-            raise TypeError(
-                f"got {type(x).__name__} {x!r}, and a derivative is with respect to real numbers: write {float(x)!r} (an array "
-                "of floats) if it is one, or leave it out of argnums if it counts or indexes something"
-            )
-        return number(x)
-
-    found: list[Any] = []
-    for path, leaf in _paths(tree):
-        try:
-            found += map(numeric, _elements(leaf))
-        except TypeError as error:
-            raise TypeError(f"{where}{path}: {error}") from None
-    return found
-
-
-def _paths(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of `tree`, in order, and the brackets that lead to it."""
-    if isinstance(tree, (dict, list, tuple)):
-        for key, x in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from _paths(x, f"{path}[{key!r}]")
-    elif tree is not None:
-        yield path, tree
-
-
-def matching(name: str, what: str, tree: Any, model: str, like: Any) -> list[Any]:
-    """The numbers of `tree`; TypeError unless it has the structure of `like`."""
+def matching(name: str, what: str, tree: Any, model: str, model_tree: Any) -> list[Any]:
+    """The numbers of `tree`; TypeError unless it has the structure of `model_tree`, which is called `model`."""
 
     def shape(tree: Any) -> Any:
-        return _map(tree, lambda leaf: f"array of shape {leaf.shape}" if _is_array(leaf) and leaf.shape else "number")
+        return mapped(tree, lambda leaf: f"array of shape {leaf.shape}" if is_array(leaf) and leaf.shape else "number")
 
-    if shape(tree) != shape(like):
-        raise TypeError(f"{name}: {what} must have the structure of {model}, {shape(like)}, got {shape(tree)}")
-    return _numbers(tree, f"{name}, {what}", integers=True)
+    if shape(tree) != shape(model_tree):
+        raise TypeError(f"{name}: {what} must have the structure of {model}, {shape(model_tree)}, got {shape(tree)}")
+    return numbers(tree, f"{name}, {what}", integers=True)
 
 
 def _places(name: str, argnums: Any, count: int) -> list[int]:
@@ -331,6 +248,6 @@ def _places(name: str, argnums: Any, count: int) -> list[int]:
 
 
 def described(out: Any) -> str:
-    if _is_array(out):
+    if is_array(out):
         return f"an array of shape {out.shape}"
     return f"a {type(out).__name__} of {len(out)}" if hasattr(out, "__len__") else f"{type(out).__name__} {out!r}"

@@ -20,8 +20,9 @@ from functools import wraps
 from typing import Any
 
 from micrograd.engine import Value, as_values, topological_order
-from micrograd.functional.run import Run, described, like, matching, pulled, pushed, recorded
+from micrograd.functional.run import Run, described, matching, pulled, pushed, recorded
 from micrograd.primitives import dot
+from micrograd.trees import kind_of, like
 
 
 def grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -152,7 +153,7 @@ def _value_and_grad(name: str, fun: Callable[..., Any], argnums: int | Sequence[
     def both(*args: Any, **kwargs: Any) -> Any:
         with recorded() as plain:
             run = Run(name, fun, argnums, args, kwargs, has_aux, plain)
-            if run.out is None or isinstance(run.out, (dict, list, tuple)) or getattr(run.out, "shape", ()) != ():
+            if run.out is None or kind_of(run.out) is not None or getattr(run.out, "shape", ()) != ():
                 pair = ", or say has_aux=True for a pair (output, auxiliary data)" if isinstance(run.out, tuple) else ""
                 raise TypeError(
                     f"{name} needs a function that returns one number, got {described(run.out)}: "

@@ -1,83 +1,130 @@
-"""The arguments of one call, taken apart: their structure as a key, and their numbers as arrays."""
+"""The arguments of one call, taken apart: their structure as a key, and their numbers as arrays.
+
+`trees` comes before: it says what is a structure and what a leaf. Here the leaves' kinds belong to the structure too, and
+numbers that stand side by side in one argument become one array.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from micrograd.engine import Value
+from micrograd.trees import Structure, kind_of, numeric_array, parts_of, plain_array, rebuilt, steps
 
 Array = np.ndarray[Any, Any]
-Spec = Any  # a hashable description of the structure of an argument; see Call._taken_apart
+_FLOATS = {float}
+_NUMBER = ("number", "f")
+_PLAIN = {float, int, list, tuple, np.ndarray}
 
 
 class Call:
     """The arguments of one call: their structure as a hashable key, and their numbers as arrays.
 
-    `fields` lists (width, varying) for each array of `inputs`; varying ones have shape (n, width).
+    `fields` lists (width, varying) for each array of `inputs`; varying ones have shape (n, width). The key holds the structure
+    of each argument, and then, where there are any, that of a dict of those by name. In the place of leaves stand
+    ("number", kind), ("array", shape, kind, varying), ("static", x) and ("floats", "list" or "tuple", n), where kind is "i" for
+    integers and "f" for other numbers.
     """
 
-    def __init__(self, args: Sequence[Any], axes: Sequence[int | None]):
+    def __init__(self, args: Sequence[Any], axes: Sequence[int | None], named: Mapping[str, Any] | None = None):
         self.inputs: list[Array] = []
-        fields: list[tuple[int, bool]] = []
-        self.n = -1
         self.kinds: list[str] = []
-        self.key = tuple(
-            [self._taken_apart(x, axis, fields, f"argument {i}") for i, (x, axis) in enumerate(zip(args, axes, strict=True))]
-        )
-        self.fields = tuple(fields)
+        self.n = -1
+        self._fields: list[tuple[int, bool]] = []
+        self._pending: list[Any] = []  # numbers of one kind that stand side by side
+        self._pending_kind = "f"
+        parts = [self._argument(x, axis, f"argument {i}") for i, (x, axis) in enumerate(zip(args, axes))]  # noqa: B905
+        self.names = tuple(sorted(named)) if named else ()
+        if named:
+            parts += [self._argument(named[name], axes[len(args)], f"argument {name}") for name in self.names]
+        self.key: Structure = (*parts, self.names) if named else tuple(parts)
+        self.fields = tuple(self._fields)
         if self.n < 0:
             self.n = 1
 
-    def _taken_apart(self, x: Any, axis: int | None, fields: list[tuple[int, bool]], where: str) -> Spec:
-        """The structure of one argument; its numbers go to `inputs`.
+    def _argument(self, x: Any, axis: int | None, where: str) -> Structure:
+        spec = self._taken_apart(x, axis, where)
+        if self._pending:
+            self._flush()
+        return spec
 
-        ("number", kind), ("array", shape, kind), ("list", "tuple" or a class of named tuples, parts), ("dict", keys, parts)
-        or ("static", x), where kind is "i" for integers and "f" for other numbers.
-        """
-        if axis is not None and not isinstance(x, dict):
-            try:
-                array = x if x.__class__ is np.ndarray else np.asarray(x)
-            except ValueError as error:
-                raise ValueError(f"{where} must have rows of one length: {error}") from None
-            if array.ndim == 0 and (x is None or isinstance(x, (bool, str))):
-                raise ValueError(f"{where} needs a leading axis of samples, got {x!r}: use in_axes=None for it")
-            kind = _kind(array, where)
-            if array.ndim == 0:
-                raise ValueError(f"{where} needs a leading axis of samples, got the number {x!r}: use in_axes=None for it")
-            if axis:
-                array = np.moveaxis(array, axis, 0)
-            n = len(array)
-            if self.n >= 0 and n != self.n:
-                raise ValueError(f"{where} has {n} samples, and another argument has {self.n}")
-            self.n = n
-            shape = array.shape[1:]
-            width = 1
-            for d in shape:
-                width *= d
-            self.inputs.append(array.reshape(n, width))
-            fields.append((width, True))
-            self.kinds.append(kind)
-            return "array", shape, kind, True
-        if isinstance(x, dict):
-            keys = tuple(x)
-            return "dict", keys, tuple([self._taken_apart(x[k], axis, fields, f"{where}[{k!r}]") for k in keys])
-        if isinstance(x, (list, tuple)):
-            name = "list" if isinstance(x, list) else type(x) if hasattr(x, "_fields") else "tuple"
-            return name, tuple([self._taken_apart(e, axis, fields, f"{where}[{i}]") for i, e in enumerate(x)])
+    def _taken_apart(self, x: Any, axis: int | None, where: str) -> Structure:
+        """The structure of an argument or of a part of one; its numbers go to `inputs`."""
+        if x.__class__ is float and axis is None:
+            self._number(x, "f")
+            return _NUMBER
+        kind = kind_of(x)
+        if axis is not None and (kind is None or kind[0] in ("list", "tuple")):
+            return self._samples(x, axis, where)
+        if kind is not None:
+            if (kind[0] == "list" or kind[0] == "tuple") and set(map(type, x)) == _FLOATS:
+                self._number(None, "f")
+                self._pending.extend(x)
+                return ("floats", kind[0], len(x))
+            inside = list(parts_of(x, kind))
+            ways = zip(inside, steps(kind, len(inside)), strict=True)
+            parts = tuple([self._taken_apart(part, axis, where + step) for part, step in ways])
+            if (kind[0] == "list" or kind[0] == "tuple") and parts and all(part is _NUMBER for part in parts):
+                return ("floats", kind[0], len(parts))
+            return (*kind, parts)
         if x is None or isinstance(x, (bool, np.bool_, str)):
             return "static", bool(x) if isinstance(x, np.bool_) else x
+        return self._leaf(x, where)
+
+    def _leaf(self, x: Any, where: str) -> Structure:
+        """A number or an array that is the same for all samples."""
         if isinstance(x, Real) and not isinstance(x, (float, np.generic)) and not (isinstance(x, int) and abs(x) < 1 << 63):
             x = float(x)  # a Fraction, or an integer that no array holds
-        array = np.asarray(x)
-        kind = _kind(array, where)
-        self.inputs.append(array.reshape(-1))
-        fields.append((array.size, False))
+        array = np.asarray(x) if x.__class__ is int else _array(x, where)
+        if array.ndim:
+            self._flush()
+            self._add(array.reshape(-1), False, _kind(array))
+            return "array", array.shape, _kind(array), False
+        kind = _kind(array)
+        self._number(array.item(), kind)
+        return _NUMBER if kind == "f" else ("number", "i")
+
+    def _samples(self, x: Any, axis: int, where: str) -> Structure:
+        """An array whose axis of samples is `axis`, and what goes for one."""
+        if x is None or isinstance(x, (bool, str)):
+            raise ValueError(f"{where} needs a leading axis of samples, got {x!r}: use in_axes=None for it")
+        array = _array(x, where)
+        if array.ndim == 0:
+            raise ValueError(f"{where} needs a leading axis of samples, got the number {x!r}: use in_axes=None for it")
+        if axis:
+            array = np.moveaxis(array, axis, 0)
+        n = len(array)
+        if self.n >= 0 and n != self.n:
+            raise ValueError(f"{where} has {n} samples, and another argument has {self.n}")
+        self.n = n
+        shape = array.shape[1:]
+        width = 1
+        for d in shape:
+            width *= d
+        self._add(array.reshape(n, width), True, _kind(array))
+        return "array", shape, _kind(array), True
+
+    def _number(self, x: Any, kind: str) -> None:
+        if self._pending and self._pending_kind != kind:
+            self._flush()
+        self._pending_kind = kind
+        if x is not None:
+            self._pending.append(x)
+
+    def _flush(self) -> None:
+        if self._pending:
+            numbers = np.array(self._pending, np.float64 if self._pending_kind == "f" else np.int64)
+            self._pending = []
+            self._add(numbers, False, self._pending_kind)
+
+    def _add(self, array: Array, varying: bool, kind: str) -> None:
+        self.inputs.append(array)
+        self._fields.append((array.shape[-1], varying))
         self.kinds.append(kind)
-        return ("array", array.shape, kind, False) if array.ndim else ("number", kind)
 
     def sample(self, i: int) -> list[Any]:
         """The numbers of one sample, ints where integers; ones where there are no samples."""
@@ -93,10 +140,30 @@ class Call:
         """The inputs of some of the samples."""
         return [x[which] if varying else x for x, (_, varying) in zip(self.inputs, self.fields, strict=True)]
 
-    def arguments(self, values: list[Value]) -> list[Any]:
-        """The arguments with Values in the place of their numbers."""
+    def applied(self, fn: Any, values: Sequence[Any]) -> Any:
+        """What a function gives for the arguments with `values` in the place of their numbers."""
         stream = iter(values)
-        return [_with_values(spec, stream) for spec in self.key]
+
+        def leaf(spec: Structure) -> Any:
+            kind = spec[0]
+            if kind == "number":
+                return next(stream)
+            if kind == "static":
+                return spec[1]
+            if kind == "floats":
+                numbers = [next(stream) for _ in range(spec[2])]
+                return numbers if spec[1] == "list" else tuple(numbers)
+            shape = spec[1]
+            if shape == ():
+                return next(stream)
+            array = np.empty(shape, object)
+            for at in np.ndindex(shape):
+                array[at] = next(stream)
+            return array
+
+        parts = [rebuilt(spec, leaf) for spec in (self.key[:-1] if self.names else self.key)]
+        first = len(parts) - len(self.names)
+        return fn(*parts[:first], **dict(zip(self.names, parts[first:], strict=True)))
 
     def check_lookups(self, lookups: list[tuple[int, int]], inputs: list[Array]) -> None:
         """IndexError where an index among some inputs is outside its table."""
@@ -109,52 +176,42 @@ class Call:
                 raise IndexError(f"take needs an index from 0 to {n - 1}, got {bad}")
 
 
-def _with_values(spec: Spec, values: Iterator[Value]) -> Any:
-    kind = spec[0]
-    if kind == "number":
-        return next(values)
-    if kind == "array":
-        shape = spec[1]
-        if shape == ():
-            return next(values)
-        array = np.empty(shape, object)
-        for at in np.ndindex(shape):
-            array[at] = next(values)
-        return array
-    if kind == "static":
-        return spec[1]
-    if kind == "dict":
-        return dict(zip(spec[1], [_with_values(part, values) for part in spec[2]], strict=True))
-    parts = [_with_values(part, values) for part in spec[1]]
-    return parts if kind == "list" else tuple(parts) if kind == "tuple" else kind(*parts)
+def canonical(spec: Any) -> Any:
+    """A structure as calls write it: numbers that make up a whole list or tuple are one item."""
+    if not isinstance(spec, tuple):
+        return spec
+    if len(spec) == 2 and spec[0] in ("list", "tuple") and spec[1] and all(part == _NUMBER for part in spec[1]):
+        return ("floats", spec[0], len(spec[1]))
+    return tuple([canonical(part) for part in spec])
 
 
-def _kind(array: Array, where: str) -> str:
-    kind = array.dtype.kind
-    if kind == "f" or kind == "b":
-        return "f"
-    if kind in "iu":
-        return "i"
-    got = f"an array of {array.dtype}"
-    if kind == "O" and array.size:
-        first = next((x for x in array.flat if not isinstance(x, (int, float))), array.flat[0])
-        got = f"{type(first).__name__} {first!r}"
-    raise TypeError(f"{where} must be made of real numbers, got {got[:80]}")
+def _array(x: Any, where: str) -> Any:
+    """The array of a leaf, or of lists of numbers; TypeError or ValueError where it is none."""
+    if x.__class__ is np.ndarray and x.dtype.kind in "fiu":
+        return x
+    try:
+        if x.__class__ is list and not _PLAIN.issuperset(map(type, x)):
+            x = [plain_array(row) for row in x]  # NumPy would drop the masks of rows
+        x = plain_array(x)
+        array = numeric_array(x if x.__class__ is np.ndarray else np.asarray(x))
+        if array.dtype.kind == "O":
+            first = next(e for e in array.flat if isinstance(e, Value))
+            raise TypeError(f"must be made of real numbers, got Value {first!r}")
+    except ValueError as error:
+        raise ValueError(f"{where} must have rows of one length: {error}") from None
+    except TypeError as error:
+        raise TypeError(f"{where} {error}") from None
+    return array
 
 
-def axes_of(in_axes: Any, args: Sequence[Any]) -> Sequence[int | None]:
+def _kind(array: Array) -> str:
+    return "i" if array.dtype.kind in "iu" else "f"
+
+
+def axes_of(in_axes: Any, args: Sequence[Any], named: Mapping[str, Any] | None = None) -> Sequence[int | None]:
+    """The axis of each argument, and one more for those by name: the same as for the others, or 0 beside a sequence."""
     if in_axes is None or isinstance(in_axes, int):
-        return [in_axes] * len(args)
+        return [in_axes] * (len(args) + 1)
     if len(in_axes) != len(args):
         raise ValueError(f"in_axes needs one entry for each of the {len(args)} arguments, got {in_axes!r}")
-    return in_axes  # type: ignore[no-any-return]
-
-
-def has_value(x: Any) -> bool:
-    if isinstance(x, (list, tuple)):
-        return any(map(has_value, x))
-    if isinstance(x, dict):
-        return any(map(has_value, x.values()))
-    if isinstance(x, np.ndarray):
-        return x.dtype == object and any(isinstance(e, Value) for e in x.flat)
-    return isinstance(x, Value)
+    return (*in_axes, 0) if named else in_axes

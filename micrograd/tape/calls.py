@@ -8,7 +8,7 @@ each sample on the tape of its own path (`branches`).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,17 +41,18 @@ class Calls:
                 "this one run: call the function itself on Values"
             )
 
-    def one(self, args: Sequence[Any]) -> tuple[Any, list[float]]:
+    def one(self, args: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, list[float]]:
         """The structure of the results of one evaluation, and its numbers."""
-        call = Call(args, [None] * len(args))
+        call = Call(args, [None] * (len(args) + 1), named)
         out, found = self._run(call, False, None, False)
-        self.quick = quick.of_floats(self.recordings, call, args, out) or self.quick
+        if not named:
+            self.quick = quick.of_floats(self.recordings, call, args, out) or self.quick
         return out, found[:, 0].tolist()
 
-    def many(self, args: Sequence[Any], in_axes: Any) -> tuple[Any, int, Array | None, list[Array]]:
+    def many(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any) -> tuple[Any, int, Array | None, list[Array]]:
         """For each of n samples: the structure of the results, n, and either all numbers or the arrays one by one."""
         self.refuse_inside("map")
-        call = Call(args, axes_of(in_axes, args))
+        call = Call(args, axes_of(in_axes, args, named), named)
         grouped = None if current().anomaly else self._grouped(call)
         if grouped is not None:
             out, arrays = grouped
@@ -59,30 +60,33 @@ class Calls:
         out, found = self._run(call, False, None, False)
         return out, call.n, found, []
 
-    def reduced(self, theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> Array:
+    def reduced(
+        self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
+    ) -> Array:
         """The mean or sum of the value and the gradient; at what the parameters hold where `theta` is None."""
         self.refuse_inside("a gradient of it")
-        latest = None if open_blocks else self._latest
+        latest = None if open_blocks or named else self._latest
         if latest is not None and latest.fits(theta, args, reduction, in_axes) and latest.count == len(self.parameters.values):
             return latest.run(args, self.parameters.theta() if theta is None else theta, reduction)
-        call = Call(args, axes_of(in_axes, args))
+        call = Call(args, axes_of(in_axes, args, named), named)
         _, total = self._run(call, True, theta, True)
         _averaged(total, reduction, call.n)
-        self._latest = quick.of_arrays(self.recordings, call, args, in_axes) or self._latest
+        if not named:
+            self._latest = quick.of_arrays(self.recordings, call, args, in_axes) or self._latest
         return total
 
-    def prepared(self, args: Sequence[Any], reduction: str, in_axes: Any) -> bool:
+    def prepared(self, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any) -> bool:
         """See that a reduced call like this has been recorded; whether it is at once just like the latest."""
-        latest = None if open_blocks else self._latest
+        latest = None if open_blocks or named else self._latest
         if latest is not None and latest.fits(None, args, reduction, in_axes):
             return latest.count == len(self.parameters.values)
         with self._lock:
-            self.recordings.paths(Call(args, axes_of(in_axes, args)), True)
+            self.recordings.paths(Call(args, axes_of(in_axes, args, named), named), True)
         return False
 
-    def schedule(self, args: Sequence[Any], in_axes: Any, gradient: bool) -> str:
+    def schedule(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, gradient: bool) -> str:
         """The programs for arguments like these, as text."""
-        call = Call(args, axes_of(in_axes, args))
+        call = Call(args, axes_of(in_axes, args, named), named)
         with self._lock:
             paths = self.recordings.paths(call, gradient)
             return "\n".join(str(self.recordings.program(path, call, gradient)) for path in paths)
@@ -129,7 +133,7 @@ class Calls:
         with self.parameters.holding(theta):
             for i in range(call.n):
                 values = [x if isinstance(x, int) else Value(x) for x in call.sample(i)]
-                out = as_values(numbers_of(self.fn(*call.arguments(values))))  # type: ignore[arg-type]
+                out = as_values(numbers_of(call.applied(self.fn, values)))
                 if gradient:
                     adjoints(out[0])
         raise FloatingPointError(

@@ -15,6 +15,7 @@ import numpy as np
 from micrograd.engine import Value
 from micrograd.files import replacing
 from micrograd.primitives import rule
+from micrograd.tape.arguments import canonical
 from micrograd.tape.jit import Jitted
 from micrograd.tape.recordings import Path
 from micrograd.tape.results import Place
@@ -63,7 +64,7 @@ def load(path: str, backend: str | None = None) -> Jitted:
                 paths = [_path(p, file, len(leaves)) for p in entry["paths"]]
                 if not paths:
                     raise ValueError("it has no tape for some structure of arguments")
-                f.recorded[_tuples(entry["key"]), bool(entry["gradient"])] = paths
+                f.recorded[canonical(_tuples(entry["key"])), bool(entry["gradient"])] = paths
     except (KeyError, ValueError, TypeError, IndexError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         if isinstance(error, KeyError) and "no primitive" in str(error):
             raise ValueError(f"{path} uses a primitive that is not in this rule book: {error}") from error
@@ -132,7 +133,7 @@ def _path(about: dict[str, Any], file: Any, parameters: int) -> Path:
 def _written(out: Any) -> Any:
     """The structure of results as JSON: pairs of a kind and what it holds."""
     if isinstance(out, Place):
-        return ["place", out.i]
+        return ["place", int(out)]
     if isinstance(out, np.ndarray):
         return ["array", out.ravel().tolist(), list(out.shape)]
     if isinstance(out, dict):

@@ -14,13 +14,13 @@ import numpy as np
 
 from micrograd.engine import Value
 from micrograd.engine.modes import current, open_blocks
-from micrograd.tape.arguments import has_value
 from micrograd.tape.back_ends import back_end
 from micrograd.tape.calls import Calls
 from micrograd.tape.decorator import Decorator
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.results import put_together
 from micrograd.tape.training import Training
+from micrograd.trees import has_value
 
 _NOTHING = np.zeros(0)
 
@@ -51,12 +51,12 @@ def jit(
     """`fn` compiled: a callable that records `fn` on Values once and replays it over arrays.
 
     What `fn` closes over stays live: the leaves it uses are its parameters, read at every call, in the order of their
-    first use, or as listed in `wrt`. Arguments are numbers, arrays, and lists, tuples and dicts of them; an integer is an
-    open index for take(), a bool, a string or None part of the structure. `backend` is "numpy", "llvm" or "reference";
-    `dtype` float64 or float32; `precision` "exact" for the bits of the reference back end, or "fast": compiled code may round
-    a product and the sum that it goes into once instead of twice, and takes elementary functions for vectors, which are
-    within 4 units in the last place. Numbers that `fn` reads anywhere but in its arguments and in Values are recorded as
-    they are at its first call.
+    first use, or as listed in `wrt`. Arguments, also by name, are numbers, arrays, and lists, tuples, dicts and dataclasses
+    of them; an integer is an open index for take(), a bool, a string or None part of the structure. `backend` is "numpy",
+    "llvm" or "reference"; `dtype` float64 or float32; `precision` "exact" for the bits of the reference back end, or "fast":
+    compiled code may round a product and the sum that it goes into once instead of twice, and takes elementary functions for
+    vectors, which are within 4 units in the last place. Numbers that `fn` reads anywhere but in its arguments and in Values
+    are recorded as they are at its first call.
 
     As a decorator, `@jit` or with options `@jit(backend="numpy")`, it takes methods too: each object has a compiled one of
     its own.
@@ -97,29 +97,30 @@ class Jitted(Decorator):
         """The leaves that were listed when this was made."""
         return self._parameters.listed
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **named: Any) -> Any:
         """The function's results, as floats in the structure in which it returns them.
 
         Called on Values (inside another function that is recorded or differentiated), it is the function itself.
         """
         quick = self._calls.quick
-        if quick is not None and quick[0] == [*map(type, args)] and not open_blocks:
+        if quick is not None and quick[0] == [*map(type, args)] and not named and not open_blocks:
             parameters = self._parameters
             if quick[1] == len(parameters.values):
                 return quick[2](quick[3](args, parameters.theta() if quick[1] else _NOTHING))
-        if current().observer is not None or any(has_value(x) for x in args):
-            return self.fn(*args)
-        out, numbers = self._calls.one(args)
+        if current().observer is not None or has_value((args, named)):
+            return self.fn(*args, **named)
+        out, numbers = self._calls.one(args, named)
         array = lambda ids, shape: np.array([numbers[i] for i in ids]).reshape(shape)  # noqa: E731
         return put_together(out, numbers.__getitem__, array)
 
-    def map(self, *args: Any, in_axes: Any = 0) -> Any:
+    def map(self, *args: Any, in_axes: Any = 0, **named: Any) -> Any:
         """The function over the leading axis of its arguments: in the place of each number it returns, an array.
 
         `in_axes` is 0 or None ("the same for all") for all arguments, or a sequence with one of these for each. A list
-        of numbers that the function returns becomes an array of shape (samples, length).
+        of numbers that the function returns becomes an array of shape (samples, length). Arguments by name have their
+        samples along the same axis as the others, or along the first beside a sequence of axes.
         """
-        out, n, found, arrays = self._calls.many(args, in_axes)
+        out, n, found, arrays = self._calls.many(args, named, in_axes)
         if found is None:
             rest = iter(arrays)
             whole = lambda ids, shape: next(rest).reshape(n, *shape)  # noqa: E731
@@ -128,13 +129,15 @@ class Jitted(Decorator):
         stacked = lambda ids, shape: np.ascontiguousarray(numbers[ids].T).reshape(n, *shape)  # noqa: E731
         return put_together(out, lambda i: numbers[i], stacked, lists_are_arrays=True)
 
-    def value_and_grad(self, theta: Any, *args: Any, reduction: str = "mean", in_axes: Any = 0) -> tuple[float, Array]:
+    def value_and_grad(
+        self, theta: Any, *args: Any, reduction: str = "mean", in_axes: Any = 0, **named: Any
+    ) -> tuple[float, Array]:
         """(value, gradient) at the parameters `theta`, one flat vector in the order of `parameters`.
 
         The mean (or, with reduction="sum", the sum) over the leading axis of the arguments of what the function returns.
         """
         theta = np.asarray(theta, self.dtype)
-        total = self._calls.reduced(theta, args, reduction, in_axes)
+        total = self._calls.reduced(theta, args, named, reduction, in_axes)
         if len(total) != 1 + len(theta):
             raise ValueError(
                 f"theta has {len(theta)} numbers, and these samples took a path with new parameters, now {len(total) - 1}: "
@@ -142,9 +145,9 @@ class Jitted(Decorator):
             )
         return float(total[0]), total[1:]
 
-    def backward(self, *args: Any, reduction: str = "mean", in_axes: Any = 0) -> float:
+    def backward(self, *args: Any, reduction: str = "mean", in_axes: Any = 0, **named: Any) -> float:
         """The mean (or sum) over the samples; adds its gradient into `.grad` of the parameters."""
-        loss, *gradient = self._calls.reduced(None, args, reduction, in_axes).tolist()
+        loss, *gradient = self._calls.reduced(None, args, named, reduction, in_axes).tolist()
         self._parameters.add(gradient)
         return loss  # type: ignore[no-any-return]
 
@@ -169,6 +172,6 @@ class Jitted(Decorator):
         """What the parameters hold now, as one flat vector."""
         return self._parameters.theta()
 
-    def schedule(self, *args: Any, in_axes: Any = 0, gradient: bool = False) -> str:
+    def schedule(self, *args: Any, in_axes: Any = 0, gradient: bool = False, **named: Any) -> str:
         """The array program for arguments like these, as text: what the scheduler found in the scalar graph."""
-        return self._calls.schedule(args, in_axes, gradient)
+        return self._calls.schedule(args, named, in_axes, gradient)

@@ -67,7 +67,7 @@ def of_floats(recordings: Recordings, call: Call, args: Sequence[Any], out: Any)
         return None
     program: Any = recordings.program(path, call, False)
     if isinstance(out, Place):
-        finish: Callable[[list[float]], Any] = itemgetter(out.i)
+        finish: Callable[[list[float]], Any] = itemgetter(out)
     elif type(out) is tuple and [*out] == [Place(i) for i in range(len(out))]:
         finish = tuple
     else:

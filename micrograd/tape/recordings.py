@@ -111,7 +111,7 @@ class Recordings:
         """The path that one sample of a call takes."""
         parameters = self.parameters
         recording = Recording(
-            lambda values: self.fn(*call.arguments(values)),
+            lambda values: call.applied(self.fn, values),
             call.sample(sample),
             numbers_of,
             parameters.listed,

@@ -1,65 +1,54 @@
-"""Results: a structure whose numbers are replaced by their places in the tape's outputs, and put back from arrays of them."""
+"""Results: a tree whose numbers are replaced by their places in the tape's outputs, and put back from arrays of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from micrograd.trees import elements, kind_of, leaves_of, mapped, of_parts, parts_of
 
-@dataclass(frozen=True)
-class Place:
-    i: int
+
+class Place(int):
+    """Stands for a number among the results: which output it is."""
+
+    __slots__ = ()
 
 
 def numbers_of(out: Any) -> list[Any]:
-    if isinstance(out, dict):
-        return [x for part in out.values() for x in numbers_of(part)]
-    if isinstance(out, (list, tuple)):
-        return [x for part in out for x in numbers_of(part)]
-    if isinstance(out, np.ndarray):
-        return out.ravel().tolist()
-    return [] if out is None or isinstance(out, str) else [out]
+    """The numbers and Values among the results, in order."""
+    return [x for leaf in leaves_of(out) if not isinstance(leaf, str) for x in elements(leaf)]
 
 
 def skeleton(out: Any, ids: Iterator[int]) -> Any:
-    if isinstance(out, dict):
-        return {key: skeleton(part, ids) for key, part in out.items()}
-    if isinstance(out, (list, tuple)):
-        parts = [skeleton(part, ids) for part in out]
-        return parts if isinstance(out, list) else _tuple_like(out, parts)
-    if isinstance(out, np.ndarray):
-        return np.array([next(ids) for _ in range(out.size)], np.int64).reshape(out.shape)
-    return out if out is None or isinstance(out, str) else Place(next(ids))
+    """The results with their places in the place of their numbers; in that of an array, an array of whole numbers."""
+
+    def change(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray):
+            return np.array([next(ids) for _ in range(leaf.size)], np.int64).reshape(leaf.shape)
+        return leaf if isinstance(leaf, str) else Place(next(ids))
+
+    return mapped(out, change)
 
 
 def put_together(out: Any, one: Callable[[int], Any], many: Callable[..., Any], lists_are_arrays: bool = False) -> Any:
     """The structure with one(i) in the place of a number and many(ids, shape) in that of an array."""
-    if isinstance(out, Place):
-        return one(out.i)
+    if out.__class__ is Place:
+        return one(out)
     if isinstance(out, np.ndarray):
         return many(out.ravel(), out.shape)
-    if isinstance(out, list):
-        if lists_are_arrays and (shape := _regular(out)) is not None:
-            return many([p.i for p in _places(out)], shape)
-        return [put_together(part, one, many, lists_are_arrays) for part in out]
-    if isinstance(out, tuple):
-        return _tuple_like(out, [put_together(part, one, many, lists_are_arrays) for part in out])
-    if isinstance(out, dict):
-        return {key: put_together(part, one, many, lists_are_arrays) for key, part in out.items()}
-    return out
-
-
-def _tuple_like(out: Any, parts: list[Any]) -> Any:
-    """A tuple, named where `out` is."""
-    return type(out)(*parts) if hasattr(out, "_fields") else tuple(parts)
+    kind = kind_of(out)
+    if kind is None:
+        return out
+    if lists_are_arrays and kind[0] == "list" and (shape := _regular(out)) is not None:
+        return many(_places(out), shape)
+    return of_parts(kind, [put_together(part, one, many, lists_are_arrays) for part in parts_of(out, kind)])
 
 
 def _regular(out: Any) -> tuple[int, ...] | None:
     """The shape of nested lists of numbers, None where they are of unequal lengths or hold anything else."""
-    if isinstance(out, Place):
+    if out.__class__ is Place:
         return ()
     if not isinstance(out, list) or not out:
         return None

@@ -31,29 +31,29 @@ class Training:
         blocks.append(self)
         return self
 
-    def __call__(self, *args: Any) -> float:
+    def __call__(self, *args: Any, **named: Any) -> float:
         if self.data is None:
             raise RuntimeError("training is a block, and steps are made inside: with f.training(optimiser) as step: step(X, y)")
-        ready = self.calls.prepared(args, self.reduction, self.in_axes)
+        ready = self.calls.prepared(args, named, self.reduction, self.in_axes)
         if ready and self._places() is None:
-            total = self.calls.reduced(self.data, args, self.reduction, self.in_axes)
+            total = self.calls.reduced(self.data, args, named, self.reduction, self.in_axes)
             gradient = total[1:]
         else:
-            total, gradient = self._reduced(args)
+            total, gradient = self._reduced(args, named)
         optimiser = self.optimiser
         optimiser.steps += 1
         self.data, self.state = optimiser.update(self.data, gradient, self.state)
         self._ahead = True
         return float(total[0])
 
-    def _reduced(self, args: tuple[Any, ...]) -> tuple[Array, Array]:
+    def _reduced(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Array, Array]:
         """The loss with the gradient of the function's parameters, and the gradient of the optimiser's."""
         places = self._places()
         assert self.data is not None
         if self.calls.recordings.branching():
             self.write_data()  # which a path that is met now, and what is new on it, is recorded with
         theta = self.data if places is None else self._theta(places)
-        total = self.calls.reduced(theta, args, self.reduction, self.in_axes)
+        total = self.calls.reduced(theta, args, named, self.reduction, self.in_axes)
         places = self._places()
         if places is None:
             return total, total[1:]

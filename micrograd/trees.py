@@ -1,0 +1,293 @@
+"""Trees: arguments and results of functions, taken apart into their numbers and put together again.
+
+`engine` comes before; `functional`, `check` and `tape` build on what is here, so all of them take the same arguments. A tree is
+a list, tuple, named tuple, dict or dataclass of trees, or a leaf: a number, a Value, or a NumPy array of these. None has no
+leaf. A 0-dimensional array is a number to the function that gets it. What converts itself to an array (a column of pandas or
+polars, a tensor of another library) counts as one.
+
+    flatten(tree)                leaves from left to right, and the structure: hashable, equal for trees of one shape
+    unflatten(structure, leaves) the tree again
+    mapped(tree, change)         the tree with change(leaf) in the place of each leaf
+    paths(tree)                  each leaf with what leads to it, such as ['w'][0] or .bias
+    like(tree, numbers)          the tree with its numbers replaced, those inside arrays too
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from numbers import Integral, Real
+from typing import Any
+
+from micrograd.engine import Value
+from micrograd.primitives import number
+
+Kind = tuple[Any, ...]  # what a node of a tree is, beside its parts: ("list",), ("dict", keys), ...
+Structure = tuple[Any, ...]  # a kind with the structures of the parts behind it, or LEAF, or ("static", None)
+LEAF: Structure = ("leaf",)
+
+
+def kind_of(x: Any) -> Kind | None:
+    """What a node is, hashable; None for a leaf."""
+    cls = x.__class__
+    if cls is float or cls is Value:
+        return None
+    if isinstance(x, list):
+        return ("list",)
+    if isinstance(x, tuple):
+        return ("named tuple", cls) if hasattr(cls, "_fields") else ("tuple",)
+    if isinstance(x, dict):
+        return ("dict", tuple(x)) if cls is dict else ("dict of", cls, getattr(x, "default_factory", None), tuple(x))
+    fields = getattr(cls, "__dataclass_fields__", None)
+    return None if fields is None or x.__class__ is type else ("dataclass", cls, tuple(fields))
+
+
+def parts_of(x: Any, kind: Kind) -> Iterable[Any]:
+    """The parts of a node, in order."""
+    if kind[0] == "dict" or kind[0] == "dict of":
+        return x.values()  # type: ignore[no-any-return]
+    return [getattr(x, name) for name in kind[2]] if kind[0] == "dataclass" else x
+
+
+def of_parts(kind: Kind, parts: Sequence[Any]) -> Any:
+    """A node of that kind. A dataclass is filled in without a call of its __init__, which may want numbers."""
+    name = kind[0]
+    if name == "list":
+        return list(parts)
+    if name == "tuple":
+        return tuple(parts)
+    if name == "named tuple":
+        return kind[1]._make(parts)
+    if name == "dict":
+        return dict(zip(kind[1], parts, strict=True))
+    new = kind[1].__new__(kind[1])
+    if name == "dict of":
+        if kind[2] is not None:
+            new.default_factory = kind[2]
+        for key, part in zip(kind[3], parts, strict=True):
+            new[key] = part
+        return new
+    for field, part in zip(kind[2], parts, strict=True):
+        object.__setattr__(new, field, part)
+    return new
+
+
+def steps(kind: Kind, count: int) -> list[str]:
+    """How one writes the way from a node to each of its parts."""
+    if kind[0] in ("dict", "dict of"):
+        return [f"[{key!r}]" for key in kind[-1]]
+    names = kind[2] if kind[0] == "dataclass" else kind[1]._fields if kind[0] == "named tuple" else ()
+    return [f".{name}" for name in names] or [f"[{i}]" for i in range(count)]
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """The leaves of `tree` from left to right, and its structure.
+
+    >>> flatten({"w": [1.0, 2.0], "b": None})
+    ([1.0, 2.0], ('dict', ('w', 'b'), (('list', (('leaf',), ('leaf',))), ('static', None))))
+    """
+    leaves: list[Any] = []
+
+    def of(x: Any) -> Structure:
+        kind = kind_of(x)
+        if kind is not None:
+            return (*kind, tuple([of(part) for part in parts_of(x, kind)]))
+        if x is None:
+            return ("static", None)
+        leaves.append(x)
+        return LEAF
+
+    structure = of(tree)
+    return leaves, structure
+
+
+def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
+    """The tree of a structure with these leaves.
+
+    >>> unflatten(flatten((1.0, [2.0]))[1], [5.0, 6.0])
+    (5.0, [6.0])
+    """
+    rest = iter(leaves)
+    return rebuilt(structure, lambda leaf: leaf[1] if leaf[0] == "static" else next(rest))
+
+
+def rebuilt(structure: Structure, leaf: Callable[[Structure], Any]) -> Any:
+    """The tree of a structure with leaf(what stands for it there) in the place of each leaf."""
+    if isinstance(structure[-1], tuple) and structure[0] in _NODES:
+        return of_parts(structure[:-1], [rebuilt(part, leaf) for part in structure[-1]])
+    return leaf(structure)
+
+
+_NODES = {"list", "tuple", "named tuple", "dict", "dict of", "dataclass"}
+
+
+def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
+    """`tree` with change(leaf) in the place of each leaf, visited in order; None stays."""
+    kind = kind_of(tree)
+    if kind is None:
+        return None if tree is None else change(tree)
+    parts = parts_of(tree, kind)
+    return of_parts(kind, [change(x) if x.__class__ is float else mapped(x, change) for x in parts])
+
+
+def leaves_of(tree: Any) -> list[Any]:
+    """The leaves of `tree`, in order."""
+    return flatten(tree)[0]
+
+
+def paths(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of `tree`, in order, and what leads to it."""
+    kind = kind_of(tree)
+    if kind is not None:
+        parts = list(parts_of(tree, kind))
+        for step, part in zip(steps(kind, len(parts)), parts, strict=True):
+            yield from paths(part, path + step)
+    elif tree is not None:
+        yield path, tree
+
+
+def has_value(tree: Any) -> bool:
+    """Whether a Value is among the leaves, or in an array of them."""
+    if tree.__class__ is float:
+        return False
+    kind = kind_of(tree)
+    if kind is not None:
+        return any(map(has_value, parts_of(tree, kind)))
+    if is_array(tree):
+        return tree.dtype == object and any(isinstance(e, Value) for e in tree.flat)
+    return isinstance(tree, Value)
+
+
+# -- leaves that are arrays
+
+
+def is_array(x: Any) -> bool:
+    """Whether a leaf is a NumPy array."""
+    numpy = sys.modules.get("numpy")  # whoever passes an array has imported it
+    return numpy is not None and isinstance(x, numpy.ndarray)
+
+
+def elements(leaf: Any) -> Sequence[Any]:
+    """The numbers of a leaf: those of an array in order, or the leaf itself."""
+    return leaf.ravel().tolist() if is_array(leaf) else (leaf,)
+
+
+def plain_array(x: Any) -> Any:
+    """A leaf that is more than a number, as a NumPy array of numbers; any other leaf as it is.
+
+    TypeError where an array holds what is no number, or more than numbers: masked or missing entries, fields, dates.
+    """
+    cls = x.__class__
+    if cls is float or cls is Value or not (hasattr(x, "__array__") or hasattr(x, "__dlpack__")) or isinstance(x, type):
+        return x
+    import numpy as np
+
+    if isinstance(x, np.generic):
+        return x
+    if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
+        masked = int(np.ma.getmaskarray(x).sum()) if isinstance(x, np.ma.MaskedArray) else 0
+        if masked:
+            raise TypeError(
+                f"is a masked array, and {masked} of its {x.size} entries are masked: fill them in, x.filled(0.0), or leave "
+                "them out, x.compressed()"
+            )
+        return np.asarray(x)
+    missing = getattr(x, "null_count", 0)  # of Polars and Arrow, which would make them nan
+    missing = missing() if callable(missing) else missing
+    if isinstance(missing, int) and missing:
+        raise TypeError(f"is a {cls.__name__} with {missing} missing entries: fill them in, or leave them out, first")
+    array = np.asarray(x) if hasattr(x, "__array__") else np.from_dlpack(x)
+    return numeric_array(array) if array is x else plain_array(numeric_array(array))
+
+
+def numeric_array(array: Any) -> Any:
+    """A NumPy array with a type of numbers, or of Values among numbers; TypeError that says what else it holds."""
+    import numpy as np
+
+    kind = array.dtype.kind
+    if kind in "fiub":
+        return array
+    if array.dtype.names:
+        first = array.dtype.names[0]
+        raise TypeError(
+            f"is a structured array with the fields {', '.join(array.dtype.names)}: pass one, x[{first!r}], or a dict"
+        )
+    if kind in "mM":
+        raise TypeError(
+            f"is an array of {array.dtype}: turn times into numbers, for example (x - x[0]) / np.timedelta64(1, 's')"
+        )
+    if kind == "O":
+        for x in array.flat:
+            if x is None or type(x).__name__ == "NAType":
+                raise TypeError(f"is an array with missing entries ({x!r}): fill them in, or leave them out, first")
+            if not isinstance(x, (Value, Real)):
+                raise TypeError(f"must be made of real numbers, got {type(x).__name__} {x!r}"[:160])
+        return array if any(isinstance(x, Value) for x in array.flat) else array.astype(np.float64)
+    if kind == "c":
+        raise TypeError(f"must be made of real numbers, got complex ones ({array.dtype}): pass x.real and x.imag")
+    raise TypeError(f"must be made of real numbers, got an array of {array.dtype}")
+
+
+def plain_arrays(tree: Any, where: str) -> Any:
+    """`tree` with NumPy arrays of numbers for what counts as an array; TypeError that says which of its leaves is none."""
+    try:
+        return mapped(tree, plain_array)
+    except TypeError:
+        for path, leaf in paths(tree, where):
+            try:
+                plain_array(leaf)
+            except TypeError as error:
+                raise TypeError(f"{path} {error}") from None
+        raise
+
+
+def shaped(values: Iterable[Any], shape: tuple[int, ...]) -> Any:
+    """An array of `values`: of floats, or of objects where one is a Value."""
+    import numpy as np
+
+    values = list(values)
+    if not any(isinstance(v, Value) for v in values):
+        return np.array(values, dtype=float).reshape(shape)
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array.reshape(shape)
+
+
+def like(tree: Any, values: Iterator[Any]) -> Any:
+    """`tree` with its numbers replaced by `values`, in order; a Value in an array of no dimension comes as it is."""
+
+    def change(leaf: Any) -> Any:
+        if leaf.__class__ is not float and is_array(leaf):
+            if leaf.shape:
+                return shaped(islice(values, leaf.size), leaf.shape)
+            x = next(values)
+            return x if isinstance(x, Value) else shaped([x], ())
+        return next(values)
+
+    return mapped(tree, change)
+
+
+def numbers(tree: Any, where: str, integers: bool) -> list[Any]:
+    """The numbers of `tree`, Values as they are, the others as floats; TypeError for what is none.
+
+    Without `integers`, these and truth values are refused: nothing can be differentiated by them.
+    """
+
+    def numeric(x: Any) -> Any:
+        if isinstance(x, Value):
+            return x
+        if not integers and (isinstance(x, Integral) or type(x).__name__.startswith("bool")):
+            raise TypeError(
+                f"got {type(x).__name__} {x!r}, and a derivative is with respect to real numbers: write {float(x)!r} (an array "
+                "of floats) if it is one, or leave it out of argnums if it counts or indexes something"
+            )
+        return number(x)
+
+    found: list[Any] = []
+    for path, leaf in paths(tree):
+        try:
+            found += map(numeric, elements(leaf))
+        except TypeError as error:
+            raise TypeError(f"{where}{path}: {error}") from None
+    return found
