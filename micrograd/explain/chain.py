@@ -8,20 +8,43 @@ and so on for the factors that are opened. For a weight or bias of a network it 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
+from heapq import heappop, heappush
 from typing import Any
 
 from micrograd.engine import Value
 from micrograd.explain.graph import Graph, Path, Term, count_paths, largest_paths
-from micrograd.explain.layout import TIMES, Cut, Equation, Remark, Row, Section, Table, as_latex, as_text
+from micrograd.explain.layout import (
+    TIMES,
+    Equation,
+    Given,
+    Remark,
+    Row,
+    Section,
+    Table,
+    as_latex,
+    as_text,
+    height,
+    latex_words,
+    sentence,
+    texts,
+)
 from micrograd.explain.names import visible
-from micrograd.explain.network import is_neuron, network_block
+from micrograd.explain.network import is_network, is_neuron, network_block
 from micrograd.explain.phrases import Phrases, Style
+from micrograd.explain.whole import whole
 from micrograd.formula.latex import Math, joined
 
 WIDTH = 96  # the text that a sum of two or three terms may take before each term gets a line of its own
-SCREENFUL = 8  # how many formulas are opened where depth is left to us
+SCREENFUL, LINES = 8, 32  # how many formulas are opened where depth is left to us, and how many lines of them are enough
+NEGLIGIBLE = 1e-6  # what carries less than this share of the largest contribution is not opened then
+STALE = (
+    "Data has changed since this graph was built: leaves are shown as they are now, what was computed and the derivatives "
+    "as they were. recompute() replays the graph."
+)
+Block = tuple[list[Section], list[Value]]  # formulas, and the nodes whose adjoints are factors in them
 
 
 class Explanation:
@@ -84,9 +107,10 @@ def explain(
 ) -> Explanation:
     """The Explanation of ∂output/∂x.
 
-    `depth` is how many levels of factors are opened, from 1 for x alone; left out, as many as a screen holds. `notation` is
-    "leibniz" or "delta" (δ_v for ∂L/∂v). `digits` is how many significant digits are printed, exact from 17 on. Sums of more
-    than `most` terms are cut in the middle and say so; None shows them whole. Nothing is changed, no `.grad` is read.
+    `depth` is how many levels of factors are opened, from 1 for x alone; left out, as many as a screen holds, those first that
+    carry most of the derivative. `notation` is "leibniz" or "delta" (δ_v for ∂L/∂v). `digits` is how many significant digits
+    are printed, exact from 17 on. Of sums of more than `most` terms the largest are shown, and what is left out is said; None
+    shows them whole. Nothing is changed, no `.grad` is read.
     """
     for name, v in (("the output", output), ("x", x)):
         if not isinstance(v, Value):
@@ -112,6 +136,11 @@ def merged(sections: list[Section]) -> list[Section]:
     return out
 
 
+def occurs(name: str, text: str) -> bool:
+    """Whether a name stands in a text, and not as a part of a longer one."""
+    return re.search(rf"(?<![\w\]]){re.escape(name)}(?![\w(\[⁽^]|_\w)", text) is not None
+
+
 class Page(Phrases):
     """An explanation as it is being written down."""
 
@@ -119,49 +148,105 @@ class Page(Phrases):
         if self.x not in self.graph.adjoint:
             name, output = self.names[self.x].text, self.names[self.output].text
             reason = f"{name} is a constant" if self.x.is_constant else f"{output} does not depend on {name}"
-            return [Table(((self.total(self.x), Math("0", "0")),)), Remark(f"{reason}.")]
-        opened: set[Value] = set()  # a set asks for the same Value, a list for one of the same number
-        sections: list[Section] = []
-        level, depth, skipped = [self.x], 1, 0
-        while level:
-            following: dict[Value, None] = {}
-            for node in level:
-                opened.add(node)
-                made, factors = self.block(node)
-                sections += made
-                following.update(dict.fromkeys(factors))
-            level = [n for n in following if n is not self.output and n not in opened]
-            if self.style.depth is None and len(opened) + len(level) > SCREENFUL:
-                break
-            if self.style.depth is not None and depth >= self.style.depth:
-                break
-            if self.style.most is not None and len(level) > self.style.most:
-                skipped += len(level) - self.style.most
-                level = level[: self.style.most]
-            depth += 1
-        if skipped:
-            sections.append(Remark(f"{skipped} further factors are not opened (most={self.style.most})."))
-        sections = merged(sections)
-        if values := self.values():
-            sections.insert(0, values)
-        if self.stale:
-            sections.append(Remark("Data has changed since this graph was built; the derivatives are those at the old values."))
-        return sections
+            return [Table(((self.total(self.x), Math("0", "0")),)), sentence(f"{reason}.")]
+        blocks, left = self.opened() if self.style.depth is None else self.to_depth(self.style.depth)
+        steps = [*merged([section for made, _ in blocks.values() for section in made]), *self.unopened(blocks, left)]
+        values = self.values()
+        formula = None if self.stale or is_network(self, self.x) else whole(self)
+        top = [Table(((self.total(self.x), formula, self.number(self.graph.adjoint[self.x])),))] if formula else []
+        given = self.given([*top, *values, *steps])
+        return [*top, *given, *values, *steps, *([sentence(STALE)] if self.stale else [])]
 
-    def values(self) -> Table | None:
+    def opened(self) -> tuple[dict[Value, Block], list[Value]]:
+        """As many blocks as a screen holds: of x, and of the factors that carry most of its derivative; and what is left."""
+        share = self.graph.shares(self.x)
+        blocks: dict[Value, Block] = {}
+        waiting, known, least = [(0.0, 0, self.x)], {self.x}, 0.0
+        calls: list[Value] = []
+        while waiting and len(blocks) < SCREENFUL and -waiting[0][0] >= least:
+            _, _, node = heappop(waiting)
+            blocks[node] = block = self.block(node)
+            factors = [f for f in block[1] if f is not self.output and f not in known]
+            if len(factors) > 1 and is_network(self, node) and not is_neuron(node):  # over calls: the largest for all of them
+                largest = max(factors, key=lambda factor: share[factor])
+                calls = [f for f in factors if f is not largest]
+                factors = [largest]
+            for factor in factors:
+                known.add(factor)
+                heappush(waiting, (-share[factor], len(known), factor))
+            if node is self.x and waiting:
+                least = NEGLIGIBLE * -waiting[0][0]
+            if sum(map(height, (section for made, _ in blocks.values() for section in made))) > LINES:
+                break
+        return blocks, [*calls, *[node for _, _, node in sorted(waiting, key=lambda entry: entry[:2])]]
+
+    def to_depth(self, depth: int) -> tuple[dict[Value, Block], list[Value]]:
+        """The blocks of x and of all factors down to a depth; and what is left. The largest contributions come first."""
+        share = self.graph.shares(self.x)
+        blocks: dict[Value, Block] = {}
+        level = [self.x]
+        for _ in range(depth):
+            blocks |= {node: self.block(node) for node in level}
+            factors = dict.fromkeys([factor for node in level for factor in blocks[node][1]])
+            level = [node for node in factors if node is not self.output and node not in blocks]
+        rank = {node: i for i, node in enumerate(blocks)}
+        order, waiting, known = [], [(0.0, 0, self.x)], {self.x}
+        while waiting:
+            _, _, node = heappop(waiting)
+            order.append(node)
+            for factor in blocks[node][1]:
+                if factor in blocks and factor not in known:
+                    known.add(factor)
+                    heappush(waiting, (-share[factor], rank[factor], factor))
+        return {node: blocks[node] for node in order}, level
+
+    def unopened(self, blocks: dict[Value, Block], left: list[Value]) -> list[Section]:
+        """Factors that stand there with their numbers alone, and what would open them."""
+        if not left:
+            return []
+        level = {self.x: 1}
+        pending = [self.x]
+        for node in pending:
+            for factor in blocks[node][1] if node in blocks else ():
+                if factor is not self.output and factor not in level:
+                    level[factor] = level[node] + 1
+                    pending.append(factor)
+        table = [(self.upstream(node), self.number(self.graph.adjoint[node])) for node in left if not is_neuron(node)]
+        names = [self.delta(node) if is_neuron(node) else self.upstream(node) for node in left]
+        which = joined(Math(", ", ",\\ "), names if len(names) <= 6 else names[:4])
+        more = f" and {len(names) - 4} more" if len(names) > 6 else ""
+        opening = f"{more} (depth={max(level[node] for node in left)} opens {'it' if len(left) == 1 else 'them'})."
+        remark = Math(
+            f"Not opened: {which.text}{opening}", rf"{latex_words('Not opened: ')}{which.latex}{latex_words(opening)}"
+        )
+        return [*([Table(tuple(table))] if table else []), Remark(remark)]
+
+    def given(self, sections: list[Section]) -> list[Section]:
+        """The numbers of what is named on the page and has no row of its own."""
+        rows = {line[0].text for section in sections if isinstance(section, Table) for line in section.lines}
+        page = "\n".join(texts(sections))
+        pairs = []
+        for node in sorted(self.mentioned, key=self.graph.position):
+            unnamed = node.is_constant and node not in self.names
+            if not unnamed and (name := self.names[node]).text not in rows and occurs(name.text, page):
+                pairs.append((name, self.number(node.data)))
+        return [Given(tuple(pairs))] if pairs else []
+
+    def values(self) -> list[Section]:
         """The values on the way, in order of evaluation."""
         lines = []
         for node in self.graph.order:
             if node in self.defined and node.rule is not None:
                 formula = self.formula(node)
-                self.stale |= self.changed(node)
+                changed = self.changed(node)
+                self.stale |= changed
                 cells = [self.names[node], self.spelled(formula), self.spelled(formula, True), self.number(node.data)]
-                if len(cells[1].text) + len(cells[2].text) > WIDTH:
+                if changed or len(cells[1].text) + len(cells[2].text) > WIDTH:
                     cells[2] = cells[3]
                 lines.append(
                     tuple([c for i, c in enumerate(cells) if i in (0, 3) or (c.text != cells[3].text and c not in cells[:i])])
                 )
-        return Table(tuple(lines)) if lines else None
+        return [Table(tuple(lines))] if lines else []
 
     def block(self, node: Value) -> tuple[list[Section], list[Value]]:
         """The formulas for the adjoint of one node, and the nodes whose adjoints are factors in them."""
@@ -171,12 +256,13 @@ class Page(Phrases):
 
     def generic(self, node: Value) -> tuple[list[Section], list[Value]]:
         terms = self.graph.terms(node)
-        first, last, cut = self.shown(terms)
+        shown = self.largest(terms)
+        cut = len(shown) < len(terms)
         result = self.number(self.graph.adjoint[node])
         left = self.total(node)
         if node is not self.x and (self.style.notation == "delta" or is_neuron(node)):
             left = Math(f"{self.delta(node).text} = {left.text}", f"{self.delta(node).latex} = {left.latex}")
-        for term in (*first, *last):
+        for term in shown:
             self.defined[term.consumer] = None
         self.defined[self.output] = None
         if len(terms) == 1 and terms[0].consumer is self.output:  # the last step: the rule itself
@@ -185,25 +271,17 @@ class Page(Phrases):
         if len(terms) == 1 and node is not self.x:  # one way on: one line
             line = (left, joined(TIMES, self.factors(terms[0])), joined(TIMES, self.numbers(terms[0])), result)
             return [Table((line,)), *self.rules(terms)], [terms[0].consumer]
-        rows = [Row(tuple([self.factors(t) for t in terms])), Row(tuple([self.numbers(t) for t in terms]))] if not cut else []
+        rows = [Row(tuple([self.factors(t) for t in shown])), Row(tuple([self.numbers(t) for t in shown]))] if not cut else []
         wide = not rows or len(terms) > 3 or len(left.text) + sum(len(f.text) + 3 for t in rows[0].terms for f in t) > WIDTH
         if wide:
-            equation = self.long_sum(left, terms, result)
+            equation = Equation(left, (), self.lines(terms, self.long_line), (result,))
         else:
             if len(terms) > 1 and any(len(term) > 1 for term in rows[1].terms):
-                rows.append(Row(tuple([(self.number(t.value),) for t in terms])))
+                rows.append(Row(tuple([(self.number(t.value),) for t in shown])))
             if [[f.text for f in t] for t in rows[-1].terms] != [[result.text]]:
                 rows.append(Row(((result,),)))
             equation = Equation(left, tuple(rows))
-        return [equation, *self.rules([*first, *last])], [t.consumer for t in (*first, *last)]
-
-    def long_sum(self, left: Math, terms: list[Term], result: Math) -> Equation:
-        """One term per line, the middle left out where there are too many."""
-        first, last, cut = self.shown(terms)
-        lines: list[tuple[Math, ...] | Cut] = [self.long_line(t) for t in first]
-        if cut:
-            lines += [self.cut(terms, len(first), cut), *[self.long_line(t) for t in last]]
-        return Equation(left, (), tuple(lines), (result,))
+        return [equation, *self.rules(shown)], [t.consumer for t in shown]
 
     def long_line(self, term: Term) -> tuple[Math, ...]:
         return joined(TIMES, self.factors(term)), joined(TIMES, self.numbers(term)), self.number(term.value)

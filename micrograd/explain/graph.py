@@ -28,6 +28,7 @@ class Graph:
         self.output = output
         self.order = topological_order(output)
         self.adjoint: dict[Value, float] = Context().run(adjoints, output)  # a fresh context: no detect_anomaly() in it
+        self._positions: dict[Value, int] | None = None
         self._terms: dict[Value, list[tuple[Value, int, float]]] | None = None
 
     def terms(self, node: Value) -> list[Term]:
@@ -45,6 +46,24 @@ class Graph:
         """`x` and the nodes above it, in the engine's order: those that lie on a path from the output to `x`."""
         above = {x}
         return [n for n in self.order if n is x or (not above.isdisjoint(n.parents) and not above.add(n))]  # type: ignore[func-returns-value]
+
+    def position(self, node: Value) -> int:
+        """Where a node stands in the engine's order; of constants, before all."""
+        if self._positions is None:
+            self._positions = {n: i for i, n in enumerate(self.order)}
+        return self._positions.get(node, -1)
+
+    def shares(self, x: Value) -> dict[Value, float]:
+        """How much of the derivative by `x` goes through each node above it, in size: |∂output/∂node · ∂node/∂x|."""
+        between = self.between(x)
+        tangent = {x: 1.0}
+        for node in between[1:]:
+            tangent[node] = 0.0
+            for parent, local in zip(node.parents, node.partials, strict=True):
+                if parent in tangent and local != 0.0:
+                    tangent[node] += local * tangent[parent]
+        shares = {node: math.fabs(self.adjoint[node] * t) for node, t in tangent.items()}
+        return {node: share if share == share else math.inf for node, share in shares.items()}
 
 
 class Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from micrograd.formula.latex import Math, words
@@ -40,13 +40,24 @@ class Table(NamedTuple):
     lines: tuple[tuple[Math, ...], ...]
 
 
+class Given(NamedTuple):
+    """What holds to begin with: names and their numbers."""
+
+    pairs: tuple[tuple[Math, Math], ...]
+
+
 class Remark(NamedTuple):
-    """A sentence."""
+    """A sentence, which may hold mathematics."""
 
-    text: str
+    math: Math
 
 
-Section = Equation | Table | Remark
+def sentence(text: str) -> Remark:
+    """A remark of plain words."""
+    return Remark(Math(text, latex_words(text)))
+
+
+Section = Equation | Table | Given | Remark
 
 
 def as_text(sections: Sequence[Section]) -> str:
@@ -54,12 +65,26 @@ def as_text(sections: Sequence[Section]) -> str:
     parts: list[str] = []
     for section in sections:
         if isinstance(section, Remark):
-            parts.append(section.text)
+            parts.append(section.math.text)
+        elif isinstance(section, Given):
+            parts.append(_wrapped([f"{name.text} = {number.text}" for name, number in section.pairs]))
         elif isinstance(section, Table):
             parts.append(_columns([[cell.text for cell in line] for line in section.lines]))
         else:
             parts.append(_equation(section))
     return "\n\n".join(parts)
+
+
+def _wrapped(items: list[str]) -> str:
+    """The items with commas between them, on as many lines as they need."""
+    lines = [items[0]]
+    for item in items[1:]:
+        lines[-1] += ","
+        if len(lines[-1]) + len(item) > WIDE:
+            lines.append(item)
+        else:
+            lines[-1] += f" {item}"
+    return "\n".join(lines)
 
 
 def _columns(lines: list[list[str]]) -> str:
@@ -98,7 +123,7 @@ def _equation(equation: Equation) -> str:
     columns = [max(len(line[i]) for line in terms) for i in range(len(terms[0]))] if terms else []
     for i, line in enumerate(equation.long):
         if isinstance(line, Cut):
-            lines.append(f"{indent}   ⋮ {line.remark.text}")
+            lines.append(f"{indent if lines else equation.left.text + ' ='}   ⋮ {line.remark.text}")
         else:
             sign = " =   " if i == 0 else "   + "
             cells = " = ".join([cell.text.ljust(w) for cell, w in zip(line, columns, strict=True)]).rstrip()
@@ -131,7 +156,10 @@ def as_latex(sections: Sequence[Section]) -> str:
     for section in sections:
         before = len(lines)
         if isinstance(section, Remark):
-            lines.append("&" + latex_words(section.text))
+            lines.append("&" + section.math.latex)
+        elif isinstance(section, Given):
+            cells = [f"{name.latex} = {number.latex}" for name, number in section.pairs]
+            lines += ["&" + r",\quad ".join(cells[i : i + 6]) for i in range(0, len(cells), 6)]
         elif isinstance(section, Table):
             lines += [f"{line[0].latex} &= " + " = ".join([cell.latex for cell in line[1:]]) for line in section.lines]
         else:
@@ -151,13 +179,31 @@ def _latex_equation(equation: Equation) -> list[str]:
     left = [f"{'' if i else equation.left.latex} &= {line}" for i, line in enumerate(lines)]
     for i, line in enumerate(equation.long):
         if isinstance(line, Cut):
-            left.append(rf"&\quad \vdots\ {line.remark.latex}")
+            left.append(rf"{'' if left else equation.left.latex} &{'' if left else '='}\quad \vdots\ {line.remark.latex}")
         else:
             start = f"{equation.left.latex if not left else ''} &= \\quad" if i == 0 else r"&\quad +"
             left.append(f"{start} {' = '.join([cell.latex for cell in line])}")
     if equation.result:
         left.append("&= " + " = ".join([m.latex for m in equation.result]))
     return [line.strip() for line in left]
+
+
+def height(section: Section) -> int:
+    """How many lines of text a section takes."""
+    if isinstance(section, Equation):
+        return len(section.rows) + len(section.long) + len(section.result[:1])
+    return len(section.lines) if isinstance(section, Table) else 1
+
+
+def texts(sections: Sequence[Section]) -> Iterator[str]:
+    """Every piece of mathematics on the page, as text."""
+    for section in sections:
+        if isinstance(section, Table):
+            yield from [cell.text for line in section.lines for cell in line]
+        elif isinstance(section, Equation):
+            yield section.left.text
+            yield from [factor.text for row in section.rows for term in row.terms for factor in term]
+            yield from [cell.text for line in section.long if not isinstance(line, Cut) for cell in line]
 
 
 def latex_words(text: str) -> str:

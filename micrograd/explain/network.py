@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from micrograd.engine import Value
 from micrograd.explain.graph import Term
-from micrograd.explain.layout import PLUS, TIMES, Cut, Equation, Row, Section, latex_words
+from micrograd.explain.layout import PLUS, TIMES, Equation, Row, Section, latex_words
 from micrograd.explain.phrases import Phrases
 from micrograd.formula.label import Name, named, neuron
 from micrograd.formula.latex import Math, joined, spelled
@@ -44,6 +44,12 @@ def place(node: Value) -> tuple[str, int, int] | None:
 def is_neuron(node: Value) -> bool:
     where = place(node)
     return where is not None and where[0] == "z" and node.op == "dot"
+
+
+def is_network(page: Phrases, node: Value) -> bool:
+    """Whether the formulas for a node are those of a network: it is a weight, a bias or a pre-activation."""
+    terms = page.graph.terms(node)
+    return is_neuron(node) or (bool(terms) and all(is_neuron(t.consumer) and not _is_input(t) for t in terms))
 
 
 def network_block(page: Phrases, node: Value) -> tuple[list[Section], list[Value]] | None:
@@ -104,18 +110,22 @@ def delta_of(page: Phrases, z: Value) -> Delta | None:
     if not hidden:
         first = (page.total(top),)
         return Delta(leibniz, first + prime, first + gprime, number + gnumber, (), _known(g, 0), (top,), rules)
-    pairs = [(page.delta(t.consumer), page.names[t.consumer.parents[t.operand - len(t.consumer.parents) // 2]]) for t in terms]
+    terms = page.told(terms)
+    pairs = [
+        (page.delta(t.consumer), _named(page, t.consumer.parents[t.operand - len(t.consumer.parents) // 2])) for t in terms
+    ]
     numbers = [(page.number(t.upstream, True), page.number(t.local, True)) for t in terms]
+    shown = terms if page.style.most is None or len(terms) <= 4 else page.largest(terms, 3)
+    kept = [i for i, t in enumerate(terms) if any(t is s for s in shown)]
     generic = Math(
         f"(Σ_l δ_l^[{layer + 1}]{_call(page, z)} · W_{_index(k, 'l')}^[{layer + 1}])",
         rf"\left(\sum_{{l}} \delta_l^{{[{layer + 1}]{_call(page, z)}}} \, W_{{{_index(k, 'l')}}}^{{[{layer + 1}]}}\right)",
     )
     several = len(terms) > 1
-    concrete = (_sum_of(page, pairs),) if several else pairs[0]
-    figures = (_sum_of(page, numbers),) if several else numbers[0]
+    concrete = (_sum_of(pairs, kept),) if several else pairs[0]
+    figures = (_sum_of(numbers, kept),) if several else numbers[0]
     summed = number + gnumber if several else ()
-    head, tail, _ = page.shown(terms)
-    opened = tuple([t.consumer for t in (*head, *tail)])
+    opened = tuple([t.consumer for t in (shown if several else terms)])
     return Delta(
         leibniz, (generic, *prime), concrete + gprime, figures + gnumber, summed, _known(g, len(terms)), opened, rules
     )  # fmt: skip
@@ -156,8 +166,8 @@ def _single(page: Phrases, node: Value, term: Term | None, delta: Delta) -> tupl
 
 def _over_calls(page: Phrases, node: Value, terms: list[Term]) -> tuple[list[Section], list[Value]]:
     """The sum over the calls of the network in which a weight or bias was used."""
-    first, last, cut = page.shown(terms)
-    deltas = {t.consumer: delta_of(page, t.consumer) for t in (*first, *last)}
+    shown = page.largest(terms)
+    deltas = {t.consumer: delta_of(page, t.consumer) for t in shown}
     rows = []
     if len({(t.consumer.label, t.operand) for t in terms}) == 1 and len({t.consumer.note for t in terms}) == len(terms):
         where = place(terms[0].consumer)
@@ -169,22 +179,20 @@ def _over_calls(page: Phrases, node: Value, terms: list[Term]) -> tuple[list[Sec
         short = (z.lettered("δ").math, *a)
         count = f"n: the {len(terms)} calls of the network"
         rows.append(Row(((_sum_over_n(short),),), _remark(count)))
-        delta = deltas[terms[0].consumer]
+        delta = deltas[shown[0].consumer]
         if delta is not None:
-            own = page.names[terms[0].consumer]
+            own = page.names[shown[0].consumer]
             shared = [Math(f.text.replace(own.text, z.text), f.latex.replace(own.latex, z.latex)) for f in delta.textbook]
-            call = _call(page, terms[0].consumer)
+            call = _call(page, shown[0].consumer)
             if delta.rules and delta.textbook[0] == delta.leibniz[0]:
                 shared[0] = page.derivative(page.names[page.output], z.lettered("a").math)
             elif call:
                 shared[0] = Math(shared[0].text.replace(call, "(n)"), shared[0].latex.replace(call, "(n)"))
             rows.append(Row(((_sum_over_n((*shared, *a)),),), delta.remark))
-    lines: list[tuple[Math, ...] | Cut] = [_call_line(page, t, deltas[t.consumer]) for t in first]
-    if cut:
-        lines += [page.cut(terms, len(first), cut), *[_call_line(page, t, deltas[t.consumer]) for t in last]]
+    lines = page.lines(terms, lambda t: _call_line(page, t, deltas[t.consumer]))
     result = page.number(page.graph.adjoint[node])
-    opened = [t.consumer for t in (*first, *last)]
-    return [Equation(page.total(node), tuple(rows), tuple(lines), (result,))], opened
+    opened = [t.consumer for t in shown]
+    return [Equation(page.total(node), tuple(rows), lines, (result,))], opened
 
 
 def _call_line(page: Phrases, term: Term, delta: Delta | None) -> tuple[Math, ...]:
@@ -201,14 +209,16 @@ def _sum_over_n(factors: tuple[Math, ...]) -> Math:
     return Math("Σ_n " + product.text, r"\sum_{n} " + product.latex)
 
 
-def _sum_of(page: Phrases, pairs: list[tuple[Math, Math]]) -> Math:
-    """(δ_3 W_13 + δ_2 W_12 + δ_1 W_11), the middle left out where it is long."""
-    products = [joined(TIMES, pair) for pair in pairs]
-    most = 4 if page.style.most is not None else len(products)
-    if len(products) > most:
-        left_out = f"{len(products) - 3} of {len(products)} terms left out"
-        dots = Math(f"… {left_out} …", rf"\ldots\ {_remark(left_out).latex}\ \ldots")
-        products = [*products[:2], dots, products[-1]]
+def _named(page: Phrases, node: Value) -> Math:
+    return spelled(page.symbol(node), page.style.digits)
+
+
+def _sum_of(pairs: list[tuple[Math, Math]], kept: list[int]) -> Math:
+    """(δ_1 W_11 + δ_2 W_12 + δ_3 W_13): of a long one the largest products, and how many are left out."""
+    products = [joined(TIMES, pairs[i]) for i in kept]
+    if len(kept) < len(pairs):
+        left_out = f"{len(pairs) - len(kept)} of {len(pairs)} terms left out"
+        products.append(Math(f"… {left_out} …", rf"\ldots\ {_remark(left_out).latex}\ \ldots"))
     total = joined(PLUS, products)
     return Math(f"({total.text})", rf"\left({total.latex}\right)")
 

@@ -6,8 +6,9 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from micrograd.engine import Value
 from micrograd.explain.graph import Graph, Path, Term
@@ -17,6 +18,8 @@ from micrograd.formula.label import neuron
 from micrograd.formula.latex import Math, spelled, written_number
 from micrograd.formula.symbol import ATOM, CHOICE, WHERE, Symbol, partial
 from micrograd.formula.text import Text
+
+EXACT = 17  # so many digits write every number exactly
 
 
 class Style(NamedTuple):
@@ -36,6 +39,7 @@ class Phrases:
         constants = [p for n in graph.order for p in n.parents if p.is_constant and (p.label or p in variables)]
         self.names = Names(list(dict.fromkeys([*constants, *graph.order, self.output, x])), variables)
         self.defined: dict[Value, None] = {}  # the nodes whose values are told, in no order yet
+        self.mentioned: dict[Value, None] = {x: None, self.output: None}  # the nodes whose names may have been written
         self.stale = False
 
     def number(self, x: float, factor: bool = False) -> Math:
@@ -44,6 +48,7 @@ class Phrases:
         return Math(f"({text})", rf"\left({latex}\right)") if factor and text.startswith("-") else Math(text, latex)
 
     def symbol(self, node: Value) -> Symbol:
+        self.mentioned[node] = None
         return Symbol(node.data, None if node.is_constant and node not in self.names else self.names[node])
 
     def formula(self, node: Value) -> Symbol:
@@ -127,12 +132,20 @@ class Phrases:
         local = self.number(term.local, True)
         return (local,) if term.consumer is self.output else (self.number(term.upstream, True), local)
 
-    def shown(self, terms: list[Any]) -> tuple[list[Any], list[Any], int]:
-        """The first and the last terms that are shown, and how many are left out between."""
-        most = self.style.most
-        if most is None or len(terms) <= most:
-            return terms, [], 0
-        return terms[: (most + 1) // 2], terms[len(terms) - most // 2 :], len(terms) - most
+    def told(self, terms: list[Term]) -> list[Term]:
+        """The terms as one reads them, in the order of calls; with exact numbers, in the order in which they are added."""
+        exact = self.style.digits >= EXACT
+        return terms if exact else sorted(terms, key=lambda term: self.graph.position(term.consumer))
+
+    def largest(self, terms: list[Term], most: int | None = None) -> list[Term]:
+        """The terms that are shown: the largest in size, in the order of all."""
+        most = self.style.most if most is None else most
+        terms = self.told(terms)
+        if self.style.most is None or most is None or len(terms) <= most:
+            return terms
+        size = [math.inf if t.value != t.value else math.fabs(t.value) for t in terms]
+        kept = sorted(range(len(terms)), key=lambda i: -size[i])[:most]
+        return [terms[i] for i in sorted(kept)]
 
     def path(self, path: Path) -> str:
         """A path and its factors, the middle of a long one left out."""
@@ -145,14 +158,40 @@ class Phrases:
         product = [" · ".join(numbers)] if len(numbers) > 1 else []
         return f"{' ← '.join(steps)}:  {' = '.join([*product, self.number(path.value).text])}"
 
-    def cut(self, terms: list[Any], start: int, count: int) -> Cut:
-        """The line for `count` terms left out from `start` on: how many of what total, how many zeros, the sum so far."""
+    def lines(self, terms: list[Term], line: Callable[[Term], tuple[Math, ...]]) -> tuple[tuple[Math, ...] | Cut, ...]:
+        """One line for each of the largest terms, and what is left out.
+
+        With exact numbers what is left out says so where it stands, with the sum so far: added from the top, the lines give the
+        adjoint to the last bit.
+        """
+        shown = {(t.consumer, t.operand) for t in self.largest(terms)}
+        lines: list[tuple[Math, ...] | Cut] = []
         running = 0.0
-        for term in terms[: start + count]:
+        left: list[float] = []
+        for term in self.told(terms):
+            kept = (term.consumer, term.operand) in shown
+            if kept and left and self.style.digits >= EXACT:
+                lines.append(self.cut(left, len(terms), running))
+                left = []
             running += term.value
-        zeros = sum(term.value == 0.0 for term in terms[start : start + count])
-        words = f"{count} of {len(terms)} terms left out" + (f", {zeros} of them 0" if zeros else "") + ", sum so far"
-        text, latex = self.number(running)
+            if kept:
+                lines.append(line(term))
+            else:
+                left.append(term.value)
+        if left:
+            lines.append(self.cut(left, len(terms), running))
+        return tuple(lines)
+
+    def cut(self, left: list[float], count: int, running: float) -> Cut:
+        """The line for terms left out: how many of what total, how many zeros, what they come to, what would show them."""
+        zeros = sum(value == 0.0 for value in left)
+        words = (
+            f"{len(left)} of {count} terms left out" + (f", {zeros} of them 0" if zeros else "") + " (most=None shows all), "
+        )
+        words += "sum so far" if self.style.digits >= EXACT else "together"
+        text, latex = self.number(
+            running if self.style.digits >= EXACT else math.fsum(left) if all(map(math.isfinite, left)) else sum(left)
+        )
         return Cut(Math(f"{words} {text}", rf"{latex_words(words)}\ {latex}"))
 
     def rules(self, terms: list[Term]) -> list[Section]:

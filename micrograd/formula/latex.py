@@ -50,9 +50,8 @@ class Latex(Text):
 
     def called(self, name: str, power: str, args: Sequence[Symbol]) -> str:
         name = clean(name)
-        if name in _KNOWN_TO_LATEX:
-            name = "\\" + name
-        name = _SPECIAL_IN_LATEX.get(name) or (name if name.startswith("\\") else rf"\mathrm{{{words(name)}}}")
+        known = f"\\{name}" if name in _KNOWN_TO_LATEX else _SPECIAL_IN_LATEX.get(name)
+        name = known or rf"\mathrm{{{words(name)}}}"
         return f"{name}{f'^{{{power}}}' if power else ''}{self.opening}{self.arguments(args)}{self.closing}"
 
     def _div(self, x: Symbol, y: Symbol) -> tuple[str, int]:
