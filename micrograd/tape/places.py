@@ -38,7 +38,7 @@ class Places:
     def place(self, slots: Array, rows: bool) -> int:
         """Give slots the next positions of a space, in order, as one vector; its base."""
         base = self.rows if rows else self.shared
-        self.where[slots] = base + np.arange(len(slots))
+        self.where[slots] = np.arange(base, base + len(slots))
         self.vectors += 1
         self.owner[slots] = self.vectors
         if not rows:

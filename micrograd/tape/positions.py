@@ -22,51 +22,79 @@ def table(rows: list[Slots]) -> Array:
     return np.fromiter(chain.from_iterable(rows), np.int64).reshape(len(rows), -1)
 
 
+SHORT = 64  # numbers up to which lists of plain integers are quicker than NumPy's calls
+
+
 def run_of(space: str, base: int, shape: tuple[int, ...]) -> Operand:
     """Consecutive positions, the last axis fastest."""
-    steps = np.cumprod([1, *shape[:0:-1]])[::-1]
-    return Operand(space, base, tuple(int(s) for s in steps))
+    strides, step = [], 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    return Operand(space, base, tuple(reversed(strides)))
 
 
 def operand_of(space: str, positions: Array, view: bool = True) -> Operand:
     """An array of positions as a view where one stride per axis makes it, else as a gather."""
-    first = positions[(0,) * positions.ndim]
-    if view and positions.size == 1:
-        return Operand(space, int(first), (0,) * positions.ndim)
-    if view:
-        strides = tuple(
-            int(positions[tuple(int(a == b) for b in range(positions.ndim))] - first) if n > 1 else 0
-            for a, n in enumerate(positions.shape)
-        )
-        if (Operand(space, int(first), strides).positions(positions.shape) == positions).all():
-            return Operand(space, int(first), strides)
+    strides = strides_of(positions.ravel().tolist() if positions.size <= SHORT else positions.ravel(), positions.shape)
+    if view and strides is not None:
+        return Operand(space, int(positions[(0,) * positions.ndim]), strides)
     return Operand(space, 0, None, np.ascontiguousarray(positions))
 
 
-def shape_of(columns: list[Array]) -> tuple[int, ...] | None:
-    """The axes, at most three, over which each of these runs of positions has constant strides; None where there are none."""
+def strides_of(flat: Any, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The constant strides of positions, a list or an array, over the axes of a shape; None where there are none."""
+    strides, size = [], len(flat)
+    first = flat[0]
+    for n in shape:
+        size //= n
+        strides.append(int(flat[size] - first) if n > 1 else 0)
+    if len(flat) == 1:
+        return tuple(strides)
+    if flat.__class__ is list:
+        expected = [first]
+        for n, step in zip(shape, strides, strict=True):
+            expected = [at + k * step for at in expected for k in range(n)]
+        return tuple(strides) if flat == expected else None
+    found = Operand("", int(first), tuple(strides)).positions(shape)
+    return tuple(strides) if (found == flat.reshape(shape)).all() else None
+
+
+def shape_of(columns: list[Array]) -> tuple[tuple[int, ...], list[tuple[int, ...]]] | None:
+    """The axes, at most three, over which each of these runs of positions has constant strides, and these; or None."""
     n = len(columns[0])
+    flat: list[Any] = [column.tolist() for column in columns] if n <= SHORT else list(columns)
     cuts: list[int] = []
     size = 1
     while size < n:
         if len(cuts) == 3:
             return None
-        run = n // size
-        for column in columns:
-            heads = column[::size]
-            breaks = np.flatnonzero(np.diff(heads) != heads[1] - heads[0])
-            if len(breaks):
-                run = min(run, int(breaks[0]) + 1)
+        run = min([n // size, *[_even(column[::size]) for column in flat]])
         if (n // size) % run:
             return None
         size *= run
         cuts.append(run)
     shape = tuple(reversed(cuts)) or (1,)
-    return shape if all(operand_of("", column.reshape(shape)).strides is not None for column in columns) else None
+    strides = [found for column in flat if (found := strides_of(column, shape)) is not None]
+    return (shape, strides) if len(strides) == len(flat) else None
+
+
+def _even(heads: Any) -> int:
+    """How many of these numbers, from the first on, are equally far apart."""
+    step = heads[1] - heads[0]
+    if heads.__class__ is list:
+        return next((i for i in range(2, len(heads)) if heads[i] - heads[i - 1] != step), len(heads))
+    breaks = np.flatnonzero(np.diff(heads) != step)
+    return int(breaks[0]) + 1 if len(breaks) else len(heads)
 
 
 def split(keys: Array) -> list[Array]:
     """The rows of `keys` that are equal, as arrays of their numbers, in order of first appearance."""
+    if len(keys) <= SHORT:
+        rows: dict[Any, list[int]] = {}
+        for i, key in enumerate(map(tuple, keys.tolist()) if keys.ndim > 1 else keys.tolist()):
+            rows.setdefault(key, []).append(i)
+        return [np.array(found) for found in rows.values()]
     if (keys == keys[0]).all():
         return [np.arange(len(keys))]
     groups, _ = distinct(keys)
@@ -74,9 +102,21 @@ def split(keys: Array) -> list[Array]:
     return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
 
 
+def sorted_by(positions: Array) -> Array:
+    """The order of rows of positions: by the column with the most different ones, then by the others from the last on."""
+    if len(positions) <= SHORT:
+        columns = positions.T.tolist()
+        counts = [len(set(column)) for column in columns]
+        primary = columns.pop(counts.index(max(counts)))
+        keys = [*zip(primary, *reversed(columns), strict=True)]
+        return np.array(sorted(range(len(keys)), key=keys.__getitem__))
+    primary = int(np.argmax([len(np.unique(column)) for column in positions.T]))
+    return np.lexsort([*[positions[:, j] for j in range(positions.shape[1]) if j != primary], positions[:, primary]])
+
+
 def distinct(rows: Array) -> tuple[Array, Array]:
     """A number for each row, equal for equal rows and in order of first appearance; and one row of each number."""
-    if rows.shape[1] == 1:
+    if rows.shape[1] == 1 and len(rows) > SHORT:
         _, first, ids = np.unique(rows[:, 0], return_index=True, return_inverse=True)
         order = np.argsort(first)
         return np.argsort(order)[ids], first[order]
@@ -91,8 +131,6 @@ def distinct(rows: Array) -> tuple[Array, Array]:
 
 def grids_of(x_id: Array, y_id: Array) -> tuple[dict[tuple[int, int], list[Array]], Array]:
     """Pairs (x, y) as whole grids {(m, n): [array of pair numbers, (m, n)]}, and the pairs that are in none."""
-    if len(x_id) == 1:
-        return {}, np.zeros(1, np.int64)
     component = np.arange(x_id.max() + 1)
     while True:
         of_y = np.full(y_id.max() + 1, len(component))
@@ -105,17 +143,19 @@ def grids_of(x_id: Array, y_id: Array) -> tuple[dict[tuple[int, int], list[Array
     of_pair = component[x_id]
     order = np.argsort(of_pair, kind="stable")
     grids: dict[tuple[int, int], list[Array]] = {}
-    loose = []
-    for pairs in np.split(order, np.flatnonzero(np.diff(of_pair[order])) + 1):
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(of_pair[order])) + 1, [len(order)]])
+    loose = np.diff(starts) == 1  # of components: those of one pair are in no grid
+    for k in np.flatnonzero(~loose).tolist():
+        pairs = order[starts[k] : starts[k + 1]]
         xs, i = np.unique(x_id[pairs], return_inverse=True)
         ys, j = np.unique(y_id[pairs], return_inverse=True)
         m, n = len(xs), len(ys)
         cell = i * n + j
-        if len(pairs) > 1 and m * n == len(pairs) and len(np.unique(cell)) == len(pairs):
+        if m * n == len(pairs) and len(np.unique(cell)) == len(pairs):
             grids.setdefault((m, n), []).append(pairs[np.argsort(cell)].reshape(m, n))
         else:
-            loose.append(pairs)
-    return grids, np.concatenate(loose) if loose else np.empty(0, np.int64)
+            loose[k] = True
+    return grids, order[np.repeat(loose, np.diff(starts))]
 
 
 def sorted_grid(grid: Array, x: Array, y: Array) -> Array:
@@ -141,17 +181,19 @@ def fitted(columns: Sequence[tuple[str, Array]]) -> tuple[tuple[int, ...], list[
     """A shape for a run of instructions, and their operands as views where one shape can make them views."""
     flat = [positions for _, positions in columns]
     chosen = list(range(len(flat)))
-    shape = shape_of(flat)
-    if shape is None:
+    found = shape_of(flat)
+    if found is None:
         chosen = []
         for i, positions in enumerate(flat):
-            found = shape_of([*(flat[j] for j in chosen), positions])
-            if found is not None:
-                shape = found
+            more = shape_of([*(flat[j] for j in chosen), positions])
+            if more is not None:
+                found = more
                 chosen.append(i)
-    shape = shape or (len(flat[0]),)
+    shape, strides = found or ((len(flat[0]),), [])
+    of = dict(zip(chosen, strides, strict=True))
     return shape, [
-        operand_of(space, positions.reshape(shape), view=i in chosen) for i, (space, positions) in enumerate(columns)
+        Operand(space, int(positions[0]), of[i]) if i in of else Operand(space, 0, None, positions.reshape(shape).copy())
+        for i, (space, positions) in enumerate(columns)
     ]
 
 
@@ -164,9 +206,9 @@ def with_terms(columns: list[tuple[str, Array]], terms: int) -> tuple[tuple[int,
         if positions.ndim == 1:
             operands.append(head)
             continue
-        steps = np.diff(positions, axis=1)
-        if head.strides is not None and (steps == steps[0, 0] if steps.size else np.array(True)).all():
-            operands.append(Operand(space, head.base, (*head.strides, int(steps[0, 0]) if steps.size else 0)))
+        step = int(positions[0, 1] - positions[0, 0]) if terms > 1 else 0
+        if head.strides is not None and (terms == 1 or (np.diff(positions, axis=1) == step).all()):
+            operands.append(Operand(space, head.base, (*head.strides, step)))
         else:
             operands.append(Operand(space, 0, None, positions.reshape(*shape, terms)))
     return shape, operands

@@ -19,6 +19,7 @@ from micrograd.tape.positions import (
     fitted,
     grids_of,
     operand_of,
+    sorted_by,
     sorted_grid,
     split,
     squeezed,
@@ -117,6 +118,9 @@ def vectorise(places: Places, rule: Primitive, out: Array, operands: Array) -> N
 
 def elementwise(places: Places, rule: Primitive, out: Array, operands: Array) -> None:
     """Instructions of a fixed number of operands, apart by which of these vary."""
+    if len(out) == 1:
+        elementwise_of_one_kind(places, rule, out, operands)
+        return
     for part in split(places.varies[operands]):
         elementwise_of_one_kind(places, rule, out[part], operands[part])
 
@@ -124,12 +128,12 @@ def elementwise(places: Places, rule: Primitive, out: Array, operands: Array) ->
 def elementwise_of_one_kind(places: Places, rule: Primitive, out: Array, operands: Array, whole: bool = False) -> None:
     """Those whose operands lie in the same spaces; by the vectors that operands are of, where only so they are views."""
     positions = places.where[operands]
-    order = np.zeros(1, np.int64)
-    if len(out) > 1:
-        primary = int(np.argmax([len(np.unique(column)) for column in positions.T]))
-        keys = [positions[:, j] for j in range(positions.shape[1]) if j != primary]
-        order = np.lexsort([*keys, positions[:, primary]])
-    spaces = [SPACES[int(v)] for v in places.varies[operands[0]]]
+    spaces = [SPACES[v] for v in places.varies[operands[0]].tolist()]
+    if len(out) == 1:
+        alone = [Operand(space, at, (0,)) for space, at in zip(spaces, positions[0].tolist(), strict=True)]
+        places.add(rule, (1,), 0, alone, out)
+        return
+    order = sorted_by(positions)
     shape, views = fitted([(s, p) for s, p in zip(spaces, positions[order].T, strict=True)])
     if not whole and any(o.strides is None for o in views):
         parts = split(places.owner[operands])
@@ -144,7 +148,7 @@ def many(places: Places, rule: Primitive, out: Array, xs: Array, index: Array | 
     """Sums, lookups and other primitives over `terms` numbers each."""
     terms = xs.shape[1]
     mixed = places.varies[xs]
-    kinds = np.where(mixed.all(axis=1), 2, np.where(mixed.any(axis=1), 1, 0))[:, None]
+    kinds = np.stack([mixed.any(axis=1), mixed.all(axis=1)], axis=1)
     if index is not None:
         kinds = np.concatenate([kinds, places.varies[index][:, None]], axis=1)
     for part in split(kinds):
@@ -162,9 +166,7 @@ def many(places: Places, rule: Primitive, out: Array, xs: Array, index: Array | 
 
 def dots(places: Places, out: Array, xs: Array, ys: Array, start: Array) -> None:
     """Dot products, apart by where their operands lie."""
-    mixed_x, mixed_y = (
-        np.where(v.all(axis=1), 2, np.where(v.any(axis=1), 1, 0)) for v in (places.varies[xs], places.varies[ys])
-    )
+    mixed_x, mixed_y = (v.any(axis=1) * 1 + v.all(axis=1) for v in (places.varies[xs], places.varies[ys]))
     swap = (mixed_y == 0) & (mixed_x > 0)  # numbers that all samples share stand on the left
     xs, ys = np.where(swap[:, None], ys, xs), np.where(swap[:, None], xs, ys)
     mixed_x, mixed_y = np.where(swap, mixed_y, mixed_x), np.where(swap, mixed_x, mixed_y)
@@ -177,6 +179,10 @@ def dots_of_one_kind(places: Places, out: Array, xs: Array, ys: Array, start: Ar
     (x_space, x), (y_space, y) = places.placed(xs), places.placed(ys)
     s_space, s = places.placed(start)
     terms = x.shape[1]
+    if len(out) == 1:
+        shape, fits = with_terms([(x_space, x), (y_space, y), (s_space, s)], terms)
+        places.add(DOT, shape, terms, fits, out)
+        return
     x_id, x_of = distinct(x)
     y_id, y_of = distinct(y)
     grids, loose = grids_of(x_id, y_id)
