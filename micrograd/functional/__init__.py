@@ -1,5 +1,7 @@
-"""Transforms of functions: grad, value_and_grad, jacobian, hessian, jvp, vjp, hvp."""
+"""Transforms of functions: grad, value_and_grad, jacobian, hessian, jvp, vjp, hvp; implicit functions and checkpoints."""
 
+from micrograd.functional.checkpoints import checkpoint
+from micrograd.functional.roots import implicit
 from micrograd.functional.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
-__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
+__all__ = ["checkpoint", "grad", "hessian", "hvp", "implicit", "jacobian", "jvp", "value_and_grad", "vjp"]

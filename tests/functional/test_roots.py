@@ -1,0 +1,131 @@
+"""Derivatives of roots that a solver finds, and of functions whose graph is not kept."""
+
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy import optimize
+
+import micrograd as mg
+from micrograd import MLP, Value, adjoints, checkpoint, grad, hessian, implicit, jacobian, jit, no_grad
+
+
+def kepler(mean, e):
+    return optimize.brentq(lambda E: E - e * math.sin(E) - mean, -10.0, 10.0, xtol=1e-15)
+
+
+anomaly = implicit(lambda E, mean, e: E - e * mg.sin(E) - mean, kepler)
+
+
+def test_first_and_second_derivatives_of_keplers_equation():
+    mean, e = 1.0, 0.3
+    E = anomaly(mean, e)
+    d = 1 / (1 - e * math.cos(E))
+    assert isinstance(E, float) and abs(E - e * math.sin(E) - mean) < 1e-15
+    assert grad(anomaly, (0, 1))(mean, e) == pytest.approx((d, math.sin(E) * d), rel=1e-14)
+    (hmm, hme), (hem, _) = hessian(anomaly, (0, 1))(mean, e)
+    assert hmm == pytest.approx(-e * math.sin(E) * d**3, rel=1e-13) and hme == pytest.approx(hem, rel=1e-13)
+    assert hme == pytest.approx((math.cos(E) - e) * d**3, rel=1e-12)
+
+
+def test_systems_of_equations_in_structures():
+    def circle_and_line(y, p):
+        return [y[0] ** 2 + y[1] ** 2 - p["r"] ** 2, y[0] - p["k"] * y[1]]
+
+    def solve(p):
+        return optimize.root(lambda y: circle_and_line(y, p), [1.0, 1.0], tol=1e-14).x
+
+    meet = implicit(circle_and_line, solve)
+    at = {"r": 2.0, "k": 1.5}
+    root = math.sqrt(1 + 1.5**2)
+    assert meet(at) == pytest.approx([3.0 / root, 2.0 / root], rel=1e-14)
+    j = jacobian(meet)(at)
+    assert j["r"] == pytest.approx([1.5 / root, 1 / root], rel=1e-13)
+    assert j["k"] == pytest.approx([2 / root**3, -2 * 1.5 / root**3], rel=1e-13)
+    second = hessian(lambda k: meet({"r": 2.0, "k": k})[0])(1.5)
+    assert second == pytest.approx(-6 * 1.5 / root**5, rel=1e-11)
+
+
+def test_what_the_equation_closes_over_is_differentiated():
+    w, x = Value(3.0, label="w"), Value(2.0)
+    y = implicit(lambda y, x: w * y - x * x, lambda x: x * x / w.data)(x)
+    assert y.data == pytest.approx(4 / 3) and adjoints(y, [w, x]) == pytest.approx({w: -4 / 9, x: 4 / 3})
+
+
+def test_what_is_no_root_is_refused():
+    with pytest.raises(ValueError, match=r"gave 1, which is no root of f: Newton's step there is 1\.5"):
+        implicit(lambda y, p: y * y - p, lambda p: 1.0)(Value(-2.0))
+    with pytest.raises(ValueError, match="∂f/∂y has no inverse at the root 0"):
+        implicit(lambda y, p: y * y * p, lambda p: 0.0)(Value(1.0))
+    with pytest.raises(ValueError, match="as many numbers as y has, 1, got 2"):
+        implicit(lambda y, p: [y, p], lambda p: 0.0)(1.0)
+    with pytest.raises(TypeError, match="turned into a plain number by the solver of implicit"):
+        jit(anomaly)(1.0, 0.3)
+
+
+# -- checkpoints
+
+
+def segment(state, w, k):
+    a, b = state
+    for _ in range(k):
+        a, b = a + 0.1 * mg.tanh(w * b), b - 0.1 * mg.sin(a) * w
+    return (a, b)
+
+
+def chain(step, a, b, w, steps, k=10):
+    state = (a, b)
+    for _ in range(steps):
+        state = step(state, w, k)
+    return state[0] * state[1]
+
+
+def test_a_checkpoint_has_the_derivatives_of_its_function():
+    for order in (1, 2):
+        kept, taken = (
+            jacobian_of_order(order, lambda a, b, w, s=s: chain(s, a, b, w, 3)) for s in (segment, checkpoint(segment))
+        )
+        assert taken == pytest.approx(kept, rel=1e-12)
+    model = MLP(2, [3, 1], activation="tanh", seed=1)
+    x = [Value(0.3), Value(-0.5)]
+    kept, taken = (adjoints((f(x) - 1.0) ** 2, [*model.parameters(), *x]) for f in (model, checkpoint(model)))
+    assert taken == pytest.approx(kept, rel=1e-13)
+
+
+def jacobian_of_order(order, f):
+    at = (0.4, -0.7, 1.1)
+    if order == 1:
+        return [*grad(f, (0, 1, 2))(*at)]
+    return [x for row in hessian(f, (0, 1, 2))(*at) for x in row]
+
+
+def test_a_checkpoint_keeps_one_node_for_each_output():
+    peaks, sizes = [], []
+    for step in (segment, checkpoint(segment)):
+        a, b, w = Value(0.4), Value(-0.7), Value(1.1)
+        tracemalloc.start()
+        out = chain(step, a, b, w, 60, 40)
+        out.backward()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        sizes.append(len(mg.topological_order(out)))
+        assert math.isfinite(w.grad)
+    assert sizes[1] < 150 and sizes[0] > 100 * sizes[1]
+    assert peaks[0] > 10 * peaks[1], peaks
+
+
+def test_a_checkpoint_takes_structures_plain_numbers_and_recomputes():
+    step = checkpoint(lambda p, n, name: {"out": p["x"] * n + p["y"][0], "same": n, "name": 1.0})
+    x, y = Value(2.0), Value(5.0)
+    found = step({"x": x, "y": np.array([y], dtype=object)}, 3, name := "a")
+    assert name == "a" and (found["out"].data, found["same"]) == (11.0, 3)
+    assert adjoints(found["out"], [x, y]) == {x: 3.0, y: 1.0}
+    x.data = 4.0
+    assert found["out"].recompute().data == 17.0
+    assert checkpoint(lambda x: x * 2)(3.0) == 6.0
+    with no_grad():
+        assert checkpoint(lambda x: x * 2)(x).is_constant
+    assert jit(checkpoint(lambda x: x * 2.0))(3.0) == 6.0
+    with pytest.raises(TypeError, match="checkpoint needs a function, got float"):
+        checkpoint(1.0)
