@@ -25,7 +25,7 @@ from micrograd.engine.modes import detect_anomaly, enable_grad, no_grad
 from micrograd.nn import MLP, Layer, Neuron
 from micrograd.nn.losses import binary_cross_entropy, cross_entropy, hinge, mse
 from micrograd.nn.module import Module
-from micrograd.nn.optim import SGD, Adam, AdamW
+from micrograd.nn.optim import SGD, Adam, AdamW, RMSprop, clip_grad_norm, clip_grad_value
 from micrograd.primitives import (
     abs,
     acos,
@@ -69,6 +69,14 @@ if TYPE_CHECKING:
     from micrograd.draw import Drawing, draw_dot, to_mermaid
     from micrograd.explain import Explanation, name_from, to_code
     from micrograd.functional import checkpoint, grad, hessian, hvp, implicit, jacobian, jvp, value_and_grad, vjp
+    from micrograd.nn.lbfgs import LBFGS
+    from micrograd.nn.schedules import (
+        constant_schedule,
+        cosine_schedule,
+        one_cycle_schedule,
+        step_schedule,
+        warmup_schedule,
+    )
     from micrograd.tape.jit import jit
 
 __version__ = "0.1.0"
@@ -79,6 +87,14 @@ _LATER = {  # what is imported when it is asked for, so that `import micrograd` 
     "micrograd.draw": ("Drawing", "draw_dot", "to_mermaid"),
     "micrograd.explain": ("Explanation", "name_from", "to_code"),
     "micrograd.functional": ("checkpoint", "grad", "hessian", "hvp", "implicit", "jacobian", "jvp", "value_and_grad", "vjp"),
+    "micrograd.nn.lbfgs": ("LBFGS",),
+    "micrograd.nn.schedules": (
+        "constant_schedule",
+        "cosine_schedule",
+        "one_cycle_schedule",
+        "step_schedule",
+        "warmup_schedule",
+    ),
     "micrograd.tape": ("jit",),
 }
 
@@ -95,75 +111,12 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "MLP",
-    "SGD",
-    "Adam",
-    "AdamW",
-    "Drawing",
-    "Explanation",
-    "Layer",
-    "Module",
-    "Neuron",
-    "Value",
-    "abs",
-    "acos",
-    "adjoints",
-    "asin",
-    "assert_gradients",
-    "atan",
-    "atan2",
-    "binary_cross_entropy",
-    "checkpoint",
-    "constant",
-    "cos",
-    "cosh",
-    "cross_entropy",
-    "detect_anomaly",
-    "dot",
-    "draw_dot",
-    "enable_grad",
-    "equal",
-    "erf",
-    "exp",
-    "expm1",
-    "find_bug",
-    "grad",
-    "gradcheck",
-    "greater",
-    "hessian",
-    "hinge",
-    "hvp",
-    "implicit",
-    "jacobian",
-    "jit",
-    "jvp",
-    "less",
-    "log",
-    "log1p",
-    "logsumexp",
-    "maximum",
-    "minimum",
-    "mse",
-    "name_from",
-    "no_grad",
-    "pow",
-    "primitive",
-    "relu",
-    "sigmoid",
-    "sign",
-    "sin",
-    "sinh",
-    "softplus",
-    "sqrt",
-    "step",
-    "sum",
-    "take",
-    "tan",
-    "tanh",
-    "to_code",
-    "to_mermaid",
-    "topological_order",
-    "value_and_grad",
-    "vjp",
-    "where",
+    "LBFGS", "MLP", "SGD", "Adam", "AdamW", "Drawing", "Explanation", "Layer", "Module", "Neuron", "RMSprop", "Value",
+    "abs", "acos", "adjoints", "asin", "assert_gradients", "atan", "atan2", "binary_cross_entropy", "checkpoint",
+    "clip_grad_norm", "clip_grad_value", "constant", "constant_schedule", "cos", "cosh", "cosine_schedule", "cross_entropy",
+    "detect_anomaly", "dot", "draw_dot", "enable_grad", "equal", "erf", "exp", "expm1", "find_bug", "grad", "gradcheck",
+    "greater", "hessian", "hinge", "hvp", "implicit", "jacobian", "jit", "jvp", "less", "log", "log1p", "logsumexp",
+    "maximum", "minimum", "mse", "name_from", "no_grad", "one_cycle_schedule", "pow", "primitive", "relu", "sigmoid",
+    "sign", "sin", "sinh", "softplus", "sqrt", "step", "step_schedule", "sum", "take", "tan", "tanh", "to_code",
+    "to_mermaid", "topological_order", "value_and_grad", "vjp", "warmup_schedule", "where",
 ]  # fmt: skip

@@ -57,7 +57,8 @@ class Run:
         if self.out is None:
             raise TypeError(f"{name}: the function returned None; does it lack a return?")
         self.outputs = as_values(numbers(self.out, f"{name}, the function's output", integers=True))
-        self.graph = not plain and any(isinstance(x, Value) for x in self.sources)
+        recorded = current().observer is not None  # for a tape, which keeps graphs and no numbers
+        self.graph = not plain and (recorded or any(isinstance(x, Value) for x in self.sources))
 
     def finds(self, nodes: Iterable[Value]) -> bool:
         """Whether derivatives are Values, now that `nodes` have been seen: one may be a leaf from outside."""
@@ -121,6 +122,11 @@ class Run:
 
     def sparse(self, rows: Rows) -> Any:
         """The Jacobian as a SciPy sparse array, its entries those that the graph connects."""
+        if current().observer is not None:
+            raise TypeError(
+                "sparse=True gives a SciPy array of plain numbers, which jit cannot keep open: leave sparse out inside jit, or "
+                "call the compiled gradient from a function that is not compiled"
+            )
         if self.graph:
             raise TypeError(
                 "sparse=True gives an array of plain numbers, and these depend on Values from outside, through which they "

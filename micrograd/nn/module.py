@@ -6,17 +6,25 @@
 from __future__ import annotations
 
 import os
+import sys
 import zipfile
-from collections.abc import Iterator
-from typing import Any
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator
+from functools import cache
+from types import FunctionType, MethodType, SimpleNamespace
+from typing import Any, cast
 
 from micrograd.engine import Value
+from micrograd.engine.assign import assign
 from micrograd.files import replacing
 from micrograd.primitives import number
 
 
 class Module:
-    """Anything with parameters: the Values found in its attributes, in lists, arrays and other modules, in that order.
+    """Anything with parameters: the Values found in its attributes, in that order.
+
+    They are looked for in lists, tuples, dicts, deques, arrays, other modules, dataclasses and plain objects, in slots, and
+    after an object's own attributes in those of its class. Not inside functions, and not in what other libraries make.
 
     >>> from micrograd import Value
     >>> class Line(Module):
@@ -38,20 +46,32 @@ class Module:
         stack: list[tuple[str, Any]] = [("", self)]
         while stack:
             path, item = stack.pop()
-            if _holds_objects(item):
+            if (
+                hasattr(type(item), "flat") and getattr(item.dtype, "kind", "") == "O"
+            ):  # an array; NumPy is not imported for that
                 item = item.tolist()
-            if id(item) in seen or not isinstance(item, (Value, Module, dict, list, tuple, set, frozenset)):
+            if isinstance(item, Value):
+                if item.rule is None and id(item) not in seen:
+                    seen[id(item)] = item
+                    yield path, item
+                continue
+            parts = _parts(item)
+            if parts is None or id(item) in seen:
                 continue
             seen[id(item)] = item
-            if isinstance(item, Value):
-                if item.rule is None:
-                    yield path, item
-            elif isinstance(item, (set, frozenset)):
+            if isinstance(item, (set, frozenset)):
                 if any(isinstance(part, (Value, Module)) for part in item):
                     raise TypeError(f"{path} is a {type(item).__name__} with parameters, which has no order: make it a list")
             else:
-                named = item if isinstance(item, dict) else vars(item) if isinstance(item, Module) else dict(enumerate(item))
-                stack.extend(reversed([(f"{path}.{name}" if path else str(name), part) for name, part in named.items()]))
+                stack.extend(reversed([(f"{path}.{name}" if path else str(name), part) for name, part in parts]))
+
+    def _by_name(self) -> dict[str, Value]:
+        """The parameters by name. ValueError where two have one name: keys 0 and "0", or "a.b" and "b" in "a"."""
+        found: dict[str, Value] = {}
+        for name, p in self.named_parameters():
+            if found.setdefault(name, p) is not p:
+                raise ValueError(f"two parameters are called {name!r}, by keys that read alike: rename one")
+        return found
 
     def parameters(self) -> list[Value]:
         return [value for _, value in self.named_parameters()]
@@ -62,11 +82,11 @@ class Module:
 
     def state_dict(self) -> dict[str, float]:
         """The parameters' data by name."""
-        return {name: p.data for name, p in self.named_parameters()}
+        return {name: p.data for name, p in self._by_name().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Set the parameters' data by name. ValueError, and nothing changed, where a name is missing or left over."""
-        own = dict(self.named_parameters())
+        own = self._by_name()
         for name in own:
             if name not in state:
                 raise ValueError(f"the state has nothing for parameter {name!r}; nothing was changed")
@@ -79,8 +99,7 @@ class Module:
                 data.append(number(state[name]))
             except TypeError as error:
                 raise ValueError(f"the state does not fit parameter {name!r}: {error}; nothing was changed") from error
-        for p, x in zip(own.values(), data, strict=True):
-            p.data = x
+        assign(own.values(), ["data"] * len(data), data)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters to a NumPy `.npz` file: their names, and their data as float64. The old file stays till the end.
@@ -110,6 +129,45 @@ class Module:
         self.load_state_dict(state)
 
 
-def _holds_objects(item: Any) -> bool:
-    """Whether it is a NumPy array of objects; NumPy itself is not imported for that."""
-    return hasattr(type(item), "flat") and getattr(item.dtype, "kind", "") == "O"
+def _parts(item: Any) -> Iterable[tuple[Any, Any]] | None:
+    """The names and values of what an object holds; None for what is not searched."""
+    kind = type(item)
+    if kind in _LEAVES:
+        return None
+    if isinstance(item, dict):
+        return item.items()
+    if isinstance(item, (list, tuple, deque, set, frozenset)):
+        return enumerate(item)
+    if isinstance(item, Module) or _plain(cast(Hashable, kind)):
+        own = _own(item)
+        return {**own, **{name: x for name, x in _of_class(kind) if name not in own}}.items()
+    return None
+
+
+_LEAVES = frozenset({int, float, bool, str, bytes, complex, type(None), type, FunctionType, MethodType})
+
+
+@cache
+def _plain(kind: Any) -> bool:
+    """Whether objects of this class are a program's own, and not of Python, of this package or of NumPy."""
+    room = kind.__module__.partition(".")[0]
+    foreign = {"builtins", "numpy", "micrograd", *sys.stdlib_module_names}
+    return kind is SimpleNamespace or room == "__main__" or room not in foreign
+
+
+def _own(item: Any) -> dict[str, Any]:
+    """What is in an object's slots and attributes."""
+    slots = [name for c in reversed(type(item).__mro__) for name in _names(vars(c).get("__slots__", ()))]
+    held = {name: getattr(item, name) for name in slots if name not in ("__dict__", "__weakref__") and hasattr(item, name)}
+    return {**held, **getattr(item, "__dict__", {})}
+
+
+def _names(slots: Any) -> Iterable[str]:
+    return (slots,) if isinstance(slots, str) else slots
+
+
+def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
+    """The attributes that a class and its bases give to their objects, Python's and this package's own left out."""
+    for c in reversed(kind.__mro__):
+        if c.__module__ != "builtins" and not c.__module__.startswith("micrograd."):
+            yield from ((name, x) for name, x in vars(c).items() if not name.startswith("__"))

@@ -1,53 +1,139 @@
 """Steps down the gradient. The state belongs to the optimiser, never to a Value.
 
 `nn` makes the parameters, `Value.backward` their gradients. The rule of an optimiser, `update`, is written once and
-works on floats and on arrays alike.
+works on floats and on arrays alike. `schedules` has rates that change from step to step; `lbfgs` goes by whole passes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Self
 
 from micrograd.engine import Value
+from micrograd.engine.assign import assign
 from micrograd.primitives import number
 
+Rate = float | Callable[[int], float]  # a learning rate, or a function from the number of steps done to one
 
-def _check(**settings: float) -> None:
-    """ValueError for a setting that is negative or not finite."""
-    for name, x in settings.items():
-        if not (math.isfinite(number(x)) and x >= 0):
-            raise ValueError(f"{name} must be a finite number and not negative, got {x!r}")
+
+def not_negative(name: str, x: Any) -> float:
+    """`x` as a float. ValueError where it is negative or not finite."""
+    found = number(x)
+    if not (math.isfinite(found) and found >= 0):
+        raise ValueError(f"{name} must be a finite number and not negative, got {x!r}")
+    return found
+
+
+def _fraction(name: str, x: Any) -> float:
+    found = number(x)
+    if not 0 <= found < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {x!r}")
+    return found
+
+
+class Group(NamedTuple):
+    """Some of an optimiser's parameters, one after the other, with a rate of their own; None for the optimiser's."""
+
+    places: slice
+    lr: Rate | None
+
+
+def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
+    """The norm √Σ g² of all gradients together, before they are scaled so that it is at most `max_norm`.
+
+    >>> a, b = Value(0.0), Value(0.0)
+    >>> a.grad, b.grad = 3.0, 4.0
+    >>> clip_grad_norm([a, b], 1.0), round(a.grad, 12), round(b.grad, 12)
+    (5.0, 0.6, 0.8)
+    """
+    parameters = list(parameters)
+    grads = [p.grad for p in parameters]
+    scale = _scale(grads, not_negative("max_norm", max_norm))
+    assign(parameters, ["grad"] * len(grads), [g * scale for g in grads])
+    return math.hypot(*grads)
+
+
+def clip_grad_value(parameters: Iterable[Value], max_value: float) -> None:
+    """Bring every gradient into [-max_value, max_value].
+
+    >>> a = Value(0.0)
+    >>> a.grad = -3.0
+    >>> clip_grad_value([a], 0.5)
+    >>> a.grad
+    -0.5
+    """
+    parameters, most = list(parameters), not_negative("max_value", max_value)
+    assign(parameters, ["grad"] * len(parameters), [_bounded(p.grad, most) for p in parameters])
+
+
+def _scale(grads: Sequence[float], max_norm: float) -> float:
+    norm = math.hypot(*grads)
+    return max_norm / norm if norm > max_norm else 1.0  # a norm that is no number leaves them as they are
+
+
+def _bounded(g: float, most: float) -> float:
+    return -most if g < -most else most if g > most else g
 
 
 class Optimiser:
     """A rule that moves parameters against their gradients.
 
-    `update(data, grad, state)` gives the new data and the new state of one parameter, or of a whole array of them.
+    `update(data, grad, state)` gives the new data and the new state of one parameter, or of a whole array of them; it reads
+    its settings, with `lr` as a number and `steps` counted from 1, on `self`.
+
+    `parameters` is a list of Values, or of groups: dicts with "params" and their own "lr". A rate is a number, or a function
+    from the number of steps done to one (see `schedules`). Before each step the gradients are brought into
+    [-clip_value, clip_value], and scaled so that their norm is at most `clip_norm`, where these are given.
     """
 
-    def __init__(self, parameters: Iterable[Value], lr: float, weight_decay: float = 0.0):
-        if not hasattr(type(parameters), "__iter__"):
-            advice = "pass .parameters() of the model, or a list of Values"
-            raise TypeError(
-                f"{type(self).__name__} needs a list of Values, got {type(parameters).__name__} {parameters!r}: {advice}"
-            )
-        self.parameters = list(parameters)
-        if not self.parameters:
-            raise ValueError(f"{type(self).__name__} needs at least one parameter, got none")
-        for p in self.parameters:
-            if not isinstance(p, Value):
-                raise TypeError(f"{type(self).__name__} needs Values as parameters, got {type(p).__name__} {p!r}")
-            if p.rule is not None:
-                raise ValueError(f"{type(self).__name__} needs leaves as parameters, got {p!r}, made by {p.op!r}")
-        if len(set(self.parameters)) < len(self.parameters):
-            twice = next(p for i, p in enumerate(self.parameters) if p in set(self.parameters[:i]))
-            raise ValueError(f"{type(self).__name__} got a parameter twice: {twice!r}")
-        _check(lr=lr, weight_decay=weight_decay)
-        self.lr, self.weight_decay = lr, weight_decay
+    lr: Any  # a Rate; where `update` reads it, a number
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: Rate,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ):
+        self.lr, self.weight_decay = self._rate(lr), not_negative("weight_decay", weight_decay)
+        self.clip_norm = None if clip_norm is None else not_negative("clip_norm", clip_norm)
+        self.clip_value = None if clip_value is None else not_negative("clip_value", clip_value)
+        self.parameters, self.groups = self._grouped(parameters)
         self.steps = 0
         self.state: list[tuple[Any, ...]] = [self.initial()] * len(self.parameters)
+
+    def _rate(self, lr: Any) -> Rate:
+        return lr if callable(lr) and not isinstance(lr, Value) else not_negative("lr", lr)
+
+    def _grouped(self, parameters: Any) -> tuple[list[Value], list[Group]]:
+        name = type(self).__name__
+        if not hasattr(type(parameters), "__iter__") or isinstance(parameters, (str, dict)):
+            advice = "pass .parameters() of the model, or a list of Values"
+            raise TypeError(f"{name} needs a list of Values, got {type(parameters).__name__} {parameters!r}: {advice}")
+        given = list(parameters)
+        found: list[Value] = []
+        groups: list[Group] = []
+        for part in given if given and all(isinstance(part, dict) for part in given) else [{"params": given}]:
+            if "params" not in part or set(part) - {"params", "lr"}:
+                raise ValueError(f"a group of parameters is a dict with 'params' and, if wanted, 'lr'; got {sorted(part)}")
+            start = len(found)
+            found += part["params"]
+            lr = part.get("lr")
+            groups.append(Group(slice(start, len(found)), lr if lr is None else self._rate(lr)))
+        if not found:
+            raise ValueError(f"{name} needs at least one parameter, got none")
+        seen: set[Value] = set()
+        for p in found:
+            if not isinstance(p, Value):
+                raise TypeError(f"{name} needs Values as parameters, got {type(p).__name__} {p!r}")
+            if p.rule is not None:
+                raise ValueError(f"{name} needs leaves as parameters, got {p!r}, made by {p.op!r}")
+            if p in seen:
+                raise ValueError(f"{name} got a parameter twice: {p!r}")
+            seen.add(p)
+        return found, groups
 
     def initial(self) -> tuple[float, ...]:
         """The state of a parameter before the first step."""
@@ -56,15 +142,62 @@ class Optimiser:
     def update(self, data: Any, grad: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         raise NotImplementedError
 
+    def _next(self) -> Iterator[tuple[Self, slice]]:
+        """This optimiser as it is at its next step, for each group: one step on, its rate a number."""
+        for places, own in self.groups:
+            lr = self.lr if own is None else own
+            now = object.__new__(type(self))
+            now.__dict__.update(self.__dict__)
+            now.steps = self.steps + 1
+            if callable(lr):
+                now.lr = not_negative(f"the learning rate of step {self.steps}", lr(self.steps))
+            else:
+                now.lr = lr if lr.__class__ is float else not_negative("lr", lr)
+            yield now, places
+
     def step(self) -> None:
-        """Move every parameter once, by the gradient in its `.grad`."""
-        self.steps += 1
-        for i, p in enumerate(self.parameters):
-            p.data, self.state[i] = self.update(p.data, p.grad, self.state[i])
+        """Move every parameter once, by the gradient in its `.grad`: all of them, or none where something goes wrong."""
+        grads = [p.grad for p in self.parameters]
+        if self.clip_value is not None:
+            grads = [_bounded(g, self.clip_value) for g in grads]
+        if self.clip_norm is not None:
+            scale = _scale(grads, self.clip_norm)
+            grads = [g * scale for g in grads]
+        moved, state = [], []
+        for now, places in self._next():
+            for p, g, s in zip(self.parameters[places], grads[places], self.state[places], strict=True):
+                data, s = now.update(float(p.data), g, s)
+                moved.append(data)
+                state.append(s)
+        names = ["data"] * len(moved)
+        assign([*self.parameters, self, self], [*names, "state", "steps"], [*moved, state, self.steps + 1])
+
+    def advance(self, data: Any, grad: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        """The data and the state of all parameters one step on, as arrays; nothing is changed, `steps` neither."""
+        if self.clip_value is not None:
+            grad = grad.clip(-self.clip_value, self.clip_value)
+        if self.clip_norm is not None and (norm := math.sqrt(float(grad @ grad))) > self.clip_norm:
+            grad = grad * (self.clip_norm / norm)
+        if len(self.groups) == 1:
+            ((now, _),) = self._next()
+            return now.update(data, grad, state)
+        moved, after = data.copy(), tuple([column.copy() for column in state])
+        for now, places in self._next():
+            moved[places], part = now.update(data[places], grad[places], tuple([column[places] for column in state]))
+            for column, new in zip(after, part, strict=True):
+                column[places] = new
+        return moved, after
 
     def zero_grad(self) -> None:
         for p in self.parameters:
             p.grad = 0.0
+
+    def __repr__(self) -> str:
+        hidden = ("parameters", "groups", "steps", "state")
+        settings = {k: v for k, v in vars(self).items() if k not in hidden and v is not None}
+        shown = [f"{k}={getattr(v, '__name__', v)}" for k, v in settings.items()]
+        many = f"{len(self.parameters)} parameters" + (f" in {len(self.groups)} groups" if len(self.groups) > 1 else "")
+        return f"{type(self).__name__}({many}, {', '.join(shown)})"
 
 
 class SGD(Optimiser):
@@ -78,11 +211,18 @@ class SGD(Optimiser):
     0.5
     """
 
-    def __init__(self, parameters: Iterable[Value], lr: float = 0.01, momentum: float = 0.0, weight_decay: float = 0.0):
-        super().__init__(parameters, lr, weight_decay)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), got {momentum}")
-        self.momentum = momentum
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: Rate = 0.01,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ):
+        super().__init__(parameters, lr, weight_decay, clip_norm=clip_norm, clip_value=clip_value)
+        self.momentum = _fraction("momentum", momentum)
 
     def initial(self) -> tuple[float, ...]:
         return (0.0,)
@@ -95,8 +235,51 @@ class SGD(Optimiser):
         return data - self.lr * v, (v,)
 
 
+class RMSprop(Optimiser):
+    """Steps divided by the root of a running mean of g² (Tieleman and Hinton, 2012), in PyTorch's form.
+
+    >>> x = Value(1.0)
+    >>> optimiser = RMSprop([x], lr=0.01)
+    >>> for _ in range(300):
+    ...     optimiser.zero_grad()
+    ...     ((x - 3) ** 2).backward()
+    ...     optimiser.step()
+    >>> round(x.data, 1)
+    3.0
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: Rate = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ):
+        super().__init__(parameters, lr, weight_decay, clip_norm=clip_norm, clip_value=clip_value)
+        self.alpha, self.momentum = _fraction("alpha", alpha), _fraction("momentum", momentum)
+        self.eps = not_negative("eps", eps)
+
+    def initial(self) -> tuple[float, ...]:
+        return (0.0, 0.0)
+
+    def update(self, data: Any, grad: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        v, moving = state
+        if self.weight_decay:
+            grad = grad + self.weight_decay * data
+        v = self.alpha * v + (1 - self.alpha) * (grad * grad)
+        moving = self.momentum * moving + grad / (v**0.5 + _above_zero(self.eps, grad))
+        return data - self.lr * moving, (v, moving)
+
+
 class Adam(Optimiser):
     """Adam (Kingma and Ba, 2015), with weight decay added to the gradient.
+
+    With eps = 0, a parameter whose gradient has been 0 from the start stays where it is.
 
     >>> x = Value(1.0)
     >>> optimiser = Adam([x], lr=0.1)
@@ -112,17 +295,23 @@ class Adam(Optimiser):
 
     def __init__(
         self,
-        parameters: Iterable[Value],
-        lr: float = 0.001,
+        parameters: Iterable[Any],
+        lr: Rate = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
     ):
-        super().__init__(parameters, lr, weight_decay)
-        if not all(0 <= beta < 1 for beta in betas):
+        super().__init__(parameters, lr, weight_decay, clip_norm=clip_norm, clip_value=clip_value)
+        try:
+            beta1, beta2 = map(number, betas)
+        except (TypeError, ValueError):
+            raise TypeError(f"betas must be two numbers, got {betas!r}") from None
+        if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
             raise ValueError(f"betas must be in [0, 1), got {betas}")
-        _check(eps=eps)
-        self.betas, self.eps = betas, eps
+        self.betas, self.eps = (beta1, beta2), not_negative("eps", eps)
 
     def initial(self) -> tuple[float, ...]:
         return (0.0, 0.0)
@@ -136,7 +325,7 @@ class Adam(Optimiser):
         m = beta1 * m + (1 - beta1) * grad
         v = beta2 * v + (1 - beta2) * (grad * grad)
         unbiased = (v / (1 - beta2**self.steps)) ** 0.5
-        return data - self.lr * (m / (1 - beta1**self.steps)) / (unbiased + self.eps), (m, v)
+        return data - self.lr * (m / (1 - beta1**self.steps)) / (unbiased + _above_zero(self.eps, grad)), (m, v)
 
 
 class AdamW(Adam):
@@ -153,10 +342,18 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        parameters: Iterable[Value],
-        lr: float = 0.001,
+        parameters: Iterable[Any],
+        lr: Rate = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
     ):
-        super().__init__(parameters, lr, betas, eps, weight_decay)
+        super().__init__(parameters, lr, betas, eps, weight_decay, clip_norm=clip_norm, clip_value=clip_value)
+
+
+def _above_zero(eps: float, grad: Any) -> float:
+    """`eps`; in place of 0 what is smaller than any root of a square that is not 0, so that 0 / 0 is no question."""
+    return eps or (1e-25 if getattr(grad, "dtype", None) == "float32" else 1e-170)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any, Self
 
@@ -12,12 +12,14 @@ from typing import Any, Self
 class Decorator:
     """A compiled function that may be a method: each object has one of its own, which is kept among its attributes.
 
-    `fn` is the function, `options()` the further arguments with which a class of these makes one.
+    `fn` is the function, `options()` the further arguments with which a class of these makes one. A class method has one
+    for each class: where classmethod is below jit, and, for calls, where it is above.
     """
 
     fn: Callable[..., Any]
 
-    def __init__(self) -> None:
+    def __init__(self, of_class: bool) -> None:
+        self._of_class = of_class
         self._method = getattr(self.fn, "__qualname__", "")  # what it is called in a class
 
     def options(self) -> tuple[Any, ...]:
@@ -29,6 +31,8 @@ class Decorator:
 
     def __get__(self, instance: Any, owner: Any = None) -> Self:
         """Where a method is compiled: the function for one object, which is kept among that object's attributes."""
+        if self._of_class:
+            instance = owner if instance is None else type(instance)
         if instance is None or isinstance(self.fn, staticmethod):
             return self
         if not hasattr(instance, "__dict__"):
@@ -38,7 +42,7 @@ class Decorator:
         kept, name = instance.__dict__, f"jit({self._method})"
         found = kept.get(name)
         if found is None or found.fn.__func__ is not self.fn or found.fn.__self__ is not instance:
-            found = type(self)(MethodType(self.fn, instance), *self.options())  # type: ignore[call-arg]
+            found = type(self)(MethodType(self.fn, instance), *self.options())  # type: ignore[arg-type]
             found._method = self._method
             if isinstance(instance, type):  # of a class method
                 setattr(instance, name, found)
@@ -46,8 +50,22 @@ class Decorator:
                 kept[name] = found
         return found  # type: ignore[no-any-return]
 
+    def bound_to(self, args: Sequence[Any]) -> Self | None:
+        """The function for a class that comes first in a call, where classmethod has put it there.
+
+        From Python 3.13 on, classmethod hands the class over itself, and does not ask what it wraps for a method.
+        """
+        if args and isinstance(args[0], type):
+            for part in args[0].__mro__:
+                if getattr(vars(part).get(self._method.rpartition(".")[2]), "__wrapped__", None) is self:
+                    method: Self = self.__get__(args[0])
+                    return method
+        return None
+
     def __reduce__(self) -> Any:
         fn, name = self.fn, self._method.rpartition(".")[2]
+        if isinstance(fn, MethodType) and isinstance(fn.__self__, type):
+            return getattr, (fn.__self__, name)
         if isinstance(fn, MethodType) and isinstance(getattr(type(fn.__self__), name, None), Decorator):
             return getattr, (fn.__self__, name)
         found: Any = sys.modules.get(getattr(fn, "__module__", None) or "")

@@ -59,7 +59,7 @@ def jit(
     are recorded as they are at its first call.
 
     As a decorator, `@jit` or with options `@jit(backend="numpy")`, it takes methods too: each object has a compiled one of
-    its own.
+    its own, and each class of a class method (with `@jit` above `@classmethod` for more than calls).
 
     >>> from micrograd import Value
     >>> w = Value(3.0)
@@ -78,11 +78,13 @@ class Jitted(Decorator):
     def __init__(
         self, fn: Callable[..., Any], wrt: Iterable[Value] | None, backend: str | None, dtype: Any, precision: str = "fast"
     ):
+        of_class = isinstance(fn, classmethod)
+        fn = fn.__func__ if isinstance(fn, classmethod) else fn
         if not callable(fn):
             raise TypeError(f"jit needs a function, got {type(fn).__name__} {fn!r}")
         self.fn, self.backend, self.dtype, self.precision = fn, backend, np.dtype(dtype), precision
         update_wrapper(self, fn, updated=())
-        super().__init__()
+        super().__init__(of_class)
         if self.dtype not in (np.float64, np.float32):
             raise TypeError(f"dtype must be float64 or float32, got {self.dtype}")
         self._parameters = Parameters(wrt, self.dtype)
@@ -109,6 +111,8 @@ class Jitted(Decorator):
                 return quick[2](quick[3](args, parameters.theta() if quick[1] else _NOTHING))
         if current().observer is not None or has_value((args, named)):
             return self.fn(*args, **named)
+        if (method := self.bound_to(args)) is not None:
+            return method(*args[1:], **named)
         out, numbers = self._calls.one(args, named)
         array = lambda ids, shape: np.array([numbers[i] for i in ids]).reshape(shape)  # noqa: E731
         return put_together(out, numbers.__getitem__, array)

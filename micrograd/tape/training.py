@@ -19,7 +19,7 @@ class Training:
     def __init__(self, calls: Calls, optimiser: Any, reduction: str, in_axes: Any):
         self.calls, self.optimiser, self.reduction, self.in_axes = calls, optimiser, reduction, in_axes
         self._order: tuple[int, Array | None] | None = None
-        if not hasattr(optimiser, "parameters") or not hasattr(optimiser, "update"):
+        if not hasattr(optimiser, "parameters") or not hasattr(optimiser, "advance"):
             raise TypeError(f"training needs an optimiser, such as SGD(parameters, lr=0.1), got {optimiser!r}")
         self.data: Array | None = None
         self._ahead = False  # of what the Values hold
@@ -41,8 +41,8 @@ class Training:
         else:
             total, gradient = self._reduced(args, named)
         optimiser = self.optimiser
+        self.data, self.state = optimiser.advance(self.data, gradient, self.state)
         optimiser.steps += 1
-        self.data, self.state = optimiser.update(self.data, gradient, self.state)
         self._ahead = True
         return float(total[0])
 

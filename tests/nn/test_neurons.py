@@ -3,12 +3,15 @@
 import copy
 import pickle
 import random
+from collections import deque
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import micrograd
-from micrograd import MLP, Layer, Module, Neuron, Value, adjoints, constant, cross_entropy, no_grad, topological_order
+from micrograd import MLP, Layer, Module, Neuron, Value, adjoints, constant, cross_entropy, jit, no_grad, topological_order
 from micrograd import sum as total
 from micrograd.nn import Label
 
@@ -286,6 +289,52 @@ def test_parameters_are_found_in_arrays_of_objects():
     assert [p.data for name, p in names.items() if name[0] == "w"] == [0.0, 1.0, 2.0, 10.0, 11.0, 12.0]
 
 
+def test_parameters_are_found_in_whatever_a_program_is_made_of():
+    @dataclass
+    class Scale:
+        by: Value
+
+    class Slotted:
+        __slots__ = ("bias", "unset")
+
+        def __init__(self):
+            self.bias = Value(3.0)
+
+    class Model(Module):
+        shared = Value(4.0)
+        rows = 2
+
+        def __init__(self):
+            self.queue = deque([Value(1.0)])
+            self.scale, self.slotted = Scale(Value(2.0)), Slotted()
+            self.space = SimpleNamespace(w=Value(5.0))
+            self.rng = random.Random(1)  # Python's own objects are not searched
+            self.f = jit(lambda x: x * self.scale.by)
+
+    class Special(Model):
+        __slots__ = ("extra",)
+
+        def __init__(self):
+            super().__init__()
+            self.extra = Value(6.0)
+
+    model = Special()
+    model.f(2.0)
+    expected = {"extra": 6.0, "queue.0": 1.0, "scale.by": 2.0, "slotted.bias": 3.0, "space.w": 5.0, "shared": 4.0}
+    assert model.state_dict() == expected and list(model.state_dict()) == list(expected)
+    model.load_state_dict({name: x + 1 for name, x in expected.items()})
+    assert [p.data for p in model.parameters()] == [x + 1 for x in expected.values()]
+
+
+def test_two_parameters_of_one_name_are_refused():
+    model = Module()
+    model.table = {0: Value(1.0), "0": Value(2.0)}
+    for use in (model.state_dict, lambda: model.load_state_dict({"table.0": 3.0})):
+        with pytest.raises(ValueError, match=r"two parameters are called 'table\.0', by keys that read alike"):
+            use()
+    assert [p.data for p in model.parameters()] == [1.0, 2.0]
+
+
 @pytest.mark.parametrize("kind", [set, frozenset])
 def test_parameters_in_a_set_are_refused(kind):
     model = Module()
@@ -347,6 +396,14 @@ def test_a_network_of_another_shape_is_refused_by_its_first_difference():
     with pytest.raises(ValueError, match=r"has 'layers.0.neurons.3.w.0', which is no parameter here"):
         net.load_state_dict(MLP(2, [4, 2]).state_dict())
     assert net.state_dict() == before
+
+
+def test_a_file_is_what_its_name_says(tmp_path):
+    net = MLP(2, [1], seed=1)
+    with pytest.raises(ValueError, match=r"saved as NumPy's \.npz, got '.*m\.json': end the name in \.npz, not \.json"):
+        net.save(tmp_path / "m.json")
+    net.save(tmp_path / "m")
+    net.load(tmp_path / "m")
 
 
 def bad_files(folder):

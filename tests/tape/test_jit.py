@@ -790,8 +790,45 @@ def test_jit_decorates_with_options_and_class_methods():
         def of(cls, x):
             return cls.scale * x
 
+        @jit
+        @classmethod
+        def over(cls, x):
+            return cls.scale * x
+
+    class Other(Scaled):
+        scale = Value(5.0)
+
     assert f(3.0) == 9.0 and f.backend == "reference"
-    assert Scaled.of(3.0) == 6.0 == Scaled().of(3.0) and Scaled.of is Scaled.of
+    for _ in range(2):
+        assert Scaled.of(3.0) == 6.0 == Scaled().of(3.0) and Other.of(3.0) == 15.0
+        assert Scaled.over(3.0) == 6.0 == Scaled().over(3.0) and Other.over(3.0) == 15.0
+    assert Scaled.over is Scaled.over is not Other.over and Other.over.map([1.0, 2.0]).tolist() == [5.0, 10.0]
+    assert Other.over.parameters == [Other.scale] and pickle.loads(pickle.dumps(OfClass.over)) is OfClass.over
+
+
+class OfClass:
+    @jit
+    @classmethod
+    def over(cls, x):
+        return x * 2.0
+
+
+def test_transforms_of_plain_numbers_stay_open_while_recording():
+    v = Value(3.0)
+    cases = [
+        (lambda w: mg.grad(lambda x: x * x * w)(2.0), 12.0),
+        (lambda w: mg.value_and_grad(lambda x: x * w)(2.0), (6.0, 3.0)),
+        (lambda w: mg.jacobian(lambda x: x[0] * w * x[1])([2.0, 1.0]), [3.0, 6.0]),
+        (lambda w: mg.jacobian(lambda x: [x * w, x])(2.0), [3.0, 1.0]),
+        (lambda w: mg.vjp(lambda x: x * w, 2.0)[1](1.0)[0], 3.0),
+        (lambda w: w * mg.grad(lambda x: x * x)(2.0), 12.0),
+        (lambda w: w * mg.grad(lambda x: x * v)(2.0), 9.0),
+        (lambda w: mg.hvp(lambda x: x**3 * w, (2.0,), (1.0,)), 36.0),
+    ]
+    for function, expected in cases:
+        assert jit(function, backend="reference")(3.0) == expected
+    with pytest.raises(TypeError, match="leave sparse out inside jit"):
+        jit(mg.hessian(lambda x: x[0] ** 2, sparse=True))([1.0])
 
 
 def test_a_file_keeps_the_precision_and_keys_of_every_kind(tmp_path):
