@@ -48,15 +48,15 @@ def by_dot(source: str) -> str:
 def main() -> None:
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}\n")
     print("| drawing | values | boxes | draw() to SVG, ms | explore(), ms | dot, ms |\n| --- | --- | --- | --- | --- | --- |")
-    for title, widths, samples, limit in (
-        ("a small network", [3], 1, None),
-        ("28 and 26 neurons, unfolded", [28, 26], 1, None),
-        ("16 and 16 neurons, 120 samples, folded", [16, 16], 120, 90),
+    for title, widths, samples, options in (
+        ("a small network", [3], 1, {"unfold": "all"}),
+        ("28 and 26 neurons, unfolded", [28, 26], 1, {"unfold": "all"}),
+        ("16 and 16 neurons, 120 samples, folded", [16, 16], 120, {"limit": 90}),
     ):
         loss = network(widths, samples)
-        drawing = Drawing(loss, limit=limit)
-        svg = milliseconds(lambda loss=loss, limit=limit: Drawing(loss, limit=limit).svg)  # type: ignore[misc]
-        page = milliseconds(lambda loss=loss, limit=limit: Drawing(loss, limit=limit).explore())  # type: ignore[misc]
+        drawing = Drawing(loss, **options)
+        svg = milliseconds(lambda loss=loss, options=options: Drawing(loss, **options).svg)  # type: ignore[misc]
+        page = milliseconds(lambda loss=loss, options=options: Drawing(loss, **options).explore())  # type: ignore[misc]
         values, boxes = len(drawing.graph), len(drawing.picture.boxes)
         print(f"| {title} | {values:,} | {boxes:,} | {svg:,.0f} | {page:,.0f} | {by_dot(drawing.source)} |", flush=True)
 

@@ -9,27 +9,28 @@ from micrograd.command.options import Parser, Run, check_output, whole, write_ou
 
 def draw(parser: Parser) -> Run:
     """Draw the graph of an expression: values, local derivatives and gradients; as .html, step through backward."""
-    endings = (".svg", ".html", ".png", ".pdf", ".dot", ".gv", ".mmd")
+    from micrograd.draw import ENDINGS
+
     parser.add_argument("expression", type=str.strip, help='such as "tanh(a*b) + c"; steps are written "d = a*b; tanh(d) + c"')
     parser.add_argument(
         "values", type=str.strip, nargs="*", metavar="name=number", help="what each name in the expression stands for"
     )
     parser.add_argument("-o", "--output", metavar="FILE", default="graph.svg",
-                        help=f"where to write it, by its ending {', '.join(endings)} (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--rankdir", choices=("LR", "TB"), default="LR", help="to the right, or down (default: %(default)s)")
-    parser.add_argument("--limit", type=whole(1), metavar="N", help="boxes before parts are folded (default: 90)")
+                        help=f"where to write it, by its ending {', '.join(ENDINGS)} (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--rankdir", choices=("LR", "TB"), help="to the right, or down (default: what fits)")
+    parser.add_argument("--limit", type=whole(1), metavar="N", help="boxes before parts are folded (default: what fits)")
 
     def start(options: argparse.Namespace) -> None:
-        from micrograd.draw import LIMIT, Drawing
+        from micrograd.draw import Drawing
         from micrograd.formula.parse import ExpressionError, named_values, parse
 
-        check_output(parser, options.output, *endings)
+        check_output(parser, options.output, *ENDINGS)
         try:
             output = parse(options.expression, named_values(options.values))
         except ExpressionError as error:
             parser.error(str(error))
         try:
-            content = Drawing(output, rankdir=options.rankdir, limit=options.limit or LIMIT).rendered(options.output)
+            content = Drawing(output, rankdir=options.rankdir, limit=options.limit).rendered(options.output)
         except RuntimeError as error:  # PNG and PDF without Graphviz
             parser.error(str(error))
         write_output(parser, options.output, content)

@@ -1,7 +1,8 @@
 """Drawings of the graph below a Value: `v.draw()`, `draw_dot(root)`.
 
-`graph` takes a snapshot and folds it, `layout` finds the places, `svg` and `dot` write it down, `explore` makes the page in
-which one steps through backward. No program has to be installed to see a drawing; Graphviz's `dot` makes PNG and PDF.
+`graph` takes a snapshot, `folding` and `picture` say what of it is shown, `layout`, `diagram` and `fit` where, `svg` and `dot`
+write it down, `explore` makes the page in which one steps through backward. No program has to be installed to see a drawing;
+Graphviz's `dot` makes PNG and PDF.
 """
 
 from __future__ import annotations
@@ -13,26 +14,34 @@ from functools import cached_property
 from html import escape
 from typing import Any
 
+from micrograd.draw.diagram import scene
 from micrograd.draw.dot import digraph, mermaid
 from micrograd.draw.explore import Exploration, data_url
-from micrograd.draw.graph import LIMIT, Graph
+from micrograd.draw.fit import fitted
+from micrograd.draw.folding import LIMIT
+from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, number, plain
+from micrograd.draw.picture import Picture
+from micrograd.draw.style import THEMES, Style
 from micrograd.draw.svg import svg
 from micrograd.engine import Value
 from micrograd.files import replacing
 
-__all__ = ["LIMIT", "Drawing", "draw_dot", "to_mermaid"]
+__all__ = ["ENDINGS", "LIMIT", "Drawing", "draw_dot", "to_mermaid"]
 
 _WITH_DOT = ("png", "pdf")
+ENDINGS = (".svg", ".html", ".png", ".pdf", ".dot", ".gv", ".mmd")  # of the files that a drawing is saved to
 
 
 class Drawing:
     """A picture of the graph below `root`, as it was when the drawing was made. Jupyter shows it.
 
-    `limit` is how many boxes a picture may have (None: one for every value); above it layers, neurons, calls and parts
-    that are alike fold into one box each, and long chains lose their middle. `unfold` names folds to open, such as
-    "layer 1" or "layer 1/neuron 2". `rankdir` is "LR" or "TB", as in Graphviz. `through` is a Value, or several: the paths
-    from it to the root stand out in the SVG, the rest fades; its gradient is the sum over just these paths.
+    It is made to be legible on a page `width` pixels wide: it runs to the right ("LR" of Graphviz) if it fits, else down
+    ("TB"), and folds until it fits: layers, neurons, calls and parts that are alike into one box each, long chains lose their
+    middle. A `rankdir`, or a `limit` of how many boxes there may be, is obeyed. `unfold` names folds to open, such as "layer
+    1" or "layer 1/neuron 2"; "all" opens everything. `through` is a Value, or several: the paths from it to the root stand
+    out, the rest fades; its gradient is the sum over just these paths. Numbers have so many significant `digits`; `theme` is
+    "light", "dark" or "transparent".
 
     >>> a = Value(2.0, label="a")
     >>> drawing = Drawing(a * a + 1)
@@ -46,51 +55,79 @@ class Drawing:
         self,
         root: Value,
         format: str = "svg",
-        rankdir: str = "LR",
-        limit: int | None = LIMIT,
+        rankdir: str | None = None,
+        limit: int | None = None,
         unfold: str | Iterable[str] = (),
         through: Value | Iterable[Value] = (),
+        *,
+        width: float = 850,
+        digits: int = 4,
+        theme: str = "light",
     ):
-        if rankdir not in ("LR", "TB"):
-            raise ValueError(f'rankdir is "LR" (to the right) or "TB" (down), got {rankdir!r}')
+        if rankdir not in (None, "LR", "TB"):
+            raise ValueError(f'rankdir is "LR" (to the right), "TB" (down) or None (what fits), got {rankdir!r}')
         if format not in ("svg", *_WITH_DOT):
             raise ValueError(f'format is "svg", "png" or "pdf", got {format!r}')
         if limit is not None and (not isinstance(limit, int) or limit < 1):
-            raise ValueError(f"limit is how many boxes a picture may have, or None for no limit, got {limit!r}")
+            raise ValueError(f"limit is how many boxes a picture may have, or None for what is legible, got {limit!r}")
+        if theme not in THEMES:
+            raise ValueError(f'theme is "light", "dark" or "transparent", got {theme!r}')
+        if not isinstance(digits, int) or digits < 1:
+            raise ValueError(f"digits is how many significant digits numbers have, at least 1, got {digits!r}")
+        if not width >= 100:
+            raise ValueError(f"width is that of the page in pixels, at least 100, got {width!r}")
         self.graph = Graph(root)
-        self.format, self.rankdir, self.limit = format, rankdir, limit
+        self.format, self.limit, self.width = format, limit, width
         self.unfold = (unfold,) if isinstance(unfold, str) else tuple(unfold)
-        self.picture = self.graph.picture(limit, self.unfold)
-        self.lit = self._lit(through)
+        self._style = Style(THEMES[theme], digits)
+        self._placed, _ = fitted(self.graph, rankdir, limit, self.unfold, width, digits)
+        self._reached = self._above(through)
+
+    @property
+    def picture(self) -> Picture:
+        """The boxes and edges that are drawn."""
+        return self._placed.picture
+
+    @property
+    def rankdir(self) -> str:
+        """Which way it runs: "LR" or "TB"."""
+        return "TB" if self._placed.down else "LR"
 
     @property
     def title(self) -> str:
         """What is drawn, in a few words."""
         name, data = self.graph.labels[self.graph.root], self.graph.data[self.graph.root]
-        return f"Graph of {clip(plain(name)) or 'the output'} = {number(data)}"
+        return f"Graph of {clip(plain(name)) or 'the output'} = {number(data, self._style.digits)}"
 
-    def _lit(self, through: Value | Iterable[Value]) -> set[int] | None:
-        """The boxes on a path from these values to the root; None where no value is given."""
+    def _above(self, through: Value | Iterable[Value]) -> set[int]:
+        """The values on a path from these to the root; none where none is given."""
         chosen = [through] if isinstance(through, Value) else list(through)
         for value in chosen:
             if not isinstance(value, Value) or value not in self.graph.index:
                 raise ValueError(f"through takes Values that the output depends on, got {value!r:.60}")
         reached = {self.graph.index[value] for value in chosen}
         self.through = sorted(reached)
-        for i, parents in enumerate(self.graph.parents):  # parents come before their consumers
+        for i, parents in enumerate(self.graph.parents if reached else ()):  # parents come before their consumers
             if not reached.isdisjoint(parents):
                 reached.add(i)
-        return {k for k, box in enumerate(self.picture.boxes) if not reached.isdisjoint(box.members)} if chosen else None
+        return reached
+
+    @property
+    def lit(self) -> set[int] | None:
+        """The boxes on a path from the values that were chosen to the root; None where none was."""
+        if not self._reached:
+            return None
+        return {k for k, box in enumerate(self.picture.boxes) if not self._reached.isdisjoint(box.members)}
 
     @cached_property
     def svg(self) -> str:
         """The picture as SVG, laid out by this project: no program is needed."""
-        return svg(self.picture, self.rankdir, self.title, self.lit)
+        return svg(scene(self._placed, self.title, self._style, self.lit))
 
     @cached_property
     def digraph(self) -> Any:
         """The picture as a `graphviz.Digraph`."""
-        return digraph(self.picture, self.format, self.rankdir)
+        return digraph(self.picture, self.format, self.rankdir, self._style)
 
     @property
     def source(self) -> str:
@@ -99,7 +136,7 @@ class Drawing:
 
     def to_mermaid(self) -> str:
         """The picture as a Mermaid flowchart, for Markdown."""
-        return mermaid(self.picture, self.rankdir)
+        return mermaid(self.picture, self.rankdir, self._style)
 
     def explore(self, mode: str = "live", seed: int | None = None, count: int = 0) -> Exploration:
         """The living page: sliders, steps forward and backward, the chain rule, descent; Jupyter shows it.
@@ -122,7 +159,11 @@ class Drawing:
             more["guess"] = {"count": count} | ({} if seed is None else {"seed": seed})
         if self.through:
             more["through"] = self.through
-        return Exploration(self.graph, self.svg, self.title, self.limit, self.unfold, more)
+        return Exploration(self.graph, self.svg, self.title, *self._opened(), more)
+
+    def _opened(self) -> tuple[int | None, tuple[str, ...]]:
+        """How far the page is unfolded at first: as the picture, or as far as a page that can be moved about may be."""
+        return (None, ()) if "all" in self.unfold else (self.limit or LIMIT, self.unfold)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the drawing: .svg, .html (the page to explore), .dot or .gv, .mmd, and with Graphviz .png and .pdf.
@@ -163,7 +204,7 @@ class Drawing:
 
     def __repr__(self) -> str:
         boxes = len(self.picture.boxes)
-        folded = f" in {boxes} boxes" if boxes != len(self.graph) else ""
+        folded = f" in {boxes} boxes" if self.picture.caption else ""
         return f"<{self.title}: {len(self.graph)} values{folded}; .svg, .save(path), .explore()>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -178,7 +219,7 @@ class Drawing:
         return {**bundle, "image/svg+xml": self.svg, "text/html": image}
 
 
-def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR", **options: Any) -> Drawing:
+def draw_dot(root: Value, format: str = "svg", rankdir: str | None = None, **options: Any) -> Drawing:
     """The drawing of the graph below `root`; further options are those of Drawing.
 
     >>> draw_dot(Value(2.0) * 3).source.startswith("digraph")

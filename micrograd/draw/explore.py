@@ -19,7 +19,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from micrograd.draw.graph import Graph, Group, Part, visible
+from micrograd.draw.folding import Group, Part, tree, visible
+from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, operation, runs
 from micrograd.files import replacing
 from micrograd.formula.javascript import functions, printable, printed
@@ -100,14 +101,16 @@ class Exploration:
 
     def data(self) -> dict[str, Any]:
         """What the script knows of the graph, as JSON: values in the engine's order, and the groups they are in."""
-        graph, tree = self.graph, self.graph.tree(self._limit)
-        shown, _ = visible(tree, self._limit, self._unfold)
+        graph, top = self.graph, tree(self.graph, self._limit)
+        shown, _ = visible(top, self._limit, self._unfold)
         texts: dict[Hashable, int] = {}
 
         def text(label: str) -> int:
             return texts.setdefault(label, len(texts))
 
-        groups, within = _grouped(tree, {part for part in shown if isinstance(part, Group)}, len(graph))
+        groups, within = _grouped(top, {part for part in shown if isinstance(part, Group)}, len(graph))
+        for literal, consumer in graph.literals.items():  # a number inside an operation folds with it
+            within[literal] = within[consumer]
         ops, kinds = dict.fromkeys(graph.ops), dict.fromkeys(graph.kinds)
         op_number, kind_number = ({name: k for k, name in enumerate(names)} for names in (ops, kinds))
         frozen = [name for name in ops if name and (name not in RULES or (_is_own(RULES[name]) and not printable(RULES[name])))]
@@ -130,7 +133,7 @@ class Exploration:
             "groups": [[text(name), *rest] for name, *rest in groups],
             "texts": [_pieces(str(label)) for label in texts],
             "ops": list(ops),
-            "signs": {name: operation(name) for name in RULES},
+            "signs": {name: operation(name) for name in ops if name},
             "kinds": list(kinds),
             "frozen": frozen,
             "network": network(graph),
@@ -144,11 +147,11 @@ class Exploration:
         return {"text/html": self.html, "text/plain": repr(self)}
 
 
-def _grouped(tree: Group, closed: set[Group], count: int) -> tuple[list[list[Any]], list[int]]:
+def _grouped(top: Group, closed: set[Group], count: int) -> tuple[list[list[Any]], list[int]]:
     """The groups as [name, tag, group around, open, parts], and for each value the group it is in."""
     within = [-1] * count
     groups: list[list[Any]] = []
-    stack: list[tuple[Part, int]] = [(part, -1) for part in reversed(tree.parts)]
+    stack: list[tuple[Part, int]] = [(part, -1) for part in reversed(top.parts)]
     inside_closed: set[int] = set()
     while stack:
         part, parent = stack.pop()
@@ -171,9 +174,9 @@ def network(graph: Graph) -> dict[str, Any] | None:
     first: tuple[int, int] | None = None
     for i, (value, op) in enumerate(zip(graph.values, graph.ops, strict=True)):
         scope: tuple[str, ...] = getattr(getattr(value, "label", ""), "scope", ())
-        if not op or len(scope) != 2 or not scope[0].startswith("layer ") or (first is not None and graph._place[i] != first):
+        if not op or len(scope) != 2 or not scope[0].startswith("layer ") or (first is not None and graph.place[i] != first):
             continue
-        first = graph._place[i]
+        first = graph.place[i]
         layer, neuron = (int(name.split(" ")[1]) for name in scope)
         if op == "dot":
             parents, half = graph.parents[i], len(graph.parents[i]) // 2

@@ -12,13 +12,14 @@ graph. Crossings are reduced by sweeps over the columns, and places across are l
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 _GAP = 18.0  # between boxes of one column
 _SLOT = 7.0  # between an edge that passes and what is beside it
 _CURVE = 34.0  # the least room for curves between columns
+_LIGHT = 0.02  # how much a link from a constant pulls, beside any other
 
 
 class Block(NamedTuple):
@@ -60,18 +61,42 @@ class Layout(NamedTuple):
     across: float
 
 
-def columns(count: int, links: Sequence[Link]) -> list[int]:
-    """The column of each of `count` blocks: the output's is the last, every other one is just before its first consumer."""
+def columns(count: int, edges: Iterable[tuple[int, int]]) -> list[int]:
+    """The column of each of `count` blocks, from edges (source, target): the output's is the last, every other one is just
+    before its first consumer.
+    """
     rank = [0] * count
-    for link in sorted(links, key=lambda link: -link.target):
-        rank[link.source] = max(rank[link.source], rank[link.target] + 1)
+    for target, source in sorted([(target, source) for source, target in edges], reverse=True):
+        if rank[source] <= rank[target]:
+            rank[source] = rank[target] + 1
     last = max(rank, default=0)
     return [last - r for r in rank]
 
 
-def arrange(blocks: Sequence[Block], links: Sequence[Link], output: int) -> Layout:
-    """The places of all blocks and the routes of all links; blocks come in an order in which sources precede targets."""
-    column = columns(len(blocks), links)
+def least_size(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[int]) -> tuple[float, float]:
+    """A size (along, across) that no arrangement of these goes below: cheap, to choose between arrangements."""
+    count = max(column, default=0) + 1
+    box_room, label_room, across = [0.0] * count, [0.0] * count, [-_GAP] * count
+    passing = [0] * (count + 1)  # trunks that start to pass at a column, less those that ended before it
+    reach = list(column)
+    for block, c in zip(blocks, column, strict=True):
+        box_room[c] = max(box_room[c], block.along)
+        across[c] += block.across + _GAP
+    for link in links:
+        c = column[link.target]
+        label_room[c] = max(label_room[c], link.label)
+        reach[link.source] = max(reach[link.source], c)
+    for c, until in zip(column, reach, strict=True):
+        if until > c + 1:
+            passing[c + 1] += 1
+            passing[until] -= 1
+    slots = list(accumulate(passing))
+    along = sum(box_room) + sum(label_room) + _CURVE * (count - 1)
+    return along, max([room + _SLOT * slots[c] for c, room in enumerate(across)], default=0.0)
+
+
+def arrange(blocks: Sequence[Block], links: Sequence[Link], output: int, column: list[int]) -> Layout:
+    """The places of all blocks, in their columns, and the routes of all links; blocks come with sources before targets."""
     last = max(column, default=0)
     consumers: list[list[Link]] = [[] for _ in blocks]
     producers: list[list[Link]] = [[] for _ in blocks]
@@ -96,7 +121,9 @@ def arrange(blocks: Sequence[Block], links: Sequence[Link], output: int) -> Layo
     offset = [block.ports for block in blocks]
     order = _ordered(item_column, outs, offset, _first_order(item_column, producers, slot_of, column, output, last))
     extent = [block.across for block in blocks] + [0.0] * len(slot_of)
-    across = _placed(order, outs, offset, extent, len(blocks))
+    light = [bool(using) and all(link.strength < 0.0 for link in using) for using in consumers]
+    light += [light[i] for i, _ in slot_of]
+    across = _placed(order, outs, offset, extent, len(blocks), light)
 
     # Along: each column takes the room of its labels and boxes, and before it the curves take more where they are steep.
     box_room, label_room, steep = [0.0] * (last + 1), [0.0] * (last + 1), [0.0] * (last + 1)
@@ -289,8 +316,9 @@ def _placed(
     offset: list[tuple[float, ...]],
     extent: list[float],
     blocks: int,
+    light: list[bool],
 ) -> list[float]:
-    """Where each item is across: as near as its order allows to where its edges would be straight."""
+    """Where each item is across: as near as its order allows to where its edges would be straight; `light` items pull least."""
     n = len(outs)
     after: list[list[tuple[int, float, float]]] = [[] for _ in range(n)]  # (neighbour, distance where straight, weight)
     before: list[list[tuple[int, float, float]]] = [[] for _ in range(n)]
@@ -298,6 +326,8 @@ def _placed(
         for target, port in targets:
             shift = offset[target][port] if port >= 0 else 0.0
             weight = 1.0 + 3.0 * (item >= blocks) + 4.0 * (target >= blocks and item >= blocks)
+            if light[item]:  # a constant: it must not pull what it goes into off its line
+                weight *= _LIGHT
             after[item].append((target, shift, weight))
             before[target].append((item, -shift, weight))
     across = [0.0] * n
@@ -310,7 +340,7 @@ def _placed(
         for item, step in zip(items, steps, strict=True):
             across[item] = step - steps[-1] / 2
         rows.append((items, steps))
-    rounds = 10 if n < 600 else 6 if n < 3000 else 3
+    rounds = 40 if n < 150 else 10 if n < 600 else 6 if n < 3000 else 3
     for turn in range(rounds):
         backwards = turn % 2 == 0
         for items, steps in reversed(rows) if backwards else rows:

@@ -7,15 +7,16 @@ exponent, and which are plain text.
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
-from micrograd.formula.label import runs as runs  # drawings find it here
+from micrograd.formula import label as labels
 from micrograd.formula.text import clean
 
 _LOW = dict(zip("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True)) | {",": ","}
 _HIGH = dict(zip("0123456789+-=()[]in", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾⁽⁾ⁱⁿ", strict=True))
 SYMBOLS = {
-    "add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−x", "pow": "xʸ", "sum": "Σ", "dot": "Σwx + b",
-    "greater": ">", "less": "<", "abs": "|x|", "sqrt": "√",
+    "add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−x", "pow": "xʸ", "sum": "Σ", "dot": "Σxy",
+    "greater": ">", "less": "<", "abs": "|x|", "sqrt": "√x",
 }  # fmt: skip
 # The widths of Arial and its kin in thousandths of the size, by character: the rest is estimated.
 _WIDTHS = {
@@ -23,6 +24,12 @@ _WIDTHS = {
     **dict.fromkeys("*^ckszvxyJ", 500), **dict.fromkeys("+=<>~−×÷∂", 584), **dict.fromkeys("ABEKPSVXY&", 667),
     **dict.fromkeys("CDHNRUw", 722), **dict.fromkeys("GOQ", 778), **dict.fromkeys("mM", 833), **dict.fromkeys("%W@…", 1000),
 }  # fmt: skip
+
+
+@lru_cache(4096)
+def runs(label: str) -> list[tuple[str, int]]:
+    """The label in pieces, each with its level: 0 on the line, -1 an index, 1 an exponent."""
+    return labels.runs(label)
 
 
 def plain(label: str) -> str:
@@ -42,23 +49,23 @@ def clip(text: str, most: int = 28) -> str:
     return text if len(text) <= most else f"{text[: most - 9]}…{text[-8:]}"
 
 
-def number(x: float) -> str:
-    """The number in four digits, with a real minus sign."""
+def number(x: float, digits: int = 4) -> str:
+    """The number in so many significant digits, with a real minus sign."""
     if x != x:
         return "nan"
     if x in (float("inf"), float("-inf")):
         return "∞" if x > 0 else "−∞"
-    return f"{x:.4g}".replace("-", "−")
+    return (repr(x) if digits > 16 else f"{x:.{digits}g}").replace("-", "−")
 
 
-def numbers(xs: tuple[float, ...]) -> str:
+def numbers(xs: tuple[float, ...], digits: int = 4) -> str:
     """One number, or the least and the greatest of several."""
-    return " … ".join(map(number, xs))
+    return " … ".join([number(x, digits) for x in xs])
 
 
 def operation(name: str) -> str:
     """The sign of a primitive, or its name."""
-    return SYMBOLS.get(name, name)
+    return SYMBOLS.get(name) or clip(clean(name))
 
 
 def width(text: str, size: float, bold: bool = False) -> float:

@@ -95,7 +95,7 @@ def test_the_policy_of_a_page_of_its_own_lets_nothing_else_run(opened):
     ids=["example", "diamond", "network", "samples", "random 60", "random 200", "infinite"],
 )  # fmt: skip
 def test_at_first_every_number_is_the_engines_own(opened, make):
-    drawing = make().draw(limit=None)
+    drawing = make().draw(unfold="all")
     page, graph = opened(drawing), drawing.graph
     assert all(map(same, numbers(page, "data"), graph.data))
     assert all(same(found, g) for found, g in zip(numbers(page), graph.grad, strict=True) if g is not None)
@@ -118,7 +118,7 @@ def exact(size, seed):
 
 def test_two_hundred_moves_on_twenty_graphs_give_the_engines_numbers(browser, tmp_path):
     rng = random.Random(0)
-    drawings = [(exact(40, seed) if seed % 2 else tangled(40, seed)).draw(limit=None) for seed in range(20)]
+    drawings = [(exact(40, seed) if seed % 2 else tangled(40, seed)).draw(unfold="all") for seed in range(20)]
     file = tmp_path / "twenty.html"
     file.write_text("<!DOCTYPE html><meta charset=utf-8>" + "".join(d.explore().html for d in drawings), encoding="utf-8")
     page = browser.new_page()
@@ -163,7 +163,7 @@ def test_a_slider_and_a_number_move_everything(opened):
 def test_branches_keep_both_sides(opened):
     x, y = Value(2.0, label="x"), Value(1.0, label="y")
     out = where(x - 1, x * y, 5 * y) + relu(x - 3) + micrograd.maximum(x, y)
-    page = opened(out.draw(limit=None))
+    page = opened(out.draw(unfold="all"))
     slider = page.page.get_by_role("slider", name="x, slider")
     for v in (-1.0, 4.0, 1.0):
         slider.fill(str(v))
@@ -210,7 +210,7 @@ def test_a_row_of_ones_own_moves_or_says_that_it_cannot(opened):
 
 
 def test_each_step_adds_one_value_or_hands_one_gradient_on(opened):
-    drawing = tangled(30, 2).draw(limit=None)
+    drawing = tangled(30, 2).draw(unfold="all")
     page, graph = opened(drawing), drawing.graph
     operations = [i for i in range(len(graph)) if graph.parents[i]]
     page.page.keyboard.press("Home")
@@ -269,7 +269,7 @@ def test_the_rule_of_a_step_in_symbols_and_numbers(opened):
 
 
 def test_a_gradient_as_a_sum_over_paths(opened):
-    drawing = tangled(60, 4).draw(limit=None)
+    drawing = tangled(60, 4).draw(unfold="all")
     page, graph = opened(drawing), drawing.graph
     counts = dict.fromkeys(range(len(graph)), 0) | {graph.root: 1}
     for i in reversed(range(len(graph))):
@@ -374,7 +374,7 @@ def test_guesses_right_and_wrong(opened):
 
 
 def test_a_round_of_guesses_has_a_score_and_a_seed(opened):
-    drawing = tangled(30, 3).draw(limit=None)
+    drawing = tangled(30, 3).draw(unfold="all")
     asked = []
     html = drawing.explore(mode="guess", seed=7, count=3)
     for _ in range(2):
@@ -443,7 +443,7 @@ def test_ten_thousand_values_open_folded(opened):
 
 
 def test_no_edge_carries_its_whole_way(opened):
-    page = opened(chain(700).draw(limit=None))  # b is used at every step
+    page = opened(chain(700).draw(unfold="all"))  # b is used at every step
     text = page.page.evaluate(
         "[...document.querySelectorAll('.mg-view path')].reduce((sum, p) => sum + p.getAttribute('d').length, 0)"
     )

@@ -8,7 +8,7 @@ from graphs_to_draw import chain, example, hostile, network, neuron, recurrent, 
 
 from micrograd import Value
 from micrograd.draw import layout
-from micrograd.draw.svg import place
+from micrograd.draw.diagram import place
 
 GRAPHS = {
     "example": (example, {}),
@@ -17,11 +17,11 @@ GRAPHS = {
     "samples": (lambda: network(20, (16, 16), "relu"), {}),
     "three samples": (lambda: network(3), {}),
     "recurrent": (recurrent, {}),
-    "recurrent, all": (recurrent, {"limit": None}),
+    "recurrent, all": (recurrent, {"unfold": "all"}),
     "chain": (lambda: chain(300), {}),
-    "long edges": (lambda: chain(60), {"limit": None}),
+    "long edges": (lambda: chain(60), {"unfold": "all"}),
     "hostile": (hostile, {}),
-    **{f"random {size}, {seed}": (lambda size=size, seed=seed: tangled(size, seed), {"limit": None})
+    **{f"random {size}, {seed}": (lambda size=size, seed=seed: tangled(size, seed), {"unfold": "all"})
        for size, seed in itertools.product([10, 40, 150], range(4))},
 }  # fmt: skip
 
@@ -119,7 +119,7 @@ def test_a_tree_has_no_crossings():
     def tree(depth):
         return Value(1.0) if depth == 0 else (tree(depth - 1) + tree(depth - 1)).tanh()
 
-    placed_ = place(tree(5).draw(limit=None).picture)
+    placed_ = place(tree(5).draw(unfold="all").picture)
     for one, two in itertools.combinations(zip(placed_.picture.edges, placed_.layout.routes, strict=True), 2):
         (_, r1), (_, r2) = one, two
         if r1[1][0] == r2[1][0]:  # in the same gap between columns
@@ -133,8 +133,8 @@ def crossings(placed_):
 
 
 def test_the_sweeps_take_crossings_away(monkeypatch):
-    pictures = [tangled(40, seed).draw(limit=None).picture for seed in range(4)]
-    pictures += [network(3).draw(limit=None).picture, recurrent(4).draw(limit=None).picture]
+    pictures = [tangled(40, seed).draw(unfold="all").picture for seed in range(4)]
+    pictures += [network(3).draw(unfold="all").picture, recurrent(4).draw(unfold="all").picture]
     swept = [crossings(place(picture)) for picture in pictures]
     monkeypatch.setattr(layout, "_ordered", lambda item_column, outs, offset, order: order)
     as_met = [crossings(place(picture)) for picture in pictures]

@@ -1,5 +1,6 @@
 """Pictures written down: SVG, DOT and Mermaid, golden and well-formed, whatever the labels."""
 
+import builtins
 import math
 import os
 import re
@@ -12,11 +13,14 @@ from pathlib import Path
 import pytest
 from graphs_to_draw import chain, example, hostile, network, neuron, recurrent, square, tangled
 
-from micrograd import MLP, Value
+from micrograd import MLP, Value, constant, dot, maximum, primitive, sum, where
 from micrograd.draw.lettering import clean, clip, number, plain, runs, width
+from micrograd.draw.style import DARK, LIGHT
+from micrograd.primitives import RULES
 
 GOLDEN = Path(__file__).parent / "golden"
-MADE = {"example": (example, {}), "neuron": (neuron, {}), "network": (network, {}), "down": (example, {"rankdir": "TB"}),
+MADE = {"example": (example, {}), "neuron": (neuron, {}), "network": (network, {"limit": 90}),
+        "down": (example, {"rankdir": "TB"}),
         "folded": (lambda: network(20, (16, 16), "relu"), {"limit": 20})}  # fmt: skip
 SVG = "{http://www.w3.org/2000/svg}"
 # What notebooks let through: shapes, text and their presentation attributes.
@@ -141,14 +145,78 @@ def test_lettering():
 
 def test_constants_are_lighter_and_zero_edges_dashed():
     a, b = Value(1.0, label="a"), Value(-2.0, label="b")
-    drawing = (b.relu() + a * 3.0).draw()
-    paths = [
-        p for p in ET.fromstring(drawing.svg.encode()).iter(f"{SVG}path") if p.get("fill") == "none" and p.get("stroke-width")
-    ]
+    drawing = (b.relu() + a * constant(3.0, "three")).draw()
+    paths = [p for p in ET.fromstring(drawing.svg.encode()).iter(f"{SVG}path") if p.get("fill") == "none"]
     dashed = [p for p in paths if p.get("stroke-dasharray")]
-    assert len(dashed) == 1 == sum(edge.flow == 0 for edge in drawing.picture.edges)
-    assert sum(p.get("stroke") == "#cbd5e1" for p in paths) == 1 == sum(edge.flow is None for edge in drawing.picture.edges)
+    assert len(dashed) == 1 == builtins.sum(edge.flow == 0 for edge in drawing.picture.edges)
+    light = [p for p in paths if p.get("stroke") == "#cbd5e1"]
+    assert len(light) == 1 == builtins.sum(edge.flow is None for edge in drawing.picture.edges)
     assert "dashed: nothing flows back" in drawing.svg and "dashed" in drawing.source and "-.->" in drawing.to_mermaid()
+
+
+def test_plain_numbers_stand_inside_the_operation():
+    a, b = Value(2.0, label="a"), Value(0.5, label="b")
+    written = [(a**2, "x²"), (a - 1, "x − 1"), (3 * a, "3 · x"), (a * -1.5, "x · (−1.5)"), (1 / a, "1 / x"), (2**a, "2^x"),
+               (a.sqrt(), "√x"), (a.tanh(), "tanh"), (a * b, "×"), (sum([a, b, 1]), "Σ + 1"), (dot([a, b], [b, a]), "Σxy"),
+               (dot([a], [b], 0.5), "Σxy + 0.5"), (dot([a], [b], a), "Σxy + c"), (where(a, b, 3.0), "where(c, a, 3)"),
+               (maximum(a, 0.0), "maximum(x, 0)")]  # fmt: skip
+    for value, text in written:
+        picture = value.draw().picture
+        assert picture.boxes[picture.output].tag == text
+        assert all(box.kind != "constant" for box in picture.boxes)
+        assert text in value.draw().svg and text.replace("*", "") in value.draw().source
+    shared = constant(2.0)
+    assert [box.kind for box in (a * shared + b * shared).draw().picture.boxes].count("constant") == 1
+    named = (a * constant(2.0, "two")).draw().picture
+    assert [box.label for box in named.boxes] == ["a", "two", ""] and named.boxes[-1].tag == "×"
+
+
+def test_edges_between_two_values_are_merged_where_they_are_many():
+    x = Value(3.0, label="x")
+    drawing = sum([x] * 100_000).draw()
+    (edge,) = drawing.picture.edges
+    assert (edge.many, edge.local, edge.flow) == (100_000, 100_000.0, 100_000.0) and len(drawing.svg) < 5_000
+
+
+def test_names_of_operations_are_cleaned_as_labels_are():
+    name = "bad\n<b>\ud800|\u202e"
+    rule = primitive(name, name, lambda x: x, 1.0)
+    drawing = rule(Value(1.0, label="a")).draw()
+    del RULES[name]
+    ET.fromstring(drawing.svg.encode())
+    drawing.source.encode(), drawing.to_mermaid().encode()
+    assert "\n" not in drawing.picture.boxes[-1].tag and len(drawing.to_mermaid().splitlines()) == 6
+
+
+def test_the_first_nan_or_infinity_is_marked_by_a_sign():
+    x, y = Value(0.0, label="x"), Value(2.0, label="y")
+    drawing = ((x.log() * y).tanh() + (y - 1) ** 2).draw()
+    (marked,) = [box for box in drawing.picture.boxes if box.broken]
+    assert (marked.tag, marked.broken) == ("log", "value") and ">!</text>" in drawing.svg
+    assert "the first nan or infinity arose here" in drawing.svg
+    assert drawing.source.count("⚠") == drawing.to_mermaid().count("⚠") == 1
+    back = (x.sqrt() * y).draw()
+    (marked,) = [box for box in back.picture.boxes if box.broken]
+    assert (marked.tag, marked.broken) == ("√x", "gradient")
+    assert not any(box.broken for box in (y * y).draw().picture.boxes)
+
+
+def contrast(one, two):
+    def light(colour):
+        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        r, g, b = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+    high, low = sorted([light(one), light(two)], reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_text_has_a_contrast_of_four_and_a_half(palette):
+    papers = [palette.paper, *[fill for fill, _ in palette.kinds.values()]]
+    for colour in (palette.ink, palette.quiet, palette.value, palette.gradient, palette.local, palette.broken):
+        on = papers if colour not in (palette.local, palette.broken) else papers[:1]
+        assert all(contrast(colour, paper) >= 4.5 for paper in on), colour
 
 
 def test_edges_grow_with_what_flows():
@@ -194,9 +262,9 @@ def test_flows_that_add_up_beyond_the_floats_draw():
 def test_each_kind_has_an_outline_of_its_own():
     """Told apart by more than colour: with colours and words taken away, five kinds of box remain different."""
     model = MLP(2, [2, 1], activation="tanh", seed=1)
-    drawing = ((model([0.5, 1.0]) + constant_and_leaf()) * 2).draw()
+    drawing = ((model([0.5, 1.0]) + constant_and_leaf()) * 2).draw(limit=90)
     shapes = {}
-    for group, box in zip(ET.fromstring(drawing.svg.encode()).iter(f"{SVG}g"), [None, *drawing.picture.boxes], strict=True):
+    for group, box in zip(ET.fromstring(drawing.svg.encode()).iter(f"{SVG}g"), drawing.picture.boxes, strict=True):
         if box is not None:
             found = [
                 (e.tag, re.sub(r"[-\d. ]+", " ", e.get("d", "")), e.get("rx"))
@@ -211,7 +279,7 @@ def test_each_kind_has_an_outline_of_its_own():
 
 
 def constant_and_leaf():
-    return Value(1.0, label="leaf") * 3.0
+    return Value(1.0, label="leaf") * constant(3.0, "three")
 
 
 def test_paths_through_a_value_stand_out_and_no_others():
@@ -225,7 +293,7 @@ def test_paths_through_a_value_stand_out_and_no_others():
     assert shown == {index[a], index[c], index[output.parents[0]], index[output]}
     faded, bright = drawing.svg.split('<g opacity="0.3">')[1].split("\n</g>\n", 1)
     assert (faded.count('stroke="#ea580c"'), bright.count('stroke="#ea580c"')) == (0, 4)  # a to c, twice on to c², to the sum
-    assert len(output.draw(through=(a, b)).lit) == len(drawing.picture.boxes) - 1  # all but the number 1
+    assert len(output.draw(through=(a, b)).lit) == len(drawing.picture.boxes)
     assert output.draw(through=()).svg == output.draw().svg
     for wrong in (Value(1.0), 3.0):
         with pytest.raises(ValueError, match="Values that the output depends on"):

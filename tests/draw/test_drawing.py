@@ -90,7 +90,7 @@ def test_what_jupyter_shows():
     assert not hasattr(Value, "_repr_mimebundle_") and not hasattr(Value, "_repr_svg_") and not hasattr(Value, "_repr_html_")
     bundle = network().draw()._repr_mimebundle_()
     assert bundle["image/svg+xml"] == network().draw().svg
-    assert re.fullmatch(r"<Graph of L = .*: 29 values; \.svg, \.save\(path\), \.explore\(\)>", bundle["text/plain"])
+    assert re.fullmatch(r"<Graph of L = .*: 29 values in 10 boxes; \.svg, \.save\(path\), \.explore\(\)>", bundle["text/plain"])
     image = re.fullmatch(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)">', bundle["text/html"])
     assert base64.b64decode(image[2]).decode() == bundle["image/svg+xml"]
     assert set(network().draw().explore()._repr_mimebundle_()) == {"text/html", "text/plain"}

@@ -1,0 +1,53 @@
+"""How a graph is made to fit the page: which way it runs, and how much of it is folded.
+
+`picture` and `diagram` come before: this chooses among what they make. No text is ever shrunk; what cannot fit scrolls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from micrograd.draw.diagram import MARGIN, Measured, Placed, contents, measured, place
+from micrograd.draw.folding import LIMIT
+from micrograd.draw.graph import Graph
+from micrograd.draw.picture import Picture, picture
+
+_TALL = 1.6  # the height of a picture, in widths, that one still scrolls through before it is folded further
+_LIMITS = (LIMIT, 60, 40, 28, 20, 14, 9, 5)  # numbers of boxes that are tried
+
+
+def fitted(
+    graph: Graph, rankdir: str | None, limit: int | None, unfold: tuple[str, ...], width: float, digits: int
+) -> tuple[Placed, bool]:
+    """The picture of the most boxes that fits on a page so wide, to the right if it can, else down; and whether it does.
+
+    A direction, a limit or `unfold` that is given is obeyed. Where nothing fits, the narrowest of the smallest pictures.
+    """
+    room, tall = width - 2 * MARGIN, _TALL * width
+    narrowest: tuple[float, Picture, Measured] | None = None
+    for made in _pictures(graph, limit, unfold, digits):
+        narrowest, inside = None, contents(made, digits)
+        for direction in (rankdir,) if rankdir else ("LR", "TB"):
+            sizes = measured(inside, direction)
+            wide, high = sizes.least()
+            if wide <= room and high <= tall:
+                placed = place(made, sizes=sizes)
+                wide, high = placed.size
+                if wide <= room and high <= tall:
+                    return placed, True
+            if narrowest is None or max(wide, room) < max(narrowest[0], room):
+                narrowest = wide, made, sizes
+    assert narrowest is not None
+    return place(narrowest[1], sizes=narrowest[2]), False
+
+
+def _pictures(graph: Graph, limit: int | None, unfold: tuple[str, ...], digits: int) -> Iterator[Picture]:
+    if "all" in unfold:
+        yield picture(graph, None, (), digits)
+        return
+    before = 0
+    for most in (limit,) if limit else _LIMITS[:1] if unfold else _LIMITS:
+        made = picture(graph, most, unfold, digits)
+        if len(made.boxes) != before:
+            yield made
+        before = len(made.boxes)

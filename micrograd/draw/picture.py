@@ -1,0 +1,185 @@
+"""The boxes and edges of one picture of a graph.
+
+`folding` comes before: it says which values are visible and which are folded; `layout` gives what is made here its places.
+
+What stands at an edge is true of the picture. Where its source shows one gradient, that gradient is the sum over the edges of
+the box of `local` times the gradient that the target shows; where the target shows a range, `part` is the contribution itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from micrograd.draw.folding import LIMIT, STAGES, Group, Part, sources_first, tree, visible
+from micrograd.draw.graph import Graph
+
+_PARALLEL = 12  # the most edges between two values that are drawn one by one
+
+
+class Box(NamedTuple):
+    """What one box shows. `data` and `grad` hold one number, or for a fold the least and the greatest; () for none."""
+
+    kind: str  # constant, input, parameter, leaf, operation, or fold
+    label: str
+    tag: str  # what the operation does, or what kind of leaf or fold it is
+    data: tuple[float, ...]
+    grad: tuple[float, ...]
+    members: tuple[int, ...]
+    broken: str = ""  # "value" where the first nan or infinity arose here, "gradient" where the first such gradient is sent
+
+
+class Edge(NamedTuple):
+    """An arrow into input `port` of box `target`, for so `many` edges of the graph."""
+
+    source: int
+    target: int
+    port: int
+    local: float | None  # times the gradient of the target: what arrives in the source; None where that cannot be said
+    flow: float | None  # the sum of |local * adjoint of the consumer|; None into constants, which receive nothing
+    many: int
+    part: float | None = None  # what arrives in the source, where the target shows no one gradient to multiply
+
+
+class Picture(NamedTuple):
+    """Boxes in an order in which parents come first, their edges, which box is the output, and what was folded."""
+
+    boxes: list[Box]
+    edges: list[Edge]
+    output: int
+    caption: list[str]
+
+
+def picture(graph: Graph, limit: int | None = LIMIT, unfold: str | Iterable[str] = (), digits: int = 4) -> Picture:
+    """The boxes and edges to draw: at most about `limit` boxes (None: every value), and the groups in `unfold` open."""
+    wanted = (unfold,) if isinstance(unfold, str) else tuple(unfold)
+    parts, folds = visible(tree(graph, limit), limit, wanted)
+    box_of = [-1] * len(graph)
+    for number, part in enumerate(parts):
+        for i in part.members() if isinstance(part, Group) else (part,):
+            box_of[i] = number
+    for literal, consumer in graph.literals.items():
+        box_of[literal] = box_of[consumer]
+    members: list[list[int]] = [[] for _ in parts]
+    for i, number in enumerate(box_of):
+        members[number].append(i)
+    outgoing: list[dict[int, None]] = [{} for _ in parts]  # the values of each box that others use
+    for i, parents in enumerate(graph.parents):
+        for p in parents:
+            if box_of[p] != box_of[i]:
+                outgoing[box_of[p]][p] = None
+    outgoing[box_of[graph.root]][graph.root] = None
+    edges = _edges(graph, box_of, members, [list(used) for used in outgoing], parts)
+    feeds: dict[int, set[int]] = {number: set() for number in range(len(parts))}
+    for edge in edges:
+        feeds[edge.source].add(edge.target)
+    order = sources_first(feeds, {number: inside[-1] for number, inside in enumerate(members)})
+    place = {number: k for k, number in enumerate(order)}
+    edges = [edge._replace(source=place[edge.source], target=place[edge.target]) for edge in edges]
+    made = [_box(graph, parts[number], tuple(members[number]), list(outgoing[number]), digits) for number in order]
+    if (broken := graph.first_broken()) is not None:
+        k = place[box_of[broken[0]]]
+        made[k] = made[k]._replace(broken=broken[1])
+    return Picture(made, edges, place[box_of[graph.root]], _caption(graph, made, folds))
+
+
+def _through(graph: Graph, inside: list[int], output: int) -> dict[int, float]:
+    """The derivative of `output` with respect to each value inside a fold, along the paths in it."""
+    found = dict.fromkeys(inside, 0.0)
+    found[output] = 1.0
+    for i in reversed(inside):
+        for p, local in zip(graph.parents[i], graph.partials[i], strict=True):
+            if p in found and graph.grad[p] is not None:
+                found[p] += found[i] * local
+    return found
+
+
+def _edges(
+    graph: Graph, box_of: list[int], members: list[list[int]], outgoing: list[list[int]], parts: list[Part]
+) -> list[Edge]:
+    folded = [isinstance(part, Group) for part in parts]
+    inner = {
+        number: _through(graph, members[number], outgoing[number][0])
+        for number in range(len(parts))
+        if folded[number] and len(outgoing[number]) == 1
+    }
+    found: dict[tuple[int, int, int], list[tuple[float | None, float | None]]] = {}  # target, port, source: (local, flow)
+    for i, parents in enumerate(graph.parents):
+        target = box_of[i]
+        plain = not folded[target] and len(parents) > _PARALLEL and len(set(parents)) < len(parents)
+        for port, p in enumerate(parents):
+            source = box_of[p]
+            if source == target:
+                continue
+            flow = graph.contribution(i, port)
+            local = graph.partials[i][port] if flow is not None else None
+            if local is not None and folded[target]:
+                local = inner[target][i] * local if target in inner else None
+            key = (target, -1 if folded[target] or folded[source] else -2 - p if plain else port, source)
+            found.setdefault(key, []).append((local, flow))
+    ports: dict[int, int] = defaultdict(int)
+    edges = []
+    for (target, _, source), contributions in found.items():
+        flows = [flow for _, flow in contributions if flow is not None]
+        locals_ = [local for local, _ in contributions if local is not None]
+        one = len(outgoing[source]) == 1
+        whole = bool(flows) and len(locals_) == len(flows) and (one or len(contributions) == 1)
+        edges.append(
+            Edge(source, target, ports[target], _sum(locals_) if whole else None,
+                 added(map(abs, flows)) if flows else None, len(contributions),
+                 _sum(flows) if flows and one and not whole else None)
+        )  # fmt: skip
+        ports[target] += 1
+    return edges
+
+
+def _sum(numbers: list[float]) -> float:
+    total = 0.0
+    for x in numbers:
+        total += x
+    return total
+
+
+def added(sizes: Iterable[float]) -> float:
+    """The sum of sizes, rounded once; infinite where it is beyond the floats."""
+    try:
+        return math.fsum(sizes)
+    except OverflowError:
+        return math.inf
+
+
+def _box(graph: Graph, part: Part, members: tuple[int, ...], outgoing: list[int], digits: int) -> Box:
+    if not isinstance(part, Group):
+        grad = graph.grad[part]
+        tag = graph.written(part, digits) if graph.ops[part] else graph.kinds[part]
+        return Box(graph.kinds[part], graph.labels[part], tag, (graph.data[part],), () if grad is None else (grad,), members)
+    grads = [g for i in outgoing if (g := graph.grad[i]) is not None]
+    calls = len({graph.place[i][1] for i in members if graph.place[i][1]})
+    size = f"{len(members):,} values".replace(",", "\u202f")
+    tag = ", ".join(filter(None, [part.within, f"{calls} calls" if calls > 1 else size]))
+    if part.kind in ("alike", "gap"):
+        tag = ""
+    return Box("fold", part.name, tag, _range([graph.data[i] for i in outgoing]), _range(grads), members)
+
+
+def _range(numbers: list[float]) -> tuple[float, ...]:
+    """() of none, the number itself where all are equal, else the least and the greatest; nan where there is one."""
+    if not numbers:
+        return ()
+    if any(x != x for x in numbers):
+        return (math.nan,)
+    low, high = min(numbers), max(numbers)
+    return (low,) if low == high else (low, high)
+
+
+def _caption(graph: Graph, boxes: list[Box], folds: list[Group]) -> list[str]:
+    """What the picture leaves out and how to see it."""
+    folded = [box for box in boxes if box.kind == "fold"]
+    if not folded:
+        return []
+    inside, among = (f"{n:,}".replace(",", "\u202f") for n in (sum(len(box.members) for box in folded), len(graph)))
+    stand = "1 box stands" if len(folded) == 1 else f"{len(folded)} boxes stand"
+    name = next((f".draw(unfold={group.name!r}), " for group in folds if group.kind in STAGES[:5]), "")
+    return [f'Folded: {stand} for {inside} of {among} values. To see them: {name}.draw(unfold="all"), or .explore().']

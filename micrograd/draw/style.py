@@ -1,0 +1,67 @@
+"""How pictures look: the colours for light and dark pages, the sizes of type, the weight of an edge."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+LABEL, TAG, NUMBER, EDGE = 13.0, 10.0, 11.5, 10.0  # sizes of type
+SCRIPT = 0.7  # of the size: sub- and superscripts
+LEAST = 9.0  # the smallest size at which type is read; no picture shows any that is smaller
+FONT = "Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', sans-serif"
+
+
+class Palette(NamedTuple):
+    """The colours of a picture; `paper` is "" where what is behind shows through. Contrast of text is 4.5 and more."""
+
+    paper: str
+    ink: str
+    quiet: str  # tags, captions, constants
+    value: str
+    gradient: str
+    local: str  # numbers at arrows
+    strong: tuple[int, int, int]  # an edge through which the most flows, and one through which little does
+    weak: tuple[int, int, int]
+    nothing: str  # an edge into a constant
+    lit: str
+    broken: str  # where nan or inf flows back: of no other use in a drawing, so that it is found at a glance
+    positive: str  # a weight in the picture of a network
+    negative: str
+    kinds: dict[str, tuple[str, str]]  # fill and stroke of each kind of box
+
+
+LIGHT = Palette(
+    "#ffffff", "#111827", "#4b5563", "#15803d", "#b91c1c", "#334155", (0x47, 0x55, 0x69), (0x94, 0xA3, 0xB8), "#cbd5e1",
+    "#ea580c", "#db2777", "#1d4ed8", "#c2410c",
+    {"operation": ("#ffffff", "#475569"), "leaf": ("#eff6ff", "#2563eb"), "parameter": ("#f5f3ff", "#7c3aed"),
+     "input": ("#ecfeff", "#0e7490"), "constant": ("#fafafa", "#94a3b8"), "fold": ("#fffbeb", "#b45309")},
+)  # fmt: skip
+DARK = Palette(
+    "#111827", "#e5e7eb", "#9ca3af", "#4ade80", "#fca5a5", "#cbd5e1", (0xA8, 0xB5, 0xC7), (0x5B, 0x6A, 0x80), "#475569",
+    "#fb923c", "#f472b6", "#60a5fa", "#fb923c",
+    {"operation": ("#1f2937", "#94a3b8"), "leaf": ("#172554", "#60a5fa"), "parameter": ("#2e1065", "#a78bfa"),
+     "input": ("#083344", "#22d3ee"), "constant": ("#1a2230", "#64748b"), "fold": ("#292011", "#d97706")},
+)  # fmt: skip
+THEMES = {"light": LIGHT, "dark": DARK, "transparent": LIGHT._replace(paper="")}
+
+
+class Style(NamedTuple):
+    """Colours, and how many significant digits numbers have."""
+
+    palette: Palette = LIGHT
+    digits: int = 4
+
+
+def share(flow: float, biggest: float) -> float:
+    """How much flows through an edge beside the one with the most, from 0 to 1, for its weight."""
+    return 1.0 if not math.isfinite(flow) else math.sqrt(flow / biggest) if flow > 0 and biggest > 0 else 0.0
+
+
+def weight(part: float) -> float:
+    """How wide an edge of this share is drawn."""
+    return 0.9 + 2.6 * part
+
+
+def mixed(part: float, palette: Palette) -> str:
+    """The colour of an edge: lighter where little flows, so that what matters stands out."""
+    return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in zip(palette.weak, palette.strong, strict=True))
