@@ -23,7 +23,17 @@ from typing import TYPE_CHECKING, Any
 from micrograd.engine import Value, adjoints, constant, topological_order
 from micrograd.engine.modes import detect_anomaly, enable_grad, no_grad
 from micrograd.nn import MLP, Layer, Neuron
-from micrograd.nn.losses import binary_cross_entropy, cross_entropy, hinge, mse
+from micrograd.nn.losses import (
+    binary_cross_entropy,
+    cosine_similarity,
+    cross_entropy,
+    hinge,
+    huber,
+    kl_divergence,
+    l1,
+    mse,
+    nll,
+)
 from micrograd.nn.module import Module
 from micrograd.nn.optim import SGD, Adam, AdamW, RMSprop, clip_grad_norm, clip_grad_value
 from micrograd.primitives import (
@@ -111,12 +121,12 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "LBFGS", "MLP", "SGD", "Adam", "AdamW", "Drawing", "Explanation", "Layer", "Module", "Neuron", "RMSprop", "Value",
-    "abs", "acos", "adjoints", "asin", "assert_gradients", "atan", "atan2", "binary_cross_entropy", "checkpoint",
-    "clip_grad_norm", "clip_grad_value", "constant", "constant_schedule", "cos", "cosh", "cosine_schedule", "cross_entropy",
-    "detect_anomaly", "dot", "draw_dot", "enable_grad", "equal", "erf", "exp", "expm1", "find_bug", "grad", "gradcheck",
-    "greater", "hessian", "hinge", "hvp", "implicit", "jacobian", "jit", "jvp", "less", "log", "log1p", "logsumexp",
-    "maximum", "minimum", "mse", "name_from", "no_grad", "one_cycle_schedule", "pow", "primitive", "relu", "sigmoid",
-    "sign", "sin", "sinh", "softplus", "sqrt", "step", "step_schedule", "sum", "take", "tan", "tanh", "to_code",
-    "to_mermaid", "topological_order", "value_and_grad", "vjp", "warmup_schedule", "where",
+    "LBFGS", "MLP", "SGD", "Adam", "AdamW", "Drawing", "Explanation", "Layer", "Module", "Neuron", "RMSprop", "Value", "abs",
+    "acos", "adjoints", "asin", "assert_gradients", "atan", "atan2", "binary_cross_entropy", "checkpoint", "clip_grad_norm",
+    "clip_grad_value", "constant", "constant_schedule", "cos", "cosh", "cosine_schedule", "cosine_similarity",
+    "cross_entropy", "detect_anomaly", "dot", "draw_dot", "enable_grad", "equal", "erf", "exp", "expm1", "find_bug", "grad",
+    "gradcheck", "greater", "hessian", "hinge", "huber", "hvp", "implicit", "jacobian", "jit", "jvp", "kl_divergence", "l1",
+    "less", "log", "log1p", "logsumexp", "maximum", "minimum", "mse", "name_from", "nll", "no_grad", "one_cycle_schedule",
+    "pow", "primitive", "relu", "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "step", "step_schedule", "sum", "take",
+    "tan", "tanh", "to_code", "to_mermaid", "topological_order", "value_and_grad", "vjp", "warmup_schedule", "where",
 ]  # fmt: skip

@@ -1,7 +1,8 @@
 """What networks are trained to make small, as one Value: composed from the primitives in plain sight.
 
 `nn` makes the predictions. Each loss takes one prediction and its target, or two sequences of one length (of numbers, or
-of rows of them), and gives the mean. ValueError where the lengths differ.
+of rows of them), and gives the mean; with reduction="sum" the sum, and with "none" the losses themselves, nested as the
+predictions are. ValueError where the lengths differ.
 """
 
 from __future__ import annotations
@@ -10,19 +11,46 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
-from micrograd.primitives import logsumexp, maximum, softplus, sum, take
+from micrograd.primitives import abs, dot, log, logsumexp, maximum, minimum, number, softplus, sqrt, sum, take, where
 
 
-def mse(predictions: Any, targets: Any) -> Any:
+def mse(predictions: Any, targets: Any, reduction: str = "mean") -> Any:
     """The mean squared error: (p - t)².
 
-    >>> mse([1.0, 2.0], [0.0, 4.0])
-    2.5
+    >>> mse([1.0, 2.0], [0.0, 4.0]), mse([1.0, 2.0], [0.0, 4.0], reduction="none")
+    (2.5, [1.0, 4.0])
     """
-    return _mean("mse", lambda p, t: (p - t) ** 2, predictions, targets)
+    return _reduced("mse", lambda p, t: (p - t) ** 2, predictions, targets, reduction)
 
 
-def hinge(scores: Any, targets: Any) -> Any:
+def l1(predictions: Any, targets: Any, reduction: str = "mean") -> Any:
+    """The mean absolute error: |p - t|.
+
+    >>> l1([1.0, 2.0], [0.0, 4.0])
+    1.5
+    """
+    return _reduced("l1", lambda p, t: abs(p - t), predictions, targets, reduction)
+
+
+def huber(predictions: Any, targets: Any, delta: float = 1.0, reduction: str = "mean") -> Any:
+    """The mean of (p - t)² / 2 where |p - t| is at most `delta`, and delta (|p - t| - delta / 2) beyond (Huber, 1964).
+
+    >>> huber([1.0, 2.0], [0.5, 5.0], reduction="none")
+    [0.125, 2.5]
+    """
+    width = number(delta)
+    if not width > 0:
+        raise ValueError(f"delta must be a positive number, got {delta!r}")
+
+    def loss(p: Any, t: Any) -> Any:
+        far = abs(p - t)
+        near = minimum(far, width)
+        return near * (far - 0.5 * near)
+
+    return _reduced("huber", loss, predictions, targets, reduction)
+
+
+def hinge(scores: Any, targets: Any, reduction: str = "mean") -> Any:
     """The mean hinge loss of scores for targets of -1 and +1: max(0, 1 - t s).
 
     >>> hinge([0.5, -2.0], [1, -1])
@@ -34,10 +62,10 @@ def hinge(scores: Any, targets: Any) -> Any:
             raise ValueError(f"hinge needs -1 or 1 as target, got {t!r}: for classes 0 and 1, 2 * t - 1")
         return maximum(1 - t * s, 0.0)
 
-    return _mean("hinge", loss, scores, targets)
+    return _reduced("hinge", loss, scores, targets, reduction)
 
 
-def binary_cross_entropy(logits: Any, targets: Any) -> Any:
+def binary_cross_entropy(logits: Any, targets: Any, reduction: str = "mean") -> Any:
     """The mean of -t log p - (1 - t) log(1 - p), with p = sigmoid(z), for targets from 0 to 1.
 
     It takes the logits z, what the last layer gives before a logistic function, as softplus(z) - t z: this form neither
@@ -52,34 +80,100 @@ def binary_cross_entropy(logits: Any, targets: Any) -> Any:
             raise ValueError(f"binary_cross_entropy needs a target from 0 to 1, got {t!r}: for classes -1 and 1, (t + 1) / 2")
         return softplus(z) - t * z
 
-    return _mean("binary_cross_entropy", loss, logits, targets)
+    return _reduced("binary_cross_entropy", loss, logits, targets, reduction)
 
 
-def cross_entropy(logits: Any, targets: Any) -> Any:
+def cross_entropy(logits: Any, targets: Any, reduction: str = "mean") -> Any:
     """The mean of -log softmax(z)[t], for a vector of logits z and the index t of the right class, or a list of each.
 
     >>> round(cross_entropy([1.0, 1.0, 1.0], 2), 4)  # the logarithm of 3
     1.0986
     """
-    if not hasattr(logits, "__len__") or len(logits) == 0:
-        raise ValueError(f"cross_entropy needs a list of logits, one for each class; got {logits!r}")
-    one = not hasattr(logits[0], "__len__")
-    return _mean("cross_entropy", _surprise, [logits] if one else logits, [targets] if one else targets, of_rows=True)
+    return _of_rows("cross_entropy", lambda z, t: logsumexp(z) - _chosen("cross_entropy", z, t), logits, targets, reduction)
 
 
-def _surprise(z: Any, t: Any) -> Any:
-    if not hasattr(type(t), "__take__") and not (hasattr(t, "__index__") and 0 <= t < len(z)):
-        raise ValueError(f"cross_entropy needs the index of a class, an int from 0 to {len(z) - 1}, as target, got {t!r}")
-    return logsumexp(z) - take(z, t)
+def nll(log_probabilities: Any, targets: Any, reduction: str = "mean") -> Any:
+    """The mean of -l[t], for a vector l of logarithms of probabilities and the index t of the right class, or a list of each.
+
+    >>> nll([-0.5, -1.0], 1), nll([[-0.5, -1.0], [-2.0, -0.25]], [1, 1])
+    (1.0, 0.625)
+    """
+    return _of_rows("nll", lambda row, t: -_chosen("nll", row, t), log_probabilities, targets, reduction)
 
 
-def _mean(name: str, loss: Callable[[Any, Any], Any], predictions: Any, targets: Any, of_rows: bool = False) -> Any:
-    """The mean of the loss over all pairs; where they are rows and the loss is not one of rows, of the means of each."""
+def kl_divergence(log_probabilities: Any, targets: Any, reduction: str = "mean") -> Any:
+    """Σ p (log p - l) for a vector l of logarithms of probabilities and the true probabilities p, or the mean over rows.
+
+    The order is PyTorch's, and the mean its "batchmean". Where p is 0 the term is 0.
+
+    >>> round(kl_divergence([-0.7, -0.7], [0.25, 0.75]), 4), kl_divergence([-1.0, 0.0], [0.0, 1.0])
+    (0.1377, 0.0)
+    """
+
+    def loss(row: Any, p: Any) -> Any:
+        if not hasattr(p, "__len__") or len(p) != len(row):
+            raise ValueError(f"kl_divergence needs one probability for each of {len(row)} classes as target, got {p!r}")
+        return sum(_relative(q, t) for q, t in zip(row, p, strict=True))
+
+    return _of_rows("kl_divergence", loss, log_probabilities, targets, reduction)
+
+
+def cosine_similarity(xs: Any, ys: Any, reduction: str = "mean") -> Any:
+    """x · y / (|x| |y|), from -1 to 1, of two vectors, or its mean over two lists of vectors; 0 for a vector of zeros.
+
+    To be made large: 1 - cosine_similarity(xs, ys) is the loss. |x| |y| counts as at least 1e-8, as in PyTorch.
+
+    >>> cosine_similarity([3.0, 4.0], [4.0, 3.0]), cosine_similarity([[1.0, 0.0], [0.0, 2.0]], [[2.0, 0.0], [3.0, 0.0]])
+    (0.96, 0.5)
+    """
+    return _of_rows(
+        "cosine_similarity", lambda x, y: dot(x, y) / sqrt(maximum(dot(x, x) * dot(y, y), 1e-16)), xs, ys, reduction
+    )
+
+
+def _chosen(name: str, row: Any, t: Any) -> Any:
+    if not hasattr(type(t), "__take__") and not (hasattr(t, "__index__") and 0 <= t < len(row)):
+        raise ValueError(f"{name} needs the index of a class, an int from 0 to {len(row) - 1}, as target, got {t!r}")
+    return take(row, t)
+
+
+def _relative(q: Any, p: Any) -> Any:
+    if isinstance(p, Real):
+        if not 0.0 <= float(p) <= 1.0:
+            raise ValueError(f"kl_divergence needs probabilities from 0 to 1 as targets, got {p!r}")
+        return p * (log(p) - q) if p else 0.0 * q
+    return where(p, p * (log(p) - q), 0.0)
+
+
+def _of_rows(name: str, loss: Callable[[Any, Any], Any], rows: Any, targets: Any, reduction: str) -> Any:
+    """The loss of one row and its target, or of a list of rows and their targets."""
+    if not hasattr(rows, "__len__") or len(rows) == 0:
+        raise ValueError(f"{name} needs a list of logits, one for each class; got {rows!r}")
+    if not hasattr(rows[0], "__len__"):
+        _known(reduction)
+        return loss(rows, targets)
+    return _reduced(name, loss, rows, targets, reduction, of_rows=True)
+
+
+def _known(reduction: str) -> None:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+def _reduced(
+    name: str, loss: Callable[[Any, Any], Any], predictions: Any, targets: Any, reduction: str, of_rows: bool = False
+) -> Any:
+    """The losses of all pairs, reduced; where they are rows and the loss is not one of rows, of those of each row."""
+    _known(reduction)
     many = [hasattr(x, "__len__") for x in (predictions, targets)]
     if not any(many):
         return loss(predictions, targets)
     if not all(many) or not 0 < len(predictions) == len(targets):
         got = [len(x) if is_many else repr(x) for x, is_many in zip((predictions, targets), many, strict=True)]
         raise ValueError(f"{name} needs one target for each prediction, and at least one; got {got[0]} and {got[1]}")
-    term = loss if of_rows else lambda p, t: _mean(name, loss, p, t)
-    return sum(term(p, t) for p, t in zip(predictions, targets, strict=True)) / len(predictions)
+    term = loss if of_rows else lambda p, t: _reduced(name, loss, p, t, reduction)
+    terms = [term(p, t) for p, t in zip(predictions, targets, strict=True)]
+    if reduction == "none":
+        return terms
+    total = sum(terms) if len(terms) > 1 else terms[0]  # a sum of one is an empty step in pictures and texts
+    return total / len(terms) if reduction == "mean" and len(terms) > 1 else total

@@ -14,6 +14,7 @@ from typing import Any
 
 from micrograd import primitives
 from micrograd.engine import Note, Value, as_values, constant, mark, node_of
+from micrograd.nn.arguments import activation_called, bound, width
 from micrograd.nn.label import Label
 from micrograd.nn.module import Module
 
@@ -21,19 +22,6 @@ __all__ = ["MLP", "Layer", "Module", "Neuron"]
 
 _DOT = primitives.rule("dot")
 _networks = count(1)
-
-
-def _activation(name: str | Callable[[Value], Value]) -> Callable[[Value], Value] | None:
-    """The function called `name`; None for "linear"."""
-    if isinstance(name, primitives.Primitive):
-        name = name.name
-    if callable(name) or name == "linear":
-        return name if callable(name) else None
-    row = primitives.RULES.get(name) if isinstance(name, str) else None
-    if row is None or row.variadic or len(row.partials) != 1:
-        names = [r.name for r in primitives.RULES.values() if not r.variadic and len(r.partials) == 1]
-        raise ValueError(f"unknown activation {name!r}: use 'linear', a function, or one of {', '.join(names)}")
-    return getattr(Value, name, row)
 
 
 class Neuron(Module):
@@ -53,14 +41,15 @@ class Neuron(Module):
         rng: Any = random,
         layer: int = 1,
         index: int = 1,
+        init: str = "uniform",
+        nout: int = 1,
     ):
-        if nin < 1:
-            raise ValueError(f"a neuron needs at least one input, got nin={nin}")
-        scope = (f"layer {layer}", f"neuron {index}")
-        self.w = [Value(rng.uniform(-1, 1), label=Label("W", (j, index), layer, scope)) for j in range(1, nin + 1)]
+        nin = width(nin, "a neuron needs at least one input", "nin")
+        scope, most = (f"layer {layer}", f"neuron {index}"), bound(init, nin, nout)
+        self.w = [Value(most * rng.uniform(-1, 1), label=Label("W", (j, index), layer, scope)) for j in range(1, nin + 1)]
         self.b = Value(0.0, label=Label("b", (index,), layer, scope))
-        self.nonlin, self.activation = nonlin, activation if nonlin else "linear"
-        self._g = _activation(self.activation)
+        g = activation_called(activation)
+        self.nonlin, self.activation, self._g = nonlin, activation if nonlin else "linear", g if nonlin else None
         self._z, self._a = (Label(letter, (index,), layer, scope) for letter in "za")
 
     def __call__(self, x: Iterable[Any]) -> Value:
@@ -98,9 +87,8 @@ class Layer(Module):
     """
 
     def __init__(self, nin: int, nout: int, **kwargs: Any):
-        if nout < 1:
-            raise ValueError(f"a layer needs at least one neuron, got nout={nout}")
-        self.neurons = [Neuron(nin, index=k, **kwargs) for k in range(1, nout + 1)]
+        nout = width(nout, "a layer needs at least one neuron", "nout")
+        self.neurons = [Neuron(nin, index=k, nout=nout, **kwargs) for k in range(1, nout + 1)]
 
     def __call__(self, x: Iterable[Any]) -> Any:
         out = self.forward(as_values(x))
@@ -118,8 +106,9 @@ class MLP(Module):
     """A multi-layer perceptron: `nin` inputs and layers of `nouts` neurons.
 
     `activation` is g of the hidden layers and `output` that of the last one: "linear", any function of one argument in
-    the rule book by name ("tanh", "sigmoid", ...), or any callable from Value to Value. Weights are uniform in [-1, 1]:
-    from `random` as it stands, or from a generator of their own where `seed` is given. Called on `nin` numbers or
+    the rule book by name ("tanh", "sigmoid", ...), or any callable from Value to Value. Weights are uniform in [-1, 1], or
+    with init="he" or "glorot" within √(6 / inputs) or √(6 / (inputs + outputs)) of 0 in each layer: from `random` as it
+    stands, or from a generator of their own where `seed` is given. Called on `nin` numbers or
     Values, gives a list of Values, or the one Value where the last layer has one neuron.
 
     >>> model = MLP(2, [16, 1], activation="tanh", seed=1)
@@ -137,13 +126,17 @@ class MLP(Module):
         activation: str | Callable[[Value], Value] = "relu",
         output: str | Callable[[Value], Value] = "linear",
         seed: int | None = None,
+        init: str = "uniform",
     ):
         if not isinstance(nouts, Iterable) or not (nouts := list(nouts)):
             raise ValueError(f"an MLP needs a list of at least one layer's width, got nouts={nouts!r}")
-        rng = random if seed is None else random.Random(seed)
+        if seed is not None and not hasattr(seed, "__index__"):
+            raise TypeError(f"seed must be a whole number or None, got {seed!r}")
+        activation_called(activation)  # which a network of one layer does not use
+        rng = random if seed is None else random.Random(seed.__index__())
         sizes = [nin, *nouts]
         self.layers = [
-            Layer(sizes[i - 1], sizes[i], activation=output if i == len(nouts) else activation, rng=rng, layer=i)
+            Layer(sizes[i - 1], sizes[i], activation=output if i == len(nouts) else activation, rng=rng, layer=i, init=init)
             for i in range(1, len(sizes))
         ]
         self._inputs = [Label("a", (j,), 0, ("inputs",)) for j in range(1, nin + 1)]
@@ -152,7 +145,8 @@ class MLP(Module):
     def __call__(self, x: Iterable[Any]) -> Any:
         x = tuple(x) if isinstance(x, Iterable) else (x,)
         if len(x) != len(self._inputs):
-            raise ValueError(f"this network takes {len(self._inputs)} inputs, got {len(x)}")
+            many = ": one sample at a time; for rows of samples, jit(model).map(X)" if x and hasattr(x[0], "__len__") else ""
+            raise ValueError(f"this network takes {len(self._inputs)} inputs, got {len(x)}{many}")
         a = tuple([v if isinstance(v, Value) else constant(v, label) for v, label in zip(x, self._inputs, strict=True)])
         self._note = self._note._replace(call=self._note.call + 1)
         for layer in self.layers:

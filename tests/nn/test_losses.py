@@ -7,7 +7,22 @@ import pytest
 from mpmath import mp
 from ulps import off
 
-from micrograd import MLP, Value, adjoints, binary_cross_entropy, cross_entropy, hinge, mse
+from micrograd import (
+    MLP,
+    Value,
+    adjoints,
+    binary_cross_entropy,
+    cosine_similarity,
+    cross_entropy,
+    gradcheck,
+    hinge,
+    huber,
+    jit,
+    kl_divergence,
+    l1,
+    mse,
+    nll,
+)  # fmt: skip
 
 PREDICTIONS = [0.3, -1.7, 2.5, 1.0]
 SIGNS = [1, -1, -1, 1]
@@ -144,3 +159,68 @@ def test_a_network_learns_by_every_loss():
                 p.data -= 0.1 * p.grad
             losses.append(out.data)
         assert losses[-1] < 0.6 * losses[0], loss.__name__
+
+
+ROWS, CLASSES_OF_ROWS = [[-0.3, -1.9, -2.2], [-2.0, -0.2, -3.1]], [0, 2]
+PROBABILITIES = [[0.2, 0.5, 0.3], [0.0, 1.0, 0.0]]
+PAIRS = [
+    (mse, PREDICTIONS, SIGNS), (l1, PREDICTIONS, SIGNS), (huber, PREDICTIONS, SIGNS), (hinge, PREDICTIONS, SIGNS),
+    (binary_cross_entropy, PREDICTIONS, CLASSES), (cross_entropy, ROWS, CLASSES_OF_ROWS), (nll, ROWS, CLASSES_OF_ROWS),
+    (kl_divergence, ROWS, PROBABILITIES), (cosine_similarity, ROWS, PROBABILITIES),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("loss, predictions, targets", PAIRS, ids=lambda x: getattr(x, "__name__", ""))
+def test_reductions_are_of_the_losses_of_the_pairs(loss, predictions, targets):
+    alone = [loss(p, t) for p, t in zip(predictions, targets, strict=True)]
+    assert loss(predictions, targets, reduction="none") == alone
+    assert loss(predictions, targets, reduction="sum") == pytest.approx(sum(alone), rel=1e-15)
+    assert loss(predictions, targets) == pytest.approx(sum(alone) / len(alone), rel=1e-15)
+    assert gradcheck(lambda *p: loss(p, targets) if np.ndim(predictions) == 1 else loss(list(p), targets), *predictions)
+    out = jit(lambda p: loss(p, targets), backend="numpy")(predictions)
+    assert out == pytest.approx(loss(predictions, targets), rel=1e-14)
+    for wrong in ("average", None):
+        with pytest.raises(ValueError, match=f"reduction must be 'mean', 'sum' or 'none', got {wrong!r}"):
+            loss(predictions[0], targets[0], reduction=wrong)
+
+
+def test_the_other_losses_against_their_definitions():
+    p, t = np.array(PREDICTIONS), np.array(SIGNS)
+    far = np.abs(p - t)
+    assert l1(PREDICTIONS, SIGNS) == pytest.approx(far.mean(), rel=1e-15)
+    for delta in (0.5, 1.0, 10.0):
+        expected = np.where(far <= delta, far**2 / 2, delta * (far - delta / 2)).mean()
+        assert huber(PREDICTIONS, SIGNS, delta) == pytest.approx(expected, rel=1e-14)
+    kink = Value(1.0)
+    assert adjoints(huber(kink, 0.0))[kink] == 1.0 and adjoints(huber(kink, 1.0))[kink] == 0.0
+    rows, q = np.array(ROWS), np.array(PROBABILITIES)
+    assert nll(ROWS, CLASSES_OF_ROWS) == pytest.approx((0.3 + 3.1) / 2)
+    expected = np.where(q > 0, q * (np.log(np.where(q > 0, q, 1)) - rows), 0).sum(axis=1).mean()
+    assert kl_divergence(ROWS, PROBABILITIES) == pytest.approx(expected, rel=1e-14)
+    expected = ((rows * q).sum(1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(q, axis=1)).mean()
+    assert cosine_similarity(ROWS, PROBABILITIES) == pytest.approx(expected, rel=1e-14)
+    zero = [Value(0.0), Value(0.0)]
+    out = cosine_similarity(zero, [1.0, 0.0])
+    assert out.data == 0.0 and all(math.isfinite(g) for g in adjoints(out, zero).values())
+
+
+def test_a_loss_of_one_row_has_no_empty_steps():
+    row = [Value(0.5), Value(1.0)]
+    out = cross_entropy([row], [1])
+    assert out.op == "sub" and [v.op for v in out.parents] == ["logsumexp", ""]
+    assert mse([Value(1.0)], [0.5]).op == "pow"
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: huber([1.0], [0.0], delta=0), "delta must be a positive number, got 0"),
+        (lambda: nll([0.0, -1.0], 2), "nll needs the index of a class, an int from 0 to 1, as target, got 2"),
+        (lambda: kl_divergence([0.0, -1.0], [0.5]), "one probability for each of 2 classes as target, got"),
+        (lambda: kl_divergence([0.0, -1.0], [0.5, -0.5]), "probabilities from 0 to 1 as targets, got -0.5"),
+        (lambda: cosine_similarity([1.0, 2.0], [1.0]), "dot needs two sequences of one length"),
+    ],
+)
+def test_what_the_other_losses_refuse(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

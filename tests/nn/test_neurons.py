@@ -438,6 +438,10 @@ def test_files_that_hold_no_parameters_are_refused_and_change_nothing(tmp_path):
     "make, message",
     [
         (lambda: MLP(2, [3, 1])([1.0, 2.0, 3.0]), "takes 2 inputs, got 3"),
+        (lambda: MLP(2, [3, 1])(np.ones((5, 2))), r"takes 2 inputs, got 5: one sample at a time; .* jit\(model\)\.map\(X\)"),
+        (lambda: MLP(2, [1], activation="nosuch"), "unknown activation 'nosuch'"),
+        (lambda: Neuron(2, nonlin=False, activation="nosuch"), "unknown activation 'nosuch'"),
+        (lambda: MLP(2, [1], init="xavier"), "unknown init 'xavier': use 'uniform', 'he', 'glorot'"),
         (lambda: MLP(2, [3, 1])([]), "takes 2 inputs, got 0"),
         (lambda: Layer(2, 3)([1.0]), r"ReLUNeuron\(2\) takes 2 inputs, got 1"),
         (lambda: Neuron(2)([1.0]), r"ReLUNeuron\(2\) takes 2 inputs, got 1"),
@@ -457,6 +461,28 @@ def test_files_that_hold_no_parameters_are_refused_and_change_nothing(tmp_path):
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_sizes_and_seeds_that_are_no_whole_numbers_are_refused():
+    for make, message in (
+        (lambda: MLP("2", [1]), "a neuron needs at least one input, a whole number, got nin='2'"),
+        (lambda: MLP(2, [1.5]), r"a layer needs at least one neuron, a whole number, got nout=1\.5"),
+        (lambda: Layer(2, True), "got nout=True"),
+        (lambda: MLP(2, [1], seed="x"), "seed must be a whole number or None, got 'x'"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            make()
+    assert MLP(np.int64(2), np.array([3, 1]), seed=np.int64(4)).state_dict() == MLP(2, [3, 1], seed=4).state_dict()
+
+
+@pytest.mark.parametrize("init, bound", [("uniform", lambda m, n: 1), ("he", lambda m, n: (6 / m) ** 0.5),
+                                         ("glorot", lambda m, n: (6 / (m + n)) ** 0.5)])  # fmt: skip
+def test_weights_are_uniform_within_the_bound_of_their_layer(init, bound):
+    net, plain = MLP(30, [50, 20], init=init, seed=1), MLP(30, [50, 20], seed=1)
+    for layer, before, nin, nout in zip(net.layers, plain.layers, (30, 50), (50, 20), strict=True):
+        w = np.array([[p.data for p in neuron.w] for neuron in layer.neurons])
+        np.testing.assert_array_equal(w, bound(nin, nout) * np.array([[p.data for p in n.w] for n in before.neurons]))
+        assert 0.98 * bound(nin, nout) < np.abs(w).max() <= bound(nin, nout)
 
 
 def test_inputs_that_are_no_numbers_are_refused():

@@ -1,0 +1,49 @@
+"""What the arguments of neurons, layers and networks stand for: activations, initial weights, widths.
+
+`neurons` looks at them here as soon as they are given, used or not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from micrograd import primitives
+from micrograd.engine import Value
+
+
+def activation_called(name: str | Callable[[Value], Value]) -> Callable[[Value], Value] | None:
+    """The function called `name`; None for "linear"."""
+    if isinstance(name, primitives.Primitive):
+        name = name.name
+    if callable(name) or name == "linear":
+        return name if callable(name) else None
+    row = primitives.RULES.get(name) if isinstance(name, str) else None
+    if row is None or row.variadic or len(row.partials) != 1:
+        names = [r.name for r in primitives.RULES.values() if not r.variadic and len(r.partials) == 1]
+        raise ValueError(f"unknown activation {name!r}: use 'linear', a function, or one of {', '.join(names)}")
+    return getattr(Value, name, row)
+
+
+_BOUNDS: dict[str, Callable[[int, int], float]] = {  # weights are uniform within plus and minus this
+    "uniform": lambda nin, nout: 1.0,
+    "he": lambda nin, nout: math.sqrt(6 / nin),  # He et al., 2015: for relu
+    "glorot": lambda nin, nout: math.sqrt(6 / (nin + nout)),  # Glorot and Bengio, 2010: for tanh and sigmoid
+}
+
+
+def bound(init: str, nin: int, nout: int) -> float:
+    """How far from 0 the weights of a layer begin at most, by the way of initialisation called `init`."""
+    if not isinstance(init, str) or init not in _BOUNDS:
+        raise ValueError(f"unknown init {init!r}: use {', '.join(map(repr, _BOUNDS))}")
+    return _BOUNDS[init](nin, nout)
+
+
+def width(n: Any, what: str, name: str) -> int:
+    """`n` as an int; an error that says what needs it where it is no whole number from 1 on."""
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"{what}, a whole number, got {name}={n!r}")
+    if n < 1:
+        raise ValueError(f"{what}, got {name}={n!r}")
+    return n.__index__()  # type: ignore[no-any-return]
