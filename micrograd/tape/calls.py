@@ -41,8 +41,20 @@ class Calls:
                 "this one run: call the function itself on Values"
             )
 
+    def unchanged(self) -> bool:
+        """Whether what the recordings have read outside the arguments is as it was."""
+        watch = self.recordings.watch
+        return watch is None or watch.unchanged()
+
+    def renew(self) -> None:
+        """Forget recordings of what has changed outside the arguments."""
+        with self._lock:
+            if self.recordings.outdated():
+                self.quick = self._latest = None
+
     def one(self, args: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, list[float]]:
         """The structure of the results of one evaluation, and its numbers."""
+        self.renew()
         call = Call(args, [None] * (len(args) + 1), named)
         out, found = self._run(call, False, None, False)
         if not named:
@@ -52,6 +64,7 @@ class Calls:
     def many(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any) -> tuple[Any, int, Array | None, list[Array]]:
         """For each of n samples: the structure of the results, n, and either all numbers or the arrays one by one."""
         self.refuse_inside("map")
+        self.renew()
         call = Call(args, axes_of(in_axes, args, named), named)
         grouped = None if current().anomaly else self._grouped(call)
         if grouped is not None:
@@ -66,8 +79,13 @@ class Calls:
         """The mean or sum of the value and the gradient; at what the parameters hold where `theta` is None."""
         self.refuse_inside("a gradient of it")
         latest = None if open_blocks or named else self._latest
-        if latest is not None and latest.fits(theta, args, reduction, in_axes) and latest.count == len(self.parameters.values):
+        if (
+            latest is not None
+            and latest.fits(theta, args, reduction, in_axes)
+            and latest.current(self.recordings, theta is None)
+        ):
             return latest.run(args, self.parameters.theta() if theta is None else theta, reduction)
+        self.renew()
         call = Call(args, axes_of(in_axes, args, named), named)
         _, total = self._run(call, True, theta, True)
         _averaged(total, reduction, call.n)
@@ -79,7 +97,8 @@ class Calls:
         """See that a reduced call like this has been recorded; whether it is at once just like the latest."""
         latest = None if open_blocks or named else self._latest
         if latest is not None and latest.fits(None, args, reduction, in_axes):
-            return latest.count == len(self.parameters.values)
+            return latest.current(self.recordings, False)
+        self.renew()
         with self._lock:
             self.recordings.paths(Call(args, axes_of(in_axes, args, named), named), True)
         return False
@@ -87,6 +106,7 @@ class Calls:
     def schedule(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, gradient: bool) -> str:
         """The programs for arguments like these, as text."""
         call = Call(args, axes_of(in_axes, args, named), named)
+        self.renew()
         with self._lock:
             paths = self.recordings.paths(call, gradient)
             return "\n".join(str(self.recordings.program(path, call, gradient)) for path in paths)

@@ -55,8 +55,13 @@ def jit(
     of them; an integer is an open index for take(), a bool, a string or None part of the structure. `backend` is "numpy",
     "llvm" or "reference"; `dtype` float64 or float32; `precision` "exact" for the bits of the reference back end, or "fast":
     compiled code may round a product and the sum that it goes into once instead of twice, and takes elementary functions for
-    vectors, which are within 4 units in the last place. Numbers that `fn` reads anywhere but in its arguments and in Values
-    are recorded as they are at its first call.
+    vectors, which are within 4 units in the last place.
+
+    Numbers and Values that `fn` reads from its surroundings are watched: globals, closures, defaults, attributes that its code
+    or that of functions it names reads, lists, dicts and NumPy arrays of up to 4 KiB there. When one has changed, the next
+    call records again. Of networks and of lists with more than 16 numbers only the containers are looked at where a call
+    takes theta or is a step of training; after 10,000 objects nothing more is. What cannot be watched is recorded as it was:
+    random numbers, the time, files, larger arrays, what C code holds.
 
     As a decorator, `@jit` or with options `@jit(backend="numpy")`, it takes methods too: each object has a compiled one of
     its own, and each class of a class method (with `@jit` above `@classmethod` for more than calls).
@@ -107,7 +112,7 @@ class Jitted(Decorator):
         quick = self._calls.quick
         if quick is not None and quick[0] == [*map(type, args)] and not named and not open_blocks:
             parameters = self._parameters
-            if quick[1] == len(parameters.values):
+            if quick[1] == len(parameters.values) and self._calls.unchanged():
                 return quick[2](quick[3](args, parameters.theta() if quick[1] else _NOTHING))
         if current().observer is not None or has_value((args, named)):
             return self.fn(*args, **named)

@@ -39,17 +39,27 @@ class Parameters:
                 raise TypeError(f"wrt lists the parameters of a function, which are leaves: Value(...), got {p!r}")
         self.dtype = dtype
         self.values: list[Value] = list(self.listed or ())
+        self.version = 0  # how often they have changed
         self._numbers = {p: i for i, p in enumerate(self.values)}
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def numbers(self, leaves: Sequence[Value]) -> list[int]:
-        """The places of some leaves in theta; those that are new come behind the others."""
-        for leaf in leaves:
-            if leaf not in self._numbers:
-                self._numbers[leaf] = len(self.values)
-                self.values.append(leaf)
+    def numbers(self, leaves: Sequence[Value], before: Sequence[int] = ()) -> list[int]:
+        """The places of some leaves in theta; those that are new come behind the others.
+
+        Where a recording before this one had other leaves in the places `before`, a new leaf takes the place of the one that it
+        has replaced.
+        """
+        used = set(leaves)
+        for i, leaf in enumerate(leaves):
+            if leaf in self._numbers:
+                continue
+            place = before[i] if len(before) == len(leaves) and self.values[before[i]] not in used else len(self.values)
+            self.values[place : place + 1] = [leaf]
+            self._numbers = {p: i for i, p in enumerate(self.values)} if place < len(self._numbers) else self._numbers
+            self._numbers[leaf] = place
+            self.version += 1
         return [self._numbers[leaf] for leaf in leaves]
 
     def theta(self) -> Array:

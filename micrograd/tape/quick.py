@@ -40,6 +40,13 @@ class OfArrays:
                 return False
         return reduction == "mean" or reduction == "sum"
 
+    def current(self, recordings: Recordings, held: bool) -> bool:
+        """Whether the recording still holds; where theta is not what Values hold, these are not looked at one by one."""
+        watch = recordings.watch
+        if watch is not None and not (watch.unchanged() if held else watch.directly_unchanged()):
+            return False
+        return self.count == len(recordings.parameters.values)
+
     def run(self, args: Sequence[Any], theta: Array, reduction: str) -> Array:
         """The value and the gradient."""
         return self.program(args, theta, self.n, reduction == "mean")  # type: ignore[no-any-return]

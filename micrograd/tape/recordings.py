@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from micrograd.tape.passes import optimised, swept
 from micrograd.tape.record import Recording, held_by
 from micrograd.tape.results import numbers_of, skeleton
 from micrograd.tape.tape import Tape
+from micrograd.tape.watch import Watch
 
 STRUCTURES = 32  # structures of arguments whose tapes are kept, the latest ones
 
@@ -81,19 +82,32 @@ class Recordings:
     def __init__(self, fn: Callable[..., Any], parameters: Parameters, maker: Maker, owner: Any):
         self.fn, self.parameters, self.maker, self.owner = fn, parameters, maker, owner
         self.kept: OrderedDict[Any, list[Path]] = OrderedDict()
+        self.watch: Watch | None = None  # of what they have read outside the arguments
+        self._before: dict[Any, list[int]] = {}  # the parameters of structures that are to be recorded again
 
     def paths(self, call: Call, gradient: bool) -> list[Path]:
         """The paths known for the structure of a call, the first one recorded now where there is none."""
         key = (call.key, gradient)
         paths = self.kept.get(key)
         if paths is None:
-            paths = [self.record(call, 0, gradient)]
+            paths = [self.record(call, 0, gradient, self._before.pop(key, ()))]
             self.kept[key] = paths
             if len(self.kept) > STRUCTURES:
                 self.kept.popitem(last=False)
         else:
             self.kept.move_to_end(key)
         return paths
+
+    def outdated(self) -> bool:
+        """Whether something has changed that was read outside the arguments; all is forgotten then, to be recorded again."""
+        if self.watch is None or self.watch.unchanged():
+            return False
+        same = self.watch.confirmed()
+        self.watch = Watch(self.fn) if same else None
+        if not same:
+            self._before = {key: paths[0].leaves for key, paths in self.kept.items()}
+            self.kept.clear()
+        return True
 
     def straight(self, call: Call, gradient: bool) -> Path | None:
         """The path of a structure that has been recorded, where it is the only one and uses the parameters in their order."""
@@ -107,7 +121,7 @@ class Recordings:
         return any(path.tape.guards for paths in self.kept.values() for path in paths)
 
     @_collector_paused()
-    def record(self, call: Call, sample: int, gradient: bool) -> Path:
+    def record(self, call: Call, sample: int, gradient: bool, before: Sequence[int] = ()) -> Path:
         """The path that one sample of a call takes."""
         parameters = self.parameters
         recording = Recording(
@@ -119,7 +133,9 @@ class Recordings:
         )
         if not recording.results:
             raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
-        leaves = parameters.numbers(recording.leaves)
+        leaves = parameters.numbers(recording.leaves, before)
+        if self.watch is None or not self.watch.unchanged():  # the function itself may leave something behind as it runs
+            self.watch = Watch(self.fn)
         tape = optimised(recording.tape(gradient))
         ids = iter(range(len(recording.results)))
         return Path(tape, leaves, skeleton(recording.out, ids), tape.lookups())

@@ -26,6 +26,7 @@ class Training:
 
     def __enter__(self) -> Training:
         optimiser, dtype = self.optimiser, self.calls.parameters.dtype
+        self.calls.renew()
         self.data = np.array([p.data for p in optimiser.parameters], dtype)
         self.state = tuple(np.array(column, dtype) for column in zip(*optimiser.state, strict=True))
         blocks.append(self)
@@ -65,14 +66,14 @@ class Training:
     def _places(self) -> Array | None:
         """Where each of the function's parameters stands in the optimiser's vector (-1: nowhere); None for the same order."""
         mine = self.calls.parameters.values
-        if self._order is None or self._order[0] != len(mine):
+        if self._order is None or self._order[0] != self.calls.parameters.version:
             own = {p: i for i, p in enumerate(self.optimiser.parameters)}
             places = np.array([own.get(p, -1) for p in mine], np.int64)
             if len(mine) and not (places >= 0).any():
                 owner = self.calls.owner
                 raise ValueError(f"none of the {len(own)} parameters of the optimiser is one that {owner!r} uses")
             same = len(places) == len(own) and bool((places == np.arange(len(own))).all())
-            self._order = (len(mine), None if same else places)
+            self._order = (self.calls.parameters.version, None if same else places)
         return self._order[1]
 
     def _theta(self, places: Array) -> Array:

@@ -1,0 +1,195 @@
+"""What a recorded function has read from its surroundings: where it came from, and whether it is still there.
+
+A tape keeps the numbers that were met while it was recorded, and knows the Values by identity. `watched` looks for both where
+Python code finds them: in closures, globals, defaults, attributes that the code names, and in the lists, dicts, small arrays
+and objects there. `calls` asks at every call whether all are as they were, and records anew where one is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import accumulate, chain
+from numbers import Real
+from operator import is_
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from micrograd.engine import Value, modes
+
+MOST = 10_000  # objects that are looked at; what lies beyond is watched by the identity of its containers alone
+SHORT = 16  # numbers in lists and dicts up to which they are looked at also where a call takes theta
+LARGE = 1 << 12  # bytes of an array from which on it is watched by identity alone
+_END = object()
+
+
+class Watch:
+    """Snapshots of the places that a function reads, and quick comparisons with what is there now."""
+
+    def __init__(self, fn: Any):
+        walk = _Walk(fn)
+        self._walk = walk
+        sizes = accumulate(map(len, walk.containers))
+        self.unchanged = _compared(walk, [c for c, size in zip(walk.containers, sizes, strict=True) if size <= MOST])
+        short = [c for c in walk.containers if any(isinstance(x, Real) for x in c)]
+        self.directly_unchanged = _compared(walk, short if sum(map(len, short)) <= SHORT else [])
+
+    def confirmed(self) -> bool:
+        """Whether what is there now is the same, or equal numbers in its place; asked where identities differ."""
+        try:
+            now = _Walk(self._walk.fn)
+        except Exception:  # what is looked at runs no code of the user's, except for attributes that compute
+            return False
+        before = self._walk
+        return len(now.found) == len(before.found) and all(map(_same, now.found, before.found)) and now.bytes == before.bytes
+
+
+def _same(x: Any, y: Any) -> bool:
+    return x is y or (type(x) is type(y) and isinstance(x, (Real, str)) and (x == y or x != x) and repr(x) == repr(y))
+
+
+def _compared(walk: _Walk, containers: list[Any]) -> Callable[[], bool]:
+    """A function of no arguments that says whether the places, and what is in the containers, are the objects they were.
+
+    It is written for the places at hand, because a small function's call has no time for a loop.
+    """
+    names: dict[str, Any] = {}
+    terms = []
+    for i, (holder, key, value) in enumerate(walk.places):
+        names[f"h{i}"], names[f"v{i}"] = holder, value
+        terms.append(f"h{i}.{key} is v{i}" if not isinstance(holder, dict) else f"h{i}[{key!r}] is v{i}")
+    if containers:
+        names.update(all=all, map=map, is_=is_, chain=chain, containers=containers, end=(_END,))
+        names["flat"] = [*chain.from_iterable(containers), _END]
+        terms.append("all(map(is_, chain(chain.from_iterable(containers), end), flat))")
+    for i, (array, content) in enumerate(walk.arrays):
+        names[f"a{i}"], names[f"b{i}"] = array, content
+        terms.append(f"a{i}.tobytes() == b{i}")
+    condition = " and ".join(terms) or "True"
+    text = f"def unchanged():\n    try:\n        return {condition}\n    except Exception:\n        return False\n"
+    exec(text, names)  # names made here, those of attributes, and the repr of those of globals
+    unchanged: Callable[[], bool] = names["unchanged"]
+    return unchanged
+
+
+class _Walk:
+    """Everything that a function holds on to: places with one object each, containers, and small arrays."""
+
+    def __init__(self, fn: Any):
+        self.fn = fn
+        self.names: set[str] = set()
+        while True:  # until no more names of attributes are met
+            known = len(self.names)
+            self.places: list[tuple[Any, Any, Any]] = []  # holder, key (of a dict) or attribute, what stands there
+            self.containers: list[Any] = []
+            self.arrays: list[tuple[Any, bytes]] = []
+            self.found: list[Any] = []
+            self._walk(fn)
+            if len(self.names) == known:
+                break
+        self.bytes = [content for _, content in self.arrays]
+
+    def _walk(self, fn: Any) -> None:
+        seen: dict[int, Any] = {}
+        stack: list[Any] = [fn]
+        while stack and len(self.found) < MOST:
+            item = stack.pop()
+            self.found.append(item)
+            if isinstance(item, (Value, Real, str, bytes, type(None), CodeType)) or id(item) in seen:
+                continue
+            seen[id(item)] = item
+            stack.extend(reversed([*self._inside(item)]))
+
+    def _inside(self, item: Any) -> Iterable[Any]:
+        if isinstance(item, (tuple, list)):
+            if item.__class__ is not tuple:
+                self.containers.append(item)
+            return item
+        if isinstance(item, dict):
+            self.containers.append(item.values())
+            return item.values()
+        if isinstance(item, np.ndarray):
+            if item.dtype == object:
+                return item.ravel().tolist()
+            if item.nbytes <= LARGE:
+                self.arrays.append((item, item.tobytes()))
+            return ()
+        if isinstance(item, FunctionType):
+            return self._of_function(item)
+        if isinstance(item, MethodType):
+            return item.__func__, item.__self__
+        if isinstance(item, partial):
+            return item.func, item.args, item.keywords
+        if isinstance(item, (staticmethod, classmethod, property)):
+            return [getattr(item, name, None) for name in ("__func__", "fget")]
+        if isinstance(item, ModuleType):
+            return self._named(vars(item), numbers=True)
+        if isinstance(item, type):
+            return () if item.__module__ == "builtins" else self._of_class(item)
+        return self._of_object(item)
+
+    def _of_function(self, item: FunctionType) -> Iterator[Any]:
+        yield self._at(item, "__defaults__") if item.__defaults__ else None
+        yield self._at(item, "__kwdefaults__") if item.__kwdefaults__ else None
+        for cell in item.__closure__ or ():
+            try:
+                yield self._at(cell, "cell_contents")
+            except ValueError:  # it is empty as yet
+                continue
+        if item.__code__.co_filename.startswith(modes.HERE):
+            return
+        self.names.update(_names(item.__code__))
+        for name in dict.fromkeys(_names(item.__code__)):
+            if name in item.__globals__ and not isinstance(item.__globals__[name], type):
+                yield self._at(item.__globals__, name)
+            elif name in item.__globals__:
+                yield item.__globals__[name]
+
+    def _of_object(self, item: Any) -> Iterator[Any]:
+        """The attributes that code names, of this package's modules all; what makes it callable; a wrapped function."""
+        of_network = hasattr(type(item), "named_parameters")
+        attributes = getattr(item, "__dict__", {})
+        if "__wrapped__" in attributes:
+            yield attributes["__wrapped__"]
+            return
+        if of_network and type(item).__module__.startswith("micrograd."):
+            self.containers.append(attributes.values())
+            yield from [x for name, x in attributes.items() if not name.startswith("jit(")]  # which methods leave there
+        else:
+            yield from self._named(attributes)
+            for cls in type(item).__mro__:
+                slots = vars(cls).get("__slots__", ())
+                for name in (slots,) if isinstance(slots, str) else slots:
+                    if name in self.names and hasattr(item, name):
+                        yield self._at(item, name)
+        for cls in type(item).__mro__[:-1]:
+            if not getattr(cls, "__module__", "").startswith(("micrograd.", "builtins")):
+                yield vars(cls).get("__call__")
+                yield from self._of_class(cls)
+
+    def _of_class(self, cls: type) -> Iterator[Any]:
+        """Its attributes that code names: numbers and Values as places, methods for what they name in turn."""
+        for name in sorted(self.names.intersection(vars(cls))):
+            x = vars(cls)[name]
+            yield self._at(cls, name) if isinstance(x, (Value, Real, str, list, dict, np.ndarray)) else x
+
+    def _named(self, attributes: Any, numbers: bool = False) -> Iterator[Any]:
+        for name in sorted(self.names.intersection(attributes)):
+            x = attributes[name]
+            if not numbers or isinstance(x, (Value, Real, str, list, dict, np.ndarray)):
+                yield self._at(attributes, name)
+
+    def _at(self, holder: Any, key: str) -> Any:
+        value = holder[key] if isinstance(holder, dict) else getattr(holder, key)
+        self.places.append((holder, key, value))
+        return value
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names in a function's code, and in that of the functions that it defines."""
+    yield from code.co_names
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from _names(part)

@@ -1,0 +1,168 @@
+"""What a compiled function reads outside its arguments: noticed at the next call when it has changed."""
+
+import dataclasses
+import types
+from collections import deque
+from functools import partial
+
+import numpy as np
+import pytest
+
+import micrograd as mg
+from micrograd import Value, jit
+
+FACTOR = 2.0
+TABLE = {"k": 2.0}
+CONFIG = types.ModuleType("config")
+CONFIG.factor = 2.0
+
+
+@dataclasses.dataclass
+class Settings:
+    factor: float = 2.0
+    unread: int = 0
+
+
+class Scaled:
+    shared = 2.0
+
+    def __init__(self):
+        self.factor, self.calls, self.inner = 2.0, 0, Settings()
+
+    def __call__(self, x):
+        return self.once(x) * self.shared
+
+    def once(self, x):
+        return x * self.factor * self.inner.factor
+
+    __slots__ = ("calls", "factor", "inner")
+
+
+class Network(mg.Module):
+    def __init__(self):
+        self.weights, self.gain = [Value(2.0)], 2.0
+
+    def __call__(self, x):
+        return self.weights[0] * x * self.gain
+
+
+def put(holder, key, value):
+    holder[key] = value
+
+
+def of_global(x):
+    return x * FACTOR
+
+
+def through_another(x):
+    return of_global(x) * CONFIG.factor
+
+
+def with_default(x, k=2.0, *, more=3.0):
+    return x * k * more
+
+
+def cases():
+    """Functions of one number, and what changes them; each multiplies by 2.0 somewhere, by 5.0 after."""
+    numbers, nested, array, cell = [2.0], {"a": [(1.0, [2.0])]}, np.array([2.0]), 2.0
+    scaled, settings, network, other = Scaled(), Settings(), Network(), Scaled()
+    model = mg.MLP(1, [1], seed=0)
+    value = Value(2.0)
+
+    def assigned(x):
+        return x * cell
+
+    def set_cell():
+        nonlocal cell
+        cell = 5.0
+
+    yield "closure", assigned, set_cell
+    yield "list", lambda x: x * numbers[0], lambda: put(numbers, 0, 5.0)
+    yield "nested", lambda x: x * nested["a"][0][1][0], lambda: put(nested["a"][0][1], 0, 5.0)
+    yield "dict", lambda x: x * TABLE["k"], lambda: put(TABLE, "k", 5.0)
+    yield "array", lambda x: x * array[0], lambda: put(array, 0, 5.0)
+    yield "global", of_global, lambda: put(globals(), "FACTOR", 5.0)
+    yield "module", through_another, lambda: setattr(CONFIG, "factor", 5.0)
+    yield "attribute", lambda x: x * settings.factor, lambda: setattr(settings, "factor", 5.0)
+    yield "method", scaled.once, lambda: setattr(scaled, "factor", 5.0)
+    yield "attribute of an attribute", other, lambda: setattr(other.inner, "factor", 5.0)
+    yield "class", other, lambda: setattr(Scaled, "shared", 5.0)
+    yield "default", with_default, lambda: setattr(with_default, "__defaults__", (5.0,))
+    yield "default by name", with_default, lambda: put(with_default.__kwdefaults__, "more", 5.0)
+    yield "partial", partial(lambda s, x: x * s.factor, settings), lambda: setattr(settings, "factor", 7.0)
+    yield "parameter", network, lambda: put(network.weights, 0, Value(5.0))
+    yield "number of a network", network, lambda: setattr(network, "gain", 5.0)
+    yield "weight", lambda x: model([x]), lambda: put(model.layers[0].neurons[0].w, 0, Value(5.0))
+    yield "layer", lambda x: model([x]), lambda: put(model.layers, 0, mg.MLP(1, [1], seed=5).layers[0])
+    yield "Value", lambda x: numbers[-1] * x * value, lambda: numbers.append(Value(7.0))
+
+
+CASES = list(cases())
+
+
+@pytest.mark.parametrize(("function", "change"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_what_has_changed_is_recorded_again(function, change):
+    def eager(x):
+        out = function(Value(x))
+        return (out[0] if isinstance(out, list) else out).data
+
+    f = jit(function)
+    called, mapped = (lambda: f(3.0)), (lambda: f.map([3.0])[0])
+    before = eager(3.0)
+    for call in (called, called, mapped, mapped):
+        assert call() == pytest.approx(before, rel=1e-15)
+    change()
+    assert eager(3.0) != before
+    for call in (called, mapped, called):
+        assert call() == pytest.approx(eager(3.0), rel=1e-15)
+
+
+def test_recorded_again_only_when_something_read_has_changed():
+    runs, settings = deque(), Settings()
+    numbers = [1.0, 2.0]
+
+    def f(x):
+        runs.append(1)
+        return x * settings.factor + numbers[0]
+
+    compiled = jit(f)
+    assert compiled(1.0) == 3.0 and compiled.map([1.0]).tolist() == [3.0]
+    settings.unread = 5
+    settings.factor = float("2.0")
+    numbers[0] = float("1.0")
+    for _ in range(3):
+        assert compiled(1.0) == 3.0 and compiled.map([1.0]).tolist() == [3.0]
+    assert len(runs) == 2
+
+
+def test_a_parameter_that_was_replaced_is_the_one_that_learns():
+    model = mg.MLP(2, [3, 1], activation="tanh", seed=0)
+    f = jit(lambda x, t: (model(x) - t) ** 2)
+    X, t = np.array([[1.0, 2.0], [0.5, -1.0]]), np.array([1.0, 0.0])
+    f.backward(X, t)
+    f.backward(X, t)
+    old = model.layers[0].neurons[1].w[0]
+    new = model.layers[0].neurons[1].w[0] = Value(old.data)
+    for p in model.parameters():
+        p.grad = 0.0
+    f.backward(X, t)
+    assert f.parameters == model.parameters() and new.grad != 0.0
+    with f.training(mg.SGD(model.parameters(), lr=0.1)) as step:
+        step(X, t)
+        newer = model.layers[1].neurons[0].w[0] = Value(0.0)
+    f.backward(X, t)
+    assert newer.grad != 0.0 and f.parameters == model.parameters()
+
+
+def test_numbers_are_watched_where_theta_is_given_and_in_training():
+    rate, w = [2.0], Value(1.0)
+    f = jit(lambda x: x * w * rate[0])
+    X = np.array([1.0, 2.0])
+    for _ in range(2):
+        assert f.value_and_grad([1.0], X)[0] == 3.0
+    rate[0] = 4.0
+    assert f.value_and_grad([1.0], X)[0] == 6.0
+    with f.training(mg.SGD([w], lr=0.0)) as step:
+        assert step(X) == step(X) == 6.0
+        rate[0] = 2.0
+        assert step(X) == 3.0
