@@ -76,7 +76,7 @@ from micrograd.primitives import (
 if TYPE_CHECKING:
     from micrograd.check.find_bug import find_bug
     from micrograd.check.gradcheck import assert_gradients, gradcheck
-    from micrograd.draw import Drawing, draw_dot, to_mermaid
+    from micrograd.draw import Drawing, draw_dot, record, to_mermaid
     from micrograd.explain import Explanation, name_from, to_code
     from micrograd.functional import checkpoint, grad, hessian, hvp, implicit, jacobian, jvp, value_and_grad, vjp
     from micrograd.nn.lbfgs import LBFGS
@@ -94,7 +94,7 @@ __version__ = "0.1.0"
 _LATER = {  # what is imported when it is asked for, so that `import micrograd` stays quick: the names of each module
     "micrograd.check.find_bug": ("find_bug",),
     "micrograd.check.gradcheck": ("assert_gradients", "gradcheck"),
-    "micrograd.draw": ("Drawing", "draw_dot", "to_mermaid"),
+    "micrograd.draw": ("Drawing", "draw_dot", "record", "to_mermaid"),
     "micrograd.explain": ("Explanation", "name_from", "to_code"),
     "micrograd.functional": ("checkpoint", "grad", "hessian", "hvp", "implicit", "jacobian", "jvp", "value_and_grad", "vjp"),
     "micrograd.nn.lbfgs": ("LBFGS",),
@@ -121,12 +121,13 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "LBFGS", "MLP", "SGD", "Adam", "AdamW", "Drawing", "Explanation", "Layer", "Module", "Neuron", "RMSprop", "Value", "abs",
-    "acos", "adjoints", "asin", "assert_gradients", "atan", "atan2", "binary_cross_entropy", "checkpoint", "clip_grad_norm",
-    "clip_grad_value", "constant", "constant_schedule", "cos", "cosh", "cosine_schedule", "cosine_similarity",
-    "cross_entropy", "detect_anomaly", "dot", "draw_dot", "enable_grad", "equal", "erf", "exp", "expm1", "find_bug", "grad",
-    "gradcheck", "greater", "hessian", "hinge", "huber", "hvp", "implicit", "jacobian", "jit", "jvp", "kl_divergence", "l1",
-    "less", "log", "log1p", "logsumexp", "maximum", "minimum", "mse", "name_from", "nll", "no_grad", "one_cycle_schedule",
-    "pow", "primitive", "relu", "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "step", "step_schedule", "sum", "take",
-    "tan", "tanh", "to_code", "to_mermaid", "topological_order", "value_and_grad", "vjp", "warmup_schedule", "where",
+    "LBFGS", "MLP", "SGD", "Adam", "AdamW", "Drawing", "Explanation", "Layer", "Module", "Neuron", "RMSprop", "Value",
+    "abs", "acos", "adjoints", "asin", "assert_gradients", "atan", "atan2", "binary_cross_entropy", "checkpoint",
+    "clip_grad_norm", "clip_grad_value", "constant", "constant_schedule", "cos", "cosh", "cosine_schedule",
+    "cosine_similarity", "cross_entropy", "detect_anomaly", "dot", "draw_dot", "enable_grad", "equal", "erf", "exp",
+    "expm1", "find_bug", "grad", "gradcheck", "greater", "hessian", "hinge", "huber", "hvp", "implicit", "jacobian", "jit",
+    "jvp", "kl_divergence", "l1", "less", "log", "log1p", "logsumexp", "maximum", "minimum", "mse", "name_from", "nll",
+    "no_grad", "one_cycle_schedule", "pow", "primitive", "record", "relu", "sigmoid", "sign", "sin", "sinh", "softplus",
+    "sqrt", "step", "step_schedule", "sum", "take", "tan", "tanh", "to_code", "to_mermaid", "topological_order",
+    "value_and_grad", "vjp", "warmup_schedule", "where",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from micrograd.command.demo import demo
 from micrograd.command.draw import draw
 from micrograd.command.explain import explain
 from micrograd.command.options import Parser, Run, shielded
+from micrograd.command.play import play
 
 # Each command with the lines that show it: its arguments, and what they do.
 COMMANDS: dict[Callable[[Parser], Run], list[tuple[str, str]]] = {
@@ -31,6 +32,9 @@ COMMANDS: dict[Callable[[Parser], Run], list[tuple[str, str]]] = {
     ],
     explain: [
         ('explain "tanh(a*b) + c" a a=1 b=-2 c=0.5', "the chain rule for one derivative, written out"),
+    ],
+    play: [
+        ('play "tanh(a*b) + c" a=1 b=-2 c=0.5 --open', "its living page: sliders, steps, gradients as one touches them"),
     ],
 }
 

@@ -22,12 +22,13 @@ from micrograd.draw.folding import LIMIT
 from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, number, plain
 from micrograd.draw.picture import Picture
+from micrograd.draw.recording import Recording, record
 from micrograd.draw.style import THEMES, Style
 from micrograd.draw.svg import svg
 from micrograd.engine import Value
 from micrograd.files import replacing
 
-__all__ = ["ENDINGS", "LIMIT", "Drawing", "draw_dot", "to_mermaid"]
+__all__ = ["ENDINGS", "LIMIT", "Drawing", "Recording", "draw_dot", "record", "to_mermaid"]
 
 _WITH_DOT = ("png", "pdf")
 ENDINGS = (".svg", ".html", ".png", ".pdf", ".dot", ".gv", ".mmd")  # of the files that a drawing is saved to
@@ -78,6 +79,7 @@ class Drawing:
             raise ValueError(f"width is that of the page in pixels, at least 100, got {width!r}")
         self.graph = Graph(root)
         self.format, self.limit, self.width = format, limit, width
+        self._asked = rankdir
         self.unfold = (unfold,) if isinstance(unfold, str) else tuple(unfold)
         self._style = Style(THEMES[theme], digits)
         self._placed, _ = fitted(self.graph, rankdir, limit, self.unfold, width, digits)
@@ -154,7 +156,7 @@ class Drawing:
             raise ValueError('seed and count are for guessing: .explore(mode="guess", seed=7, count=10)')
         if not isinstance(count, int) or count < 0 or not isinstance(seed, int | None):
             raise ValueError(f"seed and count are whole numbers, count not negative, got seed={seed!r}, count={count!r}")
-        more: dict[str, Any] = {"down": True} if self.rankdir == "TB" else {}
+        more: dict[str, Any] = {} if self._asked is None else {"down": self._asked == "TB"}  # else the page takes what fits
         if mode == "guess":
             more["guess"] = {"count": count} | ({} if seed is None else {"seed": seed})
         if self.through:

@@ -94,6 +94,10 @@ class Exploration:
         )
         return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}</head>\n<body>\n{self.html}</body>\n</html>\n'
 
+    def showing(self, **more: Any) -> Exploration:
+        """The page with something more to show: a line to type expressions into, a training run."""
+        return Exploration(self.graph, self.picture, self.title, self._limit, self._unfold, {**self.more, **more})
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page to a file of its own."""
         with replacing(path) as file:

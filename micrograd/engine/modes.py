@@ -28,6 +28,7 @@ class Mode(NamedTuple):
 
 NORMAL = Mode()
 _mode: ContextVar[Mode] = ContextVar("mode", default=NORMAL)
+after_step: list[Any] = []  # functions that are told of every step of an optimiser, with the loss before it where that is known
 open_blocks: list[None] = []  # one entry for each open block of any thread
 
 

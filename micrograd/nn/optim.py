@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from micrograd.engine import Value
 from micrograd.engine.assign import assign
+from micrograd.engine.modes import after_step
 from micrograd.primitives import number
 
 Rate = float | Callable[[int], float]  # a learning rate, or a function from the number of steps done to one
@@ -171,6 +172,8 @@ class Optimiser:
                 state.append(s)
         names = ["data"] * len(moved)
         assign([*self.parameters, self, self], [*names, "state", "steps"], [*moved, state, self.steps + 1])
+        for told in after_step:
+            told(self, None)
 
     def advance(self, data: Any, grad: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         """The data and the state of all parameters one step on, as arrays; nothing is changed, `steps` neither."""

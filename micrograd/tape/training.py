@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd.engine.modes import after_step
 from micrograd.tape.calls import Calls
 from micrograd.tape.parameters import Array, blocks
 
@@ -45,6 +46,8 @@ class Training:
         self.data, self.state = optimiser.advance(self.data, gradient, self.state)
         optimiser.steps += 1
         self._ahead = True
+        for told in after_step:
+            told(self, float(total[0]))
         return float(total[0])
 
     def _reduced(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Array, Array]:

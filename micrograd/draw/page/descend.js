@@ -74,7 +74,7 @@ class Descend {
 }
 
 // A curve over its steps, with its greatest and least value at the side; `mark` is the step that one looks at.
-function plot(svg, list, name, mark = -1) {
+function plot(svg, list, name, mark = -1, end = list.length - 1) {
 	const finite = list.filter(Number.isFinite), low = Math.min(...finite), high = Math.max(...finite), [w, h, left, top, bottom] = [320, 130, 52, 12, 22];
 	const x = k => left + (w - left - 8) * k / Math.max(list.length - 1, 1), y = v => high > low ? top + (h - top - bottom) * (high - v) / (high - low) : (h - bottom + top) / 2;
 	svg.replaceChildren();
@@ -83,12 +83,12 @@ function plot(svg, list, name, mark = -1) {
 	text(brief(high), left - 5, high > low ? top + 4 : y(high) + 4, "end");
 	if (high > low) text(brief(low), left - 5, h - bottom + 3, "end");
 	text("0", left, h - 7, "middle");
-	if (list.length > 1) text(String(list.length - 1), w - 8, h - 7, "end");
+	if (list.length > 1) text(String(end), w - 8, h - 7, "end");
 	text(name, left + 6, top + 4, "start");
 	const every = Math.max(1, Math.floor(list.length / 640));
 	const points = list.map((v, k) => [x(k), y(v)]).filter(([, v], k) => Number.isFinite(v) && (k % every === 0 || k === list.length - 1));
 	if (points.length > 1) draw(svg, "polyline", { class: "mg-line", points: points.map(p => p.map(round).join()).join(" ") });
 	const at = mark < 0 ? points.at(-1) : [x(mark), y(list[mark])];
 	if (at) draw(svg, "circle", { class: "mg-dot", cx: at[0], cy: at[1], r: 3.5 });
-	svg.setAttribute("aria-label", `${name} over ${list.length - 1} steps, from ${shorten(list[0])} to ${shorten(list.at(-1))}`);
+	svg.setAttribute("aria-label", `${name} over ${end} steps, from ${shorten(list[0])} to ${shorten(list.at(-1))}`);
 }

@@ -95,7 +95,7 @@ function write(s, kit, numbers = false) {
 		add: (x, y) => [kit.row(held(x, SUM), kit.sign(" + "), after(y)), SUM],
 		sub: (x, y) => [kit.row(held(x, SUM), kit.sign(" − "), negative(y) || y.op === "add" || y.op === "sub" ? kit.row("(", form(y)[0], ")") : held(y, PRODUCT)), SUM],
 		mul: (x, y) => x === y || x.name && x.name === y.name && !numbers ? power(x, { value: 2 })
-			: [kit.row(negative(x) ? after(x) : held(x, PRODUCT), kit.sign(kit === TEXT ? "·" : "\u22c5"), negative(y) ? after(y) : held(y, POWER)), PRODUCT],
+			: [kit.row(negative(x) ? after(x) : held(x, PRODUCT), kit.sign(kit === TEXT ? " · " : "\u22c5"), negative(y) ? after(y) : held(y, POWER)), PRODUCT],
 		div: (x, y) => kit.fraction ? [kit.fraction(form(x)[0], form(y)[0]), ATOM] : [kit.row(held(x, PRODUCT), " / ", negative(y) ? after(y) : held(y, POWER)), PRODUCT],
 		neg: x => [kit.row(kit.sign("−"), negative(x) ? after(x) : held(x, PRODUCT)), PRODUCT],
 		pow: (x, y) => power(x, y),

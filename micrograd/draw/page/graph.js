@@ -20,8 +20,6 @@ class Graph {
 			if (!n.locals) this.differentiate(n);
 			n.firstLocals = n.locals;
 		});
-		const output = nodes[this.last];
-		if (!output.text.length) output.name = nodes.some(n => n.text === "L") ? "out" : "L";
 		this.operations = nodes.filter(n => n.parents.length);
 		for (let i = this.last; i >= 0; i--) {
 			nodes[i].parents.forEach((p, k) => nodes[p].counts && this.uses[p].push([i, k]));

@@ -176,7 +176,7 @@ function meant(t, args, names) {
 	if (t.kind === "name") {
 		if (names.has(t.name)) return names.get(t.name);
 		if (t.name === "pi") return Math.PI;
-		if (t.name in ALIASES || known().includes(t.name)) fail(`${t.name} is a function: write ${t.name}(...)`, t.at);
+		if (Object.hasOwn(ALIASES, t.name) || known().includes(t.name)) fail(`${t.name} is a function: write ${t.name}(...)`, t.at);
 		return fail(`unknown name '${t.name}': give it a value, ${t.name}=1.0`, t.at);
 	}
 	if (t.kind === "operator") {

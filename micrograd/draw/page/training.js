@@ -58,7 +58,7 @@ class Training {
 		this.slider.value = at;
 		this.told.textContent = `step ${steps[at]}, loss ${shorten(losses[at])}`;
 		this.slider.setAttribute("aria-valuetext", this.told.textContent);
-		plot(this.curve, losses, "loss", at);
+		plot(this.curve, losses, "loss", at, steps.at(-1));
 		if (this.norms) this.drawBars();
 		if (this.map) this.drawMap();
 	}

@@ -1,0 +1,229 @@
+"""The line in the page into which one types expressions, `play`, and recorded training runs."""
+
+import json
+import math
+import random
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "formula"))
+from expressions import MEANINGS, REFUSALS
+
+from micrograd import MLP, SGD, Value, adjoints, hinge, jit, record
+from micrograd.command.main import main
+from micrograd.command.play import EXAMPLES
+from micrograd.draw.graph import Graph
+from micrograd.formula.javascript import functions, printed
+from micrograd.formula.parse import named_values, parse
+
+ON_NODE = """
+const text = x => x === Infinity ? "inf" : x === -Infinity ? "-inf" : x !== x ? "nan" : String(x);
+const given = JSON.parse(require("fs").readFileSync(0, "utf8"));
+console.log(JSON.stringify(given.texts.map(source => {
+	const named = Object.fromEntries(Object.entries(given.values).map(([label, data]) => [label, { label, data }]));
+	try {
+		const graph = graphOf(meaning(source, named)), nodes = graph.nodes;
+		return { data: nodes.map(n => text(n.data)), ops: nodes.map(n => n.op), parents: nodes.map(n => n.parents), grads: nodes.map(n => text(n.full)) };
+	} catch (error) {
+		if (!(error instanceof ExpressionError)) throw error;
+		return { message: error.message, column: error.column };
+	}
+})));
+"""  # noqa: E501
+
+
+def read_in_javascript(texts, **values):
+    """What the page's parser makes of texts: graphs, or a message and its column."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no Node was found: install it (apt install nodejs)")
+    folder = Path(sys.modules["micrograd.draw"].__file__).parent / "page"
+    scripts = [(folder / f"{name}.js").read_text() for name in ("graph", "formulas", "parse")]
+    code = "\n".join([functions(), printed(), *scripts, ON_NODE])
+    given = json.dumps({"texts": texts, "values": values})
+    return json.loads(subprocess.run([node, "-e", code], input=given, capture_output=True, text=True, check=True).stdout)
+
+
+def same(a, b):
+    return a == b or (a != a and b != b) or abs(a - b) <= 4 * math.ulp(b)
+
+
+def test_what_one_types_means_what_it_means_on_the_command_line():
+    texts = [text for text, _ in MEANINGS] + [text for _, text, _ in EXAMPLES] + ["+".join(["a"] * 2500)]
+    values = {"a": 1.0, "b": -2.0, "c": 0.5, "x": 0.25, "w": 3.0} | EXAMPLES[0][2] | EXAMPLES[3][2] | {"b": -2.0}
+    for text, found in zip(texts, read_in_javascript(texts, **values), strict=True):
+        graph = Graph(parse(text, named_values([f"{name}={x!r}" for name, x in values.items()])))
+        assert found["ops"] == graph.ops and found["parents"] == [list(p) for p in graph.parents], text
+        assert all(same(float(a), b) for a, b in zip(found["data"], graph.data, strict=True)), text
+        assert all(same(float(a), b) for a, b in zip(found["grads"], graph.grad, strict=True) if b is not None), text
+
+
+def test_what_means_nothing_is_refused_in_the_same_words_at_the_same_place():
+    found = read_in_javascript([text for text, _, _ in REFUSALS], a=1.0, b=-2.0, c=0.5, ä=1.0)
+    for (text, message, column), refused in zip(REFUSALS, found, strict=True):
+        assert message in refused["message"], text
+        assert refused["column"] == column, text
+
+
+# -- play
+
+
+@pytest.fixture
+def played(tmp_path, opened, capsys):
+    def play(*arguments):
+        file = tmp_path / "played.html"
+        assert main(["play", *arguments, "-o", str(file)]) == 0
+        capsys.readouterr()
+
+        class Saved:
+            def save(self, path):
+                shutil.copy(file, path)
+
+        return opened(Saved())
+
+    return play
+
+
+def numbers(page, what="full"):
+    return page.page.eval_on_selector("[data-micrograd]", f"e => e.micrograd.graph.nodes.map(n => n.{what})")
+
+
+def test_play_opens_with_a_neuron_and_six_examples(played):
+    page = played()
+    assert page.page.get_by_label("Expression").input_value() == EXAMPLES[0][1]
+    menu = page.page.get_by_label("Examples")
+    assert menu.locator("option").count() == 7
+    for k, (_, text, values) in enumerate(EXAMPLES):
+        menu.select_option(str(k))
+        expected = parse(text, named_values([f"{name}={x}" for name, x in values.items()]))
+        assert numbers(page, "data")[-1] == pytest.approx(expected.data, rel=1e-14)
+        assert page.page.locator(".mg-field output").inner_text() == ""
+
+
+def test_typing_an_expression(played):
+    page = played("tanh(a*b) + c", "a=1", "b=-2", "c=0.5")
+    assert numbers(page, "data")[-1] == pytest.approx(math.tanh(-2) + 0.5, rel=1e-15)
+    field = page.page.get_by_label("Expression")
+    field.fill("d = a*b; d*d + n_1")
+    field.press("Enter")
+    assert numbers(page, "data")[-1] == 5.0  # a and b keep their values, what is new is 1
+    assert page.page.get_by_role("slider", name="n₁, slider").count() == 1
+    for text, message in (
+        ("a +", "invalid syntax"),
+        ("alert(1)", "unknown function"),
+        ("<img src=x onerror=alert(1)>", "cannot read"),
+    ):
+        field.fill(text)
+        field.press("Enter")
+        assert message in page.page.get_by_role("alert").inner_text()
+        assert field.get_attribute("aria-invalid") == "true"
+    assert numbers(page, "data")[-1] == 5.0
+    field.fill("__proto__ * constructor + toString")
+    field.press("Enter")
+    assert numbers(page, "data")[-1] == 2.0
+    assert page.page.locator("img:not([hidden])").count() == 0
+
+
+def test_a_played_page_is_small():
+    page = parse("a*a", named_values(["a=1"])).draw().explore().showing(expression="a*a", examples=EXAMPLES)
+    style = re.search(r"<style>(.*?)</style>", page.html, re.DOTALL)[1]
+    assert len(page.script.encode()) + len(style.encode()) < 84 * 1024
+
+
+def test_play_refuses_what_it_cannot_read(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["play", "tanh(a", "a=1", "-o", str(tmp_path / "x.html")])
+    assert "was never closed" in capsys.readouterr().err and not (tmp_path / "x.html").exists()
+    with pytest.raises(SystemExit):
+        main(["play", "-o", "x.svg"])
+    assert "ends in .html" in capsys.readouterr().err
+
+
+# -- training over time
+
+
+def trained(steps, by, **options):
+    model, rng = MLP(2, [3, 1], activation="tanh", seed=1), random.Random(1)
+    X = [[rng.uniform(-1, 1), rng.uniform(-1, 1)] for _ in range(20)]
+    t = [1.0 if x[0] > x[1] else -1.0 for x in X]
+    weights = []
+
+    def sample():
+        loss = hinge(model(X[0]), t[0])
+        loss.label = "L"
+        return loss
+
+    with record(model, sample, **options) as run:
+        optimiser = SGD(model.parameters(), lr=0.1)
+        if by == "training":
+            f = jit(lambda x, y: hinge(model(x), y))
+            with f.training(optimiser) as step:
+                for _ in range(steps):
+                    step(np.array(X), np.array(t))
+        for _ in range(steps if by != "training" else 0):
+            for p in model.parameters():
+                p.grad = 0.0
+            loss = sum((hinge(model(x), y) for x, y in zip(X, t, strict=True)), start=Value(0.0)) / 20
+            loss.backward()
+            if by == "hand":
+                for p in model.parameters():
+                    p.data -= 0.1 * p.grad
+                run.add(loss.data)
+            else:
+                optimiser.step()
+            weights.append([p.data for p in model.parameters()])
+    return model, run, weights, (X, t), sample
+
+
+def test_every_way_of_training_is_recorded_alike():
+    runs = {by: trained(6, by) for by in ("hand", "optimiser", "training")}
+    for _, run, _, _, _ in runs.values():
+        assert run.steps == list(range(7))
+        assert np.allclose(run.frames, runs["hand"][1].frames, rtol=1e-12)
+    assert runs["hand"][1].frames[1:] == runs["hand"][2]
+    assert runs["training"][1].losses[1:] == pytest.approx(runs["hand"][1].losses[1:])
+    assert repr(runs["hand"][1]) == "<a training run of 6 steps, 7 of them kept; .explore()>"
+
+
+def test_a_long_run_is_thinned_and_keeps_its_end():
+    model, run, _, _, _ = trained(950, "training")
+    assert len(run.frames) <= 202 and run.steps[0] == 0 and run.steps[-1] == 950
+    assert run.frames[-1] == [p.data for p in model.parameters()]
+    assert len({b - a for a, b in zip(run.steps[:-1], run.steps[1:-1], strict=False)}) == 1
+
+
+def test_what_cannot_be_recorded_is_refused():
+    model = MLP(2, [1])
+    with pytest.raises(TypeError, match="as a Value or as a function"):
+        record(model, 3.0)
+    with pytest.raises(TypeError, match="must give a Value"):
+        record(model, lambda: 3.0)
+
+
+def test_a_recorded_run_is_scrubbed(opened):
+    model, run, _, data, sample = trained(12, "hand")
+    run.data = [[*x, y] for x, y in zip(*data, strict=True)]
+    page = opened(run.explore())
+    slider = page.page.get_by_role("slider", name="Step of the training")
+    for k in (0, 5, 12):
+        slider.fill(str(k))
+        for p, x in zip(model.parameters(), run.frames[k], strict=True):
+            p.data = x
+        graph = Graph(sample())
+        g = adjoints(graph.values[graph.root])
+        expected = [g[v] for v in graph.values if v in g]
+        found = [x for x, v in zip(numbers(page), graph.values, strict=True) if v in g]
+        assert found == pytest.approx(expected, rel=1e-12, abs=1e-15)
+        assert f"step {k}, loss" in page.page.locator("[data-card=training] output").inner_text()
+    assert page.page.get_by_role("img", name=re.compile("^loss over 12 steps")).count() == 1
+    assert page.page.get_by_role("img", name=re.compile("^layer 1: ")).count() == 1
+    ink = "c => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; return new Set(d).size; }"
+    assert page.page.eval_on_selector("canvas", ink) > 20
+    page.page.locator("[data-card=training]").get_by_role("button", name="play").click()
+    page.until("document.querySelector('[data-card=training] output').value.startsWith('step 12')")
