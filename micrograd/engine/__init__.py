@@ -6,6 +6,7 @@ makes adjoints that are graphs; `copies` copies and pickles graphs of any depth;
 micrograd.
 """
 
+from micrograd.engine.assign import add_gradients
 from micrograd.engine.value import (
     Note,
     Value,
@@ -16,9 +17,11 @@ from micrograd.engine.value import (
     general,
     mark,
     node_of,
+    primal,
     topological_order,
 )
 
 __all__ = [
-    "Note", "Value", "adjoints", "as_values", "attach", "constant", "general", "mark", "node_of", "topological_order",
+    "Note", "Value", "add_gradients", "adjoints", "as_values", "attach", "constant", "general", "mark", "node_of", "primal",
+    "topological_order",
 ]  # fmt: skip

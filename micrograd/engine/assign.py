@@ -1,10 +1,13 @@
-"""Several attributes set as one: what optimisers, loaded weights and blocks of training write back with."""
+"""Attributes set as one, and gradients added once, whatever other threads do."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from threading import Lock
 from typing import Any
+
+adding = Lock()  # held while gradients are added: reading, adding and writing are three steps to a thread
 
 
 def assign(objects: Iterable[Any], names: Iterable[str], values: Iterable[Any]) -> None:
@@ -19,4 +22,15 @@ def assign(objects: Iterable[Any], names: Iterable[str], values: Iterable[Any]) 
     >>> a.data, b.data
     (3.0, 4.0)
     """
-    deque(map(setattr, [*objects], [*names], [*values]), maxlen=0)
+    slots = ["_data" if name == "data" else name for name in names]  # .data itself runs Python code
+    deque(map(setattr, [*objects], slots, [*values]), maxlen=0)
+
+
+def add_gradients(leaves: Iterable[Any], gradients: Iterable[float]) -> None:
+    """Add to `.grad` of leaves: each contribution once, whichever threads add to the same leaves."""
+    with adding:
+        for leaf, g in zip(leaves, gradients, strict=True):
+            try:
+                leaf._grad += g  # the slot is empty at first; this loop is most of the time of small networks
+            except AttributeError:
+                leaf._grad = g

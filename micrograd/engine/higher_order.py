@@ -60,14 +60,14 @@ def local_graph(node: Value, parents: tuple[Value, ...], wanted: list[bool]) -> 
     if rule.partials is None:
         raise RuntimeError(f"{node!r} has a hand-written _backward: its derivative is a number, not a graph; use primitive()")
     try:
-        local = rule.local(tuple([p.data if p.rule is CONSTANT else p for p in parents]), node, wanted)
+        local = rule.local(tuple([p._data if p.rule is CONSTANT else p for p in parents]), node, wanted)
     except (ArithmeticError, ValueError):  # 1 / 0: Values follow IEEE where Python's floats raise
         local = rule.local(parents, node, wanted)
-    now, then = [rule.on_floats([p.data for p in parents])], [node.data]
+    now, then = [rule.on_floats([p._data for p in parents])], [node._data]
     partials = node._dx if node._x.__class__ is tuple else (node._dx, node._dy)
     for d, d_then, want in zip(local, partials, wanted):  # noqa: B905 (a single operand has an empty second slot)
         if want:
-            now.append(d.data if isinstance(d, Value) else d)
+            now.append(d._data if isinstance(d, Value) else d)
             then.append(d_then)
     if now != then and any(a != b and (a == a or b == b) for a, b in zip(now, then, strict=True)):
         raise RuntimeError(

@@ -68,6 +68,13 @@ def _of_open(blocks: tuple[dict[str, Any], ...]) -> Mode:
     return mode
 
 
+def read(value: Any, how: str) -> None:
+    """Tell the observer of this thread, where there is one, that a number is read off a Value; it may refuse."""
+    observer = current().observer
+    if observer is not None:
+        observer.read(value, how)
+
+
 def no_grad() -> Any:
     """A block (or decorator) in which nothing is recorded: every result is a constant. Holds for this thread alone.
 
@@ -126,10 +133,10 @@ def refuse_backward(order: Sequence[Any], adjoint: dict[Any, float]) -> None:
             product = adjoint[node] * local
             total[parent] += product
             if not math.isfinite(total[parent]):
-                called = _called(node.rule, [p.data for p in node.parents])
+                called = _called(node.rule, [p._data for p in node.parents])
                 where = f", at {node.note.line}" if node.note is not None and node.note.line else ""
                 raise FloatingPointError(
-                    f"backward through operand {i} of {called} = {node.data}: upstream "
+                    f"backward through operand {i} of {called} = {node._data}: upstream "
                     f"{adjoint[node]} * local {local} = {product}, for an adjoint of {total[parent]}{where}"
                 )
 

@@ -24,14 +24,14 @@ def _unary(rule: Primitive) -> Callable[[Any], Any]:
     def method(self: Any) -> Any:
         if open_blocks:
             return self.__general__(rule, (self,))
-        x = self.data
+        x = self._data
         try:
             out = value(x)
             local = dx if linear else dx(x, out)
         except (ArithmeticError, ValueError):
             return self.__general__(rule, (self,))
         node: Any = _new(self.__class__)
-        node.data, node.rule = out, rule
+        node._data, node.rule = out, rule
         node._x, node._dx, node._y, node._dy = self, local, 0.0, 0.0
         return node
 
@@ -48,7 +48,7 @@ def _binary(rule: Primitive) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
         kind = other.__class__
         if kind is self.__class__:
-            y = other.data
+            y = other._data
         elif kind is float:
             y = other
         elif kind is int:
@@ -58,7 +58,7 @@ def _binary(rule: Primitive) -> Callable[[Any, Any], Any]:
             return _with_other(rule, self, other, self, other)
         if open_blocks:
             return self.__general__(rule, (self, other))
-        x = self.data
+        x = self._data
         try:
             out = value(x, y)
             local_x = dx if linear else dx(x, y, out)
@@ -66,7 +66,7 @@ def _binary(rule: Primitive) -> Callable[[Any, Any], Any]:
         except (ArithmeticError, ValueError):
             return self.__general__(rule, (self, other))
         node: Any = _new(self.__class__)
-        node.data, node.rule = out, rule
+        node._data, node.rule = out, rule
         node._x, node._dx, node._y, node._dy = self, local_x, other, local_y
         return node
 
@@ -83,14 +83,14 @@ def _reflected(rule: Primitive) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
         if open_blocks or not (other.__class__ is float or other.__class__ is int):
             return _with_other(rule, self, other, other, self)
-        x, y = float(other), self.data
+        x, y = float(other), self._data
         try:
             out = value(x, y)
             local = dy if linear else dy(x, y, out)
         except (ArithmeticError, ValueError):
             return self.__general__(rule, (x, self))
         node: Any = _new(self.__class__)
-        node.data, node.rule = out, rule
+        node._data, node.rule = out, rule
         node._x, node._dx, node._y, node._dy = x, 0.0, self, local
         return node
 
@@ -111,10 +111,10 @@ def _compared(name: str) -> Any:
         try:
             x = other
             if other.__class__ is not int:  # which may be too large for a float
-                x = other.data if hasattr(other, "__general__") else number(other)
+                x = other._data if hasattr(other, "__general__") else number(other)
         except TypeError:
             return NotImplemented
-        result = compare(self.data, x)
+        result = compare(self._data, x)
         if open_blocks and (observer := current().observer) is not None:
             observer.compared(name, self, other, result)
         return result

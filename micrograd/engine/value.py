@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from micrograd import primitives
 from micrograd.engine import copies, modes
+from micrograd.engine.assign import adding
 from micrograd.engine.modes import open_blocks
+from micrograd.engine.numbers import Number
 from micrograd.engine.operators import METHODS, Operators
 from micrograd.engine.original import Original
 from micrograd.primitives import CONSTANT, Primitive, number
@@ -45,7 +47,7 @@ def general(rule: Primitive, args: Sequence[Any]) -> Value:
     if rule.variadic or len(args) > 2:
         return node_of(rule, as_values(args))
     operands: tuple[Any, ...] = tuple([a if isinstance(a, Value) else number(a) for a in args])
-    return _recorded(rule, operands, tuple([a if a.__class__ is float else a.data for a in operands]))
+    return _recorded(rule, operands, tuple([a if a.__class__ is float else a._data for a in operands]))
 
 
 def as_values(xs: Iterable[Any]) -> tuple[Value, ...]:
@@ -56,7 +58,7 @@ def as_values(xs: Iterable[Any]) -> tuple[Value, ...]:
 def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
     """The node rule(*parents) of operands that are all Values."""
     if rule.variadic and not open_blocks:
-        data = [p.data for p in parents]
+        data = [p._data for p in parents]
         try:
             out = rule.value(*data)
             partials = tuple(rule.partials(data, out))
@@ -64,10 +66,10 @@ def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
             pass
         else:
             node: Value = _new(Value)
-            node.data, node.rule = out, rule
+            node._data, node.rule = out, rule
             node._x, node._dx, node._y, node._dy = parents, partials, 0.0, 0.0
             return node
-    return _recorded(rule, parents, tuple([p.data for p in parents]))
+    return _recorded(rule, parents, tuple([p._data for p in parents]))
 
 
 def attach(leaf: Value, source: Any) -> None:
@@ -95,8 +97,8 @@ def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -
     elif not mode.recording:
         return constant(out)
     partials = _local(rule, args, data, out)
-    node: Value = _new(Value if mode.observer is None else mode.observer.kind)
-    node.data, node.rule = out, rule
+    node: Value = _new(Value)
+    node._data, node.rule = out, rule
     if rule.variadic or len(args) > 2:
         node._x, node._dx, node._y, node._dy = args, partials, 0.0, 0.0
     else:
@@ -116,12 +118,18 @@ def _local(rule: Primitive, args: Sequence[Any], data: tuple[float, ...], out: f
             return tuple([float(d) for d in rule.local(tuple(map(constant, data)), constant(out), wanted)])
 
 
-def _when_set(slot: str, default: Any, doc: str) -> Any:
+def _when_set(slot: str, default: Any, doc: str, how: str = "") -> Any:
     """An attribute that takes no memory, and no time of the garbage collector's, until it is set."""
-    return property(lambda self: getattr(self, slot, default), lambda self, value: setattr(self, slot, value), doc=doc)
+
+    def get(self: Value) -> Any:
+        if how and open_blocks:
+            modes.read(self, how)
+        return getattr(self, slot, default)
+
+    return property(get, lambda self, value: setattr(self, slot, value), doc=doc)
 
 
-class Value(Operators, Original):
+class Value(Operators, Number, Original):
     """One number that remembers how it was computed.
 
     `data` is the number, `grad` the derivative of the last output that went backward with respect to it, `label` its
@@ -138,23 +146,24 @@ class Value(Operators, Original):
     (-6.0, (-3.0, 2.0), -3.0, 2.0)
     """
 
-    __slots__ = ("_dx", "_dy", "_grad", "_label", "_note", "_x", "_y", "data", "rule")
+    __slots__ = ("_data", "_dx", "_dy", "_grad", "_label", "_note", "_x", "_y", "rule")
     __primitive__ = staticmethod(_apply)
     __general__ = staticmethod(general)
     # One or two operands stand in slots of their own (_x, _y with partials _dx, _dy), numbers as bare floats; more are a
     # tuple in _x, their partials a tuple in _dx; a leaf has None in _x; an unused _y holds 0.0. Most of an operator's
     # time is the garbage collector's: one tracked object per node, and no slot filled before it is needed, keep it low.
+    _data: float
     _grad: float
     _label: str
     _note: Note | None
-    grad = _when_set("_grad", 0.0, "The derivative of the last output that went backward with respect to this.")
+    grad = _when_set("_grad", 0.0, "The derivative of the last output that went backward with respect to this.", ".grad")
     label = _when_set("_label", "", "The name in drawings and explanations.")
     note = _when_set("_note", None, "The Note that drawings and explanations read, or None.")
 
     def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = ""):
         if isinstance(_children, str):
             raise TypeError(f"the second argument of Value is not its label: write Value({data!r}, label={_children!r})")
-        self.data, self.label = number(data), label
+        self._data, self.label = number(data), label
         self.rule: Primitive | None = None
         self._x: Any = None
         self._dx: Any = None
@@ -164,6 +173,17 @@ class Value(Operators, Original):
             self.rule, self._x, self._dx = primitives.handwritten(_op), children, (0.0,) * len(children)
         if open_blocks and (observer := modes.current().observer) is not None:
             observer.made(self)
+
+    @property
+    def data(self) -> float:
+        """The number. What is assigned is stored as a float; TypeError where it is no number."""
+        if open_blocks:
+            modes.read(self, ".data")
+        return self._data
+
+    @data.setter
+    def data(self, x: Any) -> None:
+        self._data = x if x.__class__ is float else number(x)
 
     # -- what the graph remembers
 
@@ -183,6 +203,8 @@ class Value(Operators, Original):
     @property
     def partials(self) -> tuple[float, ...]:
         """The local partial derivative with respect to each parent; 0.0 where an operator has a constant, which needs none."""
+        if open_blocks:
+            modes.read(self, ".partials")
         if self._x is None or self._x.__class__ is tuple:
             return self._dx or ()
         return tuple([0.0 if p.rule is CONSTANT else d for p, d in zip(self.parents, (self._dx, self._dy), strict=False)])
@@ -201,15 +223,16 @@ class Value(Operators, Original):
         """A constant of the same data and label."""
         if open_blocks and (observer := modes.current().observer) is not None:
             return observer.detached(self)  # type: ignore[no-any-return]
-        return constant(self.data, self.label)
+        return constant(self._data, self.label)
 
     def backward(self) -> None:
         """Set `.grad` of every node below this one: leaves accumulate, the others hold the adjoint of this pass."""
         if self.rule is CONSTANT:
             raise RuntimeError(f"backward() of the constant {self!r}: it came from numbers alone, or from a no_grad() block")
-        for node, g in adjoints(self).items():
-            g = g if g.__class__ is float else number(g)  # w.data = w - 0.1 put a Value where a number belongs
-            node._grad = node.grad + g if node._x is None else g
+        found = adjoints(self)
+        with adding:
+            for node, g in found.items():
+                node._grad = getattr(node, "_grad", 0.0) + g if node._x is None else g
 
     def recompute(self) -> Value:
         """Replay the graph on what the leaves hold now, data and partials; returns this Value."""
@@ -220,7 +243,7 @@ class Value(Operators, Original):
         with modes.inside(recording=True):
             for node, rule in made:
                 fresh = _apply(rule, node.parents)
-                node.data, node._dx, node._dy = fresh.data, fresh._dx, fresh._dy
+                node._data, node._dx, node._dy = fresh._data, fresh._dx, fresh._dy
         return self
 
     def draw(self, **options: Any) -> Any:
@@ -241,25 +264,6 @@ class Value(Operators, Original):
 
         return why(self, x)
 
-    # -- a Value as a number
-
-    def __float__(self) -> float:
-        if open_blocks and (observer := modes.current().observer) is not None:
-            observer.frozen(self, "float() or a function of math")
-        return self.data
-
-    def __bool__(self) -> bool:
-        return bool(self != 0.0)
-
-    def __index__(self) -> int:
-        raise TypeError(f"{self!r} is no index and no int: use take(values, i) for a lookup, or a plain int")
-
-    def __format__(self, spec: str) -> str:
-        return format(self.data, spec) if spec else repr(self)
-
-    def __repr__(self) -> str:
-        return f"Value(data={self.data}, grad={self.grad}{f', label={self.label!r}' if self.label else ''})"
-
     # -- copies
 
     def __copy__(self) -> Any:
@@ -270,6 +274,11 @@ class Value(Operators, Original):
 
     def __reduce__(self) -> Any:
         return copies.reduced(self, _sorted)
+
+
+def primal(value: Value) -> float:
+    """The number of a Value, for what computes on it: not told to an observer."""
+    return value._data
 
 
 def constant(x: Any, label: str = "") -> Value:

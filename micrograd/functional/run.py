@@ -13,7 +13,7 @@ from itertools import islice
 from numbers import Integral
 from typing import Any
 
-from micrograd.engine import Value, adjoints, as_values, attach, constant, topological_order
+from micrograd.engine import Value, adjoints, as_values, attach, constant, primal, topological_order
 from micrograd.engine.higher_order import accumulated, local_graph
 from micrograd.engine.modes import current, enable_grad
 from micrograd.trees import elements, is_array, leaves_of, like, mapped, numbers, plain_arrays, shaped
@@ -44,7 +44,7 @@ class Run:
         args = [plain_arrays(x, f"{name}, argument {i}") if i in places else x for i, x in enumerate(args)]
         self.tree = args[places[0]] if isinstance(argnums, Integral) else tuple([args[i] for i in places])
         self.sources = [x for i in places for x in numbers(args[i], f"{name}, argument {i}", integers=False)]
-        self.leaves = [Value(x.data, label=x.label) if isinstance(x, Value) else Value(x) for x in self.sources]
+        self.leaves = [Value(primal(x), label=x.label) if isinstance(x, Value) else Value(x) for x in self.sources]
         leaves, replaced = iter(self.leaves), list(args)
         for i in places:
             replaced[i] = like(args[i], leaves)

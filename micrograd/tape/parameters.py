@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from micrograd.engine import Value
+from micrograd.engine import Value, add_gradients
 
 Array = np.ndarray[Any, Any]
 
@@ -103,8 +103,4 @@ class Parameters:
 
     def add(self, gradient: list[float]) -> None:
         """Add a gradient into `.grad` of each."""
-        for p, g in zip(self.values, gradient, strict=True):
-            try:
-                p._grad += g  # the slot behind .grad, which is empty at first: this loop is most of the time of small networks
-            except AttributeError:
-                p._grad = g
+        add_gradients(self.values, gradient)

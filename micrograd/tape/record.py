@@ -7,59 +7,18 @@ tells the observer here: which leaves were used first, which comparisons decided
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
-from micrograd.engine import Value, adjoints, as_values, constant, modes, node_of
+from micrograd.engine import Value, adjoints, as_values, constant, modes, node_of, primal
 from micrograd.primitives import Primitive
 from micrograd.tape.tape import Guard, Instruction, Tape
 
 
-def _guarded(name: str) -> Any:
-    """The attribute of that name of a Value, to be read by this package alone."""
-    plain: Any = vars(Value)[name]
-
-    def read(value: Traced) -> Any:
-        value._refuse_outside(f".{name}")
-        return plain.__get__(value)
-
-    return property(read, plain.__set__)
-
-
-class Traced(Value):
-    """A Value while a function is recorded: this package may read its number, which is that of one run, and nobody else."""
-
-    __slots__ = ()
-
-    data = _guarded("data")
-    grad = _guarded("grad")
-    partials = _guarded("partials")
-
-    def _refuse_outside(self, how: str) -> None:
-        """TypeError where it is not this package that reads, two frames up, and recording is not over."""
-        if not sys._getframe(2).f_code.co_filename.startswith(modes.HERE):
-            observer = modes.current().observer
-            if observer is not None:
-                observer.frozen(self, how)
-
-    def __copy__(self) -> Any:
-        self._refuse_outside("a copy")
-        return super().__copy__()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        self._refuse_outside("a copy")
-        return super().__deepcopy__(memo)
-
-    def __reduce__(self) -> Any:
-        self._refuse_outside("pickling")
-        return super().__reduce__()
-
-
-class Integer(Traced):
+class Integer(Value):
     """An integer argument while a function is recorded: a number, and an open index for take()."""
 
     __slots__ = ()
@@ -84,9 +43,7 @@ class Integer(Traced):
 
 
 class _Observer:
-    """What the engine tells while a function runs, and the class of the nodes that it makes."""
-
-    kind: type[Value] = Traced
+    """What the engine tells while a function runs; the numbers of this one run are not to be read off what it works with."""
 
     def __init__(self) -> None:
         self.operands: list[Sequence[Any]] = []
@@ -105,9 +62,17 @@ class _Observer:
 
     def detached(self, source: Value) -> Value:
         """A leaf that gets no gradient to pass on, and whose number stays open: on the tape it is its source."""
-        copy = Traced(source.data, label=source.label)
+        copy = Value(primal(source), label=source.label)
         self.sources[copy] = source
         return copy
+
+    def holds(self, value: Value) -> bool:
+        """Whether the number is of this run alone: of every value but constants, and leaves that the function made itself."""
+        return value in self.sources or not (value.is_constant or value in self.inside)
+
+    def read(self, value: Value, how: str) -> None:
+        if self.holds(value):
+            self.frozen(value, how)
 
     def frozen(self, value: Value, how: str) -> None:
         raise TypeError(
@@ -120,7 +85,7 @@ class Recording:
     """One run of a function: its inputs, its outputs in their structure, the leaves it captured and what decided its path.
 
     `run` gets fresh Values for `numbers` (an int becomes an open index) and returns any structure; `numbers_of` lists
-    the Values and numbers of that structure. The numbers of the leaves in `held` are not to be read while it runs.
+    the Values and numbers of that structure.
     """
 
     def __init__(
@@ -129,19 +94,11 @@ class Recording:
         numbers: Sequence[Any],
         numbers_of: Callable[[Any], list[Any]],
         wrt: Any,
-        held: Iterable[Value] = (),
     ):
-        self.inputs: list[Value] = [Integer(x) if isinstance(x, int) else Traced(x) for x in numbers]
+        self.inputs: list[Value] = [Integer(x) if isinstance(x, int) else Value(x) for x in numbers]
         observer = _Observer()
-        guarded = [v for v in held if v.__class__ is Value and v.rule is None]
-        try:
-            for v in guarded:
-                v.__class__ = Traced
-            with modes.inside(observer=observer, recording=True, anomaly=False):
-                self.out = run(self.inputs)
-        finally:
-            for v in guarded:
-                v.__class__ = Value
+        with modes.inside(observer=observer, recording=True, anomaly=False):
+            self.out = run(self.inputs)
         self.results = list(as_values(numbers_of(self.out)))
         self.sources = observer.sources
         self.comparisons = observer.comparisons
@@ -163,9 +120,6 @@ class Recording:
                 )
             captured = list(listed)
         self.leaves: list[Value] = captured
-        for v in below:
-            if v.__class__ is Traced:  # its graph is differentiated next, with the quick operators of plain Values
-                v.__class__ = Value  # type: ignore[assignment]
 
     def gradient(self) -> list[Value]:
         """The adjoints of the leaves for the one output; TypeError where the function does not return one number."""
@@ -254,7 +208,7 @@ def _flattened(roots: list[Value], recording: Recording) -> tuple[dict[Value, in
             if x.__class__ is not tuple and len(v.rule.partials) == 2 and v._y.__class__ is float:
                 constant_slot(v._y)
         elif v not in slot and v not in recording.sources:
-            slot[v] = constant_slot(v.data)
+            slot[v] = constant_slot(primal(v))
     at = base + len(constants)
     instructions: list[Instruction] = []
     for v in order:

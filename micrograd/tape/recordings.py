@@ -18,7 +18,7 @@ from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import Maker, Program
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.passes import optimised, swept
-from micrograd.tape.record import Recording, held_by
+from micrograd.tape.record import Recording
 from micrograd.tape.results import numbers_of, skeleton
 from micrograd.tape.tape import Tape
 from micrograd.tape.watch import Watch
@@ -129,7 +129,6 @@ class Recordings:
             call.sample(sample),
             numbers_of,
             parameters.listed,
-            [*parameters.values, *held_by(self.fn)],
         )
         if not recording.results:
             raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")

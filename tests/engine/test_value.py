@@ -234,13 +234,35 @@ def test_backward_twice_gives_exactly_twice_the_leaf_gradients():
     assert (a.grad, b.grad, hidden.grad, out.grad) == (2 * once[0], 2 * once[1], once[2], 1.0)
 
 
-@pytest.mark.parametrize("program", [lambda w: w * 3, lambda w: (w * 3 - 1) ** 2, lambda w: w.exp() * w])
-def test_backward_refuses_a_value_in_the_place_of_a_number(program):
-    """w.data = w - 0.1 instead of w.data - 0.1, which nothing checks at that line."""
+def test_data_is_a_float_and_stays_one():
     w = Value(2.0, label="w")
-    w.data = w - 0.1
-    with pytest.raises(TypeError, match="a Value cannot hold a Value"):
-        (program(w) * w).backward()
+    for x, stored in ((3, 3.0), (True, 1.0), (Fraction(1, 4), 0.25), (np.float32(0.5), 0.5), (np.float64(1.5), 1.5)):
+        w.data = x
+        assert w.data == stored and type(w.data) is float
+    for x, advice in (
+        (w - 0.1, "a Value cannot hold a Value"),  # where w.data - 0.1 was meant
+        (1j, "Values are real"),
+        (None, "pass an int"),
+        ("1", "convert it first"),
+        (np.ones(2), "one of each element"),
+    ):
+        with pytest.raises(TypeError, match=advice):
+            w.data = x
+    assert w.data == 1.5
+
+
+def test_threads_lose_no_contribution_to_a_shared_leaf():
+    w, before = Value(2.0), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=lambda: [(w * 1.0).backward() for _ in range(4000)]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert w.grad == 16000.0
 
 
 def test_adjoints_change_nothing():

@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import random
+import threading
 from collections import deque
 from fractions import Fraction
 from functools import partial
@@ -250,11 +251,70 @@ def test_a_traced_value_may_be_shown_and_its_own_gradient_taken():
 
     def f(x, i):
         y = x * x + i
-        shown.extend([f"{x:.1f}", repr(y), f"{i}"])
+        shown.extend([repr(x), f"{y}", f"{i}"])
         return y * mg.adjoints(y, x, create_graph=True)[x], mg.grad(mg.tanh)(x)
 
     assert jit(f, backend="reference")(2.0, 1) == (5.0 * 4.0, 1 - math.tanh(2.0) ** 2)
-    assert shown == ["2.0", "Value(data=5.0, grad=0.0)", "Value(data=1.0, grad=0.0)"]
+    assert shown == ["Value(open while recording)"] * 3
+
+
+W = Value(3.0, label="w")
+LINE = mg.MLP(1, [1], seed=1)
+OTHER = jit(lambda x: W * x, backend="reference")
+WAYS_OUT = {
+    "data": lambda x: W.data,
+    "an argument's data": lambda x: x.data,
+    "a result's data": lambda x: (x * W).data,
+    "grad": lambda x: W.grad,
+    "partials": lambda x: (x * W).partials[0],
+    "float": lambda x: float(W),
+    "math": lambda x: math.exp(x),
+    "NumPy": lambda x: np.float64(W),
+    "an array": lambda x: np.array([W], dtype=float)[0],
+    "format": lambda x: float(f"{W:.6f}"),
+    "an argument's format": lambda x: float(f"{x:.6f}"),
+    "repr": lambda x: float(repr(W).partition("data=")[2].partition(",")[0] or "x"),
+    "state_dict": lambda x: next(iter(LINE.state_dict().values())),
+    "theta": lambda x: OTHER.theta()[0],
+    "map": lambda x: OTHER.map([1.0])[0],
+    "explain": lambda x: (W * 2).explain(W).value,
+    "to_code": lambda x: len(mg.to_code(W * 2)),
+    "copy": lambda x: copy.copy(W),
+    "deepcopy": lambda x: copy.deepcopy(W),
+    "pickle": lambda x: pickle.loads(pickle.dumps(W)),
+    "backward": lambda x: (W * 2).backward(),
+    "adjoints": lambda x: mg.adjoints(W * 2)[W],
+    "round": lambda x: round(W),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_no_number_gets_out_of_a_recording(way):
+    OTHER(1.0)
+    with pytest.raises((TypeError, ValueError)):
+        jit(lambda x: x * WAYS_OUT[way](x), backend="reference")(2.0)
+    assert W.data == 3.0 and W.grad == 0.0  # the recording is over
+
+
+def test_two_threads_record_at_once_and_others_read_meanwhile():
+    inside, go = threading.Event(), threading.Event()
+
+    def slow(x):
+        inside.set()
+        assert go.wait(10)
+        return W * x
+
+    found = []
+    thread = threading.Thread(target=lambda: found.append(jit(slow, backend="reference")(2.0)))
+    thread.start()
+    assert inside.wait(10)
+    assert W.data == 3.0 and float(W) == 3.0 and type(W) is Value and (W * 2).data == 6.0
+    assert jit(lambda x: W + x, backend="reference")(1.0) == 4.0
+    with pytest.raises(TypeError, match="while recording"):
+        jit(lambda x: x * W.data, backend="reference")(1.0)
+    go.set()
+    thread.join()
+    assert found == [6.0]
 
 
 def test_detached_values_stay_open_but_carry_no_gradient():

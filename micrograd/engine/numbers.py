@@ -1,0 +1,37 @@
+"""A Value as a plain number: float(), bool(), formats, repr. `Value` inherits what is here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from micrograd.engine import modes
+from micrograd.engine.modes import open_blocks
+
+
+class Number:
+    """What a Value can do as the number that it holds; while it is observed, only what keeps that number open."""
+
+    __slots__ = ()
+
+    def __float__(self: Any) -> float:
+        if open_blocks:
+            modes.read(self, "float() or a function of math")
+        number: float = self._data
+        return number
+
+    def __bool__(self: Any) -> bool:
+        return bool(self != 0.0)
+
+    def __index__(self) -> int:
+        raise TypeError(f"{self!r} is no index and no int: use take(values, i) for a lookup, or a plain int")
+
+    def __format__(self: Any, spec: str) -> str:
+        if spec:
+            modes.read(self, f"format {spec!r}")
+        return format(self._data, spec) if spec else repr(self)
+
+    def __repr__(self: Any) -> str:
+        numbers = f"data={self._data}, grad={getattr(self, '_grad', 0.0)}"
+        if open_blocks and (observer := modes.current().observer) is not None and observer.holds(self):
+            numbers = "open while recording"  # a number that is printed can be read again
+        return f"Value({numbers}{f', label={self.label!r}' if self.label else ''})"
