@@ -22,11 +22,11 @@ def draw(parser: Parser) -> Run:
 
     def start(options: argparse.Namespace) -> None:
         from micrograd.draw import Drawing
-        from micrograd.formula.parse import ExpressionError, named_values, parse
+        from micrograd.formula.parse import ExpressionError, read
 
         check_output(parser, options.output, *ENDINGS)
         try:
-            output = parse(options.expression, named_values(options.values))
+            output, _ = read(options.expression, options.values)
         except ExpressionError as error:
             parser.error(str(error))
         try:

@@ -30,18 +30,16 @@ def explain(parser: Parser) -> Run:
     def start(options: argparse.Namespace) -> None:
         from micrograd.engine import Value
         from micrograd.explain import to_code
-        from micrograd.formula.parse import ExpressionError, named_values, parse_steps
+        from micrograd.formula.parse import ExpressionError, read
 
         if "=" in options.name:
             parser.error(
                 f"what to differentiate by comes before the values, got {options.name!r}: write the name and then those"
             )
         try:
-            values = named_values(options.values)
-            output, named = parse_steps(options.expression, values)
+            output, named = read(options.expression, options.values)
         except ExpressionError as error:
             parser.error(str(error))
-        named |= values  # also where a step has taken the name over
         x = named.get(unicodedata.normalize("NFKC", options.name))  # as the names of the expression are read
         if not isinstance(x, Value):
             known = [name for name, held in named.items() if isinstance(held, Value)]

@@ -1,37 +1,32 @@
-"""Why a gradient is zero, tiny, huge, nan or inf: the node that did it, with its numbers.
+"""Why a gradient is zero, tiny, huge, nan or inf: where that began, with its numbers, and what to do.
 
-`graph` gives the contributions and paths, `names` what things are called. Looked for, in this order: no connection; a nan or
-inf, forward or backward; an exact zero and what cut it; contributions that cancel; saturation, and factors that are very
-small or very large on the path that dominates. What is left is "nothing unusual", with that path.
+`graph` gives the contributions and paths, `origins` traces a number back to where it began. Looked for, in this order: no
+connection; a nan or inf, forward or backward; an exact zero and what cut it; a softmax that gives all to one entry;
+contributions that cancel; saturation, and factors that are very small or very large on the path that dominates. What is left is
+"nothing unusual", with that path.
 """
 
 from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from micrograd.engine import Value
 from micrograd.explain.chain import Explanation, explain
-from micrograd.explain.graph import Graph, Path, Term
+from micrograd.explain.graph import STALE, Graph, Path, Term, changed
+from micrograd.explain.origins import ADVICE, FLAT, LARGE, Finding, Origins
+from micrograd.formula.label import neuron
 
 TINY, HUGE = 1e-6, 1e6  # a gradient beyond these is called tiny or huge
 SATURATED = 0.01  # a bounded function whose slope is below this is called saturated
 CANCELLED = 1e-3  # a sum below this share of its terms' sizes has cancelled
+CONFIDENT = 0.99  # a softmax that gives so much to one entry is called saturated
 SATURATING = ("tanh", "sigmoid", "erf")
-FLAT = ("sign", "step", "greater", "less", "equal")
-
-
-class Finding(NamedTuple):
-    """One thing found: what kind of cause, the node that did it, and a sentence that gives the numbers."""
-
-    cause: str
-    node: Value | None
-    text: str
 
 
 class Why:
-    """What was found about one gradient. `cause` is that of the first finding, `node` the node that did it."""
+    """What was found about one gradient: `cause` and `node`, where it began, of the first finding; `advice`, what to do."""
 
     def __init__(self, explanation: Explanation, findings: list[Finding], headline: str):
         self.explanation, self.findings, self.headline = explanation, findings, headline
@@ -48,8 +43,19 @@ class Why:
     def node(self) -> Value | None:
         return self.findings[0].node
 
+    @property
+    def advice(self) -> str:
+        """What to do about it, in a few words; empty where nothing is unusual."""
+        cause = {"tiny": "shrinking", "huge": "growth"}.get(self.cause, self.cause)
+        if cause == "growth" and self.node is not None and self.node.op == "div":
+            cause = "division"
+        if cause == "flat" and self.node is not None and self.node.op not in FLAT:
+            cause = "point"
+        return ADVICE.get(cause, "")
+
     def __str__(self) -> str:
-        return "\n".join([self.headline, *[f"  {finding.text}" for finding in self.findings]])
+        advice = [f"  What to do: {self.advice}."] if self.advice else []
+        return "\n".join([self.headline, *[f"  {finding.text}" for finding in self.findings], *advice])
 
     __repr__ = __str__
 
@@ -65,54 +71,15 @@ def why(output: Value, x: Value) -> Why:
     headline = f"{page.total(x).text} = {page.number(value).text}" + (f" is {kind}:" if kind else ":")
     if note := found.accumulated():
         findings.append(note)
+    if any(map(changed, found.graph.order)):
+        findings.append(Finding("stale", None, STALE))
     return Why(explanation, findings, headline)
 
 
-class _Search:
-    def __init__(self, explanation: Explanation):
-        self.e = explanation
-        self.graph: Graph = explanation.graph
-        self.page = explanation.page()
-        self.output, self.x = explanation.output, explanation.x
-
+class _Search(Origins):
     @cached_property
     def largest(self) -> Path:
         return self.e.paths(1)[0]
-
-    # -- words
-
-    def name(self, node: Value) -> str:
-        unnamed = node.is_constant and node not in self.page.names
-        return self.number(node.data) if unnamed else self.page.names[node].text
-
-    def number(self, x: float, factor: bool = False) -> str:
-        return self.page.number(x, factor).text
-
-    def made(self, node: Value) -> str:
-        """A node as it came about: v2 = relu(v1) = relu(-1.2) = 0."""
-        if node.rule is None or node.is_constant:
-            return f"{self.name(node)} = {self.number(node.data)}"
-        formula = self.page.formula(node)
-        cells = [
-            self.name(node),
-            self.page.spelled(formula).text,
-            self.page.spelled(formula, True).text,
-            self.number(node.data),
-        ]
-        return " = ".join([c for i, c in enumerate(cells) if c not in cells[:i] or i == 3])
-
-    def valued(self, node: Value) -> str:
-        """A name with its number; a number alone where it has no name."""
-        name, data = self.name(node), self.number(node.data)
-        return name if name == data else f"{name} = {data}"
-
-    def written_at(self, node: Value) -> str:
-        return f", written at {node.note.line}" if node.note is not None and node.note.line else ""
-
-    def slope(self, term: Term) -> str:
-        """The local derivative of a term: ∂v2/∂v1 = 1 − tanh²(v1) = 0.42."""
-        rule = self.page.rule(term)
-        return " = ".join([self.page.local(term).text, *([rule.text] if rule else []), self.number(term.local)])
 
     # -- the search
 
@@ -120,8 +87,8 @@ class _Search:
         if self.x not in self.graph.adjoint:
             return [self.not_connected()]
         if not math.isfinite(self.e.value):
-            return [self.not_finite()]
-        if not math.isfinite(self.output.data) and (finding := self.forward(self.output)):
+            return [self.not_finite_gradient()]
+        if not math.isfinite(self.output.data) and (finding := self.not_finite(self.output)):
             text = (
                 f"The gradient is finite, but {self.name(self.output)} = {self.number(self.output.data)} is not. {finding.text}"
             )
@@ -129,8 +96,8 @@ class _Search:
         if self.x is self.output:
             return [Finding("output", self.x, f"{self.name(self.x)} is the output itself.")]
         if self.e.value == 0.0:
-            return self.zero()
-        return self.cancelled(self.x) or self.extreme() or [self.usual()]
+            return self.zero_gradient()
+        return self.softmax() or self.cancelled(self.x) or self.extreme() or [self.usual()]
 
     def accumulated(self) -> Finding | None:
         """A word on `.grad` where it holds something else than this gradient."""
@@ -159,7 +126,7 @@ class _Search:
                 text += f" Another Value labelled {self.x.label!r}, with data {self.number(twins[0].data)}, is below {output}."
         return Finding("not connected", self.x, text)
 
-    def not_finite(self) -> Finding:
+    def not_finite_gradient(self) -> Finding:
         """The first step backward that left the finite numbers, traced to the forward operation where that is the reason."""
         inside = set(self.graph.between(self.x))
         sums = dict.fromkeys(inside, 0.0)
@@ -174,31 +141,8 @@ class _Search:
                 term = Term(consumer, i, g, local, g * local)
                 before, sums[parent] = sums[parent], sums[parent] + g * local
                 if not math.isfinite(sums[parent]):
-                    return self.forward(consumer) or self.backward(term, before)
+                    return self.not_finite(consumer) or self.not_finite(self.output) or self.backward(term, before)
         raise AssertionError("an adjoint is not finite although every contribution to it is")
-
-    def forward(self, node: Value) -> Finding | None:
-        """The first operation below `node` whose result is not finite although its operands are; or a leaf that is not."""
-        for below in Graph(node).order:
-            for n in (*below.parents, below):
-                if not math.isfinite(n.data):
-                    if n.rule is None or n.is_constant:
-                        return Finding("leaf", n, f"{self.name(n)} itself holds {self.number(n.data)}, before any operation.")
-                    what = "overflowed" if math.isinf(n.data) else "has no real value"
-                    where = self.written_at(n)
-                    cause = {"log": "log", "log1p": "log", "sqrt": "sqrt", "div": "division"}.get(
-                        n.op, "overflow" if math.isinf(n.data) else n.op
-                    )
-                    if cause in ("log", "sqrt") and math.isnan(n.data):
-                        what = f"the {'square root' if cause == 'sqrt' else 'logarithm'} of a negative number"
-                    elif math.isinf(n.data) and cause in ("log", "division"):
-                        what = "division by zero" if cause == "division" else "the logarithm of zero"
-                    if cause == "division" and math.isfinite(n.parents[1].data) and n.parents[1].data != 0.0:
-                        what = "overflowed"
-                    return Finding(
-                        cause, n, f"The first operation to leave the finite numbers is {self.made(n)} ({what}){where}."
-                    )
-        return None
 
     def backward(self, term: Term, before: float) -> Finding:
         consumer, parent = term.consumer, term.consumer.parents[term.operand]
@@ -215,7 +159,7 @@ class _Search:
         total = f"{self.number(before)} + {self.number(term.value, True)}"
         return Finding("overflow", consumer, f"{start}the sum of the contributions to {self.name(parent)} overflows: {total}.")
 
-    def zero(self) -> list[Finding]:
+    def zero_gradient(self) -> list[Finding]:
         """What stops every contribution to an adjoint of exactly 0, followed up from x."""
         found: dict[Any, Finding] = {}
         seen, pending = {self.x}, [self.x]
@@ -231,14 +175,26 @@ class _Search:
                     pending.append(term.consumer)
                 elif term.upstream != 0.0:
                     found[term.consumer, term.operand] = self.cut(term)
-        findings = list(found.values())
-        if len(findings) > 4:
-            causes = ", ".join([f"{c} {n} times" for c, n in _counted([f.cause for f in findings])])
-            findings = [
-                Finding(findings[0].cause, findings[0].node, f"Cut in {len(findings)} places ({causes}), among them:"),
-                *findings[:3],
-            ]
-        return findings
+        return self.grouped(list(found.values()))
+
+    def grouped(self, findings: list[Finding]) -> list[Finding]:
+        """The findings, those of one origin as one: a neuron that is dead in every call, a zero that several terms meet."""
+        groups: dict[Any, list[Finding]] = {}
+        for finding in findings:
+            node = finding.node
+            place = node.label if node is not None and neuron(node.label) is not None else node
+            groups.setdefault((finding.cause, place), []).append(finding)
+        grouped = [
+            group[0]
+            if len(group) == 1
+            else group[0]._replace(text=f"In {len(group)} places alike, such as this. {group[0].text}")
+            for group in groups.values()
+        ]
+        if len(grouped) > 4:
+            causes = ", ".join([f"{c} {n} times" for c, n in _counted([f.cause for f in grouped])])
+            first = Finding(grouped[0].cause, grouped[0].node, f"Cut in {len(grouped)} places ({causes}), among them:")
+            return [first, *grouped[:3]]
+        return grouped
 
     def cut(self, term: Term) -> Finding:
         """Why one contribution is 0 although something arrives from above."""
@@ -248,12 +204,18 @@ class _Search:
             step = f"{self.number(term.upstream, True)} · {self.number(term.local, True)}"
             return Finding("underflow", node, f"Underflow at {made}: {step} is too small for a float.")
         if op == "relu":
-            at = "is exactly 0, where the derivative is 0 by convention" if parent.data == 0.0 else "is negative"
-            return Finding(
-                "relu", node, f"Cut by a relu: {made}; its input {self.name(parent)} = {self.number(parent.data)} {at}."
-            )
+            if parent.data == 0.0 and parent.rule is not None:
+                origin = self.zero(parent)
+                if origin.cause == "relu":
+                    text = f"Cut by a dead relu: {origin.text}. So {made}, where the derivative is 0 by convention."
+                    return Finding("relu", origin.node, text)
+            at = "is exactly 0, where the derivative is 0 by convention"
+            at = at if parent.data == 0.0 else f"is negative{self.because(parent, -1.0)}"
+            return Finding("relu", node, f"Cut by a relu: {made}; its input {self.valued(parent)} {at}.")
         if op in SATURATING:
-            return Finding("saturated", node, f"Cut by a saturated {op}: {made}; {self.slope(term)} in floating point.")
+            why = self.because(parent, math.copysign(1.0, parent.data))
+            text = f"Cut by a saturated {op}: {made}; {self.slope(term)} in floating point"
+            return Finding("saturated", node, f"{text}{why}.")
         if op in FLAT:
             return Finding("flat", node, f"Cut by {op}, which is flat: {made}; its derivative is 0 everywhere.")
         if op in ("maximum", "minimum"):
@@ -269,9 +231,28 @@ class _Search:
         if op in ("mul", "dot"):
             n = len(node.parents) // 2
             other = node.parents[1 - term.operand] if op == "mul" else node.parents[(term.operand + n) % (2 * n)]
+            origin = self.zero(other)
             text = f"Multiplied by 0: {made}; there {self.name(parent)} is multiplied by {self.valued(other)}."
+            if origin.node is not other or origin.cause != "times zero":
+                return Finding(origin.cause, origin.node, f"{text} The 0 began at {origin.text}.")
             return Finding("times zero", node, text)
         return Finding("flat", node, f"Cut at {made}: {self.slope(term)}.")
+
+    def softmax(self) -> list[Finding]:
+        """A softmax above x that gives nearly everything to one entry: exp(z) / Σ exp, or logsumexp."""
+        for node in self.graph.between(self.x):
+            share, entry = 0.0, node
+            if node.op == "div" and node.parents[0].op == "exp" and 0.0 < node.data < 1.0 and self.x is not node:
+                entry, total = node.parents
+                if any(entry is p for q in (total, *total.parents) for p in q.parents):
+                    share = max(node.data, *[p.data / total.data for p in total.parents if p.op == "exp"])
+            elif node.op == "logsumexp" and len(node.parents) > 1 and self.x is not node:
+                share = max(node.partials)
+            if share >= CONFIDENT:
+                text = f"A saturated softmax: at {self.made(node)} one entry has {share:.4g} of the whole"
+                passed = f"what is passed on is about p · (1 − p) = {self.number(share * (1.0 - share))} or less"
+                return [Finding("softmax", node, f"{text}; {passed}.")]
+        return []
 
     def cancelled(self, node: Value) -> list[Finding]:
         terms = self.graph.terms(node)
@@ -297,16 +278,22 @@ class _Search:
         for consumer, parent, local in steps:
             if consumer.op in SATURATING and math.fabs(local) < SATURATED:
                 term = self._term(consumer, parent, local)
-                found.append(
-                    Finding("saturated", consumer, f"A saturated {consumer.op}: {self.made(consumer)}; {self.slope(term)}.")
-                )
+                why = self.because(parent, math.copysign(1.0, parent.data))
+                text = f"A saturated {consumer.op}: {self.made(consumer)}; {self.slope(term)}{why}."
+                found.append(Finding("saturated", consumer, text))
         if not found and (value < TINY or value > HUGE):
             tiny = ("tiny", "smallest", "vanishes", min)
             kind, word, verb, pick = tiny if value < TINY else ("huge", "largest", "explodes", max)
             consumer, parent, local = pick(steps, key=lambda step: math.fabs(step[2]))
             if math.fabs(local) < 1e-3 if value < TINY else math.fabs(local) > 1e3:
                 slope = self.slope(self._term(consumer, parent, local))
-                found.append(Finding(kind, consumer, f"The {word} factor on the way is at {self.made(consumer)}: {slope}."))
+                text = f"The {word} factor on the way is at {self.made(consumer)}: {slope}."
+                others = [p for p in consumer.parents if p is not parent and math.fabs(p.data) > LARGE and not p.is_constant]
+                if value > HUGE and consumer.op in ("mul", "dot", "pow") and others and others[0].rule is not None:
+                    origin = self.huge(max(others, key=lambda p: math.fabs(p.data)))
+                    found.append(Finding(kind, origin.node, f"{text} As to that factor, {origin.text}."))
+                else:
+                    found.append(Finding(kind, consumer, text))
             elif math.fabs(path.value) < 1e-3 * value:
                 text = f"It adds up: {self.count()} paths, and the largest alone gives {self.number(path.value)}."
                 found.append(Finding(kind, self.x, text))

@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from micrograd.engine import Value
-from micrograd.explain.graph import Graph, Path, Term, count_paths, largest_paths
+from micrograd.explain.graph import STALE, Graph, Path, Term, changed, count_paths, largest_paths
 from micrograd.explain.layout import (
     TIMES,
     Equation,
@@ -40,10 +40,6 @@ from micrograd.formula.latex import Math, joined
 WIDTH = 96  # the text that a sum of two or three terms may take before each term gets a line of its own
 SCREENFUL, LINES = 8, 32  # how many formulas are opened where depth is left to us, and how many lines of them are enough
 NEGLIGIBLE = 1e-6  # what carries less than this share of the largest contribution is not opened then
-STALE = (
-    "Data has changed since this graph was built: leaves are shown as they are now, what was computed and the derivatives "
-    "as they were. recompute() replays the graph."
-)
 Block = tuple[list[Section], list[Value]]  # formulas, and the nodes whose adjoints are factors in them
 
 
@@ -238,10 +234,10 @@ class Page(Phrases):
         for node in self.graph.order:
             if node in self.defined and node.rule is not None:
                 formula = self.formula(node)
-                changed = self.changed(node)
-                self.stale |= changed
+                differs = changed(node)
+                self.stale |= differs
                 cells = [self.names[node], self.spelled(formula), self.spelled(formula, True), self.number(node.data)]
-                if changed or len(cells[1].text) + len(cells[2].text) > WIDTH:
+                if differs or len(cells[1].text) + len(cells[2].text) > WIDTH:
                     cells[2] = cells[3]
                 lines.append(
                     tuple([c for i, c in enumerate(cells) if i in (0, 3) or (c.text != cells[3].text and c not in cells[:i])])

@@ -10,6 +10,19 @@ from typing import Any, NamedTuple
 
 from micrograd.engine import Value, adjoints, topological_order
 
+STALE = (
+    "Data has changed since this graph was built: leaves are shown as they are now, what was computed and the derivatives "
+    "as they were. recompute() replays the graph."
+)
+
+
+def changed(node: Value) -> bool:
+    """Whether the operands of a node hold other numbers now than those from which it was computed."""
+    if node.rule is None or node.rule.partials is None or node.is_constant:
+        return False
+    now = node.rule.on_floats([p.data for p in node.parents])
+    return now != node.data and (now == now or node.data == node.data)
+
 
 class Term(NamedTuple):
     """One contribution to an adjoint: through operand number `operand` of `consumer`, upstream · local = value."""

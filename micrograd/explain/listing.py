@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from micrograd.engine import Value, topological_order
+from micrograd.explain.graph import changed
 from micrograd.explain.names import Names, visible
 from micrograd.formula.python import Python, number
 from micrograd.formula.symbol import MUL, POWER, PRODUCT, SUM, Symbol, applied
@@ -39,9 +40,9 @@ def to_code(output: Value, name: str = "f") -> Listing:
     operation passes on; += stands where paths meet. The arguments default to the leaves' data of now. ValueError where an
     operation cannot be written: one with a backward closure of its own, or a primitive whose value is no formula.
 
-    Finite numbers are the engine's, bit for bit, and nan stays nan. Where the engine goes on with inf or nan by IEEE 754, the
-    listing raises as Python does: log(0), 1 / 0, exp(1000), sin(inf), a negative number to a broken power;
-    logsumexp of an infinity is nan there.
+    Finite numbers are the engine's, bit for bit and with the sign of zero, and nan stays nan. Where the engine goes on with inf
+    or nan by IEEE 754, the listing raises as Python does: log(0), 1 / 0, exp(1000), sin(inf), a negative number to a broken
+    power; logsumexp of an infinity is nan there. Where data has changed since the graph was built, the listing says so.
 
     >>> from micrograd import Value
     >>> a = Value(2.0, label="a")
@@ -67,10 +68,13 @@ def to_code(output: Value, name: str = "f") -> Listing:
         return Symbol(node.data, None if node.is_constant else names[node])
 
     lines = ["import math", "", "", *_wrapped(f"def {name}(", [f"{names[leaf]}={number(leaf.data)}" for leaf in leaves], "):")]
+    if any(map(changed, order)):
+        lines.append("    # Data has changed since the graph was built: what is computed here is for the numbers of now.")
     lines += ["    # forward"]
     numbered = {node: i for i, node in enumerate([n for n in order if n.rule is not None and not n.is_constant], 1)}
     forward: list[tuple[str, int]] = []
-    backward: list[tuple[str, int]] = [(f"d_{names[output]} = 1.0", 0)] if not output.is_constant else []
+    backward = [(line, 0) for line in _zeros([f"d_{names[leaf]}" for leaf in leaves if leaf is not output])]
+    backward += [(f"d_{names[output]} = 1.0", 0)] if not output.is_constant else []
     for node, i in numbered.items():
         assert node.rule is not None
         if node.rule.partials is None:
@@ -79,7 +83,7 @@ def to_code(output: Value, name: str = "f") -> Listing:
             )
         args = tuple([symbol(p) for p in node.parents])
         forward += [(line, i) for line in _forward(names[node], node, args, write)]
-    arrived = {output}
+    arrived = {output, *leaves}  # leaves begin at 0, as in the engine: so a -0.0 that is added is 0.0
     for node, i in reversed(numbered.items()):
         assert node.rule is not None
         if node not in arrived:
@@ -102,6 +106,15 @@ def to_code(output: Value, name: str = "f") -> Listing:
     return Listing("\n".join(lines) + "\n")
 
 
+def _zeros(names: Sequence[str]) -> list[str]:
+    """d_a = d_b = 0.0, on as many lines as it takes."""
+    lines = [""]
+    for name in names:
+        lines = [*lines, ""] if len(lines[-1]) + len(name) > 90 else lines
+        lines[-1] += f"{name} = "
+    return [f"{line}0.0" for line in lines if line]
+
+
 def _is(partial: object, number: float) -> bool:
     return not isinstance(partial, Symbol) and partial == number
 
@@ -110,7 +123,7 @@ def _forward(name: str, node: Value, args: tuple[Symbol, ...], write: Python) ->
     """The line, or for a long sum the lines, that compute a node."""
     assert node.rule is not None
     if node.op == "sum":
-        return _added(name, [write.held(a, SUM + 1) for a in args])
+        return _added(name, ["0.0", *[write.held(a, SUM + 1) for a in args]])  # from 0.0, as the engine: -0.0 alone is 0.0
     if node.op == "dot":
         n = len(args) // 2
         products = [f"{write.held(x, PRODUCT)} * {write.held(y, POWER)}" for x, y in zip(args[:n], args[n:-1], strict=True)]
@@ -147,15 +160,16 @@ def _identifiers(order: Sequence[Value], names: Names, function: str) -> dict[Va
     """A Python name for every node, each its own, none that shadows what the listing uses."""
     taken = {*_USED, "top", "choice", unicodedata.normalize("NFKC", function)}
     found: dict[Value, str] = {}
+    count: dict[str, int] = {}
     for node in order:
         text = names[node].text.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾′", "0123456789__p"))
         text = unicodedata.normalize("NFKC", text)  # as Python reads names: µ and μ are one
         base = re.sub(r"\W+", "_", text).strip("_") or "v"
         base = base if base.isidentifier() and not keyword.iskeyword(base) and not base.startswith("d_") else f"v_{base}"
-        name, i = base, 1
+        name = base
         while name in taken:
-            i += 1
-            name = f"{base}_{i}"
+            count[base] = count.get(base, 1) + 1
+            name = f"{base}_{count[base]}"
         taken.add(name)
         found[node] = name
     return found

@@ -58,14 +58,6 @@ class Phrases:
         args = tuple([self.symbol(p) for p in node.parents])
         return Symbol(node.data, None, CHOICE if node.rule is WHERE else node.rule, args)
 
-    @staticmethod
-    def changed(node: Value) -> bool:
-        """Whether the operands hold other numbers now than those from which the node was computed."""
-        if node.rule is None or node.rule.partials is None:
-            return False
-        now = node.rule.on_floats([p.data for p in node.parents])
-        return now != node.data and (now == now or node.data == node.data)
-
     def spelled(self, s: Symbol, numbers: bool = False) -> Math:
         return spelled(s, self.style.digits, numbers)
 

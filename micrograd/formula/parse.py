@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping
@@ -61,6 +62,23 @@ def named_values(assignments: Iterable[str]) -> dict[str, Value]:
     return named
 
 
+def read(text: str, assignments: Iterable[str]) -> tuple[Value, dict[str, Any]]:
+    """What `parse_steps` gives for "a=1", "b=-2"; ExpressionError where a value is given that the expression does not use.
+
+    >>> read("a*b", ["a=2", "b=3"])[0].data
+    6.0
+    """
+    named = named_values(assignments)
+    out, names = parse_steps(text, named)
+    used = {_restored(node.id) for node in ast.walk(ast.parse(_guarded(text.strip()))) if isinstance(node, ast.Name)}
+    for name in named:
+        if name not in used:
+            other = next((n for n in sorted(used) if n.lower() == name.lower()), None)
+            advice = f"; did you mean {other}?" if other else ", leave it out"
+            raise ExpressionError(f"{name!r} is given a value, but the expression does not use it{advice}", text, 0)
+    return out, names | {name: value for name, value in named.items() if names.get(name) is not value}
+
+
 def parse(text: str, named: Mapping[str, Any]) -> Value:
     """The Value that `text` means, built from the Values (or numbers) in `named`.
 
@@ -78,7 +96,7 @@ def parse_steps(text: str, named: Mapping[str, Any]) -> tuple[Value, dict[str, A
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(text)
+            tree = ast.parse(_guarded(text))
     except SyntaxError as error:
         line = lines[min(max(error.lineno or 1, 1), len(lines)) - 1]
         advice = " (write 2*x for a product, x**2 for a power, sin(x) for a function)" if "invalid" in error.msg else ""
@@ -88,10 +106,11 @@ def parse_steps(text: str, named: Mapping[str, Any]) -> tuple[Value, dict[str, A
         reason = "it is nested too deeply" if not isinstance(error, ValueError) else str(error)
         raise ExpressionError(f"cannot read the expression: {reason}", lines[0][:60], 0) from None
     names = dict(named)
+    lines = _guarded(text).splitlines()  # in which the tree's columns count
     out: Any = None
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
-            out, name = _evaluate(statement.value, names, lines), statement.targets[0].id
+            out, name = _evaluate(statement.value, names, lines), _restored(statement.targets[0].id)
             if isinstance(out, Value) and not out.label:
                 out.label = name
             names[name] = out
@@ -106,7 +125,19 @@ def parse_steps(text: str, named: Mapping[str, Any]) -> tuple[Value, dict[str, A
 
 def _error(message: str, place: Any, lines: list[str]) -> ExpressionError:
     line = lines[place.lineno - 1]
-    return ExpressionError(message, line, len(line.encode()[: place.col_offset].decode(errors="ignore")))
+    return ExpressionError(message, _restored(line), len(line.encode()[: place.col_offset].decode(errors="ignore")))
+
+
+# Words of Python's that are names to everybody else, such as lambda: their first letter gives way to one that nobody writes.
+_WORDS = {word: "ƕ" + word[1:] for word in ("lambda", "in", "is", "as", "pass", "class", "global", "del")}
+
+
+def _guarded(text: str) -> str:
+    return re.sub(r"\b(?:" + "|".join(_WORDS) + r")\b", lambda match: _WORDS[match[0]], text)
+
+
+def _restored(text: str) -> str:
+    return re.sub("ƕ\\w+", lambda match: next((w for w, g in _WORDS.items() if g == match[0]), match[0]), text)
 
 
 def _evaluate(tree: ast.expr, names: Mapping[str, Any], lines: list[str]) -> Any:
@@ -161,6 +192,7 @@ def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], lines: l
             except OverflowError:
                 raise _error("this number is too large for a float", node, lines) from None
         case ast.Name(id=name):
+            name = _restored(name)
             if name in names:
                 return names[name]
             if name == "pi":

@@ -15,7 +15,7 @@ _IN_MATH = (
 
 def number(x: float) -> str:
     """The number, exactly, as Python reads it."""
-    return re.sub("(?=inf|nan)", "math.", repr(x))
+    return re.sub("(?=inf|nan)", "math.", repr(float(x)))
 
 
 class Python:

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from micrograd.formula.symbol import ATOM, MUL, NEG, POWER, PRODUCT, SUM, Symbol
 
+_TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the direction in which text is read
 _SUPERSCRIPTS = str.maketrans("0123456789-()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾")
 
 
 def number(x: float, digits: int) -> str:
     """`x` with so many significant digits; from 17 on, exactly: float() of the text is `x`."""
-    text = repr(x) if digits >= 17 else format(x, f".{digits}g")
+    text = repr(float(x)) if digits >= 17 else format(x, f".{digits}g")
     return "0" if float(text) == 0.0 else re.sub(r"\.0$", "", text)
 
 
@@ -29,7 +30,8 @@ def clean(text: str) -> str:
         return text
     text = re.sub("\r\n?|[\n\u2028\u2029]", "⏎", text)
     return "".join(
-        chr(0x2400 + ord(c)) if ord(c) < 32 else "\ufffd" if unicodedata.category(c) in ("Cc", "Cs", "Cn") else c for c in text
+        chr(0x2400 + ord(c)) if ord(c) < 32 else "\ufffd" if unicodedata.category(c) in ("Cc", "Cs", "Cn") or c in _TURNS else c
+        for c in text
     )
 
 

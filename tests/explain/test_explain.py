@@ -181,7 +181,7 @@ def test_any_label_becomes_latex(label):
         parser.parse(f"${line}$")
 
 
-@pytest.mark.parametrize("label", ["line\nbreak", "a\r\nb", "\x1b[31m", "tab\t", "\ud800", "\u2028", "x\x00"])
+@pytest.mark.parametrize("label", ["line\nbreak", "a\r\nb", "\x1b[31m", "tab\t", "\ud800", "\u2028", "x\x00", "a\u202eb"])
 def test_what_would_break_a_line_or_a_terminal_is_shown_by_a_sign(label):
     a, plain = Value(2.0, label=label), Value(2.0, label="a")
     out = Value(4.0, (a, plain), label, label="out") * a
@@ -190,6 +190,18 @@ def test_what_would_break_a_line_or_a_terminal_is_shown_by_a_sign(label):
         assert shown.replace("\n", "").isprintable()
         assert label not in shown
     assert len(str((a * plain).explain(a)).splitlines()) == len(str((plain * a).explain(plain)).splitlines())
+
+
+def test_names_of_operations_are_cleaned_as_labels_are():
+    wild = mg.primitive("\\input{/etc/hosts}", "wild", lambda x: 2.0 * x, 2.0)
+    try:
+        a = Value(2.0, label="a")
+        latex = (wild(a) * a).explain(a).latex
+        assert "\\input" not in latex
+        for line in lines_of(latex):
+            MathTextParser("path").parse(f"${line}$")
+    finally:
+        del RULES["\\input{/etc/hosts}"]
 
 
 def test_labels_that_look_alike_are_told_apart():
@@ -732,7 +744,47 @@ def _with_line():
     return out.why(a)
 
 
+def _dead_layer():
+    net = MLP(2, [4, 4, 4, 1], seed=1)
+    for neuron in net.layers[1].neurons:
+        neuron.b.data = -100.0
+    return ((net([1.0, -0.5]) - 1.0) ** 2).why(net.layers[0].neurons[0].w[0])
+
+
+def _behind_a_dead_relu():
+    x, u = Value(1.0, label="x"), Value(-3.0, label="u")
+    a_1 = (u * 1.0).relu()
+    return mg.sum([a_1 * x for _ in range(10)]).why(x)
+
+
+def _recurrence():
+    w, h = Value(1.5, label="w"), Value(1.0, label="h_0")
+    for _ in range(60):
+        h = w * h
+    return h.why(w)
+
+
+def _softmax(composed):
+    def make():
+        zs = [Value(z, label=f"z_{i}") for i, z in enumerate((6.0, 0.2, 0.1), 1)]
+        exps = [z.exp() for z in zs]
+        out = exps[0] / mg.sum(exps) if composed else mg.logsumexp(zs) * 2.0
+        return out.why(zs[1])
+
+    return make
+
+
 WHYS = {
+    "a dead layer": (_dead_layer, "relu"),
+    "behind a dead relu": (_behind_a_dead_relu, "relu"),
+    "log of what underflowed": (_of(lambda a: (a.exp() * 2.0).log(), -800.0), "underflow"),
+    "division by a difference": (_of(lambda a: 1.0 / (a - 3.0), 3.0), "division"),
+    "a recurrence that grows": (_recurrence, "huge"),
+    "overflow after growth": (_of(lambda a: _chain(1e30, 12)(a), 2.0), "overflow"),
+    "a saturated softmax": (_softmax(True), "softmax"),
+    "a saturated logsumexp": (_softmax(False), "softmax"),
+    "tanh saturated by its bias": (_of(lambda a, b: (a * 0.1 + b).tanh(), 0.3, 8.0), "saturated"),
+    "a nan that comes in": (_of(lambda a, b: ((a * b) + 1.0).tanh(), 2.0, math.nan), "leaf"),
     "not connected": (_of(lambda a, b: b * 2.0, 1.0, 2.0), "not connected"),
     "dead relu": (_dead_relu, "relu"),
     "dead neuron": (_dead_neuron, "relu"),
@@ -783,6 +835,27 @@ def test_why_finds_the_cause(name):
     assert f"= {written_number(why.value, 4).text}" in str(why).split("\n")[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "op", "words"),
+    [
+        ("a dead layer", "relu", "z_1^[2] = -100.7 is negative, because b_1^[2] = -100"),
+        ("behind a dead relu", "relu", "In 10 places alike"),
+        ("behind a dead relu", "relu", "The 0 began at a_1 = relu(v1) = relu(-3) = 0"),
+        ("log of what underflowed", "exp", "The 0 began at v1 = exp(a) = exp(-800) = 0 underflows"),
+        ("division by a difference", "sub", "The 0 began at v1 = a − 3 = 3 − 3 = 0"),
+        ("a recurrence that grows", "mul", "×1.5 at each on average"),
+        ("overflow after growth", "mul", "(overflowed)"),
+        ("a saturated softmax", "div", "one entry has 0.9943 of the whole"),
+        ("a saturated logsumexp", "logsumexp", "one entry has 0.9943 of the whole"),
+        ("tanh saturated by its bias", "tanh", "because b = 8"),
+        ("a nan that comes in", "", "b itself holds nan, before any operation"),
+    ],
+)
+def test_why_names_the_origin_and_what_to_do(name, op, words):
+    why = WHYS[name][0]()
+    assert why.node.op == op and words in str(why) and why.advice in str(why).split("What to do: ")[1], why
+
+
 def test_why_names_the_node_and_its_numbers():
     why = _dead_relu()
     assert why.node.op == "relu" and "hidden = -6 is negative" in str(why)
@@ -807,7 +880,7 @@ def test_a_path_of_one_step_gives_its_number_once():
     x = Value(20.0, label="x")
     y = x.exp()
     y.label = "y"
-    assert str(y.why(x)).endswith("(the only one): y ← x:  4.852e+08.")
+    assert "(the only one): y ← x:  4.852e+08.\n" in str(y.why(x))
     assert repr(y.explain(x).paths(1)[0]) == "y ← x:  4.852e+08"
     assert repr(y.explain(y).paths(1)[0]) == "y:  1"
 
@@ -890,8 +963,9 @@ def check_listing(output):
     leaves = [n for n in topological_order(output) if n.rule is None]
     if math.isfinite(output.data) and all(map(math.isfinite, g.values())):
         value, gradients = executed(output)
-        assert value == output.data
-        assert list(gradients.values()) == [g[leaf] for leaf in leaves]
+        assert [repr(x) for x in (value, *gradients.values())] == [
+            repr(x) for x in (output.data, *[g[leaf] for leaf in leaves])
+        ]
 
 
 @settings(deadline=None, max_examples=150)
@@ -925,6 +999,49 @@ def test_a_listing_is_a_function_of_the_leaves():
     assert space["loss"](a=1.0, b=2.0) == (3.0, {"a": 4.0, "b": 1.0})  # the other branches
 
 
+def test_a_listing_has_the_engines_signs_of_zero():
+    for x, y in [(-0.0, 3.0), (0.0, -3.0), (-0.0, -0.0)]:
+        for program in (lambda a, b: a * b, lambda a, b: mg.sum([a, a]), lambda a, b: mg.dot([a], [b], a), lambda a, b: -a * b):
+            check_listing(program(Value(x, label="x"), Value(y, label="y")))
+
+
+def test_many_labels_that_reduce_to_one_name_take_no_longer_than_others():
+    def lines(labels):
+        calls = 0
+
+        def count(frame, event, argument):
+            nonlocal calls
+            calls += event == "line"
+            return count
+
+        output = mg.sum([Value(1.0, label=label) for label in labels])
+        sys.settrace(count)
+        try:
+            to_code(output)
+        finally:
+            sys.settrace(None)
+        return calls
+
+    assert lines(f"w{'*' * (1 + n)}" for n in range(200)) < 2 * lines(f"w{n}" for n in range(200))
+
+
+def test_a_stale_graph_is_said_by_all_three():
+    a, b = Value(2.0, label="a"), Value(3.0, label="b")
+    out = a * b
+    a.data = 5.0
+    assert "Data has changed" in str(out.explain(b)) and "Data has changed" in str(out.why(b))
+    assert "Data has changed" in to_code(out) and "5 · 3 = 6" not in str(out.explain(b))
+    out.recompute()
+    assert all("changed" not in str(text) for text in (out.explain(b), out.why(b), to_code(out)))
+
+
+def test_numpy_numbers_in_data_are_written_as_numbers():
+    a = Value(0.5, label="a")
+    out = a * a
+    a.data = np.float64(0.5)
+    assert "f(a=0.5)" in to_code(out) and "np" not in str(out.explain(a, digits=17))
+
+
 def test_names_in_a_listing_are_names():
     class_, same, again = Value(1.0, label="class"), Value(2.0, label="w"), Value(3.0, label="w")
     _, loss = network()
@@ -955,7 +1072,7 @@ def test_nan_stays_nan_in_a_listing():
             g = adjoints(made)
             value, gradients = executed(made)
             wanted = [made.data, *[g[leaf] for leaf in topological_order(made) if leaf.rule is None]]
-            assert [repr(x + 0.0) for x in (value, *gradients.values())] == [repr(x + 0.0) for x in wanted], (rule, nans)
+            assert [repr(x) for x in (value, *gradients.values())] == [repr(x) for x in wanted], (rule, nans)
 
 
 def test_a_listing_raises_at_a_pole():
@@ -1010,6 +1127,8 @@ def test_the_command_line_explains(capsys):
     ]:
         assert command("tanh(a*b) + c", "a", "a=1", "b=-2", "c=0.5", option) == 0
         assert part in capsys.readouterr().out
+    assert command("lambda*x", "lambda", "lambda=2", "x=3") == 0
+    assert "∂f/∂lambda = " in capsys.readouterr().out
     assert command("d = a*b; tanh(d) + c", "d", "a=1", "b=-2", "c=0.5", "--digits", "17") == 0
     assert repr(1 - math.tanh(-2.0) ** 2)[:12] in capsys.readouterr().out
 
@@ -1040,6 +1159,8 @@ def test_the_command_line_says_what_is_wrong(capsys):
         (("2a", "a", "a=1"), "write 2*x for a product"),
         (("a**2", "a=3"), "comes before the values, got 'a=3'"),
         (("a", "a"), "unknown name 'a'"),
+        (("a*b", "a", "a=1", "b=2", "B=3"), "'B' is given a value, but the expression does not use it; did you mean b?"),
+        (("a*lambda", "a", "a=1"), "unknown name 'lambda': give it a value, lambda=1.0"),
     ]:
         with pytest.raises(SystemExit) as stop:
             command(*arguments)

@@ -1,0 +1,219 @@
+"""Where a number came from: a 0, an infinity, a nan or a huge number, traced back along the values to where it began.
+
+`causes` finds the place where such a number stops a gradient or blows it up; here it is followed to the operation that made it:
+the relu whose input is negative, the exp that underflowed, the recurrence that grew. Nothing recurses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from micrograd.engine import Value
+from micrograd.explain.chain import Explanation
+from micrograd.explain.graph import Graph, Term
+
+LARGE = 1e3  # what a huge number is traced back to: the first that is no larger
+SAME = ("neg", "abs", "sin", "tan", "asin", "atan", "tanh", "sinh", "sqrt", "erf", "expm1", "log1p", "asinh", "atanh", "relu")
+CHOICES = ("maximum", "minimum", "where", "take")
+
+FLAT = ("sign", "step", "greater", "less", "equal", "floor")
+
+ADVICE = {
+    "relu": "shift the bias or scale the input so that some inputs make it positive, or use softplus or tanh",
+    "saturated": "scale the inputs or start with smaller weights, so that it works where it is steep",
+    "softmax": "scale the scores down (a temperature), or take cross_entropy of the scores instead of a loss on the softmax",
+    "overflow": "scale the inputs down, or work with logarithms: logsumexp for sums of exponentials",
+    "underflow": "work with logarithms instead: logsumexp, log1p, softplus keep what is lost here",
+    "log": "keep its argument positive: add a small number, or compute the logarithm directly (logsumexp, log1p, softplus)",
+    "sqrt": "keep its argument positive: add a small number inside the root",
+    "division": "keep the divisor away from 0: add a small number to it",
+    "leaf": "check the data before they go in",
+    "growth": "make the factor smaller than 1 in size, clip gradients, or take fewer steps",
+    "shrinking": "make the factors closer to 1 in size (initialisation, residual connections), or take fewer steps",
+    "maximum": "a soft maximum (logsumexp) passes a gradient to every operand",
+    "minimum": "a soft minimum (-logsumexp of the negatives) passes a gradient to every operand",
+    "where": "only the branch that is taken has a gradient: start on its side of the condition, or mix the two smoothly",
+    "point": "the slope is 0 at this very point: start elsewhere",
+    "flat": "use a smooth function in its place: sigmoid for step and comparisons, tanh for sign",
+    "not connected": "compute the output from this very Value: not from its .data, nor from another of the same label",
+    "local": "move away from this point, or add a small number inside",
+    "0 · inf": "add a small number inside, so that the derivative stays finite",
+}
+
+
+class Finding(NamedTuple):
+    """One thing found: what kind of cause, the node that did it, and a sentence that gives the numbers."""
+
+    cause: str
+    node: Value | None
+    text: str
+
+
+class Origins:
+    """What is said of single values and steps, and where their numbers came from."""
+
+    def __init__(self, explanation: Explanation):
+        self.e = explanation
+        self.graph: Graph = explanation.graph
+        self.page = explanation.page()
+        self.output, self.x = explanation.output, explanation.x
+
+    # -- words
+
+    def name(self, node: Value) -> str:
+        unnamed = node.is_constant and node not in self.page.names
+        return self.number(node.data) if unnamed else self.page.names[node].text
+
+    def number(self, x: float, factor: bool = False) -> str:
+        return self.page.number(x, factor).text
+
+    def made(self, node: Value) -> str:
+        """A node as it came about: v2 = relu(v1) = relu(-1.2) = 0."""
+        if node.rule is None or node.is_constant:
+            return f"{self.name(node)} = {self.number(node.data)}"
+        formula = self.page.formula(node)
+        cells = [
+            self.name(node),
+            self.page.spelled(formula).text,
+            self.page.spelled(formula, True).text,
+            self.number(node.data),
+        ]
+        return " = ".join([c for i, c in enumerate(cells) if c not in cells[:i] or i == 3])
+
+    def valued(self, node: Value) -> str:
+        """A name with its number; a number alone where it has no name."""
+        name, data = self.name(node), self.number(node.data)
+        return name if name == data else f"{name} = {data}"
+
+    def written_at(self, node: Value) -> str:
+        return f", written at {node.note.line}" if node.note is not None and node.note.line else ""
+
+    def slope(self, term: Term) -> str:
+        """The local derivative of a term: ∂v2/∂v1 = 1 − tanh²(v1) = 0.42."""
+        rule = self.page.rule(term)
+        return " = ".join([self.page.local(term).text, *([rule.text] if rule else []), self.number(term.local)])
+
+    # -- where numbers came from
+
+    def zero(self, node: Value) -> Finding:
+        """Where a value of exactly 0 began."""
+        seen: set[Value] = set()
+        while node not in seen:
+            seen.add(node)
+            op, parents = node.op, node.parents
+            if node.rule is None or node.is_constant:
+                return Finding("times zero", node, f"{self.name(node)} itself is 0")
+            if op == "relu" and parents[0].data < 0.0:
+                text = f"{self.made(node)}: its input {self.valued(parents[0])} is negative{self.because(parents[0], -1.0)}"
+                return Finding("relu", node, text)
+            zeros = [p for p in parents if p.data == 0.0]
+            inner = [p for p in zeros if p.rule is not None and not p.is_constant]
+            if op == "exp" or (op == "sigmoid" and parents[0].data < 0.0):
+                text = f"{self.made(node)} underflows: no float is that small{self.because(parents[0], -1.0)}"
+                return Finding("underflow", node, text)
+            if op in SAME and zeros:
+                node = parents[0]
+            elif (op in CHOICES and zeros) or (op in ("mul", "div", "pow") and zeros):
+                node = (inner or zeros)[0]
+            elif op in ("mul", "div", "pow"):
+                return Finding("underflow", node, f"{self.made(node)} underflows: no float is that small")
+            elif op in ("add", "sub", "sum") and len(zeros) == len(parents):
+                node = (inner or zeros)[0]
+            elif op == "dot" and (factor := self.zero_factor(node)) is not None:
+                node = factor
+            else:
+                return Finding("flat", node, self.made(node))
+        return Finding("flat", node, self.made(node))
+
+    def zero_factor(self, node: Value) -> Value | None:
+        """The factor that is 0 in every product of a dot, such as the output of a dead neuron; None where they cancel."""
+        n = len(node.parents) // 2
+        pairs = list(zip(node.parents[:n], node.parents[n:-1], strict=True))
+        if node.parents[-1].data != 0.0 or not all(x.data == 0.0 or y.data == 0.0 for x, y in pairs):
+            return None
+        found = [p for pair in pairs for p in pair if p.data == 0.0]
+        return next((p for p in found if p.rule is not None and not p.is_constant), found[0])
+
+    def because(self, node: Value, sign: float) -> str:
+        """What makes a sum as negative (or positive) as it is: its largest term of that sign, where one stands out."""
+        terms: list[tuple[float, str]] = []
+        n = len(node.parents) // 2
+        if node.op == "dot":
+            for x, y in zip(node.parents[:n], node.parents[n:-1], strict=True):
+                terms.append((x.data * y.data, f"{self.name(x)} · {self.name(y)}"))
+            terms.append((node.parents[-1].data, self.name(node.parents[-1])))
+        elif node.op in ("add", "sum"):
+            terms = [(p.data, self.name(p)) for p in node.parents]
+        terms = [(value, name) for value, name in terms if value * sign > 0.0]
+        if len(terms) < 1 or len(node.parents) < 2:
+            return ""
+        value, name = max(terms, key=lambda term: term[0] * sign)
+        if math.fabs(value) < 0.5 * math.fabs(node.data) or name == self.number(value):
+            return ""
+        return f", because {name} = {self.number(value)}"
+
+    def huge(self, node: Value) -> Finding:
+        """Where a huge number began: the operation that made it of ordinary ones, or the steps over which it grew."""
+        steps, last, top = 0, node, node
+        while node.rule is not None and not node.is_constant and math.isfinite(node.data):
+            if math.fabs(node.data) <= LARGE and (steps < 3 or node.op != last.op):
+                break
+            if node.op == "div":
+                following = node.parents[0] if math.fabs(node.parents[0].data) > LARGE else None
+            else:
+                following = _grown(node.parents)
+            if following is None or node.op in ("exp", "sinh", "cosh"):
+                return Finding("overflow", node, f"it came from {self.made(node)}")
+            if math.fabs(following.data) >= math.fabs(node.data):
+                break
+            last, node, steps = node, following, steps + 1
+        if steps < 3:
+            return Finding("growth", last, f"it came from {self.made(last)}")
+        if node.data and math.fabs(node.data) <= LARGE:
+            rate = math.exp((math.log(math.fabs(top.data)) - math.log(math.fabs(node.data))) / steps)
+            text = f"it grew over {steps} steps, ×{self.number(rate)} at each on average, from {self.made(node)}"
+            return Finding("growth", last, text)
+        return Finding("leaf", node, f"it came from {self.valued(node)}")
+
+    def not_finite(self, node: Value) -> Finding | None:
+        """The first operation below `node` whose result is not finite although its operands are; or a leaf that is not."""
+        for below in Graph(node).order:
+            for n in (*below.parents, below):
+                if not math.isfinite(n.data):
+                    return self.broken(n)
+        return None
+
+    def broken(self, n: Value) -> Finding:
+        """What made a value that is not finite of operands that are."""
+        if n.rule is None or n.is_constant:
+            return Finding("leaf", n, f"{self.name(n)} itself holds {self.number(n.data)}, before any operation.")
+        infinite = math.isinf(n.data)
+        cause = {"log": "log", "log1p": "log", "sqrt": "sqrt", "div": "division"}.get(n.op, "overflow" if infinite else n.op)
+        what, origin, zero = "overflowed" if infinite else "has no real value", "", None
+        if cause in ("log", "sqrt") and not infinite:
+            what = f"the {'square root' if cause == 'sqrt' else 'logarithm'} of a negative number"
+        elif cause == "log":
+            what, zero = "the logarithm of zero", n.parents[0]
+        elif cause == "division" and n.parents[1].data == 0.0:
+            what, zero = "division by zero", n.parents[1]
+        elif infinite:
+            what = "overflowed"
+            grown = _grown(n.parents)
+            if math.fabs(grown.data) > LARGE and grown.rule is not None and not grown.is_constant:
+                origin = f" {self.name(grown)} = {self.number(grown.data)}: {self.huge(grown).text}."
+        text = f"The first operation to leave the finite numbers is {self.made(n)} ({what}){self.written_at(n)}."
+        if zero is not None and zero.rule is not None and not zero.is_constant:
+            began = self.zero(zero)
+            where = self.written_at(began.node) if began.node is not None else ""
+            found = Finding(began.cause if began.cause == "underflow" else cause, began.node, text)
+            return found._replace(text=f"{text} The 0 began at {began.text}{where}.")
+        return Finding(cause, n, text + origin)
+
+
+def _grown(operands: Sequence[Value]) -> Value:
+    """The operand that made a number huge: a large one that was computed, else the largest."""
+    size = {p: math.fabs(p.data) if math.isfinite(p.data) else 0.0 for p in operands}
+    computed = [p for p in operands if p.rule is not None and not p.is_constant and size[p] > LARGE]
+    return max(computed or [p for p in operands if not p.is_constant] or operands, key=size.__getitem__)
