@@ -92,6 +92,28 @@ def test_exact_sums_of_many_parameters_and_chunks():
         assert same(found, expected)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_lanes_over_elements_give_the_reference_s_bits(n):
+    """One sample: matrices by rows and by columns, sums, softmax, a convolution, of sizes that fill no vector."""
+    rng = np.random.default_rng(0)
+    model = mg.MLP(21, [19, 9, 3], activation="tanh", seed=1)
+    kernel = [Value(x) for x in rng.normal(size=5).tolist()]
+
+    def function(x):
+        smooth = [mg.dot(kernel, x[i : i + 5]) for i in range(17)]
+        back = [mg.sum([mg.exp(s) * x[0], x[i], x[20 - i]]) for i, s in enumerate(smooth)]
+        return mg.logsumexp([*model(x), *smooth, *back]) * mg.sum([*back, *[s * s for s in smooth]])
+
+    wrt = [*model.parameters(), *kernel]
+    f, g = (jit(function, wrt=wrt, backend=b, precision=p) for b, p in (("llvm", "exact"), ("reference", "fast")))
+    X = rng.normal(size=(n, 21))
+    for found, expected in zip(f.value_and_grad(f.theta(), X), g.value_and_grad(g.theta(), X), strict=True):
+        assert same(found, expected)
+    assert same(f(X[0]), g(X[0]))
+    fast = jit(function, wrt=wrt, backend="llvm")
+    np.testing.assert_allclose(fast.value_and_grad(f.theta(), X)[1], g.value_and_grad(f.theta(), X)[1], rtol=1e-10, atol=1e-12)
+
+
 # Units in the last place by which values may be off: what glibc states for its functions of vectors, and what the
 # composed ones (sigmoid, softplus) add; 0.5 is correctly rounded. Without a library of vectors, the C library's own.
 ULPS = dict.fromkeys(("sin", "cos", "exp", "log", "pow", "tan", "asin", "acos", "atan", "atan2", "erf", "tanh"), 4.0)

@@ -78,6 +78,9 @@ def write_single_rows(f: Function, it: Rows) -> None:
 
     def one(at: list[Index], extent: list[int]) -> None:
         array, base = f.pointer(f.located(it.numbers, at)), f.located(it.bases, at)
+        if t.block == 1:
+            copy(f, f.address(ROWS, base * t.size), f.address(array, Index((("%first", it.width * t.size),))), it.width)
+            return
         with f.loop(t.block, 1, []) as (s, _, _):
             row = f.new(f"add i64 %first, {f.new(f'call i64 @llvm.umin.i64(i64 {s.terms[0][0]}, i64 {last})')}")
             with f.loop(it.width, 1, []) as (i, _, _):
@@ -171,10 +174,13 @@ def write_filled(f: Function, slots: View, numbers: View) -> None:
 
 
 def write_clear(f: Function, numbers: int) -> None:
-    """Zeros in the accumulators: a whole number of vectors of them."""
-    t = f.target
-    with f.loop(numbers, t.lanes, []) as (i, _, _):
-        f.do(f"store {t.vector} zeroinitializer, ptr {f.address('totals', i * t.size)}, align {t.size}")
+    """Zeros in the accumulators."""
+    f.do(f"call void @llvm.memset.p0.i64(ptr %totals, i8 0, i64 {numbers * f.target.size}, i1 false)")
+
+
+def copy(f: Function, to: str, source: str, numbers: int) -> None:
+    """Some numbers from one place to another."""
+    f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr {source}, i64 {numbers * f.target.size}, i1 false)")
 
 
 def write_finish(f: Function, many: int) -> None:
@@ -277,9 +283,7 @@ def write_fixed(f: Function, it: Rows) -> None:
 
     def one(at: list[Index], extent: list[int]) -> None:
         array, base = f.pointer(f.located(it.numbers, at)), f.located(it.bases, at)
-        with f.loop(it.width, 1, []) as (i, _, _):
-            value = f.new(f"load {t.real}, ptr {f.address(array, i * t.size)}, align {t.size}")
-            f.do(f"store {t.real} {value}, ptr {f.address(SHARED, (i + base) * t.size)}, align {t.size}")
+        copy(f, f.address(SHARED, base * t.size), f"%{array}", it.width)
 
     nest(f, [it.count], [1], one)
 

@@ -122,7 +122,8 @@ def preamble(t: Target) -> str:
     kinds = [(t.real, "f64" if t.size == 8 else "f32")]
     if t.lanes > 1:
         kinds.append((t.vector, f"v{t.lanes}{kinds[0][1]}"))
-    lines = ["declare i64 @llvm.umin.i64(i64, i64)"]
+    lines = ["declare i64 @llvm.umin.i64(i64, i64)", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"]
+    lines.append("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
     for kind, suffix in kinds:
         lines += [f"declare {kind} @llvm.{name}.{suffix}({kind})" for name in ("fabs", "sqrt")]
         lines.append(f"declare {kind} @llvm.fmuladd.{suffix}({kind}, {kind}, {kind})")

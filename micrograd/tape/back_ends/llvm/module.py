@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from micrograd.tape.back_ends.llvm import across
 from micrograd.tape.back_ends.llvm.arrays import (
     Rows,
     write_clear,
@@ -72,11 +73,15 @@ def functions(
         for one in piece:
             outside.update(arg for arg in one.args if isinstance(arg, tuple) and home.get(arg, n) != n)
             home[one.out] = n
-    found = []
+    found, wider = [], across.widened(t)
     for n, piece in enumerate(pieces):
         f = Function(f"{prefix}{n}", t, stepped=stepped)
+        wide = across.writer(piece, wider.lanes) if t.lanes == 1 and isinstance(piece, Kernel) else None
         if isinstance(piece, Loop):
             write_one_loop(f, piece, outside)
+        elif isinstance(piece, Kernel) and wide:
+            f.target = wider
+            wide(f, piece)
         elif isinstance(piece, Kernel):
             WRITERS.get(piece.name, write_elementwise)(f, piece)
         else:
@@ -150,7 +155,9 @@ def written(plan: Plan, t: Target) -> str:
     direct = plan.sums if plan.direct(t) else 0
     named: dict[str, Function] = {}
 
-    def function(name: str, write: Callable[..., None], *args: Any) -> list[str]:
+    wide = across.widened(t) if t.lanes == 1 else t
+
+    def function(name: str, write: Callable[..., None], *args: Any, t: Target = t) -> list[str]:
         f = named[name] = Function(name, t)
         write(f, *args)
         return [name]
@@ -164,14 +171,19 @@ def written(plan: Plan, t: Target) -> str:
     if plan.sums:
         if t.block > 1 and plan.read:
             part += function("notail", write_no_tail, plan.tails)
-        totals = [function(f"total{i}", write_total, total, direct) for i, total in enumerate(plan.totals)]
+        totals = []
+        for i, total in enumerate(part for it in plan.totals for part in (across.parts(it) if t.lanes == 1 else [it])):
+            if t.lanes == 1 and across.side_by_side(total.out, total.shape, wide.lanes):
+                totals.append(function(f"total{i}", across.write_total, total, direct, t=wide))
+            else:
+                totals.append(function(f"total{i}", write_total, total, direct))
         both = [name for names in totals for name in names]
         whole, part = whole + both, part + both
         if plan.refilled and t.block > 1:
             part += function("refill", write_filled, *plan.refilled)
         if not direct:
             function("clear", write_clear, plan.sums * t.lanes)
-            function("finish", write_finish, plan.sums)
+            function("finish", across.write_finish if t.lanes == 1 else write_finish, plan.sums, t=wide)
     if plan.columns:
         whole += function("columns", write_columns, plan.columns, False)
         part += function("column", write_columns, plan.columns, True)
@@ -184,5 +196,5 @@ def written(plan: Plan, t: Target) -> str:
     driver = write_driver(t, [f.name for f in before], whole, part, bool(plan.sums) and not direct)
     every = [*before, *work, *named.values()]
     every += [part for f in every for part in f.parts]
-    lanes = [lanes_function(t, *one) for one in sorted(set().union(*(f.by_lanes for f in every)))]
-    return "\n".join([preamble(t), *lanes, *(f.text() for f in every), driver])
+    lanes = [lanes_function(wide, *one) for one in sorted(set().union(*(f.by_lanes for f in every)))]
+    return "\n".join([preamble(wide), *lanes, *(f.text() for f in every), driver])

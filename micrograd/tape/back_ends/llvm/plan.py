@@ -204,7 +204,7 @@ class Plan:
 
     def direct(self, t: Target) -> bool:
         """Whether sums over the samples are too many to be kept lane by lane."""
-        return t.block == CHUNK and self.sums > MANY
+        return t.single or (t.block == CHUNK and self.sums > MANY)
 
     def read_by_totals(self) -> set[int]:
         """The rows that sums over the samples read."""

@@ -44,6 +44,7 @@ FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are n
 SHORT = 32  # samples in a block of the version for calls that would not fill half of a longer one
 STREAMED = 16 << 20  # bytes of results from which on they are written past the caches, which they would not fit into
 ALONE = 16  # single results up to which each has an array of its own
+SINGLE = 64  # sums over samples from which on one sample has code of its own, without accumulators
 TURNS = 16  # in which a thread takes its part of the samples: one that is held up leaves the rest to the others
 WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
 
@@ -65,9 +66,9 @@ class Program:
     """A tape compiled for this machine; the same arguments and results as `reference.Program`.
 
     `exact` gives the reference back end's bits. Calls of much work are shared among `threads`: where not given, as many as
-    OMP_NUM_THREADS says and this process may run at once. Of four versions, each is compiled when it is first needed: one
-    number at a time for up to three samples, short blocks of all lanes for some, long ones for many, and long ones whose
-    results go past the caches. Any number of threads may call it: each call has a frame of its own.
+    OMP_NUM_THREADS says and this process may run at once. Of five versions, each is compiled when it is first needed: up to
+    three samples one by one, sums of a single one, short blocks of all lanes for some, long ones for many, and long ones
+    whose results go past the caches. Any number of threads may call it: each call has a frame of its own.
     """
 
     direct = True  # takes arrays of any shape with the samples first, and divides by their number where asked
@@ -93,7 +94,7 @@ class Program:
         plan = self.plan
         self._tables = np.concatenate([*self.plan.tables, np.zeros(1, np.int32)])
         self._cost = sum(i.work for i in self.plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in self.plan.totals)
-        self._versions: list[Version | None] = [None, None, None, None]
+        self._versions: list[Version | None] = [None] * 5
         self._callbacks: dict[str, Any] = {}  # what compiled code calls: as long as that lives, so must these
         self._blocks = self.blocks()
         self._short = self._blocks[0] // 2
@@ -106,7 +107,7 @@ class Program:
     def __str__(self) -> str:
         return str(self.schedule)
 
-    def target(self, block: int, streamed: bool = False) -> Target:
+    def target(self, block: int, streamed: bool = False, single: bool = False) -> Target:
         """What code is written for: how many samples at a time, in how many lanes; one number at a time where that is 0."""
         size, real = self.dtype.itemsize, self._real
         _, _, width, registers = machine.host()
@@ -118,8 +119,8 @@ class Program:
                 self._callbacks[name] = machine.callback(primitive, arguments, real)
             library[name, 1] = machine.address(self._callbacks[name])
         if not block:
-            return Target(1, 1, real, self.exact, registers, width, library)
-        return Target(8 if self.exact else max(8, width), block, real, self.exact, registers, width, library, streamed)
+            return Target(1, 1, real, self.exact, registers, width, library, single)
+        return Target(8 if self.exact else max(8, width), block, real, self.exact, registers, width, library, False, streamed)
 
     def blocks(self) -> tuple[int, int]:
         """How many samples are best worked on at a time, and how many in a version for short calls."""
@@ -134,17 +135,17 @@ class Program:
         return block, block if block <= 2 * SHORT else SHORT
 
     def version(self, which: int) -> Version:
-        """The code for single numbers (0), short calls (1), long ones (2), or long ones with large results (3).
+        """The code for single numbers (0), short calls (1), long ones (2), or with large results (3); sums of one sample (4).
 
         It is compiled when it is first needed.
         """
         with making:
             found = self._versions[which]
             if found is None:
-                block = (0, *self._blocks[::-1], self._blocks[0])[which]
+                block = (0, *self._blocks[::-1], self._blocks[0], 0)[which]
                 twin = self._versions[3 - which] if which in (1, 2) and self._blocks[0] == self._blocks[1] else None
                 if twin is None:
-                    t = self.target(block, which == 3)
+                    t = self.target(block, which == 3, which == 4)
                     twin = Version(t, compiled(written(self.plan, t)), self.plan.direct(t), [])
                 found = self._versions[which] = twin
             return found
@@ -154,7 +155,15 @@ class Program:
 
         With `groups`, a list of arrays instead, each of as many outputs as it says: of shape (n,) for one, else (n, outputs).
         """
-        which = 0 if n <= 3 else 1 if n <= self._short else 2 if n < self._streamed else 3
+        which = (
+            (4 if n == 1 and self.plan.sums > SINGLE else 0)
+            if n <= 3
+            else 1
+            if n <= self._short
+            else 2
+            if n < self._streamed
+            else 3
+        )
         version = self._versions[which] or self.version(which)
         frame = self._frame(version)
         dtype, pointers = self.dtype, frame.pointers
@@ -190,7 +199,7 @@ class Program:
             frame.divisor[0] = 1.0
             if n > CHUNK:
                 out = together(out)
-            if mean:
+            if mean and n > 1:
                 out /= n
         version.idle.append(frame)
         if self._callbacks and (error := machine.failures.take()):

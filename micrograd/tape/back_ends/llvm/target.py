@@ -30,6 +30,7 @@ class Target:
     registers: int = 16  # registers of the machine, and how many numbers one of them holds
     width: int = 4
     library: Mapping[tuple[str, int], int] = field(default_factory=dict)  # addresses of functions of (name, lanes)
+    single: bool = False  # there is one sample: its part of a sum over the samples is the sum
     streamed: bool = False  # results of work in registers go past the caches, to arrays that begin at a line of them
 
     @property

@@ -1,0 +1,286 @@
+"""Loop nests for one sample: lanes over neighbouring elements of a vector instruction, where there are no samples to fill them.
+
+Every element is computed by the same operations in the same order as in `loops`; so the bits are the same in exact code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from micrograd.tape.back_ends.llvm.arrays import masked, transposed
+from micrograd.tape.back_ends.llvm.function import Function
+from micrograd.tape.back_ends.llvm.loops import nest
+from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View
+from micrograd.tape.back_ends.llvm.spellings import N_ARY, larger, log_of_sum, spell
+from micrograd.tape.back_ends.llvm.target import DIVISOR, Target
+from micrograd.tape.positions import operand_of
+
+FEW = 4  # terms up to which a sum is not a loop
+
+
+def widened(t: Target) -> Target:
+    """The same target, with as many lanes as elements are taken at once."""
+    return replace(t, lanes=8 if t.exact else max(8, t.width))
+
+
+def writer(it: Kernel, lanes: int) -> Callable[[Function, Kernel], None] | None:
+    """What writes an instruction with lanes over its elements; None where they do not lie side by side."""
+    if it.name == "logsumexp":
+        x = it.args[0]
+        whole = x.value is None and x.table is None and x.strides[-1] == 1
+        return write_logsumexp if whole and it.terms >= 2 * lanes else None
+    if not side_by_side(it.out, it.shape, lanes) or it.name == "take" or (it.terms and it.name not in N_ARY):
+        return None
+    return write_sum if it.terms else write_elementwise
+
+
+def side_by_side(out: View, shape: tuple[int, ...], lanes: int) -> bool:
+    """Whether enough results are neighbours along the last axis."""
+    return out.table is None and len(shape) > 0 and out.strides[len(shape) - 1] == 1 and 2 * shape[-1] >= lanes
+
+
+def fetch(f: Function, arg: View, at: Sequence[Index], axis: int, count: int) -> str:
+    """The vector of `count` elements from `at` on along an axis."""
+    t = f.target
+    if arg.value is not None:
+        return f.number(arg.value)
+    if arg.strides[axis] == 0:
+        return f.splat(f.new(f"load {t.real}, ptr {f.address(arg.place, f.located(arg, at) * t.size)}, align {t.size}"))
+    if arg.strides[axis] == 1 and arg.table is None:
+        return loaded(f, f.address(arg.place, f.located(arg, at) * t.size), count)
+    out = "poison"
+    for k in range(count):
+        slot = f.located(arg, [i + k if a == axis else i for a, i in enumerate(at)])
+        one = f.new(f"load {t.real}, ptr {f.address(arg.place, slot * t.size)}, align {t.size}")
+        out = f.new(f"insertelement {t.vector} {out}, {t.real} {one}, i64 {k}")
+    return out
+
+
+def loaded(f: Function, place: str, count: int, others: float = 0.0) -> str:
+    """A vector of which `count` numbers are read."""
+    t = f.target
+    if count == t.lanes:
+        return f.new(f"load {t.vector}, ptr {place}, align {t.size}")
+    rest = f"{masked(f, count)}, {t.vector} {f.number(others)}"
+    return f.new(f"call {t.vector} @llvm.masked.load.v{t.lanes}{t.suffix}.p0(ptr {place}, i32 {t.size}, {rest})")
+
+
+def put(f: Function, place: str, value: str, count: int) -> None:
+    """Write `count` numbers of a vector."""
+    t = f.target
+    if count == t.lanes:
+        f.do(f"store {t.vector} {value}, ptr {place}, align {t.size}")
+        return
+    where = f"{t.vector} {value}, ptr {place}, i32 {t.size}, {masked(f, count)}"
+    f.do(f"call void @llvm.masked.store.v{t.lanes}{t.suffix}.p0({where})")
+
+
+def vectors(f: Function, first: Sequence[Index], extent: Sequence[int]) -> list[tuple[list[Index], int]]:
+    """The vectors of a tile that is one vector or some along its last axis: where each begins, and its numbers."""
+    n = f.target.lanes
+    return [([*first[:-1], first[-1] + k], min(n, extent[-1] - k)) for k in range(0, extent[-1], n)]
+
+
+def tiles(f: Function, shape: tuple[int, ...], many: int) -> list[int]:
+    return [1] * (len(shape) - 1) + [many * f.target.lanes]
+
+
+def write_elementwise(f: Function, it: Kernel) -> None:
+    """One primitive on every element."""
+    axis, size = len(it.shape) - 1, f.target.size
+
+    def tile(first: list[Index], extent: list[int]) -> None:
+        for at, count in vectors(f, first, extent):
+            value = spell(f, it.name, *[fetch(f, arg, at, axis, count) for arg in it.args])
+            put(f, f.address(it.out.place, f.located(it.out, at) * size), value, count)
+
+    nest(f, it.shape, tiles(f, it.shape, 4), tile)
+
+
+def write_sum(f: Function, it: Kernel) -> None:
+    """start + Σ x y or Σ x for every element; a matrix whose rows are the sums is turned round, block by block."""
+    t, axis, dotted = f.target, len(it.shape) - 1, it.name == "dot"
+    n, factors = t.lanes, it.args[: 1 + dotted]
+    aslant = [arg for arg in factors if turns(arg, axis)] if it.terms >= n else []
+
+    def tile(first: list[Index], extent: list[int]) -> None:
+        groups = vectors(f, first, extent)
+        begin = [fetch(f, it.args[2], at, axis, count) if dotted else f.number(0.0) for at, count in groups]
+
+        def added(sums: Sequence[str], xs: Sequence[Sequence[str]]) -> list[str]:
+            """One more term in each sum: x y, or x."""
+            return [f.multiply_add(x[0], x[1], s) if dotted else f.two("fadd", s, *x) for s, x in zip(sums, xs, strict=True)]
+
+        def term(j: Index, sums: Sequence[str]) -> list[str]:
+            seen: dict[int, str] = {}  # those that all sums share
+
+            def one(arg: View, at: list[Index], count: int) -> str:
+                if arg.value is not None or arg.strides[axis]:
+                    return fetch(f, arg, [*at, j], axis, count)
+                if id(arg) not in seen:
+                    seen[id(arg)] = fetch(f, arg, [*at, j], axis, count)
+                return seen[id(arg)]
+
+            return added(sums, [[one(arg, at, count) for arg in factors] for at, count in groups])
+
+        def block(j: Index, sums: Sequence[str]) -> list[str]:
+            """As many terms as one has lanes."""
+            columns = {
+                (id(arg), i): transposed(f, [row(arg, at, min(r, count - 1), j) for r in range(n)])
+                for i, (at, count) in enumerate(groups)
+                for arg in aslant
+            }
+            out = list(sums)
+            for k in range(n):
+                shared = {id(arg): fetch(f, arg, [*groups[0][0], j + k], axis, n) for arg in factors if not moves(arg, axis)}
+                xs = []
+                for i, (at, count) in enumerate(groups):
+                    xs.append(
+                        [
+                            columns[id(arg), i][k]
+                            if (id(arg), i) in columns
+                            else shared.get(id(arg)) or fetch(f, arg, [*at, j + k], axis, count)
+                            for arg in factors
+                        ]
+                    )
+                out = added(out, xs)
+            return out
+
+        def row(arg: View, at: list[Index], r: int, j: Index) -> str:
+            slot = f.located(arg, [*at[:-1], at[-1] + r, j])
+            return f.new(f"load {t.vector}, ptr {f.address(arg.place, slot * t.size)}, align {t.size}")
+
+        sums, done = begin, 0
+        if aslant:
+            done = it.terms - it.terms % n
+            with f.loop(done, n, [(t.vector, b) for b in begin]) as (j, values, results):
+                results[:] = block(j, values)
+            sums = results
+        elif it.terms > FEW:
+            done = it.terms
+            with f.loop(done, 1, [(t.vector, b) for b in begin]) as (j, values, results):
+                results[:] = term(j, values)
+            sums = results
+        for k in range(done, it.terms):
+            sums = term(Index((), k), sums)
+        for (at, count), total in zip(groups, sums, strict=True):
+            put(f, f.address(it.out.place, f.located(it.out, at) * t.size), total, count)
+
+    nest(f, it.shape, tiles(f, it.shape, 2 if aslant else max(2, t.sums // 2)), tile)
+
+
+def moves(arg: View, axis: int) -> bool:
+    """Whether an operand differs along an axis."""
+    return arg.value is None and arg.strides[axis] != 0
+
+
+def turns(arg: View, axis: int) -> bool:
+    """Whether its terms, and not its elements along the axis, are neighbours."""
+    return moves(arg, axis) and arg.table is None and arg.strides[axis] != 1 and arg.strides[-1] == 1
+
+
+def write_logsumexp(f: Function, it: Kernel) -> None:
+    """log Σ exp(x) for every element, lanes over the terms; their exponentials are added one by one."""
+    t, (x,), n = f.target, it.args, f.target.lanes
+    whole = it.terms - it.terms % n
+
+    def tile(at: list[Index], extent: list[int]) -> None:
+        def part(j: Index, count: int = n) -> str:
+            return loaded(f, f.address(x.place, f.located(x, [*at, j]) * t.size), count, -math.inf)
+
+        rest = it.terms - whole
+        with f.loop(whole, n, [(t.vector, f.number(-math.inf))]) as (j, (top,), out):
+            out[0] = larger(f, top, part(j))
+        top = larger(f, out[0], part(Index((), whole), rest)) if rest else out[0]
+        by = n
+        while by > 1:
+            by //= 2
+            top = larger(f, top, f.shuffle(top, "poison", n, [i ^ by for i in range(n)]))
+
+        def added(total: str, j: Index, count: int = n) -> str:
+            found = f.call("exp", f.two("fsub", part(j, count), top))
+            for k in range(count):
+                one = f.new(f"extractelement {t.vector} {found}, i64 {k}")
+                total = f.new(f"fadd {t.real} {total}, {one}")
+            return total
+
+        with f.loop(whole, n, [(t.real, "0.0")]) as (j, (total,), out):
+            out[0] = added(total, j)
+        total = added(out[0], Index((), whole), rest) if rest else out[0]
+        put(f, f.address(it.out.place, f.located(it.out, at) * t.size), log_of_sum(f, top, f.splat(total)), 1)
+
+    nest(f, it.shape, [1] * len(it.shape), tile)
+
+
+def write_total(f: Function, it: Total, direct: int) -> None:
+    """A sample's part of sums over the samples, added to the accumulators.
+
+    Where there is one sample and `direct` is the number of sums, they go straight to the array of sums instead.
+    """
+    t, axis = f.target, len(it.shape) - 1
+    array = f.sums(direct) if direct else "totals"
+
+    def tile(first: list[Index], extent: list[int]) -> None:
+        groups = vectors(f, first, extent)
+        places = [f.address(array, f.located(it.out, at) * t.size) for at, _ in groups]
+        sums = [f.number(0.0) if direct else loaded(f, place, n) for place, (_, n) in zip(places, groups, strict=True)]
+        apart = t.exact and it.terms > 1  # the terms of a sample by themselves, as the definition has it
+
+        def term(j: Index, sums: Sequence[str]) -> list[str]:
+            out = []
+            for total, (at, count) in zip(sums, groups, strict=True):
+                x = fetch(f, it.x, [*at, j], axis, count)
+                if it.y is None:
+                    out.append(f.two("fadd", total, x))
+                else:
+                    out.append(f.multiply_add(x, fetch(f, it.y, [*at, j], axis, count), total))
+            return out
+
+        found: Any = [f.number(0.0)] * len(groups) if apart else sums
+        if it.terms <= FEW:
+            for k in range(it.terms):
+                found = term(Index((), k), found)
+        else:
+            with f.loop(it.terms, 1, [(t.vector, one) for one in found]) as (j, values, found):
+                found[:] = term(j, values)
+        if apart:
+            found = [f.two("fadd", total, own) for total, own in zip(sums, found, strict=True)]
+        for place, total, (_, count) in zip(places, found, groups, strict=True):
+            put(f, place, total, count)
+
+    nest(f, it.shape, tiles(f, it.shape, 4), tile)
+
+
+def parts(it: Total) -> list[Total]:
+    """Sums that lie side by side but for the last of each row (a bias behind its weights), and these last ones apart."""
+    if it.out.table is None or not it.shape or it.shape[-1] < 2:
+        return [it]
+    n, axis = it.shape[-1] - 1, len(it.shape) - 1
+    at = np.array(it.out.base)
+    for count, by in zip(it.shape, it.out.strides, strict=True):
+        at = at[..., None] + np.arange(count) * by
+    sides = operand_of(it.out.place, it.out.table[at][..., :-1])
+    if sides.strides is None:
+        return [it]
+    last = [None if x is None else replace(x, base=x.base + n * x.strides[axis]) for x in (it.out, it.x, it.y)]
+    assert last[0] is not None and last[1] is not None
+    whole = Total((*it.shape[:-1], n), it.terms, View(it.out.place, sides.base, sides.strides), it.x, it.y)
+    return [whole, Total((*it.shape[:-1], 1), it.terms, last[0], last[1], last[2])]
+
+
+def write_finish(f: Function, many: int) -> None:
+    """Every accumulator, divided, into the array of sums."""
+    t, array = f.target, f.sums(many)
+    divisor = f.splat(f.new(f"load {t.real}, ptr {f.address('frame', Index((), DIVISOR * 8))}, align 8"))
+
+    def tile(first: list[Index], extent: list[int]) -> None:
+        for (at,), count in vectors(f, first, extent):
+            value = loaded(f, f.address("totals", at * t.size), count)
+            put(f, f.address(array, at * t.size), f.new(f"fdiv {t.vector} {value}, {divisor}"), count)
+
+    nest(f, (many,), tiles(f, (many,), 4), tile)
