@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         step_schedule,
         warmup_schedule,
     )
+    from micrograd.tape.back_ends.c import to_c
     from micrograd.tape.jit import jit
 
 __version__ = "0.1.0"
@@ -106,6 +107,7 @@ _LATER = {  # what is imported when it is asked for, so that `import micrograd` 
         "warmup_schedule",
     ),
     "micrograd.tape": ("jit",),
+    "micrograd.tape.back_ends.c": ("to_c",),
 }
 
 
@@ -128,6 +130,6 @@ __all__ = [
     "expm1", "find_bug", "grad", "gradcheck", "greater", "hessian", "hinge", "huber", "hvp", "implicit", "jacobian", "jit",
     "jvp", "kl_divergence", "l1", "less", "log", "log1p", "logsumexp", "maximum", "minimum", "mse", "name_from", "nll",
     "no_grad", "one_cycle_schedule", "pow", "primitive", "record", "relu", "sigmoid", "sign", "sin", "sinh", "softplus",
-    "sqrt", "step", "step_schedule", "sum", "take", "tan", "tanh", "to_code", "to_mermaid", "topological_order",
+    "sqrt", "step", "step_schedule", "sum", "take", "tan", "tanh", "to_c", "to_code", "to_mermaid", "topological_order",
     "value_and_grad", "vjp", "warmup_schedule", "where",
 ]  # fmt: skip

@@ -1,0 +1,94 @@
+"""The rule book's values in C: `x + y`, `x <= 0.0 ? 0.0 : x`, with nothing but math.h.
+
+`symbol` comes before. Each row is spelled once, as in every back end, so that it gives the bits of the rule book's own value on
+floats; a row of one's own is written where its value is a formula.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from inspect import unwrap
+
+from micrograd.formula.symbol import Symbol
+from micrograd.primitives import Primitive
+
+_IN_MATH = (
+    "exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh",
+    "asinh", "acosh", "atanh", "erf", "erfc", "floor", "pow",
+)  # fmt: skip
+_VALUES = {  # of operands that are names or numbers
+    "add": "{0} + {1}",
+    "sub": "{0} - {1}",
+    "mul": "{0} * {1}",
+    "div": "{0} / {1}",
+    "neg": "-{0}",
+    "abs": "fabs({0})",
+    "sigmoid": "isinf(exp(-{0})) ? exp({0}) : 1.0 / (1.0 + exp(-{0}))",
+    "relu": "{0} <= 0.0 ? 0.0 : {0}",
+    "softplus": "(0.0 > {0} ? 0.0 : {0}) + log1p(exp(-fabs({0})))",
+    "sign": "{0} > 0.0 ? 1.0 : {0} < 0.0 ? -1.0 : {0}",
+    "step": "{0} > 0.0 ? 1.0 : {0} <= 0.0 ? 0.0 : {0}",
+    "maximum": "{0} >= {1} ? {0} : {1} > {0} ? {1} : NAN",
+    "minimum": "{0} <= {1} ? {0} : {1} < {0} ? {1} : NAN",
+    "greater": "{0} > {1} ? 1.0 : {0} <= {1} ? 0.0 : NAN",
+    "less": "{0} < {1} ? 1.0 : {0} >= {1} ? 0.0 : NAN",
+    "equal": "{0} == {1} ? 1.0 : {0} < {1} || {0} > {1} ? 0.0 : NAN",
+    "where": "{0} > 0.0 ? {1} : {0} <= 0.0 ? {2} : NAN",
+    **{name: f"{name}({{0}})" for name in _IN_MATH if name not in ("atan2", "pow")},
+    **{name: f"{name}({{0}}, {{1}})" for name in ("atan2", "pow")},
+}
+FUNCTIONS = {  # of many operands
+    "logsumexp": """\
+static double logsumexp(int n, const double *xs) {
+    double top = xs[0], total = 0.0;
+    int broken = xs[0] != xs[0];
+    for (int i = 1; i < n; i++) {
+        if (xs[i] > top) top = xs[i];
+        broken |= xs[i] != xs[i];
+    }
+    if (isinf(top)) return broken ? NAN : top;
+    for (int i = 0; i < n; i++) total += exp(xs[i] - top);
+    return top + log(total);
+}
+""",
+    "take": """\
+static double take(double i, int n, const double *xs) {
+    return i >= 0.0 && i < n && i == floor(i) ? xs[(int)i] : NAN;
+}
+""",
+}
+
+
+def number(x: float) -> str:
+    """The number, exactly, as C reads it."""
+    return "NAN" if x != x else ("-" if x < 0 else "") + "INFINITY" if math.isinf(x) else repr(float(x))
+
+
+def spelled(rule: Primitive, operands: Sequence[str]) -> str:
+    """The expression for a primitive on operands that are names or numbers. ValueError where it cannot be written."""
+    held = [f"({x})" if x.startswith("-") else x for x in operands]
+    if rule.name == "sum":
+        return " + ".join(["0.0", *held])
+    if rule.name == "dot":
+        n = len(held) // 2
+        return " + ".join([held[-1], *[f"{x} * {y}" for x, y in zip(held[:n], held[n:-1], strict=True)]])
+    if rule.name == "logsumexp":
+        return f"logsumexp({len(held)}, (const double[]){{{', '.join(operands)}}})"
+    if rule.name == "take":
+        return f"take({operands[0]}, {len(held) - 1}, (const double[]){{{', '.join(operands[1:])}}})"
+    if rule.name in _VALUES:
+        return _VALUES[rule.name].format(*held)
+    try:  # a row of one's own: its value on floats, called on symbols
+        made = unwrap(rule.value)(*[Symbol(math.nan, x) for x in held])
+    except Exception:
+        made = None
+    if isinstance(made, Symbol) and made.rule is not None and made.rule is not rule:
+        return _formula(made)
+    raise ValueError(f"{rule.name!r} cannot be written in C: give its value as a formula of operators and functions of math.h")
+
+
+def _formula(s: Symbol) -> str:
+    if s.rule is None:
+        return str(s.name) if s.name is not None else number(s.number)
+    return spelled(s.rule, [x if a.rule is None else f"({x})" for a in s.args for x in [_formula(a)]])
