@@ -52,16 +52,21 @@ def _sorted_by_path(
     left = np.arange(call.n)
     k = 0
     while len(left):
-        forced = k == len(paths)
-        if forced:
-            with recordings.parameters.holding(theta):
-                path = recordings.record(call, int(left[0]), gradient)
-            same = [i for i, p in enumerate(paths) if p.decisions == path.decisions]
+        forced = False
+        if k == len(paths):
+            with recordings.making:
+                if k < len(paths):
+                    continue  # another thread has met one meanwhile
+                with recordings.parameters.holding(theta):
+                    path = recordings.record(call, int(left[0]), gradient)
+                same = [i for i, p in enumerate(paths) if p.decisions == path.decisions]
+                if not same:
+                    _add(recordings, paths, path)
             if same:  # decided differently by rounding alone
                 samples.setdefault(same[0], []).append(left[:1])
                 left = left[1:]
                 continue
-            _add(recordings, paths, path)
+            forced = True
         path = paths[k]
         theta = recordings.parameters.grown(theta)
         pairs = recordings.program(path, call, False, guards=True)(call.rows(left), path.own(theta), len(left))

@@ -7,7 +7,6 @@ each sample on the tape of its own path (`branches`).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +30,6 @@ class Calls:
         self.recordings = Recordings(fn, parameters, maker, owner)
         self.quick: quick.OfFloats | None = None
         self._latest: quick.OfArrays | None = None
-        self._lock = threading.RLock()
 
     def refuse_inside(self, what: str) -> None:
         """TypeError while another function is recorded."""
@@ -48,29 +46,33 @@ class Calls:
 
     def renew(self) -> None:
         """Forget recordings of what has changed outside the arguments."""
-        with self._lock:
-            if self.recordings.outdated():
-                self.quick = self._latest = None
+        self.parameters.settle()
+        if not self.unchanged():
+            with self.recordings.making:
+                if self.recordings.outdated():
+                    self.quick = self._latest = None
 
-    def one(self, args: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, list[float]]:
+    def one(self, args: Sequence[Any], named: Mapping[str, Any], theta: Array | None = None) -> tuple[Any, list[float]]:
         """The structure of the results of one evaluation, and its numbers."""
         self.renew()
         call = Call(args, [None] * (len(args) + 1), named)
-        out, found = self._run(call, False, None, False)
+        out, found = self._run(call, False, theta, False)
         if not named:
             self.quick = quick.of_floats(self.recordings, call, args, out) or self.quick
         return out, found[:, 0].tolist()
 
-    def many(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any) -> tuple[Any, int, Array | None, list[Array]]:
+    def many(
+        self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, theta: Array | None = None
+    ) -> tuple[Any, int, Array | None, list[Array]]:
         """For each of n samples: the structure of the results, n, and either all numbers or the arrays one by one."""
         self.refuse_inside("map")
         self.renew()
         call = Call(args, axes_of(in_axes, args, named), named)
-        grouped = None if current().anomaly else self._grouped(call)
+        grouped = None if current().anomaly else self._grouped(call, theta)
         if grouped is not None:
             out, arrays = grouped
             return out, call.n, None, arrays
-        out, found = self._run(call, False, None, False)
+        out, found = self._run(call, False, theta, False)
         return out, call.n, found, []
 
     def reduced(
@@ -99,53 +101,50 @@ class Calls:
         if latest is not None and latest.fits(None, args, reduction, in_axes):
             return latest.current(self.recordings, False)
         self.renew()
-        with self._lock:
-            self.recordings.paths(Call(args, axes_of(in_axes, args, named), named), True)
+        self.recordings.paths(Call(args, axes_of(in_axes, args, named), named), True)
         return False
 
     def schedule(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, gradient: bool) -> str:
         """The programs for arguments like these, as text."""
         call = Call(args, axes_of(in_axes, args, named), named)
         self.renew()
-        with self._lock:
-            paths = self.recordings.paths(call, gradient)
-            return "\n".join(str(self.recordings.program(path, call, gradient)) for path in paths)
+        paths = self.recordings.paths(call, gradient)
+        return "\n".join(str(self.recordings.program(path, call, gradient)) for path in paths)
 
     def _run(self, call: Call, gradient: bool, theta: Array | None, reduce: bool) -> tuple[Any, Array]:
         """The structure of the results, and the results: of shape (results, n), or with `reduce` their sums over samples.
 
         With `gradient`, the results are the value and its derivative with respect to each of the parameters.
         """
-        with self._lock:
-            path = self.recordings.paths(call, gradient)[0]
-            if path.lookups and not path.tape.guards:
-                call.check_lookups(path.lookups, call.inputs)
-            theta = self.parameters.theta() if theta is None else self.parameters.checked(theta)
-            if path.tape.guards:
-                out, found = branches.run(self.recordings, call, gradient, theta, reduce)
-            else:
-                out, found = path.out, self.recordings.program(path, call, reduce)(call.inputs, path.own(theta), call.n)
-                if gradient:
-                    found = path.spread(found, len(self.parameters))
-            if current().anomaly and not np.isfinite(found).all():
-                self._refuse(call, gradient, theta)
-            return out, found
+        path = self.recordings.paths(call, gradient)[0]
+        if path.lookups and not path.tape.guards:
+            call.check_lookups(path.lookups, call.inputs)
+        theta = self.parameters.theta() if theta is None else self.parameters.checked(theta)
+        if path.tape.guards:
+            out, found = branches.run(self.recordings, call, gradient, theta, reduce)
+        else:
+            out, found = path.out, self.recordings.program(path, call, reduce)(call.inputs, path.own(theta), call.n)
+            if gradient:
+                found = path.spread(found, len(self.parameters))
+        if current().anomaly and not np.isfinite(found).all():
+            self._refuse(call, gradient, theta)
+        return out, found
 
-    def _grouped(self, call: Call) -> tuple[Any, list[Array]] | None:
+    def _grouped(self, call: Call, theta: Array | None) -> tuple[Any, list[Array]] | None:
         """The structure of the results and their arrays one by one, where the back end can make them so."""
         if not makes_direct(self.recordings.maker):
             return None
-        with self._lock:
-            path = self.recordings.paths(call, False)[0]
-            if path.tape.guards:
-                return None
-            if path.lookups:
-                call.check_lookups(path.lookups, call.inputs)
-            widths: list[int] = []
-            put_together(path.out, lambda i: widths.append(1), lambda ids, _: widths.append(len(ids)), lists_are_arrays=True)
-            if 0 in widths:
-                return None
-            program, theta = self.recordings.grouped(path, call, widths), self.parameters.theta()
+        path = self.recordings.paths(call, False)[0]
+        if path.tape.guards:
+            return None
+        if path.lookups:
+            call.check_lookups(path.lookups, call.inputs)
+        widths: list[int] = []
+        put_together(path.out, lambda i: widths.append(1), lambda ids, _: widths.append(len(ids)), lists_are_arrays=True)
+        if 0 in widths:
+            return None
+        program = self.recordings.grouped(path, call, widths)
+        theta = self.parameters.theta() if theta is None else self.parameters.checked(theta)
         return path.out, program(call.inputs, path.own(theta), call.n)
 
     def _refuse(self, call: Call, gradient: bool, theta: Array) -> None:

@@ -22,6 +22,13 @@ class Decorator:
         self._of_class = of_class
         self._method = getattr(self.fn, "__qualname__", "")  # what it is called in a class
 
+    def __getstate__(self) -> Any:
+        """What a pickle keeps beside these, None for nothing."""
+        raise NotImplementedError
+
+    def __setstate__(self, state: Any) -> None:
+        raise NotImplementedError
+
     def options(self) -> tuple[Any, ...]:
         """What it is made with, after the function."""
         raise NotImplementedError
@@ -65,24 +72,27 @@ class Decorator:
     def __reduce__(self) -> Any:
         fn, name = self.fn, self._method.rpartition(".")[2]
         if isinstance(fn, MethodType) and isinstance(fn.__self__, type):
-            return getattr, (fn.__self__, name)
+            return getattr, (fn.__self__, name), self.__getstate__()
         if isinstance(fn, MethodType) and isinstance(getattr(type(fn.__self__), name, None), Decorator):
-            return getattr, (fn.__self__, name)
+            return getattr, (fn.__self__, name), self.__getstate__()
         found: Any = sys.modules.get(getattr(fn, "__module__", None) or "")
         for part in getattr(fn, "__qualname__", "").split("."):
             found = getattr(found, part, None)
         if found is self:  # as a decorator: the name of the function is that of what it became
             return fn.__qualname__
-        return type(self), (fn, *self.options())
+        return type(self), (fn, *self.options()), self.__getstate__()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Over what a copy of the function is of: a function is its own copy, and so are then the parameters in `wrt`."""
         reduced = self.__reduce__()
         if isinstance(reduced, str):
             return self
-        make, (fn, *others) = reduced
+        make, (fn, *others), state = reduced
         copied = copy.deepcopy(fn, memo)
-        return make(copied, *(others if copied is fn else copy.deepcopy(others, memo)))
+        made = make(copied, *(others if copied is fn else copy.deepcopy(others, memo)))
+        if state is not None:
+            made.__setstate__(state)
+        return made
 
     def __repr__(self) -> str:
         return f"jit({getattr(self.fn, '__qualname__', self.fn)})"

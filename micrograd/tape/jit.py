@@ -20,7 +20,8 @@ from micrograd.tape.decorator import Decorator
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.results import put_together
 from micrograd.tape.training import Training
-from micrograd.trees import has_value
+from micrograd.tape.watch import places_of, values_at
+from micrograd.trees import flatten, has_value
 
 _NOTHING = np.zeros(0)
 
@@ -32,6 +33,7 @@ def jit(
     backend: str | None = None,
     dtype: Any = np.float64,
     precision: str = "fast",
+    threads: int | None = None,
 ) -> Jitted: ...
 @overload
 def jit(
@@ -40,6 +42,7 @@ def jit(
     backend: str | None = None,
     dtype: Any = np.float64,
     precision: str = "fast",
+    threads: int | None = None,
 ) -> Callable[[Callable[..., Any]], Jitted]: ...
 def jit(
     fn: Callable[..., Any] | None = None,
@@ -47,6 +50,7 @@ def jit(
     backend: str | None = None,
     dtype: Any = np.float64,
     precision: str = "fast",
+    threads: int | None = None,
 ) -> Any:
     """`fn` compiled: a callable that records `fn` on Values once and replays it over arrays.
 
@@ -63,6 +67,9 @@ def jit(
     takes theta or is a step of training; after 10,000 objects nothing more is. What cannot be watched is recorded as it was:
     random numbers, the time, files, larger arrays, what C code holds.
 
+    Calls of much work are shared among `threads` by compiled code: where not given, as many as the variable OMP_NUM_THREADS
+    says, or as the process may use. The results do not depend on it. Threads that share one compiled function run at once.
+
     As a decorator, `@jit` or with options `@jit(backend="numpy")`, it takes methods too: each object has a compiled one of
     its own, and each class of a class method (with `@jit` above `@classmethod` for more than calls).
 
@@ -73,15 +80,21 @@ def jit(
     (6.0, [3.0, 6.0])
     """
     if fn is None:
-        return partial(jit, wrt=wrt, backend=backend, dtype=dtype, precision=precision)
-    return Jitted(fn, wrt, backend, dtype, precision)
+        return partial(jit, wrt=wrt, backend=backend, dtype=dtype, precision=precision, threads=threads)
+    return Jitted(fn, wrt, backend, dtype, precision, threads)
 
 
 class Jitted(Decorator):
     """What `jit` returns; see there."""
 
     def __init__(
-        self, fn: Callable[..., Any], wrt: Iterable[Value] | None, backend: str | None, dtype: Any, precision: str = "fast"
+        self,
+        fn: Callable[..., Any],
+        wrt: Iterable[Value] | None,
+        backend: str | None,
+        dtype: Any,
+        precision: str = "fast",
+        threads: int | None = None,
     ):
         of_class = isinstance(fn, classmethod)
         fn = fn.__func__ if isinstance(fn, classmethod) else fn
@@ -93,50 +106,68 @@ class Jitted(Decorator):
         if self.dtype not in (np.float64, np.float32):
             raise TypeError(f"dtype must be float64 or float32, got {self.dtype}")
         self._parameters = Parameters(wrt, self.dtype)
-        self._calls = Calls(fn, self._parameters, back_end(backend, precision), self)
+        self.threads = threads
+        self._calls = Calls(fn, self._parameters, back_end(backend, precision, threads), self)
         self.recorded = self._calls.recordings.kept
 
     def options(self) -> tuple[Any, ...]:
-        return self._parameters.listed, self.backend, self.dtype, self.precision
+        return self._parameters.listed, self.backend, self.dtype, self.precision, self.threads
+
+    def __getstate__(self) -> Any:
+        """The order of theta known so far, by where the function holds each parameter; None where it holds one nowhere."""
+        return None if self.wrt is not None else places_of(self.fn, self._parameters.values)
+
+    def __setstate__(self, order: list[int]) -> None:
+        self._parameters.later = lambda: values_at(self.fn, order)  # an object that holds this may not be there as yet
 
     @property
     def wrt(self) -> list[Value] | None:
         """The leaves that were listed when this was made."""
         return self._parameters.listed
 
-    def __call__(self, *args: Any, **named: Any) -> Any:
-        """The function's results, as floats in the structure in which it returns them.
+    def __call__(self, *args: Any, theta: Any = None, **named: Any) -> Any:
+        """The function's results, as floats in the structure in which it returns them, at `theta` where it is given.
 
         Called on Values (inside another function that is recorded or differentiated), it is the function itself.
         """
         quick = self._calls.quick
-        if quick is not None and quick[0] == [*map(type, args)] and not named and not open_blocks:
+        if quick is not None and quick[0] == [*map(type, args)] and theta is None and not named and not open_blocks:
             parameters = self._parameters
             if quick[1] == len(parameters.values) and self._calls.unchanged():
                 return quick[2](quick[3](args, parameters.theta() if quick[1] else _NOTHING))
         if current().observer is not None or has_value((args, named)):
+            if theta is not None:
+                raise TypeError(
+                    f"{self!r} takes theta where it gives numbers: inside a recording, or on Values, it is the function"
+                )
             return self.fn(*args, **named)
         if (method := self.bound_to(args)) is not None:
-            return method(*args[1:], **named)
-        out, numbers = self._calls.one(args, named)
+            return method(*args[1:], theta=theta, **named)
+        out, numbers = self._calls.one(args, named, self._given(theta))
         array = lambda ids, shape: np.array([numbers[i] for i in ids]).reshape(shape)  # noqa: E731
         return put_together(out, numbers.__getitem__, array)
 
-    def map(self, *args: Any, in_axes: Any = 0, **named: Any) -> Any:
+    def map(self, *args: Any, in_axes: Any = 0, theta: Any = None, out: Any = None, **named: Any) -> Any:
         """The function over the leading axis of its arguments: in the place of each number it returns, an array.
 
         `in_axes` is 0 or None ("the same for all") for all arguments, or a sequence with one of these for each. A list
         of numbers that the function returns becomes an array of shape (samples, length). Arguments by name have their
-        samples along the same axis as the others, or along the first beside a sequence of axes.
+        samples along the same axis as the others, or along the first beside a sequence of axes. `theta` are the parameters,
+        where not those that the Values hold; `out` an array, or a structure of arrays, that takes the results and is returned.
         """
-        out, n, found, arrays = self._calls.many(args, named, in_axes)
+        tree, n, found, arrays = self._calls.many(args, named, in_axes, self._given(theta))
         if found is None:
             rest = iter(arrays)
             whole = lambda ids, shape: next(rest).reshape(n, *shape)  # noqa: E731
-            return put_together(out, lambda i: next(rest), whole, lists_are_arrays=True)
-        numbers = found
-        stacked = lambda ids, shape: np.ascontiguousarray(numbers[ids].T).reshape(n, *shape)  # noqa: E731
-        return put_together(out, lambda i: numbers[i], stacked, lists_are_arrays=True)
+            results = put_together(tree, lambda i: next(rest), whole, lists_are_arrays=True)
+        else:
+            numbers = found
+            stacked = lambda ids, shape: np.ascontiguousarray(numbers[ids].T).reshape(n, *shape)  # noqa: E731
+            results = put_together(tree, lambda i: numbers[i], stacked, lists_are_arrays=True)
+        return results if out is None else _written(results, out)
+
+    def _given(self, theta: Any) -> Array | None:
+        return None if theta is None else np.asarray(theta, self.dtype)
 
     def value_and_grad(
         self, theta: Any, *args: Any, reduction: str = "mean", in_axes: Any = 0, **named: Any
@@ -175,6 +206,7 @@ class Jitted(Decorator):
     @property
     def parameters(self) -> list[Value]:
         """The leaves that the function uses, in the order of theta; known once it has been recorded, or listed in `wrt`."""
+        self._parameters.settle()
         return list(self._parameters.values)
 
     def theta(self) -> Array:
@@ -184,3 +216,16 @@ class Jitted(Decorator):
     def schedule(self, *args: Any, in_axes: Any = 0, gradient: bool = False, **named: Any) -> str:
         """The array program for arguments like these, as text: what the scheduler found in the scalar graph."""
         return self._calls.schedule(args, named, in_axes, gradient)
+
+
+def _written(results: Any, out: Any) -> Any:
+    """`out`, once the arrays of the results have been copied into those there; ValueError where they do not fit."""
+    (found, mine), (given, theirs) = flatten(results), flatten(out)
+    shapes = [getattr(x, "shape", None) for x in given]
+    if mine != theirs or shapes != [x.shape for x in found]:
+        raise ValueError(
+            f"out must be of the results' structure, with arrays of the shapes {[x.shape for x in found]}, got {shapes}"
+        )
+    for array, x in zip(given, found, strict=True):
+        array[...] = x
+    return out

@@ -6,13 +6,18 @@ have learnt to the Values before anybody reads theta from them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 
-from micrograd.engine import Value, add_gradients
+from micrograd.engine import Value, add_gradients, primal
+from micrograd.engine.assign import assign
+from micrograd.engine.modes import open_blocks
 
 Array = np.ndarray[Any, Any]
 
@@ -25,6 +30,10 @@ class Block(Protocol):
 
 
 blocks: list[Block] = []
+_lent = [0, 0]  # how often Values were lent the numbers of some theta and given back, odd in between, and to which thread
+_lending = threading.RLock()  # held by that thread
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lending.acquire, after_in_parent=_lending.release, after_in_child=_lending.release)
 
 
 class Parameters:
@@ -39,11 +48,18 @@ class Parameters:
                 raise TypeError(f"wrt lists the parameters of a function, which are leaves: Value(...), got {p!r}")
         self.dtype = dtype
         self.values: list[Value] = list(self.listed or ())
+        self.later: Callable[[], list[Value]] | None = None  # gives those that come first, once somebody asks
         self.version = 0  # how often they have changed
         self._numbers = {p: i for i, p in enumerate(self.values)}
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def settle(self) -> None:
+        """Take in the order that a pickle has brought along."""
+        if self.later is not None:
+            values, self.later = self.later(), None
+            self.numbers(values)
 
     def numbers(self, leaves: Sequence[Value], before: Sequence[int] = ()) -> list[int]:
         """The places of some leaves in theta; those that are new come behind the others.
@@ -64,13 +80,21 @@ class Parameters:
 
     def theta(self) -> Array:
         """What the parameters hold, with what open blocks of training have learnt."""
+        if self.later is not None:
+            self.settle()
         for block in blocks:
             block.write_data()
         return self.held()
 
     def held(self) -> Array:
         """What the Values hold: `theta`, but inside a block of training without what was learnt there."""
-        return np.fromiter([p.data for p in self.values], self.dtype, len(self.values))
+        while True:
+            before = _lent[0]
+            numbers = [p.data for p in self.values] if open_blocks else [*map(primal, self.values)]  # a recording refuses
+            found = np.fromiter(numbers, self.dtype, len(numbers))
+            if before == _lent[0] and (before % 2 == 0 or _lent[1] == threading.get_ident()):
+                return found
+            time.sleep(0.0001)  # another thread records, and the Values hold the numbers of its sample's theta
 
     def checked(self, theta: Array) -> Array:
         """`theta`, or ValueError where it is no vector with one number for each parameter."""
@@ -92,14 +116,18 @@ class Parameters:
     def holding(self, theta: Array) -> Iterator[None]:
         """A block in which the first parameters hold the numbers of `theta`."""
         values = self.values[: len(theta)]
-        before = [p.data for p in values]
-        try:
-            for p, x in zip(values, theta.tolist(), strict=True):
-                p.data = x
-            yield
-        finally:
-            for p, x in zip(values, before, strict=True):
-                p.data = x
+        names = ["data"] * len(values)
+        with _lending:
+            outer, before = _lent[0] % 2 == 0, [p.data for p in values]
+            try:
+                if outer:
+                    _lent[:] = _lent[0] + 1, threading.get_ident()
+                assign(values, names, theta.tolist())
+                yield
+            finally:
+                assign(values, names, before)
+                if outer:
+                    _lent[:] = _lent[0] + 1, 0
 
     def add(self, gradient: list[float]) -> None:
         """Add a gradient into `.grad` of each."""

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +26,17 @@ from micrograd.tape.results import numbers_of, skeleton
 from micrograd.tape.tape import Tape
 from micrograd.tape.watch import Watch
 
+_all: weakref.WeakSet[Recordings] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """New locks in a child process, where no thread is left to give one back."""
+    for recordings in _all:
+        recordings.making = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 STRUCTURES = 32  # structures of arguments whose tapes are kept, the latest ones
 
 
@@ -33,8 +47,8 @@ def _collector_paused() -> Iterator[None]:
     The collector would look through all of them again and again, which is half of the time of 100,000 operations.
     """
     running = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()
         yield
     finally:
         if running:
@@ -83,20 +97,23 @@ class Recordings:
         self.fn, self.parameters, self.maker, self.owner = fn, parameters, maker, owner
         self.kept: OrderedDict[Any, list[Path]] = OrderedDict()
         self.watch: Watch | None = None  # of what they have read outside the arguments
+        self.making = threading.RLock()  # held while something is recorded or compiled, by no call that runs a program
+        _all.add(self)
         self._before: dict[Any, list[int]] = {}  # the parameters of structures that are to be recorded again
 
     def paths(self, call: Call, gradient: bool) -> list[Path]:
         """The paths known for the structure of a call, the first one recorded now where there is none."""
         key = (call.key, gradient)
-        paths = self.kept.get(key)
-        if paths is None:
-            paths = [self.record(call, 0, gradient, self._before.pop(key, ()))]
-            self.kept[key] = paths
-            if len(self.kept) > STRUCTURES:
-                self.kept.popitem(last=False)
-        else:
-            self.kept.move_to_end(key)
-        return paths
+        with self.making:
+            paths = self.kept.get(key)
+            if paths is None:
+                paths = [self.record(call, 0, gradient, self._before.pop(key, ()))]
+                self.kept[key] = paths
+                if len(self.kept) > STRUCTURES:
+                    self.kept.popitem(last=False)
+            else:
+                self.kept.move_to_end(key)
+            return paths
 
     def outdated(self) -> bool:
         """Whether something has changed that was read outside the arguments; all is forgotten then, to be recorded again."""
@@ -144,12 +161,14 @@ class Recordings:
         key = (call.fields, reduce, guards)
         program: Program | None = path.programs.get(key)
         if program is None:
-            tape = path.tape
-            with _collector_paused():
-                if tape.guards:  # what they compare is of use to a program of their own, not to that of the results
-                    outputs = [slot for g in tape.guards for slot in (g.x, g.y)] if guards else tape.outputs
-                    tape = swept(Tape(tape.inputs, tape.leaves, tape.constants, tape.instructions, outputs))
-                program = path.programs[key] = self.maker(tape, call.fields, reduce, self.parameters.dtype)
+            with self.making, _collector_paused():
+                program = path.programs.get(key)  # another thread may have made it meanwhile
+                if program is None:
+                    tape = path.tape
+                    if tape.guards:  # what they compare is of use to a program of their own, not to that of the results
+                        outputs = [slot for g in tape.guards for slot in (g.x, g.y)] if guards else tape.outputs
+                        tape = swept(Tape(tape.inputs, tape.leaves, tape.constants, tape.instructions, outputs))
+                    program = path.programs[key] = self.maker(tape, call.fields, reduce, self.parameters.dtype)
         return program
 
     def grouped(self, path: Path, call: Call, widths: list[int]) -> Any:
@@ -157,5 +176,9 @@ class Recordings:
         key = (call.fields, "groups")
         program = path.programs.get(key)
         if program is None:
-            program = path.programs[key] = self.maker(path.tape, call.fields, False, self.parameters.dtype, groups=widths)
+            with self.making:
+                program = path.programs.get(key)
+                if program is None:
+                    dtype = self.parameters.dtype
+                    program = path.programs[key] = self.maker(path.tape, call.fields, False, dtype, groups=widths)
         return program

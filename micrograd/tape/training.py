@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 
+from micrograd.engine.assign import assign
 from micrograd.engine.modes import after_step
 from micrograd.tape.calls import Calls
 from micrograd.tape.parameters import Array, blocks
@@ -22,30 +24,39 @@ class Training:
         self._order: tuple[int, Array | None] | None = None
         if not hasattr(optimiser, "parameters") or not hasattr(optimiser, "advance"):
             raise TypeError(f"training needs an optimiser, such as SGD(parameters, lr=0.1), got {optimiser!r}")
-        self.data: Array | None = None
-        self._ahead = False  # of what the Values hold
+        self._now: tuple[Array, Any, int] | None = None  # parameters, state and steps, replaced as one; None outside the block
+        self._written: Any = None  # the one that Values and optimiser hold
+        self._writing = threading.RLock()
+
+    @property
+    def data(self) -> Array:
+        """The parameters as they are now, in the optimiser's order."""
+        if self._now is None:
+            raise RuntimeError("training is a block, and steps are made inside: with f.training(optimiser) as step: step(X, y)")
+        return self._now[0]
 
     def __enter__(self) -> Training:
         optimiser, dtype = self.optimiser, self.calls.parameters.dtype
         self.calls.renew()
-        self.data = np.array([p.data for p in optimiser.parameters], dtype)
-        self.state = tuple(np.array(column, dtype) for column in zip(*optimiser.state, strict=True))
+        data = np.array([p.data for p in optimiser.parameters], dtype)
+        state = tuple([np.array(column, dtype) for column in zip(*optimiser.state, strict=True)])
+        self._now = self._written = (data, state, optimiser.steps)
         blocks.append(self)
         return self
 
     def __call__(self, *args: Any, **named: Any) -> float:
-        if self.data is None:
-            raise RuntimeError("training is a block, and steps are made inside: with f.training(optimiser) as step: step(X, y)")
+        data = self.data
         ready = self.calls.prepared(args, named, self.reduction, self.in_axes)
         if ready and self._places() is None:
-            total = self.calls.reduced(self.data, args, named, self.reduction, self.in_axes)
+            total = self.calls.reduced(data, args, named, self.reduction, self.in_axes)
             gradient = total[1:]
         else:
             total, gradient = self._reduced(args, named)
-        optimiser = self.optimiser
-        self.data, self.state = optimiser.advance(self.data, gradient, self.state)
-        optimiser.steps += 1
-        self._ahead = True
+        assert self._now is not None
+        optimiser, steps = self.optimiser, self._now[2]
+        optimiser.steps = steps
+        self._now = (*optimiser.advance(data, gradient, self._now[1]), steps + 1)
+        optimiser.steps = steps + 1
         for told in after_step:
             told(self, float(total[0]))
         return float(total[0])
@@ -53,7 +64,6 @@ class Training:
     def _reduced(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Array, Array]:
         """The loss with the gradient of the function's parameters, and the gradient of the optimiser's."""
         places = self._places()
-        assert self.data is not None
         if self.calls.recordings.branching():
             self.write_data()  # which a path that is met now, and what is new on it, is recorded with
         theta = self.data if places is None else self._theta(places)
@@ -81,26 +91,47 @@ class Training:
 
     def _theta(self, places: Array) -> Array:
         theta = self.calls.parameters.held()
-        assert self.data is not None
         known = places >= 0
         theta[known] = self.data[places[known]]
         return theta
 
     def sync(self) -> None:
-        """Write parameters and state back to the Values and the optimiser."""
-        self.write_data()
-        if self.state:
-            self.optimiser.state = list(zip(*[column.tolist() for column in self.state], strict=True))
+        """Write parameters, state and steps back to the Values and the optimiser: all of them, or none."""
+        with self._writing:
+            now, optimiser = self._now, self.optimiser
+            if now is not None:
+                columns = [column.tolist() for column in now[1]]
+                state = list(zip(*columns, strict=True)) if columns else optimiser.state
+                self._assign(now, (optimiser, optimiser), ("state", "steps"), (state, now[2]))
 
     def write_data(self) -> None:
-        """Write the parameters alone, where they have moved since."""
-        if self._ahead:
-            assert self.data is not None
-            for p, x in zip(self.optimiser.parameters, self.data.tolist(), strict=True):
-                p.data = x
-            self._ahead = False
+        """Write the parameters alone, where they have moved since; any thread may ask for it, as long as the block is open."""
+        with self._writing:
+            if self._now is not None and self._now is not self._written:
+                self._assign(self._now)
+
+    def _assign(self, now: Any, objects: Any = (), names: Any = (), values: Any = ()) -> None:
+        parameters = self.optimiser.parameters
+        data = ["data"] * len(parameters)
+        assign((*parameters, *objects, self), (*data, *names, "_written"), (*now[0].tolist(), *values, now))
 
     def __exit__(self, *exception: Any) -> None:
-        self.sync()
-        self.data = None
-        blocks.remove(self)
+        interrupt: KeyboardInterrupt | None = None
+        while self._now is not None or self in blocks:
+            try:
+                self._close()
+            except KeyboardInterrupt as another:  # what was learnt is written before anything else
+                interrupt = another
+        if interrupt is not None:
+            raise interrupt
+
+    def _close(self) -> None:
+        with self._writing:
+            try:
+                self.sync()
+            except Exception:
+                self._now = None
+                blocks.remove(self)
+                raise
+            self._now = None
+            blocks.remove(self)

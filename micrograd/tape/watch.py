@@ -46,6 +46,22 @@ class Watch:
         return len(now.found) == len(before.found) and all(map(_same, now.found, before.found)) and now.bytes == before.bytes
 
 
+def places_of(fn: Any, values: list[Value]) -> list[int] | None:
+    """Where a function holds some Values, as `values_at` finds them again in a copy of it; None where it holds one nowhere."""
+    places = {v: i for i, v in enumerate(_held(fn))} if values else {}
+    return [places[v] for v in values] if values and all(v in places for v in values) else None
+
+
+def values_at(fn: Any, places: list[int]) -> list[Value]:
+    """The Values that a function holds at these places; none where it holds fewer."""
+    held = _held(fn)
+    return [held[i] for i in places] if max(places) < len(held) else []
+
+
+def _held(fn: Any) -> list[Value]:
+    return list(dict.fromkeys(x for x in _Walk(fn).found if isinstance(x, Value)))
+
+
 def _same(x: Any, y: Any) -> bool:
     return x is y or (type(x) is type(y) and isinstance(x, (Real, str)) and (x == y or x != x) and repr(x) == repr(y))
 

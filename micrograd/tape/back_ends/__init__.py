@@ -42,10 +42,12 @@ class Direct(Program, Protocol):
 Maker = Callable[..., Program]  # (tape, fields, reduce, dtype) and, where it `makes_direct`, groups
 
 
-def back_end(name: str | None, precision: str = "fast") -> Maker:
+def back_end(name: str | None, precision: str = "fast", threads: int | None = None) -> Maker:
     """What makes programs of tapes: the back end called `name`; where that is None, the fastest that works here."""
     if precision not in ("fast", "exact"):
         raise ValueError(f"precision must be 'fast' or 'exact', got {precision!r}")
+    if threads is not None and (threads.__class__ is not int or threads < 1):
+        raise ValueError(f"threads must be a whole number from 1 on, or None for as many as there are, got {threads!r}")
     exact = precision == "exact"
     if name is None:
         compiled = bool(find_spec("llvmlite")) and not import_module(NAMES["llvm"]).trouble()
@@ -58,7 +60,7 @@ def back_end(name: str | None, precision: str = "fast") -> Maker:
     if name == "llvm":
         module.check()
     program: Maker = module.Program
-    return partial(program, exact=True) if exact and name == "llvm" else program
+    return partial(program, exact=exact, threads=threads) if name == "llvm" and (exact or threads) else program
 
 
 def makes_direct(maker: Maker) -> bool:

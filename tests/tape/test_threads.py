@@ -1,0 +1,173 @@
+"""Compiled functions in several threads, through interrupts, and in pickles: nothing lost, nothing mixed up."""
+
+import pickle
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import micrograd as mg
+from micrograd import SGD, Adam, Value, jit
+from micrograd.tape.parameters import blocks
+
+A, B = Value(2.0, label="a"), Value(3.0, label="b")
+
+
+def bent(x):
+    return A * x if x > 0.0 else B * x * A
+
+
+class Model(mg.Module):
+    def __init__(self):
+        self.a, self.b = Value(2.0), Value(3.0)
+
+    @jit
+    def bent(self, x):
+        return self.a * x if x > 0.0 else self.b * x * self.a
+
+
+@pytest.fixture
+def quick_switches():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def in_threads(*functions):
+    errors = []
+
+    def run(function):
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(f,)) for f in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def test_pickles_keep_the_order_of_theta():
+    for first, then in ((1.0, -1.0), (-1.0, 1.0)):
+        f = jit(bent)
+        f(first)
+        f(then)
+        again = pickle.loads(pickle.dumps(f))
+        assert again.parameters == f.parameters
+        model = Model()
+        model.bent(first)
+        model.bent(then)
+        names = [next(n for n in ("a", "b") if getattr(model, n) is p) for p in model.bent.parameters]
+        other = pickle.loads(pickle.dumps(model.bent))
+        assert other.parameters == [getattr(other.fn.__self__, n) for n in names]
+    with pytest.raises(ValueError, match="flat vector of the 2"):
+        again.value_and_grad([1.0], [1.0])
+
+
+def test_calls_and_maps_take_theta_and_results_go_where_one_says():
+    w, v = Value(2.0), Value(3.0)
+    f = jit(lambda x: {"y": w * x, "z": [x * v, x]})
+    assert f(2.0) == {"y": 4.0, "z": [6.0, 2.0]} and f(2.0, theta=[5.0, 7.0]) == {"y": 10.0, "z": [14.0, 2.0]}
+    X = np.array([1.0, 2.0, 3.0])
+    out = {"y": np.empty(3), "z": np.empty((3, 2))}
+    assert f.map(X, theta=[5.0, 7.0], out=out) is out
+    assert out["y"].tolist() == [5.0, 10.0, 15.0] and out["z"].tolist() == [[7.0, 1.0], [14.0, 2.0], [21.0, 3.0]]
+    assert w.data == 2.0 and f.map(X)["y"].tolist() == [2.0, 4.0, 6.0]
+    for wrong in ({"y": np.empty(3)}, {"y": np.empty(3), "z": np.empty((2, 3))}, np.empty(3)):
+        with pytest.raises(ValueError, match="out must be"):
+            f.map(X, out=wrong)
+    for theta in ([1.0], [[1.0, 2.0]]):
+        with pytest.raises(ValueError, match="flat vector of the 2"):
+            f(2.0, theta=theta)
+    g = jit(lambda x: w * x if x > 0.0 else v * x)
+    assert g.map(np.array([1.0, -1.0])).tolist() == [2.0, -3.0]
+    assert g.map(np.array([1.0, -1.0]), theta=[5.0, 7.0]).tolist() == [5.0, -7.0]
+    assert jit(lambda x: x * w, threads=2).map(X).tolist() == [2.0, 4.0, 6.0]
+    with pytest.raises(ValueError, match="threads must be"):
+        jit(lambda x: x, threads=0)
+
+
+@pytest.mark.parametrize("backend", ["numpy", None])
+def test_threads_that_share_a_function_have_results_of_their_own(backend, quick_switches):
+    a, b = Value(2.0), Value(3.0)
+
+    def function(x):
+        return mg.tanh(a * x) if x > 0.5 else b * x if x > 0.0 else x * a * b
+
+    f = jit(function, wrt=[a, b], backend=backend)
+    X = [np.linspace(-1.0, 1.0, n) for n in (5, 50, 500)]
+    expected = [jit(function, backend="reference").map(x) for x in X]
+
+    def work():
+        for _ in range(5):
+            for x, y in zip(X, expected, strict=True):
+                np.testing.assert_allclose(f.map(x), y, rtol=1e-13)
+                f.value_and_grad([7.0, 9.0], x)
+                assert f.theta().tolist() == [2.0, 3.0], "another thread records at a theta of its own"
+
+    in_threads(*[work] * 4)
+    assert (a.data, b.data) == (2.0, 3.0)
+
+
+def test_other_threads_leave_the_last_step_of_a_block_alone(quick_switches):
+    w = Value(1.0)
+    f, g = jit(lambda x: x * w), jit(lambda x: x * w * 2.0)
+    f(1.0), g(1.0)
+    done = threading.Event()
+
+    def others():
+        while not done.is_set():
+            g(1.0)
+
+    def train():
+        for _ in range(150):
+            with f.training(SGD([w], lr=0.125)) as step:
+                step(np.ones(1))
+                step(np.ones(1))
+                last = step.data[0] - 0.0
+            assert w.data == last
+        done.set()
+
+    in_threads(train, others)
+    assert not blocks
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="signals that a timer sends")
+def test_interrupts_lose_nothing_that_was_learnt():
+    w = [Value(float(i)) for i in range(200)]
+    f = jit(lambda x: mg.dot(w, w) * x, wrt=w)
+    f.backward(np.ones(1))
+    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for i in range(60):
+            optimiser = Adam(w, lr=0.01)
+            start = [p.data for p in w]
+            step = f.training(optimiser)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 2e-4 + i * 2e-5, 5e-5)  # again and again, also while the block ends
+                try:
+                    with step:
+                        while True:
+                            step(np.ones(1))
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0.0)
+            except KeyboardInterrupt:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+            time.sleep(0)
+            if step in blocks:  # an interrupt before the first line of __enter__ or __exit__
+                step.__exit__(None, None, None)
+            moved = [p.data != x for p, x in zip(w, start, strict=True)]
+            assert all(moved[1:]) or not any(moved)
+            assert all(moved[1:]) == (optimiser.steps > 0) == any(s[0] != 0.0 for s in optimiser.state[1:])
+            assert not blocks
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, previous)
