@@ -1,5 +1,6 @@
 // Where boxes and edges go: the layered layout of layout.py, ranked from the output, with the same words: along and across.
 
+const FAR = 60;  // columns: an edge over more of them takes a lane below the picture, and not a slot in each
 const most = list => list.reduce((a, b) => Math.max(a, b), 0);
 
 // Gives each box its x and y, each edge its route, and each box the trunk that its long edges share; returns width and height.
@@ -12,14 +13,16 @@ function arrange(boxes, edges, down) {
 	for (const b of boxes) b.item = add(b, b.column = end - b.rank, b.across);
 	for (const b of boxes) {  // a long edge passes each column in a slot
 		b.slots = [b.item];
-		for (let c = b.column + 1; c < most(b.outs.map(e => e.to.column)); c++) {
+		b.near = b.outs.filter(e => e.to.column - b.column <= FAR);
+		const until = most(b.near.map(e => e.to.column));
+		for (let c = b.column + 1; c < until; c++) {
 			b.slots.push(add(null, c, 0));
 			join(b.slots.at(-2), b.slots.at(-1), 0, 0);
 		}
-		for (const e of b.outs) join(b.slots[e.to.column - b.column - 1], e.to.item, e.to.ports[e.port], (e.port + 0.5) / e.to.ins.length - 0.5);
+		for (const e of b.near) join(b.slots[e.to.column - b.column - 1], e.to.item, e.to.ports[e.port], (e.port + 0.5) / e.to.ins.length - 0.5);
 	}
 	const columns = Array.from({ length: end + 1 }, () => ({ items: [], room: 0, label: down ? 10 : 14 }));
-	firstOrder(boxes.at(-1).item, columns);
+	for (const b of [...boxes].reverse()) firstOrder(b.item, columns);
 	const sweep = (times, act) => { for (let t = 0; t < times; t++) for (const c of t % 2 ? columns : [...columns].reverse()) act(c.items, t); };
 	uncross(columns, sweep, items.length);
 	space(columns, sweep);
@@ -41,8 +44,8 @@ function arrange(boxes, edges, down) {
 		b.position = c.to - c.room / 2;
 		[b.x, b.y] = down ? [b.item.y, b.position] : [b.position, b.item.y];
 	}
-	route(boxes, columns, down);
-	const width = at + 14, height = most(items.map(i => i.y + i.size / 2)) + 14;
+	const bottom = most(items.map(i => i.y + i.size / 2)) + 14, lanes = route(boxes, columns, down, bottom);
+	const width = at + 14, height = bottom + (lanes && 7 * lanes + 10);
 	return down ? [height, width] : [width, height];
 }
 
@@ -123,7 +126,8 @@ function space(columns, sweep) {  // least squares under that order: pool adjace
 }
 
 // A trunk passes the columns; from it, or from the box itself, each edge goes on to its port: no edge carries its whole way.
-function route(boxes, columns, down) {
+function route(boxes, columns, down, bottom) {
+	let lanes = 0;
 	const at = (along, across) => down ? `${round(across)} ${round(along)}` : `${round(along)} ${round(across)}`;
 	const curve = (from, y, to, z) => `C${at((from + to) / 2, y)} ${at((from + to) / 2, z)} ${at(to, z)}`;
 	for (const b of boxes) {
@@ -132,14 +136,21 @@ function route(boxes, columns, down) {
 			const before = b.slots[k], c = columns[slot.column];
 			return { edges: [], d: (k ? `M${at(columns[before.column].to, before.y)}` : start) + curve(columns[before.column].to, before.y, c.from, slot.y) + `L${at(c.to, slot.y)}` };
 		});
+		const lane = b.near.length < b.outs.length ? bottom + 7 * (lanes++ % FAR) : 0, far = lane && { edges: [] };
 		for (const e of b.outs) {
-			const k = e.to.column - b.column - 1, from = columns[e.to.column - 1].to, z = b.slots[k].y, c = columns[e.to.column];
+			const k = e.to.column - b.column - 1, from = columns[e.to.column - 1].to, z = k < FAR ? b.slots[k].y : lane, c = columns[e.to.column];
 			e.across = e.to.item.y + e.to.ports[e.port];
 			e.along = e.to.position - e.to.along / 2;
 			[e.x, e.y] = down ? [e.across, e.along] : [e.along, e.across];
 			e.d = (k ? `M${at(from, z)}` : start) + curve(from, z, c.from, e.across) + `L${at(e.along, e.across)}`;
-			if (k) b.trunk[k - 1].edges.push(e);
+			if (k >= FAR) far.edges.push(e);
+			else if (k) b.trunk[k - 1].edges.push(e);
+		}
+		if (far) {
+			far.d = start + curve(first, y, columns[b.column + 1].from, lane) + `L${at(columns[most(far.edges.map(e => e.to.column)) - 1].to, lane)}`;
+			b.trunk.push(far);
 		}
 	}
+	return Math.min(lanes, FAR);
 }
 const round = x => Math.round(x * 10) / 10;

@@ -176,6 +176,7 @@ class Picture {
 			let on = { flow: 0, lit: false, live: false, sent: true };
 			for (let k = b.trunk.length - 1; k >= 0; k--) {
 				const piece = b.trunk[k];
+				if (k === b.trunk.length - 2 && b.near.length < b.outs.length) on = { flow: 0, lit: false, live: false };
 				for (const e of piece.edges) on = { flow: Math.max(on.flow, e.flow), lit: on.lit || this.lit(e), live: on.live || e.live };
 				this.paintLine(piece.line, on, on.lit ? " mg-lit" : "", 1);
 			}
