@@ -4,8 +4,10 @@ import json
 import math
 import random
 import re
+from pathlib import Path
 
 import pytest
+from conftest import Opened
 from graphs_to_draw import chain, example, hostile, network, tangled
 
 import micrograd
@@ -258,10 +260,10 @@ def test_the_rule_of_a_step_in_symbols_and_numbers(opened):
     page = opened(neuron().draw())
     page.click("To the start")
     page.click("One step on")
-    assert mathematics(page, "step") == ["v1 = w·x; = 3·0.5; = 1.5"]
+    assert mathematics(page, "step") == ["v1 = w · x; = 3 · 0.5; = 1.5"]
     assert card(page, "step").get_attribute("aria-live") == "polite"
     page.page.get_by_role("slider", name="Step", exact=True).fill("12")
-    assert mathematics(page, "step") == ["∂L/∂v4 += ∂L/∂v5 · ∂v5/∂v4; = 1 · (−1.076); = −1.076", "∂v5/∂v4 = 2·v4 = −1.076"]
+    assert mathematics(page, "step") == ["∂L/∂v4 += ∂L/∂v5 · ∂v5/∂v4; = 1 · (−1.076); = −1.076", "∂v5/∂v4 = 2 · v4 = −1.076"]
     assert "now −1.076: final ✓" in card(page, "step").inner_text()
 
 
@@ -473,6 +475,14 @@ def test_the_networks_picture_is_live(opened):
     assert page.page.locator(".mg-neuron.mg-lit, .mg-neuron.mg-chosen").count() == 2
     page.click("graph")
     assert page.page.locator(".mg-box").count() > 10
+
+
+@pytest.mark.parametrize("name", ["neuron", "network", "training"])
+def test_the_pages_of_the_documentation_open_without_a_complaint(browser, name):
+    page = Opened(browser, Path(__file__).parents[2] / "docs" / f"{name}.html")
+    assert page.page.eval_on_selector("[data-micrograd]", "e => e.micrograd.graph.nodes.length") > 10
+    assert page.complaints == [] and len(page.requests) == 1 + sum(url.startswith("data:") for url in page.requests)
+    page.context.close()
 
 
 # -- mouse, keyboard, fingers, readers of screens

@@ -2,6 +2,10 @@
 
 const FLOATS = Object.fromEntries(Object.entries(RULES).map(([name, row]) => [name, row[2]]));
 
+// Operations that choose among their operands: one that was not chosen has no edge, and nothing is multiplied there.
+const CHOOSING = new Set(["where", "relu", "maximum", "minimum", "take"]);
+const times = (g, local) => local === null ? 0 : g * local;
+
 class Graph {
 	// Nodes come parents first: { kind, text, op, data, group, parents, locals?, frozen? }; the last one is the output.
 	constructor(nodes, groups = []) {
@@ -35,7 +39,9 @@ class Graph {
 		if (!row || n.frozen) return n.locals ??= [];
 		const xs = this.operands(n), [count, , , partials] = row;
 		if (!count) return n.locals = partials(FLOATS, xs, n.data);
-		return n.locals = partials.map((d, k) => !this.nodes[n.parents[k]].counts ? 0 : typeof d === "number" ? d : d(FLOATS, ...xs, n.data));
+		n.locals = partials.map((d, k) => !this.nodes[n.parents[k]].counts ? 0 : typeof d === "number" ? d : d(FLOATS, ...xs, n.data));
+		if (CHOOSING.has(n.op)) n.locals = n.locals.map((local, k) => local === 0 && typeof partials[k] === "function" ? null : local);
+		return n.locals;
 	}
 
 	forward() {
@@ -58,7 +64,7 @@ class Graph {
 			n.parents.forEach((p, k) => {
 				const parent = nodes[p];
 				if (!parent.counts) return;
-				parent.grad += n.grad * n.locals[k];
+				if (n.locals[k] !== null) parent.grad += n.grad * n.locals[k];
 				parent.arrived++;
 			});
 		}
@@ -93,8 +99,8 @@ class Graph {
 		for (let i = this.last - 1; i >= 0; i--) for (const [c, k] of this.uses[i]) {
 			const mine = found[i], rest = found[c], local = this.nodes[c].locals[k];
 			mine.count += rest.count;
-			mine.sum += rest.sum * local;
-			mine.top = [...mine.top, ...rest.top.map(r => ({ product: r.product * local, local, to: c, port: k, rest: r }))]
+			mine.sum += times(rest.sum, local);
+			mine.top = [...mine.top, ...rest.top.map(r => ({ product: times(r.product, local), local: local ?? 0, to: c, port: k, rest: r }))]
 				.sort((a, b) => size(b) - size(a)).slice(0, 3);
 		}
 		return found;
@@ -116,7 +122,7 @@ class Graph {
 			if (first) return `The first value that is not finite is ${name(first.index)} = ${equation(this, first, true)} = ${shorten(first.data)}.`;
 			for (const k of [...this.above(i)].sort((a, b) => b - a)) for (const [c, port] of this.uses[k]) {
 				const local = this.nodes[c].locals[port];
-				if (!Number.isFinite(local)) return `It begins at ∂${name(c)}/∂${name(k)} = ${shorten(local)}.`;
+				if (local !== null && !Number.isFinite(local)) return `It begins at ∂${name(c)}/∂${name(k)} = ${shorten(local)}.`;
 			}
 			return "It grew beyond the largest number.";
 		}
@@ -124,7 +130,7 @@ class Graph {
 			if (!this.uses[i].length) return i === this.last ? "" : "Nothing that leads to the output uses it.";
 			const origins = new Set(), seen = new Set([i]);
 			for (const k of seen) for (const [c, port] of this.uses[k]) {
-				if (this.nodes[c].locals[port] === 0) origins.add(`${name(c)} = ${equation(this, this.nodes[c], true)} has ∂${name(c)}/∂${name(k)} = 0`);
+				if (!this.nodes[c].locals[port] && !Number.isNaN(this.nodes[c].locals[port])) origins.add(`${name(c)} = ${equation(this, this.nodes[c], true)} has ∂${name(c)}/∂${name(k)} = 0`);
 				else if (this.nodes[c].full === 0) seen.add(c);
 			}
 			const list = [...origins];

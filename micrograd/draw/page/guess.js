@@ -14,7 +14,7 @@ const close = (x, y) => Math.abs(x - y) <= 0.006 * Math.abs(y) + 1e-12;  // thre
 function mistake(graph, n, x) {
 	const contributions = graph.uses[n.index].map(([c, k]) => {
 		const upstream = graph.nodes[c];
-		return { name: plain(upstream.name), upstream: upstream.full, local: upstream.locals[k], product: upstream.full * upstream.locals[k] };
+		return { name: plain(upstream.name), upstream: upstream.full, local: upstream.locals[k] ?? 0, product: times(upstream.full, upstream.locals[k]) };
 	});
 	const many = contributions.length > 1, add = list => list.reduce((a, b) => a + b, 0), last = contributions.at(-1), L = plain(graph.nodes[graph.last].name);
 	if (!contributions.length) return "";
@@ -73,8 +73,8 @@ class Guess {
 		form.onsubmit = ev => { ev.preventDefault(); this.check(input.value); };
 		this.verdict = verdict;
 		this.card.replaceChildren(make("h3", {}, `Guess, question ${this.asked}${this.count ? " of " + this.count : ""}`),
-			paragraph(port === undefined ? "Which gradient has " : "Which local derivative has ", symbol(port === undefined ? node : of), port === undefined ? "?" : make("span", {}, " by ", symbol(by), "?"),
-				quiet(" Three digits are enough.")), form, verdict, paragraph(quiet(`${this.right} right so far`)));
+			paragraph(port === undefined ? "What is the gradient of " : "What is the local derivative of ", symbol(port === undefined ? node : of), ...port === undefined ? [] : [" by ", symbol(by)],
+				"? ", quiet("Three digits are enough.")), form, verdict, paragraph(quiet(`${this.right} right so far`)));
 		page.hide(this.question);
 		page.choose(node);
 		page.picture.boxes.length && node.box && page.view.reveal(node.box);

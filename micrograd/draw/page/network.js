@@ -16,8 +16,9 @@ class Network {
 	place() {
 		const columns = [this.inputs, ...this.layers], tallest = most(columns.map(c => c.length)), roomy = tallest <= 6;
 		this.roomy = roomy;
+		this.labelled = roomy && this.layers.every(layer => layer.length * layer[0].weights.length <= 12);
 		this.radius = roomy ? 27 : tallest <= 20 ? 13 : 8;
-		const step = roomy ? 108 : 2 * this.radius + (tallest <= 20 ? 14 : 5), gap = Math.max(roomy ? 190 : 150, Math.min(300, (this.room - 150) / columns.length));
+		const step = roomy ? 108 : 2 * this.radius + (tallest <= 20 ? 14 : 5), gap = Math.max(this.labelled ? 235 : 150, Math.min(300, (this.room - 150) / columns.length));
 		const height = Math.max(tallest * step, 190) + 56;
 		this.spots = new Map();
 		this.lines = [];
@@ -32,7 +33,6 @@ class Network {
 		const output = this.graph.nodes[this.graph.last];
 		this.loss = this.spots.has(output) ? null : { x: 60 + columns.length * gap, y: 34 + (height - 56) / 2, node: output };
 		this.extent = [60 + (columns.length - (this.loss ? 0 : 1)) * gap + 90, height];
-		this.labelled = roomy && this.layers.every((layer, c) => layer.length * layer[0].weights.length <= 12);
 	}
 
 	// Where on its line the label of a weight stands: as far as can be from those that are placed, and from the names of neurons.

@@ -78,7 +78,8 @@ class Page {
 		}
 		const room = this.root.clientWidth;
 		this.picture.render(room);
-		this.root.classList.toggle("mg-side", this.picture.down && room > 820 && this.picture.extent[0] < 0.5 * room);
+		this.root.classList.toggle("mg-side", this.picture.down && room - this.picture.extent[0] > 380);
+		this.find(".mg-body").style.setProperty("--picture", Math.max(this.picture.extent[0] + 20, 0.46 * room) + "px");
 		this.view.set(this.picture.extent);
 		const { boxes } = this.picture;
 		this.active = boxes.find(b => focus >= 0 && this.picture.around(b.node ? b.node.group : b.fold).includes(focus))

@@ -157,7 +157,7 @@ class Picture {
 	paint(state, seen) {
 		this.version++;
 		this.state = state;
-		const flows = this.edges.map(e => e.all.reduce((sum, [n, k]) => sum + Math.abs(n.full * n.locals[k]), 0));
+		const flows = this.edges.map(e => e.all.reduce((sum, [n, k]) => sum + Math.abs(times(n.full, n.locals[k])), 0));
 		this.biggest = most(flows.filter(Number.isFinite));
 		this.edges.forEach((e, k) => { e.flow = flows[k]; });
 		this.show(seen);

@@ -24,10 +24,10 @@ function tellStep(page, card) {
 	const operands = n.parents.map((p, k) => [graph.nodes[p], k]).filter(([p]) => p.counts);
 	for (const [p, k] of operands.slice(0, 6)) {
 		if (page.state().hidden(p) || page.state().hides(n, k)) continue;
-		const rule = partialOf(graph, n, k), local = n.locals[k];
+		const rule = partialOf(graph, n, k), local = n.locals[k] ?? 0;
 		lines.push(mathematics(kit => [
 			[derivative(L.name, p.name, kit), product(kit, derivative(L.name, n.name, kit), derivative(n.name, p.name, kit))],
-			["", product(kit, bracketed(kit, n.grad), bracketed(kit, local))], ["", kit.number(n.grad * local)]].map((line, j) => j ? line : Object.assign(line, { sign: "+=" }))));
+			["", product(kit, bracketed(kit, n.grad), bracketed(kit, local))], ["", kit.number(times(n.grad, local))]].map((line, j) => j ? line : Object.assign(line, { sign: "+=" }))));
 		if (rule && (rule.op || rule.name)) lines.push(mathematics(kit => [[derivative(n.name, p.name, kit), write(rule, kit), kit.number(local)]]));
 		lines.push(paragraph(quiet("now ", shorten(p.grad), graph.final(p) ? ": final ✓" : `: ${page.picture.share(p)}`)));
 	}
@@ -51,7 +51,9 @@ function tellChosen(page, card) {
 		if (page.values.ends.has(n)) inside.push(page.values.ends.get(n));
 	}
 	if (!n.counts) inside.push(paragraph(quiet("A constant: it has no gradient.")));
-	else if (state.hidden(n)) inside.push(paragraph("Its gradient is what you are asked for."));
+	else if (page.at < 2 * graph.operations.length && !(state.backward && graph.final(n))) {
+		inside.push(paragraph(quiet(state.backward ? `Its gradient is not complete yet: ${page.picture.share(n)}.` : "Backward has not begun: there is no gradient yet.")));
+	} else if (state.hidden(n)) inside.push(paragraph("Its gradient is what you are asked for."));
 	else {
 		const inNetwork = page.asNetwork && page.network.derivation(n);
 		if (inNetwork) {
@@ -68,14 +70,14 @@ function tellChosen(page, card) {
 function gradientOf(page, n, L) {
 	const { graph } = page, uses = graph.uses[n.index].map(([c, k]) => [graph.nodes[c], k]);
 	if (!uses.length) return [mathematics(kit => [[derivative(L.name, n.name, kit), kit.number(n === L ? 1 : 0)]])];
-	const size = ([c, k]) => Math.abs(c.full * c.locals[k]) || 0, most = [...uses].sort((a, b) => size(b) - size(a)).slice(0, 4), left = uses.length - most.length;
+	const size = ([c, k]) => Math.abs(times(c.full, c.locals[k])) || 0, most = [...uses].sort((a, b) => size(b) - size(a)).slice(0, 4), left = uses.length - most.length;
 	const terms = (kit, each) => kit.row(...most.flatMap(([c, k], j) => j ? [kit.sign(" + "), each(c, k)] : [each(c, k)]), ...left ? [kit.sign(" + "), kit.sign("…")] : []);
 	const lines = kit => [
 		[derivative(L.name, n.name, kit), terms(kit, (c, k) => c === L ? derivative(c.name, n.name, kit) : product(kit, derivative(L.name, c.name, kit), derivative(c.name, n.name, kit)))],
-		["", terms(kit, (c, k) => c === L ? bracketed(kit, c.locals[k]) : product(kit, bracketed(kit, c.full), bracketed(kit, c.locals[k])))],
+		["", terms(kit, (c, k) => c === L ? bracketed(kit, c.locals[k] ?? 0) : product(kit, bracketed(kit, c.full), bracketed(kit, c.locals[k] ?? 0)))],
 		["", kit.number(n.full)]];
 	const rules = kit => most.map(([c, k]) => [c, k, partialOf(graph, c, k)]).filter(([, , rule]) => rule && (rule.op || rule.name))
-		.map(([c, k, rule]) => [derivative(c.name, n.name, kit), write(rule, kit), kit.number(c.locals[k])]);
+		.map(([c, k, rule]) => [derivative(c.name, n.name, kit), write(rule, kit), kit.number(c.locals[k] ?? 0)]);
 	const out = [mathematics(kit => lines(kit).filter((line, j) => j !== 1 || uses.length > 1 || uses[0][0] !== L))];
 	if (rules(TEXT).length) out.push(mathematics(rules));
 	const why = graph.why(n.index);

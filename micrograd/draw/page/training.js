@@ -64,15 +64,16 @@ class Training {
 	}
 
 	drawBars() {
-		const svg = this.bars, norms = this.norms[this.at], high = most(this.norms.flat().filter(Number.isFinite)) || 1, step = 92 / norms.length;
+		const svg = this.bars, norms = this.norms[this.at], step = 92 / norms.length, high = Math.log10(most(this.norms.flat().filter(Number.isFinite)) || 1);
+		const length = x => 190 * Math.max(0, Math.min(1, 1 + (Math.log10(x) - high) / 6));  // six decades, for gradients shrink by orders
 		svg.replaceChildren();
 		norms.forEach((x, k) => {
 			const y = 14 + k * step, tall = Math.min(22, step - 6);
 			writeAt(svg, `layer ${k + 1}`, 46, y + tall / 2 + 4, "mg-tick", "end");
-			draw(svg, "rect", { class: "mg-bar-of", x: 52, y, width: Math.max(1, 190 * Math.min(x / high, 1) || 0), height: tall, rx: 2 });
-			writeAt(svg, shorten(x), 58 + 190 * Math.min(x / high, 1), y + tall / 2 + 4, "mg-tick");
+			draw(svg, "rect", { class: "mg-bar-of", x: 52, y, width: Math.max(1, length(x) || 0), height: tall, rx: 2 });
+			writeAt(svg, shorten(x), 58 + (length(x) || 0), y + tall / 2 + 4, "mg-tick");
 		});
-		writeAt(svg, "root of the mean square of ∂L/∂W and ∂L/∂b", 4, 124, "mg-tick");
+		writeAt(svg, "√ of the mean square of ∂L/∂W and ∂L/∂b, logarithmic", 4, 124, "mg-tick");
 		svg.setAttribute("aria-label", norms.map((x, k) => `layer ${k + 1}: ${shorten(x)}`).join(", "));
 	}
 

@@ -53,7 +53,7 @@ class Values {
 			slider.min = low.value = from;
 			slider.max = high.value = to;
 			if (document.activeElement !== slider || +slider.value !== n.data) slider.value = n.data;
-			if (document.activeElement !== number || +number.value !== n.data) number.value = +n.data.toPrecision(6);
+			if (document.activeElement !== number || +number.value !== n.data) number.value = +n.data.toPrecision(5);
 			if (n.counts) {
 				const state = page.state();
 				say(grad, state.hidden(n) ? "∂ ?" : state.backward ? "∂ " + brief(n.grad) : "");
