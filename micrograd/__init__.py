@@ -78,6 +78,8 @@ if TYPE_CHECKING:
     from micrograd.check.gradcheck import assert_gradients, gradcheck
     from micrograd.draw import Drawing, draw_dot, record, to_mermaid
     from micrograd.explain import Explanation, name_from, to_code
+    from micrograd.formula.networkx import to_networkx
+    from micrograd.formula.sympy import from_sympy, to_sympy
     from micrograd.functional import checkpoint, grad, hessian, hvp, implicit, jacobian, jvp, value_and_grad, vjp
     from micrograd.nn.lbfgs import LBFGS
     from micrograd.nn.schedules import (
@@ -97,6 +99,8 @@ _LATER = {  # what is imported when it is asked for, so that `import micrograd` 
     "micrograd.check.gradcheck": ("assert_gradients", "gradcheck"),
     "micrograd.draw": ("Drawing", "draw_dot", "record", "to_mermaid"),
     "micrograd.explain": ("Explanation", "name_from", "to_code"),
+    "micrograd.formula.networkx": ("to_networkx",),
+    "micrograd.formula.sympy": ("from_sympy", "to_sympy"),
     "micrograd.functional": ("checkpoint", "grad", "hessian", "hvp", "implicit", "jacobian", "jvp", "value_and_grad", "vjp"),
     "micrograd.nn.lbfgs": ("LBFGS",),
     "micrograd.nn.schedules": (
@@ -127,9 +131,9 @@ __all__ = [
     "abs", "acos", "adjoints", "asin", "assert_gradients", "atan", "atan2", "binary_cross_entropy", "checkpoint",
     "clip_grad_norm", "clip_grad_value", "constant", "constant_schedule", "cos", "cosh", "cosine_schedule",
     "cosine_similarity", "cross_entropy", "detect_anomaly", "dot", "draw_dot", "enable_grad", "equal", "erf", "exp",
-    "expm1", "find_bug", "grad", "gradcheck", "greater", "hessian", "hinge", "huber", "hvp", "implicit", "jacobian", "jit",
-    "jvp", "kl_divergence", "l1", "less", "log", "log1p", "logsumexp", "maximum", "minimum", "mse", "name_from", "nll",
-    "no_grad", "one_cycle_schedule", "pow", "primitive", "record", "relu", "sigmoid", "sign", "sin", "sinh", "softplus",
-    "sqrt", "step", "step_schedule", "sum", "take", "tan", "tanh", "to_c", "to_code", "to_mermaid", "topological_order",
-    "value_and_grad", "vjp", "warmup_schedule", "where",
+    "expm1", "find_bug", "from_sympy", "grad", "gradcheck", "greater", "hessian", "hinge", "huber", "hvp", "implicit",
+    "jacobian", "jit", "jvp", "kl_divergence", "l1", "less", "log", "log1p", "logsumexp", "maximum", "minimum", "mse",
+    "name_from", "nll", "no_grad", "one_cycle_schedule", "pow", "primitive", "record", "relu", "sigmoid", "sign",
+    "sin", "sinh", "softplus", "sqrt", "step", "step_schedule", "sum", "take", "tan", "tanh", "to_c", "to_code",
+    "to_mermaid", "to_networkx", "to_sympy", "topological_order", "value_and_grad", "vjp", "warmup_schedule", "where",
 ]  # fmt: skip
