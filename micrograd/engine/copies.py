@@ -7,15 +7,12 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from micrograd.engine import modes
-
 _STATE = ("_data", "grad", "label", "rule", "note", "_x", "_y", "_dx", "_dy")
 _thread = threading.local()
 
 
 def rewired(node: Any, find: Callable[[Any], Any]) -> Any:
     """A copy of `node` on the parents that `find` gives for its own."""
-    modes.read(node, "a copy")
     copy = restored(type(node), None, *[getattr(node, name) for name in _STATE])
     if node._x.__class__ is tuple:
         copy._x = tuple(map(find, node._x))
@@ -39,7 +36,6 @@ def deep(node: Any, sort: Callable[..., list[Any]], memo: dict[Any, Any]) -> Any
 
 def reduced(node: Any, sort: Callable[..., list[Any]]) -> Any:
     """What `node.__reduce__` returns."""
-    modes.read(node, "pickling")
     pickling = getattr(_thread, "pickling", lambda: None)()
     ancestors = None
     if node._x is not None and (pickling is None or node not in pickling.nodes):

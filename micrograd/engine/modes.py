@@ -69,10 +69,41 @@ def _of_open(blocks: tuple[dict[str, Any], ...]) -> Mode:
 
 
 def read(value: Any, how: str) -> None:
-    """Tell the observer of this thread, where there is one, that a number is read off a Value; it may refuse."""
+    """Tell the observer of this thread, or else its watches, that a number is read off a Value; they may refuse.
+
+    Called by what the reader called: a watch lets this package read.
+    """
     observer = current().observer
     if observer is not None:
         observer.read(value, how)
+    elif watches and not sys._getframe(2).f_code.co_filename.startswith(HERE):
+        for over in _watches.get():
+            if over.holds(value):
+                over.frozen(value, how)
+
+
+watches: list[None] = []  # one entry for each open watch of any thread
+_watches: ContextVar[tuple[Any, ...]] = ContextVar("watches", default=())
+
+
+def watch(over: Any) -> Any:
+    """Begin a watch: numbers are not to be read off the Values that `over` holds; over.frozen(value, how) refuses it.
+
+    It changes no mode, so that operators keep their quick way. What comes back is for `unwatch`.
+    """
+    watches.append(None)
+    return _watches.set((*_watches.get(), over))
+
+
+def unwatch(token: Any) -> None:
+    """End a watch."""
+    watches.pop()
+    _watches.reset(token)
+
+
+def is_watched(value: Any) -> bool:
+    """Whether a watch of this thread holds the Value."""
+    return any(over.holds(value) for over in _watches.get())
 
 
 def no_grad() -> Any:
@@ -141,11 +172,18 @@ def refuse_backward(order: Sequence[Any], adjoint: dict[Any, float]) -> None:
                 )
 
 
+LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # where Python's library is, and what is installed
+
+
 def line() -> str:
-    """File, line number and text of the innermost line outside this package."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(HERE):
+    """File, line number and text of the innermost line outside this package and the libraries."""
+    frame = first = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((HERE, LIBRARY)):
         frame = frame.f_back
+        if first.f_code.co_filename.startswith(HERE):
+            first = frame
+    if frame.f_code.co_filename.startswith((HERE, LIBRARY)):  # a program that is run by a library
+        frame = first
     name, lineno = frame.f_code.co_filename, frame.f_lineno
     return f"{name}:{lineno}: {linecache.getline(name, lineno).strip()}".rstrip(": ")
 

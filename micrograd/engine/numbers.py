@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from micrograd.engine import modes
-from micrograd.engine.modes import open_blocks
+from micrograd.engine.modes import open_blocks, watches
 
 
 class Number:
@@ -14,7 +14,7 @@ class Number:
     __slots__ = ()
 
     def __float__(self: Any) -> float:
-        if open_blocks:
+        if open_blocks or watches:
             modes.read(self, "float() or a function of math")
         number: float = self._data
         return number
@@ -26,9 +26,12 @@ class Number:
         raise TypeError(f"{self!r} is no index and no int: use take(values, i) for a lookup, or a plain int")
 
     def __format__(self: Any, spec: str) -> str:
-        if spec:
-            modes.read(self, f"format {spec!r}")
-        return format(self._data, spec) if spec else repr(self)
+        if not spec:
+            return repr(self)
+        if open_blocks and (observer := modes.current().observer) is not None:
+            observer.read(self, f"format {spec!r}")
+        text = format(self._data, spec)
+        return f"Value({text})" if watches and modes.is_watched(self) else text  # to be printed, and not read again
 
     def __repr__(self: Any) -> str:
         numbers = f"data={self._data}, grad={getattr(self, '_grad', 0.0)}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from micrograd import primitives
 from micrograd.engine import copies, modes
 from micrograd.engine.assign import adding
-from micrograd.engine.modes import open_blocks
+from micrograd.engine.modes import open_blocks, watches
 from micrograd.engine.numbers import Number
 from micrograd.engine.operators import METHODS, Operators
 from micrograd.engine.original import Original
@@ -122,7 +122,7 @@ def _when_set(slot: str, default: Any, doc: str, how: str = "") -> Any:
     """An attribute that takes no memory, and no time of the garbage collector's, until it is set."""
 
     def get(self: Value) -> Any:
-        if how and open_blocks:
+        if how and (open_blocks or watches):
             modes.read(self, how)
         return getattr(self, slot, default)
 
@@ -177,7 +177,7 @@ class Value(Operators, Number, Original):
     @property
     def data(self) -> float:
         """The number. What is assigned is stored as a float; TypeError where it is no number."""
-        if open_blocks:
+        if open_blocks or watches:
             modes.read(self, ".data")
         return self._data
 
@@ -203,7 +203,7 @@ class Value(Operators, Number, Original):
     @property
     def partials(self) -> tuple[float, ...]:
         """The local partial derivative with respect to each parent; 0.0 where an operator has a constant, which needs none."""
-        if open_blocks:
+        if open_blocks or watches:
             modes.read(self, ".partials")
         if self._x is None or self._x.__class__ is tuple:
             return self._dx or ()
@@ -267,12 +267,18 @@ class Value(Operators, Number, Original):
     # -- copies
 
     def __copy__(self) -> Any:
+        if open_blocks or (watches and self._x is None):  # a leaf, whose copy has a gradient of its own
+            modes.read(self, "a copy")
         return copies.rewired(self, lambda parent: parent)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if open_blocks or watches:
+            modes.read(self, "a copy")
         return copies.deep(self, _sorted, memo)
 
     def __reduce__(self) -> Any:
+        if open_blocks or watches:
+            modes.read(self, "pickling")
         return copies.reduced(self, _sorted)
 
 

@@ -11,14 +11,31 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 from micrograd.engine import Value, adjoints, as_values, attach, constant, primal, topological_order
 from micrograd.engine.higher_order import accumulated, local_graph
-from micrograd.engine.modes import current, enable_grad
+from micrograd.engine.modes import current, enable_grad, line, unwatch, watch
 from micrograd.trees import elements, is_array, leaves_of, like, mapped, numbers, plain_arrays, shaped
 
 Rows = list[dict[int, Any]]  # a Jacobian: for each output, its derivative by the number of the input it depends on
+
+
+class _Watch(NamedTuple):
+    """Refuses plain numbers of what depends on the leaves while a function runs: derivatives through them would be lost."""
+
+    name: str
+    leaves: list[Value]
+
+    def holds(self, value: Value) -> bool:
+        return not set(topological_order(value)).isdisjoint(self.leaves)
+
+    def frozen(self, value: Value, how: str) -> None:
+        raise TypeError(
+            f"{self.name}: a value was turned into a plain number by {how}, at {line()}: its derivative would be lost. Use "
+            "Values and the functions of micrograd (exp, log, where, take, ...), and arrays with dtype=object; where only the "
+            "number is meant, write x.detach().data"
+        )
 
 
 class Run:
@@ -48,7 +65,11 @@ class Run:
         leaves, replaced = iter(self.leaves), list(args)
         for i in places:
             replaced[i] = like(args[i], leaves)
-        self.out, self.auxiliary = fun(*replaced, **kwargs), None
+        token = watch(_Watch(name, self.leaves))
+        try:
+            self.out, self.auxiliary = fun(*replaced, **kwargs), None
+        finally:
+            unwatch(token)
         if has_aux:
             if not (isinstance(self.out, (tuple, list)) and len(self.out) == 2):
                 got = described(self.out)

@@ -8,6 +8,10 @@ numbers, and any nesting of them.
     Values in, Values out      also where the function closes over Values: the derivative is then a graph itself, of those
                                Values, and can be differentiated again; inside no_grad() there are only numbers
 
+While the function runs, what depends on the arguments gives no plain number away: float(x), x.data, math.sin(x) and arrays of
+floats raise TypeError, for a derivative through them would silently be 0. x.detach().data takes the number on purpose.
+Comparisons and `if` are allowed, and so is printing: f"{x:.3f}" is then Value(0.500), which float() does not read.
+
 What a function closes over is constant for its derivative. Every argument becomes a leaf of its own, and a derivative is
 looked up by that leaf, so transforms nest to any depth and order without confusing whose perturbation is whose. Forward
 mode pushes tangents through the recorded graph, along the same local partial derivatives that reverse mode uses.
