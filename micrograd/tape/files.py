@@ -6,9 +6,12 @@ name in the receiver's own rule book, and every slot is checked before a tape is
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import zipfile
-from typing import Any
+from operator import index
+from typing import IO, Any
 
 import numpy as np
 
@@ -16,10 +19,12 @@ from micrograd.engine import Value
 from micrograd.files import replacing
 from micrograd.primitives import rule
 from micrograd.tape.arguments import canonical
+from micrograd.tape.back_ends import back_end
 from micrograd.tape.jit import Jitted
 from micrograd.tape.recordings import Path
 from micrograd.tape.results import Place
 from micrograd.tape.tape import Guard, Tape
+from micrograd.trees import elements, leaves_of
 
 FORMAT = "micrograd compiled function, 1"
 
@@ -51,30 +56,84 @@ def load(path: str, backend: str | None = None) -> Jitted:
 
     It takes arguments of the structures that had been recorded. ValueError where the file is damaged or of another kind.
     """
-    try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            if about["format"] != FORMAT:
-                raise ValueError(f"its format is {about['format']!r}, and this version reads {FORMAT!r}")
-            theta = file["theta"].tolist()
-            leaves = [Value(x, label=label) for x, label in zip(theta, about["labels"], strict=True)]
-            precision = "fast" if backend == "numpy" else about.get("precision", "fast")
-            f = Jitted(_not_recorded, leaves, backend, about["dtype"], precision)
-            for entry in about["entries"]:
-                paths = [_path(p, file, len(leaves)) for p in entry["paths"]]
-                if not paths:
-                    raise ValueError("it has no tape for some structure of arguments")
-                f.recorded[canonical(_tuples(entry["key"])), bool(entry["gradient"])] = paths
-    except (KeyError, ValueError, TypeError, IndexError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        if isinstance(error, KeyError) and "no primitive" in str(error):
-            raise ValueError(f"{path} uses a primitive that is not in this rule book: {error}") from error
-        if not zipfile.is_zipfile(path):
-            error = ValueError("it is no .npz file")
-        raise ValueError(f"{path} holds no compiled function that can be read ({error})") from error
+    back_end(backend)  # an unknown one is no fault of the file's
+    with open(path, "rb") as opened:
+        try:
+            return _loaded(_arrays(opened), backend)
+        except Exception as error:  # whatever a damaged file leads to
+            if isinstance(error, KeyError) and "no primitive" in str(error):
+                raise ValueError(f"{path} uses a primitive that is not in this rule book: {error}") from error
+            if not zipfile.is_zipfile(path):
+                error = ValueError("it is no .npz file")
+            raise ValueError(f"{path} holds no compiled function that can be read ({error or type(error).__name__})") from error
+
+
+def _arrays(opened: IO[bytes]) -> dict[str, Any]:
+    """The arrays of an .npz file as save writes it: none is larger than the bytes that stand for it."""
+    found: dict[str, Any] = {}
+    with zipfile.ZipFile(opened) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED or member.filename[:-4] in found:
+                raise ValueError("it has been packed in another way than save() does")
+            data = io.BytesIO(archive.read(member))
+            if np.lib.format.read_magic(data) != (1, 0):
+                raise ValueError("its arrays are of another version")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(data)
+            if dtype.kind not in "ifU" or math.prod(shape) * dtype.itemsize != member.file_size - data.tell():
+                raise ValueError(f"its array {member.filename} is damaged")
+            data.seek(0)
+            found[member.filename[:-4]] = np.lib.format.read_array(data, allow_pickle=False)
+    return found
+
+
+def _loaded(arrays: dict[str, Any], backend: str | None) -> Jitted:
+    about = json.loads(str(arrays.pop("about")))
+    if about["format"] != FORMAT:
+        raise ValueError(f"its format is {about['format']!r}, and this version reads {FORMAT!r}")
+    leaves = [Value(x, label=label) for x, label in zip(_listed(arrays, "theta", "f"), about["labels"], strict=True)]
+    if not all(isinstance(label, str) for label in about["labels"]) or about["dtype"] not in ("float64", "float32"):
+        raise ValueError("its parameters are damaged")
+    precision = "fast" if backend == "numpy" else about.get("precision", "fast")
+    f = Jitted(_not_recorded, leaves, backend, about["dtype"], precision)
+    for entry in about["entries"]:
+        key, gradient = canonical(_tuples(entry["key"])), entry["gradient"]
+        names = len(key[-1]) if key and all(isinstance(name, str) for name in key[-1]) and key[-1][:1] not in _LEAVES else 0
+        count = sum(map(_count, key[: len(key) - bool(names)]))
+        paths = [_path(p, arrays, len(leaves), count, gradient is True) for p in entry["paths"]]
+        if not paths or not isinstance(gradient, bool):
+            raise ValueError("it has no tape for some structure of arguments")
+        f.recorded[key, gradient] = paths
     return f
 
 
-def _not_recorded(*args: Any) -> Any:
+_LEAVES = {("number",), ("static",)}  # a structure that is text alone, and not the names of arguments
+
+
+def _count(spec: Any) -> int:
+    """How many numbers a structure of arguments has; ValueError where it is none."""
+    kind = spec[0]
+    if kind == "number" and spec[1] in ("i", "f"):
+        return 1
+    if kind == "array" and len(spec) == 4:
+        return math.prod(map(index, spec[1]))
+    if kind == "floats" and len(spec) == 3:
+        return index(spec[2])
+    if kind in ("list", "tuple", "dict"):
+        return sum(map(_count, spec[-1]))
+    if kind == "static" and len(spec) == 2:
+        return 0
+    raise ValueError(f"it has a structure of an unknown kind, {kind!r}")
+
+
+def _listed(arrays: dict[str, Any], name: str, kind: str) -> list[Any]:
+    """One flat array, which no other tape has: of integers ("i") or floats ("f")."""
+    array = arrays.pop(name)
+    if array.dtype.kind != kind or array.ndim != 1:
+        raise ValueError(f"its array {name} is damaged")
+    return array.tolist()  # type: ignore[no-any-return]
+
+
+def _not_recorded(*args: Any, **named: Any) -> Any:
     raise RuntimeError(
         "this compiled function was read from a file, which has no tape for arguments of this structure (or for this "
         "gradient, or this path through comparisons): record it where its source is, and save it again"
@@ -100,14 +159,22 @@ def _described(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _path(about: dict[str, Any], file: Any, parameters: int) -> Path:
+def _path(about: dict[str, Any], arrays: dict[str, Any], parameters: int, inputs: int, gradient: bool) -> Path:
+    """One path; `inputs` is how many numbers the arguments have, and `gradient` whether it gives one."""
     prefix = about["name"]
-    code, ends, operands, constants, outputs = (
-        file[f"{prefix}_{part}"].tolist() for part in ("code", "ends", "operands", "constants", "outputs")
+    code, ends, operands, outputs = (
+        _listed(arrays, f"{prefix}_{part}", "i") for part in ("code", "ends", "operands", "outputs")
     )
+    constants = _listed(arrays, f"{prefix}_constants", "f")
     rules = [rule(name) for name in about["primitives"]]
-    leaves = [int(i) for i in about["leaves"]]
-    slot = first = int(about["inputs"]) + len(leaves) + len(constants)
+    leaves = [index(i) for i in about["leaves"]]
+    out = _read(about["out"])
+    places = [int(x) for leaf in leaves_of(out) for x in elements(leaf) if isinstance(leaf, (Place, np.ndarray))]
+    if sorted(places) != list(range(len(outputs) - (len(leaves) if gradient else 0))) or (gradient and len(places) != 1):
+        raise ValueError("its results are not those of its tape")
+    if about["inputs"] != inputs or len(set(leaves)) < len(leaves) or (code and not 0 <= min(code) <= max(code) < len(rules)):
+        raise ValueError("its tape is not one of these arguments")
+    slot = first = inputs + len(leaves) + len(constants)
     instructions = []
     at = 0
     for k, end in zip(code, ends, strict=True):
@@ -115,18 +182,17 @@ def _path(about: dict[str, Any], file: Any, parameters: int) -> Path:
         arity = None if rules[k].variadic else len(rules[k].partials)
         if not used or min(used) < 0 or max(used) >= slot or (arity is not None and len(used) != arity):
             raise ValueError(f"instruction {slot - first} has operands that it cannot have")
-        if (rules[k].name == "dot" and len(used) % 2 == 0) or (rules[k].name == "take" and used[0] >= int(about["inputs"])):
+        if (rules[k].name == "dot" and len(used) % 2 == 0) or (rules[k].name == "take" and used[0] >= inputs):
             raise ValueError(f"instruction {slot - first} has operands that do not fit together")
         instructions.append((rules[k], used))
         slot, at = slot + 1, end
-    guards = [Guard(str(name), int(x), int(y), bool(result), str(line)) for name, x, y, result, line in about["guards"]]
+    guards = [Guard(str(name), index(x), index(y), bool(result), str(line)) for name, x, y, result, line in about["guards"]]
     slots = [*outputs, *(i for g in guards for i in (g.x, g.y))]
     if at != len(operands) or not all(0 <= i < slot for i in slots) or not all(0 <= i < parameters for i in leaves):
         raise ValueError("its slots do not fit together")
     if not {g.name for g in guards} <= {"__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"}:
         raise ValueError("it compares in a way that is not known")
-    tape = Tape(int(about["inputs"]), len(leaves), constants, instructions, outputs, guards)
-    out = _read(about["out"])
+    tape = Tape(inputs, len(leaves), constants, instructions, outputs, guards)
     return Path(tape, leaves, out, tape.lookups())
 
 
@@ -146,7 +212,7 @@ def _written(out: Any) -> Any:
 def _read(out: Any) -> Any:
     kind = out[0]
     if kind == "place":
-        return Place(int(out[1]))
+        return Place(index(out[1]))
     if kind == "array":
         return np.array(out[1], np.int64).reshape(out[2])
     if kind == "dict":
