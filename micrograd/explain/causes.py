@@ -14,9 +14,10 @@ from typing import Any
 
 from micrograd.engine import Value
 from micrograd.explain.chain import Explanation, explain
-from micrograd.explain.graph import STALE, Graph, Path, Term, changed
+from micrograd.explain.graph import STALE, Graph, Path, Term, changed, scope_of
 from micrograd.explain.origins import ADVICE, FLAT, LARGE, Finding, Origins
 from micrograd.formula.label import neuron
+from micrograd.formula.text import clean
 
 TINY, HUGE = 1e-6, 1e6  # a gradient beyond these is called tiny or huge
 SATURATED = 0.01  # a bounded function whose slope is below this is called saturated
@@ -66,7 +67,7 @@ def why(output: Value, x: Value) -> Why:
     found = _Search(explanation)
     value = explanation.value
     kind = "tiny" if 0.0 < math.fabs(value) < TINY else "huge" if HUGE < math.fabs(value) < math.inf else ""
-    findings = found.findings()
+    findings = [_placed(finding) for finding in found.findings()]
     page = found.page
     headline = f"{page.total(x).text} = {page.number(value).text}" + (f" is {kind}:" if kind else ":")
     if note := found.accumulated():
@@ -74,6 +75,12 @@ def why(output: Value, x: Value) -> Why:
     if any(map(changed, found.graph.order)):
         findings.append(Finding("stale", None, STALE))
     return Why(explanation, findings, headline)
+
+
+def _placed(finding: Finding) -> Finding:
+    """The finding, with the `with scope(...)` in which its node was made."""
+    scope = clean(scope_of(finding.node)) if finding.node is not None else ""
+    return finding._replace(text=f"{finding.text} That is in {scope}.") if scope else finding
 
 
 class _Search(Origins):

@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from micrograd.engine import Value
-from micrograd.explain.graph import STALE, Graph, Path, Term, changed, count_paths, largest_paths
+from micrograd.explain.graph import STALE, Graph, Path, Term, changed, count_paths, largest_paths, scope_of
 from micrograd.explain.layout import (
     TIMES,
     Equation,
@@ -36,6 +36,7 @@ from micrograd.explain.network import is_network, is_neuron, network_block
 from micrograd.explain.phrases import Phrases, Style
 from micrograd.explain.whole import whole
 from micrograd.formula.latex import Math, joined
+from micrograd.formula.text import clean
 
 WIDTH = 96  # the text that a sum of two or three terms may take before each term gets a line of its own
 SCREENFUL, LINES = 8, 32  # how many formulas are opened where depth is left to us, and how many lines of them are enough
@@ -151,7 +152,7 @@ class Page(Phrases):
         formula = None if self.stale or is_network(self, self.x) else whole(self)
         top = [Table(((self.total(self.x), formula, self.number(self.graph.adjoint[self.x])),))] if formula else []
         given = self.given([*top, *values, *steps])
-        return [*top, *given, *values, *steps, *([sentence(STALE)] if self.stale else [])]
+        return [*top, *given, *values, *self.scopes(), *steps, *([sentence(STALE)] if self.stale else [])]
 
     def opened(self) -> tuple[dict[Value, Block], list[Value]]:
         """As many blocks as a screen holds: of x, and of the factors that carry most of its derivative; and what is left."""
@@ -243,6 +244,19 @@ class Page(Phrases):
                     tuple([c for i, c in enumerate(cells) if i in (0, 3) or (c.text != cells[3].text and c not in cells[:i])])
                 )
         return [Table(tuple(lines))] if lines else []
+
+    def scopes(self) -> list[Section]:
+        """Which of the values on the way were made inside a `with scope(...)`."""
+        inside: dict[str, list[Math]] = {}
+        for node in self.graph.order:
+            if node in self.defined and (scope := scope_of(node)):
+                inside.setdefault(clean(scope), []).append(self.names[node])
+        if not inside:
+            return []
+        parts = [joined(Math(", ", ",\\ "), names) for names in inside.values()]
+        text = "; ".join([f"in {scope}: {part.text}" for scope, part in zip(inside, parts, strict=True)])
+        latex = r";\ ".join([rf"{latex_words(f'in {scope}: ')}{part.latex}" for scope, part in zip(inside, parts, strict=True)])
+        return [Remark(Math(text, latex))]
 
     def block(self, node: Value) -> tuple[list[Section], list[Value]]:
         """The formulas for the adjoint of one node, and the nodes whose adjoints are factors in them."""

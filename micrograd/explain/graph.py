@@ -24,6 +24,11 @@ def changed(node: Value) -> bool:
     return now != node.data and (now == now or node.data == node.data)
 
 
+def scope_of(node: Value) -> str:
+    """The names of the `with scope(...)` blocks in which a node was made, outermost first: "cell / gate f"; else empty."""
+    return " / ".join([name for name, _ in getattr(node.note, "scope", ())])
+
+
 class Term(NamedTuple):
     """One contribution to an adjoint: through operand number `operand` of `consumer`, upstream · local = value."""
 

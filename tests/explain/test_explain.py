@@ -10,6 +10,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -854,6 +855,17 @@ def test_why_finds_the_cause(name):
 def test_why_names_the_origin_and_what_to_do(name, op, words):
     why = WHYS[name][0]()
     assert why.node.op == op and words in str(why) and why.advice in str(why).split("What to do: ")[1], why
+
+
+def test_scopes_are_said():
+    x, w = Value(-2.0, label="x"), Value(3.0, label="w")
+    z = x * w
+    f = z.relu()
+    for node, name in ((z, "gate f"), (f, "gate f")):
+        node.note = SimpleNamespace(network=0, call=0, line="", scope=(("cell", 1), (name, 1)))
+    out = f * 2.0
+    assert "in cell / gate f: z, f" in str(out.explain(w)) and r"\mathrm{in\ cell\ /\ gate\ f:\ }z" in out.explain(w).latex
+    assert "That is in cell / gate f." in str(out.why(w)) and " in " not in str((x * 2.0).explain(x))
 
 
 def test_why_names_the_node_and_its_numbers():

@@ -6,6 +6,9 @@ import re
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_explain import PROGRAM, built
 
 import micrograd as mg
 from micrograd import Value, adjoints, constant
@@ -183,20 +186,36 @@ def derivatives(text):
 def test_every_name_and_number_has_its_row(program, depth):
     out, x = program()
     out.label = out.label or "out"
-    e = out.explain(x, depth=depth)
-    text = str(e)
-    page, given = e.page(), rows(text)
+    check_rows(out.explain(x, depth=depth))
+
+
+def check_rows(e):
+    """Every name and every derivative that stands in the text has its row there, with its number."""
+    text, page = str(e), e.page()
+    found = rows(text)
     nodes = {page.names[n].text: n for n in [*e.graph.order, *(p for n in e.graph.order for p in n.parents if p.label)]}
     body = "\n".join(line for line in text.split("\n") if not line.startswith("Not opened") and "⋮" not in line)
     used = {name for name in re.findall(r"[^\W\d]\w*(?:\[\d+\])?", body) if name in nodes}
-    assert used - {"out"} and not {name for name in used if name not in given}, text
-    for name in used:
-        assert given[name] == written_number(nodes[name].data, 4).text, text
+    assert not {name for name in used if name not in found and name != page.names[e.output].text}, text
+    for name in used & found.keys():
+        assert found[name] == written_number(nodes[name].data, 4).text, text
     known = {page.total(n).text: e.graph.adjoint[n] for n in e.graph.order}
     for name in derivatives(body):
-        assert name in given or re.search(rf"^{re.escape(name)} =", text, re.M), (name, text)
-        if name in known and name in given and re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", given[name]):
-            assert given[name] == written_number(known[name], 4).text
+        assert name in found or re.search(rf"^{re.escape(name)} =", text, re.M), (name, text)
+        if name in known and name in found and re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", found[name]):
+            assert found[name] == written_number(known[name], 4).text
+
+
+@settings(deadline=None, max_examples=60)
+@given(PROGRAM, st.sampled_from([None, 1, 2, 50]))
+def test_so_it_is_in_random_graphs(program, depth):
+    inputs, output = built(program)
+    for i, leaf in enumerate(inputs):
+        leaf.label = f"x_{i}"
+    output.label = output.label or "L"
+    for leaf in inputs:
+        if leaf is not output and leaf in adjoints(output):
+            check_rows(output.explain(leaf, depth=depth))
 
 
 def test_the_largest_contribution_is_opened_first_and_a_negligible_one_not():
