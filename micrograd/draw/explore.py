@@ -210,8 +210,9 @@ def _part(name: str) -> str:
 
 
 def _short(script: str) -> str:
-    """The script without what only its readers need: comments, indentation, spaces around signs."""
-    return _SPACES.sub(lambda m: m[1] or m[2] or m[3], _COMMENTS.sub("", script))
+    """The script without what only its readers need: comments, indentation, spaces around signs, line ends."""
+    script = _SPACES.sub(lambda m: m[1] or m[2] or m[3], _COMMENTS.sub("", script))
+    return re.sub(r"(?<=[{(\[,;])\n|\n(?=[})\]])", "", script)
 
 
 def _hash(text: str) -> str:

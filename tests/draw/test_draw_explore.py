@@ -177,6 +177,13 @@ def test_branches_keep_both_sides(opened):
         assert dict(map(tuple, names)) == {"x": g[x], "y": g[y]}
 
 
+def test_a_branch_that_is_not_taken_multiplies_nothing(opened):
+    x = Value(0.0, label="x")
+    page = opened(where(1 - x, x, x.sqrt()).draw(unfold="all"))  # the derivative of the other branch is infinite at 0
+    page.page.eval_on_selector("[data-micrograd]", "e => e.micrograd.graph.forward()")
+    assert numbers(page)[0] == 1.0
+
+
 def test_constants_on_request_and_ranges(opened):
     page = opened(example().draw())
     assert page.page.get_by_role("slider", name="2, slider").count() == 0
@@ -473,6 +480,9 @@ def test_the_networks_picture_is_live(opened):
     )
     assert text.endswith(f"{grad:.4g}".replace("-", "−"))
     assert page.page.locator(".mg-neuron.mg-lit, .mg-neuron.mg-chosen").count() == 2
+    page.click("guess")
+    asked = page.page.eval_on_selector("[data-micrograd]", "e => e.micrograd.guess.truth()")
+    assert answered(page, repr(asked)).startswith("Right")
     page.click("graph")
     assert page.page.locator(".mg-box").count() > 10
 

@@ -56,7 +56,10 @@ class Graph {
 	// Gradients after so many steps of the backward pass, and how many contributions have arrived at each node.
 	backward(steps = Infinity) {
 		const { nodes, operations } = this;
-		for (const n of nodes) n.grad = n.arrived = 0;
+		for (const n of nodes) {
+			n.grad = n.arrived = 0;
+			n.reached = n.index === this.last;  // by a way on which everything was chosen
+		}
 		nodes[this.last].grad = 1;
 		const until = Math.max(0, operations.length - steps);
 		for (let s = operations.length - 1; s >= until; s--) {
@@ -64,11 +67,13 @@ class Graph {
 			n.parents.forEach((p, k) => {
 				const parent = nodes[p];
 				if (!parent.counts) return;
-				if (n.locals[k] !== null) parent.grad += n.grad * n.locals[k];
 				parent.arrived++;
+				if (!n.reached || n.locals[k] === null) return;
+				parent.reached = true;
+				parent.grad += n.grad * n.locals[k];
 			});
 		}
-		if (steps === Infinity) for (const n of nodes) n.full = n.grad;
+		if (steps === Infinity) for (const n of nodes) [n.full, n.open] = [n.grad, n.reached];
 	}
 
 	final(n) { return n.arrived === this.uses[n.index].length; }
@@ -97,7 +102,7 @@ class Graph {
 		found[this.last] = { count: 1n, sum: 1, top: [{ product: 1 }] };
 		const size = path => path.product === path.product ? Math.abs(path.product) : Infinity;
 		for (let i = this.last - 1; i >= 0; i--) for (const [c, k] of this.uses[i]) {
-			const mine = found[i], rest = found[c], local = this.nodes[c].locals[k];
+			const mine = found[i], rest = found[c], local = this.nodes[c].open ? this.nodes[c].locals[k] : null;
 			mine.count += rest.count;
 			mine.sum += times(rest.sum, local);
 			mine.top = [...mine.top, ...rest.top.map(r => ({ product: times(r.product, local), local: local ?? 0, to: c, port: k, rest: r }))]

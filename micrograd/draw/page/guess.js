@@ -41,7 +41,7 @@ class Guess {
 	}
 
 	candidates() {
-		const { graph } = this.page, usable = x => Number.isFinite(x) && x !== 0, shown = n => n.box?.node === n;
+		const { graph } = this.page, usable = x => Number.isFinite(x) && x !== 0, shown = n => this.page.shows(n);
 		const gradients = graph.nodes.filter(n => n.counts && graph.uses[n.index].length && usable(n.full) && shown(n)).map(n => ({ node: n }));
 		const locals = graph.operations.filter(shown).flatMap(n => n.parents.map((p, k) => ({ node: n, port: k }))
 			.filter(({ port }) => graph.nodes[n.parents[port]].counts && usable(n.locals[port]) && shown(graph.nodes[n.parents[port]]) && partialOf(graph, n, port)?.op));
@@ -77,7 +77,7 @@ class Guess {
 				"? ", quiet("Three digits are enough.")), form, verdict, paragraph(quiet(`${this.right} right so far`)));
 		page.hide(this.question);
 		page.choose(node);
-		page.picture.boxes.length && node.box && page.view.reveal(node.box);
+		if (node.box && !page.asNetwork) page.view.reveal(node.box);
 		input.focus({ preventScroll: true });
 	}
 

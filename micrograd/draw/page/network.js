@@ -10,6 +10,7 @@ class Network {
 		this.graph = graph;
 		this.inputs = inputs.map(get);
 		this.layers = layers.map(layer => layer.map(({ z, a, bias, weights, inputs }) => ({ z: get(z), a: get(a), bias: get(bias), weights: weights.map(get), inputs: inputs.map(get) })));
+		this.nodes = new Set(this.layers.flat().flatMap(n => [n.z, n.a, ...n.weights]));
 		this.place();
 	}
 

@@ -119,6 +119,8 @@ class Page {
 		this.onrefresh?.();
 	}
 
+	shows(n) { return this.asNetwork ? this.network.nodes.has(n) : n.box?.node === n; }
+
 	paint() {
 		if (this.asNetwork) this.network.paint(this);
 		else this.picture.paint(this.state(), this.view.rectangle());
