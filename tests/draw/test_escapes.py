@@ -1,0 +1,45 @@
+"""Names of rules, labels and numbers are text in every format, whatever they look like."""
+
+import math
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from micrograd import Value, primitive
+from micrograd.draw import Drawing, to_mermaid
+from micrograd.draw.picture import _range
+from micrograd.primitives import RULES
+
+HOSTILE = '</text><script>alert("x")&amp;<b>'
+
+
+@pytest.fixture
+def hostile_rule():
+    yield primitive(HOSTILE, f"{HOSTILE}(x)", lambda x: 2.0 * x, 2.0)
+    del RULES[HOSTILE]
+
+
+@pytest.mark.parametrize("options", [{}, {"rankdir": "TB"}, {"limit": 3}])
+def test_a_rule_that_carries_markup_is_text_in_the_picture(hostile_rule, options):
+    x = Value(1.0, label="x")
+    y = hostile_rule(hostile_rule(x)) * hostile_rule(x)
+    y.label = HOSTILE
+    svg = Drawing(y, **options).svg
+    root = ET.fromstring(svg)  # well-formed, so nothing broke out
+    names = {element.tag.rpartition("}")[2] for element in root.iter()}
+    assert not names & {"script", "b"}
+    assert any("alert" in (element.text or "") for element in root.iter())
+
+
+def test_a_backslash_breaks_no_line_in_mermaid():
+    text = to_mermaid(Value(1.0, label=r"\new \a"))
+    assert "#92;\u200bnew" in text and "#92;\u200ba" in text
+    assert not re.search(r"\\n|#92;n", text)
+
+
+def test_the_range_of_a_fold_is_nan_where_a_number_in_it_is():
+    assert _range([]) == () and _range([2.0, 2.0]) == (2.0,) and _range([3.0, 1.0, 2.0]) == (1.0, 3.0)
+    for numbers in ([math.nan, 1.0], [1.0, math.nan, 2.0], [1.0, math.nan]):
+        (shown,) = _range(numbers)
+        assert shown != shown
