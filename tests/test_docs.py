@@ -54,3 +54,13 @@ def test_the_pages_build_without_a_warning(tmp_path):
     page = (tmp_path / "micrograd.html").read_text(encoding="utf-8")
     missing = [name for name in micrograd.__all__ if f'id="{name}"' not in page]
     assert not missing
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_a_page_names_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    names = re.findall(r"`([\w./]+\.(?:py|md|toml)|\w+/(?:\w+/)*)`", text)
+    there = {str(f.relative_to(ROOT)) + ("/" if f.is_dir() else "") for f in ROOT.glob("*[!_]*/**/*") if "." not in f.parts[-2]}
+    there |= {f.name for f in ROOT.iterdir()}
+    assert len(names) > 15
+    assert [name for name in names if not any(f"/{f}".endswith(f"/{name}") for f in there) and name != "dist/"] == []
