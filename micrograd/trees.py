@@ -26,6 +26,7 @@ from micrograd.primitives import number
 Kind = tuple[Any, ...]  # what a node of a tree is, beside its parts: ("list",), ("dict", keys), ...
 Structure = tuple[Any, ...]  # a kind with the structures of the parts behind it, or LEAF, or ("static", None)
 LEAF: Structure = ("leaf",)
+_NO_VALUES = {float, int, bool, str, type(None)}
 
 
 def kind_of(x: Any) -> Kind | None:
@@ -153,7 +154,8 @@ def has_value(tree: Any) -> bool:
         return False
     kind = kind_of(tree)
     if kind is not None:
-        return any(map(has_value, parts_of(tree, kind)))
+        parts = parts_of(tree, kind)
+        return not _NO_VALUES.issuperset(map(type, parts)) and any(map(has_value, parts))
     if is_array(tree):
         return tree.dtype == object and any(isinstance(e, Value) for e in tree.flat)
     return isinstance(tree, Value)

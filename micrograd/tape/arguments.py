@@ -6,6 +6,7 @@ numbers that stand side by side in one argument become one array.
 
 from __future__ import annotations
 
+from array import array as packed
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -19,6 +20,10 @@ Array = np.ndarray[Any, Any]
 _FLOATS = {float}
 _NUMBER = ("number", "f")
 _PLAIN = {float, int, list, tuple, np.ndarray}
+
+
+class ValueAmong(TypeError):
+    """A Value stands among the arguments of what gives numbers."""
 
 
 class Call:
@@ -35,7 +40,7 @@ class Call:
         self.kinds: list[str] = []
         self.n = -1
         self._fields: list[tuple[int, bool]] = []
-        self._pending: list[Any] = []  # numbers of one kind that stand side by side
+        self._pending: Any = packed("d")  # numbers of one kind that stand side by side
         self._pending_kind = "f"
         parts = [self._argument(x, axis, f"argument {i}") for i, (x, axis) in enumerate(zip(args, axes))]  # noqa: B905
         self.names = tuple(sorted(named)) if named else ()
@@ -62,8 +67,11 @@ class Call:
             return self._samples(x, axis, where)
         if kind is not None:
             if (kind[0] == "list" or kind[0] == "tuple") and set(map(type, x)) == _FLOATS:
-                self._number(None, "f")
-                self._pending.extend(x)
+                if self._pending:
+                    self._number(None, "f")
+                    self._pending.extend(x)
+                else:
+                    self._pending, self._pending_kind = packed("d", x), "f"
                 return ("floats", kind[0], len(x))
             inside = list(parts_of(x, kind))
             ways = zip(inside, steps(kind, len(inside)), strict=True)
@@ -111,14 +119,16 @@ class Call:
     def _number(self, x: Any, kind: str) -> None:
         if self._pending and self._pending_kind != kind:
             self._flush()
-        self._pending_kind = kind
+        if self._pending_kind != kind:
+            self._pending, self._pending_kind = packed("d") if kind == "f" else [], kind
         if x is not None:
             self._pending.append(x)
 
     def _flush(self) -> None:
         if self._pending:
-            numbers = np.array(self._pending, np.float64 if self._pending_kind == "f" else np.int64)
-            self._pending = []
+            floats = self._pending_kind == "f"
+            numbers = np.frombuffer(self._pending) if floats else np.array(self._pending, np.int64)
+            self._pending = packed("d") if floats else []
             self._add(numbers, False, self._pending_kind)
 
     def _add(self, array: Array, varying: bool, kind: str) -> None:
@@ -196,11 +206,11 @@ def _array(x: Any, where: str) -> Any:
         array = numeric_array(x if x.__class__ is np.ndarray else np.asarray(x))
         if array.dtype.kind == "O":
             first = next(e for e in array.flat if isinstance(e, Value))
-            raise TypeError(f"must be made of real numbers, got Value {first!r}")
+            raise ValueAmong(f"must be made of real numbers, got Value {first!r}")
     except ValueError as error:
         raise ValueError(f"{where} must have rows of one length: {error}") from None
     except TypeError as error:
-        raise TypeError(f"{where} {error}") from None
+        raise type(error)(f"{where} {error}") from None
     return array
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from micrograd.engine import Value, adjoints, as_values
 from micrograd.engine.modes import current, open_blocks
 from micrograd.tape import branches, quick
-from micrograd.tape.arguments import Call, axes_of
+from micrograd.tape.arguments import Call, ValueAmong, axes_of
 from micrograd.tape.back_ends import Maker, makes_direct
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.recordings import Recordings
@@ -30,6 +30,7 @@ class Calls:
         self.recordings = Recordings(fn, parameters, maker, owner)
         self.quick: quick.OfFloats | None = None
         self._latest: quick.OfArrays | None = None
+        self._on_arrays: quick.OnArrays | None = None
 
     def refuse_inside(self, what: str) -> None:
         """TypeError while another function is recorded."""
@@ -50,16 +51,25 @@ class Calls:
         if not self.unchanged():
             with self.recordings.making:
                 if self.recordings.outdated():
-                    self.quick = self._latest = None
+                    self.quick = self._latest = self._on_arrays = None
 
-    def one(self, args: Sequence[Any], named: Mapping[str, Any], theta: Array | None = None) -> tuple[Any, list[float]]:
-        """The structure of the results of one evaluation, and its numbers."""
+    def one(self, args: Sequence[Any], named: Mapping[str, Any], theta: Array | None = None) -> Any:
+        """The structure of the results of one evaluation, and its numbers; None where a Value is among the arguments."""
+        simple = not named and theta is None
+        if simple and self._on_arrays is not None and not open_blocks:
+            numbers = self._on_arrays.run(self.recordings, args)
+            if numbers is not None:
+                return self._on_arrays.out, numbers
         self.renew()
-        call = Call(args, [None] * (len(args) + 1), named)
+        try:
+            call = Call(args, [None] * (len(args) + 1), named)
+        except ValueAmong:
+            return None
         out, found = self._run(call, False, theta, False)
-        if not named:
+        if simple:
             self.quick = quick.of_floats(self.recordings, call, args, out) or self.quick
-        return out, found[:, 0].tolist()
+            self._on_arrays = quick.on_arrays(self.recordings, call, args, out) or self._on_arrays
+        return out, found[:, 0]
 
     def many(
         self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, theta: Array | None = None

@@ -21,7 +21,7 @@ from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.results import put_together
 from micrograd.tape.training import Training
 from micrograd.tape.watch import places_of, values_at
-from micrograd.trees import flatten, has_value
+from micrograd.trees import flatten
 
 _NOTHING = np.zeros(0)
 
@@ -135,17 +135,15 @@ class Jitted(Decorator):
             parameters = self._parameters
             if quick[1] == len(parameters.values) and self._calls.unchanged():
                 return quick[2](quick[3](args, parameters.theta() if quick[1] else _NOTHING))
-        if current().observer is not None or has_value((args, named)):
-            if theta is not None:
-                raise TypeError(
-                    f"{self!r} takes theta where it gives numbers: inside a recording, or on Values, it is the function"
-                )
-            return self.fn(*args, **named)
         if (method := self.bound_to(args)) is not None:
             return method(*args[1:], theta=theta, **named)
-        out, numbers = self._calls.one(args, named, self._given(theta))
-        array = lambda ids, shape: np.array([numbers[i] for i in ids]).reshape(shape)  # noqa: E731
-        return put_together(out, numbers.__getitem__, array)
+        found = None if current().observer is not None else self._calls.one(args, named, self._given(theta))
+        if found is None:
+            if theta is not None:
+                raise TypeError(f"{self!r} takes theta where it gives numbers; on Values it is the function itself")
+            return self.fn(*args, **named)
+        out, numbers = found
+        return put_together(out, numbers.item, lambda ids, shape: numbers[ids].astype(np.float64).reshape(shape))
 
     def map(self, *args: Any, in_axes: Any = 0, theta: Any = None, out: Any = None, **named: Any) -> Any:
         """The function over the leading axis of its arguments: in the place of each number it returns, an array.

@@ -52,6 +52,38 @@ class OfArrays:
         return self.program(args, theta, self.n, reduction == "mean")  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class OnArrays:
+    """The latest single evaluation on arrays of these types and shapes."""
+
+    program: Direct
+    signature: list[tuple[Any, tuple[int, ...]]]
+    count: int  # of parameters
+    out: Any
+
+    def run(self, recordings: Recordings, args: Sequence[Any]) -> Array | None:
+        """The results of a call just like this one; None where it is another, or something has changed outside."""
+        if len(args) != len(self.signature) or self.count != len(recordings.parameters.values):
+            return None
+        for x, (dtype, shape) in zip(args, self.signature):  # noqa: B905 (a small function's time is this loop's)
+            if x.__class__ is not np.ndarray or x.shape != shape or x.dtype is not dtype:
+                return None
+        if recordings.watch is not None and not recordings.watch.unchanged():
+            return None
+        return self.program([x.reshape(-1) for x in args], recordings.parameters.theta(), 1)[:, 0]  # type: ignore[no-any-return]
+
+
+def on_arrays(recordings: Recordings, call: Call, args: Sequence[Any], out: Any) -> OnArrays | None:
+    """The quick way for the evaluation on arrays just made, where there is one."""
+    if not args or any(x.__class__ is not np.ndarray or not x.ndim or x.dtype.kind != "f" for x in args):
+        return None
+    path = recordings.straight(call, False)
+    if path is None or path.lookups or not makes_direct(recordings.maker):
+        return None
+    program: Any = recordings.program(path, call, False)
+    return OnArrays(program, [(x.dtype, x.shape) for x in args], len(recordings.parameters), out)
+
+
 OfFloats = tuple[list[type], int, Callable[[list[float]], Any], Callable[..., list[float]]]  # for one call on plain floats:
 # their types, how many parameters there are, what puts the results together, and the program
 
