@@ -21,8 +21,12 @@ from micrograd.draw.fit import fitted
 from micrograd.draw.folding import LIMIT
 from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, number, plain
+from micrograd.draw.network import found_in
+from micrograd.draw.network_dot import network_digraph, network_mermaid
+from micrograd.draw.network_picture import drawn
 from micrograd.draw.picture import Picture
 from micrograd.draw.recording import Recording, record
+from micrograd.draw.scene import Scene
 from micrograd.draw.style import THEMES, Style
 from micrograd.draw.svg import svg
 from micrograd.engine import Value
@@ -40,9 +44,12 @@ class Drawing:
     It is made to be legible on a page `width` pixels wide: it runs to the right ("LR" of Graphviz) if it fits, else down
     ("TB"), and folds until it fits: layers, neurons, calls and parts that are alike into one box each, long chains lose their
     middle. A `rankdir`, or a `limit` of how many boxes there may be, is obeyed. `unfold` names folds to open, such as "layer
-    1" or "layer 1/neuron 2"; "all" opens everything. `through` is a Value, or several: the paths from it to the root stand
-    out, the rest fades; its gradient is the sum over just these paths. Numbers have so many significant `digits`; `theme` is
-    "light", "dark" or "transparent".
+    1" or "layer 1/neuron 2"; "all" opens everything.
+
+    `view` is "graph", the values and operations, or "network", the textbook's picture of neurons and weights; where nothing is
+    said, the network where the graph is one and would not be legible without folds. It shows one `call` of several (from 1), or
+    means over all. `through` is a Value, or several: the paths from it to the root stand out (in a network the factors of the
+    chain rule), the rest fades. Numbers have so many significant `digits`; `theme` is "light", "dark" or "transparent".
 
     >>> a = Value(2.0, label="a")
     >>> drawing = Drawing(a * a + 1)
@@ -61,6 +68,8 @@ class Drawing:
         unfold: str | Iterable[str] = (),
         through: Value | Iterable[Value] = (),
         *,
+        view: str | None = None,
+        call: int | None = None,
         width: float = 850,
         digits: int = 4,
         theme: str = "light",
@@ -71,6 +80,8 @@ class Drawing:
             raise ValueError(f'format is "svg", "png" or "pdf", got {format!r}')
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise ValueError(f"limit is how many boxes a picture may have, or None for what is legible, got {limit!r}")
+        if view not in (None, "graph", "network"):
+            raise ValueError(f'view is "graph", "network" or None (what is legible), got {view!r}')
         if theme not in THEMES:
             raise ValueError(f'theme is "light", "dark" or "transparent", got {theme!r}')
         if not isinstance(digits, int) or digits < 1:
@@ -82,8 +93,16 @@ class Drawing:
         self._asked = rankdir
         self.unfold = (unfold,) if isinstance(unfold, str) else tuple(unfold)
         self._style = Style(THEMES[theme], digits)
-        self._placed, _ = fitted(self.graph, rankdir, limit, self.unfold, width, digits)
+        self._placed, fits = fitted(self.graph, rankdir, limit, self.unfold, width, digits)
         self._reached = self._above(through)
+        said = view or call or rankdir or limit or self.unfold
+        legible = fits and not self._placed.picture.caption
+        self._network = found_in(self.graph) if view == "network" or call or not (said or legible) else None
+        if self._network is None and (view == "network" or call is not None):
+            raise ValueError('this graph is not one network of layers: draw it with view="graph"')
+        if self._network is not None and call is not None and not 1 <= call <= self._network.calls:
+            raise ValueError(f"call is one of the network's, from 1 to {self._network.calls}, got {call!r}")
+        self._call = call
 
     @property
     def picture(self) -> Picture:
@@ -121,15 +140,41 @@ class Drawing:
             return None
         return {k for k, box in enumerate(self.picture.boxes) if not self._reached.isdisjoint(box.members)}
 
+    @property
+    def shows(self) -> str:
+        """Which picture this is: "graph" or "network"."""
+        return "graph" if self._network is None else "network"
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The picture as shapes and words with their places."""
+        if self._network is None:
+            return scene(self._placed, self.title, self._style, self.lit)
+        return drawn(self.graph, self._network, self.title, self._style, self.width, self.through, self._call).scene
+
     @cached_property
     def svg(self) -> str:
         """The picture as SVG, laid out by this project: no program is needed."""
-        return svg(scene(self._placed, self.title, self._style, self.lit))
+        return svg(self.scene)
 
     @cached_property
     def digraph(self) -> Any:
         """The picture as a `graphviz.Digraph`."""
+        if self._network is not None:
+            return network_digraph(self.graph, self._network, self._style, self._call, self.format)
         return digraph(self.picture, self.format, self.rankdir, self._style)
+
+    def render(self, *args: Any, **options: Any) -> Any:
+        """Write and lay out the picture with Graphviz's program `dot`, as `graphviz.Digraph.render` does."""
+        return self.digraph.render(*args, **options)
+
+    def pipe(self, *args: Any, **options: Any) -> Any:
+        """What `dot` makes of the picture, as `graphviz.Digraph.pipe` gives it."""
+        return self.digraph.pipe(*args, **options)
+
+    def view(self, *args: Any, **options: Any) -> Any:
+        """Lay out the picture with `dot` and open it, as `graphviz.Digraph.view` does."""
+        return self.digraph.view(*args, **options)
 
     @property
     def source(self) -> str:
@@ -138,6 +183,8 @@ class Drawing:
 
     def to_mermaid(self) -> str:
         """The picture as a Mermaid flowchart, for Markdown."""
+        if self._network is not None:
+            return network_mermaid(self.graph, self._network, self._style, self._call)
         return mermaid(self.picture, self.rankdir, self._style)
 
     def explore(self, mode: str = "live", seed: int | None = None, count: int = 0) -> Exploration:
@@ -206,7 +253,7 @@ class Drawing:
 
     def __repr__(self) -> str:
         boxes = len(self.picture.boxes)
-        folded = f" in {boxes} boxes" if self.picture.caption else ""
+        folded = " as a network" if self._network else f" in {boxes} boxes" if self.picture.caption else ""
         return f"<{self.title}: {len(self.graph)} values{folded}; .svg, .save(path), .explore()>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -216,18 +263,27 @@ class Drawing:
                 return {**bundle, "image/png": base64.b64encode(self._with_dot("png")).decode()}
         except Exception:  # a repr never raises: without `dot` the SVG is shown
             pass
-        # A notebook that is not trusted shows no image/svg+xml; an image in HTML it does show, and no script is in it.
-        image = f'<img alt="{escape(self.title)}" src="{data_url(self.svg)}">'
-        return {**bundle, "image/svg+xml": self.svg, "text/html": image}
+        return {**bundle, "image/svg+xml": self.svg, "text/html": self._in_notebooks()}
+
+    def _in_notebooks(self) -> str:
+        """The picture as an image, which a notebook that is not trusted shows too; where scripts run, as SVG in the page, in
+        which one can select, search and read tooltips. It scrolls where it is wider than the page, and is never shrunk.
+        """
+        image = f'<img class="jp-mod-unconfined" style="max-width:none" alt="{escape(self.title)}" src="{data_url(self.svg)}">'
+        inline = (
+            '<script>(i=>{i.outerHTML=new TextDecoder().decode(Uint8Array.from(atob(i.src.split(",")[1]),c=>c.charCodeAt()))})'
+            "(document.currentScript.previousElementSibling)</script>"
+        )
+        return f'<div style="overflow-x:auto">{image}{inline}</div>'
 
 
-def draw_dot(root: Value, format: str = "svg", rankdir: str | None = None, **options: Any) -> Drawing:
-    """The drawing of the graph below `root`; further options are those of Drawing.
+def draw_dot(root: Value, format: str = "svg", rankdir: str | None = None, view: str = "graph", **options: Any) -> Drawing:
+    """The drawing of the graph below `root`, of its values and operations; further options are those of Drawing.
 
     >>> draw_dot(Value(2.0) * 3).source.startswith("digraph")
     True
     """
-    return Drawing(root, format, rankdir, **options)
+    return Drawing(root, format, rankdir, view=view, **options)
 
 
 def to_mermaid(root: Value, **options: Any) -> str:

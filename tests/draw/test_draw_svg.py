@@ -91,7 +91,7 @@ def test_hostile_labels_are_text():
 @pytest.mark.skipif(shutil.which("dot") is None, reason="needs the program `dot` of Graphviz")
 @pytest.mark.parametrize("make", [example, square, neuron, network, hostile, lambda: chain(200), lambda: network(20, (16, 16))])
 def test_dot_accepts_the_source(make):
-    drawing = make().draw()
+    drawing = make().draw(view="graph")
     ran = subprocess.run(["dot", "-Tplain"], input=drawing.source.encode(), capture_output=True, check=True)
     assert ran.stderr == b""
     assert len(re.findall(rb"^node ", ran.stdout, re.MULTILINE)) == len(drawing.picture.boxes)

@@ -11,7 +11,7 @@ import graphviz
 import pytest
 from graphs_to_draw import example, hostile, network
 
-from micrograd import Value
+from micrograd import MLP, Value
 from micrograd.command.main import main
 from micrograd.draw import Drawing, draw_dot, to_mermaid
 
@@ -26,6 +26,53 @@ def test_the_three_ways_to_a_drawing():
     assert to_mermaid(root) == drawings[0].to_mermaid()
     assert isinstance(drawings[0].digraph, graphviz.Digraph) and drawings[0].source == drawings[0].digraph.source
     assert draw_dot(root, format="png").digraph.format == "png"
+
+
+@NEEDS_DOT
+def test_render_pipe_and_view_are_those_of_a_digraph(tmp_path, monkeypatch):
+    """As the lecture calls them on what its draw_dot returns."""
+    drawing = draw_dot(example())
+    assert b"<svg" in drawing.pipe(format="svg") and drawing.pipe(format="png").startswith(b"\x89PNG")
+    assert (
+        drawing.render("graph", directory=tmp_path, format="svg") == str(tmp_path / "graph.svg")
+        and (tmp_path / "graph.svg").exists()
+    )
+    seen = []
+    monkeypatch.setattr(graphviz.Digraph, "view", lambda self, *args, **options: seen.append((args, options)))
+    drawing.view("graph", cleanup=True)
+    assert seen == [(("graph",), {"cleanup": True})]
+
+
+def lecture_trace(root):
+    nodes, edges = set(), set()
+
+    def build(v):
+        if v not in nodes:
+            nodes.add(v)
+            for child in v._prev:
+                edges.add((child, v))
+                build(child)
+
+    build(root)
+    return nodes, edges
+
+
+@NEEDS_DOT
+@pytest.mark.parametrize("make", [example, network, lambda: MLP(3, [4, 4, 1])([2.0, 3.0, -1.0])])
+def test_the_lectures_own_drawing_code_draws_networks_of_this_package(make):
+    """Cell for cell: labels in record shapes, where a brace would open a field."""
+    dot = graphviz.Digraph(format="svg", graph_attr={"rankdir": "LR"})
+    nodes, edges = lecture_trace(make())
+    for n in nodes:
+        uid = str(id(n))
+        dot.node(name=uid, label="{ %s | data %.4f | grad %.4f }" % (n.label, n.data, n.grad), shape="record")  # noqa: UP031
+        if n._op:
+            dot.node(name=uid + n._op, label=n._op)
+            dot.edge(uid + n._op, uid)
+    for n1, n2 in edges:
+        dot.edge(str(id(n1)), str(id(n2)) + n2._op)
+    ran = subprocess.run(["dot", "-Tsvg"], input=dot.source.encode(), capture_output=True, check=True)
+    assert ran.stderr == b"" and b"W_{" not in ran.stdout
 
 
 def test_a_drawing_is_a_snapshot():
@@ -90,9 +137,12 @@ def test_what_jupyter_shows():
     assert not hasattr(Value, "_repr_mimebundle_") and not hasattr(Value, "_repr_svg_") and not hasattr(Value, "_repr_html_")
     bundle = network().draw()._repr_mimebundle_()
     assert bundle["image/svg+xml"] == network().draw().svg
-    assert re.fullmatch(r"<Graph of L = .*: 29 values in 10 boxes; \.svg, \.save\(path\), \.explore\(\)>", bundle["text/plain"])
-    image = re.fullmatch(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)">', bundle["text/html"])
-    assert base64.b64decode(image[2]).decode() == bundle["image/svg+xml"]
+    assert re.fullmatch(
+        r"<Graph of L = .*: 26 values as a network; \.svg, \.save\(path\), \.explore\(\)>", bundle["text/plain"]
+    )
+    image = re.search(r'<img class="jp-mod-unconfined" [^>]*src="data:image/svg\+xml;base64,([^"]*)">', bundle["text/html"])
+    assert base64.b64decode(image[1]).decode() == bundle["image/svg+xml"]
+    assert bundle["text/html"].startswith('<div style="overflow-x:auto">')
     assert set(network().draw().explore()._repr_mimebundle_()) == {"text/html", "text/plain"}
 
 
@@ -102,7 +152,7 @@ def test_a_repr_never_raises(monkeypatch):
         for drawing in (root.draw(), root.draw(format="png")):
             bundle = drawing._repr_mimebundle_()
             assert set(bundle) == {"text/plain", "text/html", "image/svg+xml"}
-            ET.fromstring(bundle["text/html"].replace("<img", "<img/><img", 1).split("<img/>")[1].replace('">', '"/>'))
+            ET.fromstring(re.search("<img [^>]*>", bundle["text/html"])[0].replace('">', '"/>'))
             repr(drawing), repr(drawing.explore())
 
 

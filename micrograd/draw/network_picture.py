@@ -1,0 +1,352 @@
+"""The textbook's picture of a network, as a scene: neurons in columns, a line for each weight.
+
+`network` comes before. Where there is room a neuron holds z, a, g′ and δ, and each line ends at a row with its W and ∂L/∂W, so
+that ∂L/∂W_jk = (Σ_l δ_l W_kl) g′(z_k) a_j can be read off the picture; where there is none, they are in the tooltips.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import NamedTuple
+
+from micrograd.draw.diagram import MARGIN, wrapped, written_caption
+from micrograd.draw.graph import Graph
+from micrograd.draw.lettering import clip, number, plain, width
+from micrograd.draw.network import Network, Neuron, slope
+from micrograd.draw.scene import Part, Rectangle, Scene, Shape, Words, arrowhead, circle, label, words
+from micrograd.draw.style import TAG, Palette, Style
+
+_BIG, _SMALL, _INPUT = 38.0, 21.0, 20.0  # radii of a neuron with all its numbers, of one with two, of an input
+_ROW, _ROW_SIZE = 12.0, 9.5  # the rows of weights beside a neuron
+_HEAD = 34.0  # above the neurons: what layer it is
+_MOST, _FEW = 16, 6  # neurons of a column that are shown, and with all their numbers
+
+Item = Shape | Rectangle | Words
+
+
+class Spot(NamedTuple):
+    """A neuron, an input or the loss: its place in the network, the middle of its circle, its radius."""
+
+    place: tuple[int, int]
+    x: float
+    y: float
+    radius: float
+
+
+class Drawn(NamedTuple):
+    """The scene, with where things are in it: circles, and the rows of text as rectangles (left, top, width, height)."""
+
+    scene: Scene
+    spots: list[Spot]
+    rows: list[tuple[float, float, float, float]]
+    full: bool  # whether all numbers are written, or some only in the tooltips
+
+
+class Reader:
+    """The numbers of a network: of one call, or means over all of them (and sums, for gradients of weights)."""
+
+    def __init__(self, graph: Graph, network: Network, call: int | None):
+        self.graph, self.network, self.call = graph, network, call
+        self.calls = range(network.calls) if call is None else (call - 1,)
+
+    def mean(self, values: tuple[int, ...], what: str) -> float:
+        found: list[float | None] = getattr(self.graph, what)
+        return sum([found[values[c]] or 0.0 for c in self.calls]) / len(self.calls)
+
+    def slope(self, neuron: Neuron) -> float | None:
+        """g′(z), where it is that of one call."""
+        return slope(self.graph, neuron.z[self.calls[0]], neuron.a[self.calls[0]]) if len(self.calls) == 1 else None
+
+    def gradient(self, i: int, neuron: Neuron, inputs: tuple[int, ...] | None) -> float | None:
+        """∂L/∂ a weight or bias: in all, or of the chosen call alone, δ a."""
+        if self.graph.grad[i] is None:
+            return None
+        if self.call is None or self.network.calls == 1:
+            return self.graph.grad[i]
+        return self.mean(neuron.z, "grad") * (self.mean(inputs, "data") if inputs else 1.0)
+
+    def outputs(self, layer: int) -> list[tuple[int, ...]]:
+        """The values by call that leave a layer; those of layer 0 are the inputs."""
+        return [neuron.a for neuron in self.network.layers[layer - 1]] if layer else self.network.inputs
+
+    @property
+    def has_loss(self) -> bool:
+        return self.network.layers[-1][0].a != (self.graph.root,)
+
+
+def short(x: float, digits: int) -> str:
+    """A number that fits in little room: no zeros in front of an exponent."""
+    if not math.isfinite(x) or x == 0:
+        return number(x, digits)
+    text = f"{x:.{digits}g}"
+    if "e" in text or len(text) > digits + 4:
+        mantissa, exponent = f"{x:.{max(digits - 2, 0)}e}".split("e")
+        text = f"{mantissa}e{int(exponent)}"
+    return text.replace("-", "−")
+
+
+def shown_of(count: int, most: int, needed: Collection[int] = ()) -> list[int]:
+    """Which of so many are shown: all, or the first and last and those that are needed; -1 where some are left out."""
+    if count <= most:
+        return list(range(count))
+    half = (most - 2) // 2
+    kept = sorted({*range(half), *range(count - half, count), *list(needed)[:2]})
+    out: list[int] = []
+    for k in kept:
+        if out and k != out[-1] + 1:
+            out.append(-1)
+        out.append(k)
+    return out
+
+
+def drawn(
+    graph: Graph, network: Network, title: str, style: Style, page: float, chosen: Collection[int] = (), call: int | None = None
+) -> Drawn:
+    """The picture on a page so wide; `chosen` values have the factors of their derivative lit."""
+    lit = network.lit(chosen) if chosen else None
+    widest = max(len(layer) for layer in network.layers)
+    for rows, digits in ((True, 3), (True, 2), (False, 3)) if widest <= _FEW else ():
+        made = _Picture(graph, network, style, lit, call, _BIG, rows, min(style.digits, digits))
+        if made.wide <= page:
+            return made.drawn(title)
+    return _Picture(graph, network, style, lit, call, _SMALL, False, 2, room=page).drawn(title)
+
+
+class _Picture:
+    def __init__(
+        self, graph: Graph, network: Network, style: Style, lit: set[tuple[int, ...]] | None, call: int | None, radius: float,
+        rows: bool, digits: int, room: float = 0.0,
+    ):  # fmt: skip
+        self.graph, self.network, self.style, self.lit, self.radius, self.rows = graph, network, style, lit, radius, rows
+        self.read = Reader(graph, network, call)
+        self.palette: Palette = style.palette
+        self.digits = digits
+        needed = lit or set()
+        self.root = f"{clip(plain(graph.labels[graph.root])) or 'L'}"
+        counts = [len(network.inputs), *[len(layer) for layer in network.layers]]
+        self.columns = [
+            shown_of(n, (10 if c == 0 and radius == _BIG else _MOST), [p[1] for p in needed if len(p) == 2 and p[0] == c])
+            for c, n in enumerate(counts)
+        ]
+        self.texts = {(i, k): self._rows_of(i, k) for i in range(1, len(counts)) for k in self.columns[i] if k >= 0}
+        row_room = [max((width(t, _ROW_SIZE) for (i, _), ts in self.texts.items() if i == c for t, _ in ts), default=0.0) + 10
+                    if rows else 6.0 for c in range(len(counts))]  # fmt: skip
+        self.loss_wide = max(width(self.root, 13, True), width(number(graph.data[graph.root], style.digits), 11.5)) + 40
+        count = len(network.layers)
+        needs = 2 * MARGIN + 2 * _INPUT + count * 2 * radius + sum(row_room[1:])
+        needs += self.loss_wide + 70 if self.read.has_loss else 20.0
+        least = 36.0 if rows else 60.0
+        gap = max(least, min(120.0 if radius == _BIG else 230.0, ((room or 850.0) - needs) / count))
+        self.wide = needs + count * gap
+        x = MARGIN + _INPUT
+        self.middle, self.port = [x], [x]
+        for c in range(1, count + 1):
+            before = _INPUT if c == 1 else radius
+            self.port.append(x + before + gap + (row_room[c] if rows else 0.0))
+            x += before + gap + row_room[c] + radius
+            self.middle.append(x)
+        self.row_room = row_room
+        pitches = [
+            2 * _INPUT + (24 if radius == _BIG else 4) if c == 0 else 2 * radius + (26 if radius == _BIG else 3)
+            if not rows else max(2 * radius + 26, _ROW * max(len(self.texts[c, k]) for k in self.columns[c] if k >= 0) + 14)
+            for c in range(len(counts))
+        ]  # fmt: skip
+        heights = [pitch * len(column) for pitch, column in zip(pitches, self.columns, strict=True)]
+        self.high = max(heights)
+        self.y = {
+            (c, k if k >= 0 else -1 - n): _HEAD + MARGIN + self.high / 2 + (n + 0.5) * pitches[c] - heights[c] / 2
+            for c, column in enumerate(self.columns)
+            for n, k in enumerate(column)
+        }
+
+    def _rows_of(self, layer: int, k: int) -> list[tuple[str, str]]:
+        """W and its gradient for each input of a neuron that is shown, and those of the bias; each with its tooltip."""
+        neuron = self.network.layers[layer - 1][k]
+        inputs = self.read.outputs(layer - 1)
+        out: list[tuple[str, str]] = []
+        for j in [j for j in self.columns[layer - 1] if j >= 0]:
+            weight = neuron.weights[j]
+            out.append(self._row("", weight, self.read.gradient(weight, neuron, inputs[j])))
+        if neuron.bias >= 0:
+            out.append(self._row("b ", neuron.bias, self.read.gradient(neuron.bias, neuron, None)))
+        return out
+
+    def _row(self, name: str, i: int, gradient: float | None) -> tuple[str, str]:
+        shown = f"{name}{short(self.graph.data[i], self.digits)}"
+        title = f"{plain(self.graph.labels[i]) or 'weight'} = {self.graph.data[i]!r}"
+        if gradient is None:
+            return shown, title
+        return f"{shown}  ∂ {short(gradient, self.digits)}", f"{title}, ∂{self.root}/∂ = {gradient!r}"
+
+    def faint(self, *place: int) -> bool:
+        return self.lit is not None and place not in self.lit
+
+    def drawn(self, title: str) -> Drawn:
+        lines: list[Part] = []
+        rows: list[Part] = []
+        self.boxes: list[tuple[float, float, float, float]] = []
+        spots: list[Spot] = []
+        nodes: list[Part] = []
+        biggest = [max(abs(self.graph.data[w]) for neuron in layer for w in neuron.weights) for layer in self.network.layers]
+        for c, column in enumerate(self.columns):
+            nodes.append(Part(self._header(c)))
+            for n, k in enumerate(column):
+                if k < 0:
+                    total = len(self.read.outputs(c))
+                    left_out = (column[n + 1] if n + 1 < len(column) else total) - column[n - 1] - 1
+                    x, y = self.middle[c], self.y[c, -1 - n]
+                    nodes.append(Part([words("⋮", x, y, 16, self.palette.quiet, "middle"),
+                                       words(f"{left_out} more", x, y + 13, TAG, self.palette.quiet, "middle")]))  # fmt: skip
+                    continue
+                spot = Spot((c, k), self.middle[c], self.y[c, k], _INPUT if c == 0 else self.radius)
+                spots.append(spot)
+                nodes.append(self._neuron(spot))
+                if c:
+                    self._weights(spot, biggest[c - 1], lines, rows)
+        if self.read.has_loss:
+            nodes.append(self._loss(lines, rows))
+        caption = self._caption()
+        high = _HEAD + self.high + 2 * MARGIN + 15 * len(caption) + 6
+        parts = [*lines, *rows, *nodes, Part(written_caption(caption, high, MARGIN))]
+        scene = Scene(max(self.wide, 420.0), high, title, self.palette.paper, parts)
+        return Drawn(scene, spots, self.boxes, self.rows)
+
+    def _header(self, c: int) -> list[Item]:
+        what = "inputs" if c == 0 else f"layer {c}"
+        out: list[Item] = [words(what, self.middle[c], MARGIN + 10, 11.0, self.palette.ink, "middle", True)]
+        if c:
+            neuron = self.network.layers[c - 1][0]
+            g = self.graph.written(neuron.a[0]) if neuron.a[0] != neuron.z[0] else "linear"
+            out.append(
+                words(
+                    f"{len(self.network.layers[c - 1])} × {g}", self.middle[c], MARGIN + 23, TAG, self.palette.quiet, "middle"
+                )
+            )
+        else:
+            out.append(words(str(len(self.network.inputs)), self.middle[c], MARGIN + 23, TAG, self.palette.quiet, "middle"))
+        return out
+
+    def _neuron(self, spot: Spot) -> Part:
+        (c, k), x, y, r = spot
+        palette, read = self.palette, self.read
+        values = read.outputs(c)[k]
+        fill, stroke = palette.kinds["input" if c == 0 else "operation"]
+        out: list[Item] = [circle(x, y, r, fill, stroke, 1.4)]
+        name = self.graph.labels[values[read.calls[0]]]
+        a = read.mean(values, "data")
+        numbers = [("a", a, palette.value)]
+        if c:
+            neuron = self.network.layers[c - 1][k]
+            numbers = [("z", read.mean(neuron.z, "data"), palette.ink), *numbers]
+            if (g := read.slope(neuron)) is not None:
+                numbers.append(("g′", g, palette.local))
+            numbers.append(("δ", read.mean(neuron.z, "grad"), palette.gradient))
+        title = ", ".join([plain(name) or f"value {k + 1}", *[f"{letter} = {v!r}" for letter, v, _ in numbers]])
+        if c == 0:
+            out.append(words(short(a, min(self.digits, 3)), x, y + 3.5, 10.0, palette.value, "middle"))
+            if name and self.radius == _BIG:
+                out.append(label(name, x - 10, y - r - 4, 11.0, palette.ink))
+        elif r == _BIG:
+            top = y - 6 * (len(numbers) - 1) + 3.5
+            for n, (letter, v, colour) in enumerate(numbers):
+                out.append(words(f"{letter} {short(v, self.digits)}", x, top + 12 * n, 10.0, colour, "middle"))
+            if name:
+                out.append(label(name, x - 10, y - r - 4, 11.0, palette.ink))
+        else:
+            out.append(words(short(a, 2), x, y - 1.5, _ROW_SIZE, palette.value, "middle"))
+            out.append(words(short(numbers[-1][1], 2), x, y + 10.5, _ROW_SIZE, palette.gradient, "middle"))
+        return Part(out, title, self.faint(c, k))
+
+    def _weights(self, spot: Spot, biggest: float, lines: list[Part], rows: list[Part]) -> None:
+        (c, k), x, y, r = spot
+        texts = self.texts[c, k]
+        sources = [j for j in self.columns[c - 1] if j >= 0]
+        top = y - _ROW * (len(texts) - 1) / 2
+        for n, (text, title) in enumerate(texts):
+            j = sources[n] if n < len(sources) else -1
+            row = top + _ROW * n
+            if self.rows:
+                wide = width(text, _ROW_SIZE)
+                self.boxes.append((x - r - 4 - wide, row - 7, wide, 11.0))
+                faint = self.faint(c, j, k)
+                cut = text.find("∂")
+                pieces = [(text, 0)] if cut < 0 else [(text[:cut], 0), (text[cut:], 0)]
+                colours = (self.palette.ink, self.palette.gradient) if cut >= 0 else ()
+                line = Words(pieces, x - r - 4, row + 3, _ROW_SIZE, self.palette.ink, "end", colours=colours)
+                rows.append(Part([line], title, faint))
+            if j < 0:
+                continue
+            sx, sy = self.middle[c - 1], self.y[c - 1, j]
+            ex, ey = (self.port[c] - self.row_room[c] + 4, row) if self.rows else (x, y)
+            if self.rows:
+                ex = x - r - 8 - width(text, _ROW_SIZE)
+            before = _INPUT if c == 1 else self.radius
+            far = math.hypot(ex - sx, ey - sy)
+            start = (sx + before * (ex - sx) / far, sy + before * (ey - sy) / far)
+            end = (ex, ey) if self.rows else (x - r * (ex - sx) / far, y - r * (ey - sy) / far)
+            w = self.graph.data[self.network.layers[c - 1][k].weights[j]]
+            lines.append(Part([self._line(start, end, w, biggest)], title, self.faint(c, j, k)))
+
+    def _line(self, start: tuple[float, float], end: tuple[float, float], w: float, biggest: float) -> Shape:
+        part = min(abs(w) / biggest, 1.0) if biggest and math.isfinite(w) else 1.0
+        colour = self.palette.positive if w >= 0 else self.palette.negative
+        thick = 0.5 + (2.6 if self.radius == _BIG else 1.8) * part
+        return Shape(start, [end], stroke=_blend(self.palette.nothing, colour, 0.35 + 0.65 * part), width=thick,
+                     dash=() if w >= 0 else (5.0, 3.0))  # fmt: skip
+
+    def _loss(self, lines: list[Part], rows: list[Part]) -> Part:
+        palette, last = self.palette, len(self.network.layers)
+        x = self.wide - MARGIN - self.loss_wide
+        y = _HEAD + MARGIN + self.high / 2
+        for k in [k for k in self.columns[last] if k >= 0]:
+            neuron = self.network.layers[-1][k]
+            start = (self.middle[last] + self.radius, self.y[last, k])
+            g = self.read.mean(neuron.a, "grad")
+            many = len(self.columns[last])
+            end = (x - 6, y + (0 if many == 1 else (self.columns[last].index(k) - (many - 1) / 2) * min(8.0, 40.0 / many)))
+            title = f"∂{self.root}/∂{plain(self.graph.labels[neuron.a[0]]) or 'a'} = {g!r}"
+            faint = self.faint(last + 1, k, 0)
+            line = Shape(start, [end], stroke=_blend(palette.nothing, palette.quiet, 0.7), width=1.2)
+            dx, dy = end[0] - start[0], end[1] - start[1]
+            far = math.hypot(dx, dy)
+            head = arrowhead(x, end[1], dx / far, dy / far, 3.2, palette.quiet)
+            lines.append(Part([line, head], title, faint))
+            if self.radius == _BIG:
+                text = f"∂ {short(g, self.digits)}"
+                rows.append(Part([words(text, start[0] + 4, start[1] - 5, _ROW_SIZE, palette.gradient)], title, faint))
+                self.boxes.append((start[0] + 4, start[1] - 13, width(text, _ROW_SIZE), 11.0))
+        fill, stroke = palette.kinds["operation"]
+        out: list[Item] = [
+            Rectangle(x, y - 26, self.loss_wide, 52, 6, fill, stroke, 1.4),
+            label(self.graph.labels[self.graph.root] or "L", x + 12, y - 5, 13.0, palette.ink),
+            words(number(self.graph.data[self.graph.root], self.style.digits), x + 12, y + 14, 11.5, palette.value),
+        ]
+        return Part(out, f"{self.root} = {self.graph.data[self.graph.root]!r}", self.faint(last + 1, 0))
+
+    def _caption(self) -> list[list[tuple[str, str]]]:
+        palette, calls = self.palette, self.network.calls
+        pieces = [("a", palette.value), (f"  ·  δ = ∂{self.root}/∂z, ∂: gradient of {self.root}", palette.gradient),
+                  ("  ·  a line is a weight: blue W > 0,", palette.positive), (" orange and dashed W < 0,", palette.negative),
+                  (" thick: large", palette.quiet)]  # fmt: skip
+        if self.rows:
+            rule = "the sum of δ · a over the calls" if calls > 1 and self.read.call is None else "δ · a"
+            pieces.append((f"  ·  at its end W and ∂{self.root}/∂W = {rule}", palette.quiet))
+        else:
+            pieces.append((f"  ·  W and ∂{self.root}/∂W, z and g′: point at a line or a neuron", palette.quiet))
+        if calls > 1 and self.read.call:
+            pieces.append((f"  ·  call {self.read.call} of {calls}: ∂ is its part of each gradient", palette.quiet))
+        elif calls > 1:
+            pieces.append((f"  ·  z, a and δ are means over {calls} calls; .draw(call=1) shows one", palette.quiet))
+        if self.network.shared:
+            pieces.append(("  ·  weights count outside of the network too: ∂W holds that as well", palette.quiet))
+        count = f"{len(self.graph):,}".replace(",", "\u202f")
+        pieces.append((f'  ·  the scalar graph, {count} values: .draw(view="graph"), or .explore()', palette.quiet))
+        split = [(word + " ", colour) for text, colour in pieces for word in text.split(" ")]
+        return wrapped(split, max(self.wide, 420.0) - 2 * MARGIN)
+
+
+def _blend(one: str, two: str, part: float) -> str:
+    """The colour between two, `part` of the way."""
+    a, b = ([int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in (one, two))
+    return "#" + "".join(f"{round(x + (y - x) * part):02x}" for x, y in zip(a, b, strict=True))

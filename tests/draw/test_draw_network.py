@@ -1,0 +1,153 @@
+"""The textbook's picture of a network: when it is drawn, what stands in it, what is lit, that nothing overlaps."""
+
+import builtins
+import itertools
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+
+import pytest
+from zoo import ZOO, lecture_loss, mlp, residual, single, vector_rnn
+
+from micrograd import MLP, Layer, adjoints, mse, sum
+from micrograd.draw import draw_dot
+from micrograd.draw.graph import Graph
+from micrograd.draw.network import found_in
+from micrograd.draw.network_picture import drawn, shown_of
+from micrograd.draw.style import Style
+
+NETWORKS = {
+    "2-3-2": lambda: mlp(2, [3, 2]), "3-4-4-1": lambda: single(3, [4, 4, 1]), "2-16-16-1": lambda: single(2, [16, 16, 1]),
+    "64-32-10": lambda: mlp(64, [32, 10]), "10 points": lambda: mlp(2, [4, 1], 10), "deep": lambda: single(2, [3] * 8 + [1]),
+    "layers": lambda: Layer(3, 1, layer=2)(Layer(2, 3)([0.5, -1.0])), "with L2": lecture_loss,
+}  # fmt: skip
+
+
+def texts(svg):
+    return ["".join(e.itertext()) for e in ET.fromstring(svg.encode()).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def titles(svg):
+    return re.findall("<title>([^<]*)</title>", svg)
+
+
+def test_it_is_drawn_where_the_scalar_graph_would_not_be_legible():
+    for name in ("3-4-4-1", "2-16-16-1", "64-32-10", "10 points"):
+        root = NETWORKS[name]()
+        assert root.draw().shows == "network" and draw_dot(root).shows == "graph"
+        assert root.draw(view="graph").shows == root.draw(limit=20).shows == root.draw(rankdir="TB").shows == "graph"
+    assert ZOO["readme"]().draw().shows == ZOO["lecture's neuron"]().draw().shows == "graph"
+    with pytest.raises(ValueError, match="not one network of layers"):
+        ZOO["readme"]().draw(view="network")
+    with pytest.raises(ValueError, match="from 1 to 10, got 11"):
+        NETWORKS["10 points"]().draw(call=11)
+
+
+@pytest.mark.parametrize(
+    "make", [residual, lambda: vector_rnn(5), lambda: ZOO["RNN of a layer"](), lambda: ZOO["batch norm"]()]
+)
+def test_what_is_no_stack_of_layers_is_none(make):
+    assert found_in(Graph(make())) is None
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_is_found_is_the_network(name):
+    root = NETWORKS[name]()
+    graph = Graph(root)
+    network = found_in(graph)
+    for layer, (inputs, neurons) in enumerate(zip([network.inputs, *[[n.a for n in layer] for layer in network.layers]],
+                                                  network.layers, strict=False), start=1):  # fmt: skip
+        for neuron in neurons:
+            for call, z in enumerate(neuron.z):
+                value = graph.values[z]
+                assert [graph.index[p] for p in value.parents[: len(inputs)]] == list(neuron.weights)
+                assert graph.parents[z][len(inputs) : -1] == tuple(values[call] for values in inputs), layer
+    assert network.calls == {"10 points": 10, "with L2": 4}.get(name, 1) and network.shared == (name == "with L2")
+
+
+def test_every_factor_can_be_read_off_a_small_network():
+    model = MLP(2, [3, 2], activation="tanh", seed=1)
+    loss = mse(model([0.5, -1.0]), [1.0, 0.0])
+    svg, grad = loss.draw(view="network", digits=3).svg, adjoints(loss)
+    shown, seen = texts(svg), " ".join(titles(svg))
+    zs = [v for v in grad if v.op == "dot"]
+    for z in zs:
+        assert f"z {z.data:.3g}".replace("-", "−") in shown and f"δ {grad[z]:.3g}".replace("-", "−") in shown
+        assert repr(z.data) in seen and repr(grad[z]) in seen
+    for w in model.parameters():
+        row = f"{'b ' if w.label.startswith('b') else ''}{w.data:.3g}  ∂ {grad[w]:.3g}".replace("-", "−")
+        assert row in shown or abs(w.data) < 0.01
+        assert f"= {w.data!r}, " in seen and repr(grad[w]) in seen
+    for a in (v for v in grad if v.op == "tanh"):
+        assert f"a {a.data:.3g}".replace("-", "−") in shown and f"g′ {a.partials[0]:.3g}" in shown
+
+
+def test_through_a_weight_lights_exactly_the_factors_of_its_derivative():
+    model = MLP(2, [3, 2], activation="tanh", seed=1)
+    loss = mse(model([0.5, -1.0]), [1.0, 0.0])
+    graph = Graph(loss)
+    network = found_in(graph)
+    weight = model.layers[0].neurons[1].w[0]  # W_12^[1] = (Σ_l δ_l W_2l) g'(z_2) a_1
+    lit = network.lit([graph.index[weight]])
+    assert lit == {(0, 0), (1, 0, 1), (1, 1), (2, 1, 0), (2, 1, 1), (2, 0), (2, 1)}
+    svg = loss.draw(view="network", through=weight).svg
+    faint, bright = svg.split('<g opacity="0.3">')[1].split("\n</g>\n<", 1)
+    assert bright.count("stroke-dasharray") + len(re.findall(r"<path[^>]*>", bright)) >= 3
+    grad, z = adjoints(loss), weight
+    for value in (weight, model.layers[1].neurons[0].w[1], model.layers[1].neurons[1].w[1]):
+        assert repr(value.data) in bright and repr(value.data) not in faint, z
+    for value in (model.layers[0].neurons[0].w[0], model.layers[1].neurons[0].w[0], model.layers[1].neurons[0].b):
+        assert f"{value.label} = {value.data!r}" not in bright
+    assert repr(grad[weight]) in bright
+    last = network.lit([graph.index[model.layers[1].neurons[0].w[2]]])
+    assert last == {(1, 2), (2, 2, 0), (2, 0), (3, 0, 0), (3, 0)}
+
+
+def test_one_call_of_many_and_their_means():
+    model = MLP(2, [2, 1], activation="tanh", seed=1)
+    loss = sum([(model([0.1 * k, -0.2]) - 1.0) ** 2 for k in range(4)])
+    grad = adjoints(loss)
+    zs = [v for v in grad if v.op == "dot" and v.label.startswith("z_1^[1]")]
+    mean = sum([z.data for z in zs]) / 4
+    assert repr(mean) in loss.draw().svg and "means over 4 calls" in " ".join(texts(loss.draw().svg))
+    w = model.layers[0].neurons[0].w[0]
+    assert repr(grad[w]) in loss.draw().svg  # the whole gradient, the sum over calls
+    second = loss.draw(call=2).svg
+    assert any(repr(z.data) in second for z in zs) and "call 2 of 4" in " ".join(texts(second))
+
+
+def apart(one, two):
+    (x, y, w, h), (u, v, p, q) = one, two
+    return x + w <= u + 1e-6 or u + p <= x + 1e-6 or y + h <= v + 1e-6 or v + q <= y + 1e-6
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_overlaps_and_all_fits(name):
+    graph = Graph(NETWORKS[name]())
+    made = drawn(graph, found_in(graph), "t", Style(), 850)
+    assert made.scene.wide <= 850 or name == "deep"
+    circles = [(s.x - s.radius, s.y - s.radius, 2 * s.radius, 2 * s.radius) for s in made.spots]
+    assert all(apart(one, two) for one, two in itertools.combinations([*circles, *made.rows], 2))
+    assert all(
+        x >= 0 and y >= 0 and x + w <= made.scene.wide and y + h <= made.scene.high for x, y, w, h in [*circles, *made.rows]
+    )
+
+
+def test_wide_layers_are_cut_in_the_middle_and_say_so():
+    assert shown_of(5, 8) == [0, 1, 2, 3, 4] and shown_of(20, 6) == [0, 1, -1, 18, 19]
+    assert shown_of(20, 6, [10]) == [0, 1, -1, 10, -1, 18, 19]
+    shown = texts(NETWORKS["64-32-10"]().draw().svg)
+    assert "50 more" in shown and "18 more" in shown and "64" in shown
+
+
+@pytest.mark.parametrize("name", ["2-3-2", "10 points", "2-16-16-1"])
+def test_dot_and_mermaid(name):
+    drawing = NETWORKS[name]().draw(view="network")
+    lines = builtins.sum(len(n.weights) for layer in found_in(drawing.graph).layers for n in layer)
+    assert drawing.source.count("arrowhead=none") == 1 and drawing.source.count(" -> ") >= lines
+    mermaid = drawing.to_mermaid()
+    assert mermaid.startswith("flowchart LR") and len(re.findall(r" (---|-\.-)\|", mermaid)) >= lines
+    if shutil.which("dot"):
+        ran = subprocess.run(["dot", "-Tplain"], input=drawing.source.encode(), capture_output=True, check=True)
+        assert ran.stderr == b""
