@@ -42,14 +42,15 @@ class Primitive:
     """One row of the rule book. Called on floats it gives a float, on Values a node of the graph.
 
     `partials` has one entry per argument, a number or a function of the arguments and the output; in a variadic row it
-    is a single function `(args, out) -> tuple` of all of them.
+    is a single function `(args, out) -> tuple` of all of them. In a row that `chooses`, as where() does, an argument whose
+    partial is exactly 0 was not chosen: nothing flows back to it.
     """
 
-    __slots__ = ("beyond", "name", "partials", "value", "variadic", "written")
+    __slots__ = ("beyond", "chooses", "name", "partials", "value", "variadic", "written")
 
     def __init__(self, name: str, written: str, value: Callable[..., float], partials: Any, beyond: Any, variadic: bool):
         self.name, self.written, self.value = name, written, value
-        self.partials, self.beyond, self.variadic = partials, beyond, variadic
+        self.partials, self.beyond, self.variadic, self.chooses = partials, beyond, variadic, False
 
     def __call__(self, *args: Any) -> Any:
         for x in args:
@@ -74,6 +75,10 @@ class Primitive:
         return tuple(
             [(p(*args, out) if callable(p) else p) if want else 0.0 for p, want in zip(self.partials, wanted, strict=True)]
         )
+
+    def leaves_out(self, i: int) -> bool:
+        """Whether a partial of exactly 0 says that argument i was not chosen, or is never looked at: no edge leads there."""
+        return self.chooses or (not self.variadic and self.partials is not None and self.partials[i] == 0.0)
 
     def __repr__(self) -> str:
         return f"<primitive {self.written}>"
@@ -245,7 +250,8 @@ def _log_sum_exp(*xs: float) -> float:
 # Conventions: relu, abs, step and sign have derivative 0 at 0; maximum and minimum share a tie half and half; x ** y at
 # x = 0 follows the limit where there is one (0 ** 0 is 1, its derivative in x is 0; in y it is 0 for y > 0); nothing is
 # ever complex: a negative number to a broken power, log and sqrt of a negative are nan; sqrt has derivative inf at 0;
-# nan in gives nan out, in the value and in the gradient. Textbook partials lose their digits where the function
+# nan in gives nan out, in the value and in the gradient. What was not chosen has no edge (see Primitive.chooses), nor has
+# an argument with the number 0.0 as its partial: an infinity below it is not multiplied. Textbook partials lose their digits where the function
 # saturates; "flat" names where the partial has become exactly 0 (or 1, for relu's smooth kin), although the truth has not.
 
 _BUILT_IN: frozenset[str] = frozenset()
@@ -295,4 +301,6 @@ _logsumexp = primitive("logsumexp",  "logsumexp(xs)",    _log_sum_exp,          
 _take      = primitive("take",       "take(i, xs)",      lambda i, *xs: xs[int(i)] if i in range(len(xs)) else nan, lambda args, out: (0.0, *[equal(args[0], float(k)) for k in range(len(args) - 1)]), variadic=True)
 # fmt: on
 
+for _row in (relu, maximum, minimum, _where, _take):
+    _row.chooses = True
 _BUILT_IN = frozenset(RULES)

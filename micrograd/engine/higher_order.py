@@ -6,39 +6,89 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from micrograd.engine.modes import current
 from micrograd.engine.value import Value, constant, topological_order
-from micrograd.primitives import CONSTANT, dot
+from micrograd.primitives import CONSTANT, Primitive, abs, dot, maximum, sign, where
 
 
 def adjoint_graph(output: Value, wrt: tuple[Value, ...] | None) -> dict[Value, Value]:
     """What `adjoints(output, wrt, create_graph=True)` gives, without zeros for what is not below `output`.
 
-    Same nodes, same order, same numbers as for floats; several contributions to one node become one `dot`.
+    Same nodes, same order, same numbers as for floats; several contributions to one node become one `dot`. Where one of
+    the numbers is not finite, or the mode says so, contributions below an operand that may not be chosen are gated.
     """
+    gated = current().gated
+    found = _adjoint_graph(output, wrt, bool(gated))
+    if gated is None and not all(math.isfinite(found[v]._data) for v in found if v.rule is None or v in (wrt or ())):
+        found = _adjoint_graph(output, wrt, True)
+    return found
+
+
+def _adjoint_graph(output: Value, wrt: tuple[Value, ...] | None, gated: bool) -> dict[Value, Value]:
     order = topological_order(output)
-    arrived: dict[Value, list[tuple[Value, Any]]] = {}
+    arrived: dict[Value, list[tuple[Value, Any, Value | None]]] = {}
     needed, targets = arrived.keys(), set(order if wrt is None else wrt)
     for node in order:
         x = node._x
         if node in targets or not needed.isdisjoint(x if x.__class__ is tuple else (x, node._y)):
             arrived[node] = []
     adjoint: dict[Value, Value] = {}
+    reached: dict[Value, Value | None] = {output: None}  # 1 where a node is reached through chosen operands; None is always
     seed = constant(1.0)
     for node in reversed(order):
         if node not in arrived:
             continue
-        adjoint[node] = g = seed if node is output else accumulated(arrived[node], seed)
+        if node is output:
+            adjoint[node] = seed
+        elif terms := arrived[node]:
+            adjoint[node], reached[node] = gathered(terms, seed)
+        else:  # only through operands that no derivative depends on
+            adjoint[node] = constant(0.0)
+            continue
         if node._x is None:
             continue
-        parents = node.parents
+        parents, rule, g, gate = node.parents, node.rule, adjoint[node], reached[node]
         wanted = [parent in arrived for parent in parents]
-        if True in wanted:
-            for parent, local, want in zip(parents, local_graph(node, parents, wanted), wanted, strict=True):
-                if want:
-                    arrived[parent].append((g, local))
+        if True not in wanted:
+            continue
+        assert rule is not None
+        for i, (parent, local, want) in enumerate(zip(parents, local_graph(node, parents, wanted), wanted, strict=True)):
+            if want and not (local.__class__ is float and local == 0.0 and rule.leaves_out(i)):
+                arrived[parent].append((g, local, chosen(rule, local, gate) if gated else None))
     return adjoint
+
+
+def chosen(rule: Primitive, local: Any, gate: Value | None = None) -> Value | None:
+    """1 where what lies behind an operand of that partial is reached through chosen operands, else 0; None for always.
+
+    `gate` says so of the node itself.
+    """
+    if not (rule.chooses and isinstance(local, Value)):
+        return gate
+    through = abs(sign(local))
+    return through if gate is None else gate * through  # type: ignore[no-any-return]
+
+
+def gathered(terms: list[tuple[Value, Any, Value | None]], seed: Value) -> tuple[Value, Value | None]:
+    """The sum of the contributions to a node, and the gate of the node."""
+    gates = [gate for _, _, gate in terms if gate is not None]
+    if not gates:
+        return accumulated([(t, local) for t, local, _ in terms], seed), None
+    products = [
+        (product if gate is None else where(gate, product, 0.0))
+        for t, local, gate in terms
+        for product in [accumulated([(t, local)], seed)]
+    ]
+    total = products[0] if len(products) == 1 else dot(products, [1.0] * len(products))
+    if len(gates) < len(terms):
+        return total, None
+    gate = gates[0]
+    for other in gates[1:]:
+        gate = maximum(gate, other)
+    return total, gate
 
 
 def accumulated(terms: list[tuple[Value, Any]], seed: Value) -> Value:

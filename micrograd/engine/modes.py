@@ -23,6 +23,7 @@ class Mode(NamedTuple):
     recording: bool = True
     anomaly: bool = False
     observer: Any = None  # while a function is recorded for the tape: told of what the graph alone does not show
+    gated: bool | None = None  # whether graphs of adjoints leave out what was not chosen; None: where they are not finite
     blocks: tuple[dict[str, Any], ...] = ()  # what each block around changes, from the outside in; empty once it is closed
 
 

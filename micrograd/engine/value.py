@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from micrograd import primitives
 from micrograd.engine import copies, modes
 from micrograd.engine.assign import adding
+from micrograd.engine.choices import adjoints_of_chosen
 from micrograd.engine.modes import open_blocks, watches
 from micrograd.engine.numbers import Number
 from micrograd.engine.operators import METHODS, Operators
@@ -378,12 +379,14 @@ def _adjoint_numbers(output: Value) -> dict[Value, float]:
     order = _sorted(output)
     adjoint = dict.fromkeys(order, 0.0)
     adjoint[output] = 1.0
-    constants = []
+    constants, finite = [], True
     for node in reversed(order):
         x = node._x
         if x is None:
             if node.rule is CONSTANT:
                 constants.append(node)
+            elif adjoint[node] - adjoint[node] != 0.0:
+                finite = False
             continue
         g = adjoint[node]
         if x.__class__ is tuple:
@@ -395,6 +398,8 @@ def _adjoint_numbers(output: Value) -> dict[Value, float]:
         y = node._y
         if y.__class__ is not float:
             adjoint[y] += g * node._dy
+    if not finite:
+        adjoint = adjoints_of_chosen(order, output)
     for node in constants:
         del adjoint[node]
     if modes.current().anomaly:

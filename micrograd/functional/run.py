@@ -7,6 +7,7 @@ is found goes back into the structure of the arguments.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -14,7 +15,7 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 from micrograd.engine import Value, adjoints, as_values, attach, constant, primal, topological_order
-from micrograd.engine.higher_order import accumulated, local_graph
+from micrograd.engine.higher_order import chosen, gathered, local_graph
 from micrograd.engine.modes import current, enable_grad, line, unwatch, watch
 from micrograd.trees import elements, is_array, leaves_of, like, mapped, numbers, plain_arrays, shaped
 
@@ -204,28 +205,51 @@ def _push_numbers(order: list[Value], tangents: dict[Value, dict[int, Any]]) -> 
         if x is None or node in tangents:
             continue
         total: dict[int, float] = {}
-        for parent, local in zip(x, node._dx, strict=True) if x.__class__ is tuple else ((x, node._dx), (node._y, node._dy)):
-            if parent.__class__ is not float and parent in tangents:
-                for i, t in tangents[parent].items():
-                    total[i] = total[i] + t * local if i in total else t * local
+        edges = zip(x, node._dx, strict=True) if x.__class__ is tuple else ((x, node._dx), (node._y, node._dy))
+        for k, (parent, local) in enumerate(edges):
+            if parent.__class__ is float or parent not in tangents:
+                continue
+            if local == 0.0 and node.rule is not None and node.rule.leaves_out(k):
+                continue  # no edge: not a zero, which would be multiplied further on
+            for i, t in tangents[parent].items():
+                total[i] = total[i] + t * local if i in total else t * local
         if total:
             tangents[node] = total
 
 
 def _push_graphs(order: list[Value], tangents: dict[Value, dict[int, Any]]) -> None:
-    one = constant(1.0)
+    """The tangents as graphs; gated by what was chosen where the mode says so, or one of the numbers is not finite."""
+    one, gated = constant(1.0), current().gated
     for leaf, row in tangents.items():
         tangents[leaf] = {i: t if isinstance(t, Value) else one if t == 1.0 else constant(t) for i, t in row.items()}
+    leaves = dict(tangents)
+    _push(order, tangents, one, bool(gated))
+    if gated is None and not all(math.isfinite(primal(t)) for row in tangents.values() for t in row.values()):
+        tangents.clear()
+        tangents.update(leaves)
+        _push(order, tangents, one, True)
+
+
+def _push(order: list[Value], tangents: dict[Value, dict[int, Any]], one: Value, gated: bool) -> None:
+    gates: dict[Value, dict[int, Value | None]] = {}
     for node in order:
         parents = node.parents
         wanted = [] if node in tangents else [parent in tangents for parent in parents]
         if not any(wanted):
             continue
-        arrived: dict[int, list[tuple[Value, Any]]] = {}
-        for parent, local, want in zip(parents, local_graph(node, parents, wanted), wanted, strict=True):
-            for i, t in tangents[parent].items() if want else ():
-                arrived.setdefault(i, []).append((t, local))
-        tangents[node] = {i: accumulated(terms, one) for i, terms in arrived.items()}
+        arrived: dict[int, list[tuple[Value, Any, Value | None]]] = {}
+        rule: Any = node.rule
+        for k, (parent, local, want) in enumerate(zip(parents, local_graph(node, parents, wanted), wanted, strict=True)):
+            if not want or (local.__class__ is float and local == 0.0 and rule.leaves_out(k)):
+                continue
+            of_parent = gates.get(parent, {})
+            for i, t in tangents[parent].items():
+                gate = chosen(rule, local, of_parent.get(i)) if gated else None
+                arrived.setdefault(i, []).append((t, local, gate))
+        if arrived:
+            sums = {i: gathered(terms, one) for i, terms in arrived.items()}
+            tangents[node] = {i: total for i, (total, _) in sums.items()}
+            gates[node] = {i: gate for i, (_, gate) in sums.items()}
 
 
 # -- what is around a run

@@ -12,13 +12,17 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from micrograd.engine.modes import inside
 from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import Maker, Program
+from micrograd.tape.choices import Gated, gated_twin, may_matter
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.passes import optimised, swept
 from micrograd.tape.record import Recording
@@ -64,9 +68,15 @@ class Path:
     out: Any  # the structure of the results
     lookups: list[tuple[int, int]]  # the inputs that are indices, and the lengths of their tables
     programs: dict[Any, Any] = field(default_factory=dict)
+    again: Callable[[], tuple[Tape, list[int]]] | None = None  # records it again, gated by what was chosen
 
     def __post_init__(self) -> None:
         self.in_order = self.leaves == list(range(len(self.leaves)))
+
+    @cached_property
+    def gated(self) -> Tape | None:
+        """The tape that leaves out what was not chosen, where it is another one."""
+        return gated_twin(self.tape, self.leaves, self.again) if self.again is not None else None
 
     def uses_all(self, count: int) -> bool:
         """Whether its leaves are the function's parameters, all `count` of them, in their order."""
@@ -154,7 +164,19 @@ class Recordings:
             self.watch = Watch(self.fn)
         tape = optimised(recording.tape(gradient))
         ids = iter(range(len(recording.results)))
-        return Path(tape, leaves, skeleton(recording.out, ids), tape.lookups())
+        path = Path(tape, leaves, skeleton(recording.out, ids), tape.lookups())
+        if may_matter(tape):
+            structure, numbers = copy(call), call.sample(sample)
+            structure.inputs = []  # nothing of the data is kept for a later recording
+
+            def again() -> tuple[Tape, list[int]]:
+                listed = [parameters.values[i] for i in leaves]
+                with inside(gated=True):
+                    twin = Recording(lambda values: structure.applied(self.fn, values), numbers, numbers_of, listed)
+                    return optimised(twin.tape(gradient)), parameters.numbers(twin.leaves)
+
+            path.again = again
+        return path
 
     def program(self, path: Path, call: Call, reduce: bool, guards: bool = False) -> Program:
         """What computes a path's outputs, or what its `guards` compare, for arguments that arrive as those of a call do."""
@@ -168,8 +190,24 @@ class Recordings:
                     if tape.guards:  # what they compare is of use to a program of their own, not to that of the results
                         outputs = [slot for g in tape.guards for slot in (g.x, g.y)] if guards else tape.outputs
                         tape = swept(Tape(tape.inputs, tape.leaves, tape.constants, tape.instructions, outputs))
-                    program = path.programs[key] = self.maker(tape, call.fields, reduce, self.parameters.dtype)
+                    made = self.maker(tape, call.fields, reduce, self.parameters.dtype)
+                    program = path.programs[key] = self._gated(path, made, call, reduce, guards)
         return program
+
+    def _gated(self, path: Path, program: Any, call: Call, reduce: bool, guards: bool = False, **options: Any) -> Any:
+        """A program that leaves what is not finite to one of the gated tape, where that may matter."""
+        if path.again is None or guards:
+            return program
+        fields, dtype = call.fields, self.parameters.dtype
+
+        def make() -> Any:
+            tape = path.gated
+            if tape is None:
+                return None
+            tape = swept(replace(tape, guards=[]))
+            return self.maker(tape, fields, reduce, dtype, **options)
+
+        return Gated(program, make, self.making)
 
     def grouped(self, path: Path, call: Call, widths: list[int]) -> Any:
         """What computes a path's outputs as arrays of so many columns each, where the back end is direct."""
@@ -180,5 +218,6 @@ class Recordings:
                 program = path.programs.get(key)
                 if program is None:
                     dtype = self.parameters.dtype
-                    program = path.programs[key] = self.maker(path.tape, call.fields, False, dtype, groups=widths)
+                    made = self.maker(path.tape, call.fields, False, dtype, groups=widths)
+                    program = path.programs[key] = self._gated(path, made, call, False, groups=widths)
         return program

@@ -1,0 +1,83 @@
+"""Compiled derivatives below an operand that was not chosen: a second tape, run only where the first gives nan or inf.
+
+The tape of a derivative multiplies what was not chosen by 0. That adds nothing, unless what stands there is infinite or
+nan; then a result is not finite, and a tape whose products are gated by what was chosen computes it again. So the usual
+case costs one look at the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from micrograd.tape.tape import Tape
+
+Array = np.ndarray[Any, Any]
+# what has finite derivatives wherever its arguments are finite, as long as no product overflows
+_TAME = frozenset({
+    "add", "sub", "mul", "neg", "dot", "sum", "sin", "cos", "tanh", "atan", "erf", "sigmoid", "softplus", "relu",
+    "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal", "where", "take", "logsumexp", "floor",
+})  # fmt: skip
+
+
+def may_matter(tape: Tape) -> bool:
+    """Whether a tape chooses between operands, and computes something whose derivative may be infinite or nan."""
+    rules = {rule for rule, _ in tape.instructions}
+    chooses = any(rule.chooses or (not rule.variadic and all(p == 0.0 for p in rule.partials)) for rule in rules)
+    return chooses and any(rule.name not in _TAME for rule in rules)
+
+
+class Gated:
+    """A program, and the one to which it leaves results that are not finite; `make` makes that when it is first needed."""
+
+    def __init__(self, program: Any, make: Callable[[], Any], making: AbstractContextManager[Any]):
+        self.program, self.make, self.making = program, make, making
+        self.other: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.program, name)
+
+    def __str__(self) -> str:
+        return str(self.program)
+
+    def __call__(self, *args: Any) -> Any:
+        found = self.program(*args)
+        many = isinstance(found, list)
+        if all(np.isfinite(x).all() for x in (found if many else (found,))) or not self._made():
+            return found
+        again = self.other(*args)
+        return [_mended(x, y) for x, y in zip(found, again, strict=True)] if many else _mended(found, again)
+
+    def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
+        """The outputs for one sample of plain numbers."""
+        found: list[float] = self.program.single(args, leaves)
+        if all(x - x == 0.0 for x in found) or not self._made():
+            return found
+        return [x if x - x == 0.0 else y for x, y in zip(found, self.other.single(args, leaves), strict=True)]
+
+    def _made(self) -> bool:
+        """Whether there is another program."""
+        if self.other is None:
+            with self.making:
+                if self.other is None:
+                    self.other = self.make() or False
+        return self.other is not False
+
+
+def _mended(found: Array, again: Array) -> Array:
+    return np.where(np.isfinite(found), found, again)
+
+
+def gated_twin(tape: Tape, leaves: Sequence[int], record: Callable[[], tuple[Tape, Sequence[int]]]) -> Tape | None:
+    """The tape whose products are gated by what was chosen; None where that is the same tape, or takes another path."""
+    try:
+        twin, used = record()
+    except (ArithmeticError, ValueError, TypeError):  # what the function does outside Values may have changed
+        return None
+    if twin.instructions == tape.instructions or list(used) != list(leaves):
+        return None
+    decided, again = ([(g.line, g.result) for g in each.guards] for each in (tape, twin))
+    return twin if decided == again else None
