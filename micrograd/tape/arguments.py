@@ -177,13 +177,24 @@ class Call:
 
     def check_lookups(self, lookups: list[tuple[int, int]], inputs: list[Array]) -> None:
         """IndexError where an index among some inputs is outside its table."""
-        columns = [(x, j) for x, (width, _) in zip(inputs, self.fields, strict=True) for j in range(width)] if lookups else []
         for i, n in lookups:
-            x, j = columns[i]
-            column = x[..., j]
-            if column.size and not (column.min() >= 0 and column.max() < n):
-                bad = column[(column < 0) | (column >= n)].flat[0] if column.ndim else column
-                raise IndexError(f"take needs an index from 0 to {n - 1}, got {bad}")
+            field, j = self.place(i)
+            check_column(inputs[field][..., j], n)
+
+    def place(self, i: int) -> tuple[int, int]:
+        """The field and the column there of the i-th number of the arguments."""
+        for field, (width, _) in enumerate(self.fields):
+            if i < width:
+                return field, i
+            i -= width
+        raise IndexError(i)
+
+
+def check_column(column: Any, n: int) -> None:
+    """IndexError where an index is outside a table of n."""
+    if column.size and not (column.min() >= 0 and column.max() < n):
+        bad = column[(column < 0) | (column >= n)].flat[0] if column.ndim else column
+        raise IndexError(f"take needs an index from 0 to {n - 1}, got {bad}")
 
 
 def canonical(spec: Any) -> Any:

@@ -70,9 +70,7 @@ def _sorted_by_path(
         path = paths[k]
         theta = recordings.parameters.grown(theta)
         pairs = recordings.program(path, call, False, guards=True)(call.rows(left), path.own(theta), len(left))
-        holds = np.ones(len(left), bool)
-        for i, g in enumerate(path.tape.guards):
-            holds &= _COMPARE[g.name](pairs[2 * i], pairs[2 * i + 1]) == g.result
+        holds = _decided(path, pairs)
         if forced:
             holds[0] = True
         if holds.any():
@@ -80,6 +78,21 @@ def _sorted_by_path(
         left = left[~holds]
         k += 1
     return samples, theta
+
+
+def _decided(path: Path, pairs: Array) -> Array:
+    """Which samples decide all comparisons of a path as it does; `pairs` are what it compares, two rows for each."""
+    groups = path.programs.get("guards")
+    if groups is None:  # one comparison of arrays for each kind
+        kinds = dict.fromkeys(g.name for g in path.tape.guards)
+        guards = [(name, [(i, g.result) for i, g in enumerate(path.tape.guards) if g.name == name]) for name in kinds]
+        groups = [(_COMPARE[name], *np.array(found).T[:, :, None]) for name, found in guards]
+        groups = [(compare, 2 * places[:, 0], results != 0) for compare, places, results in groups]
+        path.programs["guards"] = groups
+    holds = np.ones(pairs.shape[1], bool)
+    for compare, places, results in groups:
+        holds &= (compare(pairs[places], pairs[places + 1]) == results).all(axis=0)
+    return holds
 
 
 def _add(recordings: Recordings, paths: list[Path], path: Path) -> None:

@@ -45,10 +45,11 @@ class Calls:
         watch = self.recordings.watch
         return watch is None or watch.unchanged()
 
-    def renew(self) -> None:
-        """Forget recordings of what has changed outside the arguments."""
+    def renew(self, held: bool = True) -> None:
+        """Forget recordings of what has changed outside the arguments; `held` as in `OfArrays.current`."""
         self.parameters.settle()
-        if not self.unchanged():
+        watch = self.recordings.watch
+        if watch is not None and not (watch.unchanged() if held else watch.directly_unchanged()):
             with self.recordings.making:
                 if self.recordings.outdated():
                     self.quick = self._latest = self._on_arrays = None
@@ -97,7 +98,7 @@ class Calls:
             and latest.current(self.recordings, theta is None)
         ):
             return latest.run(args, self.parameters.theta() if theta is None else theta, reduction)
-        self.renew()
+        self.renew(held=theta is None)
         call = Call(args, axes_of(in_axes, args, named), named)
         _, total = self._run(call, True, theta, True)
         _averaged(total, reduction, call.n)
@@ -110,7 +111,7 @@ class Calls:
         latest = None if open_blocks or named else self._latest
         if latest is not None and latest.fits(None, args, reduction, in_axes):
             return latest.current(self.recordings, False)
-        self.renew()
+        self.renew(held=False)
         self.recordings.paths(Call(args, axes_of(in_axes, args, named), named), True)
         return False
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.tape.arguments import Call
+from micrograd.tape.arguments import Call, check_column
 from micrograd.tape.back_ends import Direct, makes_direct
 from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Recordings
@@ -28,6 +28,7 @@ class OfArrays:
     signature: list[tuple[Any, tuple[int, ...]]]
     n: int
     count: int  # of parameters
+    lookups: list[tuple[int, int, int]]  # argument and column of an index, and the length of its table
 
     def fits(self, theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> bool:
         """Whether a call is just like this one; if not, it takes the long way, which tells what is wrong."""
@@ -49,6 +50,8 @@ class OfArrays:
 
     def run(self, args: Sequence[Any], theta: Array, reduction: str) -> Array:
         """The value and the gradient."""
+        for i, j, n in self.lookups:
+            check_column(args[i].reshape(self.n, -1)[:, j], n)
         return self.program(args, theta, self.n, reduction == "mean")  # type: ignore[no-any-return]
 
 
@@ -91,12 +94,13 @@ OfFloats = tuple[list[type], int, Callable[[list[float]], Any], Callable[..., li
 def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfArrays | None:
     """The quick way for the reduced call just made, where there is one."""
     path = recordings.straight(call, True)
-    if path is None or path.lookups or not makes_direct(recordings.maker):
+    if path is None or not makes_direct(recordings.maker):
         return None
     if in_axes != 0 or not call.n or any(x.__class__ is not np.ndarray for x in args):
         return None
     program: Any = recordings.program(path, call, True)
-    return OfArrays(program, [(x.dtype, x.shape) for x in args], call.n, len(recordings.parameters))
+    lookups = [(*call.place(i), n) for i, n in path.lookups]
+    return OfArrays(program, [(x.dtype, x.shape) for x in args], call.n, len(recordings.parameters), lookups)
 
 
 def of_floats(recordings: Recordings, call: Call, args: Sequence[Any], out: Any) -> OfFloats | None:

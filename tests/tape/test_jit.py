@@ -898,3 +898,14 @@ def test_a_file_keeps_the_precision_and_keys_of_every_kind(tmp_path):
     save(f, str(tmp_path / "f.npz"))
     g = load(str(tmp_path / "f.npz"))
     assert g.precision == "exact" and g(1.0) == expected
+
+
+def test_classes_take_the_quick_way_and_are_checked_there():
+    w = [Value(float(i)) for i in range(3)]
+    f = jit(lambda x, i: mg.take([v * x[0] for v in w], i) * x[1], wrt=w)
+    X, i = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([2, 1])
+    for _ in range(3):
+        assert f.value_and_grad([1.0, 2.0, 3.0], X, i, reduction="sum")[1].tolist() == [0.0, 12.0, 2.0]
+    for bad in (-1, 3):
+        with pytest.raises(IndexError, match=f"from 0 to 2, got {bad}"):
+            f.value_and_grad([1.0, 2.0, 3.0], X, np.array([0, bad]))
