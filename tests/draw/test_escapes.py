@@ -20,11 +20,12 @@ def hostile_rule():
     del RULES[HOSTILE]
 
 
+@pytest.mark.parametrize("label", ["x", "x_{<b>}", "x^{<script>}", "W_{1}^{<b>&}"])
 @pytest.mark.parametrize("options", [{}, {"rankdir": "TB"}, {"limit": 3}])
-def test_a_rule_that_carries_markup_is_text_in_the_picture(hostile_rule, options):
-    x = Value(1.0, label="x")
+def test_a_rule_that_carries_markup_is_text_in_the_picture(hostile_rule, options, label):
+    x = Value(1.0)
     y = hostile_rule(hostile_rule(x)) * hostile_rule(x)
-    y.label = HOSTILE
+    y.label, x.label = HOSTILE, label
     svg = Drawing(y, **options).svg
     root = ET.fromstring(svg)  # well-formed, so nothing broke out
     names = {element.tag.rpartition("}")[2] for element in root.iter()}
