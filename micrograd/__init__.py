@@ -90,6 +90,7 @@ if TYPE_CHECKING:
         warmup_schedule,
     )
     from micrograd.tape.back_ends.c import to_c
+    from micrograd.tape.back_ends.javascript import to_javascript
     from micrograd.tape.jit import jit
 
 __version__ = "0.1.0"
@@ -112,6 +113,7 @@ _LATER = {  # what is imported when it is asked for, so that `import micrograd` 
     ),
     "micrograd.tape": ("jit",),
     "micrograd.tape.back_ends.c": ("to_c",),
+    "micrograd.tape.back_ends.javascript": ("to_javascript",),
 }
 
 
@@ -135,5 +137,6 @@ __all__ = [
     "jacobian", "jit", "jvp", "kl_divergence", "l1", "less", "log", "log1p", "logsumexp", "maximum", "minimum", "mse",
     "name_from", "nll", "no_grad", "one_cycle_schedule", "pow", "primitive", "record", "relu", "sigmoid", "sign",
     "sin", "sinh", "softplus", "sqrt", "step", "step_schedule", "sum", "take", "tan", "tanh", "to_c", "to_code",
-    "to_mermaid", "to_networkx", "to_sympy", "topological_order", "value_and_grad", "vjp", "warmup_schedule", "where",
+    "to_javascript", "to_mermaid", "to_networkx", "to_sympy", "topological_order", "value_and_grad", "vjp",
+    "warmup_schedule", "where",
 ]  # fmt: skip

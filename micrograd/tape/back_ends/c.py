@@ -10,7 +10,7 @@ from __future__ import annotations
 import keyword
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +60,15 @@ def to_c(fn: Callable[..., Any], *args: Any, gradient: bool = False, name: str =
     """
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) or keyword.iskeyword(name) or name in _TAKEN:
         raise ValueError(f"to_c needs a C name for the function, got {name!r}")
+    tape, inputs, leaves = recorded(fn, args, gradient)
+    return _written(tape, name, inputs, leaves)
+
+
+def recorded(fn: Callable[..., Any], args: Sequence[Any], gradient: bool) -> tuple[Tape, list[float], list[float]]:
+    """The one tape of a function, and the numbers of its arguments and parameters when it was recorded.
+
+    ValueError where it decides by an `if` on its arguments, or has many results of which `gradient` is wanted.
+    """
     fn = getattr(fn, "fn", fn)  # a compiled function is the function it was made of
     call = Call([np.float64(a) if isinstance(a, (int, float)) else a for a in args], [None] * len(args))
     recording = Recording(lambda values: call.applied(fn, values), call.sample(0), numbers_of, None)
@@ -67,9 +76,9 @@ def to_c(fn: Callable[..., Any], *args: Any, gradient: bool = False, name: str =
         raise ValueError(f"gradient=True needs a function that returns one number, got {len(recording.results)}")
     tape = optimised(recording.tape(gradient))
     if tape.guards:
-        lines = sorted({guard.line for guard in tape.guards})
-        raise ValueError(f"the function decides by a comparison at {lines[0]}: in C it has one path, use where(c, a, b)")
-    return _written(tape, name, [float(v) for v in call.sample(0)], [leaf.data for leaf in recording.leaves])
+        line = min(guard.line for guard in tape.guards)
+        raise ValueError(f"the function decides by a comparison at {line}: written down it has one path, use where(c, a, b)")
+    return tape, [float(v) for v in call.sample(0)], [leaf.data for leaf in recording.leaves]
 
 
 _TAKEN = {"x", "p", "y", "main", "double", "int", "void", "const", "static", "return", "for", "if", "take", "logsumexp"}
