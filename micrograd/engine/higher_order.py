@@ -22,7 +22,8 @@ def adjoint_graph(output: Value, wrt: tuple[Value, ...] | None) -> dict[Value, V
     """
     gated = current().gated
     found = _adjoint_graph(output, wrt, bool(gated))
-    if gated is None and not all(math.isfinite(found[v]._data) for v in found if v.rule is None or v in (wrt or ())):
+    wanted = set(wrt or ())  # a set asks for the same Value, a tuple for one of the same number
+    if gated is None and not all(math.isfinite(found[v]._data) for v in found if v.rule is None or v in wanted):
         found = _adjoint_graph(output, wrt, True)
     return found
 

@@ -767,3 +767,10 @@ def test_the_page_of_conventions_says_what_is_answered():
         for row in rows:
             expected = conventions.start(row, [repr(x) for x in answer(*row[:3])])
             assert any(line.startswith(expected) for line in lines), f"{expected}: run benchmarks/conventions.py again"
+
+
+def test_a_gradient_that_is_recorded_compares_no_values():
+    compiled = mg.jit(mg.grad(lambda x, y: mg.sin(x * y) + mg.exp(-x) / (1 + y * y)), backend="reference")
+    compiled(0.7, -1.3)
+    (paths,) = compiled.recorded.values()
+    assert not paths[0].tape.guards
