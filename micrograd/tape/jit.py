@@ -134,7 +134,9 @@ class Jitted(Decorator):
         if quick is not None and quick[0] == [*map(type, args)] and theta is None and not named and not open_blocks:
             parameters = self._parameters
             if quick[1] == len(parameters.values) and self._calls.unchanged():
-                return quick[2](quick[3](args, parameters.theta() if quick[1] else _NOTHING))
+                numbers = quick[3](args, parameters.theta() if quick[1] else _NOTHING)
+                if quick[4] is None or numbers[-1] == quick[4]:
+                    return quick[2](numbers)
         if (method := self.bound_to(args)) is not None:
             return method(*args[1:], theta=theta, **named)
         found = None if current().observer is not None else self._calls.one(args, named, self._given(theta))

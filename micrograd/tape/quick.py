@@ -87,8 +87,9 @@ def on_arrays(recordings: Recordings, call: Call, args: Sequence[Any], out: Any)
     return OnArrays(program, [(x.dtype, x.shape) for x in args], len(recordings.parameters), out)
 
 
-OfFloats = tuple[list[type], int, Callable[[list[float]], Any], Callable[..., list[float]]]  # for one call on plain floats:
-# their types, how many parameters there are, what puts the results together, and the program
+OfFloats = tuple[list[type], int, Callable[[list[float]], Any], Callable[..., list[float]], int | None]
+# for one call on plain floats: their types, how many parameters there are, what puts the results together, the program, and
+# the number that is its last output where a path's comparisons are decided as it was recorded, None where there are none
 
 
 def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfArrays | None:
@@ -105,15 +106,24 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
 
 def of_floats(recordings: Recordings, call: Call, args: Sequence[Any], out: Any) -> OfFloats | None:
     """The quick way for the call on plain floats just made, where there is one."""
-    path = recordings.straight(call, False)
-    if path is None or not args or any(x.__class__ is not float for x in args) or not makes_direct(recordings.maker):
+    if not args or any(x.__class__ is not float for x in args) or not makes_direct(recordings.maker):
         return None
-    program: Any = recordings.program(path, call, False)
+    paths = recordings.kept.get((call.key, False), ())
+    if not paths or not paths[0].uses_all(len(recordings.parameters)):
+        return None
+    program: Any = None
+    expected = None
+    if paths[0].tape.guards:  # of several paths the first, which may be taken again
+        program, expected = recordings.deciding(paths[0], call) or (None, None)
+        if program is None:
+            return None
+    else:
+        program = recordings.program(paths[0], call, False)
     if isinstance(out, Place):
         finish: Callable[[list[float]], Any] = itemgetter(out)
     elif type(out) is tuple and [*out] == [Place(i) for i in range(len(out))]:
-        finish = tuple
+        finish = tuple if expected is None else lambda numbers: tuple(numbers[:-1])
     else:
         array = lambda numbers, ids, shape: np.array([numbers[i] for i in ids]).reshape(shape)  # noqa: E731
         finish = lambda numbers: put_together(out, numbers.__getitem__, partial(array, numbers))  # noqa: E731
-    return [float] * len(args), len(recordings.parameters), finish, program.single
+    return [float] * len(args), len(recordings.parameters), finish, program.single, expected

@@ -194,6 +194,18 @@ class Recordings:
                     program = path.programs[key] = self._gated(path, made, call, reduce, guards)
         return program
 
+    def deciding(self, path: Path, call: Call) -> tuple[Any, int] | None:
+        """A program of a path's outputs and its decisions, as `Tape.deciding`; None where its results may need gates."""
+        if path.again is not None:
+            return None
+        key = (call.fields, "deciding")
+        found: tuple[Any, int] | None = path.programs.get(key)
+        if found is None:
+            with self.making, _collector_paused():
+                tape, count = path.tape.deciding()
+                found = path.programs[key] = self.maker(swept(tape), call.fields, False, self.parameters.dtype), count
+        return found
+
     def _gated(self, path: Path, program: Any, call: Call, reduce: bool, guards: bool = False, **options: Any) -> Any:
         """A program that leaves what is not finite to one of the gated tape, where that may matter."""
         if path.again is None or guards:

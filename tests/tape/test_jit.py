@@ -909,3 +909,23 @@ def test_classes_take_the_quick_way_and_are_checked_there():
     for bad in (-1, 3):
         with pytest.raises(IndexError, match=f"from 0 to 2, got {bad}"):
             f.value_and_grad([1.0, 2.0, 3.0], X, np.array([0, bad]))
+
+
+@pytest.mark.parametrize("branch", [
+    lambda x, w: x < w, lambda x, w: x <= w, lambda x, w: x > w, lambda x, w: x >= w, lambda x, w: x == w, lambda x, w: x != w,
+])  # fmt: skip
+@pytest.mark.parametrize("first", [0.0, 1.0, 2.0])
+def test_single_calls_take_the_branch_that_python_takes(branch, first):
+    w = Value(1.0)
+
+    def f(x):
+        y = (x * 2.0, w) if branch(x, w) else (x, x * 3.0)
+        return y if x > -1.0 else (x - w, x)
+
+    compiled = jit(f)
+    for x in (first, first, 0.0, math.nan, 1.0, -2.0, 2.0, first):
+        found = compiled(x)
+        expected = tuple(v.data for v in f(Value(x)))
+        assert found == expected or (math.isnan(x) and repr(found) == repr(expected))
+    w.data = 2.0
+    assert compiled(2.0) == tuple(v.data for v in f(Value(2.0))) and compiled(1.5) == tuple(v.data for v in f(Value(1.5)))
