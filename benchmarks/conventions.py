@@ -1,4 +1,4 @@
-"""Writes docs/conventions.md: what this project, JAX and PyTorch answer at kinks, ties, poles and where numbers end.
+"""Writes docs/conventions.md: what this project, JAX, PyTorch and autograd answer at kinks, ties, poles and where numbers end.
 
     python benchmarks/conventions.py
 
@@ -85,8 +85,14 @@ SECTIONS: list[tuple[str, list[Row]]] = [
         ("abs(x)", {"x": nan}, 1, ""),
         ("sign(x)", {"x": nan}, 1, "the derivative is the number 0"),
         ("step(x)", {"x": nan}, 1, ""),
-        ("where(x, sqrt(x), x)", {"x": -1.0}, 1, "the branch not taken has a nan partial, and 0 · nan is nan"),
-        ("where(x, log(x), 0.0)", {"x": 0.0}, 1, "the same with inf"),
+        ("where(x, sqrt(x), x)", {"x": -1.0}, 1, "the branch not taken has no edge, whatever its derivative is"),
+        ("where(1 - x, x, sqrt(x))", {"x": 0.0}, 1, "so the double where of other systems is not needed"),
+        ("where(abs(x) - 1e-5, (exp(x) - 1) / x, 1 + x / 2 + x * x / 6)", {"x": 0.0}, 2, "at any order"),
+        ("relu(-1 - sqrt(x))", {"x": 0.0}, 1, "relu below 0 has no edge"),
+        ("maximum(2 + 0 * x, sqrt(x))", {"x": 0.0}, 1, "nor has the smaller operand"),
+        ("sqrt(sign(x))", {"x": 0.0}, 1, "a flat function has none"),
+        ("sqrt(x) ** 2.0", {"x": 0.0}, 1, "a zero that is a number is multiplied: 0 · inf"),
+        ("where(x, log(x), 0.0)", {"x": 0.0}, 1, "nor has one with inf"),
         ("x ** 0.0", {"x": nan}, 1, "IEEE: 1; the derivative keeps the nan"),
     ]),
 ]  # fmt: skip
@@ -171,7 +177,33 @@ def with_torch() -> Answer:
     return answer
 
 
-SIDES = {"micrograd": with_micrograd, "jax": with_jax, "torch": with_torch}
+def with_autograd() -> Answer:
+    import autograd
+    import autograd.numpy as anp
+    import autograd.scipy.special as special
+
+    names = {
+        "abs": anp.abs, "acos": anp.arccos, "asin": anp.arcsin, "atan": anp.arctan, "atan2": anp.arctan2, "exp": anp.exp,
+        "log": anp.log, "log1p": anp.log1p, "maximum": anp.maximum, "minimum": anp.minimum, "sign": anp.sign,
+        "relu": lambda x: anp.maximum(x, 0.0), "sigmoid": special.expit, "softplus": lambda x: anp.logaddexp(x, 0.0),
+        "sqrt": anp.sqrt, "tanh": anp.tanh, "step": lambda x: anp.where(x > 0, 1.0, 0.0),
+        "where": lambda c, a, b: anp.where(c > 0, a, b), "logsumexp": lambda xs: special.logsumexp(anp.stack(xs)),
+    }  # fmt: skip
+
+    def answer(expression: str, at: dict[str, float], order: int) -> list[float]:
+        def f(*xs: Any) -> Any:
+            return evaluated(expression, dict(zip(at, xs, strict=True)), names)
+
+        derivative = f
+        for _ in range(order - 1):
+            derivative = autograd.grad(derivative)
+        xs = [float(x) for x in at.values()]
+        return [float(f(*xs)), *(float(autograd.grad(derivative, i)(*xs)) for i in range(len(at)))]
+
+    return answer
+
+
+SIDES = {"micrograd": with_micrograd, "jax": with_jax, "torch": with_torch, "autograd": with_autograd}
 
 
 def work(side: str) -> None:
@@ -189,24 +221,32 @@ def work(side: str) -> None:
 def main() -> None:
     from peers import REQUIREMENTS, python_with
 
-    interpreters = {"micrograd": sys.executable, "jax": python_with("jax"), "torch": python_with("torch")}
+    interpreters = {side: python_with(side) if side != "micrograd" else sys.executable for side in SIDES}
     answers = {
-        side: json.loads(subprocess.run([python, __file__, side], check=True, capture_output=True, text=True).stdout)
+        side: json.loads(
+            subprocess.run([python, "-W", "ignore", __file__, side], check=True, capture_output=True, text=True).stdout
+        )
         for side, python in interpreters.items()
     }
-    versions = [r.replace("==", " ") for side in ("jax", "torch") for r in REQUIREMENTS[side][:1]]
+    versions = [r.replace("==", " ") for side in ("jax", "torch", "autograd") for r in REQUIREMENTS[side][:1]]
     lines = [
         "# Conventions at kinks, ties, poles and where numbers end",
         "",
-        "What this project answers, beside JAX and PyTorch: the value; then the derivative with respect to each variable, or",
-        "the exception that came instead. Written by `python benchmarks/conventions.py`, which runs each expression in all",
-        f"three (float64; {', '.join(versions)}). Zero stands for either zero.",
+        "What this project answers, beside JAX, PyTorch and autograd: the value; then the derivative with respect to each",
+        "variable, or the exception that came instead. Written by `python benchmarks/conventions.py`, which runs each",
+        f"expression in all four (float64; {', '.join(versions)}). Zero stands for either zero.",
         "Answers that differ from this project's are **bold** (by more than 1 part in 10⁹, or in nan, inf or the sign of inf).",
         "The conventions themselves stand beside the rows of `micrograd/primitives.py`, each derivative written once.",
     ]
     each = iter(zip(*answers.values(), strict=True))
     for title, rows in SECTIONS:
-        lines += ["", f"## {title}", "", "| expression | at | micrograd | JAX | PyTorch | why |", "|---|---|---|---|---|---|"]
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            "| expression | at | micrograd | JAX | PyTorch | autograd | why |",
+            "|---|---|---|---|---|---|---|",
+        ]
         for row in rows:
             ours, *others = next(each)
             cells = [shown(a) if alike(ours, a) else f"**{shown(a)}**" for a in others]
