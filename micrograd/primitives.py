@@ -227,7 +227,7 @@ def _power(x: float, y: float) -> float:
 
 
 def _added(*xs: float) -> float:
-    total = 0.0
+    total = -0.0  # so that nothing is added to the first: 0.0 + -0.0 is 0.0
     for x in xs:
         total += x
     return total
@@ -263,7 +263,7 @@ sub        = primitive("sub",        "x - y",            operator.sub,          
 mul        = primitive("mul",        "x * y",            operator.mul,           lambda x, y, out: y, lambda x, y, out: x)
 div        = primitive("div",        "x / y",            operator.truediv,       lambda x, y, out: 1 / y, lambda x, y, out: -out / y, beyond=_divide)
 neg        = primitive("neg",        "-x",               operator.neg,           -1.0)
-pow        = primitive("pow",        "x ** y",           math.pow,               lambda x, y, out: y * pow(where(where(abs(y), 1.0, abs(x)), x, 1.0), y - 1),
+pow        = primitive("pow",        "x ** y",           math.pow,               lambda x, y, out: y * pow(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1),
                                                                                  lambda x, y, out: out * log(where(abs(out), x, 1.0)), beyond=_power)
 exp        = primitive("exp",        "exp(x)",           math.exp,               lambda x, out: out, beyond=lambda x: inf)
 log        = primitive("log",        "log(x)",           math.log,               lambda x, out: 1 / x, beyond=lambda x: -inf if x == 0.0 else nan)

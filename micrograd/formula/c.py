@@ -69,7 +69,7 @@ def spelled(rule: Primitive, operands: Sequence[str]) -> str:
     """The expression for a primitive on operands that are names or numbers. ValueError where it cannot be written."""
     held = [f"({x})" if x.startswith("-") else x for x in operands]
     if rule.name == "sum":
-        return " + ".join(["0.0", *held])
+        return " + ".join(held)
     if rule.name == "dot":
         n = len(held) // 2
         return " + ".join([held[-1], *[f"{x} * {y}" for x, y in zip(held[:n], held[n:-1], strict=True)]])

@@ -67,7 +67,7 @@ function digamma(x) {
 
 // The values of the rows that take many operands, added from left to right as the engine adds.
 function added(xs) {
-	let total = 0;
+	let total = -0;
 	for (const x of xs) total += x;
 	return total;
 }

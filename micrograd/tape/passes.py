@@ -19,9 +19,12 @@ _SUM, _DOT = RULES["sum"], RULES["dot"]
 _GREATER, _LESS, _SIGN = RULES["greater"], RULES["less"], RULES["sign"]
 
 
-def optimised(tape: Tape) -> Tape:
-    """An equivalent tape: constants folded, equal instructions merged, chains turned into sum and dot, nothing dead."""
-    return swept(_chained(_simplified(tape)))
+def optimised(tape: Tape, exact: bool = False) -> Tape:
+    """An equivalent tape: constants folded, equal instructions merged, chains turned into sum and dot, nothing dead.
+
+    With `exact`, to the sign of every zero; without, a sum of nothing but negative zeros may be a positive one.
+    """
+    return swept(_chained(_simplified(tape, exact)))
 
 
 class _Constants:
@@ -57,7 +60,7 @@ def _key(x: float) -> Any:
     return x if x == x and x != 0.0 else (x != x, math.copysign(1.0, x))
 
 
-def _simplified(tape: Tape) -> Tape:
+def _simplified(tape: Tape, exact: bool) -> Tape:
     """Constants folded, exact identities applied and equal instructions merged, in one walk."""
     constants = _Constants(tape)
     first = tape.first
@@ -66,13 +69,14 @@ def _simplified(tape: Tape) -> Tape:
     kept: list[Instruction] = []
     number = constants.get
     numbers, moved = constants.slots, to.__getitem__
+    simpler_with = _SIMPLER_EXACTLY if exact else _SIMPLER
     for rule, old in tape.instructions:
         operands = tuple(map(moved, old))
         while True:
             if numbers.issuperset(operands):
                 to.append(constants.slot(rule.on_floats([number(i) for i in operands])))  # type: ignore[misc]
                 break
-            simplify = (_SIMPLER_WITHOUT_NUMBERS if numbers.isdisjoint(operands) else _SIMPLER).get(rule)
+            simplify = (_SIMPLER_WITHOUT_NUMBERS if numbers.isdisjoint(operands) else simpler_with).get(rule)
             simpler = simplify(operands, number, kept, first) if simplify is not None else None
             if simpler.__class__ is tuple:
                 rule, operands = simpler
@@ -109,16 +113,20 @@ Number = Callable[[int], float | None]
 
 def _simpler_add(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
     x, y = operands
-    if number(x) == 0.0:
+    if _is_zero(number(x), -1.0):  # 0.0 + -0.0 is 0.0, so 0.0 + x is not x
         return y
-    return x if number(y) == 0.0 else None
+    return x if _is_zero(number(y), -1.0) else None
+
+
+def _is_zero(x: float | None, sign: float) -> bool:
+    return x == 0.0 and math.copysign(1.0, x) == sign
 
 
 def _simpler_sub(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
     x, y = operands
-    if number(y) == 0.0:
+    if _is_zero(number(y), 1.0):
         return x
-    if number(x) == 0.0:
+    if _is_zero(number(x), -1.0):
         return _NEG, (y,)
     if x >= first and y >= first and kept[x - first][0] is _ADD and kept[y - first][0] in _ORDERS:
         # 1 + greater(a, b) - less(a, b), as maximum and minimum are differentiated: 1 + sign(a - b), for a finite number b
@@ -194,10 +202,18 @@ def _simpler_dot(operands: tuple[int, ...], number: Number, kept: list[Instructi
     return None
 
 
+def _simpler_dot_exactly(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
+    """What holds for negative zeros too: a dot that starts from 0.0 is never one."""
+    if len(operands) == 1 or _is_zero(number(operands[-1]), -1.0):
+        return _simpler_dot(operands, number, kept, first)
+    return None
+
+
 _SIMPLER: dict[Any, Callable[..., Any]] = {
     _ADD: _simpler_add, _SUB: _simpler_sub, _MUL: _simpler_mul, _NEG: _simpler_neg, _POW: _simpler_pow,
     _SUM: _simpler_sum, _DOT: _simpler_dot, _DIV: _simpler_div,
 }  # fmt: skip
+_SIMPLER_EXACTLY = _SIMPLER | {_DOT: _simpler_dot_exactly}
 _SIMPLER_WITHOUT_NUMBERS = {rule: _SIMPLER[rule] for rule in (_SUB, _NEG, _SUM, _DOT)}  # what may apply where none is constant
 
 
@@ -221,7 +237,7 @@ def _chained(tape: Tape) -> Tape:
             if x >= first and uses[x] == 1 and instructions[x - first][0] is _ADD:
                 inside[x - first] = True
     zero = _Constants(tape)
-    one, nought = zero.slot(1.0), zero.slot(0.0)
+    one, nought = zero.slot(1.0), zero.slot(-0.0)  # -0.0 + x is x, whatever the sign of a zero
     kept = list(instructions)
     for k, (rule, operands) in enumerate(instructions):
         if rule is not _ADD or inside[k] or not uses[first + k]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from micrograd.engine.modes import inside
 from micrograd.tape.arguments import Call
-from micrograd.tape.back_ends import Maker, Program
+from micrograd.tape.back_ends import Maker, Program, keeps_signs
 from micrograd.tape.choices import Gated, gated_twin, may_matter
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.passes import optimised, swept
@@ -162,7 +162,7 @@ class Recordings:
         leaves = parameters.numbers(recording.leaves, before)
         if self.watch is None or not self.watch.unchanged():  # the function itself may leave something behind as it runs
             self.watch = Watch(self.fn)
-        tape = optimised(recording.tape(gradient))
+        tape = optimised(recording.tape(gradient), keeps_signs(self.maker))
         ids = iter(range(len(recording.results)))
         path = Path(tape, leaves, skeleton(recording.out, ids), tape.lookups())
         if may_matter(tape):
@@ -173,7 +173,7 @@ class Recordings:
                 listed = [parameters.values[i] for i in leaves]
                 with inside(gated=True):
                     twin = Recording(lambda values: structure.applied(self.fn, values), numbers, numbers_of, listed)
-                    return optimised(twin.tape(gradient)), parameters.numbers(twin.leaves)
+                    return optimised(twin.tape(gradient), keeps_signs(self.maker)), parameters.numbers(twin.leaves)
 
             path.again = again
         return path

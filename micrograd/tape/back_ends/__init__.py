@@ -66,3 +66,8 @@ def back_end(name: str | None, precision: str = "fast", threads: int | None = No
 def makes_direct(maker: Maker) -> bool:
     """Whether a back end's programs are `Direct`."""
     return bool(getattr(getattr(maker, "func", maker), "direct", False))
+
+
+def keeps_signs(maker: Maker) -> bool:
+    """Whether a back end's programs have the bits of the tape, to the sign of every zero."""
+    return bool(getattr(maker, "keywords", {}).get("exact")) or getattr(maker, "__module__", "") == NAMES["reference"]

@@ -234,3 +234,32 @@ def test_a_table_of_one_constant(backend):
     assert jit(lambda i: mg.take([5.0, 5.0], i), backend=backend)(1) == 5.0
     assert jit(lambda i: mg.take([5.0, 5.0], i) * w, backend=backend).map([0, 1, 1] * 9).tolist() == [35.0] * 27
     assert jit(lambda i: mg.take([5.0] * 90, i) * w, backend=backend).map([0, 1, 80] * 9).tolist() == [35.0] * 27
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_exact_means_the_sign_of_every_zero_too(seed):
+    """Random functions at zeros of either sign: the bits of the eager engine."""
+    function, inputs, leaves = program(seed)
+    rng = np.random.default_rng(seed)
+    ways = [{"backend": "reference"}]
+    if "llvm" in BACK_ENDS and seed < 6:
+        ways.append({"backend": "llvm", "precision": "exact"})
+    compiled = [jit(lambda x: function(x), wrt=leaves, **way) for way in ways]
+    for _ in range(4):
+        x = rng.choice([0.0, -0.0, 1.0, -1.0], inputs).tolist()
+        for leaf, number in zip(leaves, rng.choice([0.0, -0.0, 1.0], len(leaves)).tolist(), strict=True):
+            leaf.data = number
+        expected, _ = eager(function, x, leaves)
+        for f in compiled:
+            found = f(x)
+            assert same(found, expected)
+            assert found != found or math.copysign(1.0, found) == math.copysign(1.0, expected)
+
+
+def test_zeros_keep_their_signs_where_they_matter():
+    for way in ({}, {"backend": "reference"}, {"backend": "numpy"}):
+        assert jit(lambda x: mg.atan2(x + 0.0, -1.0), **way)(-0.0) == math.pi
+        assert jit(lambda x: 1 / (0.0 - x), **way)(0.0) == math.inf
+        assert jit(lambda x: 1 / (x - 0.0), **way)(-0.0) == -math.inf
+        if way != {"backend": "numpy"}:  # whose sums start from 0.0
+            assert jit(lambda x: 1 / mg.sum([x, x, x]), **way)(-0.0) == -math.inf

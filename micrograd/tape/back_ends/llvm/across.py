@@ -110,7 +110,7 @@ def write_sum(f: Function, it: Kernel) -> None:
 
     def tile(first: list[Index], extent: list[int]) -> None:
         groups = vectors(f, first, extent)
-        begin = [fetch(f, it.args[2], at, axis, count) if dotted else f.number(0.0) for at, count in groups]
+        begin = [fetch(f, it.args[2], at, axis, count) if dotted else f.number(-0.0) for at, count in groups]
 
         def added(sums: Sequence[str], xs: Sequence[Sequence[str]]) -> list[str]:
             """One more term in each sum: x y, or x."""

@@ -90,7 +90,7 @@ def write_sum(f: Function, it: Kernel) -> None:
     def samples(places: list[Index]) -> None:
         def tile(first: list[Index], extent: list[int]) -> None:
             spots = list(positions(first, extent))
-            zero = f.number(0.0)
+            zero = f.number(-0.0)  # to which the first is added: it keeps the sign of a zero
             begin = []
             for at in spots:
                 if not dotted:

@@ -124,7 +124,7 @@ def spell_one(f: Function, name: str, args: Sequence[Any], fetch: Callable[[Any]
             total = f.multiply_add(fetch(x), fetch(y), total)
         return total
     if name == "sum":
-        total = f.number(0.0)
+        total = f.number(-0.0)
         for x in args:
             total = f.two("fadd", total, x)
         return total
