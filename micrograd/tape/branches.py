@@ -24,6 +24,8 @@ _COMPARE = {
 def run(recordings: Recordings, call: Call, gradient: bool, theta: Array, reduce: bool) -> tuple[Any, Array]:
     """The structure of the results, and the results, of a function that compares values: each sample's of its own path."""
     paths, parameters = recordings.paths(call, gradient), recordings.parameters
+    if not reduce and call.n and (results := _at_once(recordings, paths, call, theta)) is not None:
+        return paths[0].out, results
     samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta)
     found: Array | None = None
     for i in sorted(samples, key=lambda i: paths[i].decisions):  # sums do not depend on which path was met first
@@ -42,6 +44,31 @@ def run(recordings: Recordings, call: Call, gradient: bool, theta: Array, reduce
         count = 1 + len(parameters) if gradient else len(paths[0].tape.outputs)
         found = np.zeros((count, *(() if reduce else (0,))), parameters.dtype)
     return paths[0].out, found
+
+
+def _at_once(recordings: Recordings, paths: list[Path], call: Call, theta: Array) -> Array | None:
+    """The results of all samples, where the paths known suffice: a program for each that gives results and decisions.
+
+    Samples that decide otherwise go on to the next path. None where one is met that no path fits.
+    """
+    found: Array | None = None
+    left, inputs = np.arange(call.n), call.inputs
+    for path in paths[:]:
+        deciding = None if path.lookups else recordings.deciding(path, call)
+        if deciding is None:
+            return None
+        program, count = deciding
+        part = program(inputs, path.own(theta), len(left))
+        holds = part[-1] == count
+        if found is None:
+            found = np.empty((len(part) - 1, call.n), part.dtype)
+        if holds.all():
+            found[:, left] = part[:-1]
+            return found
+        found[:, left[holds]] = part[:-1, holds]
+        left = left[~holds]
+        inputs = call.rows(left)
+    return None
 
 
 def _sorted_by_path(
