@@ -103,7 +103,7 @@ class _Search(Origins):
         if self.x is self.output:
             return [Finding("output", self.x, f"{self.name(self.x)} is the output itself.")]
         if self.e.value == 0.0:
-            return self.zero_gradient()
+            return self.zero_gradient() or [self.usual()]
         return self.softmax() or self.cancelled(self.x) or self.extreme() or [self.usual()]
 
     def accumulated(self) -> Finding | None:
@@ -145,8 +145,8 @@ class _Search(Origins):
             for i, (parent, local) in enumerate(zip(consumer.parents, consumer.partials, strict=True)):
                 if parent not in inside or consumer is self.x:
                     continue
-                term = Term(consumer, i, g, local, g * local)
-                before, sums[parent] = sums[parent], sums[parent] + g * local
+                term = Term(consumer, i, g, local, self.graph.passed(g, consumer, i, local))
+                before, sums[parent] = sums[parent], sums[parent] + term.value
                 if not math.isfinite(sums[parent]):
                     return self.not_finite(consumer) or self.not_finite(self.output) or self.backward(term, before)
         raise AssertionError("an adjoint is not finite although every contribution to it is")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextvars import Context
+from functools import cached_property
 from heapq import nsmallest
 from typing import Any, NamedTuple
 
@@ -58,7 +59,23 @@ class Graph:
                     if parent in self._terms:
                         self._terms[parent].append((consumer, i, local))
         found = self._terms.get(node, [])
-        return [Term(c, i, self.adjoint[c], local, self.adjoint[c] * local) for c, i, local in found]
+        return [Term(c, i, self.adjoint[c], local, self.passed(self.adjoint[c], c, i, local)) for c, i, local in found]
+
+    def passed(self, g: float, consumer: Value, operand: int, local: float) -> float:
+        """g · local; 0 where the operand was not chosen, or nothing reaches the consumer: no edge is there."""
+        closed = local == 0.0 and consumer.rule is not None and consumer.rule.leaves_out(operand)
+        return 0.0 if closed or consumer not in self.reached else g * local
+
+    @cached_property
+    def reached(self) -> set[Value]:
+        """The nodes to which a path of chosen operands leads."""
+        reached = {self.output}
+        for node in reversed(self.order):
+            if node in reached and node.rule is not None:
+                for i, (parent, local) in enumerate(zip(node.parents, node.partials, strict=True)):
+                    if local != 0.0 or not node.rule.leaves_out(i):
+                        reached.add(parent)
+        return reached
 
     def between(self, x: Value) -> list[Value]:
         """`x` and the nodes above it, in the engine's order: those that lie on a path from the output to `x`."""
@@ -111,11 +128,11 @@ def largest_paths(graph: Graph, x: Value, k: int) -> list[tuple[float, tuple[Val
         here = nsmallest(k, ways.pop(node), key=lambda way: way[:2])
         if node is x:
             break
-        for parent, local in zip(node.parents, node.partials, strict=True):
+        for i, (parent, local) in enumerate(zip(node.parents, node.partials, strict=True)):
             if parent in inside:
                 for way in here:
                     arrived += 1
-                    product = way[2] * local
+                    product = graph.passed(way[2], node, i, local)
                     size = way[0] - _log(local)
                     if product != product or size != size:
                         size = -math.inf  # nan goes first: it decides the sum

@@ -939,7 +939,8 @@ def test_extreme_numbers_are_explained_too(seed):
             assert str(why)
             usual = math.isfinite(e.value) and e.value != 0.0
             assert usual or why.cause not in ("nothing unusual", "path", "tiny", "huge")
-        if all(math.isfinite(p.data) for n in topological_order(output) for p in (n, *n.parents)):
+        order = topological_order(output)
+        if all(math.isfinite(x) for n in order for x in (n.data, *n.partials, *[p.data for p in n.parents])):
             check_listing(output)
 
 
