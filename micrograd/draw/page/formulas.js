@@ -34,7 +34,7 @@ function shorten(x) {
 	const a = Math.abs(x), s = a && (a < 1e-4 || a >= 1e5) ? x.toExponential(3).replace(/\.?0*e\+?/, "e") : +x.toPrecision(4) + "";
 	return s.replace(/-/g, "−");
 }
-const brief = x => Number.isFinite(x) && x && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5) ? x.toExponential(1).replace(/\.0e/, "e").replace("e+", "e").replace(/-/g, "−") : shorten(x);
+const brief = x => shorten(x).length < 9 ? shorten(x) : x.toExponential(1).replace(/\.0e/, "e").replace("e+", "e").replace(/-/g, "−");  // where room is short
 const pieces = text => typeof text === "string" ? [[text, 0]] : text;
 const LOW = "₀₁₂₃₄₅₆₇₈₉", HIGH = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const raised = text => /^−?\d+$/.test(text) ? text.replace("−", "⁻").replace(/\d/g, d => HIGH[d]) : null;

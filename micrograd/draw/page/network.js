@@ -91,10 +91,10 @@ class Network {
 
 	paint(page) {
 		const state = page.state(), gradient = (sign, n) => state.hidden(n) ? sign + " ?" : state.backward ? `${sign} ${brief(n.grad)}` : "", value = n => state.known(n) ? brief(n.data) : "…";
-		const biggest = most(this.lines.map(l => Math.abs(l.weight.data)).filter(Number.isFinite)) || 1, chosen = page.chosen, factors = this.factors(chosen);
+		const thick = this.lines.length > 80 ? 2 : 4.5, biggest = most(this.lines.map(l => Math.abs(l.weight.data)).filter(Number.isFinite)) || 1, chosen = page.chosen, factors = this.factors(chosen);
 		for (const l of this.lines) {
 			const w = l.weight.data, on = l.weight === chosen ? " mg-lit" : factors?.lines.has(l) ? " mg-flows" : "";
-			l.line.setAttribute("stroke-width", (0.5 + 4.5 * Math.sqrt(Math.abs(w) / biggest || 0)).toFixed(2));
+			l.line.setAttribute("stroke-width", (0.5 + thick * Math.sqrt(Math.abs(w) / biggest || 0)).toFixed(2));
 			dress(l.line, (w < 0 ? "mg-minus" : "mg-plus") + on);
 			if (l.label) { say(l.label, brief(w)); say(l.grad, gradient("∂", l.weight)); }
 			l.g.setAttribute("aria-label", `${plain(l.weight.name)} = ${shorten(w)}, gradient ${gradient("", l.weight)}`);
@@ -102,7 +102,7 @@ class Network {
 		for (const s of this.spots.values()) {
 			const { node, neuron } = s;
 			dress(s.g, "mg-neuron" + (node === chosen || neuron && neuron.z === chosen ? " mg-chosen" : factors?.spots.has(s) ? " mg-lit" : ""));
-			s.g.firstChild.setAttribute("fill-opacity", this.roomy ? 1 : Math.min(1, Math.abs(node.data)).toFixed(2));
+			if (!this.roomy) s.g.firstChild.style.fill = `color-mix(in srgb, var(--${node.data < 0 ? "minus" : "plus"}) ${Math.round(85 * Math.min(1, Math.abs(node.data)) || 0)}%, var(--back))`;
 			if (s.value) say(s.value, value(node));
 			if (s.z) { say(s.z, "z " + value(neuron.z)); say(s.delta, gradient("δ", neuron.z)); }
 			s.g.setAttribute("aria-label", `${plain(node.name)} = ${value(node)}` + (neuron ? `, z = ${value(neuron.z)}, ${gradient("δ =", neuron.z)}` : ""));

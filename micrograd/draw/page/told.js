@@ -70,15 +70,20 @@ function tellChosen(page, card) {
 function gradientOf(page, n, L) {
 	const { graph } = page, uses = graph.uses[n.index].map(([c, k]) => [graph.nodes[c], k]);
 	if (!uses.length) return [mathematics(kit => [[derivative(L.name, n.name, kit), kit.number(n === L ? 1 : 0)]])];
-	const size = ([c, k]) => Math.abs(times(c.full, c.locals[k])) || 0, most = [...uses].sort((a, b) => size(b) - size(a)).slice(0, 4), left = uses.length - most.length;
-	const terms = (kit, each) => kit.row(...most.flatMap(([c, k], j) => j ? [kit.sign(" + "), each(c, k)] : [each(c, k)]), ...left ? [kit.sign(" + "), kit.sign("…")] : []);
-	const lines = kit => [
-		[derivative(L.name, n.name, kit), terms(kit, (c, k) => c === L ? derivative(c.name, n.name, kit) : product(kit, derivative(L.name, c.name, kit), derivative(c.name, n.name, kit)))],
-		["", terms(kit, (c, k) => c === L ? bracketed(kit, c.locals[k] ?? 0) : product(kit, bracketed(kit, c.full), bracketed(kit, c.locals[k] ?? 0)))],
-		["", kit.number(n.full)]];
-	const rules = kit => most.map(([c, k]) => [c, k, partialOf(graph, c, k)]).filter(([, , rule]) => rule && (rule.op || rule.name))
+	const size = ([c, k]) => Math.abs(times(c.full, c.locals[k])) || 0, most = [...uses].sort((a, b) => size(b) - size(a)).slice(0, 4), hidden = uses.length - most.length;
+	const symbols = kit => most.map(([c, k]) => c === L ? derivative(c.name, n.name, kit) : product(kit, derivative(L.name, c.name, kit), derivative(c.name, n.name, kit)));
+	const figures = kit => most.map(([c, k]) => c === L ? bracketed(kit, c.locals[k] ?? 0) : product(kit, bracketed(kit, c.full), bracketed(kit, c.locals[k] ?? 0)));
+	const alike = most.length > 2 && new Set(symbols(TEXT)).size === 1;  // several calls of one network: once is enough in symbols
+	const long = !alike && symbols(TEXT).join("").length > 60;  // then each term has a line of its own
+	const added = (kit, left, terms) => {
+		const all = hidden || alike && left ? [...terms, kit.sign("…")] : terms;
+		return long ? all.map((term, j) => Object.assign([j ? "" : left, term], { sign: j ? "+" : "=" }))
+			: [[left, kit.row(...all.flatMap((term, j) => j ? [kit.sign(" + "), term] : [term]))]];
+	};
+	const lines = kit => [...added(kit, derivative(L.name, n.name, kit), alike ? symbols(kit).slice(0, 1) : symbols(kit)), ...uses.length > 1 || uses[0][0] !== L ? added(kit, "", figures(kit)) : [], ["", kit.number(n.full)]];
+	const rules = kit => most.map(([c, k]) => [c, k, partialOf(graph, c, k)]).filter(([c, , rule], j, list) => rule && (rule.op || rule.name) && list.findIndex(([d, , other]) => plain(d.name) === plain(c.name) && other && write(other, TEXT) === write(rule, TEXT)) === j)
 		.map(([c, k, rule]) => [derivative(c.name, n.name, kit), write(rule, kit), kit.number(c.locals[k] ?? 0)]);
-	const out = [mathematics(kit => lines(kit).filter((line, j) => j !== 1 || uses.length > 1 || uses[0][0] !== L))];
+	const out = [mathematics(lines)];
 	if (rules(TEXT).length) out.push(mathematics(rules));
 	const why = graph.why(n.index);
 	if (why) out.push(make("p", { class: "mg-why" }, why));
