@@ -31,6 +31,7 @@ import sys
 import tempfile
 import threading
 import time
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -489,6 +490,8 @@ def main() -> None:
         thread.start()
         thread.join()
         return
+    if not find_spec("llvmlite"):
+        parser.error("every peer is compared with the LLVM back end: pip install llvmlite")
     pythons = dict.fromkeys(("ours-llvm", "ours-numpy", "ours-eager"), sys.executable)
     for entry in options.peer or ["jax", "casadi", "xad", "original"]:
         peer, _, python = entry.partition("=")

@@ -13,6 +13,7 @@ import argparse
 import importlib.resources
 import random
 import time
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -89,6 +90,8 @@ def attention(q: list[Value], keys: list[list[Value]], values: list[list[Value]]
 
 def names() -> list[str]:
     """First names of the US census, in a fixed order, shuffled."""
+    if not find_spec("names"):
+        raise SystemExit("the names to train on come from a package: pip install names")
     found = []
     for file in ("dist.female.first", "dist.male.first"):
         text = importlib.resources.files("names").joinpath(file).read_text()

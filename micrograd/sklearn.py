@@ -199,7 +199,7 @@ class MLPClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
     >>> X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], ["no", "yes", "yes", "no"]
     >>> found = MLPClassifier((8,), "tanh", epochs=500, random_state=1).fit(X, y)
     >>> found.predict(X).tolist(), found.model_([0.0, 1.0]).label
-    (['no', 'yes', 'yes', 'no'], 'a_1^[2]')
+    (['no', 'yes', 'yes', 'no'], 'z_1^[2]')
     """
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:

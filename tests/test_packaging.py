@@ -1,8 +1,10 @@
 """What is shipped: a pure wheel with its types, a source distribution that can test itself, an import that is quick."""
 
 import ast
+import contextlib
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -22,7 +24,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 def built(tmp_path_factory):
     pytest.importorskip("hatchling", reason="hatchling builds the distributions; the extra `test` has it")
     folder = tmp_path_factory.mktemp("dist")
+    environment = ROOT / "an environment"  # of any name, not only those that git ignores
+    with contextlib.suppress(OSError):  # a checkout may be read-only
+        environment.mkdir(exist_ok=True)
+        (environment / "pyvenv.cfg").touch()
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", folder], cwd=ROOT, check=True, capture_output=True)
+    shutil.rmtree(environment, ignore_errors=True)
     return folder
 
 
@@ -40,10 +47,19 @@ def test_the_source_distribution_can_test_itself(built):
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {n.partition("/")[2] for n in archive.getnames()}
-    wanted = ["pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".ci/run", "micrograd/py.typed", "benchmarks/eager.py"]
+    wanted = [
+        "pyproject.toml",
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        ".ci/run",
+        "micrograd/py.typed",
+        "benchmarks/eager.py",
+    ]
     wanted += [str(f.relative_to(ROOT)) for f in ROOT.glob("tests/**/*.py")]
     assert set(wanted) <= names
-    assert not [n for n in names if ".venv" in n or "__pycache__" in n or "_cache" in n]
+    assert not [n for n in names if "venv" in n or "__pycache__" in n or "_cache" in n]
 
 
 def test_the_wheel_works_where_nothing_else_of_this_project_is(built, tmp_path):
