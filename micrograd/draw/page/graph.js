@@ -2,7 +2,7 @@
 
 const FLOATS = Object.fromEntries(Object.entries(RULES).map(([name, row]) => [name, row[2]]));
 
-// Operations that choose among their operands: one that was not chosen has no edge, and nothing is multiplied there.
+// Operations that choose among their operands: one that was not chosen has no edge, and nothing is multiplied there; nor where a rule is flat.
 const CHOOSING = new Set(["where", "relu", "maximum", "minimum", "take"]);
 const times = (g, local) => local === null ? 0 : g * local;
 
@@ -39,8 +39,8 @@ class Graph {
 		if (!row || n.frozen) return n.locals ??= [];
 		const xs = this.operands(n), [count, , , partials] = row;
 		if (!count) return n.locals = partials(FLOATS, xs, n.data);
-		n.locals = partials.map((d, k) => !this.nodes[n.parents[k]].counts ? 0 : typeof d === "number" ? d : d(FLOATS, ...xs, n.data));
-		if (CHOOSING.has(n.op)) n.locals = n.locals.map((local, k) => local === 0 && typeof partials[k] === "function" ? null : local);
+		n.locals = partials.map((d, k) => !this.nodes[n.parents[k]].counts ? 0 : typeof d === "number" ? d || null : d(FLOATS, ...xs, n.data));
+		if (CHOOSING.has(n.op)) n.locals = n.locals.map(local => local === 0 ? null : local);
 		return n.locals;
 	}
 
