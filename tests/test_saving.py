@@ -87,7 +87,7 @@ def test_a_disk_without_room_leaves_the_old_file(name, tmp_path):
 KILLING = """
 import os, signal, sys, time
 sys.path[:0] = [{root!r}, {tests!r}]
-from test_files import outputs
+from test_saving import outputs
 writers = [(write, {folder!r} + "/" + name) for name, write in outputs({folder!r}).items()]
 for write, path in writers:
     write(path)
