@@ -123,7 +123,7 @@ def _forward(name: str, node: Value, args: tuple[Symbol, ...], write: Python) ->
     """The line, or for a long sum the lines, that compute a node."""
     assert node.rule is not None
     if node.op == "sum":
-        return _added(name, ["0.0", *[write.held(a, SUM + 1) for a in args]])  # from 0.0, as the engine: -0.0 alone is 0.0
+        return _added(name, [write.held(a, SUM + 1) for a in args])
     if node.op == "dot":
         n = len(args) // 2
         products = [f"{write.held(x, PRODUCT)} * {write.held(y, POWER)}" for x, y in zip(args[:n], args[n:-1], strict=True)]

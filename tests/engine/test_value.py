@@ -180,12 +180,13 @@ def test_the_order_is_the_postorder_of_a_visit_from_left_to_right(program):
 
     visit(out)
     assert topological_order(out) == order and all(map(operator.is_, topological_order(out), order))
-    # contributions are added in the reverse of that order
-    adjoint = dict.fromkeys(order, 0.0)
+    # contributions are added in the reverse of that order, to what is reached through chosen operands
+    adjoint, reached = dict.fromkeys(order, 0.0), {out}
     adjoint[out] = 1.0
-    for v in reversed(order):
-        for parent, local in zip(v.parents, v.partials, strict=True):
-            if not parent.is_constant:
+    for v in filter(reached.__contains__, reversed(order)):
+        for i, (parent, local) in enumerate(zip(v.parents, v.partials, strict=True)):
+            if not parent.is_constant and not (local == 0.0 and v.rule.leaves_out(i)):
+                reached.add(parent)
                 adjoint[parent] += adjoint[v] * local
     assert all(same(adjoint[v], g) for v, g in adjoints(out).items())
 
