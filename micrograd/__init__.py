@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from micrograd.engine import Value, adjoints, constant, topological_order
-from micrograd.engine.modes import detect_anomaly, enable_grad, no_grad
+from micrograd.engine.modes import detect_anomaly, enable_grad, no_grad, scope
 from micrograd.nn import MLP, Layer, Neuron
 from micrograd.nn.losses import (
     binary_cross_entropy,
@@ -135,7 +135,7 @@ __all__ = [
     "cosine_similarity", "cross_entropy", "detect_anomaly", "dot", "draw_dot", "enable_grad", "equal", "erf", "exp",
     "expm1", "find_bug", "from_sympy", "grad", "gradcheck", "greater", "hessian", "hinge", "huber", "hvp", "implicit",
     "jacobian", "jit", "jvp", "kl_divergence", "l1", "less", "log", "log1p", "logsumexp", "maximum", "minimum", "mse",
-    "name_from", "nll", "no_grad", "one_cycle_schedule", "pow", "primitive", "record", "relu", "sigmoid", "sign",
+    "name_from", "nll", "no_grad", "one_cycle_schedule", "pow", "primitive", "record", "relu", "scope", "sigmoid", "sign",
     "sin", "sinh", "softplus", "sqrt", "step", "step_schedule", "sum", "take", "tan", "tanh", "to_c", "to_code",
     "to_javascript", "to_mermaid", "to_networkx", "to_sympy", "topological_order", "value_and_grad", "vjp",
     "warmup_schedule", "where",

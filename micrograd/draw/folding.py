@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, TypeAlias, Union
 
 from micrograd.draw.graph import Graph, general
+from micrograd.formula.text import clean
 
 LIMIT = 90  # the most boxes in one picture where nothing else is said
 _HEAD, _TAIL = 15, 25  # what stays of a long chain before and after its middle
@@ -65,9 +66,9 @@ class _Folding:
     def _paths(self) -> list[tuple[str, ...]]:
         """For each value the names of the groups it is in, outermost first; () for those outside of networks."""
         n = len(self.graph)
-        scopes = self.graph.scopes
+        scopes, around = self.graph.scopes, self._blocks()
         if not any(scopes):
-            return [()] * n
+            return around
         network = [place[0] for place in self.graph.place]
         for i, parents in enumerate(self.graph.parents):  # parameters belong to the first network that uses them
             for p in parents:
@@ -89,7 +90,37 @@ class _Folding:
                 path = (*path, f"call {self.graph.place[i][1]}")
             paths.append(path)
         self._absorb(paths)
-        return paths
+        return [(*outer, *path) for outer, path in zip(around, paths, strict=True)]
+
+    def _blocks(self) -> list[tuple[str, ...]]:
+        """For each value the names of the scopes that it was made in; blocks of one name are counted, in their order.
+
+        A leaf or constant is in the scope that holds all that use it.
+        """
+        blocks = [list(found) for found in self.graph.blocks]
+        if not any(blocks):
+            return [()] * len(blocks)
+        shared: list[list[tuple[str, int]] | None] = [None] * len(blocks)
+        for i, parents in enumerate(self.graph.parents):
+            for p in parents:
+                if not self.graph.ops[p]:
+                    before = shared[p]
+                    same = blocks[i] if before is None else [a for a, b in zip(before, blocks[i], strict=False) if a == b]
+                    shared[p] = same
+        inside = [tuple(found if self.graph.ops[i] else shared[i] or ()) for i, found in enumerate(blocks)]
+        entries: dict[tuple[Hashable, ...], set[int]] = defaultdict(set)  # of one name in one block around
+        for found in inside:
+            for depth, (name, number) in enumerate(found):
+                entries[(*found[:depth], name)].add(number)
+        order = {key: {number: k for k, number in enumerate(sorted(numbers), start=1)} for key, numbers in entries.items()}
+        named = []
+        for found in inside:
+            names = []
+            for depth, (name, number) in enumerate(found):
+                counted = order[(*found[:depth], name)]
+                names.append(clean(name) if len(counted) == 1 else f"{clean(name)} {counted[number]}")
+            named.append(tuple(names))
+        return named
 
     def _absorb(self, paths: list[tuple[str, ...]]) -> None:
         """Give what lies between values of one neuron, such as the steps of an activation of one's own, its path too."""

@@ -38,6 +38,7 @@ class Graph:
         self.parents: list[tuple[int, ...]] = []
         self.partials: list[tuple[float, ...]] = []
         self.place: list[tuple[int, int]] = []  # network and call, 0 where there is none
+        self.blocks: list[tuple[tuple[str, int], ...]] = []  # the scopes of one's own code, each with the number of its block
         index: dict[Value, int] = {}
         for value in topological_order(root) or [root]:
             parents = []
@@ -65,6 +66,7 @@ class Graph:
         self.partials.append(_partials(value, len(parents)))
         note = value.note
         self.place.append((note.network, note.call) if note is not None else (0, 0))
+        self.blocks.append(note.scope if note is not None else ())
         scope = getattr(label, "scope", ())
         self.scopes.append(scope)
         is_leaf = rule is None or rule is CONSTANT
@@ -86,6 +88,7 @@ class Graph:
         for tuples in (self.parents, self.partials, self.scopes):
             tuples.append(())
         self.place.append((0, 0))
+        self.blocks.append(())
         return len(self.values) - 1
 
     def _number_calls(self) -> None:

@@ -7,8 +7,8 @@ micrograd.
 """
 
 from micrograd.engine.assign import add_gradients
+from micrograd.engine.modes import Note
 from micrograd.engine.value import (
-    Note,
     Value,
     adjoints,
     as_values,

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import count
 from typing import Any, NamedTuple
 
 from micrograd.primitives import Primitive
@@ -24,12 +25,23 @@ class Mode(NamedTuple):
     anomaly: bool = False
     observer: Any = None  # while a function is recorded for the tape: told of what the graph alone does not show
     gated: bool | None = None  # whether graphs of adjoints leave out what was not chosen; None: where they are not finite
+    scope: tuple[tuple[str, int], ...] = ()  # the names of the scopes around, each with the number of its block
     blocks: tuple[dict[str, Any], ...] = ()  # what each block around changes, from the outside in; empty once it is closed
+
+
+class Note(NamedTuple):
+    """What only drawings and explanations want to know of a node: which call made it, which line wrote it, in which scope."""
+
+    network: int = 0
+    call: int = 0
+    line: str = ""
+    scope: tuple[tuple[str, int], ...] = ()  # names from the outside in, each with the number of the block that gave it
 
 
 NORMAL = Mode()
 _mode: ContextVar[Mode] = ContextVar("mode", default=NORMAL)
 after_step: list[Any] = []  # functions that are told of every step of an optimiser, with the loss before it where that is known
+_entries = count(1)  # of scopes
 open_blocks: list[None] = []  # one entry for each open block of any thread
 
 
@@ -129,6 +141,23 @@ def enable_grad() -> Any:
     False
     """
     return inside(recording=True)
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """A block, or decorator, that names a part of one's own code: drawings fold by it. Blocks nest; each is a part of its own.
+
+    >>> from micrograd import Value
+    >>> x = Value(2.0, label="x")
+    >>> with scope("square"):
+    ...     y = x * x
+    >>> y.note.scope[0][0]
+    'square'
+    """
+    if not isinstance(name, str) or not name:
+        raise TypeError(f'a scope has a name: with scope("gate f"): ..., got {name!r}')
+    with inside(scope=(*current().scope, (name, next(_entries)))):
+        yield
 
 
 def detect_anomaly() -> Any:

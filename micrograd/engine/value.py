@@ -7,13 +7,13 @@ build on what is here: `Value`, `topological_order`, `adjoints`. There is no cal
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from micrograd import primitives
 from micrograd.engine import copies, modes
 from micrograd.engine.assign import adding
 from micrograd.engine.choices import adjoints_of_chosen
-from micrograd.engine.modes import open_blocks, watches
+from micrograd.engine.modes import Note, open_blocks, watches
 from micrograd.engine.numbers import Number
 from micrograd.engine.operators import METHODS, Operators
 from micrograd.engine.original import Original
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from micrograd.explain import Explanation, Why
 
 _new = object.__new__
-
-
-class Note(NamedTuple):
-    """What only drawings and explanations want to know of a node: which call made it, and which line wrote it."""
-
-    network: int = 0
-    call: int = 0
-    line: str = ""
 
 
 def _apply(rule: Primitive, args: Sequence[Any]) -> Value:
@@ -85,7 +77,7 @@ def mark(node: Value, label: str, note: Note | None) -> None:
     """Give a fresh node its label and the call of a network that made it; the line that wrote it stays."""
     node._label = label
     if note is not None:
-        node._note = note._replace(line=node.note.line) if open_blocks and node.note is not None else note
+        node._note = node.note._replace(network=note.network, call=note.call) if open_blocks and node.note is not None else note
 
 
 def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -> Value:
@@ -104,8 +96,8 @@ def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -
         node._x, node._dx, node._y, node._dy = args, partials, 0.0, 0.0
     else:
         (node._x, node._y), (node._dx, node._dy) = (*args, 0.0)[:2], (*partials, 0.0)[:2]
-    if mode.anomaly:
-        node.note = Note(line=modes.line())
+    if mode.anomaly or mode.scope:
+        node.note = Note(line=modes.line() if mode.anomaly else "", scope=mode.scope)
     return node if mode.recording else node.detach()
 
 
