@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 _STATE = ("_data", "grad", "label", "rule", "note", "_x", "_y", "_dx", "_dy")
@@ -18,14 +19,31 @@ def rewired(node: Any, find: Callable[[Any], Any]) -> Any:
         copy._x = tuple(map(find, node._x))
     else:
         copy._x, copy._y = (p if p.__class__ is float or p is None else find(p) for p in (node._x, node._y))
+    for name, value in own(node).items():
+        setattr(copy, name, value)
     return copy
+
+
+def own(node: Any) -> dict[str, Any]:
+    """The attributes of a subclass: those in its __dict__, and in the __slots__ of classes below Value."""
+    found = dict(getattr(node, "__dict__", ()))
+    for kind in type(node).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        if "_x" in slots:  # Value itself
+            break
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(node, name):
+                found[name] = getattr(node, name)
+    return found
 
 
 def deep(node: Any, sort: Callable[..., list[Any]], memo: dict[Any, Any]) -> Any:
     """The copy of `node` and all above it; `memo` as in copy.deepcopy, with the nodes that it has copied under a name."""
     for each in sort(node, seen=memo.setdefault(__name__, set())):
         if id(each) not in memo:
-            memo[id(each)] = rewired(each, lambda parent: memo[id(parent)])
+            memo[id(each)] = copy = rewired(each, lambda parent: memo[id(parent)])
+            for name, value in own(each).items():
+                setattr(copy, name, deepcopy(value, memo))
     return memo[id(node)]
 
 
@@ -44,7 +62,8 @@ def reduced(node: Any, sort: Callable[..., list[Any]]) -> Any:
             pickle = _Pickle()
             _thread.pickle = weakref.ref(pickle)
         ancestors = (pickle, _Ancestors(node, sort, pickle))
-    return restored, (type(node), ancestors, *[getattr(node, name) for name in _STATE])
+    state = (type(node), ancestors, *[getattr(node, name) for name in _STATE])
+    return (restored, state, (None, found)) if (found := own(node)) else (restored, state)
 
 
 def restored(kind: type, _: Any, *state: Any) -> Any:

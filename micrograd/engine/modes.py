@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial, wraps
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -119,7 +121,75 @@ def is_watched(value: Any) -> bool:
     return any(over.holds(value) for over in _watches.get())
 
 
-def no_grad() -> Any:
+class Block:
+    """A block in which the mode of this thread is changed, entered as often as one likes; as a decorator, of every call.
+
+    Of a generator or coroutine it holds while its own code runs, and not while it waits for whoever uses it.
+    """
+
+    def __init__(self, **change: Any):
+        self._change = change
+        self._entered: list[Any] = []
+
+    def __enter__(self) -> None:
+        self._entered.append(block := inside(**self._change))
+        block.__enter__()
+
+    def __exit__(self, *error: Any) -> Any:
+        return self._entered.pop().__exit__(*error)
+
+    def __call__(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        if not callable(fn):
+            raise TypeError(f"this block decorates functions, got {type(fn).__name__} {fn!r}: use it in a with statement")
+
+        @wraps(fn)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            with inside(**self._change):
+                return fn(*args, **kwargs)
+
+        @wraps(fn)
+        def generated(*args: Any, **kwargs: Any) -> Any:
+            made = fn(*args, **kwargs)
+            step: Callable[[], Any] = partial(made.send, None)
+            while True:
+                try:
+                    with inside(**self._change):
+                        item = step()
+                except StopIteration as end:
+                    return end.value
+                try:
+                    step = partial(made.send, (yield item))
+                except GeneratorExit:
+                    with inside(**self._change):
+                        made.close()
+                    raise
+                except BaseException as error:
+                    step = partial(made.throw, error)
+
+        @wraps(fn)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            return await _Awaited(generated(*args, **kwargs))
+
+        if inspect.isgeneratorfunction(fn):
+            return generated
+        return awaited if inspect.iscoroutinefunction(fn) else called
+
+
+class _Awaited:
+    """A coroutine whose steps a generator makes."""
+
+    def __init__(self, steps: Any):
+        self._steps = steps
+
+    def __await__(self) -> Any:
+        return (yield from self._steps)
+
+
+def _block(fn: Callable[..., Any] | None, **change: Any) -> Any:
+    return Block(**change) if fn is None else Block(**change)(fn)
+
+
+def no_grad(fn: Callable[..., Any] | None = None) -> Any:
     """A block (or decorator) in which nothing is recorded: every result is a constant. Holds for this thread alone.
 
     >>> from micrograd import Value
@@ -128,10 +198,10 @@ def no_grad() -> Any:
     >>> y.data, y.is_constant
     (6.0, True)
     """
-    return inside(recording=False)
+    return _block(fn, recording=False)
 
 
-def enable_grad() -> Any:
+def enable_grad(fn: Callable[..., Any] | None = None) -> Any:
     """A block in which operations are recorded, inside no_grad() too.
 
     >>> from micrograd import Value
@@ -140,7 +210,7 @@ def enable_grad() -> Any:
     >>> y.is_constant
     False
     """
-    return inside(recording=True)
+    return _block(fn, recording=True)
 
 
 @contextmanager
@@ -160,7 +230,7 @@ def scope(name: str) -> Iterator[None]:
         yield
 
 
-def detect_anomaly() -> Any:
+def detect_anomaly(fn: Callable[..., Any] | None = None) -> Any:
     """A block in which the first nan or inf, forward or backward, raises FloatingPointError.
 
     The message names the operation, its operands and the line that wrote it, in compiled functions too: where their results
@@ -173,7 +243,7 @@ def detect_anomaly() -> Any:
         ...
     FloatingPointError: log(-1.0) = nan, at ...
     """
-    return inside(anomaly=True)
+    return _block(fn, anomaly=True)
 
 
 def refuse_forward(rule: Primitive, data: Sequence[float], out: float) -> None:

@@ -151,6 +151,10 @@ class Operators:
     def __pos__(self) -> Any:
         return self
 
+    def conjugate(self) -> Any:
+        """Itself: a Value is real. NumPy's var and std ask for it."""
+        return self
+
     __lt__, __le__, __gt__, __ge__ = map(_compared, ("__lt__", "__le__", "__gt__", "__ge__"))
     __eq__, __ne__ = map(_compared, ("__eq__", "__ne__"))
     __hash__ = object.__hash__  # the graph is keyed by identity, whatever == says

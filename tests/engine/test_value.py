@@ -1,5 +1,6 @@
 """The engine: graphs, their order, and the chain rule over them."""
 
+import asyncio
 import contextvars
 import copy
 import gc
@@ -868,3 +869,87 @@ def test_nothing_else_leaves_cycles_behind_either(work):
     x = Value(0.5)
     objects, blocks = growth(300, lambda: work(x))
     assert objects < 10 and blocks < 30
+
+
+# -- decorators of generators and coroutines, and copies of subclasses
+
+
+def test_no_grad_decorates_generators_and_coroutines_and_can_be_used_again():
+    steps = []
+
+    @no_grad
+    def generator():
+        got = yield Value(1.0) * 2
+        steps.append((Value(1.0) * 2).is_constant)
+        try:
+            yield got
+        except KeyError:
+            steps.append((Value(1.0) * 2).is_constant)
+        return 7
+
+    def outer():
+        return (yield from generator())
+
+    made = outer()
+    assert next(made).is_constant and records()  # not while it waits
+    assert made.send("x") == "x" and records()
+    with pytest.raises(StopIteration) as end:
+        made.throw(KeyError())
+    assert end.value.value == 7 and steps == [True, True] and records()
+
+    @detect_anomaly()
+    def failing():
+        yield 1
+        yield Value(-1.0).log()
+
+    made = failing()
+    assert next(made) == 1
+    with pytest.raises(FloatingPointError):
+        next(made)
+    assert math.isnan(Value(-1.0).log().data)
+
+    @no_grad()
+    async def coroutine():
+        await asyncio.sleep(0)
+        return (Value(1.0) * 2).is_constant
+
+    async def both():
+        return await asyncio.gather(coroutine(), plain())
+
+    async def plain():
+        await asyncio.sleep(0)
+        return (Value(1.0) * 2).is_constant
+
+    assert asyncio.run(both()) == [True, False]
+    block = no_grad()
+    for _ in range(2):
+        with block:
+            assert not records()
+            with block:
+                assert not records()
+            assert not records()
+    assert records() and not modes.open_blocks
+    with pytest.raises(TypeError, match="decorates functions"):
+        no_grad(3)
+
+
+class Named(Value):
+    __slots__ = ("__dict__", "unit")
+
+
+def test_copies_keep_what_a_subclass_has_of_its_own():
+    x = Named(2.0, label="x")
+    x.unit, x.notes = "m", ["a"]
+    for twin, deep in ((copy.copy(x), False), (copy.deepcopy(x), True), (pickle.loads(pickle.dumps(x)), True)):
+        assert type(twin) is Named and (twin.data, twin.label, twin.unit, twin.notes) == (2.0, "x", "m", ["a"])
+        assert (twin.notes is not x.notes) == deep
+    out = copy.deepcopy(x * 3)
+    assert out.parents[0].unit == "m" and out.parents[0] is not x
+
+
+def test_numpy_takes_the_variance_of_values():
+    xs = [Value(x) for x in (1.0, 2.0, 4.0)]
+    out = np.var(np.array(xs))
+    assert out.data == pytest.approx(np.var([1.0, 2.0, 4.0])) and np.std(np.array(xs)).data == pytest.approx(out.data**0.5)
+    out.backward()
+    assert [x.grad for x in xs] == pytest.approx([2 / 3 * (x.data - 7 / 3) for x in xs])
