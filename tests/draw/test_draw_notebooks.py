@@ -118,13 +118,15 @@ def test_jupyterlab(notebook, environment, lab, browser):
     page = browser.new_page(viewport={"width": 1400, "height": 1600})
     page.goto(f"{lab}/lab/tree/drawn.ipynb?reset")
     page.locator(".mg-bar").wait_for(timeout=90_000)
-    assert page.locator(".jp-OutputArea-output").nth(1).locator("img, svg").first.bounding_box()["width"] > 300
+    drawing = page.locator(".jp-OutputArea-output").nth(1)  # in the page, where one can select, search and read tooltips
+    assert drawing.locator("svg").first.bounding_box()["width"] > 300 and drawing.locator("img").count() == 0
+    assert drawing.locator("svg title").count() > 3
     page.get_by_role("button", name="To the end", exact=True).click()
     assert page.locator("[data-node='0']").get_attribute("data-grad") == "1"
     cell = page.evaluate("document.querySelector('.jp-Notebook-cell.jp-mod-active')?.dataset.windowedListIndex")
     page.locator("[data-node='0']").focus()
     page.keyboard.press("ArrowLeft")
-    assert page.locator(".mg-bar output").text_content() == "step 2 of 3"
+    assert page.locator(".mg-bar output").text_content() == "backward 2 of 3"
     page.keyboard.press("ArrowDown")
     assert page.evaluate("document.activeElement.dataset.node") == "1"
     assert cell == page.evaluate("document.querySelector('.jp-Notebook-cell.jp-mod-active')?.dataset.windowedListIndex")
