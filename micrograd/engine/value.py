@@ -7,6 +7,7 @@ build on what is here: `Value`, `topological_order`, `adjoints`. There is no cal
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from micrograd import primitives
@@ -371,14 +372,12 @@ def _adjoint_numbers(output: Value) -> dict[Value, float]:
     order = _sorted(output)
     adjoint = dict.fromkeys(order, 0.0)
     adjoint[output] = 1.0
-    constants, finite = [], True
+    constants = []
     for node in reversed(order):
         x = node._x
         if x is None:
             if node.rule is CONSTANT:
                 constants.append(node)
-            elif adjoint[node] - adjoint[node] != 0.0:
-                finite = False
             continue
         g = adjoint[node]
         if x.__class__ is tuple:
@@ -390,7 +389,7 @@ def _adjoint_numbers(output: Value) -> dict[Value, float]:
         y = node._y
         if y.__class__ is not float:
             adjoint[y] += g * node._dy
-    if not finite:
+    if not isfinite(sum(adjoint.values())):
         adjoint = adjoints_of_chosen(order, output)
     for node in constants:
         del adjoint[node]
