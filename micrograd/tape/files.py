@@ -71,8 +71,11 @@ def load(path: str, backend: str | None = None) -> Jitted:
 def _arrays(opened: IO[bytes]) -> dict[str, Any]:
     """The arrays of an .npz file as save writes it: none is larger than the bytes that stand for it."""
     found: dict[str, Any] = {}
+    size = opened.seek(0, 2)
     with zipfile.ZipFile(opened) as archive:
         for member in archive.infolist():
+            if max(member.file_size, member.compress_size) > size:  # reading makes room for as much as is asked for
+                raise ValueError(f"its array {member.filename} is larger than the file")
             if member.compress_type != zipfile.ZIP_STORED or member.filename[:-4] in found:
                 raise ValueError("it has been packed in another way than save() does")
             data = io.BytesIO(archive.read(member))

@@ -96,6 +96,13 @@ def test_random_damages_are_value_errors_and_take_no_memory(tmp_path):
             with pytest.raises(ValueError, match=r"bad\.npz"):
                 load(bad, backend="reference")
                 raise ValueError("bad.npz was read all the same")  # what changed is of no importance, such as a date
+        directory = whole.rindex(b"PK\x01\x02")  # of the archive: a member that says it has a gigabyte
+        for at in (20, 24):
+            data = bytearray(whole)
+            data[directory + at : directory + at + 4] = (1 << 30).to_bytes(4, "little")
+            bad.write_bytes(data)
+            with pytest.raises(ValueError, match="larger than the file"):
+                load(bad, backend="reference")
         assert tracemalloc.get_traced_memory()[1] < 50 * len(whole) + 4_000_000
     finally:
         tracemalloc.stop()
