@@ -76,9 +76,10 @@ class Primitive:
             [(p(*args, out) if callable(p) else p) if want else 0.0 for p, want in zip(self.partials, wanted, strict=True)]
         )
 
-    def leaves_out(self, i: int) -> bool:
-        """Whether a partial of exactly 0 says that argument i was not chosen, or is never looked at: no edge leads there."""
-        return self.chooses or (not self.variadic and self.partials is not None and self.partials[i] == 0.0)
+    def leaves_out(self, i: int, local: Any) -> bool:
+        """Whether the partial says that argument i was not chosen, or is never looked at: no edge leads there."""
+        flat = not self.variadic and self.partials is not None and self.partials[i] == 0.0
+        return local.__class__ is float and local == 0.0 and (self.chooses or flat)
 
     def __repr__(self) -> str:
         return f"<primitive {self.written}>"

@@ -56,7 +56,7 @@ def _adjoint_graph(output: Value, wrt: tuple[Value, ...] | None, gated: bool) ->
             continue
         assert rule is not None
         for i, (parent, local, want) in enumerate(zip(parents, local_graph(node, parents, wanted), wanted, strict=True)):
-            if want and not (local.__class__ is float and local == 0.0 and rule.leaves_out(i)):
+            if want and not rule.leaves_out(i, local):
                 arrived[parent].append((g, local, chosen(rule, local, gate) if gated else None))
     return adjoint
 

@@ -10,6 +10,7 @@ from heapq import nsmallest
 from typing import Any, NamedTuple
 
 from micrograd.engine import Value, adjoints, topological_order
+from micrograd.engine.choices import reached_from
 
 STALE = (
     "Data has changed since this graph was built: leaves are shown as they are now, what was computed and the derivatives "
@@ -63,19 +64,13 @@ class Graph:
 
     def passed(self, g: float, consumer: Value, operand: int, local: float) -> float:
         """g · local; 0 where the operand was not chosen, or nothing reaches the consumer: no edge is there."""
-        closed = local == 0.0 and consumer.rule is not None and consumer.rule.leaves_out(operand)
+        closed = consumer.rule is not None and consumer.rule.leaves_out(operand, local)
         return 0.0 if closed or consumer not in self.reached else g * local
 
     @cached_property
     def reached(self) -> set[Value]:
         """The nodes to which a path of chosen operands leads."""
-        reached = {self.output}
-        for node in reversed(self.order):
-            if node in reached and node.rule is not None:
-                for i, (parent, local) in enumerate(zip(node.parents, node.partials, strict=True)):
-                    if local != 0.0 or not node.rule.leaves_out(i):
-                        reached.add(parent)
-        return reached
+        return reached_from(self.output, self.order)
 
     def between(self, x: Value) -> list[Value]:
         """`x` and the nodes above it, in the engine's order: those that lie on a path from the output to `x`."""

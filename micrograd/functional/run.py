@@ -204,12 +204,13 @@ def _push_numbers(order: list[Value], tangents: dict[Value, dict[int, Any]]) -> 
         x = node._x
         if x is None or node in tangents:
             continue
+        rule: Any = node.rule
         total: dict[int, float] = {}
         edges = zip(x, node._dx, strict=True) if x.__class__ is tuple else ((x, node._dx), (node._y, node._dy))
         for k, (parent, local) in enumerate(edges):
             if parent.__class__ is float or parent not in tangents:
                 continue
-            if local == 0.0 and node.rule is not None and node.rule.leaves_out(k):
+            if rule.leaves_out(k, local):
                 continue  # no edge: not a zero, which would be multiplied further on
             for i, t in tangents[parent].items():
                 total[i] = total[i] + t * local if i in total else t * local
@@ -240,7 +241,7 @@ def _push(order: list[Value], tangents: dict[Value, dict[int, Any]], one: Value,
         arrived: dict[int, list[tuple[Value, Any, Value | None]]] = {}
         rule: Any = node.rule
         for k, (parent, local, want) in enumerate(zip(parents, local_graph(node, parents, wanted), wanted, strict=True)):
-            if not want or (local.__class__ is float and local == 0.0 and rule.leaves_out(k)):
+            if not want or rule.leaves_out(k, local):
                 continue
             of_parent = gates.get(parent, {})
             for i, t in tangents[parent].items():
