@@ -7,10 +7,7 @@ tells the observer here: which leaves were used first, which comparisons decided
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from functools import partial
-from types import CodeType, FunctionType, MethodType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from micrograd.engine import Value, adjoints, as_values, constant, modes, node_of, primal
@@ -138,51 +135,6 @@ class Recording:
         tape.outputs = [slot[v] for v in outputs]
         tape.guards = [Guard(name, slot[x], slot[y], result, line) for name, x, y, result, line in guarded]
         return tape
-
-
-def held_by(fn: Any) -> list[Value]:
-    """The Values that a function holds on to: by its object, its closure, its defaults and the globals that it names.
-
-    They are looked for in other functions, in modules, lists, tuples and dicts there.
-    """
-    found: list[Value] = []
-    seen: dict[int, Any] = {}
-    stack: list[Any] = [fn]
-    while stack:
-        item = stack.pop()
-        if id(item) in seen:
-            continue
-        seen[id(item)] = item
-        if isinstance(item, Value):
-            found.append(item)
-        elif isinstance(item, (list, tuple)):
-            stack.extend(() if item and isinstance(item[0], (str, float, int)) else item)
-        elif isinstance(item, dict):
-            stack.extend(item.values())
-        elif hasattr(type(item), "named_parameters"):
-            stack.append(vars(item))
-        elif isinstance(item, MethodType):
-            stack += [item.__func__, getattr(item.__self__, "__dict__", None)]
-        elif isinstance(item, partial):
-            stack += [item.func, item.args, item.keywords]
-        elif isinstance(item, FunctionType):
-            stack += [item.__defaults__, item.__kwdefaults__]
-            for cell in item.__closure__ or ():
-                with suppress(ValueError):  # it is empty as yet
-                    stack.append(cell.cell_contents)
-            if not item.__code__.co_filename.startswith(modes.HERE):
-                stack += [item.__globals__[name] for name in _names(item.__code__) if name in item.__globals__]
-        elif hasattr(item, "__wrapped__"):
-            stack.append(item.__wrapped__)
-    return found
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    """The names in a function's code, and in that of the functions that it defines."""
-    yield from code.co_names
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            yield from _names(part)
 
 
 def _flattened(roots: list[Value], recording: Recording) -> tuple[dict[Value, int], Tape]:
