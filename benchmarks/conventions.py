@@ -102,6 +102,18 @@ def evaluated(expression: str, variables: dict[str, Any], names: dict[str, Any])
     return eval(expression, {"__builtins__": {}, **names, **variables})
 
 
+def derived(grad: Any, expression: str, at: dict[str, float], names: dict[str, Any], order: int) -> tuple[Any, Any]:
+    """The function that an expression is, and its derivative of one order less, taken by `grad`."""
+
+    def f(*xs: Any) -> Any:
+        return evaluated(expression, dict(zip(at, xs, strict=True)), names)
+
+    derivative = f
+    for _ in range(order - 1):
+        derivative = grad(derivative)
+    return f, derivative
+
+
 Answer = Callable[[str, dict[str, float], int], list[float]]  # the value and the derivative in each variable
 
 
@@ -112,12 +124,7 @@ def with_micrograd() -> Answer:
     names = {name: getattr(mg, name) for name in mg.__all__ if name[0].islower()}
 
     def answer(expression: str, at: dict[str, float], order: int) -> list[float]:
-        def f(*xs: Any) -> Any:
-            return evaluated(expression, dict(zip(at, xs, strict=True)), names)
-
-        derivative = f
-        for _ in range(order - 1):
-            derivative = mg.grad(derivative)
+        f, derivative = derived(mg.grad, expression, at, names, order)
         return [f(*map(mg.constant, at.values())).data, *mg.grad(derivative, tuple(range(len(at))))(*at.values())]
 
     return answer
@@ -137,12 +144,7 @@ def with_jax() -> Answer:
     }  # fmt: skip
 
     def answer(expression: str, at: dict[str, float], order: int) -> list[float]:
-        def f(*xs: Any) -> Any:
-            return evaluated(expression, dict(zip(at, xs, strict=True)), names)
-
-        derivative = f
-        for _ in range(order - 1):
-            derivative = jax.grad(derivative)
+        f, derivative = derived(jax.grad, expression, at, names, order)
         xs = [jnp.asarray(x) for x in at.values()]
         return [float(f(*xs)), *map(float, jax.grad(derivative, tuple(range(len(at))))(*xs))]
 
@@ -191,12 +193,7 @@ def with_autograd() -> Answer:
     }  # fmt: skip
 
     def answer(expression: str, at: dict[str, float], order: int) -> list[float]:
-        def f(*xs: Any) -> Any:
-            return evaluated(expression, dict(zip(at, xs, strict=True)), names)
-
-        derivative = f
-        for _ in range(order - 1):
-            derivative = autograd.grad(derivative)
+        f, derivative = derived(autograd.grad, expression, at, names, order)
         xs = [float(x) for x in at.values()]
         return [float(f(*xs)), *(float(autograd.grad(derivative, i)(*xs)) for i in range(len(at)))]
 
