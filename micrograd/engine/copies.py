@@ -12,15 +12,21 @@ _STATE = ("_data", "grad", "label", "rule", "note", "_x", "_y", "_dx", "_dy")
 _thread = threading.local()
 
 
-def rewired(node: Any, find: Callable[[Any], Any]) -> Any:
-    """A copy of `node` on the parents that `find` gives for its own."""
+def shallow(node: Any) -> Any:
+    """A copy of `node` on the same parents."""
+    copy = _rewired(node, lambda parent: parent)
+    for name, value in own(node).items():
+        setattr(copy, name, value)
+    return copy
+
+
+def _rewired(node: Any, find: Callable[[Any], Any]) -> Any:
+    """A copy of `node` on the parents that `find` gives for its own, without what a subclass adds."""
     copy = restored(type(node), None, *[getattr(node, name) for name in _STATE])
     if node._x.__class__ is tuple:
         copy._x = tuple(map(find, node._x))
     else:
         copy._x, copy._y = (p if p.__class__ is float or p is None else find(p) for p in (node._x, node._y))
-    for name, value in own(node).items():
-        setattr(copy, name, value)
     return copy
 
 
@@ -41,7 +47,7 @@ def deep(node: Any, sort: Callable[..., list[Any]], memo: dict[Any, Any]) -> Any
     """The copy of `node` and all above it; `memo` as in copy.deepcopy, with the nodes that it has copied under a name."""
     for each in sort(node, seen=memo.setdefault(__name__, set())):
         if id(each) not in memo:
-            memo[id(each)] = copy = rewired(each, lambda parent: memo[id(parent)])
+            memo[id(each)] = copy = _rewired(each, lambda parent: memo[id(parent)])
             for name, value in own(each).items():
                 setattr(copy, name, deepcopy(value, memo))
     return memo[id(node)]

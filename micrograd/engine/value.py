@@ -263,7 +263,7 @@ class Value(Operators, Number, Original):
     def __copy__(self) -> Any:
         if open_blocks or (watches and self._x is None):  # a leaf, whose copy has a gradient of its own
             modes.read(self, "a copy")
-        return copies.rewired(self, lambda parent: parent)
+        return copies.shallow(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if open_blocks or watches:
