@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -139,19 +139,20 @@ class _Code:
     """The instructions of a tape as arrays."""
 
     def __init__(self, tape: Tape):
-        self.first = tape.first
         known: dict[Any, int] = {}
         pairs = [(rule, len(operands)) for rule, operands in tape.instructions]
         self.kinds = np.array([known.setdefault(pair, len(known)) for pair in pairs], np.int64)
-        counts = np.array([count for _, count in pairs], np.int64)
-        self.at = np.concatenate([[0], np.cumsum(counts)])  # where the operands of each instruction begin
-        self.operands = np.fromiter(chain.from_iterable([operands for _, operands in tape.instructions]), np.int64, self.at[-1])
+        self.tape = tape
         self.hashes: dict[int, Array] = {}
         levels = [0] * tape.first
         level_of = levels.__getitem__
         for _, operands in tape.instructions:
             levels.append(1 + max(map(level_of, operands)))
         self.levels = np.array(levels[tape.first :], np.int64)
+
+    @cached_property
+    def _listed(self) -> tuple[Array, Array]:  # not for tapes that are left as they are
+        return self.tape.operands()
 
     def loops(self) -> list[Loop]:
         """The loops, in order: each as long as it repeats, none inside or across another."""
@@ -195,8 +196,7 @@ class _Code:
             if not len(distances):
                 continue
             lengths, times = np.unique(distances, return_counts=True)
-            covered = times * 1.0
-            for period in lengths[np.argsort(-covered, kind="stable")][:_CANDIDATES].tolist():
+            for period in lengths[np.argsort(-times, kind="stable")][:_CANDIDATES].tolist():
                 if period not in tried:
                     tried.add(period)
                     yield period
@@ -214,28 +214,30 @@ class _Code:
 
     def repeats(self, low: int, high: int, period: int) -> Iterator[Loop]:
         """The recurrences of that period between two instructions."""
+        starts, listed = self._listed
         for a, b in _runs(self.kinds[low + period : high] == self.kinds[low : high - period]):
             if b - a + period < max(STEPS * period, SMALL):
                 continue
             a, b = low + a, low + b  # instruction i repeats at i + period, for i from a to b - 1
-            at, size = self.at[a], self.at[a + period] - self.at[a]
-            operands = self.operands[at : self.at[b + period]]
+            at, size = starts[a], starts[a + period] - starts[a]
+            operands = listed[at : starts[b + period]]
             strides = operands[size:] - operands[:-size]
             steady = strides[size:] == strides[:-size]
-            alike = np.add.reduceat(~steady, self.at[a : b - period] - at) == 0 if b - period > a else np.zeros(0, bool)
+            alike = np.add.reduceat(~steady, starts[a : b - period] - at) == 0 if b - period > a else np.zeros(0, bool)
             for c, d in _runs(alike):
                 steps = (d - c + 2 * period) // period
                 loop = Loop(a + c, period, steps)
-                if steps >= STEPS and self._carries(loop, strides[self.at[a + c] - at :][:size]):
+                if steps >= STEPS and self._carries(loop, strides[starts[a + c] - at :][:size]):
                     yield loop
 
     def _carries(self, loop: Loop, strides: Array) -> bool:
         """Whether some step of a loop reads what an earlier one has left, and none from inside in any other way."""
         last = loop.end - loop.period
-        operands = self.operands[self.at[last] : self.at[loop.end]]
-        inside = operands >= self.first + loop.start
+        starts, listed = self._listed
+        operands = listed[starts[last] : starts[loop.end]]
+        inside = operands >= self.tape.first + loop.start
         own = strides == loop.period
-        return bool((own & (operands < self.first + last) & inside).any() and own[inside].all())
+        return bool((own & (operands < self.tape.first + last) & inside).any() and own[inside].all())
 
 
 def _runs(flags: Array) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -83,8 +82,8 @@ def settle(places: Places, loops: Sequence[Loop]) -> None:
 
 def read_by(tape: Tape) -> tuple[Array, Array]:
     """Where the operands of each instruction begin in the list of all, and that list; the outputs are its end."""
-    starts = np.concatenate([[0], np.cumsum([len(operands) for _, operands in tape.instructions], dtype=np.int64)])
-    return starts, np.fromiter(chain(*[operands for _, operands in tape.instructions], tape.outputs), np.int64)
+    starts, listed = tape.operands()
+    return starts, np.append(listed, np.array(tape.outputs, np.int64))
 
 
 def by_levels(places: Places, instructions: Sequence[tuple[int, Primitive, Slots]]) -> None:
@@ -95,10 +94,10 @@ def by_levels(places: Places, instructions: Sequence[tuple[int, Primitive, Slots
     levels: dict[int, int] = {}
     level_of = levels.get
     groups: dict[tuple[bool, int, Primitive, int], list[tuple[int, Slots]]] = {}
-    varies = places.varies.tolist()
-    for out, rule, operands in instructions:
+    varies = places.varies[[out for out, _, _ in instructions]].tolist()
+    for (out, rule, operands), rows in zip(instructions, varies, strict=True):
         levels[out] = level = 1 + max([level_of(x, 0) for x in operands])
-        groups.setdefault((varies[out], level, rule, len(operands)), []).append((out, operands))
+        groups.setdefault((rows, level, rule, len(operands)), []).append((out, operands))
     for key in sorted(groups, key=lambda key: key[:2]):  # stable: within a level in the order of the tape
         vectorise(places, key[2], np.array([out for out, _ in groups[key]], np.int64), table([xs for _, xs in groups[key]]))
 

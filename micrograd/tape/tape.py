@@ -14,6 +14,10 @@ and an instruction is a primitive with the slots of its operands, all smaller th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
 
 from micrograd.primitives import RULES, Primitive
 
@@ -21,6 +25,7 @@ _COUNTED = {  # a comparison as a primitive, and the result of the comparison fo
     "__lt__": ("less", True), "__le__": ("greater", False), "__gt__": ("greater", True), "__ge__": ("less", False),
     "__eq__": ("equal", True), "__ne__": ("equal", False),
 }  # fmt: skip
+Array = np.ndarray[Any, Any]
 Instruction = tuple[Primitive, tuple[int, ...]]
 
 
@@ -75,6 +80,11 @@ class Tape:
         """Pairs (input, n): the inputs that look something up, and the length of the table."""
         found = {(operands[0], len(operands) - 1): None for rule, operands in self.instructions if rule.name == "take"}
         return list(found)
+
+    def operands(self) -> tuple[Array, Array]:
+        """Where the operands of each instruction begin in the list of all operands (and where it ends), and that list."""
+        starts = np.concatenate([[0], np.cumsum([len(operands) for _, operands in self.instructions], dtype=np.int64)])
+        return starts, np.fromiter(chain.from_iterable([operands for _, operands in self.instructions]), np.int64, starts[-1])
 
     def name(self, slot: int) -> str:
         """How a slot is printed: an input x0, a leaf p0, a constant by its number, a result %0."""
