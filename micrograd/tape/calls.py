@@ -42,14 +42,12 @@ class Calls:
 
     def unchanged(self) -> bool:
         """Whether what the recordings have read outside the arguments is as it was."""
-        watch = self.recordings.watch
-        return watch is None or watch.unchanged()
+        return self.recordings.current()
 
     def renew(self, held: bool = True) -> None:
-        """Forget recordings of what has changed outside the arguments; `held` as in `OfArrays.current`."""
+        """Forget recordings of what has changed outside the arguments; `held` as in `Recordings.current`."""
         self.parameters.settle()
-        watch = self.recordings.watch
-        if watch is not None and not (watch.unchanged() if held else watch.directly_unchanged()):
+        if not self.recordings.current(held):
             with self.recordings.making:
                 if self.recordings.outdated():
                     self.quick = self._latest = self._on_arrays = None

@@ -8,7 +8,6 @@ case costs one look at the results.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ Array = np.ndarray[Any, Any]
 # what has finite derivatives wherever its arguments are finite, as long as no product overflows
 _TAME = frozenset({
     "add", "sub", "mul", "neg", "dot", "sum", "sin", "cos", "tanh", "atan", "erf", "sigmoid", "softplus", "relu",
-    "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal", "where", "take", "logsumexp", "floor",
+    "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal", "where", "take", "logsumexp",
 })  # fmt: skip
 
 
@@ -33,9 +32,9 @@ def may_matter(tape: Tape) -> bool:
 class Gated:
     """A program, and the one to which it leaves results that are not finite; `make` makes that when it is first needed."""
 
-    def __init__(self, program: Any, make: Callable[[], Any], making: AbstractContextManager[Any]):
-        self.program, self.make, self.making = program, make, making
-        self.other: Any = None
+    def __init__(self, program: Any, make: Callable[[], Any]):
+        self.program, self.make = program, make
+        self._other: list[Any] = []  # once it has been made, or found to be none
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.program, name)
@@ -46,7 +45,7 @@ class Gated:
     def __call__(self, *args: Any) -> Any:
         found = self.program(*args)
         many = isinstance(found, list)
-        if all(np.isfinite(x).all() for x in (found if many else (found,))) or not self._made():
+        if all(np.isfinite(x).all() for x in (found if many else (found,))) or self.other is None:
             return found
         again = self.other(*args)
         return [_mended(x, y) for x, y in zip(found, again, strict=True)] if many else _mended(found, again)
@@ -54,17 +53,16 @@ class Gated:
     def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
         """The outputs for one sample of plain numbers."""
         found: list[float] = self.program.single(args, leaves)
-        if all(x - x == 0.0 for x in found) or not self._made():
+        if all(x - x == 0.0 for x in found) or self.other is None:
             return found
         return [x if x - x == 0.0 else y for x, y in zip(found, self.other.single(args, leaves), strict=True)]
 
-    def _made(self) -> bool:
-        """Whether there is another program."""
-        if self.other is None:
-            with self.making:
-                if self.other is None:
-                    self.other = self.make() or False
-        return self.other is not False
+    @property
+    def other(self) -> Any:
+        """The other program; None where there is none."""
+        if not self._other:
+            self._other.append(self.make())
+        return self._other[0]
 
 
 def _mended(found: Array, again: Array) -> Array:

@@ -42,11 +42,8 @@ class OfArrays:
         return reduction == "mean" or reduction == "sum"
 
     def current(self, recordings: Recordings, held: bool) -> bool:
-        """Whether the recording still holds; where theta is not what Values hold, these are not looked at one by one."""
-        watch = recordings.watch
-        if watch is not None and not (watch.unchanged() if held else watch.directly_unchanged()):
-            return False
-        return self.count == len(recordings.parameters.values)
+        """Whether the recording still holds; `held` as in `Recordings.current`."""
+        return self.count == len(recordings.parameters.values) and recordings.current(held)
 
     def run(self, args: Sequence[Any], theta: Array, reduction: str) -> Array:
         """The value and the gradient."""
@@ -71,7 +68,7 @@ class OnArrays:
         for x, (dtype, shape) in zip(args, self.signature):  # noqa: B905 (a small function's time is this loop's)
             if x.__class__ is not np.ndarray or x.shape != shape or x.dtype is not dtype:
                 return None
-        if recordings.watch is not None and not recordings.watch.unchanged():
+        if not recordings.current():
             return None
         return self.program([x.reshape(-1) for x in args], recordings.parameters.theta(), 1)[:, 0]  # type: ignore[no-any-return]
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,14 +68,16 @@ class Path:
     lookups: list[tuple[int, int]]  # the inputs that are indices, and the lengths of their tables
     programs: dict[Any, Any] = field(default_factory=dict)
     again: Callable[[], tuple[Tape, list[int]]] | None = None  # records it again, gated by what was chosen
+    _gated: list[Tape | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.in_order = self.leaves == list(range(len(self.leaves)))
 
-    @cached_property
     def gated(self) -> Tape | None:
-        """The tape that leaves out what was not chosen, where it is another one."""
-        return gated_twin(self.tape, self.leaves, self.again) if self.again is not None else None
+        """The tape that leaves out what was not chosen, where it is another one; recorded once."""
+        if not self._gated and self.again is not None:
+            self._gated.append(gated_twin(self.tape, self.leaves, self.again))
+        return self._gated[0] if self._gated else None
 
     def uses_all(self, count: int) -> bool:
         """Whether its leaves are the function's parameters, all `count` of them, in their order."""
@@ -124,6 +125,11 @@ class Recordings:
             else:
                 self.kept.move_to_end(key)
             return paths
+
+    def current(self, held: bool = True) -> bool:
+        """Whether what was read outside the arguments is as it was; Values one by one only where theta is what they hold."""
+        watch = self.watch
+        return watch is None or (watch.unchanged() if held else watch.directly_unchanged())
 
     def outdated(self) -> bool:
         """Whether something has changed that was read outside the arguments; all is forgotten then, to be recorded again."""
@@ -213,13 +219,11 @@ class Recordings:
         fields, dtype = call.fields, self.parameters.dtype
 
         def make() -> Any:
-            tape = path.gated
-            if tape is None:
-                return None
-            tape = swept(replace(tape, guards=[]))
-            return self.maker(tape, fields, reduce, dtype, **options)
+            with self.making:
+                tape = path.gated()
+                return tape and self.maker(swept(replace(tape, guards=[])), fields, reduce, dtype, **options)
 
-        return Gated(program, make, self.making)
+        return Gated(program, make)
 
     def grouped(self, path: Path, call: Call, widths: list[int]) -> Any:
         """What computes a path's outputs as arrays of so many columns each, where the back end is direct."""
