@@ -134,8 +134,8 @@ def merged(sections: list[Section]) -> list[Section]:
 
 
 def occurs(name: str, text: str) -> bool:
-    """Whether a name stands in a text, and not as a part of a longer one."""
-    return re.search(rf"(?<![\w\]]){re.escape(name)}(?![\w(\[⁽^]|_\w)", text) is not None
+    """Whether a name stands in a text, with a number before or a power after it (2x, x^y) too; not as a part of another."""
+    return re.search(rf"(?<![\w\]])(?:\d[\d.]*)?{re.escape(name)}(?![\w(\[⁽]|\^\[|_\w)", text) is not None
 
 
 class Page(Phrases):

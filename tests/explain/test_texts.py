@@ -206,6 +206,20 @@ def check_rows(e):
             assert found[name] == written_number(known[name], 4).text
 
 
+def test_a_name_with_a_number_before_it_or_a_power_after_it_has_its_row():
+    x, y = Value(0.0, label="x_0"), Value(1.0, label="x_1")
+    L = (2 * x + 1) / (y * y + 1)
+    L.label = "L"
+    e = L.explain(y)
+    assert "2x_0" in str(e).split("\n")[0]
+    check_rows(e)
+    L = (x.cos() + 1.5) ** x.tanh()
+    L.label = "L"
+    e = L.explain(x, depth=1)
+    assert "^v3" in str(e)
+    check_rows(e)
+
+
 @settings(deadline=None, max_examples=60)
 @given(PROGRAM, st.sampled_from([None, 1, 2, 50]))
 def test_so_it_is_in_random_graphs(program, depth):
