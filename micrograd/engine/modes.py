@@ -12,20 +12,49 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from functools import partial, wraps
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from micrograd.primitives import Primitive
 
 HERE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # where the files of this package are
 
 
+class Holder(Protocol):
+    """What refuses that numbers are read off the Values that it holds. (`Any` is a Value, which is defined above modes.)"""
+
+    def holds(self, value: Any, /) -> bool:
+        """Whether the Value is one of those."""
+
+    def frozen(self, value: Any, how: str, /) -> None:
+        """Raise: a number was read off a Value that it holds, in the way that `how` names."""
+
+
+class Observer(Holder, Protocol):
+    """What records a function for the tape: it is told of what the graph alone does not show."""
+
+    def made(self, leaf: Any, /) -> None:
+        """A leaf was made while the function ran."""
+
+    def used(self, operands: Sequence[Any], /) -> None:
+        """An operation was applied to these Values and numbers."""
+
+    def compared(self, name: str, x: Any, y: Any, result: bool, /) -> None:
+        """A Value was compared with a Value or number, and this came out."""
+
+    def detached(self, source: Any, /) -> Any:
+        """What stands for a Value from which no gradient flows on."""
+
+    def read(self, value: Any, how: str, /) -> None:
+        """A number was read off a Value; raises where it holds the Value."""
+
+
 class Mode(NamedTuple):
     recording: bool = True
     anomaly: bool = False
-    observer: Any = None  # while a function is recorded for the tape: told of what the graph alone does not show
+    observer: Observer | None = None  # while a function is recorded for the tape
     gated: bool | None = None  # whether graphs of adjoints leave out what was not chosen; None: where they are not finite
     scope: tuple[tuple[str, int], ...] = ()  # the names of the scopes around, each with the number of its block
     blocks: tuple[dict[str, Any], ...] = ()  # what each block around changes, from the outside in; empty once it is closed
@@ -98,10 +127,10 @@ def read(value: Any, how: str) -> None:
 
 
 watches: list[None] = []  # one entry for each open watch of any thread
-_watches: ContextVar[tuple[Any, ...]] = ContextVar("watches", default=())
+_watches: ContextVar[tuple[Holder, ...]] = ContextVar("watches", default=())
 
 
-def watch(over: Any) -> Any:
+def watch(over: Holder) -> Token[tuple[Holder, ...]]:
     """Begin a watch: numbers are not to be read off the Values that `over` holds; over.frozen(value, how) refuses it.
 
     It changes no mode, so that operators keep their quick way. What comes back is for `unwatch`.
@@ -110,7 +139,7 @@ def watch(over: Any) -> Any:
     return _watches.set((*_watches.get(), over))
 
 
-def unwatch(token: Any) -> None:
+def unwatch(token: Token[tuple[Holder, ...]]) -> None:
     """End a watch."""
     watches.pop()
     _watches.reset(token)
