@@ -6,8 +6,6 @@ on to the next path, and one that no path fits is recorded.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from micrograd.tape.arguments import Call
@@ -21,11 +19,11 @@ _COMPARE = {
 }  # fmt: skip
 
 
-def run(recordings: Recordings, call: Call, gradient: bool, theta: Array, reduce: bool) -> tuple[Any, Array]:
-    """The structure of the results, and the results, of a function that compares values: each sample's of its own path."""
+def run(recordings: Recordings, call: Call, gradient: bool, theta: Array, reduce: bool) -> Array:
+    """The results of a function that compares values: each sample's of its own path."""
     paths, parameters = recordings.paths(call, gradient), recordings.parameters
     if not reduce and call.n and (results := _at_once(recordings, paths, call, theta)) is not None:
-        return paths[0].out, results
+        return results
     samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta)
     found: Array | None = None
     for i in sorted(samples, key=lambda i: paths[i].decisions):  # sums do not depend on which path was met first
@@ -43,7 +41,7 @@ def run(recordings: Recordings, call: Call, gradient: bool, theta: Array, reduce
     if found is None:
         count = 1 + len(parameters) if gradient else len(paths[0].tape.outputs)
         found = np.zeros((count, *(() if reduce else (0,))), parameters.dtype)
-    return paths[0].out, found
+    return found
 
 
 def _at_once(recordings: Recordings, paths: list[Path], call: Call, theta: Array) -> Array | None:

@@ -18,8 +18,8 @@ from micrograd.tape import branches, quick
 from micrograd.tape.arguments import Call, ValueAmong, axes_of
 from micrograd.tape.back_ends import Maker, makes_direct
 from micrograd.tape.parameters import Array, Parameters
-from micrograd.tape.recordings import Recordings
-from micrograd.tape.results import numbers_of, put_together
+from micrograd.tape.recordings import Path, Recordings
+from micrograd.tape.results import numbers_of, put_together, reader
 
 
 class Calls:
@@ -30,7 +30,7 @@ class Calls:
         self.recordings = Recordings(fn, parameters, maker, owner)
         self.quick: quick.OfFloats | None = None
         self._latest: quick.OfArrays | None = None
-        self._on_arrays: quick.OnArrays | None = None
+        self.on_arguments: quick.OnArguments | None = None
 
     def refuse_inside(self, what: str) -> None:
         """TypeError while another function is recorded."""
@@ -50,25 +50,20 @@ class Calls:
         if not self.recordings.current(held):
             with self.recordings.making:
                 if self.recordings.outdated():
-                    self.quick = self._latest = self._on_arrays = None
+                    self.quick = self._latest = self.on_arguments = None
 
     def one(self, args: Sequence[Any], named: Mapping[str, Any], theta: Array | None = None) -> Any:
-        """The structure of the results of one evaluation, and its numbers; None where a Value is among the arguments."""
-        simple = not named and theta is None
-        if simple and self._on_arrays is not None and not open_blocks:
-            numbers = self._on_arrays.run(self.recordings, args)
-            if numbers is not None:
-                return self._on_arrays.out, numbers
+        """The results of one evaluation; None where a Value is among the arguments."""
         self.renew()
         try:
             call = Call(args, [None] * (len(args) + 1), named)
         except ValueAmong:
             return None
-        out, found = self._run(call, False, theta, False)
-        if simple:
-            self.quick = quick.of_floats(self.recordings, call, args, out) or self.quick
-            self._on_arrays = quick.on_arrays(self.recordings, call, args, out) or self._on_arrays
-        return out, found[:, 0]
+        path, found = self._run(call, False, theta, False)
+        if not named and theta is None:
+            self.quick = quick.of_floats(self.recordings, call, args, path.out) or self.quick
+            self.on_arguments = quick.on_arguments(self.recordings, call, args, path) or self.on_arguments
+        return reader(path.out)(found[:, 0].astype(np.float64, copy=False))
 
     def many(
         self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, theta: Array | None = None
@@ -81,8 +76,8 @@ class Calls:
         if grouped is not None:
             out, arrays = grouped
             return out, call.n, None, arrays
-        out, found = self._run(call, False, theta, False)
-        return out, call.n, found, []
+        path, found = self._run(call, False, theta, False)
+        return path.out, call.n, found, []
 
     def reduced(
         self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
@@ -120,8 +115,8 @@ class Calls:
         paths = self.recordings.paths(call, gradient)
         return "\n".join(str(self.recordings.program(path, call, gradient)) for path in paths)
 
-    def _run(self, call: Call, gradient: bool, theta: Array | None, reduce: bool) -> tuple[Any, Array]:
-        """The structure of the results, and the results: of shape (results, n), or with `reduce` their sums over samples.
+    def _run(self, call: Call, gradient: bool, theta: Array | None, reduce: bool) -> tuple[Path, Array]:
+        """The first path, and the results: of shape (results, n), or with `reduce` their sums over samples.
 
         With `gradient`, the results are the value and its derivative with respect to each of the parameters.
         """
@@ -130,14 +125,14 @@ class Calls:
             call.check_lookups(path.lookups, call.inputs)
         theta = self.parameters.theta() if theta is None else self.parameters.checked(theta)
         if path.tape.guards:
-            out, found = branches.run(self.recordings, call, gradient, theta, reduce)
+            found = branches.run(self.recordings, call, gradient, theta, reduce)
         else:
-            out, found = path.out, self.recordings.program(path, call, reduce)(call.inputs, path.own(theta), call.n)
+            found = self.recordings.program(path, call, reduce)(call.inputs, path.own(theta), call.n)
             if gradient:
                 found = path.spread(found, len(self.parameters))
         if current().anomaly and not np.isfinite(found).all():
             self._refuse(call, gradient, theta)
-        return out, found
+        return path, found
 
     def _grouped(self, call: Call, theta: Array | None) -> tuple[Any, list[Array]] | None:
         """The structure of the results and their arrays one by one, where the back end can make them so."""

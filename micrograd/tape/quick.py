@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import itemgetter
+from operator import countOf, itemgetter
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ import numpy as np
 from micrograd.tape.arguments import Call, check_column
 from micrograd.tape.back_ends import Direct, makes_direct
 from micrograd.tape.parameters import Array
-from micrograd.tape.recordings import Recordings
-from micrograd.tape.results import Place, put_together
+from micrograd.tape.recordings import Path, Recordings
+from micrograd.tape.results import Place, put_together, reader
+
+_NOTHING, _REAL = np.zeros(0), np.dtype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -53,35 +56,65 @@ class OfArrays:
 
 
 @dataclass(frozen=True)
-class OnArrays:
-    """The latest single evaluation on arrays of these types and shapes."""
+class OnArguments:
+    """The latest single evaluation: on arrays of these types and shapes, lists and tuples of so many floats, and floats."""
 
     program: Direct
-    signature: list[tuple[Any, tuple[int, ...]]]
+    signature: list[tuple[Any, Any, Any]]  # class; type and shape of an array, or what packs floats and how many
     count: int  # of parameters
-    out: Any
+    finish: Callable[[Array], Any]  # puts the results together
+    expected: int | None  # the last output, where comparisons are decided as they were recorded; None where there are none
 
-    def run(self, recordings: Recordings, args: Sequence[Any]) -> Array | None:
+    def run(self, recordings: Recordings, args: Sequence[Any]) -> Any:
         """The results of a call just like this one; None where it is another, or something has changed outside."""
         if len(args) != len(self.signature) or self.count != len(recordings.parameters.values):
             return None
-        for x, (dtype, shape) in zip(args, self.signature):  # noqa: B905 (a small function's time is this loop's)
-            if x.__class__ is not np.ndarray or x.shape != shape or x.dtype is not dtype:
+        inputs = []
+        for x, (cls, kind, size) in zip(args, self.signature):  # noqa: B905 (a small function's time is this loop's)
+            if x.__class__ is not cls:
+                return None
+            if cls is np.ndarray:
+                if x.shape != size or x.dtype is not kind:
+                    return None
+                inputs.append(x)
+            elif cls is float:
+                inputs.append(np.array(x))
+            elif len(x) == size == countOf(map(type, x), float):
+                inputs.append(np.frombuffer(kind(*x)))
+            else:
                 return None
         if not recordings.current():
             return None
-        return self.program([x.reshape(-1) for x in args], recordings.parameters.theta(), 1)[:, 0]  # type: ignore[no-any-return]
+        parameters = recordings.parameters
+        numbers = self.program(inputs, parameters.theta() if self.count else _NOTHING, 1)[:, 0]
+        if self.expected is not None and numbers[-1] != self.expected:
+            return None
+        return self.finish(numbers if numbers.dtype is _REAL else numbers.astype(np.float64))
 
 
-def on_arrays(recordings: Recordings, call: Call, args: Sequence[Any], out: Any) -> OnArrays | None:
-    """The quick way for the evaluation on arrays just made, where there is one."""
-    if not args or any(x.__class__ is not np.ndarray or not x.ndim or x.dtype.kind != "f" for x in args):
+def on_arguments(recordings: Recordings, call: Call, args: Sequence[Any], path: Path) -> OnArguments | None:
+    """The quick way for the evaluation just made, where there is one."""
+    if not args or path.lookups or not path.uses_all(len(recordings.parameters)) or not makes_direct(recordings.maker):
         return None
-    path = recordings.straight(call, False)
-    if path is None or path.lookups or not makes_direct(recordings.maker):
-        return None
-    program: Any = recordings.program(path, call, False)
-    return OnArrays(program, [(x.dtype, x.shape) for x in args], len(recordings.parameters), out)
+    signature: list[tuple[Any, Any, Any]] = []
+    for x in args:
+        if x.__class__ is np.ndarray and x.ndim and x.dtype.kind == "f":
+            signature.append((np.ndarray, x.dtype, x.shape))
+        elif x.__class__ is float:
+            signature.append((float, None, None))
+        elif (x.__class__ is list or x.__class__ is tuple) and x and countOf(map(type, x), float) == len(x):
+            signature.append((x.__class__, Struct(f"{len(x)}d").pack, len(x)))
+        else:
+            return None
+    program: Any = None
+    expected = None
+    if path.tape.guards:
+        program, expected = recordings.deciding(path, call) or (None, None)
+        if program is None:
+            return None
+    else:
+        program = recordings.program(path, call, False)
+    return OnArguments(program, signature, len(recordings.parameters), reader(path.out), expected)
 
 
 OfFloats = tuple[list[type], int, Callable[[list[float]], Any], Callable[..., list[float]], int | None]

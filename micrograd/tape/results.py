@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,32 @@ def put_together(out: Any, one: Callable[[int], Any], many: Callable[..., Any], 
     if lists_are_arrays and kind[0] == "list" and (shape := _regular(out)) is not None:
         return many(_places(out), shape)
     return of_parts(kind, [put_together(part, one, many, lists_are_arrays) for part in parts_of(out, kind)])
+
+
+def reader(out: Any) -> Callable[[Any], Any]:
+    """What puts together the results of one evaluation, given their array, whose parts it hands out as they are."""
+    if out.__class__ is Place:
+        return lambda numbers: numbers.item(out)
+    if isinstance(out, np.ndarray):
+        shape, part = out.shape, _slice(out.ravel().tolist())
+        return lambda numbers: numbers[part].reshape(shape)
+    kind = kind_of(out)
+    if kind is None:
+        return lambda numbers: out
+    inside = list(parts_of(out, kind))
+    if kind[0] in ("list", "tuple") and inside and all(x.__class__ is Place for x in inside):
+        part = _slice(inside)
+        numbers_in = list if kind[0] == "list" else tuple
+        return lambda numbers: numbers_in(numbers[part].tolist())
+    readers = [reader(x) for x in inside]
+    if kind[0] == "tuple":
+        return lambda numbers: tuple([read(numbers) for read in readers])
+    return lambda numbers: of_parts(kind, [read(numbers) for read in readers])
+
+
+def _slice(ids: Sequence[int]) -> slice:
+    """Where results that stand side by side are: `skeleton` numbers them in order."""
+    return slice(ids[0], ids[-1] + 1) if ids else slice(0)
 
 
 def _regular(out: Any) -> tuple[int, ...] | None:

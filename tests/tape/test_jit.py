@@ -929,3 +929,35 @@ def test_single_calls_take_the_branch_that_python_takes(branch, first):
         assert found == expected or (math.isnan(x) and repr(found) == repr(expected))
     w.data = 2.0
     assert compiled(2.0) == tuple(v.data for v in f(Value(2.0))) and compiled(1.5) == tuple(v.data for v in f(Value(1.5)))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_call_just_like_the_latest_gives_what_the_first_one_gave(dtype):
+    def f(xs, pair, array, x):
+        grown = x * 2.0 if x > 1.0 else x * 3.0
+        return {
+            "sum": mg.sum([a * b for a, b in zip(xs, array.ravel(), strict=True)]) + grown,
+            "pair": [pair[1], pair[0]],
+        }, array
+
+    fast = jit(f, backend="llvm", dtype=dtype)
+    for scale in (1.0, 0.25, 8.0):  # whose comparison goes this way, that way and this way again
+        array = np.arange(4.0).reshape(2, 2).T * scale  # not in the order of memory
+        arguments = [0.5, 1.5, scale, 2.0], (scale, 3.0), array, 2.0 * scale
+        first = jit(f, backend="reference")(*arguments)
+        for _ in range(3):
+            got = fast(*arguments)
+            assert got[0] == first[0] and got[1].tolist() == first[1].tolist() and got[1].dtype == np.float64
+    # a list that is like the latest but for a number's kind, or its length, is another structure
+    double = jit(lambda xs: [2 * x for x in xs] if len(xs) < 3 else xs[0] + xs[1] * xs[2], backend="llvm")
+    assert [double(x) for x in ([1.0, 2.0], [3.0, 4.0], [1, 2.0], [True, 2.0], [1.0, 2.0])] == [
+        [2.0, 4.0], [6.0, 8.0], [2.0, 4.0], [2, 4.0], [2.0, 4.0],
+    ]  # fmt: skip
+    assert [double(x) for x in ([1.0, 2.0, 3.0], [0, 2.0, 3.0], [1.0, 2.0, 3.0, 9.0])] == [7.0, 6.0, 7.0]
+    got = double([Value(1.0), 2.0])
+    assert isinstance(got[0], Value) and got[1] == 4.0
+    w = Value(1.0)
+    scaled = jit(lambda xs: mg.dot(xs, [w, w]), backend="llvm")
+    before = scaled([1.0, 2.0]), scaled([1.0, 2.0])
+    w.data = 10.0
+    assert (*before, scaled([1.0, 2.0])) == (3.0, 3.0, 30.0)
