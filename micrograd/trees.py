@@ -40,12 +40,16 @@ def kind_of(x: Any) -> Kind | None:
         return ("named tuple", cls) if hasattr(cls, "_fields") else ("tuple",)
     if isinstance(x, dict):
         return ("dict", tuple(x)) if cls is dict else ("dict of", cls, getattr(x, "default_factory", None), tuple(x))
+    if cls is Sparse:
+        return ("sparse", x.pattern)
     fields = getattr(cls, "__dataclass_fields__", None)
     return None if fields is None or x.__class__ is type else ("dataclass", cls, tuple(fields))
 
 
 def parts_of(x: Any, kind: Kind) -> Iterable[Any]:
     """The parts of a node, in order."""
+    if kind[0] == "sparse":
+        return (x.data,)
     if kind[0] == "dict" or kind[0] == "dict of":
         return x.values()  # type: ignore[no-any-return]
     return [getattr(x, name) for name in kind[2]] if kind[0] == "dataclass" else x
@@ -62,6 +66,8 @@ def of_parts(kind: Kind, parts: Sequence[Any]) -> Any:
         return kind[1]._make(parts)
     if name == "dict":
         return dict(zip(kind[1], parts, strict=True))
+    if name == "sparse":
+        return kind[1].matrix(parts[0])
     new = kind[1].__new__(kind[1])
     if name == "dict of":
         if kind[2] is not None:
@@ -120,7 +126,7 @@ def rebuilt(structure: Structure, leaf: Callable[[Structure], Any]) -> Any:
     return leaf(structure)
 
 
-_NODES = {"list", "tuple", "named tuple", "dict", "dict of", "dataclass"}
+_NODES = {"list", "tuple", "named tuple", "dict", "dict of", "dataclass", "sparse"}
 
 
 def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
@@ -159,6 +165,47 @@ def has_value(tree: Any) -> bool:
     if is_array(tree):
         return tree.dtype == object and any(isinstance(e, Value) for e in tree.flat)
     return isinstance(tree, Value)
+
+
+# -- sparse matrices
+
+
+class Pattern:
+    """Where the entries of a sparse matrix are: `matrix` makes SciPy's CSR array of theirs, which SciPy itself cannot hold."""
+
+    def __init__(self, shape: tuple[int, int], starts: Sequence[int], columns: Sequence[int]):
+        import numpy as np
+        from scipy.sparse import csr_array
+
+        self.shape, self.starts, self.columns = shape, list(starts), list(columns)
+        self._zeros = csr_array((np.zeros(len(columns)), self.columns, self.starts), shape=shape)
+        self._zeros.check_format(full_check=True)  # it may come from a file
+
+    def __repr__(self) -> str:
+        return f"Pattern({self.shape}, {self.starts}, {self.columns})"
+
+    def matrix(self, data: Any) -> Any:
+        """The matrix of these entries, row by row: SciPy's where they are floats, and a list where they are rows of samples."""
+        if not is_array(data) or data.dtype.kind != "f":
+            return Sparse(self, data)
+        if data.ndim > 1:
+            return [self.matrix(row) for row in data]
+        zeros = self._zeros
+        found = object.__new__(zeros.__class__)  # SciPy would check the pattern each time, for longer than most functions take
+        found.__dict__.update(zeros.__dict__, data=data, indices=zeros.indices.copy(), indptr=zeros.indptr.copy())
+        return found
+
+
+class Sparse:
+    """A sparse matrix of Values, or of what stands for them while a function is recorded."""
+
+    __slots__ = ("data", "pattern")
+
+    def __init__(self, pattern: Pattern, data: Any):
+        self.pattern, self.data = pattern, data
+
+    def __repr__(self) -> str:
+        return f"Sparse({self.pattern!r}, {self.data!r})"
 
 
 # -- leaves that are arrays

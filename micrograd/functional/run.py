@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import accumulate, islice
 from numbers import Integral
 from typing import Any, NamedTuple
 
 from micrograd.engine import Value, adjoints, as_values, attach, constant, primal, topological_order
 from micrograd.engine.higher_order import chosen, gathered, local_graph
 from micrograd.engine.modes import current, enable_grad, line, unwatch, watch
-from micrograd.trees import elements, is_array, leaves_of, like, mapped, numbers, plain_arrays, shaped
+from micrograd.trees import Pattern, Sparse, elements, is_array, leaves_of, like, mapped, numbers, plain_arrays, shaped
 
 Rows = list[dict[int, Any]]  # a Jacobian: for each output, its derivative by the number of the input it depends on
 
@@ -143,13 +143,9 @@ class Run:
         return mapped(self.out, block)
 
     def sparse(self, rows: Rows) -> Any:
-        """The Jacobian as a SciPy sparse array, its entries those that the graph connects."""
-        if current().observer is not None:
-            raise TypeError(
-                "sparse=True gives a SciPy array of plain numbers, which jit cannot keep open: leave sparse out inside jit, or "
-                "call the compiled gradient from a function that is not compiled"
-            )
-        if self.graph:
+        """The Jacobian as a SciPy sparse array, its entries those that the graph connects; a pattern of Values for a tape."""
+        recorded = current().observer is not None
+        if self.graph and not recorded:
             raise TypeError(
                 "sparse=True gives an array of plain numbers, and these depend on Values from outside, through which they "
                 "could be differentiated again: leave sparse out, or call this inside no_grad()"
@@ -161,6 +157,9 @@ class Run:
 
         entries = [(i, j, x) for i, row in enumerate(rows) for j, x in sorted(row.items())]
         i, j, data = zip(*entries, strict=True) if entries else ((), (), ())
+        if recorded:
+            starts = [0, *accumulate(map(len, rows))]
+            return Sparse(Pattern((len(rows), len(self.leaves)), starts, j), shaped(data, (len(data),)))
         return csr_array((data, (i, j)), shape=(len(rows), len(self.leaves)), dtype=float)
 
 
@@ -176,7 +175,10 @@ def pulled(run: Run) -> Rows:
             break
         rows.append({i: found[leaf] for i, leaf in enumerate(run.leaves) if leaf in found})
     if run.graph:
-        rows = [dict(enumerate(adjoints(out, run.leaves, create_graph=True).values())) for out in run.outputs]
+        for out in run.outputs:
+            below = set(topological_order(out))
+            reached = {leaf: i for i, leaf in enumerate(run.leaves) if leaf in below}
+            rows.append({reached[leaf]: g for leaf, g in adjoints(out, reached, create_graph=True).items()})
         run.attach()
     return rows
 

@@ -24,7 +24,7 @@ from micrograd.tape.jit import Jitted
 from micrograd.tape.recordings import Path
 from micrograd.tape.results import Place
 from micrograd.tape.tape import Guard, Tape
-from micrograd.trees import elements, leaves_of
+from micrograd.trees import Pattern, Sparse, elements, leaves_of
 
 FORMAT = "micrograd compiled function, 1"
 
@@ -205,6 +205,8 @@ def _written(out: Any) -> Any:
         return ["place", int(out)]
     if isinstance(out, np.ndarray):
         return ["array", out.ravel().tolist(), list(out.shape)]
+    if isinstance(out, Sparse):
+        return ["sparse", out.data.tolist(), list(out.pattern.shape), out.pattern.starts, out.pattern.columns]
     if isinstance(out, dict):
         return ["dict", [[key, _written(part)] for key, part in out.items()]]
     if isinstance(out, (list, tuple)):
@@ -218,6 +220,11 @@ def _read(out: Any) -> Any:
         return Place(index(out[1]))
     if kind == "array":
         return np.array(out[1], np.int64).reshape(out[2])
+    if kind == "sparse":
+        (m, n), starts, columns = out[2:]
+        if len(out[1]) != len(columns):
+            raise ValueError("a matrix among its results is damaged")
+        return Sparse(Pattern((m, n), starts, columns), np.array(out[1], np.int64))
     if kind == "dict":
         return {_tuples(key): _read(part) for key, part in out[1]}
     if kind in ("list", "tuple"):
