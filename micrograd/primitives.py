@@ -302,6 +302,6 @@ _logsumexp = primitive("logsumexp",  "logsumexp(xs)",    _log_sum_exp,          
 _take      = primitive("take",       "take(i, xs)",      lambda i, *xs: xs[int(i)] if i in range(len(xs)) else nan, lambda args, out: (0.0, *[equal(args[0], float(k)) for k in range(len(args) - 1)]), variadic=True)
 # fmt: on
 
-for _row in (relu, maximum, minimum, _where, _take):
+for _row in (relu, abs, maximum, minimum, _where, _take):
     _row.chooses = True
 _BUILT_IN = frozenset(RULES)

@@ -1,13 +1,30 @@
-"""Backward where an operand was not chosen: what is below it is not reached, and nothing there is multiplied.
+"""What was not chosen has no edge: what is below it is not reached, and nothing there is multiplied.
 
-`value` comes here only when a derivative has come out as nan or infinite. Otherwise a zero of an operand
-that was not chosen, times finite numbers, has added nothing, and the plain passes give the same numbers quicker.
+A zero of an operand that was not chosen, times finite numbers, adds nothing. So `value` takes the plain passes, and comes
+here only when a derivative has come out as nan or infinite; and graphs of derivatives (`higher_order`, and the tape) leave
+operands out only where operations that are not tame stand beside choices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+LARGE = 1e100  # numbers from which on products of few factors overflow
+TAME = frozenset({
+    "add", "sub", "mul", "neg", "dot", "sum", "sin", "cos", "tanh", "atan", "erf", "sigmoid", "softplus", "relu", "abs", "sign",
+    "step", "floor", "maximum", "minimum", "greater", "less", "equal", "where", "take", "logsumexp",
+})  # fmt: skip
+
+
+def is_tame(op: str, by: float | None) -> bool:
+    """Whether value and derivatives are finite wherever the operands are, as long as no product overflows.
+
+    `by` is the second operand where that is a fixed number.
+    """
+    if op in TAME:
+        return True
+    return by is not None and (by != 0.0 if op == "div" else op == "pow" and by > 0.0 and by % 1.0 == 0.0)
 
 
 def chosen_edges(node: Any) -> Iterator[tuple[Any, float]]:

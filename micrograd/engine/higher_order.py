@@ -6,29 +6,23 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
+from micrograd.engine.choices import LARGE, TAME, is_tame
 from micrograd.engine.modes import current
 from micrograd.engine.value import Value, constant, topological_order
-from micrograd.primitives import CONSTANT, Primitive, abs, dot, maximum, sign, where
+from micrograd.primitives import CONSTANT, Primitive, abs, dot, maximum, minimum, where
 
 
-def adjoint_graph(output: Value, wrt: tuple[Value, ...] | None) -> dict[Value, Value]:
+def adjoint_graph(output: Value, wrt: tuple[Value, ...] | None, gated: bool | None = None) -> dict[Value, Value]:
     """What `adjoints(output, wrt, create_graph=True)` gives, without zeros for what is not below `output`.
 
-    Same nodes, same order, same numbers as for floats; several contributions to one node become one `dot`. Where one of
-    the numbers is not finite, or the mode says so, contributions below an operand that may not be chosen are gated.
+    Same nodes, same order, same numbers as for floats; several contributions to one node become one `dot`.
+    `gated` is as in `modes.Mode`, which holds where it is None.
     """
-    gated = current().gated
-    found = _adjoint_graph(output, wrt, bool(gated))
-    if gated is None and not math.isfinite(sum([g._data for g in found.values()])):
-        found = _adjoint_graph(output, wrt, True)
-    return found
-
-
-def _adjoint_graph(output: Value, wrt: tuple[Value, ...] | None, gated: bool) -> dict[Value, Value]:
     order = topological_order(output)
+    wild = unbounded(order, gated)
     arrived: dict[Value, list[tuple[Value, Any, Value | None]]] = {}
     needed, targets = arrived.keys(), set(order if wrt is None else wrt)
     for node in order:
@@ -36,40 +30,68 @@ def _adjoint_graph(output: Value, wrt: tuple[Value, ...] | None, gated: bool) ->
         if node in targets or not needed.isdisjoint(x if x.__class__ is tuple else (x, node._y)):
             arrived[node] = []
     adjoint: dict[Value, Value] = {}
-    reached: dict[Value, Value | None] = {output: None}  # 1 where a node is reached through chosen operands; None is always
     seed = constant(1.0)
     for node in reversed(order):
         if node not in arrived:
             continue
+        gate = None
         if node is output:
             adjoint[node] = seed
         elif terms := arrived[node]:
-            adjoint[node], reached[node] = gathered(terms, seed)
+            adjoint[node], gate = gathered(terms, seed)
         else:  # only through operands that no derivative depends on
             adjoint[node] = constant(0.0)
             continue
         if node._x is None:
             continue
-        parents, rule, g, gate = node.parents, node.rule, adjoint[node], reached[node]
+        parents, rule, g = node.parents, node.rule, adjoint[node]
         wanted = [parent in arrived for parent in parents]
         if True not in wanted:
             continue
         assert rule is not None
+        gate = gate if node in wild else None  # what is below is finite, and so is 0 times it
         for i, (parent, local, want) in enumerate(zip(parents, local_graph(node, parents, wanted), wanted, strict=True)):
             if want and not rule.leaves_out(i, local):
-                arrived[parent].append((g, local, chosen(rule, local, gate) if gated else None))
+                arrived[parent].append((g, local, chosen(rule, local, gate) if wild else None))
     return adjoint
 
 
+# Where a choice lets nothing through, its 0 must not meet an infinity: neither now, nor in a derivative of the derivative,
+# nor when the graph is replayed on other numbers. So what is reached through choices alone is multiplied inside
+# where(gate, ..., 0), which has no edge either where the gate is shut. A graph without poles or overflow needs no gates.
+
+
+def unbounded(order: Sequence[Value], gated: bool | None = None) -> set[Value]:
+    """The nodes that have, in some derivative, an infinity or nan of their own or below them; none where nothing chooses.
+
+    With `gated`, or where the mode says so, all; where it is False, none.
+    """
+    gated = current().gated if gated is None else gated
+    if gated is not None:
+        return set(order) if gated else set()
+    found: set[Value] = set()
+    if not any(rule is not None and rule.chooses for rule in {node.rule for node in order}):
+        return found
+    for node in order:
+        rule, x = node.rule, node._x
+        if not -LARGE < node._data < LARGE:
+            found.add(node)
+        elif rule is not None and (found or rule.name not in TAME):
+            y = node._y
+            by = y if y.__class__ is float else y._data if y.rule is CONSTANT else None
+            if not (is_tame(rule.name, by) and found.isdisjoint(x if x.__class__ is tuple else (x, y))):
+                found.add(node)
+    return found
+
+
 def chosen(rule: Primitive, local: Any, gate: Value | None = None) -> Value | None:
-    """1 where what lies behind an operand of that partial is reached through chosen operands, else 0; None for always.
+    """What is > 0 where an operand of that partial is reached through chosen operands, else 0; None for always.
 
     `gate` says so of the node itself.
     """
     if not (rule.chooses and isinstance(local, Value)):
         return gate
-    through = abs(sign(local))
-    return through if gate is None else gate * through  # type: ignore[no-any-return]
+    return abs(local) if gate is None else minimum(gate, abs(local))  # type: ignore[no-any-return]
 
 
 def gathered(terms: list[tuple[Value, Any, Value | None]], seed: Value) -> tuple[Value, Value | None]:

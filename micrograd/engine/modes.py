@@ -55,7 +55,7 @@ class Mode(NamedTuple):
     recording: bool = True
     anomaly: bool = False
     observer: Observer | None = None  # while a function is recorded for the tape
-    gated: bool | None = None  # whether graphs of adjoints leave out what was not chosen; None: where they are not finite
+    gated: bool | None = None  # whether graphs of derivatives leave out what was not chosen; None: where it is not all tame
     scope: tuple[tuple[str, int], ...] = ()  # the names of the scopes around, each with the number of its block
     blocks: tuple[dict[str, Any], ...] = ()  # what each block around changes, from the outside in; empty once it is closed
 
@@ -283,13 +283,14 @@ def refuse_forward(rule: Primitive, data: Sequence[float], out: float) -> None:
 
 def refuse_backward(order: Sequence[Any], adjoint: dict[Any, float]) -> None:
     """FloatingPointError where a contribution is nan or inf: the first in the order of the backward pass."""
-    total = dict.fromkeys(adjoint, 0.0)
+    total, reached = dict.fromkeys(adjoint, 0.0), {order[-1]}
     for node in reversed(order):
-        if node not in adjoint:
+        if node not in adjoint or node not in reached:
             continue
         for i, (parent, local) in enumerate(zip(node.parents, node.partials, strict=True)):
-            if parent not in adjoint:
+            if parent not in adjoint or node.rule.leaves_out(i, local):
                 continue
+            reached.add(parent)
             product = adjoint[node] * local
             total[parent] += product
             if not math.isfinite(total[parent]):

@@ -7,7 +7,6 @@ is found goes back into the structure of the arguments.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, islice
@@ -15,7 +14,7 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 from micrograd.engine import Value, adjoints, as_values, attach, constant, primal, topological_order
-from micrograd.engine.higher_order import chosen, gathered, local_graph
+from micrograd.engine.higher_order import chosen, gathered, local_graph, unbounded
 from micrograd.engine.modes import current, enable_grad, line, unwatch, watch
 from micrograd.trees import Pattern, Sparse, elements, is_array, leaves_of, like, mapped, numbers, plain_arrays, shaped
 
@@ -221,19 +220,9 @@ def _push_numbers(order: list[Value], tangents: dict[Value, dict[int, Any]]) -> 
 
 
 def _push_graphs(order: list[Value], tangents: dict[Value, dict[int, Any]]) -> None:
-    """The tangents as graphs; gated by what was chosen where the mode says so, or one of the numbers is not finite."""
-    one, gated = constant(1.0), current().gated
+    one, wild = constant(1.0), unbounded(order)
     for leaf, row in tangents.items():
         tangents[leaf] = {i: t if isinstance(t, Value) else one if t == 1.0 else constant(t) for i, t in row.items()}
-    leaves = dict(tangents)
-    _push(order, tangents, one, bool(gated))
-    if gated is None and not all(math.isfinite(primal(t)) for row in tangents.values() for t in row.values()):
-        tangents.clear()
-        tangents.update(leaves)
-        _push(order, tangents, one, True)
-
-
-def _push(order: list[Value], tangents: dict[Value, dict[int, Any]], one: Value, gated: bool) -> None:
     gates: dict[Value, dict[int, Value | None]] = {}
     for node in order:
         parents = node.parents
@@ -247,7 +236,7 @@ def _push(order: list[Value], tangents: dict[Value, dict[int, Any]], one: Value,
                 continue
             of_parent = gates.get(parent, {})
             for i, t in tangents[parent].items():
-                gate = chosen(rule, local, of_parent.get(i)) if gated else None
+                gate = chosen(rule, local, of_parent.get(i)) if wild else None
                 arrived.setdefault(i, []).append((t, local, gate))
         if arrived:
             sums = {i: gathered(terms, one) for i, terms in arrived.items()}

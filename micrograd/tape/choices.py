@@ -12,21 +12,24 @@ from typing import Any
 
 import numpy as np
 
+from micrograd.engine.choices import is_tame
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
-# what has finite derivatives wherever its arguments are finite, as long as no product overflows
-_TAME = frozenset({
-    "add", "sub", "mul", "neg", "dot", "sum", "sin", "cos", "tanh", "atan", "erf", "sigmoid", "softplus", "relu",
-    "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal", "where", "take", "logsumexp",
-})  # fmt: skip
 
 
 def may_matter(tape: Tape) -> bool:
     """Whether a tape chooses between operands, and computes something whose derivative may be infinite or nan."""
     rules = {rule for rule, _ in tape.instructions}
-    chooses = any(rule.chooses or (not rule.variadic and all(p == 0.0 for p in rule.partials)) for rule in rules)
-    return chooses and any(rule.name not in _TAME for rule in rules)
+    if not any(rule.chooses or (not rule.variadic and all(p == 0.0 for p in rule.partials)) for rule in rules):
+        return False
+    wild = {rule for rule in rules if not is_tame(rule.name, None)}
+    low, numbers = tape.inputs + tape.leaves, tape.constants
+    return any(
+        not (low <= operands[-1] < tape.first and is_tame(rule.name, numbers[operands[-1] - low]))
+        for rule, operands in tape.instructions
+        if rule in wild
+    )
 
 
 class Gated:

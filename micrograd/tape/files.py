@@ -152,7 +152,9 @@ def _described(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
     arrays[f"{prefix}_operands"] = np.array([i for _, operands in tape.instructions for i in operands], np.int64)
     arrays[f"{prefix}_constants"] = np.array(tape.constants, np.float64)
     arrays[f"{prefix}_outputs"] = np.array(tape.outputs, np.int64)
+    twin = path.gated()
     return {
+        "gated": _described(Path(twin, path.leaves, path.out, path.lookups), arrays) if twin else None,
         "name": prefix,
         "primitives": names,
         "inputs": tape.inputs,
@@ -196,7 +198,11 @@ def _path(about: dict[str, Any], arrays: dict[str, Any], parameters: int, inputs
     if not {g.name for g in guards} <= {"__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"}:
         raise ValueError("it compares in a way that is not known")
     tape = Tape(inputs, len(leaves), constants, instructions, outputs, guards)
-    return Path(tape, leaves, out, tape.lookups())
+    path = Path(tape, leaves, out, tape.lookups())
+    if about.get("gated") is not None:
+        twin = _path(about["gated"], arrays, parameters, inputs, gradient)
+        path.again = lambda: (twin.tape, twin.leaves)
+    return path
 
 
 def _written(out: Any) -> Any:

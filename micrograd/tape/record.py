@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from micrograd.engine import Value, adjoints, as_values, constant, modes, node_of, primal
+from micrograd.engine import Value, as_values, constant, modes, node_of, primal
+from micrograd.engine.higher_order import adjoint_graph
 from micrograd.primitives import Primitive
 from micrograd.tape.tape import Guard, Instruction, Tape
 
@@ -82,7 +83,7 @@ class Recording:
     """One run of a function: its inputs, its outputs in their structure, the leaves it captured and what decided its path.
 
     `run` gets fresh Values for `numbers` (an int becomes an open index) and returns any structure; `numbers_of` lists
-    the Values and numbers of that structure.
+    the Values and numbers of that structure. `gated` as in `modes.Mode`.
     """
 
     def __init__(
@@ -91,10 +92,12 @@ class Recording:
         numbers: Sequence[Any],
         numbers_of: Callable[[Any], list[Any]],
         wrt: Any,
+        gated: bool | None = None,
     ):
+        self.gated = gated
         self.inputs: list[Value] = [Integer(x) if isinstance(x, int) else Value(x) for x in numbers]
         observer = _Observer()
-        with modes.inside(observer=observer, recording=True, anomaly=False):
+        with modes.inside(observer=observer, recording=True, anomaly=False, gated=gated):
             self.out = run(self.inputs)
         self.results = list(as_values(numbers_of(self.out)))
         self.sources = observer.sources
@@ -118,14 +121,18 @@ class Recording:
             captured = list(listed)
         self.leaves: list[Value] = captured
 
+    def compares_nan(self) -> bool:
+        """Whether a comparison was decided by a nan."""
+        return any(primal(v) != primal(v) for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value))
+
     def gradient(self) -> list[Value]:
         """The adjoints of the leaves for the one output; TypeError where the function does not return one number."""
         if len(self.results) != 1:
             raise TypeError(f"a gradient needs a function that returns one number, got {len(self.results)}: return their sum")
         if not self.leaves:
             return []
-        found = adjoints(self.results[0], wrt=self.leaves, create_graph=True)
-        return [found[leaf] for leaf in self.leaves]
+        found = adjoint_graph(self.results[0], tuple(self.leaves), self.gated)
+        return [found[leaf] if leaf in found else constant(0.0) for leaf in self.leaves]
 
     def tape(self, with_gradient: bool = False) -> Tape:
         """The run as a tape whose outputs are the results, and the gradient after them where asked for."""

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.engine.modes import inside
 from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import Maker, Program, keeps_signs
 from micrograd.tape.choices import Gated, gated_twin, may_matter
@@ -156,30 +155,31 @@ class Recordings:
     @_collector_paused()
     def record(self, call: Call, sample: int, gradient: bool, before: Sequence[int] = ()) -> Path:
         """The path that one sample of a call takes."""
-        parameters = self.parameters
-        recording = Recording(
-            lambda values: call.applied(self.fn, values),
-            call.sample(sample),
-            numbers_of,
-            parameters.listed,
-        )
-        if not recording.results:
-            raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
+        parameters, numbers = self.parameters, call.sample(sample)
+        structure = copy(call)
+        structure.inputs = []  # nothing of the data is kept for a later recording
+
+        def made(gated: bool, wrt: Any) -> tuple[Recording, Tape]:
+            recording = Recording(lambda values: structure.applied(self.fn, values), numbers, numbers_of, wrt, gated)
+            if not recording.results:
+                raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
+            return recording, optimised(recording.tape(gradient), keeps_signs(self.maker))
+
+        recording, tape = made(False, parameters.listed)
+        gates = may_matter(tape)
+        if gates and recording.compares_nan():  # perhaps of what was not chosen
+            recording, tape = made(True, parameters.listed)
+            gates = False
         leaves = parameters.numbers(recording.leaves, before)
         if self.watch is None or not self.watch.unchanged():  # the function itself may leave something behind as it runs
             self.watch = Watch(self.fn)
-        tape = optimised(recording.tape(gradient), keeps_signs(self.maker))
         ids = iter(range(len(recording.results)))
         path = Path(tape, leaves, skeleton(recording.out, ids), tape.lookups())
-        if may_matter(tape):
-            structure, numbers = copy(call), call.sample(sample)
-            structure.inputs = []  # nothing of the data is kept for a later recording
+        if gates:
 
             def again() -> tuple[Tape, list[int]]:
-                listed = [parameters.values[i] for i in leaves]
-                with inside(gated=True):
-                    twin = Recording(lambda values: structure.applied(self.fn, values), numbers, numbers_of, listed)
-                    return optimised(twin.tape(gradient), keeps_signs(self.maker)), parameters.numbers(twin.leaves)
+                twin, tape = made(True, [parameters.values[i] for i in leaves])
+                return tape, parameters.numbers(twin.leaves)
 
             path.again = again
         return path
@@ -192,11 +192,7 @@ class Recordings:
             with self.making, _collector_paused():
                 program = path.programs.get(key)  # another thread may have made it meanwhile
                 if program is None:
-                    tape = path.tape
-                    if tape.guards:  # what they compare is of use to a program of their own, not to that of the results
-                        outputs = [slot for g in tape.guards for slot in (g.x, g.y)] if guards else tape.outputs
-                        tape = swept(Tape(tape.inputs, tape.leaves, tape.constants, tape.instructions, outputs))
-                    made = self.maker(tape, call.fields, reduce, self.parameters.dtype)
+                    made = self.maker(_part(path.tape, guards), call.fields, reduce, self.parameters.dtype)
                     program = path.programs[key] = self._gated(path, made, call, reduce, guards)
         return program
 
@@ -214,14 +210,14 @@ class Recordings:
 
     def _gated(self, path: Path, program: Any, call: Call, reduce: bool, guards: bool = False, **options: Any) -> Any:
         """A program that leaves what is not finite to one of the gated tape, where that may matter."""
-        if path.again is None or guards:
+        if path.again is None:
             return program
         fields, dtype = call.fields, self.parameters.dtype
 
         def make() -> Any:
             with self.making:
                 tape = path.gated()
-                return tape and self.maker(swept(replace(tape, guards=[])), fields, reduce, dtype, **options)
+                return tape and self.maker(_part(tape, guards), fields, reduce, dtype, **options)
 
         return Gated(program, make)
 
@@ -237,3 +233,11 @@ class Recordings:
                     made = self.maker(path.tape, call.fields, False, dtype, groups=widths)
                     program = path.programs[key] = self._gated(path, made, call, False, groups=widths)
         return program
+
+
+def _part(tape: Tape, guards: bool) -> Tape:
+    """A tape's results alone, or alone what its guards compare: each is of use to a program of its own."""
+    if not tape.guards:
+        return tape
+    outputs = [slot for g in tape.guards for slot in (g.x, g.y)] if guards else tape.outputs
+    return swept(replace(tape, outputs=outputs, guards=[]))

@@ -105,3 +105,14 @@ def test_random_functions_have_the_derivatives_of_what_was_chosen(case):
     second = hessian(chosen)(at)
     if np.isfinite(second).all():
         np.testing.assert_allclose(hessian(function)(at), second)
+
+
+def test_a_function_from_a_file_leaves_out_what_was_not_chosen(tmp_path):
+    w = Value(1.0)
+    f = jit(lambda x: where(1 - w * x, w * x, sqrt(x * w)), backend="reference")
+    f.backward([4.0])
+    mg.tape.save(f, str(tmp_path / "f.npz"))
+    again = mg.tape.load(str(tmp_path / "f.npz"), backend="reference")
+    mg.tape.save(again, str(tmp_path / "g.npz"))
+    for name in ("f.npz", "g.npz"):
+        assert mg.tape.load(str(tmp_path / name), backend="reference").value_and_grad([0.0], [2.0])[1] == [2.0]

@@ -3,7 +3,7 @@
 const FLOATS = Object.fromEntries(Object.entries(RULES).map(([name, row]) => [name, row[2]]));
 
 // Operations that choose among their operands: one that was not chosen has no edge, and nothing is multiplied there; nor where a rule is flat.
-const CHOOSING = new Set(["where", "relu", "maximum", "minimum", "take"]);
+const CHOOSING = new Set(["where", "relu", "abs", "maximum", "minimum", "take"]);
 const times = (g, local) => local === null ? 0 : g * local;
 
 class Graph {
