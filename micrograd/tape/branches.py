@@ -6,13 +6,18 @@ on to the next path, and one that no path fits is recorded.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from micrograd.tape.arguments import Call
+from micrograd.tape.back_ends.reference import BLOCK, paired, total
 from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
 
 PATHS = 64  # paths through branches that one structure may take
+MANY = 2048  # results of a sum from which on there is none of each sample,
+ROOM = 1 << 21  # and numbers of single samples that there is room for at a time
 _COMPARE = {
     "__lt__": np.less, "__le__": np.less_equal, "__gt__": np.greater, "__ge__": np.greater_equal,
     "__eq__": np.equal, "__ne__": np.not_equal,
@@ -20,51 +25,81 @@ _COMPARE = {
 
 
 def run(recordings: Recordings, call: Call, gradient: bool, theta: Array, reduce: bool) -> Array:
-    """The results of a function that compares values: each sample's of its own path."""
+    """The results of a function that compares values: each sample's of its own path, or their sum over the samples.
+
+    The sum is that of `reference.total` over all samples, whatever their paths. Where results are so many that there is no room
+    for those of each sample, it is the sum of those of the paths.
+    """
     paths, parameters = recordings.paths(call, gradient), recordings.parameters
-    if not reduce and call.n and (results := _at_once(recordings, paths, call, theta)) is not None:
+    many = reduce and len(parameters) > MANY
+    if call.n and not many and (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
         return results
     samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta)
-    found: Array | None = None
-    for i in sorted(samples, key=lambda i: paths[i].decisions):  # sums do not depend on which path was met first
-        path, rows = paths[i], np.sort(np.concatenate(samples[i]))
+    if call.n > len(paths) > 1 and not many:  # rather than a program for each path
+        paths[0].settled = len(paths)
+        if (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
+            return results
+    count = 1 + len(parameters) if gradient else len(paths[0].tape.outputs)
+    parts = [(paths[i], np.sort(np.concatenate(samples[i]))) for i in sorted(samples, key=lambda i: paths[i].decisions)]
+
+    def found(path: Path, rows: Array, reduce: bool) -> Array:
         inputs = call.rows(rows)
         call.check_lookups(path.lookups, inputs)
         part = recordings.program(path, call, reduce)(inputs, path.own(theta), len(rows))
-        part = path.spread(part, len(parameters)) if gradient else part
-        if reduce:
-            found = part if found is None else found + part
-        else:
-            if found is None:
-                found = np.zeros((len(part), call.n), part.dtype)
-            found[:, rows] = part
-    if found is None:
-        count = 1 + len(parameters) if gradient else len(paths[0].tape.outputs)
-        found = np.zeros((count, *(() if reduce else (0,))), parameters.dtype)
-    return found
+        return path.spread(part, len(parameters)) if gradient else part
+
+    if reduce and (many or len(parts) <= 1):
+        sums = [found(path, rows, True) for path, rows in parts]
+        return sum(sums[1:], sums[0]) if sums else np.zeros(count, parameters.dtype)
+    sums, span = [], call.n
+    if reduce:
+        span = BLOCK * max(1, 2 ** int(math.log2(1 + ROOM // (BLOCK * count))))
+    for at in range(0, call.n, max(1, span)):
+        results = np.zeros((count, min(span, call.n - at)), parameters.dtype)
+        for path, rows in parts:
+            mine = rows[slice(*np.searchsorted(rows, [at, at + span]))]
+            if len(mine):
+                results[:, mine - at] = found(path, mine, False)
+        if not reduce:
+            return results
+        sums.append(total(results.T))
+    return paired(sums) if sums else np.zeros((count, 0), parameters.dtype)
 
 
-def _at_once(recordings: Recordings, paths: list[Path], call: Call, theta: Array) -> Array | None:
-    """The results of all samples, where the paths known suffice: a program for each that gives results and decisions.
+def settled(paths: list[Path]) -> list[Path]:
+    """The paths that are worth one program for all: those known, once a call has met no new one, and until then the first."""
+    return paths if paths[0].settled == len(paths) else paths[:1]
 
-    Samples that decide otherwise go on to the next path. None where one is met that no path fits.
+
+def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bool, theta: Array, reduce: bool) -> Array | None:
+    """The results of all samples, or their sum, where the paths known suffice; None where a sample is met that no path fits.
+
+    They come from one program for all paths, or else from one for each, to which samples go on that decide otherwise.
     """
+    known, groups = len(paths), [settled(paths)]
+    groups += [[path] for path in paths[1:]] if len(groups[0]) < len(paths) else []
     found: Array | None = None
     left, inputs = np.arange(call.n), call.inputs
-    for path in paths[:]:
-        deciding = None if path.lookups else recordings.deciding(path, call)
-        if deciding is None:
+    for group in groups:
+        program = recordings.merged(group, call, True, gradient, reduce)
+        if program is None:
             return None
-        program, count = deciding
-        part = program(inputs, path.own(theta), len(left))
-        holds = part[-1] == count
+        if reduce:
+            sums: Array = program(inputs, theta, call.n)
+            paths[0].settled = known if sums[-1] == 0.0 else paths[0].settled
+            return sums[:-1] if sums[-1] == 0.0 else None
+        part = program(inputs, theta, len(left))
+        holds = part[-1] >= 0.0
         if found is None:
+            if holds.all():
+                paths[0].settled = known
+                return part[:-1]  # type: ignore[no-any-return]
             found = np.empty((len(part) - 1, call.n), part.dtype)
-        if holds.all():
-            found[:, left] = part[:-1]
-            return found
         found[:, left[holds]] = part[:-1, holds]
         left = left[~holds]
+        if not len(left):
+            paths[0].settled = known
+            return found
         inputs = call.rows(left)
     return None
 
@@ -74,7 +109,11 @@ def _sorted_by_path(
 ) -> tuple[dict[int, list[Array]], Array]:
     """The samples of each path by its number; theta, longer where a path met now has brought parameters."""
     samples: dict[int, list[Array]] = {}
-    left = np.arange(call.n)
+    left, known = np.arange(call.n), len(paths)
+    if known > 1 and len(settled(paths)) == known and (program := recordings.merged(paths, call, False)) is not None:
+        (numbers,) = program(call.inputs, theta, call.n)
+        samples = {i: [rows] for i in range(known) if len(rows := np.flatnonzero(numbers == i))}
+        left = np.flatnonzero(~(numbers >= 0.0))
     k = 0
     while len(left):
         forced = False
@@ -102,6 +141,8 @@ def _sorted_by_path(
             samples.setdefault(k, []).append(left[holds])
         left = left[~holds]
         k += 1
+    if len(paths) == known:
+        paths[0].settled = known
     return samples, theta
 
 

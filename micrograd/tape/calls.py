@@ -61,7 +61,7 @@ class Calls:
             return None
         path, found = self._run(call, False, theta, False)
         if not named and theta is None:
-            self.quick = quick.of_floats(self.recordings, call, args, path.out) or self.quick
+            self.quick = quick.of_floats(self.recordings, call, args, path) or self.quick
             self.on_arguments = quick.on_arguments(self.recordings, call, args, path) or self.on_arguments
         return reader(path.out)(found[:, 0].astype(np.float64, copy=False))
 

@@ -135,7 +135,7 @@ class Jitted(Decorator):
             parameters = self._parameters
             if quick[1] == len(parameters.values) and self._calls.unchanged():
                 numbers = quick[3](args, parameters.theta() if quick[1] else _NOTHING)
-                if quick[4] is None or numbers[-1] == quick[4]:
+                if not quick[4] or numbers[-1] >= 0.0:
                     return quick[2](numbers)
         latest = self._calls.on_arguments
         if latest is not None and theta is None and not named and not open_blocks:

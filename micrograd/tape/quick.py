@@ -16,6 +16,7 @@ import numpy as np
 
 from micrograd.tape.arguments import Call, check_column
 from micrograd.tape.back_ends import Direct, makes_direct
+from micrograd.tape.branches import settled
 from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
 from micrograd.tape.results import Place, put_together, reader
@@ -63,7 +64,7 @@ class OnArguments:
     signature: list[tuple[Any, Any, Any]]  # class; type and shape of an array, or what packs floats and how many
     count: int  # of parameters
     finish: Callable[[Array], Any]  # puts the results together
-    expected: int | None  # the last output, where comparisons are decided as they were recorded; None where there are none
+    compares: bool  # the last output is then the number of the path taken
 
     def run(self, recordings: Recordings, args: Sequence[Any]) -> Any:
         """The results of a call just like this one; None where it is another, or something has changed outside."""
@@ -87,14 +88,17 @@ class OnArguments:
             return None
         parameters = recordings.parameters
         numbers = self.program(inputs, parameters.theta() if self.count else _NOTHING, 1)[:, 0]
-        if self.expected is not None and numbers[-1] != self.expected:
+        if self.compares and not numbers[-1] >= 0.0:
             return None
         return self.finish(numbers if numbers.dtype is _REAL else numbers.astype(np.float64))
 
 
 def on_arguments(recordings: Recordings, call: Call, args: Sequence[Any], path: Path) -> OnArguments | None:
     """The quick way for the evaluation just made, where there is one."""
-    if not args or path.lookups or not path.uses_all(len(recordings.parameters)) or not makes_direct(recordings.maker):
+    if path.lookups or all(x.__class__ is float for x in args):
+        return None
+    program = _single(recordings, call, path)
+    if program is None:
         return None
     signature: list[tuple[Any, Any, Any]] = []
     for x in args:
@@ -106,20 +110,21 @@ def on_arguments(recordings: Recordings, call: Call, args: Sequence[Any], path: 
             signature.append((x.__class__, Struct(f"{len(x)}d").pack, len(x)))
         else:
             return None
-    program: Any = None
-    expected = None
+    return OnArguments(program, signature, len(recordings.parameters), reader(path.out), bool(path.tape.guards))
+
+
+def _single(recordings: Recordings, call: Call, path: Path) -> Any:
+    """The program for evaluations whose first path this is, on all parameters; None where it is not direct."""
+    if not makes_direct(recordings.maker):
+        return None
     if path.tape.guards:
-        program, expected = recordings.deciding(path, call) or (None, None)
-        if program is None:
-            return None
-    else:
-        program = recordings.program(path, call, False)
-    return OnArguments(program, signature, len(recordings.parameters), reader(path.out), expected)
+        return recordings.merged(settled(recordings.kept.get((call.key, False), [path])), call, True)
+    return recordings.program(path, call, False) if path.uses_all(len(recordings.parameters)) else None
 
 
-OfFloats = tuple[list[type], int, Callable[[list[float]], Any], Callable[..., list[float]], int | None]
+OfFloats = tuple[list[type], int, Callable[[list[float]], Any], Callable[..., list[float]], bool]
 # for one call on plain floats: their types, how many parameters there are, what puts the results together, the program, and
-# the number that is its last output where a path's comparisons are decided as it was recorded, None where there are none
+# whether there are comparisons, so that its last output is the number of the path taken
 
 
 def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfArrays | None:
@@ -134,26 +139,18 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
     return OfArrays(program, [(x.dtype, x.shape) for x in args], call.n, len(recordings.parameters), lookups)
 
 
-def of_floats(recordings: Recordings, call: Call, args: Sequence[Any], out: Any) -> OfFloats | None:
+def of_floats(recordings: Recordings, call: Call, args: Sequence[Any], path: Path) -> OfFloats | None:
     """The quick way for the call on plain floats just made, where there is one."""
-    if not args or any(x.__class__ is not float for x in args) or not makes_direct(recordings.maker):
+    if not args or any(x.__class__ is not float for x in args):
         return None
-    paths = recordings.kept.get((call.key, False), ())
-    if not paths or not paths[0].uses_all(len(recordings.parameters)):
+    program, out, compares = _single(recordings, call, path), path.out, bool(path.tape.guards)
+    if program is None:
         return None
-    program: Any = None
-    expected = None
-    if paths[0].tape.guards:  # of several paths the first, which may be taken again
-        program, expected = recordings.deciding(paths[0], call) or (None, None)
-        if program is None:
-            return None
-    else:
-        program = recordings.program(paths[0], call, False)
     if isinstance(out, Place):
         finish: Callable[[list[float]], Any] = itemgetter(out)
     elif type(out) is tuple and [*out] == [Place(i) for i in range(len(out))]:
-        finish = tuple if expected is None else lambda numbers: tuple(numbers[:-1])
+        finish = tuple if not compares else lambda numbers: tuple(numbers[:-1])
     else:
         array = lambda numbers, ids, shape: np.array([numbers[i] for i in ids]).reshape(shape)  # noqa: E731
         finish = lambda numbers: put_together(out, numbers.__getitem__, partial(array, numbers))  # noqa: E731
-    return [float] * len(args), len(recordings.parameters), finish, program.single, expected
+    return [float] * len(args), len(recordings.parameters), finish, program.single, compares

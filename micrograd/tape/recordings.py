@@ -21,6 +21,7 @@ import numpy as np
 from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import Maker, Program, keeps_signs
 from micrograd.tape.choices import Gated, gated_twin, may_matter
+from micrograd.tape.merge import merged
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.passes import optimised, swept
 from micrograd.tape.record import Recording
@@ -66,6 +67,7 @@ class Path:
     out: Any  # the structure of the results
     lookups: list[tuple[int, int]]  # the inputs that are indices, and the lengths of their tables
     programs: dict[Any, Any] = field(default_factory=dict)
+    settled: int = 0  # how many paths there were, of which this is the first, when a call last met no new one
     again: Callable[[], tuple[Tape, list[int]]] | None = None  # records it again, gated by what was chosen
     _gated: list[Tape | None] = field(default_factory=list)
 
@@ -196,17 +198,21 @@ class Recordings:
                     program = path.programs[key] = self._gated(path, made, call, reduce, guards)
         return program
 
-    def deciding(self, path: Path, call: Call) -> tuple[Any, int] | None:
-        """A program of a path's outputs and its decisions, as `Tape.deciding`; None where its results may need gates."""
-        if path.again is not None:
-            return None
-        key = (call.fields, "deciding")
-        found: tuple[Any, int] | None = path.programs.get(key)
-        if found is None:
+    def merged(self, paths: Sequence[Path], call: Call, results: bool, gradient: bool = False, reduce: bool = False) -> Any:
+        """A program of the tape of several paths, as `merge.merged` makes it, on all parameters; None where there is none.
+
+        There is none for results where they may need gates, or where paths look something up that is not there on others.
+        """
+        key = ("merged", call.fields, results, reduce, len(paths), len(self.parameters))
+        programs = paths[0].programs
+        if key not in programs:
             with self.making, _collector_paused():
-                tape, count = path.tape.deciding()
-                found = path.programs[key] = self.maker(swept(tape), call.fields, False, self.parameters.dtype), count
-        return found
+                if key not in programs:
+                    tape, count = None, len(self.parameters)
+                    if not any(path.lookups or (results and path.again is not None) for path in paths):
+                        tape = merged([(p.tape, p.leaves) for p in paths], count, results, gradient, reduce)
+                    programs[key] = tape and self.maker(swept(tape), call.fields, reduce, self.parameters.dtype)
+        return programs[key]
 
     def _gated(self, path: Path, program: Any, call: Call, reduce: bool, guards: bool = False, **options: Any) -> Any:
         """A program that leaves what is not finite to one of the gated tape, where that may matter."""

@@ -19,12 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.primitives import RULES, Primitive
+from micrograd.primitives import Primitive
 
-_COUNTED = {  # a comparison as a primitive, and the result of the comparison for which that is 1.0
-    "__lt__": ("less", True), "__le__": ("greater", False), "__gt__": ("greater", True), "__ge__": ("less", False),
-    "__eq__": ("equal", True), "__ne__": ("equal", False),
-}  # fmt: skip
 Array = np.ndarray[Any, Any]
 Instruction = tuple[Primitive, tuple[int, ...]]
 
@@ -55,26 +51,6 @@ class Tape:
     def first(self) -> int:
         """The slot of the first instruction's result."""
         return self.inputs + self.leaves + len(self.constants)
-
-    def deciding(self) -> tuple[Tape, int]:
-        """This tape with one more output, and the number that it is where all guards are decided as they were recorded.
-
-        It is a count: of the comparisons that have to be 1.0, less those that have to be 0.0; nan where an operand is.
-        """
-        code = list(self.instructions)
-
-        def place(name: str, operands: list[int]) -> int:
-            code.append((RULES[name], tuple(operands)))
-            return self.first + len(code) - 1
-
-        ones: list[int] = []
-        zeros: list[int] = []
-        for g in self.guards:
-            name, holds = _COUNTED[g.name]
-            (ones if g.result == holds else zeros).append(place(name, [g.x, g.y]))
-        totals = [place("sum", slots) for slots in (ones, zeros) if slots]
-        last = place("sub", totals) if len(totals) == 2 else totals[0]
-        return Tape(self.inputs, self.leaves, self.constants, code, [*self.outputs, last]), len(ones)
 
     def lookups(self) -> list[tuple[int, int]]:
         """Pairs (input, n): the inputs that look something up, and the length of the table."""

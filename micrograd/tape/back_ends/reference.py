@@ -45,6 +45,12 @@ def total(samples: Array) -> Array:
         while len(lanes) > 1:
             lanes = lanes[0::2] + lanes[1::2]
         sums.append(lanes[0])
+    return paired(sums)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def paired(sums: list[Array]) -> Array:
+    """The sum of the blocks' sums in that order, neighbours first."""
     while len(sums) > 1:
         pairs = [a + b for a, b in zip(sums[0::2], sums[1::2], strict=False)]
         sums = pairs + sums[len(sums) & ~1 :]

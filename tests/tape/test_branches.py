@@ -1,0 +1,95 @@
+"""Branches: functions that compare values, whose paths are merged into one program once they are known."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+
+import micrograd as mg
+from micrograd import Value, jit
+from micrograd.tape import branches, merge
+from micrograd.tape.back_ends import reference
+
+
+def piecewise(seed, w):
+    """A random function with comparisons, some of them inside branches, some over what other branches have left."""
+    rng = random.Random(seed)
+    plan = [(rng.choice("<>lg=!"), rng.uniform(-1, 1), rng.randrange(5), rng.randrange(3)) for _ in range(rng.randrange(2, 5))]
+
+    def holds(kind, x, y):
+        return {"<": x < y, ">": x > y, "l": x <= y, "g": x >= y, "=": x == y, "!": x != y}[kind]
+
+    def f(x, y):
+        total = x * w[0]
+        for kind, bound, what, nested in plan:
+            if holds(kind, total, y * bound):
+                total = (total * y, mg.sin(total) + w[1], total - 1.0, mg.sqrt(x * x + 1.0) * total, total * total)[what]
+                if nested == 0 and y > bound:
+                    total = total + w[2] * y
+            elif nested == 1:
+                total = mg.log(total * total + 1e-300) if x > 0.0 else -total
+            else:
+                total = total + bound
+        return total
+
+    return f
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_merged_paths_give_the_bits_of_the_engine(seed, monkeypatch):
+    """Values and sums with gradients, by each way that there is to run paths, and whatever was met before."""
+    w = [Value(0.7), Value(-1.3), Value(0.2)]
+    f = piecewise(seed, w)
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(-3, 4, (2, 300)) / 2.0  # many ties
+    values, gradients = [], []
+    for a, b in zip(x.tolist(), y.tolist(), strict=True):
+        out = f(Value(a), Value(b))
+        found = mg.adjoints(out, w)
+        values.append(out.data)
+        gradients.append([found[v] for v in w])
+    expected = reference.total(np.column_stack([values, gradients]))
+    theta = np.array([v.data for v in w])
+    for backend, together in (("llvm", True), ("llvm", False), ("reference", True), ("reference", False)):
+        with monkeypatch.context() as patched:
+            if not together:
+                patched.setattr(merge, "SMALL", 0)
+                patched.setattr(merge, "GROWTH", 0)
+                patched.setattr(branches, "ROOM", 0)
+            fast = jit(f, wrt=w, backend=backend, precision="exact")
+            for few in (5, 300, 300):
+                assert np.array_equal(fast.map(x[:few], y[:few]), values[:few])
+                value, gradient = fast.value_and_grad(theta, x[-few:], y[-few:], reduction="sum")
+            assert np.array_equal([value, *gradient], expected), "in the order of the samples, whatever their paths"
+            for a, b, value in list(zip(x.tolist(), y.tolist(), values, strict=True))[:6]:
+                assert fast(a, b) == value and fast([a][0], b) == value
+
+
+def test_what_another_path_computes_reaches_nothing():
+    w = Value(2.0)
+
+    def f(x):
+        if x > 0.0:
+            return mg.log(x) * w + mg.sqrt(x)
+        return (w * x if x < -1.0 else mg.exp(-1000.0 * x) * w) if x != 0.0 else w
+
+    fast = jit(f, wrt=[w], backend="llvm", precision="exact")
+    x = np.array([1.0, -3.0, 0.0, -2.0, 4.0, -0.001])
+    for _ in range(3):
+        assert np.array_equal(fast.map(x), [f(v).data if isinstance(v, Value) else v for v in map(Value, x.tolist())])
+        value, gradient = fast.value_and_grad([2.0], x[:5], reduction="sum")
+        assert math.isfinite(value) and gradient.tolist() == [math.log(4.0) - 5.0 + 1.0]
+    assert math.isnan(fast.map([1.0, math.nan, 1.0])[1]) and fast(1.0) == 1.0
+
+
+@pytest.mark.parametrize("many", [branches.MANY, 1])
+def test_paths_have_parameters_of_their_own(many, monkeypatch):
+    """In one program, and one by one, as where there is no room for the results of single samples."""
+    monkeypatch.setattr(branches, "MANY", many)
+    w, v = Value(2.0), Value(3.0)
+    f = jit(lambda x: w * x if x > 1.0 else v * x * x if x > 0.0 else w * v, backend="llvm")
+    assert f.map([2.0, 0.5, -1.0]).tolist() == [4.0, 0.75, 6.0]
+    for _ in range(3):
+        value, gradient = f.value_and_grad([2.0, 3.0], [2.0, 0.5, -1.0, 3.0], reduction="sum")
+        assert (value, gradient.tolist()) == (4.0 + 0.75 + 6.0 + 6.0, [5.0 + 3.0, 0.25 + 2.0])
