@@ -27,6 +27,10 @@ class ValueAmong(TypeError):
     """A Value stands among the arguments of what gives numbers."""
 
 
+class Chunked(TypeError):
+    """A Dask collection stands among the arguments: what goes over it is in `scale`."""
+
+
 class Call:
     """The arguments of one call: their structure as a hashable key, and their numbers as arrays.
 
@@ -208,8 +212,14 @@ def _array(x: Any, where: str) -> Any:
     """The array of a leaf, or of lists of numbers; TypeError or ValueError where it is none."""
     if x.__class__ is np.ndarray and x.dtype.kind in "fiu":
         return x
+    nested = x.__class__ is list and not _PLAIN.issuperset(map(type, x))
+    if any(map(is_chunked, x if nested else (x,))):
+        raise Chunked(
+            f"{where} is a Dask collection, {x!r}"[:160] + ": map, value_and_grad, backward and training go over its "
+            "samples; for one evaluation call x.compute() first"
+        )
     try:
-        if x.__class__ is list and not _PLAIN.issuperset(map(type, x)):
+        if nested:
             x = [plain_array(row) for row in x]  # NumPy would drop the masks of rows
         x = plain_array(x)
         array = numeric_array(x if x.__class__ is np.ndarray else np.asarray(x))
@@ -221,6 +231,11 @@ def _array(x: Any, where: str) -> Any:
     except TypeError as error:
         raise type(error)(f"{where} {error}") from None
     return array
+
+
+def is_chunked(x: Any) -> bool:
+    """Whether it is a Dask collection, told without Dask."""
+    return hasattr(x, "__dask_graph__") and not isinstance(x, type)
 
 
 def _kind(array: Array) -> str:

@@ -16,7 +16,8 @@ from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
 
 PATHS = 64  # paths through branches that one structure may take
-MANY = 2048  # results of a sum from which on there is none of each sample,
+MANY = 2048  # results of a sum from which on there is none of each sample: its paths are summed in spans of so many samples,
+SPAN = 1 << 14
 ROOM = 1 << 21  # and numbers of single samples that there is room for at a time
 _COMPARE = {
     "__lt__": np.less, "__le__": np.less_equal, "__gt__": np.greater, "__ge__": np.greater_equal,
@@ -28,7 +29,7 @@ def run(recordings: Recordings, call: Call, gradient: bool, theta: Array, reduce
     """The results of a function that compares values: each sample's of its own path, or their sum over the samples.
 
     The sum is that of `reference.total` over all samples, whatever their paths. Where results are so many that there is no room
-    for those of each sample, it is the sum of those of the paths.
+    for those of each sample, it is in each span of samples the sum of those of the paths.
     """
     paths, parameters = recordings.paths(call, gradient), recordings.parameters
     many = reduce and len(parameters) > MANY
@@ -48,10 +49,15 @@ def run(recordings: Recordings, call: Call, gradient: bool, theta: Array, reduce
         part = recordings.program(path, call, reduce)(inputs, path.own(theta), len(rows))
         return path.spread(part, len(parameters)) if gradient else part
 
-    if reduce and (many or len(parts) <= 1):
-        sums = [found(path, rows, True) for path, rows in parts]
-        return sum(sums[1:], sums[0]) if sums else np.zeros(count, parameters.dtype)
+    if reduce and len(parts) <= 1:
+        return found(*parts[0], True) if parts else np.zeros(count, parameters.dtype)
     sums, span = [], call.n
+    for at in range(0, call.n if reduce and many else 0, SPAN):
+        among = [(path, rows[slice(*np.searchsorted(rows, [at, at + SPAN]))]) for path, rows in parts]
+        own = [found(path, rows, True) for path, rows in among if len(rows)]
+        sums.append(sum(own[1:], own[0]))
+    if sums:
+        return paired(sums)
     if reduce:
         span = BLOCK * max(1, 2 ** int(math.log2(1 + ROOM // (BLOCK * count))))
     for at in range(0, call.n, max(1, span)):
@@ -64,6 +70,11 @@ def run(recordings: Recordings, call: Call, gradient: bool, theta: Array, reduce
             return results
         sums.append(total(results.T))
     return paired(sums) if sums else np.zeros((count, 0), parameters.dtype)
+
+
+def unit(recordings: Recordings, paths: list[Path]) -> int:
+    """How many samples stand by themselves in sums: those of a block, or of a span where paths are summed one by one."""
+    return SPAN if paths[0].tape.guards and len(recordings.parameters) > MANY else BLOCK
 
 
 def settled(paths: list[Path]) -> list[Path]:

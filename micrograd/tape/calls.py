@@ -8,6 +8,7 @@ each sample on the tape of its own path (`branches`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,16 @@ import numpy as np
 from micrograd.engine import Value, adjoints, as_values
 from micrograd.engine.modes import current, open_blocks
 from micrograd.tape import branches, quick
-from micrograd.tape.arguments import Call, ValueAmong, axes_of
+from micrograd.tape.arguments import Call, Chunked, ValueAmong, axes_of
 from micrograd.tape.back_ends import Maker, makes_direct
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.recordings import Path, Recordings
 from micrograd.tape.results import numbers_of, put_together, reader
+
+
+def over_chunks() -> Any:
+    """The room of what goes over Dask collections; ImportError that says what to install where Dask is not there."""
+    return import_module("micrograd.scale")
 
 
 class Calls:
@@ -28,6 +34,7 @@ class Calls:
     def __init__(self, fn: Callable[..., Any], parameters: Parameters, maker: Maker, owner: Any):
         self.fn, self.parameters, self.owner = fn, parameters, owner
         self.recordings = Recordings(fn, parameters, maker, owner)
+        self.sent: dict[Any, Any] = {}  # what `scale` has sent of it
         self.quick: quick.OfFloats | None = None
         self._latest: quick.OfArrays | None = None
         self.on_arguments: quick.OnArguments | None = None
@@ -94,25 +101,46 @@ class Calls:
         self.renew(held=theta is None)
         call = Call(args, axes_of(in_axes, args, named), named)
         _, total = self._run(call, True, theta, True)
-        _averaged(total, reduction, call.n)
+        averaged(total, reduction, call.n)
         if not named:
             self._latest = quick.of_arrays(self.recordings, call, args, in_axes) or self._latest
         return total
+
+    def reduced_now(
+        self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
+    ) -> Array:
+        """As `reduced`, over Dask collections too, which are computed for it."""
+        try:
+            return self.reduced(theta, args, named, reduction, in_axes)
+        except Chunked:
+            pass
+        found: Array = over_chunks().reduced(self, theta, args, named, reduction, in_axes).compute()
+        return found
 
     def prepared(self, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any) -> bool:
         """See that a reduced call like this has been recorded; whether it is at once just like the latest."""
         latest = None if open_blocks or named else self._latest
         if latest is not None and latest.fits(None, args, reduction, in_axes):
             return latest.current(self.recordings, False)
-        self.renew(held=False)
-        self.recordings.paths(Call(args, axes_of(in_axes, args, named), named), True)
+        try:
+            self.recorded(args, named, in_axes, True, held=False)
+            return False
+        except Chunked:
+            pass
+        over_chunks().recorded(self, args, named, in_axes, True, held=False)
         return False
+
+    def recorded(
+        self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, gradient: bool, held: bool = True
+    ) -> tuple[Call, list[Path]]:
+        """A call taken apart, and the paths known for its structure; `held` as in `Recordings.current`."""
+        self.renew(held)
+        call = Call(args, axes_of(in_axes, args, named), named)
+        return call, self.recordings.paths(call, gradient)
 
     def schedule(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, gradient: bool) -> str:
         """The programs for arguments like these, as text."""
-        call = Call(args, axes_of(in_axes, args, named), named)
-        self.renew()
-        paths = self.recordings.paths(call, gradient)
+        call, paths = self.recorded(args, named, in_axes, gradient)
         return "\n".join(str(self.recordings.program(path, call, gradient)) for path in paths)
 
     def _run(self, call: Call, gradient: bool, theta: Array | None, reduce: bool) -> tuple[Path, Array]:
@@ -164,7 +192,7 @@ class Calls:
         )
 
 
-def _averaged(total: Array, reduction: str, n: int) -> None:
+def averaged(total: Array, reduction: str, n: int) -> None:
     """Turn a sum over n samples into what `reduction` asks for, in place."""
     if reduction == "mean":
         if n == 0:

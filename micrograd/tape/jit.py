@@ -14,8 +14,9 @@ import numpy as np
 
 from micrograd.engine import Value
 from micrograd.engine.modes import current, open_blocks
+from micrograd.tape.arguments import Chunked
 from micrograd.tape.back_ends import back_end
-from micrograd.tape.calls import Calls
+from micrograd.tape.calls import Calls, over_chunks
 from micrograd.tape.decorator import Decorator
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.results import put_together
@@ -158,8 +159,15 @@ class Jitted(Decorator):
         of numbers that the function returns becomes an array of shape (samples, length). Arguments by name have their
         samples along the same axis as the others, or along the first beside a sequence of axes. `theta` are the parameters,
         where not those that the Values hold; `out` an array, or a structure of arrays, that takes the results and is returned.
+
+        Where an argument is a Dask array, or columns of a Dask data frame, so are the results: lazy, and chunked alike.
         """
-        tree, n, found, arrays = self._calls.many(args, named, in_axes, self._given(theta))
+        try:
+            tree, n, found, arrays = self._calls.many(args, named, in_axes, self._given(theta))
+        except Chunked:
+            n = -1
+        if n < 0:
+            return over_chunks().mapped(self._calls, args, named, in_axes, self._given(theta), out)
         if found is None:
             rest = iter(arrays)
             whole = lambda ids, shape: next(rest).reshape(n, *shape)  # noqa: E731
@@ -178,10 +186,16 @@ class Jitted(Decorator):
     ) -> tuple[float, Array]:
         """(value, gradient) at the parameters `theta`, one flat vector in the order of `parameters`.
 
-        The mean (or, with reduction="sum", the sum) over the leading axis of the arguments of what the function returns.
+        The mean (or, with reduction="sum", the sum) over the leading axis of the arguments of what the function returns. Where
+        these are Dask arrays, so are both, for `dask.compute(value, gradient)`: with precision="exact" of the same bits.
         """
         theta = np.asarray(theta, self.dtype)
-        total = self._calls.reduced(theta, args, named, reduction, in_axes)
+        try:
+            total = self._calls.reduced(theta, args, named, reduction, in_axes)
+        except Chunked:
+            total = None
+        if total is None:
+            return over_chunks().value_and_grad(self._calls, theta, args, named, reduction, in_axes)  # type: ignore[no-any-return]
         if len(total) != 1 + len(theta):
             raise ValueError(
                 f"theta has {len(theta)} numbers, and these samples took a path with new parameters, now {len(total) - 1}: "
@@ -191,7 +205,7 @@ class Jitted(Decorator):
 
     def backward(self, *args: Any, reduction: str = "mean", in_axes: Any = 0, **named: Any) -> float:
         """The mean (or sum) over the samples; adds its gradient into `.grad` of the parameters."""
-        loss, *gradient = self._calls.reduced(None, args, named, reduction, in_axes).tolist()
+        loss, *gradient = self._calls.reduced_now(None, args, named, reduction, in_axes).tolist()
         self._parameters.add(gradient)
         return loss  # type: ignore[no-any-return]
 

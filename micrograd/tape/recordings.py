@@ -74,6 +74,15 @@ class Path:
     def __post_init__(self) -> None:
         self.in_order = self.leaves == list(range(len(self.leaves)))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but programs, and in the place of what would record it again, the tape that this gives."""
+        return {**vars(self), "programs": {}, "again": None, "_gated": [self.gated()]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if twin := self._gated[0]:
+            self.again = lambda: (twin, self.leaves)
+
     def gated(self) -> Tape | None:
         """The tape that leaves out what was not chosen, where it is another one; recorded once."""
         if not self._gated and self.again is not None:

@@ -67,7 +67,7 @@ class Training:
         if self.calls.recordings.branching():
             self.write_data()  # which a path that is met now, and what is new on it, is recorded with
         theta = self.data if places is None else self._theta(places)
-        total = self.calls.reduced(theta, args, named, self.reduction, self.in_axes)
+        total = self.calls.reduced_now(theta, args, named, self.reduction, self.in_axes)
         places = self._places()
         if places is None:
             return total, total[1:]

@@ -1,0 +1,161 @@
+"""The arguments of a call on Dask collections: arrays chunked alike along the samples, and what is the same for all chunks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from micrograd.tape.arguments import axes_of, is_chunked
+from micrograd.trees import kind_of, mapped, of_parts, parts_of, plain_array, steps
+
+Array = np.ndarray[Any, Any]
+WORK = "call x.compute_chunk_sizes() first, or make the array with df.to_dask_array(lengths=True)"
+
+
+class Chunk:
+    """Stands, among arguments, for the array of that number: its samples, or where it is `whole`, all of it."""
+
+    def __init__(self, number: int, whole: bool = False):
+        self.number, self.whole = number, whole
+
+    def __dask_tokenize__(self) -> Any:
+        return self.number, self.whole
+
+
+class Arguments:
+    """The arguments of a call, with a `Chunk` in the place of each array that comes from Dask or goes with one.
+
+    `arrays` have their samples first and the same chunks along them; `wholes` are one chunk each. `chunks` are the numbers of
+    samples, nan where they are not known.
+    """
+
+    def __init__(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any):
+        axes = axes_of(in_axes, args, named)
+        self.arrays: list[Any] = []
+        self.wholes: list[Any] = []
+        self._names: list[str] = []
+        self.args = [self._taken(x, axis, f"argument {i}") for i, (x, axis) in enumerate(zip(args, axes, strict=False))]
+        self.named = {name: self._taken(x, axes[len(args)], f"argument {name}") for name, x in named.items()}
+        self.in_axes = in_axes
+        if in_axes is not None:
+            self.in_axes = 0 if isinstance(in_axes, int) else tuple(None if a is None else 0 for a in in_axes)
+        self.chunks: tuple[float, ...] = (1,)
+        if self.arrays:
+            self._align()
+
+    @property
+    def known(self) -> bool:
+        """Whether the numbers of samples are known."""
+        return not any(map(math.isnan, self.chunks))
+
+    def check_known(self) -> None:
+        """ValueError where the numbers of samples are not known."""
+        if not self.known:
+            raise ValueError(f"{self._names[0]} has chunks of unknown sizes, and a sum needs the place of each sample: {WORK}")
+
+    def _taken(self, x: Any, axis: int | None, where: str) -> Any:
+        if axis is None:
+            return mapped(x, lambda leaf: self._whole(leaf, where) if is_chunked(leaf) else leaf)
+        kind = kind_of(x)
+        if kind is None or kind[0] in ("list", "tuple"):
+            return self._samples(x, axis, where)
+        parts = list(parts_of(x, kind))
+        ways = zip(parts, steps(kind, len(parts)), strict=True)
+        return of_parts(kind, [self._taken(part, axis, where + step) for part, step in ways])
+
+    def _whole(self, x: Any, where: str) -> Chunk:
+        x = _array(x, where)
+        if any(map(math.isnan, x.shape)):
+            raise ValueError(f"{where} has chunks of unknown sizes: {WORK}")
+        self.wholes.append(x.rechunk(-1) if x.ndim and x.npartitions != 1 else x)
+        return Chunk(len(self.wholes) - 1, True)
+
+    def _samples(self, x: Any, axis: int, where: str) -> Any:
+        if not is_chunked(x):
+            if isinstance(x, (list, tuple)) and any(map(is_chunked, x)):
+                raise TypeError(f"{where} is a {type(x).__name__} of Dask arrays: make one of them, dask.array.stack(...)")
+            x = plain_array(x)
+            x = np.asarray(x) if isinstance(x, (list, tuple)) else x
+            if not isinstance(x, np.ndarray) or not x.ndim:
+                return x  # no array of samples, as the call will say
+        else:
+            x = _array(x, where)
+            if not x.ndim:
+                raise ValueError(f"{where} needs a leading axis of samples, got {x!r}: use in_axes=None for it")
+        if axis:
+            x = (da if is_chunked(x) else np).moveaxis(x, axis, 0)
+        if any(map(math.isnan, x.shape[1:])):
+            raise ValueError(f"{where} has chunks of unknown sizes beside those of samples: {WORK}")
+        self.arrays.append(x)
+        self._names.append(where)
+        return Chunk(len(self.arrays) - 1)
+
+    def _align(self) -> None:
+        """Chunk all arrays as the one with the most bytes is."""
+        n = [len(x) if not is_chunked(x) else x.shape[0] for x in self.arrays]
+        unknown = [math.isnan(k) for k in n]
+        if any(unknown):
+            which = self._names[unknown.index(True)]
+            blocks = {x.numblocks[0] for x in self.arrays if is_chunked(x)}
+            if not all(unknown) or len(blocks) > 1:
+                raise ValueError(f"{which} has chunks of unknown sizes, which cannot be aligned with those of others: {WORK}")
+            self.chunks = (math.nan,) * blocks.pop()
+        else:
+            for name, k in zip(self._names, n, strict=True):
+                if k != n[0]:
+                    raise ValueError(f"{name} has {k} samples, and another argument has {n[0]}")
+            largest = max((x for x in self.arrays if is_chunked(x)), key=lambda x: x.nbytes)
+            self.chunks = largest.chunks[0]
+        self.rechunk(self.chunks)
+
+    def rechunk(self, chunks: tuple[float, ...]) -> None:
+        """Chunk all arrays so along the samples, and not at all along other axes."""
+        self.chunks = chunks
+        for i, x in enumerate(self.arrays):
+            if not is_chunked(x):
+                self.arrays[i] = da.from_array(x, chunks=(chunks, *x.shape[1:]))  # type: ignore[no-untyped-call]
+            elif any(k != 1 for k in x.numblocks[1:]) or (self.known and x.chunks[0] != chunks):
+                along = {0: chunks} if self.known else {}
+                self.arrays[i] = x.rechunk({**along, **dict.fromkeys(range(1, x.ndim), -1)}, method="tasks")
+
+    def align_to(self, unit: int) -> None:
+        """Have chunks end at multiples of `unit` samples, or where all end."""
+        ends = np.cumsum(self.chunks).astype(np.int64)
+        n = int(ends[-1])
+        ends = np.unique(np.concatenate([[0], (ends[:-1] + unit // 2) // unit * unit, [n]]).clip(0, n))
+        chunks = tuple(np.diff(ends).tolist()) or (0,)
+        if chunks != self.chunks:
+            self.rechunk(chunks)
+
+    def like(self) -> tuple[list[Any], dict[str, Any]]:
+        """Arguments of the same structure, without samples, and with ones for arrays that come whole."""
+        arrays = [np.empty((0, *map(int, x.shape[1:])), x.dtype) for x in self.arrays]
+        return filled(self.args, self.named, arrays, [np.ones(x.shape, x.dtype) for x in self.wholes])
+
+
+def filled(
+    args: Sequence[Any], named: Mapping[str, Any], arrays: Sequence[Array], wholes: Sequence[Array]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments with arrays in the places of the `Chunk`s among them."""
+
+    def change(leaf: Any) -> Any:
+        if leaf.__class__ is not Chunk:
+            return leaf
+        return wholes[leaf.number] if leaf.whole else arrays[leaf.number]
+
+    return [mapped(x, change) for x in args], {name: mapped(x, change) for name, x in named.items()}
+
+
+def _array(x: Any, where: str) -> Any:
+    """A Dask collection as a Dask array: itself, or the columns of a data frame."""
+    if hasattr(x, "to_dask_array"):
+        x = x.to_dask_array()
+    if not isinstance(x, da.Array):
+        raise TypeError(
+            f"{where} is a Dask {type(x).__name__}, of unknown shape: make it an array, dask.array.from_delayed(...)"
+        )
+    return x

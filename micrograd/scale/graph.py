@@ -1,0 +1,188 @@
+"""Calls over Dask collections as graphs of tasks: one for each chunk, and a tree that merges their sums.
+
+The function and what is the same for all chunks of a call, such as theta, are one node each, which the tasks share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from operator import getitem
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+
+from micrograd.scale.arguments import Arguments, filled
+from micrograd.scale.sums import Forest, merged, subtrees
+from micrograd.scale.travel import Traveller, traveller
+from micrograd.tape import branches
+from micrograd.tape.calls import Calls, averaged
+from micrograd.tape.recordings import Path
+from micrograd.tape.results import put_together
+
+Array = np.ndarray[Any, Any]
+MERGED = 8  # forests that a task merges
+
+
+def mapped(calls: Calls, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, theta: Array | None, out: Any) -> Any:
+    """The function over the samples: in the place of each number it returns, a lazy Dask array."""
+    if out is not None:
+        raise ValueError("out takes results at once, and those of Dask arrays come later: dask.array.store(results, out)")
+    calls.refuse_inside("map")
+    given = Arguments(args, named, in_axes)
+    function, paths = _recorded(calls, given, False, True)
+    shared = Shared(given, calls.parameters.theta() if theta is None else calls.parameters.checked(theta))
+    tree, shapes = paths[0].out, list[tuple[int, ...]]()
+    put_together(tree, lambda _: shapes.append(()), lambda _, shape: shapes.append(shape), lists_are_arrays=True)
+    name = f"map-{tokenize(function, shared, [x.name for x in (*given.arrays, *given.wholes)])}"
+    graph = _over_chunks(name, _mapped, function, shared, given, [()] * len(given.chunks))
+    arrays = []
+    for i, shape in enumerate(shapes):
+        own, zeros = f"{name}-{i}", (0,) * len(shape)
+        layer = {(own, k, *zeros): (getitem, (name, k), i) for k in range(len(given.chunks))}
+        arrays.append(_array(graph, name, own, layer, (given.chunks, *[(d,) for d in shape]), shared.theta.dtype))
+    rest = iter(arrays)
+    return put_together(tree, lambda _: next(rest), lambda _, shape: next(rest), lists_are_arrays=True)
+
+
+def value_and_grad(
+    calls: Calls, theta: Array, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
+) -> tuple[Any, Any]:
+    """The value and its gradient as lazy Dask arrays."""
+    total = reduced(calls, theta, args, named, reduction, in_axes)
+    return total[0], total[1:]
+
+
+def reduced(
+    calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
+) -> Any:
+    """The mean or sum of the value and the gradient, as one lazy Dask array; at what the parameters hold without `theta`."""
+    calls.refuse_inside("a gradient of it")
+    given = Arguments(args, named, in_axes)
+    given.check_known()
+    n = int(sum(given.chunks))
+    averaged(np.zeros(1), reduction, n)  # which refuses what cannot be
+    function, paths = _recorded(calls, given, True, theta is None)
+    unit = branches.unit(calls.recordings, paths)
+    given.align_to(unit)
+    units = max(1, -(-n // unit))
+    shared = Shared(given, calls.parameters.theta() if theta is None else calls.parameters.checked(theta))
+    name = f"sums-{tokenize(function, shared, [x.name for x in (*given.arrays, *given.wholes)])}"
+    starts = accumulate(given.chunks[:-1], initial=0)
+    places = [(int(at) // unit, max(1, -(-int(k) // unit)), units, unit) for at, k in zip(starts, given.chunks, strict=True)]
+    graph = _over_chunks(name, _summed, function, shared, given, places)
+    layer: dict[Any, Any] = {}
+    keys: list[Any] = [(name, k) for k in range(len(given.chunks))]
+    own, level = f"total-{tokenize(name, reduction)}", 0
+    while len(keys) > MERGED:
+        level += 1
+        groups = [keys[i : i + MERGED] for i in range(0, len(keys), MERGED)]
+        keys = [(f"{own}-part", level, i) for i in range(len(groups))]
+        layer.update({key: (merged, group, units) for key, group in zip(keys, groups, strict=True)})
+    layer[own, 0] = (_finished, keys, units, n, reduction)
+    return _array(graph, name, own, layer, ((1 + len(shared.theta),),), shared.theta.dtype)
+
+
+def recorded(
+    calls: Calls, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, gradient: bool, held: bool = True
+) -> None:
+    """See that a call like this has been recorded; `held` as in `Calls.recorded`."""
+    _recorded(calls, Arguments(args, named, in_axes), gradient, held)
+
+
+def _recorded(calls: Calls, given: Arguments, gradient: bool, held: bool) -> tuple[Traveller, list[Path]]:
+    like, named = given.like()
+    call, paths = calls.recorded(like, named, given.in_axes, gradient, held)
+    return traveller(calls, call.key, gradient, paths), paths
+
+
+class Shared:
+    """What all chunks of a call share: the arguments with gaps for arrays, and theta."""
+
+    def __init__(self, given: Arguments, theta: Array):
+        self.args, self.named, self.in_axes, self.theta = given.args, given.named, given.in_axes, theta
+
+    def filled(self, arrays: Sequence[Array], wholes: Sequence[Array]) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments with these arrays in their places."""
+        return filled(self.args, self.named, arrays, wholes)
+
+    def __dask_tokenize__(self) -> Any:
+        return tokenize(self.args, self.named, self.in_axes, self.theta)
+
+    def __repr__(self) -> str:
+        return f"<what all chunks share, with theta of {len(self.theta)}>"
+
+
+# -- the graph
+
+
+def _over_chunks(
+    name: str, work: Any, function: Traveller, shared: Shared, given: Arguments, further: Sequence[tuple[int, ...]]
+) -> HighLevelGraph:
+    """Tasks (name, k): work(function, shared, the k-th chunk of each array, arrays that come whole, *further[k])."""
+    wholes = [(x.name, *(0,) * x.ndim) for x in given.wholes]
+    ours = f"function-{name}", f"shared-{name}"
+    layer: dict[Any, Any] = dict(zip(ours, (function, shared), strict=True))
+    for k, numbers in enumerate(further):
+        chunks = [(x.name, k, *(0,) * (x.ndim - 1)) for x in given.arrays]
+        layer[name, k] = (work, *ours, chunks, wholes, *numbers)
+    return HighLevelGraph.from_collections(name, layer, [*given.arrays, *given.wholes])
+
+
+def _array(graph: HighLevelGraph, before: str, name: str, layer: dict[Any, Any], chunks: Any, dtype: Any) -> Any:
+    """The array that one more layer of a graph makes of the layer `before`."""
+    whole = HighLevelGraph({**graph.layers, name: layer}, {**graph.dependencies, name: {before}})
+    return da.Array(whole, name, chunks, dtype=dtype)  # type: ignore[no-untyped-call]
+
+
+# -- the tasks
+
+
+def _mapped(function: Traveller, shared: Shared, arrays: list[Array], wholes: list[Array]) -> list[Array]:
+    """The arrays of the results for one chunk, in order."""
+    calls = function.calls()
+    args, named = shared.filled(arrays, wholes)
+    tree, n, found, results = calls.many(args, named, shared.in_axes, shared.theta)
+    _check_parameters(calls, shared)
+    if found is not None:
+        numbers = found
+        put_together(
+            tree,
+            lambda i: results.append(numbers[i]),
+            lambda ids, shape: results.append(np.ascontiguousarray(numbers[ids].T).reshape(n, *shape)),
+            lists_are_arrays=True,
+        )
+    return results
+
+
+def _summed(
+    function: Traveller, shared: Shared, arrays: list[Array], wholes: list[Array], first: int, count: int, units: int, unit: int
+) -> Forest:
+    """The sums of a chunk of `count` units of `unit` samples, from number `first` on, of `units` in all."""
+    calls = function.calls()
+    forest: Forest = {}
+    for level, number, start, end in subtrees(first, count, units):
+        part = slice((start - first) * unit, (end - first) * unit)
+        args, named = shared.filled([x[part] for x in arrays], wholes)
+        forest[level, number] = calls.reduced(shared.theta, args, named, "sum", shared.in_axes)
+        _check_parameters(calls, shared)
+    return forest
+
+
+def _finished(forests: list[Forest], units: int, n: int, reduction: str) -> Array:
+    """The sum or mean."""
+    ((_, total),) = merged(forests, units).items()
+    averaged(total, reduction, n)
+    return total
+
+
+def _check_parameters(calls: Calls, shared: Shared) -> None:
+    """ValueError where a chunk has taken a path with parameters that theta lacks."""
+    if len(calls.parameters) != len(shared.theta):
+        raise ValueError(
+            f"{calls.owner}: theta has {len(shared.theta)} numbers, and these samples took a path with new parameters, now "
+            f"{len(calls.parameters)}: list the parameters in wrt where not all are used on every path"
+        )

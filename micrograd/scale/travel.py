@@ -1,0 +1,116 @@
+"""A compiled function as it goes to another process: its recorded tapes, and the function itself beside.
+
+What is sent is bytes, so that its name (a digest) says what it is. A process makes calls of it once, however many chunks and
+threads ask for it; equal tapes of other functions share their machine code there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import cloudpickle
+
+from micrograd.tape.back_ends import back_end
+from micrograd.tape.calls import Calls
+from micrograd.tape.decorator import Decorator
+from micrograd.tape.parameters import Parameters
+from micrograd.tape.recordings import Path
+from micrograd.tape.watch import places_of, values_at
+
+KEPT = 64  # functions that a process keeps, the latest
+_made: OrderedDict[str, Calls] = OrderedDict()
+_making = threading.RLock()
+
+
+class Traveller:
+    """One structure of arguments of a compiled function, on its way to where chunks of them are."""
+
+    def __init__(self, content: bytes, name: str):
+        self.content, self.name = content, name
+        self.digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+
+    def __dask_tokenize__(self) -> Any:
+        return "micrograd function", self.digest
+
+    def __repr__(self) -> str:
+        return f"<{self.name} with its tapes>"
+
+    def calls(self) -> Calls:
+        """The function's calls in this process, made of what was sent when it is first needed."""
+        with _making:
+            found = _made.get(self.digest)
+            if found is None:
+                found = _made[self.digest] = _unpacked(self.content, self.name)
+                while len(_made) > KEPT:
+                    _made.popitem(last=False)
+            _made.move_to_end(self.digest)
+            return found
+
+
+def traveller(calls: Calls, key: Any, gradient: bool, paths: list[Path]) -> Traveller:
+    """What is sent of a function for arguments of the structure `key`; the same until its recordings change."""
+    version, sent = calls.parameters.version, calls.sent
+    known = sent.get((key, gradient))
+    if known is not None and known[1] == version and [*map(id, known[0])] == [*map(id, paths)]:
+        return known[2]  # type: ignore[no-any-return]
+    made = Traveller(_packed(calls, {(key, gradient): paths}), repr(calls.owner))
+    sent[key, gradient] = [*paths], version, made
+    if len(sent) > KEPT:
+        del sent[next(iter(sent))]
+    return made
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Takes along compiled functions of a script or notebook, which are known by name only there."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Decorator) and isinstance(obj.__reduce__(), str) and obj.fn.__module__ == "__main__":
+            return type(obj), (obj.fn, *obj.options()), obj.__getstate__()
+        return super().reducer_override(obj)
+
+
+def _packed(calls: Calls, recorded: dict[Any, list[Path]]) -> bytes:
+    owner, parameters = calls.owner, calls.parameters
+    places = places_of(calls.fn, parameters.values)
+    made_with = parameters.listed is not None, parameters.dtype, owner.backend, owner.precision, owner.threads or 1
+    try:
+        return _bytes_of((owner, places, parameters.values if places is None else None, *made_with, recorded))
+    except Exception as error:  # whatever it holds on to; its tapes go without it
+        values = [type(p)(p.data, label=str(p.label)) for p in parameters.values]
+        return _bytes_of((_Absent(repr(owner), str(error)), None, values, *made_with, recorded))
+
+
+def _bytes_of(x: Any) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file).dump(x)
+    return file.getvalue()
+
+
+def _unpacked(content: bytes, name: str) -> Calls:
+    """Its programs run on one thread, for Dask has others at work there, unless a number was asked for."""
+    function, places, values, listed, dtype, backend, precision, threads, recorded = cloudpickle.loads(content)
+    fn = getattr(function, "fn", function)  # of a compiled one
+    values = values_at(fn, places) if places else values or []
+    parameters = Parameters(values if listed else None, dtype)
+    parameters.numbers(values)
+    calls = Calls(fn, parameters, back_end(backend, precision, threads), name)
+    calls.recordings.kept.update(recorded)
+    return calls
+
+
+class _Absent:
+    """Stands for a function that could not be pickled."""
+
+    def __init__(self, name: str, reason: str):
+        self.name, self.reason = name, reason
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        raise RuntimeError(
+            f"{self.name} cannot be pickled ({self.reason}), so its tapes came here without it, and this chunk needs one that "
+            "had not been recorded: call the function before on samples that take its other paths, or let it hold only what "
+            "can be pickled"
+        )

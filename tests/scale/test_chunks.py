@@ -1,0 +1,259 @@
+"""Compiled functions over Dask arrays in one process: what chunks may look like, and the bits of sums over them."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from micrograd import MLP, SGD, Value, dot, jit, take
+from micrograd.tape.back_ends import reference
+from micrograd.tape.branches import MANY, SPAN
+
+dask = pytest.importorskip("dask", reason="the extra `scale` has it")
+da = pytest.importorskip("dask.array", reason="the extra `scale` has it")
+from micrograd.scale.sums import merged, subtrees  # noqa: E402
+
+RNG = np.random.default_rng(7)
+X, T = RNG.normal(size=(1500, 3)), RNG.normal(size=1500)
+INDEX = RNG.integers(0, 4, size=1500)
+MODEL = MLP(3, [4, 1], activation="tanh", seed=1)
+TABLE = [Value(0.3 * i, label=f"t_{i}") for i in range(4)]
+
+
+@pytest.fixture(autouse=True)
+def in_this_thread():
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+def squared(x, t):
+    return (MODEL(x) - t) ** 2
+
+
+def looked_up(x, t, i):
+    return (take(TABLE, i) * x[0] - t) ** 2
+
+
+def branching(x, t):
+    return squared(x, t) if x[0] > 0.3 else (TABLE[0] * x[1]).exp() if x[1] < 1.0 else x[2] * TABLE[1]
+
+
+def chunked(x, sizes):
+    return da.from_array(x, chunks=(tuple(sizes), *x.shape[1:]))
+
+
+def cut(n, ends):
+    """Sizes of the chunks of n samples that end there; equal ends leave chunks empty."""
+    return np.diff([0, *sorted(min(end, n) for end in ends), n]).tolist()
+
+
+FUNCTIONS = {
+    "squared": (jit(squared, MODEL.parameters(), precision="exact"), (X, T)),
+    "looked up": (jit(looked_up, TABLE, precision="exact"), (X, T, INDEX)),
+    "branching": (jit(branching, [*MODEL.parameters(), *TABLE], precision="exact"), (X, T)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@settings(max_examples=12, deadline=None)
+@given(n=st.integers(1, 1500), ends=st.lists(st.integers(0, 1500), max_size=6), data=st.data())
+def test_exact_sums_have_the_bits_of_one_process_whatever_the_chunks(name, n, ends, data):
+    f, arrays = FUNCTIONS[name]
+    arrays = [x[:n] for x in arrays]
+    other = data.draw(st.lists(st.integers(0, n), max_size=3))
+    reduction = data.draw(st.sampled_from(["mean", "sum"]))
+    apart = [chunked(x, cut(n, e)) for x, e in zip(arrays, (ends, other, ends), strict=False)]
+    value, gradient = dask.compute(*f.value_and_grad(f.theta(), *apart, reduction=reduction))
+    wanted = f.value_and_grad(f.theta(), *arrays, reduction=reduction)
+    assert float(value) == wanted[0] and np.array_equal(gradient, wanted[1])
+    assert np.array_equal(f.map(*apart).compute(), f.map(*arrays))
+
+
+@pytest.mark.parametrize("sizes", [[1] * 1000, [1000], [0, 1000, 0], [300, 300, 400], [256, 744]])
+def test_a_thousand_chunks_one_and_an_empty_one(sizes):
+    f, (x, t) = FUNCTIONS["squared"]
+    x, t = x[:1000], t[:1000]
+    found = dask.compute(*f.value_and_grad(f.theta(), chunked(x, sizes), chunked(t, sizes)))
+    wanted = f.value_and_grad(f.theta(), x, t)
+    assert float(found[0]) == wanted[0] and np.array_equal(found[1], wanted[1])
+    lazy = f.map(chunked(x, sizes), chunked(t, sizes))
+    assert lazy.chunks == (tuple(sizes),) and np.array_equal(lazy.compute(), f.map(x, t))
+
+
+def test_paths_with_many_parameters_are_summed_in_spans_which_chunks_keep():
+    w = [Value(0.001 * i) for i in range(MANY + 2)]
+    f = jit(lambda x: dot(w, [x] * len(w)) if x > 0.0 else x * x * w[1], w, precision="exact")
+    x = np.random.default_rng(1).normal(size=SPAN + 77)
+    value, gradient = dask.compute(*f.value_and_grad(f.theta(), da.from_array(x, chunks=7001), reduction="sum"))
+    wanted = f.value_and_grad(f.theta(), x, reduction="sum")
+    assert float(value) == wanted[0] and np.array_equal(gradient, wanted[1])
+    assert np.allclose(gradient[:2], [x[x > 0].sum(), x[x > 0].sum() + (x[x <= 0] ** 2).sum()])
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 5000), ends=st.lists(st.integers(0, 20), max_size=5), seed=st.integers(0, 99))
+def test_forests_merge_in_any_order_to_the_sum_that_the_reference_defines(n, ends, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 2)) * 10.0 ** rng.integers(-8, 8, size=(n, 1))
+    units = -(-n // reference.BLOCK)
+    places = [(a, b) for a, b in zip([0, *sorted(ends)], [*sorted(ends), units], strict=True) if a < b <= units]
+    places.append((max((b for _, b in places), default=0), units))
+    forests = [
+        {(level, i): reference.total(x[a * 256 : b * 256]) for level, i, a, b in subtrees(first, end - first, units)}
+        for first, end in places
+        if first < end
+    ]
+    rng.shuffle(forests)
+    half = [merged(forests[:2], units), merged(forests[2:], units)]
+    ((_, total),) = merged(half, units).items()
+    assert np.array_equal(total, reference.total(x))
+
+
+def test_fast_sums_are_the_same_for_the_same_chunks():
+    for backend, dtype in (("numpy", "float64"), (None, "float32"), (None, "float64")):
+        f = jit(squared, MODEL.parameters(), backend=backend, dtype=dtype)
+        lazy = [da.from_array(x, chunks=(500, 3)[: x.ndim]) for x in (X, T)]
+        one, two = (dask.compute(*f.value_and_grad(f.theta(), *lazy)) for _ in range(2))
+        assert one[0] == two[0] and np.array_equal(one[1], two[1]) and one[1].dtype == dtype
+        assert np.allclose(one[1], f.value_and_grad(f.theta(), X, T)[1], rtol=1e-4, atol=1e-5)
+        assert f.map(*lazy).dtype == dtype
+
+
+@dataclass
+class Market:
+    rate: float
+    steps: object
+
+
+def test_structures_in_and_out_names_and_what_is_the_same_for_all():
+    def priced(market, weights, scale=1.0):
+        steps = market["market"].steps
+        return {"price": steps[0] * weights[0] * scale, "parts": [steps[1], steps[2] + weights[1]], "kind": "asian"}
+
+    f = jit(priced)
+    lazy = da.from_array(X, chunks=(400, 2))
+    s = np.arange(1500.0)
+    found = f.map({"market": Market(s, lazy)}, [2.0, 3.0], in_axes=(0, None), scale=chunked(s, [1000, 500]))
+    assert found["kind"] == "asian" and found["price"].chunks == ((400, 400, 400, 300),) and found["parts"].shape == (1500, 2)
+    wanted = f.map({"market": Market(s, X)}, [2.0, 3.0], in_axes=(0, None), scale=s)
+    computed = dask.compute(found)[0]
+    assert all(np.array_equal(computed[k], wanted[k]) for k in ("price", "parts"))
+    weights = da.from_array(np.array([2.0, 3.0]), chunks=1)  # an array that comes whole
+    g = jit(lambda x, w: x[0] * w[0] + w[1], precision="exact")
+    assert np.array_equal(g.map(lazy, weights, in_axes=(0, None)).compute(), X[:, 0] * 2.0 + 3.0)
+    assert np.array_equal(g.map(lazy.T, weights, in_axes=(1, None)).compute(), X[:, 0] * 2.0 + 3.0)
+    assert g.map(lazy[0], weights, in_axes=None).compute().tolist() == [X[0, 0] * 2.0 + 3.0]
+
+
+def test_columns_of_a_data_frame():
+    dd = pytest.importorskip("dask.dataframe", reason="pandas is not installed")
+    import pandas
+
+    frame = pandas.DataFrame({"a": X[:, 0], "b": X[:, 1], "n": INDEX})
+    lazy = dd.from_pandas(frame, npartitions=3)
+    f = jit(lambda a, b: a * b + TABLE[1], [TABLE[1]], precision="exact")
+    assert np.array_equal(f.map(lazy["a"], lazy["b"]).compute(), f.map(X[:, 0], X[:, 1]))
+    with pytest.raises(ValueError, match=r"chunks of unknown sizes.*lengths=True"):
+        f.value_and_grad(f.theta(), lazy["a"], lazy["b"])
+    with pytest.raises(ValueError, match=r"argument 0 has chunks of unknown sizes, which cannot be aligned"):
+        f.map(lazy["a"], X[:, 1])
+    a, b = (lazy[c].to_dask_array(lengths=True) for c in "ab")
+    assert dask.compute(*f.value_and_grad(f.theta(), a, b))[0] == f.value_and_grad(f.theta(), X[:, 0], X[:, 1])[0]
+    g = jit(lambda row: row[0] * row[1])
+    assert np.array_equal(g.map(lazy[["a", "b"]]).compute(), g.map(X[:, :2]))
+
+
+def test_backward_and_training_have_the_bits_of_one_process():
+    apart, together = (MLP(3, [4, 1], activation="tanh", seed=2) for _ in range(2))
+    lazy = da.from_array(X, chunks=(413, 3)), da.from_array(T, chunks=200)
+    losses = []
+    for model, arrays in ((apart, lazy), (together, (X, T))):
+        f = jit(lambda x, t, model=model: (model(x) - t) ** 2, precision="exact")
+        losses.append([f.backward(*arrays)])
+        with f.training(SGD(model.parameters(), lr=0.05, momentum=0.9)) as step:
+            losses[-1] += [step(*arrays) for _ in range(3)]
+    assert losses[0] == losses[1]
+    for p, q in zip(apart.parameters(), together.parameters(), strict=True):
+        assert p.data == q.data and p.grad == q.grad
+
+
+def test_a_path_that_brings_parameters_is_refused_and_no_mean_is_taken_over_nothing():
+    w, v = Value(2.0), Value(3.0)
+    f = jit(lambda x: x * w if x > 0.5 else x * v)
+    with pytest.raises(ValueError, match="list the parameters in wrt"):
+        f.backward(da.from_array(np.linspace(0.0, 1.0, 50), chunks=10))
+    assert w.grad == v.grad == 0.0
+    f = FUNCTIONS["squared"][0]
+    with pytest.raises(ValueError, match="no mean over no samples"):
+        f.value_and_grad(f.theta(), da.ones((0, 3)), da.ones(0))
+    total = f.value_and_grad(f.theta(), da.ones((0, 3)), da.ones(0), reduction="sum")
+    assert dask.compute(*total)[0] == 0.0
+    assert f.map(da.ones((0, 3)), da.ones(0)).compute().shape == (0,)
+
+
+def test_what_cannot_be_is_said_at_once():
+    f = FUNCTIONS["squared"][0]
+    x = da.from_array(X, chunks=500)
+    for call, error, message in [
+        (lambda: f.map(x, T[:7]), ValueError, "argument 1 has 7 samples, and another argument has 1500"),
+        (lambda: f.map(x, 1.0), ValueError, "argument 1 needs a leading axis of samples, got the number"),
+        (lambda: f.map(x, T, out=np.zeros(1500)), ValueError, "dask.array.store"),
+        (lambda: f(x, 1.0), TypeError, "argument 0 is a Dask collection.*compute"),
+        (lambda: f.map(dask.delayed(1.0), T), TypeError, "from_delayed"),
+        (lambda: f.map([x, x], T), TypeError, "a list of Dask arrays.*stack"),
+        (lambda: f.value_and_grad(np.zeros(2), x, T), ValueError, "theta must be a flat vector of the 21 parameters"),
+        (lambda: f.value_and_grad(f.theta(), x, T, reduction="all"), ValueError, "reduction must be"),
+        (lambda: FUNCTIONS["looked up"][0].map(x, T, INDEX + 9).compute(), IndexError, "index from 0 to 3"),
+    ]:
+        with pytest.raises(error, match=message):
+            call()
+
+
+def test_what_changed_outside_is_recorded_again():
+    factor = [2.0]
+    f = jit(lambda x: x * factor[0])
+    x = da.from_array(np.arange(4.0), chunks=2)
+    first = f.map(x)
+    factor[0] = 3.0
+    assert f.map(x).compute().tolist() == [0.0, 3.0, 6.0, 9.0]
+    assert first.compute().tolist() == [0.0, 2.0, 4.0, 6.0]  # a lazy array is of the time when it was made
+    w = Value(1.0)
+    g = jit(lambda x: x * w)
+    lazy = g.map(x)
+    w.data = 5.0
+    assert lazy.compute()[-1] == 3.0 and g.map(x).compute()[-1] == 15.0
+
+
+def test_theta_stands_once_in_the_graph():
+    f, _ = FUNCTIONS["squared"]
+    total = f.value_and_grad(f.theta(), da.from_array(X, chunks=(256, 3)), da.from_array(T, chunks=256))[1]
+    (total,) = dask.optimize(total)
+    shared = [v for v in dict(total.__dask_graph__()).values() if "what all chunks share" in repr(v)]
+    nodes = [v for v in shared if not getattr(v, "dependencies", ())]
+    assert len(nodes) == 1
+
+
+def test_without_dask_everything_else_works_and_a_line_says_what_to_install():
+    program = """
+import sys
+for name in ("dask", "distributed", "cloudpickle"):
+    sys.modules[name] = None
+import numpy as np
+from micrograd import jit
+f = jit(lambda x: x * 2.0)
+print(f.map(np.ones(3)).tolist(), [m for m in sys.modules if m.split(".")[0] in ("dask", "micrograd.scale") and sys.modules[m]])
+class Lazy:
+    __dask_graph__ = None
+try:
+    f.map(Lazy())
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "[2.0, 2.0, 2.0] []", done.stdout + done.stderr
+    assert "micrograd-engine[scale]" in lines[1]
