@@ -36,13 +36,14 @@ from micrograd.primitives import RULES
 inf, nan = math.inf, math.nan
 ROOT = Path(micrograd.__file__).parents[1]
 
-# -- random graphs: a program is leaves and steps (rule, operands); an operand is the number of a node, or a float
+# -- random graphs: a program is leaves and steps (rule, operands); an operand is a float or a node, counted from the last
 
 
 TRUTH = {case.name: case.truth for case in CASES}
 ARITY = {case.name: len(case.domain) for case in CASES}
 EVERYTHING = sorted(set(TRUTH) - {"take"})  # which wants an index
 KINKED = {"relu", "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal", "where"}
+NARY = ("dot", "logsumexp", "sum")
 SMOOTH = sorted(set(EVERYTHING) - KINKED)
 
 
@@ -51,14 +52,13 @@ def programs(draw, names):
     number = st.floats(-2.0, 2.0).map(lambda x: round(x, 3))
     leaves = draw(st.lists(number, min_size=1, max_size=3))
     steps = []
-    for _ in range(draw(st.integers(1, 10))):
-        name = draw(st.sampled_from(names))
+    node = st.sampled_from([0, 0, 0, 0, 0, 1, 1, 2, 3, 8])  # mostly a late one: deep graphs, whose nodes are used again
+    for _ in range(draw(st.integers(6, 16))):
+        name = draw(st.sampled_from([*names, *NARY, *NARY, *NARY]))
         n = {"dot": draw(st.sampled_from([1, 3, 5])), "sum": draw(st.integers(1, 4)), "logsumexp": draw(st.integers(1, 4))}.get(
             name, ARITY[name]
         )
-        first = draw(st.integers(0, 20))
-        others = [draw(st.one_of(st.integers(0, 20), st.integers(0, 20), number)) for _ in range(n - 1)]
-        operands = [first, *others]
+        operands = [draw(node), *(draw(st.one_of(node, node, number)) for _ in range(n - 1))]
         if draw(st.booleans()):
             operands.reverse()  # so that a number comes first, too
         steps.append((name, operands))
@@ -69,7 +69,7 @@ def run(steps, leaves, rules):
     """All nodes of the program, leaves first."""
     nodes = list(leaves)
     for name, operands in steps:
-        nodes.append(rules[name](*[nodes[o % len(nodes)] if isinstance(o, int) else o for o in operands]))
+        nodes.append(rules[name](*[nodes[-1 - o % len(nodes)] if isinstance(o, int) else o for o in operands]))
     return nodes
 
 
