@@ -257,3 +257,15 @@ except ImportError as error:
     lines = done.stdout.splitlines()
     assert lines[0] == "[2.0, 2.0, 2.0] []", done.stdout + done.stderr
     assert "micrograd-engine[scale]" in lines[1]
+
+
+def test_a_compiled_call_in_a_task_takes_one_thread_unless_told_otherwise():
+    pytest.importorskip("llvmlite", reason="the extra `jit` has it")
+    from micrograd.scale import travel
+
+    for threads, wanted in ((None, 1), (2, 2)):
+        f = jit(lambda x, threads=threads: x * float(threads or 0), threads=threads, backend="llvm")
+        before = set(travel._made)
+        f.map(da.ones(3)).compute()
+        (key,) = set(travel._made) - before
+        assert travel._made[key].recordings.maker.keywords["threads"] == wanted
