@@ -35,6 +35,7 @@ from micrograd.files import replacing
 __all__ = ["ENDINGS", "LIMIT", "Drawing", "Recording", "draw_dot", "record", "to_mermaid"]
 
 _WITH_DOT = ("png", "pdf")
+_LARGE = 500  # boxes
 ENDINGS = (".svg", ".html", ".png", ".pdf", ".dot", ".gv", ".mmd")  # of the files that a drawing is saved to
 
 
@@ -102,7 +103,7 @@ class Drawing:
             raise ValueError('this graph is not one network of layers: draw it with view="graph"')
         if self._network is not None and call is not None and not 1 <= call <= self._network.calls:
             raise ValueError(f"call is one of the network's, from 1 to {self._network.calls}, got {call!r}")
-        self._call = call
+        self._call, self._said = call, bool(said) and not self._network
 
     @property
     def picture(self) -> Picture:
@@ -190,6 +191,7 @@ class Drawing:
     def explore(self, mode: str = "live", seed: int | None = None, count: int = 0) -> Exploration:
         """The living page: sliders, steps forward and backward, the chain rule, descent; Jupyter shows it.
 
+        A network opens with the textbook's picture where no other was asked for; the graph is one click away.
         `mode="guess"` opens it with a question: a gradient is hidden, the reader types it. A `seed` gives everybody the same
         questions, and after `count` of them comes the score.
 
@@ -208,7 +210,18 @@ class Drawing:
             more["guess"] = {"count": count} | ({} if seed is None else {"seed": seed})
         if self.through:
             more["through"] = self.through
-        return Exploration(self.graph, self.svg, self.title, *self._opened(), more)
+        if self._call is not None:
+            more["call"] = self._call
+        page = Exploration(self.graph, self._beside_page(), self.title, *self._opened(), more)
+        layers = 0 if self._said or page.network is None else len(page.network.layers)
+        return page.showing(view="network") if self._network or layers > 1 else page
+
+    def _beside_page(self) -> str:
+        """The picture for where no script runs: of a large graph it is folded, for each page would hold it a second time."""
+        if len(self.picture.boxes) < _LARGE:
+            return self.svg
+        placed, _ = fitted(self.graph, self._asked, None, (), self.width, self._style.digits)
+        return svg(scene(placed, self.title, self._style, None))
 
     def _opened(self) -> tuple[int | None, tuple[str, ...]]:
         """How far the page is unfolded at first: as the picture, or as far as a page that can be moved about may be."""

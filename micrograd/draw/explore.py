@@ -22,13 +22,14 @@ from typing import Any
 from micrograd.draw.folding import Group, Part, tree, visible
 from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, operation, runs
+from micrograd.draw.network import Network, found_in
 from micrograd.files import replacing
 from micrograd.formula.javascript import functions, printable, printed
 from micrograd.formula.text import clean
 from micrograd.primitives import RULES, Primitive
 
 _MOST = 50_000  # values that a page holds: with more, a browser takes too long to be of use
-_ALWAYS = ("graph", "formulas", "layout", "picture", "view", "values", "told", "descend", "guess")
+_ALWAYS = ("graph", "formulas", "layout", "picture", "view", "values", "explanation", "descend", "guess")
 _COMMENTS = re.compile(r"^(\s+|//.*\n)+|  // .*$", re.MULTILINE)
 _SPACES = re.compile(
     r"""("(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|(?<=[(=,&|?:])\ ?/(?:\\.|\[(?:\\.|[^\]\\])*\]|[^/\\\n\ ])+/[a-z]*)"""
@@ -51,6 +52,11 @@ class Exploration:
         self._limit, self._unfold = limit, unfold
 
     @cached_property
+    def network(self) -> Network | None:
+        """The one network that the graph is, if it is one."""
+        return found_in(self.graph)
+
+    @cached_property
     def html(self) -> str:
         """One piece of HTML with all it needs: the picture as an image, which the script upgrades where it may run."""
         image = f'<img alt="{escape(self.title)}" src="{data_url(self.picture)}">'
@@ -64,28 +70,33 @@ class Exploration:
         name = hashlib.sha256((data + self.picture).encode()).hexdigest()[:16]
         return (
             f'<div class="mg-explore" data-micrograd="{name}">{image}\n<script type="application/json">{data}</script>\n'
-            f"<style>{_style()}</style>\n<script>{self.script}</script>\n</div>\n"
+            f"<style>{self.style}</style>\n<script>{self.script}</script>\n</div>\n"
         )
 
     @property
     def script(self) -> str:
         """The rule book as JavaScript, with rows of one's own that the graph uses, and what works with it."""
         rows = [row for op in dict.fromkeys(self.graph.ops) if (row := RULES.get(op)) and _is_own(row) and printable(row)]
-        parts = {
-            "network": network(self.graph) is not None,
-            "training": "training" in self.more,
-            "parse": "expression" in self.more,
-        }
-        names = (*_ALWAYS, *[name for name, wanted in parts.items() if wanted], "page")
-        text = "\n".join([functions(), printed(rows), *[_part(f"{name}.js") for name in names]])
+        rules = printed(rows, None if "expression" in self.more else self.graph.ops)
+        text = "\n".join([functions(rules), rules, *[_part(f"{name}.js") for name in (*_ALWAYS, *self._more_parts, "page")]])
         return f"(() => {{\n{_short(text)}}})();\n"
+
+    @property
+    def style(self) -> str:
+        """The styles of what the page has."""
+        return _style("page", *[name for name in self._more_parts if name != "parse"])
+
+    @property
+    def _more_parts(self) -> list[str]:
+        wanted = {"network": self.network is not None, "training": "training" in self.more, "parse": "expression" in self.more}
+        return [name for name, is_wanted in wanted.items() if is_wanted]
 
     @property
     def page(self) -> str:
         """The fragment as an HTML document, with a policy that lets nothing run or load but what is in it."""
         frame = "body { margin: 16px; background: Canvas; color: CanvasText }"
         policy = (
-            f"default-src 'none'; img-src data:; style-src {_hash(frame)} {_hash(_style())}; script-src {_hash(self.script)}"
+            f"default-src 'none'; img-src data:; style-src {_hash(frame)} {_hash(self.style)}; script-src {_hash(self.script)}"
         )
         head = (
             '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -140,7 +151,7 @@ class Exploration:
             "signs": {name: operation(name) for name in ops if name},
             "kinds": list(kinds),
             "frozen": frozen,
-            "network": network(graph),
+            "network": self.network and [[[neuron.z, neuron.a] for neuron in layer] for layer in self.network.layers],
             **self.more,
         }
 
@@ -172,36 +183,13 @@ def _grouped(top: Group, closed: set[Group], count: int) -> tuple[list[list[Any]
     return groups, within
 
 
-def network(graph: Graph) -> dict[str, Any] | None:
-    """The first call of a network in the graph: its inputs, and layers of neurons, all by number; None where there is none."""
-    found: dict[int, dict[int, dict[str, Any]]] = {}
-    first: tuple[int, int] | None = None
-    for i, (value, op) in enumerate(zip(graph.values, graph.ops, strict=True)):
-        scope: tuple[str, ...] = getattr(getattr(value, "label", ""), "scope", ())
-        if not op or len(scope) != 2 or not scope[0].startswith("layer ") or (first is not None and graph.place[i] != first):
-            continue
-        first = graph.place[i]
-        layer, neuron = (int(name.split(" ")[1]) for name in scope)
-        if op == "dot":
-            parents, half = graph.parents[i], len(graph.parents[i]) // 2
-            made = {"z": i, "a": i, "weights": parents[:half], "inputs": parents[half:-1], "bias": parents[-1]}
-            found.setdefault(layer, {})[neuron] = made
-        elif neuron in found.get(layer, {}):
-            found[layer][neuron]["a"] = i
-    if not found:
-        return None
-    layers = [[neurons[k] for k in sorted(neurons)] for _, neurons in sorted(found.items())]
-    return {"inputs": list(dict.fromkeys(layers[0][0]["inputs"])), "layers": layers}
-
-
 def data_url(svg: str) -> str:
     """The picture as an address that holds it."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-@cache
-def _style() -> str:
-    return re.sub(r"\s*([{};,])\s*", r"\1", _part("page.css")).replace(": ", ":")
+def _style(*names: str) -> str:
+    return re.sub(r"\s*([{};,])\s*", r"\1", "".join([_part(f"{name}.css") for name in names])).replace(": ", ":")
 
 
 @cache

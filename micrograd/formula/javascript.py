@@ -55,19 +55,29 @@ _VALUES = {
 _POINTS = (0.0, 1.0, -1.0, 0.5, -2.0, 3.25, 1e-9, 40.0, -700.0)  # at which a formula of the user's own is compared
 
 
-def functions() -> str:
-    """The JavaScript that printed rows call."""
-    return files(__package__).joinpath("functions.js").read_text(encoding="utf-8")
+def functions(script: str | None = None) -> str:
+    """The JavaScript that printed rows call: all of it, or what `script` needs."""
+    pieces = files(__package__).joinpath("functions.js").read_text(encoding="utf-8").split("\n\n")
+    needed = [script is None] * len(pieces)
+    for k, piece in reversed([*enumerate(pieces)] if script is not None else []):  # what calls stands below what it calls
+        names = re.findall(r"^(?:function|const) (\w+)", piece, re.MULTILINE)
+        needed[k] = any(re.search(rf"\b{name}\b", str(script)) for name in names)
+        script = f"{script}{piece}" if needed[k] else script
+    return "\n\n".join([piece for piece, wanted in zip(pieces, needed, strict=True) if wanted]) + "\n"
 
 
-def printed(rows: Iterable[Primitive] = ()) -> str:
-    """`const RULES = {...};` of the built-in rows, and of these of one's own.
+def printed(rows: Iterable[Primitive] = (), ops: Iterable[str] | None = None) -> str:
+    """`const RULES = {...};` of the built-in rows, and of these of one's own; with `ops` only of those and what they call.
 
     ValueError for a row that cannot be printed; `printable` says so before.
     """
     built_in = [row for row in RULES.values() if not _is_own(row)]
     lines = {row.name: _row(row) for row in (*built_in, *rows)}
-    return "const RULES = {\n" + "".join(f"\t{_quoted(name)}: {text},\n" for name, text in lines.items()) + "};\n"
+    needed = list(lines if ops is None else dict.fromkeys([op for op in ops if op in lines]))
+    for name in needed:
+        needed += {op for op in re.findall(r"\b(?:A|FLOATS)\.(\w+)", lines[name]) if op not in needed}
+    kept = [(name, text) for name, text in lines.items() if name in needed]
+    return "const RULES = {\n" + "".join(f"\t{_quoted(name)}: {text},\n" for name, text in kept) + "};\n"
 
 
 def printable(row: Primitive) -> bool:

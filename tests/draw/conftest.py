@@ -35,6 +35,7 @@ class Opened:
     def __init__(self, browser, file, **context):
         self.context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **context})
         self.page = self.context.new_page()
+        self.page.set_default_timeout(8000)
         self.requests, self.complaints = [], []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda message: self.complaints.append(message.text))

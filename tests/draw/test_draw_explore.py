@@ -125,15 +125,15 @@ def test_two_hundred_moves_on_twenty_graphs_give_the_engines_numbers(browser, tm
     file.write_text("<!DOCTYPE html><meta charset=utf-8>" + "".join(d.explore().html for d in drawings), encoding="utf-8")
     page = browser.new_page()
     page.goto(f"file://{file}")
-    move = """(all, [i, k, x]) => { const g = all[i].micrograd.graph; g.nodes[k].data = x; g.forward();
-        return g.nodes.map(n => String(n.full)); }"""
+    move = """(all, [i, moves]) => { const g = all[i].micrograd.graph;
+        return moves.map(([k, x]) => { g.nodes[k].data = x; g.forward(); return g.nodes.map(n => String(n.full)); }); }"""
     for seed, drawing in enumerate(drawings):
         graph = drawing.graph
         root = graph.values[graph.root]
-        for _ in range(10):
-            k, x = rng.choice([i for i, kind in enumerate(graph.kinds) if kind == "leaf"]), rng.uniform(-3, 3)
+        leaves = [i for i, kind in enumerate(graph.kinds) if kind == "leaf"]
+        moves = [(rng.choice(leaves), rng.uniform(-3, 3)) for _ in range(10)]
+        for (k, x), found in zip(moves, page.eval_on_selector_all("[data-micrograd]", move, [seed, moves]), strict=True):
             graph.values[k].data = x
-            found = page.eval_on_selector_all("[data-micrograd]", move, [seed, k, x])
             g = adjoints(root.recompute())
             pairs = [(float(a), g[v]) for a, v in zip(found, graph.values, strict=True) if v in g]
             if seed % 2:
@@ -410,7 +410,7 @@ def test_a_round_of_guesses_has_a_score_and_a_seed(opened):
 
 
 def test_folding_and_unfolding(opened):
-    page = opened(network(20, (16, 16), "relu").draw())
+    page = opened(network(20, (16, 16), "relu").draw(view="graph"))
     count = page.page.locator(".mg-box").count
     page.click("fold all")
     few = count()
@@ -429,7 +429,7 @@ def test_folding_and_unfolding(opened):
 
 
 def test_every_state_of_folds_is_laid_out_without_overlap(opened):
-    page = opened(network(3, (4, 4)).draw())
+    page = opened(network(3, (4, 4)).draw(view="graph"))
     for name in ("fold all", "unfold", "unfold", "unfold"):
         page.click(name)
         boxes = page.page.eval_on_selector_all(
@@ -447,8 +447,25 @@ def test_ten_thousand_values_open_folded(opened):
     drawing = loss.draw()
     assert 9_500 < len(drawing.graph) < 11_000
     page = opened(drawing)
-    page.page.wait_for_selector(".mg-box")
+    page.page.wait_for_selector(".mg-neuron")
     assert all(same(a, g) for a, g in zip(numbers(page), drawing.graph.grad, strict=True) if g is not None)
+    page.click("graph")
+    page.page.wait_for_selector(".mg-box")
+
+
+def test_a_thousand_boxes_are_written_where_one_looks(opened):
+    drawing = tangled(900, 3).draw(unfold="all")
+    page = opened(drawing)
+    count = page.page.locator(".mg-box").count()
+    written = page.page.locator(".mg-box > .mg-label")
+    assert count > 1000 and 10 < written.count() < 500
+    page.page.locator(".mg-box").first.focus()
+    page.until("document.activeElement.querySelector('.mg-label') !== null")
+    assert page.page.evaluate("document.activeElement.getAttribute('aria-label')").startswith(("a leaf", "b leaf"))
+    assert len(drawing.explore().picture) < 400_000  # the picture for where no script runs is folded
+    page.page.emulate_media(media="print")
+    page.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert written.count() > 0.95 * count
 
 
 def test_no_edge_carries_its_whole_way(opened):
@@ -459,9 +476,10 @@ def test_no_edge_carries_its_whole_way(opened):
     assert text < 700 * 700  # with each edge's whole way it grows with the square: 12 million
 
 
-def test_a_graph_too_large_for_a_page_says_so():
-    html = chain(20_000).draw().explore().html
-    assert "holds at most 50,000 values, and this graph has 60,002" in html and "<img" in html and "<script" not in html
+def test_a_graph_too_large_for_a_page_says_so(monkeypatch):
+    monkeypatch.setattr("micrograd.draw.explore._MOST", 500)
+    html = chain(200).draw().explore().html
+    assert "holds at most 500 values, and this graph has 602" in html and "<img" in html and "<script" not in html
 
 
 # -- the network's picture
@@ -469,22 +487,46 @@ def test_a_graph_too_large_for_a_page_says_so():
 
 def test_the_networks_picture_is_live(opened):
     loss = network()
-    page = opened(loss.draw())
-    page.click("network")
+    page, graph = opened(loss.draw()), loss.draw().graph
     weight = page.page.get_by_role("img", name=re.compile(r"^W₂₁⁽¹⁾"))
     weight.focus()
     text = mathematics(page, "chosen")[0]
     assert text.startswith("∂L/∂W₂₁⁽¹⁾ = δ₁⁽²⁾ · W₁₁⁽²⁾ · g′(z₁⁽¹⁾) · a₂⁽⁰⁾; = ") and "; = δ₁⁽¹⁾ · a₂⁽⁰⁾ = " in text
-    grad = next(
-        g for v, g in adjoints(loss).items() if str(v.label)[:].startswith("W_{21}^{[1]}") or str(v.label) == "W_21^[1]"
-    )
+    grad = graph.grad[loss.draw().explore().network.layers[0][0].weights[1]]
     assert text.endswith(f"{grad:.4g}".replace("-", "−"))
-    assert page.page.locator(".mg-neuron.mg-lit, .mg-neuron.mg-chosen").count() == 2
+    factors = page.page.eval_on_selector_all(".mg-factor", "all => all.map(e => e.textContent)")  # W_kl, a_j, z_k, δ_l
+    found = [factor in text for factor in (f.split(" ")[-1] for f in factors)]
+    assert len(factors) == 4 and found.count(True) == 3  # of z_k stands g′(z_k) in the formula
+    assert page.page.locator(".mg-neuron.mg-lit").count() == 3
     page.click("guess")
     asked = page.page.eval_on_selector("[data-micrograd]", "e => e.micrograd.guess.truth()")
     assert answered(page, repr(asked)).startswith("Right")
     page.click("graph")
     assert page.page.locator(".mg-box").count() > 10
+    assert opened(loss.draw(view="graph")).page.locator(".mg-box").count() > 10
+
+
+def test_the_sample_that_the_networks_picture_shows(opened):
+    loss = network(3, (4, 3), lambda z: z * micrograd.sigmoid(z))  # an activation of several values
+    drawing = loss.draw(view="network", call=2)
+    page, graph, g = opened(drawing), drawing.graph, adjoints(loss)
+    layers = drawing.explore().network.layers
+    menu = page.page.get_by_label("sample")
+    assert menu.input_value() == "2" and "of 3" in page.page.locator("[data-sample]").inner_text()
+    total = 0.0
+    for call in (1, 2, 3):
+        menu.select_option(str(call))
+        page.page.get_by_role("img", name=re.compile(r"^W₂₁⁽¹⁾")).focus()
+        text, terms = mathematics(page, "chosen")[:2]
+        assert text.startswith(f"sample {call} = (Σ_l δ_l⁽²⁾ · W_1l⁽²⁾) · g′(z₁⁽¹⁾) · a₂⁽⁰⁾; = ") and terms.count(" + ") == 2
+        z = layers[0][0].z[call - 1]
+        share = g[graph.values[z]] * graph.data[graph.parents[z][3]]
+        total += share
+        assert text.endswith(f"= {share:.4g}".replace("-", "−"))
+        product = [float(x.strip(" ()").replace("−", "-")) for x in text.split("; = ")[1].split(" · ")]
+        assert math.prod(product) == pytest.approx(share, rel=2e-3)
+    weight = graph.values[layers[0][0].weights[1]]
+    assert g[weight] == pytest.approx(total) and f"= {g[weight]:.4g}".replace("-", "−") in mathematics(page, "chosen")[2]
 
 
 @pytest.mark.parametrize("name", ["neuron", "network", "training"])
@@ -548,7 +590,7 @@ def test_swipe_and_pinch(opened):
 
 
 def test_scrolling_stays_with_the_page_and_dragging_moves_the_picture(opened):
-    page = opened(network(3).draw())
+    page = opened(network(3).draw(view="graph"))
     view = page.page.locator(".mg-view")
     svg = view.locator("svg")
     width = float(svg.get_attribute("width"))

@@ -50,6 +50,7 @@ const TEXT = {
 	fraction: null,  // on one line
 	root: s => "√" + (/^[\wα-ω.]+$/.test(s) ? s : `(${s})`),
 	word: w => w,
+	sum: l => `Σ_${l} `,
 };
 
 const MATHML = "http://www.w3.org/1998/Math/MathML";
@@ -72,6 +73,7 @@ const MARKUP = {
 	fraction: (a, b) => element("mfrac", a, b),
 	root: s => element("msqrt", s),
 	word: w => element("mi", w),
+	sum: l => element("msub", element("mo", "∑"), element("mi", l)),
 };
 
 // A symbol in one of the two spellings; with `numbers`, each name gives way to its number.
@@ -138,7 +140,7 @@ function mathematics(lines) {
 	}
 	const table = element("mtable", ...lines(MARKUP).map(line => {
 		const cell = (...inside) => element("mtd", ...inside), row = element("mtr"), [left, ...sides] = line;
-		row.append(cell(left), cell(element("mrow", ...sides.flatMap((side, k) => [element("mo", !k && line.sign || "="), side]))));
+		row.append(cell(left), cell(element("mrow", ...sides.flatMap((side, k) => [fill(element("mo", !k && line.sign || "="), { form: "infix" }), side]))));
 		return row;
 	})), math = element("math", table);
 	table.setAttribute("displaystyle", true);

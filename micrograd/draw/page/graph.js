@@ -16,30 +16,29 @@ class Graph {
 		let unnamed = 0;
 		nodes.forEach((n, i) => {
 			n.index = i;
+			n.operands = n.parents.map(p => nodes[p]);
 			n.counts = n.kind !== "constant" && n.kind !== "input";
 			n.name = n.text.length ? n.text : n.kind === "constant" ? shorten(n.data) : "v" + ++unnamed;
 			n.grad = 0;
 			n.start = n.data;
-			n.fixed = n.frozen || n.parents.some(p => nodes[p].fixed && nodes[p].op);
 			if (!n.locals) this.differentiate(n);
 			n.firstLocals = n.locals;
 		});
 		this.operations = nodes.filter(n => n.parents.length);
+		this.frozen = nodes.some(n => n.frozen);
 		for (let i = this.last; i >= 0; i--) {
 			nodes[i].parents.forEach((p, k) => nodes[p].counts && this.uses[p].push([i, k]));
 		}
 		this.backward();
 	}
 
-	operands(n) { return n.parents.map(p => this.nodes[p].data); }
-
 	// The local derivatives of a node at its operands, where an operand has a gradient; null where it was not chosen.
-	differentiate(n) {
+	differentiate(n, xs = n.operands.map(p => p.data)) {
 		const row = RULES[n.op];
 		if (!row || n.frozen) return n.locals ??= [];
-		const xs = this.operands(n), [count, , , partials] = row;
+		const [count, , , partials] = row;
 		if (!count) return n.locals = partials(FLOATS, xs, n.data);
-		n.locals = partials.map((d, k) => !this.nodes[n.parents[k]].counts ? 0 : typeof d === "number" ? d || null : d(FLOATS, ...xs, n.data));
+		n.locals = partials.map((d, k) => !n.operands[k].counts ? 0 : typeof d === "number" ? d || null : d(FLOATS, ...xs, n.data));
 		if (CHOOSING.has(n.op)) n.locals = n.locals.map(local => local === 0 ? null : local);
 		return n.locals;
 	}
@@ -47,8 +46,9 @@ class Graph {
 	forward() {
 		for (const n of this.operations) {
 			if (n.frozen) continue;
-			n.data = FLOATS[n.op](...this.operands(n));
-			this.differentiate(n);
+			const xs = n.operands.map(p => p.data);
+			n.data = FLOATS[n.op](...xs);
+			this.differentiate(n, xs);
 		}
 		this.backward();
 	}
@@ -56,22 +56,24 @@ class Graph {
 	// Gradients after so many steps of the backward pass, and how many contributions have arrived at each node.
 	backward(steps = Infinity) {
 		const { nodes, operations } = this;
+		this.steps = steps;
 		for (const n of nodes) {
 			n.grad = n.arrived = 0;
-			n.reached = n.index === this.last;  // by a way on which everything was chosen
+			n.reached = false;  // by a way on which everything was chosen
 		}
 		nodes[this.last].grad = 1;
+		nodes[this.last].reached = true;
 		const until = Math.max(0, operations.length - steps);
 		for (let s = operations.length - 1; s >= until; s--) {
-			const n = operations[s];
-			n.parents.forEach((p, k) => {
-				const parent = nodes[p];
-				if (!parent.counts) return;
+			const { operands, locals, grad, reached } = operations[s];
+			for (let k = 0; k < operands.length; k++) {
+				const parent = operands[k];
+				if (!parent.counts) continue;
 				parent.arrived++;
-				if (!n.reached || n.locals[k] === null) return;
+				if (!reached || locals[k] === null) continue;
 				parent.reached = true;
-				parent.grad += n.grad * n.locals[k];
-			});
+				parent.grad += grad * locals[k];
+			}
 		}
 		if (steps === Infinity) for (const n of nodes) [n.full, n.open] = [n.grad, n.reached];
 	}
@@ -88,27 +90,29 @@ class Graph {
 
 	// Whether something below the node cannot be computed in the page: then what is above it does not follow.
 	stuck(i) {
-		const seen = new Set([i]);
-		for (const k of seen) for (const [c] of this.uses[k]) {
-			if (this.nodes[c].frozen) return this.nodes[c];
-			seen.add(c);
-		}
-		return null;
+		return this.frozen && [...this.above(i)].map(k => this.nodes[k]).find(n => n.frozen) || null;
 	}
 
-	// For each node: how many paths lead to the output, the sum of their products, and the three largest.
-	paths() {
-		const found = this.nodes.map(() => ({ count: 0n, sum: 0, top: [] }));
-		found[this.last] = { count: 1n, sum: 1, top: [{ product: 1 }] };
+	// How many paths lead from a node to the output, the sum of their products, and the three largest.
+	paths(i) {
+		const found = new Map([[this.last, { count: 1n, sum: 1, top: [{ product: 1 }] }]]);
 		const size = path => path.product === path.product ? Math.abs(path.product) : Infinity;
-		for (let i = this.last - 1; i >= 0; i--) for (const [c, k] of this.uses[i]) {
-			const mine = found[i], rest = found[c], local = this.nodes[c].open ? this.nodes[c].locals[k] : null;
-			mine.count += rest.count;
-			mine.sum += times(rest.sum, local);
-			mine.top = [...mine.top, ...rest.top.map(r => ({ product: times(r.product, local), local: local ?? 0, to: c, port: k, rest: r }))]
-				.sort((a, b) => size(b) - size(a)).slice(0, 3);
+		for (const k of [...this.above(i)].sort((a, b) => b - a).slice(1)) {
+			const mine = { count: 0n, sum: 0, top: [] };
+			for (const [c, port] of this.uses[k]) {
+				const rest = found.get(c), { open, locals } = this.nodes[c], local = open ? locals[port] : null;
+				mine.count += rest.count;
+				mine.sum += times(rest.sum, local);
+				for (const r of rest.top) {
+					const path = { product: times(r.product, local), local: local ?? 0, to: c, port, rest: r };
+					let at = mine.top.length;
+					while (at && size(mine.top[at - 1]) < size(path)) at--;
+					if (at < 3) mine.top = [...mine.top.slice(0, at), path, ...mine.top.slice(at, 2)];
+				}
+			}
+			found.set(k, mine);
 		}
-		return found;
+		return found.get(i);
 	}
 
 	// The nodes on a way from this one to the output.
@@ -123,7 +127,7 @@ class Graph {
 		const n = this.nodes[i], g = n.full, name = k => plain(this.nodes[k].name);
 		if (Number.isFinite(g) && g !== 0 && Math.abs(g) > 1e-7 && Math.abs(g) < 1e7) return "";
 		if (!Number.isFinite(g)) {
-			const first = this.operations.find(m => !Number.isFinite(m.data) && this.operands(m).every(Number.isFinite));
+			const first = this.operations.find(m => !Number.isFinite(m.data) && m.operands.every(p => Number.isFinite(p.data)));
 			if (first) return `The first value that is not finite is ${name(first.index)} = ${equation(this, first, true)} = ${shorten(first.data)}.`;
 			for (const k of [...this.above(i)].sort((a, b) => b - a)) for (const [c, port] of this.uses[k]) {
 				const local = this.nodes[c].locals[port];
@@ -142,7 +146,7 @@ class Graph {
 			return list.length ? `Nothing flows: ${list.slice(0, 2).join("; ")}${list.length > 2 ? "; …" : ""}.` : "Its contributions cancel.";
 		}
 		const factors = [];
-		for (let at = this.paths()[i].top[0]; at?.rest; at = at.rest) factors.push([Math.abs(at.local), at]);
+		for (let at = this.paths(i).top[0]; at?.rest; at = at.rest) factors.push([Math.abs(at.local), at]);
 		factors.sort((a, b) => Math.abs(g) < 1 ? a[0] - b[0] : b[0] - a[0]);
 		const at = factors[0]?.[1];
 		return at ? `The ${Math.abs(g) < 1 ? "smallest" : "largest"} factor on its largest path is ${shorten(at.local)}, at ${name(at.to)}.` : "";

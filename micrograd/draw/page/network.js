@@ -1,15 +1,25 @@
 // The network's picture: neurons in columns, weights as the lines between them, with the numbers of the graph.
 
 class Network {
-	// `layers` are lists of neurons { z, a, bias, weights, inputs }, all numbers of nodes.
-	static of(graph, found, room) { return found ? new Network(graph, found, room) : null; }
+	// `network` lists the layers, and in each the neurons: the numbers of z and of a in each call of the network.
+	constructor(graph, { network, call = 1 }, room, sample) {
+		Object.assign(this, { graph, room, sample, found: network, calls: network[0][0][0].length });
+		const menu = sample.querySelector("select"), page = sample.closest("[data-micrograd]").micrograd;
+		menu.replaceChildren(...Array.from({ length: this.calls }, (_, k) => make("option", {}, k + 1)));
+		sample.lastChild.textContent = ` of ${this.calls}`;
+		menu.onchange = () => { this.take(+menu.value); page.arrange(); };
+		this.take(menu.value = call);
+	}
 
-	constructor(graph, { inputs, layers }, room) {
-		this.room = room;
-		const get = i => graph.nodes[i];
-		this.graph = graph;
-		this.inputs = inputs.map(get);
-		this.layers = layers.map(layer => layer.map(({ z, a, bias, weights, inputs }) => ({ z: get(z), a: get(a), bias: get(bias), weights: weights.map(get), inputs: inputs.map(get) })));
+	// Shows one call, the network on one sample.
+	take(call) {
+		const { nodes } = this.graph;
+		this.call = call;
+		this.layers = this.found.map(layer => layer.map(([zs, as]) => {
+			const z = nodes[zs[call - 1]], half = z.operands.length >> 1;
+			return { z, a: nodes[as[call - 1]], bias: z.operands.at(-1), weights: z.operands.slice(0, half), inputs: z.operands.slice(half, -1) };
+		}));
+		this.inputs = this.layers[0][0].inputs;
 		this.nodes = new Set(this.layers.flat().flatMap(n => [n.z, n.a, ...n.weights]));
 		this.place();
 	}
@@ -18,8 +28,8 @@ class Network {
 		const columns = [this.inputs, ...this.layers], tallest = most(columns.map(c => c.length)), roomy = tallest <= 6;
 		this.roomy = roomy;
 		this.labelled = roomy && this.layers.every(layer => layer.length * layer[0].weights.length <= 12);
-		this.radius = roomy ? 27 : tallest <= 20 ? 13 : 8;
-		const step = roomy ? 108 : 2 * this.radius + (tallest <= 20 ? 14 : 5), gap = Math.max(this.labelled ? 235 : 150, Math.min(300, (this.room - 150) / columns.length));
+		this.radius = roomy ? 30 : tallest <= 20 ? 13 : 8;
+		const step = roomy ? 116 : 2 * this.radius + (tallest <= 20 ? 14 : 5), gap = Math.max(this.labelled ? 235 : 150, Math.min(300, (this.room - 150) / columns.length));
 		const height = Math.max(tallest * step, 190) + 56;
 		this.spots = new Map();
 		this.lines = [];
@@ -77,8 +87,8 @@ class Network {
 			writeAt(s.g, s.node.name, s.x, s.y - this.radius - 5, "mg-label", "middle");
 			s.value = writeAt(s.g, "", s.x, s.y + 4, "mg-value", "middle");
 			if (!s.neuron) continue;
-			s.z = writeAt(s.g, "", s.x, s.y + this.radius + 13, "mg-tag", "middle");
-			s.delta = writeAt(s.g, "", s.x, s.y + this.radius + 26, "mg-red", "middle");
+			if (s.node !== s.neuron.z) s.z = writeAt(s.g, "", s.x, s.y + this.radius + 13, "mg-tag", "middle");
+			s.delta = writeAt(s.g, "", s.x, s.y + this.radius + (s.z ? 26 : 13), "mg-red", "middle");
 		}
 		if (this.loss) {
 			const { x, y, node } = this.loss, g = choose(draw(svg, "g", { class: "mg-neuron" }), node, "img");
@@ -90,21 +100,28 @@ class Network {
 	}
 
 	paint(page) {
-		const state = page.state(), gradient = (sign, n) => state.hidden(n) ? sign + " ?" : state.backward ? `${sign} ${brief(n.grad)}` : "", value = n => state.known(n) ? brief(n.data) : "…";
+		const state = page.seen, gradient = (sign, n) => state.hidden(n) ? sign + " ?" : state.backward ? `${sign} ${brief(n.grad)}` : "", value = n => state.known(n) ? brief(n.data) : "…";
 		const thick = this.lines.length > 80 ? 2 : 4.5, biggest = most(this.lines.map(l => Math.abs(l.weight.data)).filter(Number.isFinite)) || 1, chosen = page.chosen, factors = this.factors(chosen);
 		for (const l of this.lines) {
 			const w = l.weight.data, on = l.weight === chosen ? " mg-lit" : factors?.lines.has(l) ? " mg-flows" : "";
 			l.line.setAttribute("stroke-width", (0.5 + thick * Math.sqrt(Math.abs(w) / biggest || 0)).toFixed(2));
 			dress(l.line, (w < 0 ? "mg-minus" : "mg-plus") + on);
-			if (l.label) { say(l.label, brief(w)); say(l.grad, gradient("∂", l.weight)); }
+			if (l.label) {
+				say(l.label, brief(w));
+				say(l.grad, gradient("∂", l.weight));
+				l.label.classList.toggle("mg-factor", Boolean(factors?.lines.has(l)));
+			}
 			l.g.setAttribute("aria-label", `${plain(l.weight.name)} = ${shorten(w)}, gradient ${gradient("", l.weight)}`);
 		}
 		for (const s of this.spots.values()) {
 			const { node, neuron } = s;
-			dress(s.g, "mg-neuron" + (node === chosen || neuron && neuron.z === chosen ? " mg-chosen" : factors?.spots.has(s) ? " mg-lit" : ""));
+			const factor = factors?.spots.get(s);
+			dress(s.g, "mg-neuron" + (node === chosen || neuron && neuron.z === chosen ? " mg-chosen" : factor ? " mg-lit" : ""));
+			for (const part of ["value", "z", "delta"]) s[part]?.classList.toggle("mg-factor", factor === part);
 			if (!this.roomy) s.g.firstChild.style.fill = `color-mix(in srgb, var(--${node.data < 0 ? "minus" : "plus"}) ${Math.round(85 * Math.min(1, Math.abs(node.data)) || 0)}%, var(--back))`;
 			if (s.value) say(s.value, value(node));
-			if (s.z) { say(s.z, "z " + value(neuron.z)); say(s.delta, gradient("δ", neuron.z)); }
+			if (s.z) say(s.z, "z " + value(neuron.z));
+			if (s.delta) say(s.delta, gradient("δ", neuron.z));
 			s.g.setAttribute("aria-label", `${plain(node.name)} = ${value(node)}` + (neuron ? `, z = ${value(neuron.z)}, ${gradient("δ =", neuron.z)}` : ""));
 		}
 		if (this.loss) {
@@ -113,30 +130,41 @@ class Network {
 		}
 	}
 
-	// Of a weight W_jk: its line, the neurons j and k, and the lines by which δ comes back to k.
+	// Of a weight W_jk: its line; the lines by which δ comes back to k; and the numbers that are factors: a_j, z_k, each δ_l.
 	factors(n) {
 		const line = this.lines.find(l => l.weight === n);
 		if (!line) return null;
-		return { line, lines: new Set(this.lines.filter(l => l.from === line.to)), spots: new Set([line.from, line.to]) };
+		const lines = new Set(this.lines.filter(l => l.from === line.to));
+		return { line, lines, spots: new Map([[line.from, "value"], [line.to, lines.size ? "z" : "delta"], ...[...lines].map(l => [l.to, "delta"])]) };
+	}
+
+	// g′(z): the derivative of a neuron's output, along the values between z and a.
+	slope({ z, a }) {
+		const found = new Map([[a, 1]]);
+		for (let i = a.index; i > z.index; i--) {
+			const n = this.graph.nodes[i], g = found.get(n);
+			if (g !== undefined) n.operands.forEach((p, k) => found.set(p, (found.get(p) ?? 0) + times(g, n.locals[k])));
+		}
+		return found.get(z) ?? 0;
 	}
 
 	// (Σ_l δ_l W_kl) g'(z_k) a_j with symbols and with numbers
 	derivation(n) {
 		const found = this.factors(n);
 		if (!found) return null;
-		const { line: { to, from }, lines } = found, { graph } = this, L = graph.nodes[graph.last], neuron = to.neuron, dash = neuron.a === neuron.z ? null : partialOf(graph, neuron.a, 0), next = [...lines];
-		const delta = (kit, node) => kit.name([["δ", 0], ...pieces(node.name).filter(p => p[1])]);
-		const sum = (kit, each) => {
-			const terms = next.slice(0, 4).flatMap((l, k) => k ? [kit.sign(" + "), each(l)] : [each(l)]);
-			if (next.length > 4) terms.push(kit.sign(" + "), kit.sign("…"));
-			return next.length > 1 ? kit.row("(", ...terms, ")") : kit.row(...terms);
-		};
-		const upstream = (kit, numbers) => next.length ? sum(kit, l => product(kit, numbers ? bracketed(kit, l.to.neuron.z.full) : delta(kit, l.to.neuron.z), numbers ? bracketed(kit, l.weight.data) : kit.name(l.weight.name)))
+		const { line: { to, from }, lines } = found, { graph } = this, L = graph.nodes[graph.last], { neuron } = to, dash = neuron.a !== neuron.z, next = [...lines];
+		const levels = node => pieces(node.name).slice(1), delta = (kit, node) => kit.name([["δ", 0], ...levels(node)]);
+		const term = (kit, l, numbers) => product(kit, numbers ? bracketed(kit, l.to.neuron.z.full) : delta(kit, l.to.neuron.z), numbers ? bracketed(kit, l.weight.data) : kit.name(l.weight.name));
+		const k = this.layers[to.layer - 1].indexOf(neuron) + 1, above = next.length && levels(next[0].weight).slice(1), sum = next.reduce((sum, l) => sum + times(l.to.neuron.z.full, l.weight.data), 0);
+		const whole = kit => kit.row(kit.sum("l"), product(kit, kit.name([["δ", 0], ["l", -1], ...above]), kit.name([["W", 0], [k + "l", -1], ...above])));
+		const upstream = (kit, numbers) => next.length > 1 ? numbers ? bracketed(kit, sum) : kit.row("(", whole(kit), ")") : next.length ? term(kit, next[0], numbers)
 			: numbers ? bracketed(kit, neuron.a.full) : derivative(L.name, neuron.a.name, kit);
-		const slope = neuron.a === neuron.z ? 1 : neuron.a.locals[0];
-		return kit => [
-			[derivative(L.name, n.name, kit), product(kit, upstream(kit, false), ...dash ? [kit.row(kit.word("g′"), "(", kit.name(neuron.z.name), ")")] : [], kit.name(from.node.name))],
-			["", product(kit, upstream(kit, true), ...dash ? [bracketed(kit, slope)] : [], bracketed(kit, from.node.data))],
-			["", product(kit, delta(kit, neuron.z), kit.name(from.node.name)), kit.number(neuron.z.full * from.node.data)]];
+		const left = this.calls < 2 ? derivative.bind(null, L.name, n.name) : kit => kit.word("sample " + this.call);
+		const terms = kit => next.slice(0, 6).map((l, j) => Object.assign([j ? "" : whole(kit), term(kit, l, true)], { sign: j ? "+" : "=" }));
+		return [kit => [
+			[left(kit), product(kit, upstream(kit, false), ...dash ? [kit.row(kit.word("g′"), "(", kit.name(neuron.z.name), ")")] : [], kit.name(from.node.name))],
+			["", product(kit, upstream(kit, true), ...dash ? [bracketed(kit, this.slope(neuron))] : [], bracketed(kit, from.node.data))],
+			["", product(kit, delta(kit, neuron.z), kit.name(from.node.name)), kit.number(neuron.z.full * from.node.data)]],
+			...next.length > 1 ? [kit => [...terms(kit), ...next.length > 6 ? [Object.assign(["", kit.sign("…")], { sign: "+" })] : [], ["", kit.number(sum)]]] : []];
 	}
 }

@@ -11,8 +11,8 @@ class Page {
 		this.slider = this.find("[data-step]");
 		this.moves = new Set();
 		this.values = new Values(this, this.card("values"));
-		this.view = new View(this.find(".mg-view"), this.svg, () => this.picture?.boxes && this.picture.state && this.picture.show(this.view.rectangle()));
-		this.find("img").hidden = true;
+		this.view = new View(this.find(".mg-view"), this.svg, () => this.picture?.state && !this.asNetwork && this.picture.show(this.view.rectangle()));
+		this.find("img").remove();
 		const nodes = D.nodes.map(([kind, text, op, data, group, parents, locals]) => ({
 			kind: D.kinds[kind], text: D.texts[text], op: D.ops[op], data: +data, group, parents, locals: locals?.map(Number), frozen: D.frozen.includes(D.ops[op]) }));
 		const groups = D.groups.map(([text, tag, parent, open, parts]) => ({ text: D.texts[text], tag, parent, open, parts }));
@@ -33,7 +33,7 @@ class Page {
 		this.moves = new Set(movable(graph));
 		this.values.shown = AT_ONCE;
 		this.picture = new Picture(graph, this.svg, this.D.signs, down);
-		this.network = graph.nodes === this.first.nodes && this.D.network ? Network.of(graph, this.D.network, this.root.clientWidth) : null;
+		this.network = graph === this.first && this.D.network ? new Network(graph, this.D, this.root.clientWidth, this.find("[data-sample]")) : null;
 		this.at = 2 * graph.operations.length;
 		this.slider.max = this.at;
 		this.stepped = false;
@@ -51,7 +51,7 @@ class Page {
 		const { graph, at, question } = this, count = graph.operations.length, target = question && (question.port === undefined ? question.node : graph.nodes[question.node.parents[question.port]]), above = target ? this.above ??= graph.above(target.index) : null;
 		const now = at > count ? graph.operations[2 * count - at] : at ? graph.operations[at - 1] : null;
 		const rank = this.rank ??= new Map(graph.operations.map((n, k) => [n, k]));
-		return {
+		return this.seen = {
 			now: at === 2 * count || !now ? null : now, chosen: this.chosen, backward: at >= count,
 			got: new Set(now && at > count && at < 2 * count ? now.parents.map(p => graph.nodes[p]).filter(n => n.counts) : []),
 			known: n => !n.parents.length || rank.get(n) < at,
@@ -69,6 +69,7 @@ class Page {
 		this.rank = this.above = null;
 		const box = this.find(".mg-view"), before = this.picture.boxes && this.active;
 		this.find("[data-act=network]").textContent = this.asNetwork ? "graph" : "network";
+		this.find("[data-sample]").hidden = !this.asNetwork || this.network.calls < 2;
 		for (const b of this.root.querySelectorAll("[data-act=foldall], [data-act=unfold]")) b.hidden = this.asNetwork || !this.graph.groups.length;
 		if (this.asNetwork) {
 			this.root.classList.remove("mg-side");
@@ -104,9 +105,8 @@ class Page {
 
 	refresh() {
 		const { graph, at } = this, count = graph.operations.length;
-		graph.backward();
-		graph.found = null;
-		if (at < 2 * count) graph.backward(Math.max(0, at - count));
+		const steps = at < 2 * count ? Math.max(0, at - count) : Infinity;
+		if (graph.steps !== steps) graph.backward(steps);
 		this.paint();
 		this.values.show();
 		this.slider.value = at;
@@ -122,15 +122,16 @@ class Page {
 	shows(n) { return this.asNetwork ? this.network.nodes.has(n) : n.box?.node === n; }
 
 	paint() {
+		this.state();
 		if (this.asNetwork) this.network.paint(this);
-		else this.picture.paint(this.state(), this.view.rectangle());
+		else this.picture.paint(this.seen, this.view.rectangle());
 	}
 
 	go(to) {
 		this.stepped = true;
 		this.at = Math.max(0, Math.min(2 * this.graph.operations.length, to));
 		this.refresh();
-		const { now } = this.state();
+		const { now } = this.seen;
 		if (now?.box && !this.asNetwork) this.view.reveal(now.box);
 	}
 
@@ -151,6 +152,7 @@ class Page {
 		this.looked = null;
 		this.fold = -1;
 		this.paint();
+		if (n && !n.parents.length) this.values.choose(n);
 		this.values.show();
 		tellChosen(this, this.card("chosen"));
 	}
@@ -241,6 +243,7 @@ class Page {
 		});
 		root.tabIndex = -1;
 		root.addEventListener("pointerdown", ev => { if (!ev.target.closest("input, button, select, [tabindex='0']")) root.focus({ preventScroll: true }); });
+		addEventListener("beforeprint", () => { if (!this.asNetwork) this.picture.show([-1e9, -1e9, 2e9, 2e9]); });
 		this.swipes();
 	}
 

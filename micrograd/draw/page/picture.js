@@ -94,13 +94,16 @@ class Picture {
 		b.tag = group ? group.tag : b.bare ? "" : n.parents.length ? "= " + this.formula(n) : n.kind;
 		const top = b.bare ? 0 : wide(b.text, 13, "bold") + wide(b.tag, 10.5) + 8;
 		b.w = Math.max(top, group ? 96 : b.bare ? wide(shorten(n.data), 11.5) : n.counts ? 112 : 60) + (n && !n.parents.length ? 27 : 20);
-		const pitch = this.down ? 54 : group ? Math.min(15, 32 / b.ins.length) : 15;
+		const crowded = group && b.ins.length > 4, pitch = this.down ? 54 : crowded ? 32 / b.ins.length : 15;
 		b.h = b.bare ? 24 : 42;
 		if (this.down) b.w = Math.max(b.w, group ? 0 : b.ins.length * pitch + 4);
 		else b.h = Math.max(b.h, b.ins.length * pitch + 4);
 		const step = this.down && group ? Math.min(pitch, (b.w - 10) / b.ins.length) : pitch;
 		b.ports = b.ins.map((_, k) => (k - (b.ins.length - 1) / 2) * step);
-		for (const e of b.ins) e.room = e.live || e.all.length > 1 ? (e.all.length > 1 || group || e.from.fold >= 0 ? 24 : 36) : 0;
+		for (const e of b.ins) {
+			e.dense = crowded;
+			e.room = crowded ? 0 : e.all.length > 1 ? 24 : e.live ? 36 : 0;
+		}
 	}
 
 	formula(n) {
@@ -124,18 +127,19 @@ class Picture {
 		const under = draw(svg, "g", { "aria-hidden": true });
 		for (const b of boxes) for (const piece of b.trunk) piece.line = draw(under, "path", { d: piece.d });
 		for (const e of this.edges) {
-			e.dense = e.to.fold >= 0 && e.to.ins.length > 4;
 			e.line = draw(under, "path", { d: e.d + (e.dense ? "" : this.down ? "l-3-5m3 5l3-5" : "l-5-3m5 3l-5 3") });
-			if (e.room) e.label = this.down ? writeAt(under, "", e.x + 5, e.y - 7, "mg-local") : writeAt(under, "", e.x - 9, e.y - 3, "mg-local", "end");
 		}
-		for (const b of boxes) this.drawBox(b);
+		for (const b of boxes) {
+			b.g = draw(svg, "g", { tabindex: -1, role: b.node ? "img" : "button", class: `mg-box mg-${b.kind}` });
+			b.g.dataset[b.node ? "node" : "fold"] = b.node ? b.node.index : plain(b.text);
+		}
+		this.under = under;
+		this.state = null;
 		this.version = 0;
 	}
 
 	drawBox(b) {
 		const { w, h, kind, node } = b, x = b.x - w / 2, y = b.y - h / 2, folded = !node;
-		b.g = draw(this.svg, "g", { tabindex: -1, role: folded ? "button" : "img", class: `mg-box mg-${kind}` });
-		b.g.dataset[folded ? "fold" : "node"] = folded ? plain(b.text) : node.index;
 		const rect = (x, y, width, height, rx = { leaf: 0, constant: 10, input: 16 }[kind] ?? 5) =>
 			draw(b.g, "rect", { class: "mg-out", x, y, width, height, rx });
 		if (b === this.graph.nodes[this.graph.last].box) rect(x - 3, y - 3, w + 6, h + 6);
@@ -149,26 +153,30 @@ class Picture {
 		const operation = node?.parents.length;
 		b.tagged = writeAt(b.g, b.tag, operation ? left + wide(b.text, 13, "bold") + 5 : right, b.y - 5, operation ? "mg-tag mg-formula" : "mg-tag", operation ? "start" : "end");
 		if (!folded) b.value = writeAt(b.g, "", left, b.y + 14, "mg-value");
-		b.note = writeAt(b.g, "", folded ? left : right, b.y + 14, "mg-grad", folded ? "start" : "end");
-		return b.note;
+		return b.note = writeAt(b.g, "", folded ? left : right, b.y + 14, "mg-grad", folded ? "start" : "end");
 	}
 
 	// What is seen of a box: `state` says which values are there, which gradients may be shown, what is marked.
 	paint(state, seen) {
 		this.version++;
 		this.state = state;
-		const flows = this.edges.map(e => e.all.reduce((sum, [n, k]) => sum + Math.abs(times(n.full, n.locals[k])), 0));
-		this.biggest = most(flows.filter(Number.isFinite));
-		this.edges.forEach((e, k) => { e.flow = flows[k]; });
+		this.biggest = 0;
+		for (const e of this.edges) {
+			e.flow = 0;
+			for (const [n, k] of e.all) e.flow += Math.abs(times(n.full, n.locals[k]));
+			if (e.flow < Infinity && e.flow > this.biggest) this.biggest = e.flow;
+		}
 		this.show(seen);
 	}
 
-	// Paints the boxes and edges of a part of the picture, where they have not been since the last change.
+	// Paints the boxes and labels of a part of the picture, where they have not been since the last change: a browser holds
+	// some thousand boxes, but not all that is written in them.
 	show([x, y, w, h]) {
 		const within = b => this.boxes.length < 300 || b.x + b.w / 2 > x - 60 && b.x - b.w / 2 < x + w + 60 && b.y + b.h / 2 > y - 60 && b.y - b.h / 2 < y + h + 60;
 		for (const b of this.boxes) {
 			if (b.version === this.version || !within(b)) continue;
 			b.version = this.version;
+			if (!b.g.firstChild) this.drawBox(b);
 			this.paintBox(b);
 			for (const e of b.ins) this.paintEdge(e);
 		}
@@ -196,9 +204,10 @@ class Picture {
 		const { state } = this, now = e.all.some(([n]) => n === state.now);
 		const style = (this.lit(e) ? " mg-lit" : "") + (e.live && now ? " mg-flows" : "");
 		this.paintLine(e.line, e, style, e.dense ? 0.6 : 1);
-		if (!e.label) return;
+		if (!e.room) return;
+		e.label ??= this.down ? writeAt(this.under, "", e.x + 5, e.y - 7, "mg-local") : writeAt(this.under, "", e.x - 9, e.y - 3, "mg-local", "end");
 		const [n, k] = e.all[0], cut = n.locals[k] === null;
-		say(e.label, e.all.length > 1 ? (e.to.ins.length < 4 ? "×" + e.all.length : "") : !e.live || !state.known(n) ? "" : state.hides(n, k) ? "?" : cut ? "" : brief(n.locals[k]));
+		say(e.label, e.all.length > 1 ? "×" + e.all.length : !e.live || !state.known(n) ? "" : state.hides(n, k) ? "?" : cut ? "" : brief(n.locals[k]));
 		dress(e.label, "mg-local" + (this.lit(e) ? " mg-lit" : ""));
 	}
 

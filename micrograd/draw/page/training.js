@@ -86,23 +86,26 @@ class Training {
 			return true;
 		});
 		this.output = output;
+		this.inputs = inputs;
+		this.grid = make("canvas", { width: 64, height: 64 });
 		const xs = this.points?.map(p => p[0]) ?? [-2, 2], ys = this.points?.map(p => p[1]) ?? [-2, 2], pad = list => { const low = Math.min(...list), high = Math.max(...list), more = 0.12 * (high - low) || 1; return [low - more, high + more]; };
 		[this.across, this.up] = [pad(xs), pad(ys)];
 		this.level = this.points && this.points.every(p => p[2] === 0 || p[2] === 1) && layers.at(-1)[0].a.op === "sigmoid" ? 0.5 : 0;
 	}
 
 	drawMap() {
-		const { graph } = this.page, canvas = this.map, size = 52, pixel = canvas.width / size, paint = canvas.getContext("2d"), [a, b] = this.network.inputs, kept = [a, b, ...this.program].map(n => n.data);
+		const { map: canvas, grid, inputs: [a, b] } = this, size = grid.width, paint = canvas.getContext("2d"), points = grid.getContext("2d"), all = [a, b, ...this.program], kept = all.map(n => n.data);
 		const [left, right] = this.across, [low, high] = this.up;
 		for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) {
 			a.data = left + (right - left) * (i + 0.5) / size;
 			b.data = high - (high - low) * (j + 0.5) / size;
-			for (const n of this.program) n.data = FLOATS[n.op](...n.parents.map(p => graph.nodes[p].data));
+			for (const n of this.program) n.data = FLOATS[n.op](...n.operands.map(p => p.data));
 			const v = this.output.data - this.level, strength = Math.min(1, Math.abs(v) * 0.8);
-			paint.fillStyle = v > 0 ? `hsl(217 80% ${95 - 33 * strength}%)` : `hsl(24 90% ${95 - 30 * strength}%)`;
-			paint.fillRect(i * pixel, j * pixel, pixel + 0.5, pixel + 0.5);
+			points.fillStyle = v > 0 ? `hsl(217 80% ${95 - 33 * strength}%)` : `hsl(24 90% ${95 - 30 * strength}%)`;
+			points.fillRect(i, j, 1, 1);
 		}
-		[a, b, ...this.program].forEach((n, k) => { n.data = kept[k]; });
+		paint.drawImage(grid, 0, 0, canvas.width, canvas.height);
+		all.forEach((n, k) => { n.data = kept[k]; });
 		const dot = (x, y, colour, r) => {
 			paint.beginPath();
 			paint.arc((x - left) / (right - left) * canvas.width, (high - y) / (high - low) * canvas.height, r, 0, 7);

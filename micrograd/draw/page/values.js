@@ -14,7 +14,7 @@ class Values {
 		const leaves = graph.nodes.filter(n => !n.parents.length && (n.counts || this.constants));
 		const constants = graph.nodes.some(n => !n.parents.length && !n.counts);
 		this.rows.clear();
-		const list = make("div", { class: "mg-values" }, ...leaves.slice(0, this.shown).map(n => this.row(n)));
+		const list = this.list = make("div", { class: "mg-values" }, ...leaves.slice(0, this.shown).map(n => this.row(n)));
 		const more = leaves.length - this.shown;
 		const buttons = [];
 		if (more > 0) buttons.push(this.button(`show ${Math.min(more, 4 * AT_ONCE)} more of ${more}`, () => { this.shown += 4 * AT_ONCE; this.build(); }));
@@ -55,7 +55,7 @@ class Values {
 			if (document.activeElement !== slider || +slider.value !== n.data) slider.value = n.data;
 			if (document.activeElement !== number || +number.value !== n.data) number.value = +n.data.toPrecision(5);
 			if (n.counts) {
-				const state = page.state();
+				const state = page.seen;
 				say(grad, state.hidden(n) ? "∂ ?" : state.backward ? "∂ " + brief(n.grad) : "");
 			}
 			row.classList.toggle("mg-chosen", page.chosen === n);
@@ -79,8 +79,15 @@ class Values {
 			for (const e of [slider, number, low, high, moves]) e.disabled = true;
 			row.append(make("p", { class: "mg-quiet" }, `${stuck.op} is no formula that the page can compute, so ${name} stays.`));
 		}
-		this.rows.set(n, show);
+		this.rows.set(n, Object.assign(show, { row }));
 		return row;
+	}
+
+	// A leaf that is chosen has its row, also where it is not among the first or a number.
+	choose(n) {
+		if (!this.rows.has(n)) this.list.append(this.row(n));
+		const { card } = this, { offsetTop, offsetHeight } = this.rows.get(n).row;
+		card.scrollTop = Math.max(Math.min(card.scrollTop, offsetTop - 8), offsetTop + offsetHeight + 8 - card.clientHeight);
 	}
 
 	show() { for (const show of this.rows.values()) show(); }

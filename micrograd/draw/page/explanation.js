@@ -23,7 +23,7 @@ function tellStep(page, card) {
 	const n = graph.operations[2 * count - at], lines = [];
 	const operands = n.parents.map((p, k) => [graph.nodes[p], k]).filter(([p]) => p.counts);
 	for (const [p, k] of operands.slice(0, 6)) {
-		if (page.state().hidden(p) || page.state().hides(n, k)) continue;
+		if (page.seen.hidden(p) || page.seen.hides(n, k)) continue;
 		const rule = partialOf(graph, n, k), local = n.locals[k] ?? 0;
 		lines.push(mathematics(kit => [
 			[derivative(L.name, p.name, kit), product(kit, derivative(L.name, n.name, kit), derivative(n.name, p.name, kit))],
@@ -44,10 +44,10 @@ function tellChosen(page, card) {
 		return card.replaceChildren(make("h3", {}, letters(group.text, "b")), paragraph(`Stands for ${group.tag}.`), paragraph(quiet("Click it, or press Enter, to unfold it.")));
 	}
 	if (!n) return card.replaceChildren(make("h3", {}, "Gradient"), paragraph(quiet("Point at a box, or move to it with ↑ and ↓, to read its gradient as a sum over paths.")));
-	const state = page.state(), inside = [make("h3", {}, letters(n.name, "b"), n.parents.length ? "" : quiet(" " + n.kind))];
+	const state = page.seen, inside = [make("h3", {}, letters(n.name, "b"), n.parents.length ? "" : quiet(" " + n.kind))];
 	if (n.parents.length) inside.push(mathematics(kit => [[kit.name(n.name), write(expressionOf(graph, n), kit), kit.number(n.data)]]));
 	else {
-		inside.push(page.values.rows.has(n) ? paragraph(quiet("value "), shorten(n.data)) : page.values.row(n));
+		inside.push(paragraph(quiet("value "), shorten(n.data)));
 		if (page.values.ends.has(n)) inside.push(page.values.ends.get(n));
 	}
 	if (!n.counts) inside.push(paragraph(quiet("A constant: it has no gradient.")));
@@ -57,12 +57,12 @@ function tellChosen(page, card) {
 	else {
 		const inNetwork = page.asNetwork && page.network.derivation(n);
 		if (inNetwork) {
-			inside.push(mathematics(inNetwork));
-			const calls = graph.uses[n.index].length;
-			if (calls > 1) inside.push(paragraph(quiet(`for the first of ${calls} calls of the network; all of them add up to ${shorten(n.full)}`)));
+			inside.push(...inNetwork.map(mathematics));
+			const { calls } = page.network;
+			if (calls > 1) inside.push(paragraph("All ", calls, " samples add up to ", mathematics(kit => [[derivative(L.name, n.name, kit), kit.number(n.full)]])));
 		} else inside.push(...gradientOf(page, n, L));
 	}
-	for (const k of page.picture.around(n.group)) inside.push(page.values.button("fold " + plain(graph.groups[k].text), () => page.foldUp(k)), " ");
+	for (const k of page.asNetwork ? [] : page.picture.around(n.group)) inside.push(page.values.button("fold " + plain(graph.groups[k].text), () => page.foldUp(k)), " ");
 	card.replaceChildren(...inside);
 	return null;
 }
@@ -74,13 +74,13 @@ function gradientOf(page, n, L) {
 	const symbols = kit => most.map(([c, k]) => c === L ? derivative(c.name, n.name, kit) : product(kit, derivative(L.name, c.name, kit), derivative(c.name, n.name, kit)));
 	const figures = kit => most.map(([c, k]) => c === L ? bracketed(kit, c.locals[k] ?? 0) : product(kit, bracketed(kit, c.full), bracketed(kit, c.locals[k] ?? 0)));
 	const alike = most.length > 2 && new Set(symbols(TEXT)).size === 1;  // several calls of one network: once is enough in symbols
-	const long = !alike && symbols(TEXT).join("").length > 60;  // then each term has a line of its own
-	const added = (kit, left, terms) => {
+	const added = (kit, left, terms, width) => {
 		const all = hidden || alike && left ? [...terms, kit.sign("…")] : terms;
-		return long ? all.map((term, j) => Object.assign([j ? "" : left, term], { sign: j ? "+" : "=" }))
+		return width > 34 ? all.map((term, j) => Object.assign([j ? "" : left, term], { sign: j ? "+" : "=" }))  // each term on a line of its own
 			: [[left, kit.row(...all.flatMap((term, j) => j ? [kit.sign(" + "), term] : [term]))]];
 	};
-	const lines = kit => [...added(kit, derivative(L.name, n.name, kit), alike ? symbols(kit).slice(0, 1) : symbols(kit)), ...uses.length > 1 || uses[0][0] !== L ? added(kit, "", figures(kit)) : [], ["", kit.number(n.full)]];
+	const once = kit => alike ? symbols(kit).slice(0, 1) : symbols(kit), length = terms => terms(TEXT).join("").replace(/∂|[₀-₉]/g, "").length;
+	const lines = kit => [...added(kit, derivative(L.name, n.name, kit), once(kit), length(once)), ...uses.length > 1 || uses[0][0] !== L ? added(kit, "", figures(kit), length(figures)) : [], ["", kit.number(n.full)]];
 	const rules = kit => most.map(([c, k]) => [c, k, partialOf(graph, c, k)]).filter(([c, , rule], j, list) => rule && (rule.op || rule.name) && list.findIndex(([d, , other]) => plain(d.name) === plain(c.name) && other && write(other, TEXT) === write(rule, TEXT)) === j)
 		.map(([c, k, rule]) => [derivative(c.name, n.name, kit), write(rule, kit), kit.number(c.locals[k] ?? 0)]);
 	const out = [mathematics(lines)];
@@ -91,7 +91,7 @@ function gradientOf(page, n, L) {
 }
 
 function pathsOf(page, n) {
-	const { graph } = page, { count, sum, top } = (graph.found ??= graph.paths())[n.index], many = count > BigInt(top.length);
+	const { graph } = page, { count, sum, top } = graph.paths(n.index), many = count > BigInt(top.length);
 	const list = make("ul", {}, ...top.filter(t => t.rest).map(t => {
 		const li = make("li", { tabindex: 0 }, symbol(n)), locals = [], on = new Set([n.index]);
 		for (let at = t; at.rest; at = at.rest) {
