@@ -11,26 +11,31 @@ from typing import Any
 
 from micrograd.engine.choices import LARGE, TAME, is_tame
 from micrograd.engine.modes import current
-from micrograd.engine.value import Value, constant, topological_order
-from micrograd.primitives import CONSTANT, Primitive, abs, dot, maximum, minimum, where
+from micrograd.engine.value import Value, as_values, constant, node_of, topological_order
+from micrograd.primitives import CONSTANT, RULES, Primitive, abs, dot, maximum, minimum, where
+
+DOT = RULES["dot"]
 
 
-def adjoint_graph(output: Value, wrt: tuple[Value, ...] | None, gated: bool | None = None) -> dict[Value, Value]:
+def adjoint_graph(
+    output: Value, wrt: tuple[Value, ...] | None, gated: bool | None = None, fresh: Sequence[Value] = ()
+) -> dict[Value, Value]:
     """What `adjoints(output, wrt, create_graph=True)` gives, without zeros for what is not below `output`.
 
     Same nodes, same order, same numbers as for floats; several contributions to one node become one `dot`.
-    `gated` is as in `modes.Mode`, which holds where it is None.
+    `gated` is as in `modes.Mode`, which holds where it is None. `fresh` is the topological order where the graph was built just
+    now, so that nobody can have changed data below it.
     """
-    order = topological_order(output)
+    order = fresh or topological_order(output)
     wild = unbounded(order, gated)
-    arrived: dict[Value, list[tuple[Value, Any, Value | None]]] = {}
+    arrived: dict[Value, list[Any]] = {}  # pairs, or where there are gates triples
     needed, targets = arrived.keys(), set(order if wrt is None else wrt)
     for node in order:
         x = node._x
         if node in targets or not needed.isdisjoint(x if x.__class__ is tuple else (x, node._y)):
             arrived[node] = []
     adjoint: dict[Value, Value] = {}
-    seed = constant(1.0)
+    seed, built_now = constant(1.0), bool(fresh)
     for node in reversed(order):
         if node not in arrived:
             continue
@@ -38,21 +43,25 @@ def adjoint_graph(output: Value, wrt: tuple[Value, ...] | None, gated: bool | No
         if node is output:
             adjoint[node] = seed
         elif terms := arrived[node]:
-            adjoint[node], gate = gathered(terms, seed)
+            if wild:
+                adjoint[node], gate = gathered(terms, seed)
+            else:
+                adjoint[node] = accumulated(terms, seed)
         else:  # only through operands that no derivative depends on
             adjoint[node] = constant(0.0)
             continue
-        if node._x is None:
-            continue
-        parents, rule, g = node.parents, node.rule, adjoint[node]
-        wanted = [parent in arrived for parent in parents]
-        if True not in wanted:
+        x, g, rule = node._x, adjoint[node], node.rule
+        if x is None:
             continue
         assert rule is not None
+        parents = x if x.__class__ is tuple else (x, node._y) if len(rule.partials) == 2 else (x,)  # numbers as they are
+        wanted = [parent.__class__ is not float and parent in arrived for parent in parents]
+        if True not in wanted:
+            continue
         gate = gate if node in wild else None  # what is below is finite, and so is 0 times it
-        for i, (parent, local, want) in enumerate(zip(parents, local_graph(node, parents, wanted), wanted, strict=True)):
-            if want and not rule.leaves_out(i, local):
-                arrived[parent].append((g, local, chosen(rule, local, gate) if wild else None))
+        for i, (parent, local, want) in enumerate(zip(parents, local_graph(node, parents, wanted, built_now), wanted)):  # noqa: B905
+            if want and not (local.__class__ is float and local == 0.0 and rule.leaves_out(i, local)):
+                arrived[parent].append((g, local, chosen(rule, local, gate)) if wild else (g, local))
     return adjoint
 
 
@@ -116,7 +125,7 @@ def gathered(terms: list[tuple[Value, Any, Value | None]], seed: Value) -> tuple
 def accumulated(terms: list[tuple[Value, Any]], seed: Value) -> Value:
     """Σ t * local over the pairs in `terms`, as one node; a factor that is exactly one is left out, as is `seed`, a 1."""
     if len(terms) > 1:
-        return dot([t for t, _ in terms], [local for _, local in terms])  # type: ignore[no-any-return]
+        return node_of(DOT, as_values((*[t for t, _ in terms], *[local for _, local in terms], 0.0)))
     t, local = terms[0]
     if t is seed:
         return local if isinstance(local, Value) else constant(local)
@@ -125,17 +134,35 @@ def accumulated(terms: list[tuple[Value, Any]], seed: Value) -> Value:
     return t * local  # type: ignore[no-any-return]
 
 
-def local_graph(node: Value, parents: tuple[Value, ...], wanted: list[bool]) -> tuple[Any, ...]:
-    """The partials of a node as Values (numbers where constant), from the same row that gave the floats."""
+def local_graph(node: Value, parents: tuple[Any, ...], wanted: list[bool], fresh: bool = False) -> tuple[Any, ...]:
+    """The partials of a node as Values (numbers where constant), from the same row that gave the floats.
+
+    Among `parents` may be plain numbers. RuntimeError where data have changed since the node was made, unless it is `fresh`.
+    """
     rule = node.rule
     assert rule is not None
     if rule.partials is None:
         raise RuntimeError(f"{node!r} has a hand-written _backward: its derivative is a number, not a graph; use primitive()")
+    args = [p if p.__class__ is float else p._data if p.rule is CONSTANT else p for p in parents]
     try:
-        local = rule.local(tuple([p._data if p.rule is CONSTANT else p for p in parents]), node, wanted)
+        if len(args) == 2 and not rule.variadic:
+            (x, y), (dx, dy), (want_x, want_y) = args, rule.partials, wanted
+            local: tuple[Any, ...] = (
+                (dx(x, y, node) if callable(dx) else dx) if want_x else 0.0,
+                (dy(x, y, node) if callable(dy) else dy) if want_y else 0.0,
+            )
+        else:
+            local = rule.local(tuple(args), node, wanted)
     except (ArithmeticError, ValueError):  # 1 / 0: Values follow IEEE where Python's floats raise
-        local = rule.local(parents, node, wanted)
-    now, then = [rule.on_floats([p._data for p in parents])], [node._data]
+        local = rule.local(as_values(parents), node, wanted)
+    if not fresh:
+        refuse_stale(node, parents, local, wanted)
+    return local
+
+
+def refuse_stale(node: Value, parents: tuple[Any, ...], local: tuple[Any, ...], wanted: list[bool]) -> None:
+    """RuntimeError where data below a node have changed since it was made."""
+    now, then = [node.rule.on_floats([p if p.__class__ is float else p._data for p in parents])], [node._data]  # type: ignore[union-attr]
     partials = node._dx if node._x.__class__ is tuple else (node._dx, node._dy)
     for d, d_then, want in zip(local, partials, wanted):  # noqa: B905 (a single operand has an empty second slot)
         if want:
@@ -146,4 +173,3 @@ def local_graph(node: Value, parents: tuple[Value, ...], wanted: list[bool]) -> 
             f"data below {node!r} ({node.op}) has changed since the graph was built, and create_graph differentiates "
             "at the values of that time: call recompute() on the output first"
         )
-    return local

@@ -112,6 +112,12 @@ def _of_open(blocks: tuple[dict[str, Any], ...]) -> Mode:
     return mode
 
 
+def recorder() -> Any:
+    """The observer of this thread where nothing else is on, so that operators may go their quick way; None elsewhere."""
+    mode = current()
+    return mode.observer if mode.recording and not (mode.anomaly or mode.scope) else None
+
+
 def read(value: Any, how: str) -> None:
     """Tell the observer of this thread, or else its watches, that a number is read off a Value; they may refuse.
 

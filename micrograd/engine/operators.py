@@ -10,11 +10,20 @@ from collections.abc import Callable
 from typing import Any
 
 from micrograd import primitives
-from micrograd.engine.modes import current, open_blocks
+from micrograd.engine.modes import current, open_blocks, recorder
 from micrograd.primitives import Primitive, number
 
 METHODS: dict[Primitive, Callable[..., Any]] = {}  # by row: a quicker way from the rule to the node
 _new = object.__new__
+
+
+def _told(value: Any, operands: tuple[Any, ...]) -> bool:
+    """Whether a function is recorded and nothing else is on: the observer knows of the operation then, made as everywhere."""
+    observer = recorder()
+    if observer is None or hasattr(value, "__take__"):  # an integer argument, whose results are no integers
+        return False
+    observer.used(operands)
+    return True
 
 
 def _unary(rule: Primitive) -> Callable[[Any], Any]:
@@ -22,7 +31,7 @@ def _unary(rule: Primitive) -> Callable[[Any], Any]:
     linear = not callable(dx)
 
     def method(self: Any) -> Any:
-        if open_blocks:
+        if open_blocks and not _told(self, (self,)):
             return self.__general__(rule, (self,))
         x = self._data
         try:
@@ -56,7 +65,7 @@ def _binary(rule: Primitive) -> Callable[[Any, Any], Any]:
             other = y
         else:
             return _with_other(rule, self, other, self, other)
-        if open_blocks:
+        if open_blocks and not _told(self, (self, other)):
             return self.__general__(rule, (self, other))
         x = self._data
         try:
@@ -81,7 +90,7 @@ def _reflected(rule: Primitive) -> Callable[[Any, Any], Any]:
     linear = not callable(dy)
 
     def method(self: Any, other: Any) -> Any:
-        if open_blocks or not (other.__class__ is float or other.__class__ is int):
+        if not (other.__class__ is float or other.__class__ is int) or (open_blocks and not _told(self, (self,))):
             return _with_other(rule, self, other, other, self)
         x, y = float(other), self._data
         try:

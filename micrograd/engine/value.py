@@ -288,7 +288,11 @@ def constant(x: Any, label: str = "") -> Value:
     >>> c.is_constant, (c * Value(3.0)).partials
     (True, (0.0, 2.0))
     """
-    node = Value(x, label=label)
+    if x.__class__ is float and not label:  # what most numbers are
+        node: Value = _new(Value)
+        node._data, node._x, node._dx, node._y, node._dy = x, None, None, 0.0, 0.0
+    else:
+        node = Value(x, label=label)
     node.rule = CONSTANT
     return node
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from micrograd.engine import Value, as_values, constant, modes, node_of, primal
 from micrograd.engine.higher_order import adjoint_graph
-from micrograd.primitives import Primitive
+from micrograd.primitives import CONSTANT, Primitive
 from micrograd.tape.tape import Guard, Instruction, Tape
 
 
@@ -106,7 +106,7 @@ class Recording:
         used = (v for operands in observer.operands for v in operands if v.__class__ is not float)
         found = dict.fromkeys(v for v in used if v.rule is None and v not in own)
         compared = [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
-        below = _sorted([*self.results, *compared], self.sources)
+        self.below = below = _sorted([*self.results, *compared], self.sources, set())
         found.update(dict.fromkeys(v for v in below if v.rule is None and v not in own))
         reached = set(below)
         captured = [v for v in found if v in reached]
@@ -131,22 +131,27 @@ class Recording:
             raise TypeError(f"a gradient needs a function that returns one number, got {len(self.results)}: return their sum")
         if not self.leaves:
             return []
-        found = adjoint_graph(self.results[0], tuple(self.leaves), self.gated)
+        output = self.results[0]
+        fresh: list[Value] = []
+        if not self.sources and not output.is_constant:  # all below it stands before it
+            end = next(i for i, node in enumerate(self.below) if node is output)
+            fresh = [node for node in self.below[: end + 1] if node.rule is not CONSTANT]
+        found = adjoint_graph(output, tuple(self.leaves), self.gated, fresh)
         return [found[leaf] if leaf in found else constant(0.0) for leaf in self.leaves]
 
     def tape(self, with_gradient: bool = False) -> Tape:
         """The run as a tape whose outputs are the results, and the gradient after them where asked for."""
         outputs = self.results + (self.gradient() if with_gradient else [])
         guarded = [(n, x, y if isinstance(y, Value) else constant(y), r, line) for n, x, y, r, line in self.comparisons]
-        slot, tape = _flattened(outputs + [v for _, x, y, _, _ in guarded for v in (x, y)], self)
+        order = self.below + _sorted([*outputs, *(y for _, _, y, _, _ in guarded)], self.sources, set(self.below))
+        slot, tape = _flattened(order, self)
         tape.outputs = [slot[v] for v in outputs]
         tape.guards = [Guard(name, slot[x], slot[y], result, line) for name, x, y, result, line in guarded]
         return tape
 
 
-def _flattened(roots: list[Value], recording: Recording) -> tuple[dict[Value, int], Tape]:
-    """The slot of every Value below `roots`, and the tape that computes them."""
-    order = _sorted(roots, recording.sources)
+def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, int], Tape]:
+    """The slot of every Value in `order`, and the tape that computes them."""
     slot: dict[Value, int] = {v: i for i, v in enumerate([*recording.inputs, *recording.leaves])}
     base = len(slot)
     constants: list[float] = []
@@ -192,10 +197,12 @@ def _flattened(roots: list[Value], recording: Recording) -> tuple[dict[Value, in
     return slot, Tape(len(recording.inputs), len(recording.leaves), constants, instructions, [])
 
 
-def _sorted(roots: list[Value], sources: dict[Value, Value]) -> list[Value]:
-    """Every Value below `roots`, constants too, parents before consumers; a detached copy after its source in `sources`."""
+def _sorted(roots: list[Value], sources: dict[Value, Value], seen: set[Value]) -> list[Value]:
+    """Every Value below `roots` but what is `seen`, constants too, parents before consumers.
+
+    A detached copy comes after its source in `sources`.
+    """
     order: list[Value] = []
-    seen: set[Value] = set()
     done = order.append
     for root in roots:
         stack: list[Any] = [root]
