@@ -164,15 +164,18 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
             constants.append(x)
         return known[key]
 
+    for x in (1.0, -0.0):  # passes want them: with room for them here, they need not move everything else
+        constant_slot(x)
     for v in order:
         x = v._x
-        if x is not None and v.rule is not None:
+        if x is None or v.rule is None:
+            if v not in slot and v not in recording.sources:
+                slot[v] = constant_slot(primal(v))
+        elif x.__class__ is not tuple:
             if x.__class__ is float:
                 constant_slot(x)
-            if x.__class__ is not tuple and len(v.rule.partials) == 2 and v._y.__class__ is float:
+            if v._y.__class__ is float and len(v.rule.partials) == 2:
                 constant_slot(v._y)
-        elif v not in slot and v not in recording.sources:
-            slot[v] = constant_slot(primal(v))
     at = base + len(constants)
     instructions: list[Instruction] = []
     for v in order:

@@ -162,5 +162,5 @@ def test_programs_without_a_recurrence_are_untouched():
 def test_a_loop_prints_as_a_person_would_write_it():
     tape, _ = recorded(cell(200), [0.1] * 200)
     text = str(scheduled(tape, [(200, True)], False))
-    assert "for t in 0 .. " in text and "r[1 + t]" in text and "tanh(" in text
+    assert "for t in 0 .. " in text and "r[0 + t]" in text and "tanh(" in text
     assert len(text.split("\n")) < 40
