@@ -95,18 +95,18 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
     ([1.0, 2.0], ('dict', ('w', 'b'), (('list', (('leaf',), ('leaf',))), ('static', None))))
     """
     leaves: list[Any] = []
+    return leaves, _flattened(tree, leaves)
 
-    def of(x: Any) -> Structure:
-        kind = kind_of(x)
-        if kind is not None:
-            return (*kind, tuple([of(part) for part in parts_of(x, kind)]))
-        if x is None:
-            return ("static", None)
-        leaves.append(x)
-        return LEAF
 
-    structure = of(tree)
-    return leaves, structure
+def _flattened(x: Any, leaves: list[Any]) -> Structure:
+    """Its structure; its leaves go to the list. (A function inside `flatten` would keep them until garbage is collected.)"""
+    kind = kind_of(x)
+    if kind is not None:
+        return (*kind, tuple([_flattened(part, leaves) for part in parts_of(x, kind)]))
+    if x is None:
+        return ("static", None)
+    leaves.append(x)
+    return LEAF
 
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:

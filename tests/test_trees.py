@@ -3,6 +3,8 @@
 import collections
 import copy
 import dataclasses
+import gc
+import weakref
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -183,3 +185,15 @@ def test_samples_may_come_in_named_tuples_and_dataclasses():
     f = jit(lambda p: p[0] * p[1] if isinstance(p, tuple) else p.slope + p.offset)
     assert f.map(Pair(np.array([1.0, 2.0]), np.array([3.0, 4.0]))).tolist() == [3.0, 8.0]
     assert f.map(Line(np.array([1.0, 2.0]), np.array([3.0, 4.0]))).tolist() == [4.0, 6.0]
+
+
+def test_flatten_keeps_no_leaf_alive():
+    gc.disable()
+    try:
+        x = np.zeros(3)
+        held = weakref.ref(x)
+        flatten({"a": [x]})
+        del x
+        assert held() is None
+    finally:
+        gc.enable()

@@ -16,13 +16,13 @@ from micrograd.engine import Value
 from micrograd.engine.modes import current, open_blocks
 from micrograd.tape.arguments import Chunked
 from micrograd.tape.back_ends import back_end
+from micrograd.tape.blocks import in_blocks, on_disk
 from micrograd.tape.calls import Calls, over_chunks
 from micrograd.tape.decorator import Decorator
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.results import put_together
 from micrograd.tape.training import Training
 from micrograd.tape.watch import places_of, values_at
-from micrograd.trees import flatten
 
 _NOTHING = np.zeros(0)
 
@@ -152,7 +152,9 @@ class Jitted(Decorator):
             return self.fn(*args, **named)
         return found
 
-    def map(self, *args: Any, in_axes: Any = 0, theta: Any = None, out: Any = None, **named: Any) -> Any:
+    def map(
+        self, *args: Any, in_axes: Any = 0, theta: Any = None, out: Any = None, progress: bool = False, **named: Any
+    ) -> Any:
         """The function over the leading axis of its arguments: in the place of each number it returns, an array.
 
         `in_axes` is 0 or None ("the same for all") for all arguments, or a sequence with one of these for each. A list
@@ -160,14 +162,22 @@ class Jitted(Decorator):
         samples along the same axis as the others, or along the first beside a sequence of axes. `theta` are the parameters,
         where not those that the Values hold; `out` an array, or a structure of arrays, that takes the results and is returned.
 
-        Where an argument is a Dask array, or columns of a Dask data frame, so are the results: lazy, and chunked alike.
+        Arguments that lie on a disk (np.memmap, Zarr) are read, and `out` written, in blocks of some 32 MB; so are all with
+        `progress`, which shows a bar of tqdm, where that is installed. Where an argument is a Dask array, or columns of a Dask
+        data frame, so are the results: lazy, and chunked alike.
         """
+        given = self._given(theta)
         try:
-            tree, n, found, arrays = self._calls.many(args, named, in_axes, self._given(theta))
+            if out is None and not progress and not any(map(on_disk, args)) and not any(map(on_disk, named.values())):
+                return self._mapped(args, named, in_axes, given)
+            run = lambda args, named: self._mapped(args, named, in_axes, given)  # noqa: E731
+            return in_blocks(run, args, named, in_axes, out, progress)
         except Chunked:
-            n = -1
-        if n < 0:
-            return over_chunks().mapped(self._calls, args, named, in_axes, self._given(theta), out)
+            pass
+        return over_chunks().mapped(self._calls, args, named, in_axes, given, out)
+
+    def _mapped(self, args: Any, named: Any, in_axes: Any, theta: Array | None) -> Any:
+        tree, n, found, arrays = self._calls.many(args, named, in_axes, theta)
         if found is None:
             rest = iter(arrays)
             whole = lambda ids, shape: next(rest).reshape(n, *shape)  # noqa: E731
@@ -176,7 +186,7 @@ class Jitted(Decorator):
             numbers = found
             stacked = lambda ids, shape: np.ascontiguousarray(numbers[ids].T).reshape(n, *shape)  # noqa: E731
             results = put_together(tree, lambda i: numbers[i], stacked, lists_are_arrays=True)
-        return results if out is None else _written(results, out)
+        return results
 
     def _given(self, theta: Any) -> Array | None:
         return None if theta is None else np.asarray(theta, self.dtype)
@@ -234,16 +244,3 @@ class Jitted(Decorator):
     def schedule(self, *args: Any, in_axes: Any = 0, gradient: bool = False, **named: Any) -> str:
         """The array program for arguments like these, as text: what the scheduler found in the scalar graph."""
         return self._calls.schedule(args, named, in_axes, gradient)
-
-
-def _written(results: Any, out: Any) -> Any:
-    """`out`, once the arrays of the results have been copied into those there; ValueError where they do not fit."""
-    (found, mine), (given, theirs) = flatten(results), flatten(out)
-    shapes = [getattr(x, "shape", None) for x in given]
-    if mine != theirs or shapes != [x.shape for x in found]:
-        raise ValueError(
-            f"out must be of the results' structure, with arrays of the shapes {[x.shape for x in found]}, got {shapes}"
-        )
-    for array, x in zip(given, found, strict=True):
-        array[...] = x
-    return out

@@ -1,0 +1,99 @@
+"""map() in blocks: arrays on a disk, results that go somewhere, and the memory that it takes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from micrograd import jit
+from micrograd.tape import blocks
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(blocks, "BYTES", 1 << 14)
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    def made(name, x):
+        array = np.memmap(tmp_path / name, x.dtype, "w+", shape=x.shape)
+        array[:] = x
+        return array
+
+    return made
+
+
+X = np.random.default_rng(0).normal(size=(5003, 3))
+S = np.arange(5003.0)
+
+
+@pytest.mark.parametrize("precision", ["fast", "exact"])
+def test_blocks_give_the_bits_of_one_call(small, on_disk, precision):
+    f = jit(lambda x, s: {"a": (x[0] * s).exp(), "b": [x[1].tanh(), x[2]], "kind": "text"}, precision=precision)
+    wanted = f.map(X, S)
+    out = {"a": np.zeros(5003), "b": on_disk("b", np.zeros((5003, 2))), "kind": "text"}
+    assert f.map(on_disk("x", X), S, out=out) is out
+    found = f.map(on_disk("x", X), S)
+    for results in (out, found, f.map(on_disk("xt", X.T.copy()), S, in_axes=(1, 0))):
+        assert results["kind"] == "text" and all(np.array_equal(results[k], wanted[k]) for k in "ab")
+
+
+def test_what_does_not_fit_is_said_before_anything_is_written(small, on_disk):
+    f = jit(lambda x, s: x[0] * s)
+    x, out = on_disk("x", X), np.full(5003, 7.0)
+    for call, message in [
+        (lambda: f.map(x, S[:9], out=out), "argument 1 has 9 samples, and another argument has 5003"),
+        (lambda: f.map(x, S, out=out[:-1]), r"shapes \[\(5003,\)\], got \[\(5002,\)\]"),
+        (lambda: f.map(x, S, out=[out]), "of the results' structure"),
+        (lambda: f.map(x, 2.0, out=out), "argument 1 needs a leading axis of samples"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert (out == 7.0).all()
+    assert np.array_equal(f.map(x, 2.0, in_axes=(0, None), out=out), X[:, 0] * 2.0)
+    assert f.map(x[:0], S[:0], out=out[:0]).shape == (0,)
+
+
+def test_zarr_is_read_and_written_chunk_by_chunk(small, tmp_path):
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed")
+    x = zarr.create_array(tmp_path / "x", shape=X.shape, chunks=(300, 3), dtype=float)
+    x[...] = X
+    out = zarr.create_array(tmp_path / "out", shape=(5003,), chunks=(300,), dtype=float)
+    f = jit(lambda x, w: x[0] * w[0] + x[1] * w[1])
+    f.map(x, [2.0, 3.0], in_axes=(0, None), out=out)
+    assert np.array_equal(out[...], f.map(X, [2.0, 3.0], in_axes=(0, None)))
+
+
+def test_progress_is_shown_where_tqdm_is_and_not_missed_where_not(small, capfd, monkeypatch):
+    f = jit(lambda x: x[0])
+    assert np.array_equal(f.map(X, progress=True), X[:, 0])
+    if "tqdm" in sys.modules:
+        assert "5.00k/5.00k" in capfd.readouterr().err
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert np.array_equal(f.map(X, progress=True), X[:, 0]) and capfd.readouterr().err == ""
+
+
+PROGRAM = """
+import sys
+import numpy as np
+from micrograd import jit
+n = 30_000_000
+x = np.memmap(sys.argv[1], np.float32, "w+", shape=(n, 2))  # 240 MB, of zeros that no disk holds
+out = np.memmap(sys.argv[2], np.float64, "w+", shape=(n,))
+f = jit(lambda x: x[0] + x[1] * 2.0 + 1.0)
+f.map(np.zeros((300, 2)))
+peak = lambda: int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1024
+before = peak()
+f.map(x, out=out)
+print(peak() - before, out[-1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_is_that_of_a_block(tmp_path):
+    command = [sys.executable, "-c", PROGRAM, tmp_path / "x", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    grown, last = map(float, done.stdout.split())
+    assert last == 1.0 and grown < 160.0, done.stdout + done.stderr  # of 480 MB
