@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from micrograd.engine.modes import current
+from micrograd.primitives import CONSTANT
+
 LARGE = 1e100  # numbers from which on products of few factors overflow
 TAME = frozenset({
     "add", "sub", "mul", "neg", "dot", "sum", "sin", "cos", "tanh", "atan", "erf", "sigmoid", "softplus", "relu", "abs", "sign",
@@ -52,3 +55,31 @@ def adjoints_of_chosen(order: Sequence[Any], output: Any) -> dict[Any, float]:
             if parent in adjoint:
                 adjoint[parent] += adjoint[node] * local
     return adjoint
+
+
+# Where a choice lets nothing through, its 0 must not meet an infinity: neither now, nor in a derivative of the derivative,
+# nor when the graph is replayed on other numbers. So what is reached through choices alone is multiplied inside
+# where(gate, ..., 0), which has no edge either where the gate is shut. A graph without poles or overflow needs no gates.
+
+
+def unbounded(order: Sequence[Any], gated: bool | None = None) -> set[Any]:
+    """The nodes that have, in some derivative, an infinity or nan of their own or below them; none where nothing chooses.
+
+    With `gated`, or where the mode says so, all; where it is False, none.
+    """
+    gated = current().gated if gated is None else gated
+    if gated is not None:
+        return set(order) if gated else set()
+    found: set[Any] = set()
+    if not any(rule is not None and rule.chooses for rule in {node.rule for node in order}):
+        return found
+    for node in order:
+        rule, x = node.rule, node._x
+        if not -LARGE < node._data < LARGE:
+            found.add(node)
+        elif rule is not None and (found or rule.name not in TAME):
+            y = node._y
+            by = y if y.__class__ is float else y._data if y.rule is CONSTANT else None
+            if not (is_tame(rule.name, by) and found.isdisjoint(x if x.__class__ is tuple else (x, y))):
+                found.add(node)
+    return found

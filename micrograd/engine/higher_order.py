@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from micrograd.engine.choices import LARGE, TAME, is_tame
-from micrograd.engine.modes import current
+from micrograd.engine.choices import unbounded
 from micrograd.engine.value import Value, as_values, constant, node_of, topological_order
 from micrograd.primitives import CONSTANT, RULES, Primitive, abs, dot, maximum, minimum, where
 
@@ -63,34 +62,6 @@ def adjoint_graph(
             if want and not (local.__class__ is float and local == 0.0 and rule.leaves_out(i, local)):
                 arrived[parent].append((g, local, chosen(rule, local, gate)) if wild else (g, local))
     return adjoint
-
-
-# Where a choice lets nothing through, its 0 must not meet an infinity: neither now, nor in a derivative of the derivative,
-# nor when the graph is replayed on other numbers. So what is reached through choices alone is multiplied inside
-# where(gate, ..., 0), which has no edge either where the gate is shut. A graph without poles or overflow needs no gates.
-
-
-def unbounded(order: Sequence[Value], gated: bool | None = None) -> set[Value]:
-    """The nodes that have, in some derivative, an infinity or nan of their own or below them; none where nothing chooses.
-
-    With `gated`, or where the mode says so, all; where it is False, none.
-    """
-    gated = current().gated if gated is None else gated
-    if gated is not None:
-        return set(order) if gated else set()
-    found: set[Value] = set()
-    if not any(rule is not None and rule.chooses for rule in {node.rule for node in order}):
-        return found
-    for node in order:
-        rule, x = node.rule, node._x
-        if not -LARGE < node._data < LARGE:
-            found.add(node)
-        elif rule is not None and (found or rule.name not in TAME):
-            y = node._y
-            by = y if y.__class__ is float else y._data if y.rule is CONSTANT else None
-            if not (is_tame(rule.name, by) and found.isdisjoint(x if x.__class__ is tuple else (x, y))):
-                found.add(node)
-    return found
 
 
 def chosen(rule: Primitive, local: Any, gate: Value | None = None) -> Value | None:

@@ -221,6 +221,8 @@ class Value(Operators, Number, Original):
 
     def backward(self) -> None:
         """Set `.grad` of every node below this one: leaves accumulate, the others hold the adjoint of this pass."""
+        if watches:
+            modes.read(self, "backward() (adjoints() with create_graph=True gives Values)")
         if self.rule is CONSTANT:
             raise RuntimeError(f"backward() of the constant {self!r}: it came from numbers alone, or from a no_grad() block")
         found = adjoints(self)
@@ -368,6 +370,8 @@ def adjoints(output: Value, wrt: Iterable[Value] | Value | None = None, create_g
     else:
         if open_blocks and (observer := modes.current().observer) is not None:
             observer.frozen(output, "backward(), or adjoints() without create_graph=True,")
+        if watches:
+            modes.read(output, "adjoints() without create_graph=True")
         found = _adjoint_numbers(output)
     return found if wrt is None else {v: found[v] if v in found else constant(0.0) if create_graph else 0.0 for v in wrt}
 

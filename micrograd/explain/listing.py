@@ -11,9 +11,11 @@ import keyword
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from micrograd.engine import Value, topological_order
+from micrograd.engine.choices import unbounded
 from micrograd.explain.graph import changed
 from micrograd.explain.names import Names, visible
 from micrograd.formula.python import Python, number
@@ -42,7 +44,8 @@ def to_code(output: Value, name: str = "f") -> Listing:
 
     Finite numbers are the engine's, bit for bit and with the sign of zero, and nan stays nan. Where the engine goes on with inf
     or nan by IEEE 754, the listing raises as Python does: log(0), 1 / 0, exp(1000), sin(inf), a negative number to a broken
-    power; logsumexp of an infinity is nan there. Where data has changed since the graph was built, the listing says so.
+    power; logsumexp of an infinity is nan there. Backward, an operand that was not chosen is asked for nothing. Where data has
+    changed since the graph was built, the listing says so.
 
     >>> from micrograd import Value
     >>> a = Value(2.0, label="a")
@@ -84,26 +87,53 @@ def to_code(output: Value, name: str = "f") -> Listing:
         args = tuple([symbol(p) for p in node.parents])
         forward += [(line, i) for line in _forward(names[node], node, args, write)]
     arrived = {output, *leaves}  # leaves begin at 0, as in the engine: so a -0.0 that is added is 0.0
+    edges = {node: _edges(node, symbol) for node in reversed(numbered)}
+    gated = _gated(output, order, edges)
     for node, i in reversed(numbered.items()):
-        assert node.rule is not None
         if node not in arrived:
             continue
-        args = tuple([symbol(p) for p in node.parents])
-        wanted = [not p.is_constant for p in node.parents]
-        local = node.rule.local(args, symbol(node), wanted)
-        for parent, partial, want in zip(node.parents, local, wanted, strict=True):
-            if want:
-                g = Symbol(math.nan, f"d_{names[node]}")
-                contribution = applied(MUL, (g, partial)) if not _is(partial, -1.0) else -g
-                sign = "+=" if parent in arrived else "="
-                arrived.add(parent)
-                backward.append((f"d_{names[parent]} {sign} {write(contribution)}", i))
+        g, reached = Symbol(math.nan, f"d_{names[node]}"), f"reached_{names[node]}" if gated.get(node) else ""
+        for parent, partial, chosen in edges[node]:
+            through = reached
+            if chosen and gated:  # where it is 0, nothing below is multiplied: inf * 0 would be nan, and 1 / 0 raise
+                backward.append((f"local = {write(partial)}", i))
+                partial, through = Symbol(math.nan, "local"), f"{reached} and local" if reached else "local"
+            contribution = write(applied(MUL, (g, partial)) if not _is(partial, -1.0) else -g)
+            sign = "+=" if parent in arrived else "="
+            backward.append((f"d_{names[parent]} {sign} {contribution}{f' if {through} else 0.0' * bool(through)}", i))
+            if gated.get(parent):
+                before = f"reached_{names[parent]} or " * (parent in arrived)
+                backward.append((f"reached_{names[parent]} = {before}{through}", i))
+            arrived.add(parent)
     width = min(60, max([len(line) for line, _ in (*forward, *backward)], default=0))
     lines += [f"    {line.ljust(width)}  # {i}" for line, i in forward]
     lines += ["", "    # backward", *[f"    {line.ljust(width)}  # {i}" if i else f"    {line}" for line, i in backward]]
     value = number(output.data) if output.is_constant else names[output]
     lines += _wrapped(f"    return {value}, {{", [f'"{names[leaf]}": d_{names[leaf]}' for leaf in leaves], "}")
     return Listing("\n".join(lines) + "\n")
+
+
+def _edges(node: Value, symbol: Callable[[Value], Symbol]) -> list[tuple[Value, Any, bool]]:
+    """The operands of a node that have an edge, each with its partial, and whether that may be 0 for being not chosen."""
+    assert node.rule is not None
+    wanted = [not p.is_constant for p in node.parents]
+    local = node.rule.local(tuple(map(symbol, node.parents)), symbol(node), wanted)
+    return [
+        (parent, partial, node.rule.chooses and isinstance(partial, Symbol))
+        for k, (parent, partial, want) in enumerate(zip(node.parents, local, wanted, strict=True))
+        if want and not node.rule.leaves_out(k, partial)
+    ]
+
+
+def _gated(output: Value, order: Sequence[Value], edges: dict[Value, list[tuple[Value, Any, bool]]]) -> dict[Value, bool]:
+    """For each operation whether what is below it is to be multiplied only where choices lead there; empty where none is."""
+    wild = unbounded(order)
+    if not wild:
+        return {}
+    always = {output}  # there is a way to these without a choice
+    for node, found in edges.items():
+        always.update(parent for parent, _, chosen in found if not chosen and (node in always or node not in wild))
+    return {node: node in wild and node not in always for node in edges}
 
 
 def _zeros(names: Sequence[str]) -> list[str]:
@@ -158,14 +188,15 @@ def _wrapped(start: str, parts: Sequence[str], end: str) -> list[str]:
 
 def _identifiers(order: Sequence[Value], names: Names, function: str) -> dict[Value, str]:
     """A Python name for every node, each its own, none that shadows what the listing uses."""
-    taken = {*_USED, "top", "choice", unicodedata.normalize("NFKC", function)}
+    taken = {*_USED, "top", "choice", "local", unicodedata.normalize("NFKC", function)}
     found: dict[Value, str] = {}
     count: dict[str, int] = {}
     for node in order:
         text = names[node].text.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾′", "0123456789__p"))
         text = unicodedata.normalize("NFKC", text)  # as Python reads names: µ and μ are one
         base = re.sub(r"\W+", "_", text).strip("_") or "v"
-        base = base if base.isidentifier() and not keyword.iskeyword(base) and not base.startswith("d_") else f"v_{base}"
+        plain = base.isidentifier() and not keyword.iskeyword(base) and not base.startswith(("d_", "reached_"))
+        base = base if plain else f"v_{base}"
         name = base
         while name in taken:
             count[base] = count.get(base, 1) + 1

@@ -14,7 +14,8 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 from micrograd.engine import Value, adjoints, as_values, attach, constant, primal, topological_order
-from micrograd.engine.higher_order import chosen, gathered, local_graph, unbounded
+from micrograd.engine.choices import unbounded
+from micrograd.engine.higher_order import chosen, gathered, local_graph
 from micrograd.engine.modes import current, enable_grad, line, unwatch, watch
 from micrograd.trees import Pattern, Sparse, elements, is_array, leaves_of, like, mapped, numbers, plain_arrays, shaped
 

@@ -211,6 +211,58 @@ def test_random_programs_as_if_only_what_was_chosen_were_there(program, start, d
         assert close(0.0 if graph.is_constant else adjoints(graph, x)[x], true[2])
 
 
+def _twice(x):
+    """A root that two choices lead to: by the first alone, and by neither."""
+    root = sqrt(x)
+    return where(1 - x, x, root * 3) + where(x + 1, x * x, root) + where(x - 1, root, x)
+
+
+LISTED = {
+    "the root of zero": (lambda x: where(1 - x, x, sqrt(x)), 1.0),
+    "below a product": (lambda x: where(1 - x, 3 * x, x * sqrt(x) * 2), 3.0),
+    "two ways": (_twice, 2.0),
+    "one of two ways is open": (lambda x: (lambda r: where(1 - x, x, 2 * r) + where(x + 1, r * r, r))(sqrt(x + 4)) + x, 3.0),
+    "one of two ways is open, the first": (lambda x: (lambda r: where(x + 1, r * r, r) + where(1 - x, x, r))(sqrt(x + 4)), 2.0),
+    "a choice in a choice": (lambda x: where(1 - x, x, where(2 - x, sqrt(x), x)), 1.0),
+    "the smaller": (lambda x: maximum(sqrt(x), 2.0 + x), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_a_listing_asks_nothing_of_what_was_not_chosen(name):
+    f, slope = LISTED[name]
+    x, made = Value(0.0, label="x"), {}
+    exec(mg.to_code(f(x)), made)
+    assert made["f"](x=0.0)[1] == {"x": slope}
+    assert made["f"](x=9.0)[1] == pytest.approx({"x": grad(f)(9.0)}, rel=1e-15)
+
+
+@settings(max_examples=50, deadline=None)
+@given(PROGRAM, POINT)
+def test_random_programs_written_out(program, start):
+    """The listing of to_code() asks nothing of what was not chosen; what is chosen is the engine's, bit for bit."""
+    try:
+        taken = result(program, Taken, [Value(x) for x in start])
+    except FloatingPointError:
+        return
+    leaves = [Value(x, label=name) for x, name in zip(start, "abc", strict=True)]
+    out = result(program, Whole, leaves)
+    true = adjoints(out)
+    if out.is_constant or not finite_below(taken) or not all(map(math.isfinite, true.values())):
+        return
+    listing = str(mg.to_code(out))
+    forward, whole = {}, {}
+    exec(listing.split("    # backward")[0], forward)
+    exec(listing, whole)
+    try:
+        forward["f"]()
+    except (ArithmeticError, ValueError):
+        return  # a pole on the way forward, where Python raises
+    value, gradient = whole["f"]()
+    assert value == out.data
+    assert all(gradient.get(v.label, 0.0) == true.get(v, 0.0) for v in leaves)
+
+
 @settings(max_examples=8, deadline=None)
 @given(PROGRAM, POINT, POINT)
 def test_random_programs_in_machine_code(program, start, direction):

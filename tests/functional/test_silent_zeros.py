@@ -114,6 +114,24 @@ def test_comparisons_choose_and_other_graphs_go_backward_inside():
     assert math.isfinite(grad(trained)(0.1)) and grad(trained)(0.1) != 0.0
 
 
+def test_numbers_of_an_inner_backward_are_refused_where_they_depend_on_the_arguments():
+    """Also where the leaf whose derivative is read does not depend on them itself."""
+
+    def by_backward(x):
+        w = Value(3.0)
+        (x * x * w).backward()
+        return 2 * w.grad
+
+    def by_adjoints(x, **how):
+        w = Value(3.0)
+        return 2 * adjoints(x * x * w, w, **how)[w]
+
+    for f in (by_backward, by_adjoints):
+        with pytest.raises(TypeError, match=r"^grad: a value was turned into a plain number by .*create_graph=True"):
+            grad(f)(2.0)
+    assert grad(lambda x: by_adjoints(x, create_graph=True))(2.0) == 8.0
+
+
 def test_an_inner_transform_lets_the_outer_one_refuse():
     with pytest.raises(TypeError, match=r"^hessian: a value was turned"):
         hessian(lambda x: grad(lambda y: y * y * x)(x).data)(2.0)
