@@ -43,12 +43,16 @@ TRUTH: dict[str, tuple[Callable[..., Any], tuple[float, float]]] = {
     "acos": (mpmath.acos, (-1.0, 1.0)),
     "atan": (mpmath.atan, (-1e4, 1e4)),
     "atan2": (mpmath.atan2, (-1e4, 1e4)),
+    "asinh": (mpmath.asinh, (-1e4, 1e4)),
+    "acosh": (mpmath.acosh, (1.0, 1e4)),
+    "atanh": (mpmath.atanh, (-1.0, 1.0)),
     "sinh": (mpmath.sinh, (-80.0, 80.0)),
     "cosh": (mpmath.cosh, (-80.0, 80.0)),
     "tanh": (mpmath.tanh, (-80.0, 80.0)),
     "sigmoid": (lambda x: 1 / (1 + mpmath.exp(-x)), (-80.0, 80.0)),
     "softplus": (lambda x: mpmath.log1p(mpmath.exp(x)), (-80.0, 80.0)),
     "erf": (mpmath.erf, (-80.0, 80.0)),
+    "erfc": (mpmath.erfc, (-5.0, 5.0)),
 }
 
 

@@ -191,8 +191,8 @@ def dot(xs: Iterable[Any], ys: Iterable[Any], start: Any = 0.0) -> Any:
 def logsumexp(values: Iterable[Any]) -> Any:
     """log Σ exp(xᵢ) as one node, shifted by the largest so that it does not overflow. ValueError where there are none.
 
-    >>> round(logsumexp([1000.0, 1000.0]), 4)
-    1000.6931
+    >>> logsumexp([1000.0, 1000.0]) - 1000.0
+    0.6931471805598903
     """
     values = tuple(values)
     if not values:
@@ -248,7 +248,8 @@ def _log_sum_exp(*xs: float) -> float:
     return top + math.log(_added(*[math.exp(x - top) for x in xs]))
 
 
-# Conventions: relu, abs, step and sign have derivative 0 at 0; maximum and minimum share a tie half and half; x ** y at
+# Conventions: relu, abs, step and sign have derivative 0 at 0; floor, round and x // y have derivative 0 everywhere, their
+# jumps too, and x % y that of x - y (x // y) with x // y held; maximum and minimum share a tie half and half; x ** y at
 # x = 0 follows the limit where there is one (0 ** 0 is 1, its derivative in x is 0; in y it is 0 for y > 0); nothing is
 # ever complex: a negative number to a broken power, log and sqrt of a negative are nan; sqrt has derivative inf at 0;
 # nan in gives nan out, in the value and in the gradient. What was not chosen has no edge (see Primitive.chooses), nor has
@@ -264,6 +265,8 @@ sub        = primitive("sub",        "x - y",            operator.sub,          
 mul        = primitive("mul",        "x * y",            operator.mul,           lambda x, y, out: y, lambda x, y, out: x)
 div        = primitive("div",        "x / y",            operator.truediv,       lambda x, y, out: 1 / y, lambda x, y, out: -out / y, beyond=_divide)
 neg        = primitive("neg",        "-x",               operator.neg,           -1.0)
+mod        = primitive("mod",        "x % y",            operator.mod,           1.0, lambda x, y, out: -floordiv(x, y))
+floordiv   = primitive("floordiv",   "x // y",           operator.floordiv,      0.0, 0.0, beyond=_divide)
 pow        = primitive("pow",        "x ** y",           math.pow,               lambda x, y, out: y * pow(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1),
                                                                                  lambda x, y, out: out * log(where(abs(out), x, 1.0)), beyond=_power)
 exp        = primitive("exp",        "exp(x)",           math.exp,               lambda x, out: out, beyond=lambda x: inf)
@@ -278,12 +281,17 @@ asin       = primitive("asin",       "asin(x)",          math.asin,             
 acos       = primitive("acos",       "acos(x)",          math.acos,              lambda x, out: -1 / sqrt((1 - x) * (1 + x)))
 atan       = primitive("atan",       "atan(x)",          math.atan,              lambda x, out: 1 / (1 + x * x))                       # flat from |x| = 1.4e154 on (x² overflows)
 atan2      = primitive("atan2",      "atan2(y, x)",      math.atan2,             lambda y, x, out: x / (x * x + y * y), lambda y, x, out: -y / (x * x + y * y))  # where x² + y² neither over- nor underflows
+asinh      = primitive("asinh",      "asinh(x)",         math.asinh,             lambda x, out: where(1e9 - abs(x), 1 / sqrt(1 + x * x), 1 / abs(x)))  # from |x| = 1e9 on equal, and x² may overflow
+acosh      = primitive("acosh",      "acosh(x)",         math.acosh,             lambda x, out: 1 / (sqrt(x - 1) * sqrt(x + 1)))
+atanh      = primitive("atanh",      "atanh(x)",         math.atanh,             lambda x, out: 1 / ((1 - x) * (1 + x)), beyond=lambda x: x * inf if x in (-1.0, 1.0) else nan)
 sinh       = primitive("sinh",       "sinh(x)",          math.sinh,              lambda x, out: cosh(x), beyond=lambda x: math.copysign(inf, x))
 cosh       = primitive("cosh",       "cosh(x)",          math.cosh,              lambda x, out: sinh(x), beyond=lambda x: inf)
 tanh       = primitive("tanh",       "tanh(x)",          math.tanh,              lambda x, out: 1 - out * out)                         # flat from |x| = 19.1 on
 sigmoid    = primitive("sigmoid",    "sigmoid(x)",       lambda x: 1.0 / (1.0 + math.exp(-x)), lambda x, out: out * (1 - out), beyond=lambda x: math.exp(x))  # flat from x = 36.8 on
 relu       = primitive("relu",       "relu(x)",          lambda x: 0.0 if x <= 0.0 else x, lambda x, out: step(x))
 softplus   = primitive("softplus",   "softplus(x)",      lambda x: max(x, 0.0) + math.log1p(math.exp(-math.fabs(x))), lambda x, out: sigmoid(x))  # partial exactly 1 from x = 36.8 on
+floor      = primitive("floor",      "floor(x)",         lambda x: x // 1.0 if math.isfinite(x) else x, 0.0)
+round      = primitive("round",      "round(x)",         lambda x: math.copysign(x.__round__(), x), 0.0, beyond=lambda x: x)  # to the even one of two as near
 abs        = primitive("abs",        "abs(x)",           math.fabs,              lambda x, out: sign(x))
 sign       = primitive("sign",       "sign(x)",          lambda x: 1.0 if x > 0.0 else -1.0 if x < 0.0 else x, 0.0)
 step       = primitive("step",       "step(x)",          lambda x: 1.0 if x > 0.0 else 0.0 if x <= 0.0 else x, 0.0)
@@ -292,6 +300,7 @@ maximum    = primitive("maximum",    "maximum(x, y)",    lambda x, y: x if x >= 
 minimum    = primitive("minimum",    "minimum(x, y)",    lambda x, y: x if x <= y else y if y < x else nan, lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2,
                                                                                  lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2)
 erf        = primitive("erf",        "erf(x)",           math.erf,               lambda x, out: 2 / math.sqrt(math.pi) * exp(-x * x))  # flat from |x| = 27.3 on
+erfc       = primitive("erfc",       "erfc(x)",          math.erfc,              lambda x, out: -2 / math.sqrt(math.pi) * exp(-x * x))  # flat from |x| = 27.3 on
 greater    = primitive("greater",    "greater(x, y)",    lambda x, y: 1.0 if x > y else 0.0 if x <= y else nan, 0.0, 0.0)
 less       = primitive("less",       "less(x, y)",       lambda x, y: 1.0 if x < y else 0.0 if x >= y else nan, 0.0, 0.0)
 equal      = primitive("equal",      "equal(x, y)",      lambda x, y: 1.0 if x == y else nan if x != x or y != y else 0.0, 0.0, 0.0)

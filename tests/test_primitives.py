@@ -38,6 +38,7 @@ class Case:
     points: tuple[tuple[float, ...], ...] = ()  # further points at which the truth is known to mpmath
     edges: tuple[tuple[Any, ...], ...] = ()  # (arguments, value, partials), which must hold exactly
     small: float = 1e-300  # the smallest magnitude drawn at random
+    javascript: float = 6  # ulps between the engine and what JavaScript's mathematics gives
     digits: int = 3000  # of the truth's arithmetic: after two differences, more than 50 of them are right
 
     @property
@@ -77,6 +78,12 @@ CASES = [
         ((0.0, 0.0), nan, (inf, nan)), ((inf, inf), nan, (0.0, nan)), ((1.0, inf), 0.0, (0.0, 0.0)), ((2.0**900, 2.0**-900), inf, (2.0**900, -inf)),
         ((nan, 2.0), nan, (0.5, nan)), ((2.0, nan), nan, (nan, nan)))),
     Case("neg", lambda x: -x, [ALL], (0, 0, 0), edges=(((inf,), -inf, (-1.0,)), ((nan,), nan, (-1.0,)))),
+    Case("mod", lambda x, y: x - y * mp.floor(x / y), [MEDIUM, MEDIUM], (1, 2, 0), small=1e-75, points=((7.5, 2.0), (-7.5, 2.0), (1.0, 0.1), (1e16, -3.0)), edges=(
+        ((6.0, 2.0), 0.0, (1.0, -3.0)), ((5.0, inf), 5.0, (1.0, -0.0)), ((-5.0, inf), inf, (1.0, 1.0)), ((inf, 2.0), nan, (1.0, nan)),
+        ((5.0, 0.0), nan, (1.0, -inf)), ((nan, 2.0), nan, (1.0, nan)), ((2.0, nan), nan, (1.0, nan)))),
+    Case("floordiv", lambda x, y: mp.floor(x / y), [MEDIUM, MEDIUM], (2, 0, 0), small=1e-75, points=((7.5, 2.0), (-7.5, 2.0), (1.0, 0.1), (1e16, -3.0)), edges=(
+        ((6.0, 2.0), 3.0, (0.0, 0.0)), ((5.0, inf), 0.0, (0.0, 0.0)), ((-5.0, inf), -1.0, (0.0, 0.0)), ((inf, 2.0), nan, (0.0, 0.0)),
+        ((5.0, 0.0), inf, (0.0, 0.0)), ((-5.0, 0.0), -inf, (0.0, 0.0)), ((0.0, 0.0), nan, (0.0, 0.0)), ((nan, 2.0), nan, (0.0, 0.0)), ((2.0, nan), nan, (0.0, 0.0)))),
     Case("pow", real(lambda x, y: x ** y), [(1e-30, 1e30), (-8.0, 8.0)], (1, 2, 4), small=1e-30, points=(
         (2.0, 0.5), (1.0, 3.7), (1e-30, 2.5), (1e30, -2.5), (0.999999, 300.0), (1.0000001, -1e7), (10.0, 22.0), (1e-150, 0.5)), digits=1200, edges=(
         # at x = 0 as the limit says where it exists
@@ -112,6 +119,12 @@ CASES = [
     Case("atan2", mp.atan2, [MEDIUM, MEDIUM], (1, 2, 3), small=1e-75, points=((0.0, 1.0), (1.0, -1e-20), (1e-20, -1.0)), edges=(
         ((1.0, 0.0), math.pi / 2, (0.0, -1.0)), ((0.0, -1.0), math.pi, (-1.0, 0.0)), ((0.0, 0.0), 0.0, (nan, nan)),
         ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
+    Case("asinh", mp.asinh, [MEDIUM], (1, 2, 3), points=((0.0,), (1e-17,), (5e-324,), (1e9,), (-1e9,), (1e200,)), edges=(
+        ((inf,), inf, (0.0,)), ((-inf,), -inf, (0.0,)), ((nan,), nan, (nan,)))),
+    Case("acosh", real(mp.acosh), [(1.0, 1e75)], (1, 3, 4), points=((1 + 2**-52,), (2.0,), (1e300,)), small=1.0001, edges=(
+        ((1.0,), 0.0, (inf,)), ((0.5,), nan, (nan,)), ((inf,), inf, (0.0,)), ((nan,), nan, (nan,)))),
+    Case("atanh", real(mp.atanh), [(-1.0, 1.0)], (1, 2, 3), points=((1 - 2**-53,), (-1 + 2**-53,), (0.0,), (5e-324,)), edges=(
+        ((1.0,), inf, (inf,)), ((-1.0,), -inf, (inf,)), ((1.5,), nan, (-0.8,)), ((nan,), nan, (nan,)))),
     Case("sinh", mp.sinh, [(-710.0, 710.0)], points=((0.0,), (1e-17,), (5e-324,)), edges=(
         ((711.0,), inf, (inf,)), ((-711.0,), -inf, (inf,)), ((-inf,), -inf, (inf,)), ((nan,), nan, (nan,)))),
     Case("cosh", mp.cosh, [(-710.0, 710.0)], points=((0.0,), (1e-17,)), edges=(
@@ -124,6 +137,10 @@ CASES = [
         ((0.0,), 0.0, (0.0,)), ((-0.0,), 0.0, (0.0,)), ((inf,), inf, (1.0,)), ((-inf,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
     Case("softplus", lambda x: mp.log(1 + mp.exp(x)), [(-350.0, 1e10)], (1, 3, 4), points=((0.0,), (-705.0,), (-740.0,), (1e300,)), small=1e-30, digits=1500, edges=(
         ((inf,), inf, (1.0,)), ((-inf,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
+    Case("floor", mp.floor, [(-1e15, 1e15)], (0, 0, 0), points=((0.5,), (-0.5,), (2.0**51 + 0.5,), (-1e-300,)), edges=(
+        ((2.0,), 2.0, (0.0,)), ((-0.0,), -0.0, (0.0,)), ((inf,), inf, (0.0,)), ((-inf,), -inf, (0.0,)), ((nan,), nan, (0.0,)))),
+    Case("round", mp.nint, [(-1e15, 1e15)], (0, 0, 0), points=((0.4,), (-0.6,), (0.5 - 2**-54,), (2.0**51 + 0.25,)), edges=(
+        ((0.5,), 0.0, (0.0,)), ((1.5,), 2.0, (0.0,)), ((-2.5,), -2.0, (0.0,)), ((inf,), inf, (0.0,)), ((-inf,), -inf, (0.0,)), ((nan,), nan, (0.0,)))),
     Case("abs", abs, [ALL], (0, 0, 0), points=((5e-324,), (-5e-324,)), edges=(
         ((0.0,), 0.0, (0.0,)), ((-0.0,), 0.0, (0.0,)), ((-inf,), inf, (-1.0,)), ((nan,), nan, (nan,)))),
     Case("sign", mp.sign, [ALL], (0, 0, 0), edges=(((0.0,), 0.0, (0.0,)), ((-inf,), -1.0, (0.0,)), ((nan,), nan, (0.0,)))),
@@ -136,6 +153,8 @@ CASES = [
         ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
     Case("erf", mp.erf, [(-26.0, 26.0)], (1, 2, 2), points=((0.0,), (1e-30,), (26.5,)), small=1e-30, digits=1000, edges=(
         ((inf,), 1.0, (0.0,)), ((-inf,), -1.0, (0.0,)), ((1e200,), 1.0, (0.0,)), ((nan,), nan, (nan,)))),
+    Case("erfc", mp.erfc, [(-26.0, 26.0)], (3, 2, 2), points=((0.0,), (1e-30,), (26.5,)), small=1e-30, digits=1000, javascript=128, edges=(
+        ((inf,), 0.0, (-0.0,)), ((-inf,), 2.0, (-0.0,)), ((1e200,), 0.0, (-0.0,)), ((nan,), nan, (nan,)))),
     Case("greater", lambda x, y: mp.mpf(x > y), [ALL, ALL], (0, 0, 0), edges=(
         ((1.0, 1.0), 0.0, (0.0, 0.0)), ((inf, 1.0), 1.0, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)), ((1.0, nan), nan, (0.0, 0.0)))),
     Case("less", lambda x, y: mp.mpf(x < y), [ALL, ALL], (0, 0, 0), edges=(
@@ -167,6 +186,8 @@ SATURATION = [
     ("expm1",   -37.5,    -37.3,     0.0),
     ("erf",      27.3,     27.2,     0.0),
     ("erf",     -27.3,    -27.2,     0.0),
+    ("erfc",     27.3,     27.2,     0.0),
+    ("erfc",    -27.3,    -27.2,     0.0),
     ("atan",     1.4e154,  1.3e154,  0.0),
     ("atan",    -1.4e154, -1.3e154,  0.0),
 ]
@@ -539,5 +560,5 @@ def test_partials_of_a_primitive_of_ones_own_are_real_numbers(book):
 
 
 def test_public_names_are_the_rows_and_nothing_is_hidden():
-    public = {name for name in primitives._BUILT_IN if name not in ("add", "sub", "mul", "div", "neg")}
+    public = {name for name in primitives._BUILT_IN if name not in ("add", "sub", "mul", "div", "neg", "mod", "floordiv")}
     assert public <= set(micrograd.__all__) and all(hasattr(micrograd, name) for name in micrograd.__all__)

@@ -38,7 +38,7 @@ _SPACES = re.compile(
 # Rows whose partials are arithmetic on operands and output: there the page finds the engine's own bits
 _EXACT = {
     "add", "sub", "mul", "div", "neg", "sqrt", "relu", "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal",
-    "where", "sum", "dot", "exp", "tanh", "sigmoid", "tan",
+    "where", "sum", "dot", "exp", "tanh", "sigmoid", "tan", "mod", "floordiv", "floor", "round",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ _LOW = dict(zip("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈
 _HIGH = dict(zip("0123456789+-=()[]in", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾⁽⁾ⁱⁿ", strict=True))
 SYMBOLS = {
     "add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−x", "pow": "xʸ", "sum": "Σ", "dot": "Σxy",
-    "greater": ">", "less": "<", "abs": "|x|", "sqrt": "√x",
+    "mod": "mod", "floordiv": "⌊÷⌋", "floor": "⌊x⌋", "greater": ">", "less": "<", "abs": "|x|", "sqrt": "√x",
 }  # fmt: skip
 # The widths of Arial and its kin in thousandths of the size, by character: the rest is estimated.
 _WIDTHS = {

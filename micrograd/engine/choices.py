@@ -16,7 +16,7 @@ from micrograd.primitives import CONSTANT
 LARGE = 1e100  # numbers from which on products of few factors overflow
 TAME = frozenset({
     "add", "sub", "mul", "neg", "dot", "sum", "sin", "cos", "tanh", "atan", "erf", "sigmoid", "softplus", "relu", "abs", "sign",
-    "step", "floor", "maximum", "minimum", "greater", "less", "equal", "where", "take", "logsumexp",
+    "step", "floor", "round", "asinh", "erfc", "maximum", "minimum", "greater", "less", "equal", "where", "take", "logsumexp",
 })  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from micrograd import primitives
+from micrograd import composed, primitives
 from micrograd.engine.modes import current, open_blocks, recorder
 from micrograd.primitives import Primitive, number
 
@@ -52,7 +52,7 @@ def _unary(rule: Primitive) -> Callable[[Any], Any]:
 
 def _binary(rule: Primitive) -> Callable[[Any, Any], Any]:
     value, (dx, dy) = rule.value, rule.partials
-    linear = not callable(dx)
+    linear_x, linear_y = not callable(dx), not callable(dy)
 
     def method(self: Any, other: Any) -> Any:
         kind = other.__class__
@@ -70,8 +70,8 @@ def _binary(rule: Primitive) -> Callable[[Any, Any], Any]:
         x = self._data
         try:
             out = value(x, y)
-            local_x = dx if linear else dx(x, y, out)
-            local_y = 0.0 if kind is float else dy if linear else dy(x, y, out)
+            local_x = dx if linear_x else dx(x, y, out)
+            local_y = 0.0 if kind is float else dy if linear_y else dy(x, y, out)
         except (ArithmeticError, ValueError):
             return self.__general__(rule, (self, other))
         node: Any = _new(self.__class__)
@@ -147,6 +147,8 @@ class Operators:
     __rmul__ = _reflected(primitives.mul)
     __rtruediv__ = _reflected(primitives.div)
     __rpow__ = _reflected(primitives.pow)
+    __mod__, __rmod__ = _binary(primitives.mod), _reflected(primitives.mod)
+    __floordiv__, __rfloordiv__ = _binary(primitives.floordiv), _reflected(primitives.floordiv)
     __neg__ = _unary(primitives.neg)
     __abs__ = _unary(primitives.abs)
     exp, log, log1p, expm1 = map(_unary, (primitives.exp, primitives.log, primitives.log1p, primitives.expm1))
@@ -155,10 +157,24 @@ class Operators:
     sinh, cosh, tanh, sigmoid = map(_unary, (primitives.sinh, primitives.cosh, primitives.tanh, primitives.sigmoid))
     relu, softplus, sign, step = map(_unary, (primitives.relu, primitives.softplus, primitives.sign, primitives.step))
     atan2, maximum, minimum = map(_binary, (primitives.atan2, primitives.maximum, primitives.minimum))
+    asinh, acosh, atanh, erfc = map(_unary, (primitives.asinh, primitives.acosh, primitives.atanh, primitives.erfc))
+    floor, rint = map(_unary, (primitives.floor, primitives.round))
+    ceil, trunc = composed.ceil, composed.trunc
+    __floor__, __ceil__, __trunc__ = floor, ceil, trunc
     arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2  # NumPy's names: its ufuncs call them on object arrays
+    arcsinh, arccosh, arctanh = asinh, acosh, atanh
 
     def __pos__(self) -> Any:
         return self
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return composed.round(self, digits)
+
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
 
     def conjugate(self) -> Any:
         """Itself: a Value is real. NumPy's var and std ask for it."""

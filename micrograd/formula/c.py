@@ -24,6 +24,9 @@ _VALUES = {  # of operands that are names or numbers
     "div": "{0} / {1}",
     "neg": "-{0}",
     "abs": "fabs({0})",
+    "mod": "mod({0}, {1})",
+    "floordiv": "floordiv({0}, {1})",
+    "round": "rint({0})",
     "sigmoid": "isinf(exp(-{0})) ? exp({0}) : 1.0 / (1.0 + exp(-{0}))",
     "relu": "{0} <= 0.0 ? 0.0 : {0}",
     "softplus": "(0.0 > {0} ? 0.0 : {0}) + log1p(exp(-fabs({0})))",
@@ -38,7 +41,22 @@ _VALUES = {  # of operands that are names or numbers
     **{name: f"{name}({{0}})" for name in _IN_MATH if name not in ("atan2", "pow")},
     **{name: f"{name}({{0}}, {{1}})" for name in ("atan2", "pow")},
 }
-FUNCTIONS = {  # of many operands
+FUNCTIONS = {  # of many operands, or in more than one expression
+    "mod": """\
+static double mod(double x, double y) {
+    double r = fmod(x, y);
+    return r == 0.0 ? copysign(0.0, y) : (r < 0.0) != (y < 0.0) ? r + y : r;
+}
+""",
+    "floordiv": """\
+static double floordiv(double x, double y) {
+    double r = fmod(x, y), q = (x - r) / y, low;
+    if (y == 0.0 || r != r) return y == 0.0 ? x / y : NAN;
+    if (r != 0.0 && (r < 0.0) != (y < 0.0)) q -= 1.0;
+    low = floor(q);
+    return q == 0.0 ? copysign(0.0, x / y) : q - low > 0.5 ? low + 1.0 : low;
+}
+""",
     "logsumexp": """\
 static double logsumexp(int n, const double *xs) {
     double top = xs[0], total = 0.0;

@@ -65,6 +65,24 @@ function digamma(x) {
 	return Math.log(x) - 0.5 / x - y * series - low;
 }
 
+// x % y with the sign of y, and x // y, as Python has them.
+function mod(x, y) {
+	const r = x % y;
+	return r === 0 ? (y < 0 ? -0 : 0) : r < 0 !== y < 0 ? r + y : r;
+}
+function floordiv(x, y) {
+	const r = x % y;
+	if (y === 0 || r !== r) return y === 0 ? x / y : NaN;
+	const q = (x - r) / y - (r !== 0 && r < 0 !== y < 0 ? 1 : 0), low = Math.floor(q);
+	return q === 0 ? Math.sign(x / y) * 0 : q - low > 0.5 ? low + 1 : low;
+}
+
+// To the nearest whole number, and the even one of two as near.
+function roundToEven(x) {
+	const low = Math.floor(x), part = x - low;
+	return !Number.isFinite(x) || !part ? x : part < 0.5 || part === 0.5 && low % 2 === 0 ? low : Math.ceil(x);
+}
+
 // The values of the rows that take many operands, added from left to right as the engine adds.
 function added(xs) {
 	let total = -0;

@@ -32,6 +32,9 @@ _VALUES = {
     "div": "(x, y) => x / y",
     "neg": "x => -x",
     "pow": "(x, y) => x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y",  # as C has it, and not JavaScript
+    "mod": "mod",
+    "floordiv": "floordiv",
+    "round": "roundToEven",
     "sigmoid": "x => x < -709 ? Math.exp(x) : 1 / (1 + Math.exp(-x))",
     "relu": "x => x <= 0 ? 0 : x",
     "softplus": "x => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))",

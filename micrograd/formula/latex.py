@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from micrograd.formula import text
-from micrograd.formula.symbol import ATOM, POWER, Symbol
+from micrograd.formula.symbol import ATOM, POWER, PRODUCT, Symbol
 from micrograd.formula.text import Text, clean
 
 _KNOWN_TO_LATEX = ("sin", "cos", "tan", "sinh", "cosh", "tanh", "log", "exp")
@@ -68,6 +68,15 @@ class Latex(Text):
         if "^" in base and not base.startswith(r"\left("):
             base = self.opening + base + self.closing
         return f"{base}^{{{self(y)}}}", POWER
+
+    def _mod(self, x: Symbol, y: Symbol) -> tuple[str, int]:
+        return rf"{self.held(x, PRODUCT)} \bmod {self.held(y, POWER)}", PRODUCT
+
+    def _floordiv(self, x: Symbol, y: Symbol) -> tuple[str, int]:
+        return rf"\left\lfloor {self._div(x, y)[0]} \right\rfloor", ATOM
+
+    def _floor(self, x: Symbol) -> tuple[str, int]:
+        return rf"\left\lfloor {self(x)} \right\rfloor", ATOM
 
     def _sqrt(self, x: Symbol) -> tuple[str, int]:
         return rf"\sqrt{{{self(x)}}}", ATOM

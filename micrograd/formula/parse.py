@@ -23,6 +23,8 @@ _OPERATORS: dict[type, Any] = {
     ast.Sub: primitives.sub,
     ast.Mult: primitives.mul,
     ast.Div: primitives.div,
+    ast.Mod: primitives.mod,
+    ast.FloorDiv: primitives.floordiv,
     ast.Pow: primitives.pow,
     ast.USub: primitives.neg,
     ast.UAdd: lambda x: x,
@@ -82,7 +84,7 @@ def read(text: str, assignments: Iterable[str]) -> tuple[Value, dict[str, Any]]:
 def parse(text: str, named: Mapping[str, Any]) -> Value:
     """The Value that `text` means, built from the Values (or numbers) in `named`.
 
-    Operators + - * / ** < >, the functions of the rule book by name (also as methods), `pi`; several steps are written
+    Operators + - * / // % ** < >, the functions of the rule book by name (also as methods), `pi`; several steps are written
     `d = a*b; tanh(d) + c`, where d becomes a label. ExpressionError for anything else, with a caret under it.
     """
     return parse_steps(text, named)[0]
@@ -205,7 +207,7 @@ def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], lines: l
         case ast.BinOp(op=op) | ast.UnaryOp(op=op) | ast.Compare(ops=[op]):
             apply = _OPERATORS.get(type(op))
             if apply is None:
-                advice = "for a power write **" if isinstance(op, ast.BitXor) else "use + - * / ** < >"
+                advice = "for a power write **" if isinstance(op, ast.BitXor) else "use + - * / // % ** < >"
                 error = _error(f"this operator is not read here: {advice}", node, lines)
                 sign = error.text.find("^") if isinstance(op, ast.BitXor) else -1
                 raise error if sign < 0 else ExpressionError(error.message, error.text, sign)

@@ -9,7 +9,8 @@ from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POW, POWER, PRODU
 
 CHOICE = 0  # how tightly `a if c else b` holds
 _IN_MATH = (
-    "exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "erf"
+    "exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "erf",
+    "asinh", "acosh", "atanh", "erfc",
 )  # fmt: skip
 
 
@@ -65,6 +66,19 @@ class Python:
 
     def _abs(self, x: str) -> str:
         return f"math.fabs({x})"
+
+    def _mod(self, x: str, y: str) -> str:
+        return f"{x} % {y} if {y} else math.nan"
+
+    def _floordiv(self, x: str, y: str) -> str:
+        pole = f"math.copysign(math.inf, {x}) * math.copysign(1.0, {y})"
+        return f"{x} // {y} if {y} else {pole} if {x} and {x} == {x} else math.nan"
+
+    def _floor(self, x: str) -> str:
+        return f"{x} // 1.0 if math.isfinite({x}) else {x}"
+
+    def _round(self, x: str) -> str:
+        return f"math.copysign(round({x}), {x}) if math.isfinite({x}) else {x}"
 
     def _relu(self, x: str) -> str:
         return f"0.0 if {x} <= 0.0 else {x}"

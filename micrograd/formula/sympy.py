@@ -87,6 +87,8 @@ def _functions(sympy: Any) -> dict[str, Callable[..., Any]]:
         "asin": sympy.asin, "acos": sympy.acos, "atan": sympy.atan, "atan2": sympy.atan2, "sinh": sympy.sinh,
         "cosh": sympy.cosh, "tanh": sympy.tanh, "asinh": sympy.asinh, "acosh": sympy.acosh, "atanh": sympy.atanh,
         "erf": sympy.erf, "erfc": sympy.erfc, "lgamma": sympy.loggamma, "digamma": sympy.digamma, "floor": sympy.floor,
+        "round": lambda x: sympy.floor(x + sympy.Rational(1, 2)),  # up, where two are as near
+        "mod": sympy.Mod, "floordiv": lambda x, y: sympy.floor(x / y),
         "sigmoid": lambda x: 1 / (1 + sympy.exp(-x)), "relu": lambda x: sympy.Max(x, 0),
         "softplus": lambda x: sympy.log(1 + sympy.exp(x)), "abs": sympy.Abs, "sign": sympy.sign,
         "step": lambda x: piecewise((1, x > 0), (0, True)), "maximum": sympy.Max, "minimum": sympy.Min,

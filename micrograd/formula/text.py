@@ -128,6 +128,15 @@ class Text:
             base = f"({base})"
         return (base + superscript(power) if whole else f"{base}^{self.held(y, ATOM)}"), POWER
 
+    def _mod(self, x: Symbol, y: Symbol) -> tuple[str, int]:
+        return f"{self.held(x, PRODUCT)} mod {self.held(y, POWER)}", PRODUCT
+
+    def _floordiv(self, x: Symbol, y: Symbol) -> tuple[str, int]:
+        return f"⌊{self._div(x, y)[0]}⌋", ATOM
+
+    def _floor(self, x: Symbol) -> tuple[str, int]:
+        return f"⌊{self(x)}⌋", ATOM
+
     def _sqrt(self, x: Symbol) -> tuple[str, int]:
         return f"√{self.held(x, ATOM)}", POWER
 

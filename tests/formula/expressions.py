@@ -28,7 +28,7 @@ REFUSALS = [
     ("tanh(a*b + c", "'(' was never closed", 4),
     ("a +", "cannot read the expression: invalid syntax", 3),
     ("ä*2 + a^b", "for a power write **", 7),
-    ("a // b", "use + - * / ** < >", 0),
+    ("a @ b", "use + - * / // % ** < >", 0),
     ("a.b", "not an attribute", 0),
     ("a + b if a else c", "use where(c, a, b)", 0),
     ("__import__('os').system('ls')", "only real numbers", 11),

@@ -4,7 +4,7 @@ class ExpressionError extends Error {
 	constructor(message, column = 0) { super(message); this.column = column; }
 }
 const ALIASES = { max: "maximum", min: "minimum", ln: "log" };
-const OPERATORS = { "+": "add", "-": "sub", "*": "mul", "/": "div", "**": "pow", "<": "less", ">": "greater" };
+const OPERATORS = { "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "**": "pow", "<": "less", ">": "greater" };
 const OF_MANY = ["sum", "logsumexp", "dot"];
 const known = () => Object.keys(RULES).filter(name => RULES[name][0] || OF_MANY.includes(name)).sort();
 const fail = (message, at) => { throw new ExpressionError(message, at); };
@@ -180,7 +180,7 @@ function meant(t, args, names) {
 		return fail(`unknown name '${t.name}': give it a value, ${t.name}=1.0`, t.at);
 	}
 	if (t.kind === "operator") {
-		if (!Object.hasOwn(RULES, t.op)) fail(`this operator is not read here: ${t.op === "^" ? "for a power write **" : "use + - * / ** < >"}`, t.op === "^" ? t.sign : t.at);
+		if (!Object.hasOwn(RULES, t.op)) fail(`this operator is not read here: ${t.op === "^" ? "for a power write **" : "use + - * / // % ** < >"}`, t.op === "^" ? t.sign : t.at);
 		return node(t.op, args, t.at);
 	}
 	const name = Object.hasOwn(ALIASES, t.name) ? ALIASES[t.name] : t.name;

@@ -81,7 +81,7 @@ def recorded(fn: Callable[..., Any], args: Sequence[Any], gradient: bool) -> tup
     return tape, [float(v) for v in call.sample(0)], [leaf.data for leaf in recording.leaves]
 
 
-_TAKEN = {"x", "p", "y", "main", "double", "int", "void", "const", "static", "return", "for", "if", "take", "logsumexp"}
+_TAKEN = {"x", "p", "y", "main", "double", "int", "void", "const", "static", "return", "for", "if", *FUNCTIONS}
 
 
 def _written(tape: Tape, name: str, inputs: list[float], leaves: list[float]) -> CSource:

@@ -83,7 +83,8 @@ def _each(rule: Primitive) -> Callable[..., None]:
 _SPELLED: dict[str, Callable[..., Any]] = {
     "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "add": np.add, "abs": np.fabs,
     "sign": np.sign, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus, "step": _step,
-    "maximum": _maximum, "minimum": _minimum,
+    "maximum": _maximum, "minimum": _minimum, "floor": np.floor, "round": np.rint,
+    "mod": np.remainder, "floordiv": np.floor_divide,
     "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
 }  # fmt: skip
 _BUILT_IN = {RULES[name]: function for name, function in _SPELLED.items()}  # by row: a name may be taken over

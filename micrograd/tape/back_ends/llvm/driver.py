@@ -125,7 +125,8 @@ def preamble(t: Target) -> str:
     lines = ["declare i64 @llvm.umin.i64(i64, i64)", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"]
     lines.append("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
     for kind, suffix in kinds:
-        lines += [f"declare {kind} @llvm.{name}.{suffix}({kind})" for name in ("fabs", "sqrt")]
+        lines += [f"declare {kind} @llvm.{name}.{suffix}({kind})" for name in ("fabs", "sqrt", "floor", "rint")]
+        lines.append(f"declare {kind} @llvm.copysign.{suffix}({kind}, {kind})")
         lines.append(f"declare {kind} @llvm.fmuladd.{suffix}({kind}, {kind}, {kind})")
     lines.append(f"declare i64 @llvm.fptoui.sat.i64.{t.suffix}({t.real})")
     if t.lanes > 1:

@@ -59,11 +59,39 @@ def _softplus(f: Function, x: str) -> str:
 
 def _intrinsic(name: str) -> Callable[[Function, str], str]:
     def spell(f: Function, x: str) -> str:
-        t = f.target
-        suffix = ("" if t.lanes == 1 else f"v{t.lanes}") + ("f64" if t.size == 8 else "f32")
-        return f.new(f"call {t.vector} @llvm.{name}.{suffix}({t.vector} {x})")
+        return f.new(f"call {f.target.vector} {_name(name, f)}({f.target.vector} {x})")
 
     return spell
+
+
+def _name(intrinsic: str, f: Function) -> str:
+    """An operation of LLVM's own for numbers of this size, in so many lanes."""
+    t = f.target
+    return f"@llvm.{intrinsic}." + ("" if t.lanes == 1 else f"v{t.lanes}") + ("f64" if t.size == 8 else "f32")
+
+
+def _remainder(f: Function, x: str, y: str) -> tuple[str, str]:
+    """What C's fmod gives, exactly, and whether it is to be moved by y because it has not the sign of y."""
+    r, zero = f.two("frem", x, y), f.number(0.0)
+    signs = f.choose(f.compare("olt", y, zero), f.two("fsub", zero, r), r)
+    return r, f.compare("olt", signs, zero)
+
+
+def _modulo(f: Function, x: str, y: str) -> str:
+    r, moved = _remainder(f, x, y)
+    zero = f.new(f"call {f.target.vector} {_name('copysign', f)}({f.target.vector} {f.number(0.0)}, {f.target.vector} {y})")
+    return f.choose(f.compare("oeq", r, f.number(0.0)), zero, f.choose(moved, f.two("fadd", r, y), r))
+
+
+def _floor_divide(f: Function, x: str, y: str) -> str:
+    r, moved = _remainder(f, x, y)
+    q = f.two("fdiv", f.two("fsub", x, r), y)
+    q = f.choose(moved, f.two("fsub", q, f.number(1.0)), q)
+    low = _intrinsic("floor")(f, q)
+    up = f.choose(f.compare("ogt", f.two("fsub", q, low), f.number(0.5)), f.two("fadd", low, f.number(1.0)), low)
+    whole = f.two("fdiv", x, y)
+    zero = f.new(f"call {f.target.vector} {_name('copysign', f)}({f.target.vector} {f.number(0.0)}, {f.target.vector} {whole})")
+    return f.choose(f.compare("oeq", y, f.number(0.0)), whole, f.choose(f.compare("oeq", q, f.number(0.0)), zero, up))
 
 
 def _arithmetic(name: str) -> Callable[[Function, str, str], str]:
@@ -89,6 +117,10 @@ SPELLINGS: dict[str, Callable[..., str]] = {
     "less": _ordered("olt", "oge", "1", "0"),
     "equal": _equal,
     "where": _where,
+    "floor": _intrinsic("floor"),
+    "round": _intrinsic("rint"),
+    "mod": _modulo,
+    "floordiv": _floor_divide,
     "copy": lambda f, x: x,
 }
 N_ARY = ("sum", "dot", "logsumexp", "take")  # spelled in `loops` and in `spell_one`
