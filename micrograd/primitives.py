@@ -251,7 +251,7 @@ def _log_sum_exp(*xs: float) -> float:
 # Conventions: relu, abs, step and sign have derivative 0 at 0; floor, round and x // y have derivative 0 everywhere, their
 # jumps too, and x % y that of x - y (x // y) with x // y held; maximum and minimum share a tie half and half; x ** y at
 # x = 0 follows the limit where there is one (0 ** 0 is 1, its derivative in x is 0; in y it is 0 for y > 0); nothing is
-# ever complex: a negative number to a broken power, log and sqrt of a negative are nan; sqrt has derivative inf at 0;
+# ever complex: a negative number to a power that is not whole, log and sqrt of a negative are nan; sqrt has derivative inf at 0;
 # nan in gives nan out, in the value and in the gradient. What was not chosen has no edge (see Primitive.chooses), nor has
 # an argument with the number 0.0 as its partial: an infinity below it is not multiplied. Textbook partials lose their digits where the function
 # saturates; "flat" names where the partial has become exactly 0 (or 1, for relu's smooth kin), although the truth has not.

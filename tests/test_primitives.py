@@ -90,7 +90,7 @@ CASES = [
         ((0.0, 0.0), 1.0, (0.0, -inf)), ((0.0, 1.0), 0.0, (1.0, 0.0)), ((0.0, 2.0), 0.0, (0.0, 0.0)), ((0.0, 3.5), 0.0, (0.0, 0.0)),
         ((0.0, 0.5), 0.0, (inf, 0.0)), ((-0.0, 2.0), 0.0, (0.0, 0.0)), ((0.0, -1.0), inf, (-inf, -inf)),
         ((0.0, -0.5), inf, (-inf, -inf)), ((-0.0, -1.0), -inf, (-inf, inf)), ((0.0, -2.0), inf, (-inf, -inf)),
-        # a negative number to a broken power; to a whole one, with no derivative in y
+        # a negative number to a power that is not whole; to a whole one, with no derivative in y
         ((-2.0, 3.0), -8.0, (12.0, nan)), ((-2.0, -1.0), -0.5, (-0.25, nan)), ((-2.0, 0.5), nan, (nan, nan)), ((-8.0, 1 / 3), nan, (nan, nan)),
         ((-2.0, 0.0), 1.0, (0.0, nan)),
         # overflow, infinities, nan; 1 ** y and x ** 0 are 1 even for nan, as IEEE 754 has it

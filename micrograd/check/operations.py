@@ -43,7 +43,7 @@ def alone(exam: Examination, op: Operation) -> bool:
         exam.found(f"{op.written} raises an error", where, got.error, "no error", f"look at the backward step of {op.method}")
     elif not exam.close((got.value,), (true.value,)):
         turned = op.method in ("__rsub__", "__rtruediv__") and exam.close((got.value,), (_turned(op),))
-        hint = "the operands are turned round" if turned else f"compute {op.written} from the operands' data"
+        hint = "the operands are in the wrong order" if turned else f"compute {op.written} from the operands' data"
         texts = shown(got.value, true.value), shown(true.value, got.value)
         exam.found(f"the value of {op.written} is wrong", where, *texts, f"{op.method}: {hint}")
     elif not exam.close(got.grads, true.grads):

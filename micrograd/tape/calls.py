@@ -196,7 +196,7 @@ def averaged(total: Array, reduction: str, n: int) -> None:
     """Turn a sum over n samples into what `reduction` asks for, in place."""
     if reduction == "mean":
         if n == 0:
-            raise ValueError("there is no mean over no samples: pass at least one, or reduction='sum'")
+            raise ValueError("the mean of zero samples is undefined: pass at least one, or reduction='sum'")
         if n > 1:
             total /= n
     elif reduction != "sum":

@@ -447,7 +447,7 @@ CASES = [
         "minus one forgotten in subtraction",
         [("def __rsub__(self, other): return other + (-self)", "def __rsub__(self, other): return self + (-other)")],
         "the value of 1 - a is wrong",
-        "turned round",
+        "in the wrong order",
     ),
     ("exponent lowered twice", [("(other - 1)", "(other - 2)")], "the derivative of a ** 3 is wrong", "__pow__"),
     (

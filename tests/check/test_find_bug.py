@@ -461,7 +461,7 @@ MISTAKES = [
         "+=",
     ),
     (TurnedSubtraction, "the derivative of a - b is wrong", "the sign of b is missing"),
-    (TurnedRightSubtraction, "the value of 1 - a is wrong", "turned round"),
+    (TurnedRightSubtraction, "the value of 1 - a is wrong", "in the wrong order"),
     (WrongExp, "the derivative of exp(a) is wrong", "the operand instead of exp(a)"),
     (WrongTanh, "the derivative of tanh(a) is wrong", "of the operand instead of the output"),
     (WrongRelu, "the derivative of relu(a), a < 0 is wrong", "1 where the input is negative"),

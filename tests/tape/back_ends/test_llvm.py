@@ -577,7 +577,7 @@ def programs(f):
 
 
 def streams(f):
-    """The versions that write past the caches."""
+    """The versions whose stores are non-temporal."""
     return [v for program in programs(f) for v in program._versions if v is not None and v.target.streamed]
 
 

@@ -103,7 +103,7 @@ def write_elementwise(f: Function, it: Kernel) -> None:
 
 
 def write_sum(f: Function, it: Kernel) -> None:
-    """start + Σ x y or Σ x for every element; a matrix whose rows are the sums is turned round, block by block."""
+    """start + Σ x y or Σ x for every element; a matrix whose rows are the sums is transposed, block by block."""
     t, axis, dotted = f.target, len(it.shape) - 1, it.name == "dot"
     n, factors = t.lanes, it.args[: 1 + dotted]
     aslant = [arg for arg in factors if turns(arg, axis)] if it.terms >= n else []

@@ -92,7 +92,7 @@ def write_single_rows(f: Function, it: Rows) -> None:
 
 
 def tiles_of(width: int, lanes: int) -> list[int]:
-    """The first columns of the tiles that rows are turned round in, each of as many as one has lanes; the last may overlap."""
+    """The first column of each tile in which rows are transposed, as wide as there are lanes; the last may overlap."""
     return list(dict.fromkeys([*range(0, width - lanes + 1, lanes), max(0, width - lanes)]))
 
 
@@ -119,7 +119,7 @@ def columns_in(f: Function, width: int, array: str, column: Index, s: Index) -> 
 
 
 def write_rows(f: Function, it: Rows) -> None:
-    """Copies of a whole block of rows, tile by tile of vectors turned round."""
+    """Copies of a whole block of rows, transposed tile by tile."""
     t, width, n = f.target, it.width, f.target.lanes
     if n == 1:
         write_single_rows(f, it)

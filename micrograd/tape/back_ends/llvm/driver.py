@@ -73,7 +73,7 @@ def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], pa
             *calls(["finish"] if sums else [], "%start", "0"),
             "  br label %chunks",
             "done:",
-            *(["  fence seq_cst"] if target.streamed else []),  # what went past the caches is there for all threads
+            *(["  fence seq_cst"] if target.streamed else []),  # non-temporal stores are seen by all threads
             "  ret void",
             "}",
             "define void @all(ptr %frame) nounwind {",

@@ -58,7 +58,7 @@ def maps_left() -> float:
 
 @functools.cache
 def libraries() -> tuple[Any, Any]:
-    """The platform's mathematics library, and its library of functions of vectors or None."""
+    """The platform's mathematics library, and its vector mathematics library or None."""
     scalar = ctypes.CDLL(ctypes.util.find_library("m") or ctypes.util.find_library("ucrtbase") or "msvcrt")
     try:
         return scalar, ctypes.CDLL("libmvec.so.1")

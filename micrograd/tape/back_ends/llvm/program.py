@@ -42,7 +42,7 @@ NEAR = 98304  # bytes of a block of samples that stay close to the processor,
 NEAREST = 24576  # the same for straight-line code, whose every value comes and goes once,
 FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are not kept lane by lane
 SHORT = 32  # samples in a block of the version for calls that would not fill half of a longer one
-STREAMED = 16 << 20  # bytes of results from which on they are written past the caches, which they would not fit into
+STREAMED = 16 << 20  # bytes of results from which on stores are non-temporal: the caches could not hold them
 ALONE = 16  # single results up to which each has an array of its own
 SINGLE = 64  # sums over samples from which on one sample has code of its own, without accumulators
 TURNS = 16  # in which a thread takes its part of the samples: one that is held up leaves the rest to the others
@@ -68,7 +68,7 @@ class Program:
     `exact` gives the reference back end's bits. Calls of much work are shared among `threads`: where not given, as many as
     OMP_NUM_THREADS says and this process may run at once. Of five versions, each is compiled when it is first needed: up to
     three samples one by one, sums of a single one, short blocks of all lanes for some, long ones for many, and long ones
-    whose results go past the caches. Any number of threads may call it: each call has a frame of its own.
+    whose results are stored non-temporally. Any number of threads may call it: each call has a frame of its own.
     """
 
     direct = True  # takes arrays of any shape with the samples first, and divides by their number where asked
@@ -98,7 +98,7 @@ class Program:
         self._callbacks: dict[str, Any] = {}  # what compiled code calls: as long as that lives, so must these
         self._blocks = self.blocks()
         self._short = self._blocks[0] // 2
-        self._streamed = math.inf  # samples from which on results are written past the caches
+        self._streamed = math.inf  # samples from which on results are stored non-temporally
         if any(groups) and in_one(plan, self.target(self._blocks[0])):
             self._streamed = STREAMED / (sum(groups) * self.dtype.itemsize)
         self._singles: list[Single] = []

@@ -31,7 +31,7 @@ class Target:
     width: int = 4
     library: Mapping[tuple[str, int], int] = field(default_factory=dict)  # addresses of functions of (name, lanes)
     single: bool = False  # there is one sample: its part of a sum over the samples is the sum
-    streamed: bool = False  # results of work in registers go past the caches, to arrays that begin at a line of them
+    streamed: bool = False  # straight-line code stores its results non-temporally, to arrays that begin at a cache line
 
     @property
     def size(self) -> int:
