@@ -45,7 +45,7 @@ def versions(pythons: dict[str, str]) -> list[str]:
 
 def environment(peer: str, threads: int) -> dict[str, str]:
     """The environment of a peer's process, whose libraries may use so many threads."""
-    found = dict(os.environ)
+    found = {**os.environ, "MICROGRAD_CACHE": "off"}  # who compiles, compiles
     if not peer.startswith("ours"):
         found.pop("PYTHONPATH", None)  # the original has this project's import name
     return found | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))

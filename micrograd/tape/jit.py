@@ -71,6 +71,8 @@ def jit(
     Calls of much work are shared among `threads` by compiled code: where not given, as many as the variable OMP_NUM_THREADS
     says, or as the process may use. The results do not depend on it. Threads that share one compiled function run at once.
 
+    Machine code is kept between processes, in `~/.cache/micrograd` or where the variable MICROGRAD_CACHE says ("off": nowhere).
+
     As a decorator, `@jit` or with options `@jit(backend="numpy")`, it takes methods too: each object has a compiled one of
     its own, and each class of a class method (with `@jit` above `@classmethod` for more than calls).
 

@@ -1,4 +1,4 @@
-"""Machine code: made of a module's text by LLVM, entered through ctypes, kept by its text.
+"""Machine code: made of a module's text by LLVM, entered through ctypes, kept by its text, also between processes (`cache`).
 
 Equal programs share their code, and what was compiled lately stays when its owner has gone: a network that is built again
 is not compiled again. llvmlite is imported here and in `machine` alone, and only when something is compiled.
@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import platform
+import sys
 import threading
 import weakref
 from collections import OrderedDict
@@ -18,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.tape.back_ends.llvm import machine
+from micrograd.tape.back_ends.llvm import cache, machine
+from micrograd.tape.back_ends.llvm.function import called
 from micrograd.tape.back_ends.llvm.target import DATA
 from micrograd.tape.back_ends.llvm.threads import compiler
 
@@ -56,19 +58,18 @@ _pointer_at = ctypes.c_void_p.from_address
 making = threading.RLock()  # held while code is made: who wants the same waits for it
 using_llvm = threading.RLock()  # held while LLVM works, by the thread that it works in
 KEPT, KEPT_TEXT = 64, 16 << 20  # how many pieces of code are kept that nobody holds, and characters that they were made of
-_alive: weakref.WeakValueDictionary[bytes, Code] = weakref.WeakValueDictionary()
-_latest: OrderedDict[bytes, tuple[Code, int]] = OrderedDict()
+_alive: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
+_latest: OrderedDict[str, tuple[Code, int]] = OrderedDict()
 
 
 def compiled(text: str) -> Code:
     """The code of a module; what another program made of the same text, where there is any."""
-    name, features, _, _ = machine.host()
-    key = hashlib.blake2b(f"{name}\n{features}\n{text}".encode()).digest()
+    key = _key(text)
     with making:
         code = _alive.get(key)
         if code is None:
             try:
-                job = compiler().submit(Code, text)
+                job = compiler().submit(Code, text, key)
             except RuntimeError as error:
                 raise MemoryError(f'{error}, and compiling needs one: backend="numpy" does not') from error
             code = _alive[key] = job.result()
@@ -79,15 +80,31 @@ def compiled(text: str) -> Code:
     return code
 
 
+def _key(text: str) -> str:
+    """What is equal for equal code: the text, the machine, and who makes machine code of it."""
+    import llvmlite
+
+    name, features, _, _ = machine.host()
+    about = [sys.modules["micrograd"].__version__, llvmlite.__version__, sys.platform, platform.machine(), name, features, text]
+    return hashlib.blake2b("\n".join(about).encode(), digest_size=32).hexdigest()
+
+
 class Code:
     """A compiled module; the memory it lies in is freed with this object."""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, key: str):
         import llvmlite.binding as llvm
 
         name, features, _, _ = machine.host()
+        lasting = "inttoptr" not in text  # no address of this process stands in it
+        kept = cache.read(key) if lasting else None
+        made: list[bytes] = []
         with using_llvm:
-            needed, left = 48e6 + 12 * len(text), machine.memory_left()  # measured: 32 MB, and 7 for each of many
+            for function, lanes, real in called(text):
+                place = machine.addresses(real, True)[function, lanes]
+                llvm.add_symbol(f"lib.{function}.{lanes}.{real}", place)
+            size = 0 if kept else len(text)
+            needed, left = 48e6 + 12 * size, machine.memory_left()  # measured: 32 MB, and 7 for each of many
             if needed > left:  # LLVM would end the process, here and below
                 raise MemoryError(
                     f"compiling needs about {needed / 1e6:,.0f} MB, and this process may take {max(left, 0.0) / 1e6:,.0f} MB "
@@ -99,9 +116,13 @@ class Code:
                     "compiled functions, or raise vm.max_map_count"
                 )
             context = llvm.create_context()
-            module = llvm.parse_assembly(text, context)
+            module = llvm.parse_assembly("" if kept else text, context)
             to = llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=2)
             engine = llvm.create_mcjit_compiler(module, to)
+            if kept:
+                engine.add_object_file(llvm.ObjectFileRef.from_data(kept))
+            elif lasting:
+                engine.set_object_cache(lambda _, content: made.append(content), lambda _: None)
             engine.finalize_object()
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
         self.run = kind(engine.get_function_address("run"))  # called without the interpreter's lock
@@ -109,6 +130,9 @@ class Code:
         self.share = kind(engine.get_function_address("share"))
         self.all = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address("all"))
         weakref.finalize(self, _freed, engine, context)
+        for content in made:
+            cache.write(key, content)
+        made.clear()  # which the engine holds on to
 
 
 def _freed(engine: Any, context: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd.primitives import RULES
 from micrograd.tape.back_ends.llvm.operands import Index, View
 from micrograd.tape.back_ends.llvm.target import CHUNK, DATA, OUT, PARAMETERS, ROWS, Target
 
@@ -176,7 +178,7 @@ class Function:
 
     def _called(self, name: str, lanes: int, args: Sequence[str]) -> str:
         kind = self.target.real if lanes == 1 else f"<{lanes} x {self.target.real}>"
-        function = f"inttoptr (i64 {self.target.library[name, lanes]} to ptr)"
+        function = self.target.library[name, lanes]
         return self.new(f"call {kind} {function}({', '.join(f'{kind} {a}' for a in args)})")
 
     def call_by_lanes(self, name: str, args: Sequence[str]) -> str:
@@ -237,3 +239,18 @@ def lanes_function(t: Target, name: str, arguments: int) -> str:
     parameters = ", ".join(f"{t.vector} {a}" for a in args)
     lines = [f"define internal {t.vector} @{f.name}({parameters}) noinline {t.attributes} {{", *f.lines]
     return "\n".join([*lines, f"  ret {t.vector} {out}", "}"])
+
+
+def called(text: str) -> list[tuple[str, int, str]]:
+    """The functions of the mathematics library that a text calls: name, lanes, and kind of numbers."""
+    found = set(re.findall(r"@lib\.(\w+)\.(\d+)\.(double|float)\(", text))
+    return sorted((name, int(lanes), real) for name, lanes, real in found)
+
+
+def declared(text: str) -> list[str]:
+    """The declarations of these functions."""
+    lines = []
+    for name, lanes, real in called(text):
+        kind = real if lanes == 1 else f"<{lanes} x {real}>"
+        lines.append(f"declare {kind} @lib.{name}.{lanes}.{real}({', '.join([kind] * len(RULES[name].partials))})")
+    return lines

@@ -20,7 +20,7 @@ from micrograd.tape.back_ends.llvm.arrays import (
     write_single_rows,
 )
 from micrograd.tape.back_ends.llvm.driver import preamble, write_driver
-from micrograd.tape.back_ends.llvm.function import Function, lanes_function
+from micrograd.tape.back_ends.llvm.function import Function, declared, lanes_function
 from micrograd.tape.back_ends.llvm.loops import WRITERS, write_elementwise, write_total
 from micrograd.tape.back_ends.llvm.operands import Kernel, Loop, View
 from micrograd.tape.back_ends.llvm.plan import Plan
@@ -197,4 +197,5 @@ def written(plan: Plan, t: Target) -> str:
     every = [*before, *work, *named.values()]
     every += [part for f in every for part in f.parts]
     lanes = [lanes_function(wide, *one) for one in sorted(set().union(*(f.by_lanes for f in every)))]
-    return "\n".join([preamble(wide), *lanes, *(f.text() for f in every), driver])
+    code = "\n".join([*lanes, *(f.text() for f in every), driver])
+    return "\n".join([preamble(wide), *declared(code), code])

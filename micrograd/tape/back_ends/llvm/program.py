@@ -112,12 +112,12 @@ class Program:
         size, real = self.dtype.itemsize, self._real
         _, _, width, registers = machine.host()
         width //= size
-        library = dict(machine.addresses(real, not self.exact))
+        library = {(name, lanes): f"@lib.{name}.{lanes}.{real}" for name, lanes in machine.addresses(real, not self.exact)}
         lacking = {(rule, len(rule.partials)): rule.name for rule in machine.lacking(real)}
         for (primitive, arguments), name in (self.plan.own | lacking).items():
             if name not in self._callbacks:
                 self._callbacks[name] = machine.callback(primitive, arguments, real)
-            library[name, 1] = machine.address(self._callbacks[name])
+            library[name, 1] = f"inttoptr (i64 {machine.address(self._callbacks[name])} to ptr)"
         if not block:
             return Target(1, 1, real, self.exact, registers, width, library, single)
         return Target(8 if self.exact else max(8, width), block, real, self.exact, registers, width, library, False, streamed)

@@ -29,7 +29,7 @@ class Target:
     exact: bool = False
     registers: int = 16  # registers of the machine, and how many numbers one of them holds
     width: int = 4
-    library: Mapping[tuple[str, int], int] = field(default_factory=dict)  # addresses of functions of (name, lanes)
+    library: Mapping[tuple[str, int], str] = field(default_factory=dict)  # how functions of (name, lanes) are called
     single: bool = False  # there is one sample: its part of a sum over the samples is the sum
     streamed: bool = False  # straight-line code stores its results non-temporally, to arrays that begin at a cache line
 
