@@ -1,0 +1,297 @@
+"""Compiled functions on Dask: an Asian option, the overhead of a chunk, the memory of a large job, a sweep, a large data set.
+
+    python benchmarks/scale.py                   writes benchmarks/scale.md
+    python benchmarks/scale.py option memory     only these parts, and writes nothing
+    python benchmarks/scale.py --brief           small sizes, to see that it runs
+
+Clusters are processes of one thread on this machine. The option is timed on one and two of them, in turns with the same work
+in NumPy, written by hand on arrays: what NumPy does not gain from a second process, the host does not give.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import dask
+import dask.array as da
+import distributed
+import numpy as np
+
+from micrograd import MLP, SGD, Value, jit, maximum, mse
+from micrograd.functional import value_and_grad
+
+STEPS, STRIKE = 16, 100.0
+MARKET = [100.0, 0.2, 0.05]  # spot, volatility, rate
+
+
+def price(market, normals):
+    """The discounted payoff of an arithmetic Asian call on one path, written one number at a time."""
+    spot, volatility, rate = market
+    drift, size = (rate - 0.5 * volatility * volatility) / STEPS, volatility * math.sqrt(1.0 / STEPS)
+    total = 0.0
+    for z in normals:
+        spot = spot * (drift + size * z).exp()
+        total = total + spot
+    return maximum(total * (1.0 / STEPS) - STRIKE, 0.0) * (-rate).exp()
+
+
+greeks = jit(value_and_grad(price))
+
+
+def normals_of_chunk(rows, block_info=None):
+    """Normal numbers seeded by the chunk's place: whoever computes it, and however often, they are the same."""
+    place = block_info[None]["chunk-location"][0] if block_info else 0
+    return np.random.default_rng([2024, place]).standard_normal((int(rows[0, 0]), STEPS))
+
+
+def normals(paths, per_chunk):
+    """A lazy array of normal numbers, `per_chunk` paths to a chunk."""
+    sizes = [per_chunk] * (paths // per_chunk) + [paths % per_chunk] * (paths % per_chunk > 0)
+    rows = da.from_array(np.array(sizes)[:, None], chunks=1)
+    return rows.map_blocks(normals_of_chunk, chunks=(tuple(sizes), (STEPS,)), dtype=float, meta=np.empty((0, 0)))
+
+
+def means(columns):
+    """Mean and standard error of each column, computed in one pass."""
+    found = dask.compute([(x.mean(), x.std()) for x in columns])[0]
+    return [(float(mean), float(std) / math.sqrt(len(columns[0]))) for mean, std in found]
+
+
+def ours(z):
+    value, gradient = greeks.map(MARKET, z, in_axes=(None, 0))
+    columns = [value, *[gradient[:, i] for i in range(3)]] if hasattr(gradient, "ndim") else [value, *gradient]
+    return means(columns)
+
+
+def by_hand(z):
+    """Price and greeks of a chunk's paths, (paths, 4), in NumPy."""
+    spot, volatility, rate = MARKET
+    t = np.arange(1, STEPS + 1) / STEPS
+    w = np.cumsum(z, axis=1) * math.sqrt(1.0 / STEPS)
+    s = spot * np.exp((rate - 0.5 * volatility**2) * t + volatility * w)
+    mean, discount = s.mean(axis=1), math.exp(-rate)
+    payoff, alive = np.maximum(mean - STRIKE, 0.0) * discount, (mean > STRIKE) * discount
+    delta = alive * mean / spot
+    vega = alive * (s * (w - volatility * t)).mean(axis=1)
+    rho = alive * (s * t).mean(axis=1) - payoff
+    return np.stack([payoff, delta, vega, rho], axis=1)
+
+
+def control(z):
+    found = z.map_blocks(by_hand, chunks=(z.chunks[0], (4,)), dtype=float, meta=np.empty((0, 0)))
+    return means([found[:, i] for i in range(4)])
+
+
+def cluster(workers, **how):
+    """A client of as many processes, each of one thread."""
+    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 40, **how}
+    return distributed.Client(distributed.LocalCluster(**options))
+
+
+def closed(client):
+    client.close()
+    client.cluster.close()
+
+
+def timed(work, *args):
+    start = time.perf_counter()
+    found = work(*args)
+    return time.perf_counter() - start, found
+
+
+def option(brief):
+    """Seconds on one and two processes, ours and NumPy's, in turns."""
+    paths, per_chunk = (200_000, 20_000) if brief else (10_000_000, 100_000)
+    z = normals(paths, per_chunk)
+    seconds: dict[tuple[str, int], list[float]] = {}
+    results = []
+    for _ in range(1 if brief else 2):
+        for workers in (1, 2):
+            client = cluster(workers)
+            for name, work in (("this project", ours), ("NumPy by hand", control)):
+                work(normals(2 * per_chunk, per_chunk))  # compiles, and imports
+                took, found = timed(work, z)
+                seconds.setdefault((name, workers), []).append(took)
+                results.append(found)
+            closed(client)
+    for other in results[1:]:
+        assert np.allclose(other, results[0], rtol=1e-9)
+    lines = ["|  | one process | two processes | ratio |", "|---|---|---|---|"]
+    for name in ("this project", "NumPy by hand"):
+        one, two = (statistics.median(seconds[name, workers]) for workers in (1, 2))
+        lines.append(f"| {name} | {one:.2f} s | {two:.2f} s | {one / two:.2f} |")
+    values = ", ".join(
+        f"{name} {mean:.5f} ± {error:.5f}"
+        for name, (mean, error) in zip(("price", "delta", "vega", "rho"), results[0], strict=True)
+    )
+    return [
+        "## An Asian option",
+        "",
+        f"{paths:,} paths of {STEPS} steps, drawn in chunks of {per_chunk:,}; price and three greeks of each path, "
+        f"their means and standard errors. Medians of {len(results) // 4}.",
+        "",
+        *lines,
+        "",
+        f"{values}.",
+    ]
+
+
+def overhead(brief):
+    """Milliseconds of a chunk beyond those of an empty function of the same shapes."""
+    chunks = 100 if brief else 1000
+    x = da.zeros((chunks * 256, 4), chunks=(256, 4))
+    f = jit(lambda x: x[0] * x[1] + x[2] * x[3])
+    w = Value(1.0)
+    summed = jit(lambda x: w * x[0])
+    client = cluster(1)
+    empty = x.map_blocks(nothing, drop_axis=1, dtype=float, meta=np.empty(0))
+    f.map(x).compute(), empty.compute(), dask.compute(*summed.value_and_grad([1.0], x))
+    rows = []
+    for _ in range(1 if brief else 5):
+        times = [timed(empty.compute)[0], timed(f.map(x).compute)[0]]
+        times.append(timed(dask.compute, summed.value_and_grad([1.0], x))[0])
+        rows.append([1e3 * t / chunks for t in times])
+    closed(client)
+    base, mapped, reduced = (statistics.median(column) for column in zip(*rows, strict=True))
+    return [
+        "## A chunk",
+        "",
+        f"{chunks:,} chunks of 256 samples of 4 numbers on one process. An empty function of these shapes takes "
+        f"{base:.2f} ms a chunk, `f.map` {mapped - base:.2f} ms more, `f.value_and_grad` with its "
+        f"tree of sums {reduced - base:.2f} ms more.",
+    ]
+
+
+def nothing(x):
+    return x[:, 0]
+
+
+def peak_of_this_process():
+    """The most memory that it has had, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+def synthetic(rows, block_info=None):
+    place = block_info[None]["chunk-location"][0] if block_info else 0
+    return np.random.default_rng(place).random((int(rows[0, 0]), 16))
+
+
+def memory(brief):
+    """The peak of each of two workers in a sum over 10 GB."""
+    chunks, rows = (20 if brief else 640), 125_000  # 16 MB each
+    sizes = da.from_array(np.full((chunks, 1), rows), chunks=1)
+    x = sizes.map_blocks(synthetic, chunks=((rows,) * chunks, (16,)), dtype=float, meta=np.empty((0, 0)))
+    model = MLP(16, [8, 1], activation="tanh", seed=1)
+    f = jit(lambda x: (model(x) - x[0]) ** 2, model.parameters())
+    client = cluster(2)
+    took, _ = timed(lambda: dask.compute(*f.value_and_grad(f.theta(), x)))
+    peaks = sorted(client.run(peak_of_this_process).values())
+    closed(client)
+    return [
+        "## Memory",
+        "",
+        f"Value and gradient of a network over {x.nbytes / 1e9:.1f} GB, drawn in {chunks} chunks, on two processes: "
+        f"{took:.0f} s, peaks of {peaks[0]:.0f} and {peaks[1]:.0f} MB.",
+    ]
+
+
+def trained(seed):
+    """The loss of a small network after 200 steps, from the weights of a seed."""
+    x = np.linspace(-1.0, 1.0, 64)
+    model = MLP(1, [8, 8, 1], activation="tanh", seed=seed)
+    loss = jit(lambda x, t: mse([model([x])], [t]))
+    with loss.training(SGD(model.parameters(), lr=0.1, momentum=0.9)) as step:
+        for _ in range(200):
+            last = step(x, np.sin(3.0 * x))
+    return last
+
+
+def seeds(brief):
+    """A hundred networks of different seeds: one task each, whose machine code a process makes once."""
+    count = 4 if brief else 100
+    seconds, losses = [], []
+    for workers in (1, 2):
+        client = cluster(workers)
+        client.gather(client.map(trained, range(-workers, 0), pure=False))
+        took, found = timed(lambda client=client: client.gather(client.map(trained, range(count), pure=False)))
+        seconds.append(took)
+        losses.append(found)
+        closed(client)
+    assert losses[0] == losses[1]
+    return [
+        "## A sweep",
+        "",
+        f"{count} networks of 1-8-8-1 of different seeds, 200 steps each: {seconds[0]:.1f} s on one process, "
+        f"{seconds[1]:.1f} s on two; losses from {min(losses[0]):.2g} to {max(losses[0]):.2g}, the same bits on both.",
+    ]
+
+
+def large(brief):
+    """Epochs of full gradients over a memory map that is larger than what a worker may have."""
+    rows = 100_000 if brief else 24_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "data")
+        data = np.memmap(file, np.float32, "w+", shape=(rows, 32))
+        rng = np.random.default_rng(0)
+        for start in range(0, rows, 500_000):
+            data[start : start + 500_000] = rng.random((min(500_000, rows - start), 32), np.float32)
+        data.flush()
+        size, per_chunk = data.nbytes, 100_000
+        del data
+        starts = da.from_array(np.arange(0, rows, per_chunk)[:, None], chunks=1)
+        chunks = (per_chunk,) * (rows // per_chunk), (32,)
+        x = starts.map_blocks(read, file, rows, per_chunk, chunks=chunks, dtype=np.float32, meta=np.empty((0, 0)))
+        model = MLP(31, [16, 1], activation="tanh", seed=1)
+        f = jit(lambda x: (model(x[:31]) - x[31]) ** 2, model.parameters(), dtype="float32")
+        client = cluster(2, memory_limit="1GB")
+        losses = []
+        with f.training(SGD(model.parameters(), lr=0.05, momentum=0.9)) as step:
+            took, _ = timed(lambda: losses.extend(step(x) for _ in range(3)))
+        peaks = sorted(client.run(peak_of_this_process).values())
+        closed(client)
+    return [
+        "## Data larger than memory",
+        "",
+        f"Three steps of 31-16-1 on all of a memory map of {size / 1e9:.2f} GB, on two workers of at most 1 GB: {took:.0f} s, "
+        f"peaks of {peaks[0]:.0f} and {peaks[1]:.0f} MB, losses {', '.join(f'{x:.5f}' for x in losses)}.",
+    ]
+
+
+def read(start, file, rows, count):
+    """One chunk of a memory map: the worker opens the file itself, and nothing of it is sent."""
+    first = int(start[0, 0])
+    return np.array(np.memmap(file, np.float32, "r", shape=(rows, 32))[first : first + count])
+
+
+PARTS = {"option": option, "overhead": overhead, "memory": memory, "seeds": seeds, "large": large}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)}; all of them where none is named")
+    parser.add_argument("--brief", action="store_true", help="small sizes, and nothing is written")
+    options = parser.parse_args()
+    lines = [
+        "# Beyond one process",
+        "",
+        f"`python benchmarks/scale.py` on {os.cpu_count()} cores, Python {platform.python_version()}, dask {dask.__version__}, "
+        f"NumPy {np.__version__}; load of the host at the start {os.getloadavg()[0]:.1f}. Workers are processes of one thread.",
+    ]
+    for name in options.parts or PARTS:
+        found = PARTS[name](options.brief)
+        lines += ["", *found]
+        print("\n".join(found), flush=True)
+    if not options.parts and not options.brief:
+        Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
