@@ -9,13 +9,21 @@ so the same lambda gives a float on floats, a graph on Values and a formula on s
 Python raises, `beyond` gives the answer of IEEE 754 (nan where it is left out), so the usual case costs nothing.
 """
 
+from __future__ import annotations
+
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+if TYPE_CHECKING:  # for checkers alone: the book stands alone
+    from micrograd.engine.value import Value
+    from micrograd.signatures import Binary, Number, Ternary, Unary
+
+A = TypeVar("A")
+B = TypeVar("B")
 inf, nan = math.inf, math.nan
 
 
@@ -122,6 +130,18 @@ def _held(written: str, partial: Callable[..., Any], variadic: bool) -> Callable
     return held
 
 
+@overload
+def primitive(name: str, written: str, value: Callable[..., float], dx: Any, /, *, beyond: Any = ...) -> Unary: ...
+@overload
+def primitive(name: str, written: str, value: Callable[..., float], dx: Any, dy: Any, /, *, beyond: Any = ...) -> Binary: ...
+@overload
+def primitive(
+    name: str, written: str, value: Callable[..., float], dx: Any, dy: Any, dz: Any, /, *, beyond: Any = ...
+) -> Ternary: ...
+@overload
+def primitive(
+    name: str, written: str, value: Callable[..., float], *partials: Any, beyond: Any = ..., variadic: bool = ...
+) -> Primitive: ...
 def primitive(
     name: str, written: str, value: Callable[..., float], *partials: Any, beyond: Any = lambda *_: nan, variadic: bool = False
 ) -> Primitive:
@@ -151,6 +171,10 @@ def primitive(
     return row
 
 
+@overload
+def where(c: Value, a: Value | Number, b: Value | Number) -> Value: ...
+@overload
+def where(c: Number, a: A, b: B) -> A | B: ...
 def where(c: Any, a: Any, b: Any) -> Any:
     """`a` where c > 0, else `b`. A plain number or bool `c` chooses at once; a Value becomes part of the graph.
 
@@ -164,6 +188,10 @@ def where(c: Any, a: Any, b: Any) -> Any:
     return nan if c != c else a if c > 0.0 else b
 
 
+@overload
+def sum(values: Iterable[Number], start: Number = 0.0) -> float: ...  # type: ignore[overload-overlap]
+@overload
+def sum(values: Iterable[Value | Number], start: Value | Number = 0.0) -> Value: ...
 def sum(values: Iterable[Any], start: Any = 0.0) -> Any:
     """start + Σ xᵢ as one node, added from left to right; a number where there are none.
 
@@ -176,6 +204,10 @@ def sum(values: Iterable[Any], start: Any = 0.0) -> Any:
     return _sum(*values) if values else 0.0
 
 
+@overload
+def dot(xs: Iterable[Number], ys: Iterable[Number], start: Number = 0.0) -> float: ...  # type: ignore[overload-overlap]
+@overload
+def dot(xs: Iterable[Value | Number], ys: Iterable[Value | Number], start: Value | Number = 0.0) -> Value: ...
 def dot(xs: Iterable[Any], ys: Iterable[Any], start: Any = 0.0) -> Any:
     """start + Σ xᵢ yᵢ as one node, added from left to right. ValueError where the lengths differ.
 
@@ -188,6 +220,10 @@ def dot(xs: Iterable[Any], ys: Iterable[Any], start: Any = 0.0) -> Any:
     return _dot(*xs, *ys, start)
 
 
+@overload
+def logsumexp(values: Iterable[Number]) -> float: ...  # type: ignore[overload-overlap]
+@overload
+def logsumexp(values: Iterable[Value | Number]) -> Value: ...
 def logsumexp(values: Iterable[Any]) -> Any:
     """log Σ exp(xᵢ) as one node, shifted by the largest so that it does not overflow. ValueError where there are none.
 
@@ -200,15 +236,15 @@ def logsumexp(values: Iterable[Any]) -> Any:
     return _logsumexp(*values)
 
 
-def take(values: Any, i: Any) -> Any:
+def take(values: Sequence[A], i: Any) -> A:
     """`values[i]` (while a function is recorded, a lookup by an integer input that stays open).
 
     >>> take([5.0, 6.0, 7.0], 1)
     6.0
     """
     if lookup := getattr(type(i), "__take__", None):
-        return lookup(i, values, _take)
-    return values[i]
+        return lookup(i, values, _take)  # type: ignore[no-any-return]
+    return values[i]  # type: ignore[no-any-return]
 
 
 # Values on floats that take more than one call.

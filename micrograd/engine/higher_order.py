@@ -71,7 +71,7 @@ def chosen(rule: Primitive, local: Any, gate: Value | None = None) -> Value | No
     """
     if not (rule.chooses and isinstance(local, Value)):
         return gate
-    return abs(local) if gate is None else minimum(gate, abs(local))  # type: ignore[no-any-return]
+    return abs(local) if gate is None else minimum(gate, abs(local))
 
 
 def gathered(terms: list[tuple[Value, Any, Value | None]], seed: Value) -> tuple[Value, Value | None]:

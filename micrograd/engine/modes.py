@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from functools import partial, wraps
 from itertools import count
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 from micrograd.primitives import Primitive
 
@@ -49,6 +49,9 @@ class Observer(Holder, Protocol):
 
     def read(self, value: Any, how: str, /) -> None:
         """A number was read off a Value; raises where it holds the Value."""
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Mode(NamedTuple):
@@ -173,7 +176,7 @@ class Block:
     def __exit__(self, *error: Any) -> Any:
         return self._entered.pop().__exit__(*error)
 
-    def __call__(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, fn: F) -> F:
         if not callable(fn):
             raise TypeError(f"this block decorates functions, got {type(fn).__name__} {fn!r}: use it in a with statement")
 
@@ -206,8 +209,8 @@ class Block:
             return await _Awaited(generated(*args, **kwargs))
 
         if inspect.isgeneratorfunction(fn):
-            return generated
-        return awaited if inspect.iscoroutinefunction(fn) else called
+            return generated  # type: ignore[return-value]
+        return awaited if inspect.iscoroutinefunction(fn) else called  # type: ignore[return-value]
 
 
 class _Awaited:
@@ -224,6 +227,10 @@ def _block(fn: Callable[..., Any] | None, **change: Any) -> Any:
     return Block(**change) if fn is None else Block(**change)(fn)
 
 
+@overload
+def no_grad(fn: F) -> F: ...
+@overload
+def no_grad(fn: None = None) -> Block: ...
 def no_grad(fn: Callable[..., Any] | None = None) -> Any:
     """A block (or decorator) in which nothing is recorded: every result is a constant. Holds for this thread alone.
 
@@ -236,6 +243,10 @@ def no_grad(fn: Callable[..., Any] | None = None) -> Any:
     return _block(fn, recording=False)
 
 
+@overload
+def enable_grad(fn: F) -> F: ...
+@overload
+def enable_grad(fn: None = None) -> Block: ...
 def enable_grad(fn: Callable[..., Any] | None = None) -> Any:
     """A block in which operations are recorded, inside no_grad() too.
 
@@ -265,6 +276,10 @@ def scope(name: str) -> Iterator[None]:
         yield
 
 
+@overload
+def detect_anomaly(fn: F) -> F: ...
+@overload
+def detect_anomaly(fn: None = None) -> Block: ...
 def detect_anomaly(fn: Callable[..., Any] | None = None) -> Any:
     """A block in which the first nan or inf, forward or backward, raises FloatingPointError.
 

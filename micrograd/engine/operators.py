@@ -7,11 +7,16 @@ values beyond the finite, open blocks of no_grad() and the like. What a row's pa
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from micrograd import composed, primitives
 from micrograd.engine.modes import current, open_blocks, recorder
 from micrograd.primitives import Primitive, number
+
+if TYPE_CHECKING:
+    from micrograd.signatures import Number
+
+V = TypeVar("V")
 
 METHODS: dict[Primitive, Callable[..., Any]] = {}  # by row: a quicker way from the rule to the node
 _new = object.__new__
@@ -26,7 +31,7 @@ def _told(value: Any, operands: tuple[Any, ...]) -> bool:
     return True
 
 
-def _unary(rule: Primitive) -> Callable[[Any], Any]:
+def _unary(rule: Primitive) -> Callable[[V], V]:
     value, (dx,) = rule.value, rule.partials
     linear = not callable(dx)
 
@@ -50,7 +55,7 @@ def _unary(rule: Primitive) -> Callable[[Any], Any]:
     return method
 
 
-def _binary(rule: Primitive) -> Callable[[Any, Any], Any]:
+def _binary(rule: Primitive) -> Callable[[V, V | Number], V]:
     value, (dx, dy) = rule.value, rule.partials
     linear_x, linear_y = not callable(dx), not callable(dy)
 
@@ -85,7 +90,7 @@ def _binary(rule: Primitive) -> Callable[[Any, Any], Any]:
     return method
 
 
-def _reflected(rule: Primitive) -> Callable[[Any, Any], Any]:
+def _reflected(rule: Primitive) -> Callable[[V, V | Number], V]:
     value, (_, dy) = rule.value, rule.partials
     linear = not callable(dy)
 
@@ -113,7 +118,7 @@ def _with_other(rule: Primitive, value: Any, other: Any, *args: Any) -> Any:
     return value.__general__(rule, args)
 
 
-def _compared(name: str) -> Any:
+def _compared(name: str) -> Callable[[Any, Any], bool]:
     compare = getattr(float, name)
 
     def method(self: Any, other: Any) -> Any:
@@ -164,7 +169,7 @@ class Operators:
     arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2  # NumPy's names: its ufuncs call them on object arrays
     arcsinh, arccosh, arctanh = asinh, acosh, atanh
 
-    def __pos__(self) -> Any:
+    def __pos__(self: V) -> V:
         return self
 
     def __round__(self, digits: int | None = None) -> Any:
@@ -176,7 +181,7 @@ class Operators:
     def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
         return other // self, other % self
 
-    def conjugate(self) -> Any:
+    def conjugate(self: V) -> V:
         """Itself: a Value is real. NumPy's var and std ask for it."""
         return self
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from micrograd import primitives
 from micrograd.engine import copies, modes
@@ -18,10 +18,8 @@ from micrograd.engine.modes import Note, open_blocks, watches
 from micrograd.engine.numbers import Number
 from micrograd.engine.operators import METHODS, Operators
 from micrograd.engine.original import Original
+from micrograd.engine.shown import Shown
 from micrograd.primitives import CONSTANT, Primitive, number
-
-if TYPE_CHECKING:
-    from micrograd.explain import Explanation, Why
 
 _new = object.__new__
 
@@ -123,7 +121,7 @@ def _when_set(slot: str, default: Any, doc: str, how: str = "") -> Any:
     return property(get, lambda self, value: setattr(self, slot, value), doc=doc)
 
 
-class Value(Operators, Number, Original):
+class Value(Operators, Number, Shown, Original):
     """One number that remembers how it was computed.
 
     `data` is the number, `grad` the derivative of the last output that went backward with respect to it, `label` its
@@ -241,24 +239,6 @@ class Value(Operators, Number, Original):
                 fresh = _apply(rule, node.parents)
                 node._data, node._dx, node._dy = fresh._data, fresh._dx, fresh._dy
         return self
-
-    def draw(self, **options: Any) -> Any:
-        """A Drawing of the graph below this Value, which Jupyter shows; the options are those of micrograd.draw.Drawing."""
-        from micrograd.draw import Drawing  # where it is wanted: drawings stand on the engine, not under it
-
-        return Drawing(self, **options)
-
-    def explain(self, x: Value, **options: Any) -> Explanation:
-        """How the derivative of this with respect to `x` comes about; the options are those of `micrograd.explain`."""
-        from micrograd.explain import explain
-
-        return explain(self, x, **options)
-
-    def why(self, x: Value) -> Why:
-        """Why the derivative of this with respect to `x` is zero, tiny, huge, nan or inf."""
-        from micrograd.explain import why
-
-        return why(self, x)
 
     # -- copies
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from micrograd.engine import Value, adjoints, attach, constant, node_of, topological_order
 from micrograd.engine.modes import current, enable_grad
 from micrograd.primitives import Primitive
 from micrograd.trees import has_value, like, numbers, plain_arrays
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+
+def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
     """`f`, whose graph is taken apart as soon as it was recorded: for chains that outgrow memory.
 
     Each number that f returns becomes one node over the Values that f takes and the leaves that it closes over, with the
@@ -34,11 +37,11 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     def checkpointed(*args: Any) -> Any:
         mode = current()
         if mode.observer is not None or not mode.recording:
-            return f(*args)
+            return f(*args)  # type: ignore[call-arg]
         held = [plain_arrays(arg, f"checkpoint, argument {i}") if has_value(arg) else arg for i, arg in enumerate(args)]
         return _Call(f, held).result()
 
-    return checkpointed
+    return checkpointed  # type: ignore[return-value]
 
 
 class _Call:

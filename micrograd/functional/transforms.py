@@ -21,14 +21,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from micrograd.engine import Value, as_values, topological_order
 from micrograd.functional.run import Run, described, matching, pulled, pushed, recorded
 from micrograd.primitives import dot
 from micrograd.trees import kind_of, like
 
+if TYPE_CHECKING:
+    from micrograd.signatures import Gradient, Hessian, ValueAndGradient
 
+A = TypeVar("A")
+
+
+@overload
+def grad(fun: Callable[..., Any], argnums: Literal[0] = 0, has_aux: Literal[False] = False) -> Gradient: ...
+@overload
+def grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]: ...
 def grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
     """A function that returns the gradient of `fun`, in the structure of the argument that `argnums` names.
 
@@ -46,6 +55,10 @@ def grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
     return _gradient("grad", fun, argnums, has_aux)
 
 
+@overload
+def value_and_grad(fun: Callable[..., Any], argnums: Literal[0] = 0, has_aux: Literal[False] = False) -> ValueAndGradient: ...
+@overload
+def value_and_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]: ...
 def value_and_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
     """A function that returns (value, gradient) of `fun` from one run; see `grad`. With `has_aux`, ((value, aux), gradient).
 
@@ -81,6 +94,14 @@ def jacobian(
     return _jacobian("jacobian", fun, argnums, has_aux, sparse, mode)
 
 
+@overload
+def hessian(
+    fun: Callable[..., Any], argnums: Literal[0] = 0, has_aux: Literal[False] = False, *, sparse: Literal[False] = False
+) -> Hessian: ...
+@overload
+def hessian(
+    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, *, sparse: bool = False
+) -> Callable[..., Any]: ...
 def hessian(
     fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, *, sparse: bool = False
 ) -> Callable[..., Any]:
@@ -132,6 +153,10 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     return (run.value(), pull, run.aux()) if has_aux else (run.value(), pull)
 
 
+@overload
+def hvp(fun: Callable[..., Any], primals: tuple[A], tangents: Sequence[Any]) -> A: ...
+@overload
+def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any: ...
 def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """The Hessian of `fun` at `primals` times `tangents`: forward over reverse, no Hessian is built.
 

@@ -9,11 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from micrograd.primitives import abs, dot, log, logsumexp, maximum, minimum, number, softplus, sqrt, sum, take, where
 
+if TYPE_CHECKING:
+    from micrograd.signatures import Loss
 
+
+def _loss(fn: Callable[..., Any]) -> Loss:
+    """A loss, for type checkers: they are told that numbers give a number and Values a Value."""
+    return fn
+
+
+@_loss
 def mse(predictions: Any, targets: Any, reduction: str = "mean") -> Any:
     """The mean squared error: (p - t)².
 
@@ -23,6 +32,7 @@ def mse(predictions: Any, targets: Any, reduction: str = "mean") -> Any:
     return _reduced("mse", lambda p, t: (p - t) ** 2, predictions, targets, reduction)
 
 
+@_loss
 def l1(predictions: Any, targets: Any, reduction: str = "mean") -> Any:
     """The mean absolute error: |p - t|.
 
@@ -32,6 +42,7 @@ def l1(predictions: Any, targets: Any, reduction: str = "mean") -> Any:
     return _reduced("l1", lambda p, t: abs(p - t), predictions, targets, reduction)
 
 
+@_loss
 def huber(predictions: Any, targets: Any, delta: float = 1.0, reduction: str = "mean") -> Any:
     """The mean of (p - t)² / 2 where |p - t| is at most `delta`, and delta (|p - t| - delta / 2) beyond (Huber, 1964).
 
@@ -50,6 +61,7 @@ def huber(predictions: Any, targets: Any, delta: float = 1.0, reduction: str = "
     return _reduced("huber", loss, predictions, targets, reduction)
 
 
+@_loss
 def hinge(scores: Any, targets: Any, reduction: str = "mean") -> Any:
     """The mean hinge loss of scores for targets of -1 and +1: max(0, 1 - t s).
 
@@ -65,6 +77,7 @@ def hinge(scores: Any, targets: Any, reduction: str = "mean") -> Any:
     return _reduced("hinge", loss, scores, targets, reduction)
 
 
+@_loss
 def binary_cross_entropy(logits: Any, targets: Any, reduction: str = "mean") -> Any:
     """The mean of -t log p - (1 - t) log(1 - p), with p = sigmoid(z), for targets from 0 to 1.
 
@@ -83,6 +96,7 @@ def binary_cross_entropy(logits: Any, targets: Any, reduction: str = "mean") -> 
     return _reduced("binary_cross_entropy", loss, logits, targets, reduction)
 
 
+@_loss
 def cross_entropy(logits: Any, targets: Any, reduction: str = "mean") -> Any:
     """The mean of -log softmax(z)[t], for a vector of logits z and the index t of the right class, or a list of each.
 
@@ -92,6 +106,7 @@ def cross_entropy(logits: Any, targets: Any, reduction: str = "mean") -> Any:
     return _of_rows("cross_entropy", lambda z, t: logsumexp(z) - _chosen("cross_entropy", z, t), logits, targets, reduction)
 
 
+@_loss
 def nll(log_probabilities: Any, targets: Any, reduction: str = "mean") -> Any:
     """The mean of -l[t], for a vector l of logarithms of probabilities and the index t of the right class, or a list of each.
 
@@ -101,6 +116,7 @@ def nll(log_probabilities: Any, targets: Any, reduction: str = "mean") -> Any:
     return _of_rows("nll", lambda row, t: -_chosen("nll", row, t), log_probabilities, targets, reduction)
 
 
+@_loss
 def kl_divergence(log_probabilities: Any, targets: Any, reduction: str = "mean") -> Any:
     """Σ p (log p - l) for a vector l of logarithms of probabilities and the true probabilities p, or the mean over rows.
 
@@ -118,6 +134,7 @@ def kl_divergence(log_probabilities: Any, targets: Any, reduction: str = "mean")
     return _of_rows("kl_divergence", loss, log_probabilities, targets, reduction)
 
 
+@_loss
 def cosine_similarity(xs: Any, ys: Any, reduction: str = "mean") -> Any:
     """x · y / (|x| |y|), from -1 to 1, of two vectors, or its mean over two lists of vectors; 0 for a vector of zeros.
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from micrograd import primitives
 from micrograd.engine import Note, Value, as_values, constant, mark, node_of
 from micrograd.nn.arguments import activation_called, bound, width
 from micrograd.nn.label import Label
 from micrograd.nn.module import Module
+
+if TYPE_CHECKING:
+    from micrograd.signatures import Outputs
 
 __all__ = ["MLP", "Layer", "Module", "Neuron"]
 
@@ -90,9 +93,9 @@ class Layer(Module):
         nout = width(nout, "a layer needs at least one neuron", "nout")
         self.neurons = [Neuron(nin, index=k, nout=nout, **kwargs) for k in range(1, nout + 1)]
 
-    def __call__(self, x: Iterable[Any]) -> Any:
+    def __call__(self, x: Iterable[Any]) -> Outputs:
         out = self.forward(as_values(x))
-        return out[0] if len(out) == 1 else list(out)
+        return cast("Outputs", out[0] if len(out) == 1 else list(out))
 
     def forward(self, x: tuple[Value, ...], note: Note | None = None) -> tuple[Value, ...]:
         """The outputs on Values, as part of the call of a network that `note` tells of."""
@@ -142,7 +145,7 @@ class MLP(Module):
         self._inputs = [Label("a", (j,), 0, ("inputs",)) for j in range(1, nin + 1)]
         self._note = Note(network=next(_networks))
 
-    def __call__(self, x: Iterable[Any]) -> Any:
+    def __call__(self, x: Iterable[Any]) -> Outputs:
         x = tuple(x) if isinstance(x, Iterable) else (x,)
         if len(x) != len(self._inputs):
             many = ": one sample at a time; for rows of samples, jit(model).map(X)" if x and hasattr(x[0], "__len__") else ""
@@ -151,7 +154,7 @@ class MLP(Module):
         self._note = self._note._replace(call=self._note.call + 1)
         for layer in self.layers:
             a = layer.forward(a, self._note)
-        return a[0] if len(a) == 1 else list(a)
+        return cast("Outputs", a[0] if len(a) == 1 else list(a))
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(map(str, self.layers))}]"

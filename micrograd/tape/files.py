@@ -29,7 +29,7 @@ from micrograd.trees import Pattern, Sparse, elements, leaves_of
 FORMAT = "micrograd compiled function, 1"
 
 
-def save(f: Jitted, path: str) -> None:
+def save(f: Jitted[Any], path: str) -> None:
     """Write what a compiled function has recorded so far to a file that `load` reads.
 
     ValueError where nothing has been recorded, or a structure holds something that is no number, text or None.
@@ -51,7 +51,7 @@ def save(f: Jitted, path: str) -> None:
         np.savez(file, about=np.array(text), theta=np.array([p.data for p in parameters], np.float64), **arrays)
 
 
-def load(path: str, backend: str | None = None) -> Jitted:
+def load(path: str, backend: str | None = None) -> Jitted[Any]:
     """The compiled function in a file that `save` wrote; its parameters are new Values of the same data and labels.
 
     It takes arguments of the structures that had been recorded. ValueError where the file is damaged or of another kind.
@@ -89,7 +89,7 @@ def _arrays(opened: IO[bytes]) -> dict[str, Any]:
     return found
 
 
-def _loaded(arrays: dict[str, Any], backend: str | None) -> Jitted:
+def _loaded(arrays: dict[str, Any], backend: str | None) -> Jitted[Any]:
     about = json.loads(str(arrays.pop("about")))
     if about["format"] != FORMAT:
         raise ValueError(f"its format is {about['format']!r}, and this version reads {FORMAT!r}")
@@ -97,7 +97,7 @@ def _loaded(arrays: dict[str, Any], backend: str | None) -> Jitted:
     if not all(isinstance(label, str) for label in about["labels"]) or about["dtype"] not in ("float64", "float32"):
         raise ValueError("its parameters are damaged")
     precision = "fast" if backend == "numpy" else about.get("precision", "fast")
-    f = Jitted(_not_recorded, leaves, backend, about["dtype"], precision)
+    f: Jitted[Any] = Jitted(_not_recorded, leaves, backend, about["dtype"], precision)
     for entry in about["entries"]:
         key, gradient = canonical(_tuples(entry["key"])), entry["gradient"]
         names = len(key[-1]) if key and all(isinstance(name, str) for name in key[-1]) and key[-1][:1] not in _LEAVES else 0

@@ -6,9 +6,9 @@ This is what a user calls. `f.backward(X, t)` goes from here to `calls`, which f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial, update_wrapper
-from typing import Any, overload
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
@@ -24,18 +24,19 @@ from micrograd.tape.results import put_together
 from micrograd.tape.training import Training
 from micrograd.tape.watch import places_of, values_at
 
+R = TypeVar("R")
 _NOTHING = np.zeros(0)
 
 
 @overload
 def jit(
-    fn: Callable[..., Any],
+    fn: Callable[..., R],
     wrt: Iterable[Value] | None = None,
     backend: str | None = None,
     dtype: Any = np.float64,
     precision: str = "fast",
     threads: int | None = None,
-) -> Jitted: ...
+) -> Jitted[R]: ...
 @overload
 def jit(
     fn: None = None,
@@ -44,7 +45,7 @@ def jit(
     dtype: Any = np.float64,
     precision: str = "fast",
     threads: int | None = None,
-) -> Callable[[Callable[..., Any]], Jitted]: ...
+) -> Callable[[Callable[..., R]], Jitted[R]]: ...
 def jit(
     fn: Callable[..., Any] | None = None,
     wrt: Iterable[Value] | None = None,
@@ -87,7 +88,7 @@ def jit(
     return Jitted(fn, wrt, backend, dtype, precision, threads)
 
 
-class Jitted(Decorator):
+class Jitted(Decorator, Generic[R]):
     """What `jit` returns; see there."""
 
     def __init__(
@@ -128,6 +129,12 @@ class Jitted(Decorator):
         """The leaves that were listed when this was made."""
         return self._parameters.listed
 
+    @overload
+    def __call__(self, x: Value | Sequence[Value], /, *args: Any, **named: Any) -> R: ...
+    @overload
+    def __call__(self: Jitted[Value], *args: Any, theta: Any = None, **named: Any) -> float: ...
+    @overload
+    def __call__(self, *args: Any, theta: Any = None, **named: Any) -> Any: ...
     def __call__(self, *args: Any, theta: Any = None, **named: Any) -> Any:
         """The function's results, as floats in the structure in which it returns them, at `theta` where it is given.
 

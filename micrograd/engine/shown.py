@@ -1,0 +1,79 @@
+"""A Value as pictures and words: draw(), explain(), why(), and what help() says of a row of the rule book.
+
+`Value` inherits what is here. The rooms above are imported when they are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from micrograd.primitives import Primitive
+
+if TYPE_CHECKING:
+    from micrograd.draw import Drawing
+    from micrograd.engine.value import Value
+    from micrograd.explain import Explanation, Why
+
+
+class Shown:
+    """What a Value can show of its graph. Arguments are those of micrograd.draw.Drawing and micrograd.explain.explain."""
+
+    __slots__ = ()
+
+    def draw(
+        self: Any,
+        format: str = "svg",
+        rankdir: str | None = None,
+        limit: int | None = None,
+        unfold: str | Iterable[str] = (),
+        through: Value | Iterable[Value] = (),
+        *,
+        view: str | None = None,
+        call: int | None = None,
+        width: float = 850,
+        digits: int = 4,
+        theme: str = "light",
+    ) -> Drawing:
+        """A Drawing of the graph below this Value, which Jupyter shows; what the arguments mean is said in Drawing."""
+        from micrograd.draw import Drawing
+
+        return Drawing(
+            self, format, rankdir, limit, unfold, through, view=view, call=call, width=width, digits=digits, theme=theme
+        )
+
+    def explain(
+        self: Any, x: Value, depth: int | None = None, notation: str = "leibniz", digits: int = 4, most: int | None = 8
+    ) -> Explanation:
+        """How the derivative of this with respect to `x` comes about: the chain rule, in symbols and numbers.
+
+        `depth` is how many levels of factors are opened, from 1 for x alone; left out, as many as a screen holds. `notation` is
+        "leibniz" or "delta" (δ_v for ∂L/∂v), `digits` how many significant digits are printed, exact from 17 on, and `most` how
+        many terms of a long sum are shown; None shows all.
+        """
+        from micrograd.explain import explain
+
+        return explain(self, x, depth, notation, digits, most)
+
+    def why(self: Any, x: Value) -> Why:
+        """Why the derivative of this with respect to `x` is zero, tiny, huge, nan or inf."""
+        from micrograd.explain import why
+
+        return why(self, x)
+
+
+class _Description:
+    """The docstring of a class, and of each object one of its own: made when it is asked for."""
+
+    def __init__(self, text: str | None):
+        self.text = text
+
+    def __get__(self, row: Primitive | None, kind: type) -> str | None:
+        if row is None:
+            return self.text
+        from micrograd.formula.described import described
+
+        return described(row)
+
+
+Primitive.__doc__ = _Description(Primitive.__doc__)  # type: ignore[assignment]

@@ -1,0 +1,110 @@
+"""What type checkers are told of functions that take numbers and Values alike; nothing here exists at run time.
+
+The rule book gets its types from the number of partials in each row: `primitive()` gives a Unary, a Binary or a Ternary.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, TypeVar, overload
+
+from micrograd.engine.value import Value
+from micrograd.primitives import Primitive
+
+A = TypeVar("A")
+F = TypeVar("F", bound=Callable[..., Any])
+
+class Number(Protocol):
+    """A plain number: an int, float, bool, Fraction or NumPy scalar; no array, no complex number."""
+
+    def __float__(self) -> float: ...
+    def __round__(self, ndigits: int, /) -> Any: ...
+    @property
+    def real(self) -> Any: ...  # which a Value has not
+
+class Unary(Primitive):
+    """A row of one argument: a number for a number, a Value for a Value."""
+
+    @overload
+    def __call__(self, x: Value, /) -> Value: ...
+    @overload
+    def __call__(self, x: Number, /) -> float: ...
+
+class Binary(Primitive):
+    """A row of two arguments: a number for numbers, a Value where one of them is a Value."""
+
+    @overload
+    def __call__(self, x: Value, y: Value | Number, /) -> Value: ...
+    @overload
+    def __call__(self, x: Value | Number, y: Value, /) -> Value: ...
+    @overload
+    def __call__(self, x: Number, y: Number, /) -> float: ...
+
+class Ternary(Primitive):
+    """A row of three arguments, such as where."""
+
+    @overload
+    def __call__(self, x: Value, y: Value | Number, z: Value | Number, /) -> Value: ...
+    @overload
+    def __call__(self, x: Value | Number, y: Value, z: Value | Number, /) -> Value: ...
+    @overload
+    def __call__(self, x: Value | Number, y: Value | Number, z: Value, /) -> Value: ...
+    @overload
+    def __call__(self, x: Number, y: Number, z: Number, /) -> float: ...
+
+class Outputs(Value, list[Value]):  # type: ignore[misc]
+    """What a network gives: the one Value where its last layer has one neuron, else a list of Values.
+
+    No checker can count the neurons, so it takes this for both at once: what either can do is allowed, and nothing else.
+    """
+
+class Loss(Protocol):
+    """A loss: a number for numbers, a Value for Values; nested lists with reduction="none"."""
+
+    @overload
+    def __call__(
+        self,
+        predictions: Value | Sequence[Value] | Sequence[Sequence[Value]],
+        targets: Any,
+        *args: Any,
+        reduction: Literal["mean", "sum"] = "mean",
+        **options: Any,
+    ) -> Value: ...
+    @overload
+    def __call__(
+        self,
+        predictions: Number | Sequence[Number] | Sequence[Sequence[Number]],
+        targets: Number | Sequence[Number] | Sequence[Sequence[Number]],
+        *args: Any,
+        reduction: Literal["mean", "sum"] = "mean",
+        **options: Any,
+    ) -> float: ...
+    @overload
+    def __call__(self, predictions: Any, targets: Any, *args: Any, reduction: str = "mean", **options: Any) -> Any: ...
+
+class Gradient(Protocol):
+    """grad(f): the gradient has the structure of the first argument."""
+
+    def __call__(self, x: A, /, *args: Any, **named: Any) -> A: ...
+
+class ValueAndGradient(Protocol):
+    """value_and_grad(f)."""
+
+    @overload
+    def __call__(self, x: Value, /, *args: Any, **named: Any) -> tuple[Value, Value]: ...
+    @overload
+    def __call__(self, x: list[Value], /, *args: Any, **named: Any) -> tuple[Value, list[Value]]: ...
+    @overload
+    def __call__(self, x: A, /, *args: Any, **named: Any) -> tuple[float, A]: ...
+
+class Hessian(Protocol):
+    """hessian(f): the structure of the first argument, with that structure in the place of each number."""
+
+    @overload
+    def __call__(self, x: Value, /, *args: Any, **named: Any) -> Value: ...
+    @overload
+    def __call__(self, x: float, /, *args: Any, **named: Any) -> float: ...
+    @overload
+    def __call__(self, x: list[float], /, *args: Any, **named: Any) -> list[list[float]]: ...
+    @overload
+    def __call__(self, x: list[Value], /, *args: Any, **named: Any) -> list[list[Value]]: ...
+    @overload
+    def __call__(self, x: Any, /, *args: Any, **named: Any) -> Any: ...
