@@ -1,8 +1,8 @@
 """Drawings of the graph below a Value: `v.draw()`, `draw_dot(root)`.
 
-`graph` takes a snapshot, `folding` and `picture` say what of it is shown, `layout`, `diagram` and `fit` where, `svg` and `dot`
-write it down, `explore` makes the page in which one steps through backward. No program has to be installed to see a drawing;
-Graphviz's `dot` makes PNG and PDF.
+`graph` takes a snapshot, `folding` and `picture` say what of it is shown, `layout`, `diagram` and `fit` where, `svg`, `tikz`
+and `dot` write it down, `saving` knows the endings of files, `explore` makes the page in which one steps through backward. No
+program has to be installed to see a drawing.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from micrograd.draw.network_dot import network_digraph, network_mermaid
 from micrograd.draw.network_picture import drawn
 from micrograd.draw.picture import Picture
 from micrograd.draw.recording import Recording, record
+from micrograd.draw.saving import ENDINGS, RASTER, opened, rendered
 from micrograd.draw.scene import Scene
 from micrograd.draw.style import THEMES, Style
 from micrograd.draw.svg import svg
+from micrograd.draw.tikz import tikz
 from micrograd.engine import Value
 from micrograd.files import replacing
 
 __all__ = ["ENDINGS", "LIMIT", "Drawing", "Recording", "draw_dot", "record", "to_mermaid"]
 
-_WITH_DOT = ("png", "pdf")
 _LARGE = 500  # boxes
-ENDINGS = (".svg", ".html", ".png", ".pdf", ".dot", ".gv", ".mmd")  # of the files that a drawing is saved to
 
 
 class Drawing:
@@ -77,7 +77,7 @@ class Drawing:
     ):
         if rankdir not in (None, "LR", "TB"):
             raise ValueError(f'rankdir is "LR" (to the right), "TB" (down) or None (what fits), got {rankdir!r}')
-        if format not in ("svg", *_WITH_DOT):
+        if format not in ("svg", *RASTER):
             raise ValueError(f'format is "svg", "png" or "pdf", got {format!r}')
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise ValueError(f"limit is how many boxes a picture may have, or None for what is legible, got {limit!r}")
@@ -142,6 +142,10 @@ class Drawing:
         return {k for k, box in enumerate(self.picture.boxes) if not self._reached.isdisjoint(box.members)}
 
     @property
+    def _lit_factors(self) -> set[tuple[int, ...]] | None:
+        return self._network.lit(self.through) if self._network and self.through else None
+
+    @property
     def shows(self) -> str:
         """Which picture this is: "graph" or "network"."""
         return "graph" if self._network is None else "network"
@@ -159,11 +163,16 @@ class Drawing:
         return svg(self.scene)
 
     @cached_property
+    def tikz(self) -> str:
+        """The picture as a TikZ picture, for LaTeX."""
+        return tikz(self.scene)
+
+    @cached_property
     def digraph(self) -> Any:
         """The picture as a `graphviz.Digraph`."""
         if self._network is not None:
-            return network_digraph(self.graph, self._network, self._style, self._call, self.format)
-        return digraph(self.picture, self.format, self.rankdir, self._style)
+            return network_digraph(self.graph, self._network, self._style, self._call, self.format, self._lit_factors)
+        return digraph(self.picture, self.format, self.rankdir, self._style, self.lit)
 
     def render(self, *args: Any, **options: Any) -> Any:
         """Write and lay out the picture with Graphviz's program `dot`, as `graphviz.Digraph.render` does."""
@@ -185,8 +194,8 @@ class Drawing:
     def to_mermaid(self) -> str:
         """The picture as a Mermaid flowchart, for Markdown."""
         if self._network is not None:
-            return network_mermaid(self.graph, self._network, self._style, self._call)
-        return mermaid(self.picture, self.rankdir, self._style)
+            return network_mermaid(self.graph, self._network, self._style, self._call, self._lit_factors)
+        return mermaid(self.picture, self.rankdir, self._style, self.lit)
 
     def explore(self, mode: str = "live", seed: int | None = None, count: int = 0) -> Exploration:
         """The living page: sliders, steps forward and backward, the chain rule, descent; Jupyter shows it.
@@ -228,9 +237,9 @@ class Drawing:
         return (None, ()) if "all" in self.unfold else (self.limit or LIMIT, self.unfold)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the drawing: .svg, .html (the page to explore), .dot or .gv, .mmd, and with Graphviz .png and .pdf.
+        """Write the picture that is shown: .svg, .png, .pdf, .tex (TikZ), .dot or .gv, .mmd; as .html the page to explore.
 
-        ValueError for another ending; RuntimeError that says what to install where `dot` is missing.
+        ValueError for another ending; RuntimeError that says what to install for PNG and PDF.
         """
         content = self.rendered(path)
         with replacing(path) as file:
@@ -238,31 +247,11 @@ class Drawing:
 
     def rendered(self, path: str | os.PathLike[str]) -> bytes:
         """What `save` writes to a file of this name."""
-        ending = os.path.splitext(os.fspath(path))[1].lower().lstrip(".")
-        if ending in _WITH_DOT:
-            return self._with_dot(ending)
-        made = {
-            "svg": lambda: self.svg,
-            "html": lambda: self.explore().page,
-            "dot": lambda: self.source,
-            "gv": lambda: self.source,
-            "mmd": self.to_mermaid,
-        }
-        if ending not in made:
-            raise ValueError(f"a drawing is saved as .svg, .html, .png, .pdf, .dot, .gv or .mmd, got {os.fspath(path)!r}")
-        return made[ending]().encode()
+        return rendered(self, path)
 
-    def _with_dot(self, format: str) -> bytes:
-        import graphviz
-
-        try:
-            return bytes(self.digraph.pipe(format=format))
-        except graphviz.ExecutableNotFound:
-            raise RuntimeError(
-                f"{format.upper()} is made by Graphviz, whose program `dot` was not found: install Graphviz "
-                "(apt install graphviz, brew install graphviz, winget install graphviz or conda install graphviz), "
-                "or save as .svg or .html, which need no program"
-            ) from None
+    def show(self) -> str:
+        """Open the picture in the browser, for scripts and terminals: the path of the temporary file that it is in."""
+        return opened(self.svg, ".svg")
 
     def __repr__(self) -> str:
         boxes = len(self.picture.boxes)
@@ -273,8 +262,8 @@ class Drawing:
         bundle: dict[str, Any] = {"text/plain": repr(self)}
         try:
             if self.format == "png":
-                return {**bundle, "image/png": base64.b64encode(self._with_dot("png")).decode()}
-        except Exception:  # a repr never raises: without `dot` the SVG is shown
+                return {**bundle, "image/png": base64.b64encode(self.rendered("drawing.png")).decode()}
+        except Exception:  # a repr never raises: where nothing makes PNG the SVG is shown
             pass
         return {**bundle, "image/svg+xml": self.svg, "text/html": self._in_notebooks()}
 

@@ -7,13 +7,14 @@ where the language has them, and in Unicode where it has not.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from html import escape
 from typing import Any
 
 from micrograd.draw.diagram import edge_text
 from micrograd.draw.lettering import clip, numbers, plain, runs
 from micrograd.draw.picture import Box, Picture
-from micrograd.draw.style import Style, share, weight
+from micrograd.draw.style import FAINT, Style, faded, share, weight
 from micrograd.formula.text import clean
 
 _SHAPES = {
@@ -28,11 +29,14 @@ _BRACKETS = {
 _PLAIN = Style()
 
 
-def digraph(picture: Picture, format: str = "svg", rankdir: str = "LR", style: Style = _PLAIN) -> Any:
-    """The picture as a `graphviz.Digraph`; making it runs no program."""
+def digraph(
+    picture: Picture, format: str = "svg", rankdir: str = "LR", style: Style = _PLAIN, lit: Collection[int] | None = None
+) -> Any:
+    """The picture as a `graphviz.Digraph`, boxes that are not `lit` faded; making it runs no program."""
     import graphviz
 
     palette, digits = style
+    faint = faded(style)
     out = graphviz.Digraph(
         format=format,
         graph_attr={"rankdir": rankdir, "bgcolor": palette.paper or "transparent", "fontname": "Helvetica", "labelloc": "b",
@@ -44,26 +48,30 @@ def digraph(picture: Picture, format: str = "svg", rankdir: str = "LR", style: S
     if picture.caption:
         out.attr(label="<" + escaped(" ".join(picture.caption)) + ">")
     for i, box in enumerate(picture.boxes):
-        fill, stroke = palette.kinds[box.kind]
+        drawn = style if lit is None or i in lit else faint
+        fill, stroke = drawn.palette.kinds[box.kind]
         look = {**_SHAPES[box.kind], "fillcolor": fill, "color": stroke}
         if i == picture.output:
             look["peripheries"] = "2"
-        out.node(f"n{i}", label=_html(box, style), tooltip=graphviz.escape(clip(plain(box.label), 200) or box.tag), **look)
+        out.node(f"n{i}", label=_html(box, drawn), tooltip=graphviz.escape(clip(plain(box.label), 200) or box.tag), **look)
     biggest = max([e.flow for e in picture.edges if e.flow is not None and math.isfinite(e.flow)], default=0.0)
     for edge in picture.edges:
-        look = {}
+        look, colours = {}, palette
+        if lit is not None and edge.source not in lit:
+            colours = faint.palette
+            look.update(color=colours.quiet, fontcolor=colours.local)
         if edge.flow is None:
-            look["color"] = palette.nothing
+            look["color"] = colours.nothing
         elif edge.flow == 0:
             look["style"] = "dashed"
         elif not math.isfinite(edge.flow):
-            look.update(color=palette.broken, penwidth="3.50", style="dotted")
+            look.update(color=colours.broken, penwidth="3.50", style="dotted")
         elif biggest:
             look["penwidth"] = f"{weight(share(edge.flow, biggest)):.2f}"
         if text := edge_text(edge, False, digits):
             look["label"] = text
         if edge.local is None and edge.part is not None:
-            look["fontcolor"] = palette.gradient
+            look["fontcolor"] = colours.gradient
         out.edge(f"n{edge.source}", f"n{edge.target}", **look)
     return out
 
@@ -107,8 +115,8 @@ def mathematics(label: str) -> str:
     return "".join(f"<{marks[level]}>{escaped(clean(text))}</{marks[level]}>" for text, level in pieces)
 
 
-def mermaid(picture: Picture, rankdir: str = "LR", style: Style = _PLAIN) -> str:
-    """The picture as a Mermaid flowchart, which GitHub and GitLab draw in Markdown."""
+def mermaid(picture: Picture, rankdir: str = "LR", style: Style = _PLAIN, lit: Collection[int] | None = None) -> str:
+    """The picture as a Mermaid flowchart, which GitHub and GitLab draw in Markdown; boxes that are not `lit` faded."""
     digits = style.digits
     out = [f"flowchart {rankdir}"]
     for i, box in enumerate(picture.boxes):
@@ -126,7 +134,16 @@ def mermaid(picture: Picture, rankdir: str = "LR", style: Style = _PLAIN) -> str
     for kind in dict.fromkeys(box.kind for box in picture.boxes):
         fill, stroke = style.palette.kinds[kind]
         out.append(f"    classDef {kind} fill:{fill},stroke:{stroke},color:{style.palette.ink}")
+    if lit is not None:
+        faint = [k for k, edge in enumerate(picture.edges) if edge.source not in lit]
+        out += fading([f"n{i}" for i in range(len(picture.boxes)) if i not in lit], faint)
     return "\n".join([*out, ""])
+
+
+def fading(nodes: Sequence[str], edges: Sequence[int]) -> list[str]:
+    """The lines of Mermaid that fade these nodes, and these edges by their number."""
+    made = [f"    class {','.join(nodes)} faint", f"    classDef faint opacity:{FAINT}"] if nodes else []
+    return made + ([f"    linkStyle {','.join(map(str, edges))} opacity:{FAINT}"] if edges else [])
 
 
 def quoted(text: str) -> str:

@@ -23,6 +23,7 @@ from micrograd.draw.folding import Group, Part, tree, visible
 from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, operation, runs
 from micrograd.draw.network import Network, found_in
+from micrograd.draw.saving import opened
 from micrograd.files import replacing
 from micrograd.formula.javascript import functions, printable, printed
 from micrograd.formula.text import clean
@@ -113,6 +114,10 @@ class Exploration:
         """Write the page to a file of its own."""
         with replacing(path) as file:
             file.write(self.page.encode())
+
+    def show(self) -> str:
+        """Open the page in the browser, for scripts and terminals: the path of the temporary file that it is in."""
+        return opened(self.page, ".html")
 
     def data(self) -> dict[str, Any]:
         """What the script knows of the graph, as JSON: values in the engine's order, and the groups they are in."""

@@ -273,7 +273,7 @@ class _Folding:
         rule = self.graph.rules[first]
         if rule is None:
             return f"{len(found)} {label or f'{self.graph.kinds[first]}s'.replace('leafs', 'leaves')}"
-        written = {self.graph.written(i) for i in found}
+        written = {self.graph.written(i, names=False) for i in found}
         return f"{len(found)}× ({label or (general(rule) if len(written) > 1 or rule.variadic else written.pop())})"
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cached_property
 from typing import Any
 
-from micrograd.draw.lettering import number, operation
+from micrograd.draw.lettering import number, operation, plain
 from micrograd.engine import Value, adjoints, topological_order
 from micrograd.formula.latex import Math
 from micrograd.formula.symbol import CHOICE, WHERE, Symbol
@@ -113,8 +114,16 @@ class Graph:
     def __len__(self) -> int:
         return len(self.values)
 
-    def written(self, i: int, digits: int = 4) -> str:
-        """Operation `i` as it stands in its box: with the plain numbers that it takes, such as x² or x − 1."""
+    @cached_property
+    def operand(self) -> str:
+        """The letter for an operand without a name, inside an operation: x, or one that nothing here is called."""
+        return next((letter for letter in "xutspqrv" if letter not in self.labels), "x")
+
+    def written(self, i: int, digits: int = 4, names: bool = True) -> str:
+        """Operation `i` as it stands in its box: with the plain numbers that it takes, such as w² or x − 1.
+
+        An operand goes by its name where that is one short word, and `names` are wanted.
+        """
         rule = self.rules[i]
         assert rule is not None
         taken = [(name, self.data[p] if self.literals.get(p) == i else None)
@@ -128,7 +137,11 @@ class Graph:
             more = [f"{len(numbers)} numbers"] if numbers and not few else []
             return " + ".join([operation(self.ops[i]), *[number(x, digits) for x in few], *more])
         only = len(taken) == len(numbers) + 1
-        args = [Symbol(math.nan, Math("x" if only else name, "")) if x is None else Symbol(x) for name, x in taken]
+        args = []
+        for (name, x), p in zip(taken, self.parents[i], strict=True):
+            label = self.labels[p]
+            called = label if names and len(label) <= 6 and label.isidentifier() and label == plain(label) else ""
+            args.append(Symbol(math.nan, Math(called or (self.operand if only else name), "")) if x is None else Symbol(x))
         rule = CHOICE if rule is WHERE else rule  # with both branches
         return Text(digits)(Symbol(math.nan, None, rule, tuple(args))).replace("-", "−")
 

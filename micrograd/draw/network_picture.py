@@ -15,14 +15,24 @@ from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, number, plain, width
 from micrograd.draw.network import Network, Neuron, slope
 from micrograd.draw.scene import Part, Rectangle, Scene, Shape, Words, arrowhead, circle, label, words
-from micrograd.draw.style import TAG, Palette, Style
+from micrograd.draw.style import TAG, Palette, Style, blend
 
 _BIG, _SMALL, _INPUT = 38.0, 21.0, 20.0  # radii of a neuron with all its numbers, of one with two, of an input
 _ROW, _ROW_SIZE = 12.0, 9.5  # the rows of weights beside a neuron
 _HEAD = 34.0  # above the neurons: what layer it is
 _MOST, _FEW = 16, 6  # neurons of a column that are shown, and with all their numbers
 
+_HEADS = 4  # arrows into the loss that still have heads of their own
+
 Item = Shape | Rectangle | Words
+
+
+class Row(NamedTuple):
+    """What stands at the end of a weight's line: the weight, its gradient ("" where it has none), and the tooltip."""
+
+    weight: str
+    gradient: str
+    title: str
 
 
 class Spot(NamedTuple):
@@ -130,8 +140,10 @@ class _Picture:
             for c, n in enumerate(counts)
         ]
         self.texts = {(i, k): self._rows_of(i, k) for i in range(1, len(counts)) for k in self.columns[i] if k >= 0}
-        row_room = [max((width(t, _ROW_SIZE) for (i, _), ts in self.texts.items() if i == c for t, _ in ts), default=0.0) + 10
-                    if rows else 6.0 for c in range(len(counts))]  # fmt: skip
+        written = [[row for (i, _), found in self.texts.items() if i == c for row in found] for c in range(len(counts))]
+        self.grad_room = [max([width(row.gradient, _ROW_SIZE) for row in found], default=0.0) + 6 for found in written]
+        row_room = [max([width(row.weight, _ROW_SIZE) for row in found], default=0.0) + grad + 8 if rows else 6.0
+                    for found, grad in zip(written, self.grad_room, strict=True)]  # fmt: skip
         self.loss_wide = max(width(self.root, 13, True), width(number(graph.data[graph.root], style.digits), 11.5)) + 40
         count = len(network.layers)
         needs = 2 * MARGIN + 2 * _INPUT + count * 2 * radius + sum(row_room[1:])
@@ -140,10 +152,9 @@ class _Picture:
         gap = max(least, min(120.0 if radius == _BIG else 230.0, ((room or 850.0) - needs) / count))
         self.wide = needs + count * gap
         x = MARGIN + _INPUT
-        self.middle, self.port = [x], [x]
+        self.middle = [x]
         for c in range(1, count + 1):
             before = _INPUT if c == 1 else radius
-            self.port.append(x + before + gap + (row_room[c] if rows else 0.0))
             x += before + gap + row_room[c] + radius
             self.middle.append(x)
         self.row_room = row_room
@@ -154,17 +165,20 @@ class _Picture:
         ]  # fmt: skip
         heights = [pitch * len(column) for pitch, column in zip(pitches, self.columns, strict=True)]
         self.high = max(heights)
+        if radius != _BIG:  # a column of few spreads beside one of many
+            pitches = [min(2.4 * pitch, self.high / len(column)) for pitch, column in zip(pitches, self.columns, strict=True)]
+            heights = [pitch * len(column) for pitch, column in zip(pitches, self.columns, strict=True)]
         self.y = {
             (c, k if k >= 0 else -1 - n): _HEAD + MARGIN + self.high / 2 + (n + 0.5) * pitches[c] - heights[c] / 2
             for c, column in enumerate(self.columns)
             for n, k in enumerate(column)
         }
 
-    def _rows_of(self, layer: int, k: int) -> list[tuple[str, str]]:
-        """W and its gradient for each input of a neuron that is shown, and those of the bias; each with its tooltip."""
+    def _rows_of(self, layer: int, k: int) -> list[Row]:
+        """W and its gradient for each input of a neuron that is shown, and those of the bias."""
         neuron = self.network.layers[layer - 1][k]
         inputs = self.read.outputs(layer - 1)
-        out: list[tuple[str, str]] = []
+        out = []
         for j in [j for j in self.columns[layer - 1] if j >= 0]:
             weight = neuron.weights[j]
             out.append(self._row("", weight, self.read.gradient(weight, neuron, inputs[j])))
@@ -172,12 +186,12 @@ class _Picture:
             out.append(self._row("b ", neuron.bias, self.read.gradient(neuron.bias, neuron, None)))
         return out
 
-    def _row(self, name: str, i: int, gradient: float | None) -> tuple[str, str]:
+    def _row(self, name: str, i: int, gradient: float | None) -> Row:
         shown = f"{name}{short(self.graph.data[i], self.digits)}"
         title = f"{plain(self.graph.labels[i]) or 'weight'} = {self.graph.data[i]!r}"
         if gradient is None:
-            return shown, title
-        return f"{shown}  ∂ {short(gradient, self.digits)}", f"{title}, ∂{self.root}/∂ = {gradient!r}"
+            return Row(shown, "", title)
+        return Row(shown, f"∂ {short(gradient, self.digits)}", f"{title}, ∂{self.root}/∂ = {gradient!r}")
 
     def faint(self, *place: int) -> bool:
         return self.lit is not None and place not in self.lit
@@ -208,6 +222,9 @@ class _Picture:
             nodes.append(self._loss(lines, rows))
         caption = self._caption()
         high = _HEAD + self.high + 2 * MARGIN + 15 * len(caption) + 6
+        lines.sort(
+            key=lambda part: max([i.width for i in part.items if isinstance(i, Shape)])
+        )  # what is strong lies above what is weak
         parts = [*lines, *rows, *nodes, Part(written_caption(caption, high, MARGIN))]
         scene = Scene(max(self.wide, 420.0), high, title, self.palette.paper, parts)
         return Drawn(scene, spots, self.boxes, self.rows)
@@ -217,7 +234,7 @@ class _Picture:
         out: list[Item] = [words(what, self.middle[c], MARGIN + 10, 11.0, self.palette.ink, "middle", True)]
         if c:
             neuron = self.network.layers[c - 1][0]
-            g = self.graph.written(neuron.a[0]) if neuron.a[0] != neuron.z[0] else "linear"
+            g = self.graph.written(neuron.a[0], names=False) if neuron.a[0] != neuron.z[0] else "linear"
             out.append(
                 words(
                     f"{len(self.network.layers[c - 1])} × {g}", self.middle[c], MARGIN + 23, TAG, self.palette.quiet, "middle"
@@ -246,13 +263,13 @@ class _Picture:
         if c == 0:
             out.append(words(short(a, min(self.digits, 3)), x, y + 3.5, 10.0, palette.value, "middle"))
             if name and self.radius == _BIG:
-                out.append(label(name, x - 10, y - r - 4, 11.0, palette.ink))
+                out.append(label(name, x - 10, y - r - 6, 11.0, palette.ink))
         elif r == _BIG:
             top = y - 6 * (len(numbers) - 1) + 3.5
             for n, (letter, v, colour) in enumerate(numbers):
                 out.append(words(f"{letter} {short(v, self.digits)}", x, top + 12 * n, 10.0, colour, "middle"))
             if name:
-                out.append(label(name, x - 10, y - r - 4, 11.0, palette.ink))
+                out.append(label(name, x - 10, y - r - 6, 11.0, palette.ink))
         else:
             out.append(words(short(a, 2), x, y - 1.5, _ROW_SIZE, palette.value, "middle"))
             out.append(words(short(numbers[-1][1], 2), x, y + 10.5, _ROW_SIZE, palette.gradient, "middle"))
@@ -260,39 +277,38 @@ class _Picture:
 
     def _weights(self, spot: Spot, biggest: float, lines: list[Part], rows: list[Part]) -> None:
         (c, k), x, y, r = spot
-        texts = self.texts[c, k]
         sources = [j for j in self.columns[c - 1] if j >= 0]
-        top = y - _ROW * (len(texts) - 1) / 2
-        for n, (text, title) in enumerate(texts):
-            j = sources[n] if n < len(sources) else -1
-            row = top + _ROW * n
+        found = self.texts[c, k]
+        top = y - _ROW * (len(found) - 1) / 2
+        for n, row in enumerate(found):
+            j, at = sources[n] if n < len(sources) else -1, top + _ROW * n
             if self.rows:
-                wide = width(text, _ROW_SIZE)
-                self.boxes.append((x - r - 4 - wide, row - 7, wide, 11.0))
-                faint = self.faint(c, j, k)
-                cut = text.find("∂")
-                pieces = [(text, 0)] if cut < 0 else [(text[:cut], 0), (text[cut:], 0)]
-                colours = (self.palette.ink, self.palette.gradient) if cut >= 0 else ()
-                line = Words(pieces, x - r - 4, row + 3, _ROW_SIZE, self.palette.ink, "end", colours=colours)
-                rows.append(Part([line], title, faint))
+                right = x - r - 4
+                middle = right - self.grad_room[c]
+                wide = width(row.weight, _ROW_SIZE)
+                self.boxes.append((middle - wide, at - 7, wide, 11.0))
+                items = [words(row.weight, middle, at + 3, _ROW_SIZE, self.palette.ink, "end")]
+                if row.gradient:
+                    wide = width(row.gradient, _ROW_SIZE)
+                    self.boxes.append((right - wide, at - 7, wide, 11.0))
+                    items.append(words(row.gradient, right, at + 3, _ROW_SIZE, self.palette.gradient, "end"))
+                rows.append(Part(items, row.title, self.faint(c, j, k)))
             if j < 0:
                 continue
             sx, sy = self.middle[c - 1], self.y[c - 1, j]
-            ex, ey = (self.port[c] - self.row_room[c] + 4, row) if self.rows else (x, y)
-            if self.rows:
-                ex = x - r - 8 - width(text, _ROW_SIZE)
+            ex, ey = (x - r - self.row_room[c], at) if self.rows else (x, y)
             before = _INPUT if c == 1 else self.radius
             far = math.hypot(ex - sx, ey - sy)
             start = (sx + before * (ex - sx) / far, sy + before * (ey - sy) / far)
             end = (ex, ey) if self.rows else (x - r * (ex - sx) / far, y - r * (ey - sy) / far)
             w = self.graph.data[self.network.layers[c - 1][k].weights[j]]
-            lines.append(Part([self._line(start, end, w, biggest)], title, self.faint(c, j, k)))
+            lines.append(Part([self._line(start, end, w, biggest)], row.title, self.faint(c, j, k)))
 
     def _line(self, start: tuple[float, float], end: tuple[float, float], w: float, biggest: float) -> Shape:
         part = min(abs(w) / biggest, 1.0) if biggest and math.isfinite(w) else 1.0
         colour = self.palette.positive if w >= 0 else self.palette.negative
-        thick = 0.5 + (2.6 if self.radius == _BIG else 1.8) * part
-        return Shape(start, [end], stroke=_blend(self.palette.nothing, colour, 0.35 + 0.65 * part), width=thick,
+        thick, least = (0.5 + 2.6 * part, 0.35) if self.radius == _BIG else (0.4 + 1.4 * part**1.5, 0.15)
+        return Shape(start, [end], stroke=blend(self.palette.nothing, colour, least + (1 - least) * part), width=thick,
                      dash=() if w >= 0 else (5.0, 3.0))  # fmt: skip
 
     def _loss(self, lines: list[Part], rows: list[Part]) -> Part:
@@ -303,19 +319,23 @@ class _Picture:
             neuron = self.network.layers[-1][k]
             start = (self.middle[last] + self.radius, self.y[last, k])
             g = self.read.mean(neuron.a, "grad")
-            many = len(self.columns[last])
-            end = (x - 6, y + (0 if many == 1 else (self.columns[last].index(k) - (many - 1) / 2) * min(8.0, 40.0 / many)))
+            place, many = self.columns[last].index(k), len(self.columns[last])
+            end = (x - 6, y + 8.0 * (place - (many - 1) / 2)) if many <= _HEADS else (x - 26, y)
             title = f"∂{self.root}/∂{plain(self.graph.labels[neuron.a[0]]) or 'a'} = {g!r}"
             faint = self.faint(last + 1, k, 0)
-            line = Shape(start, [end], stroke=_blend(palette.nothing, palette.quiet, 0.7), width=1.2)
+            line = Shape(start, [end], stroke=blend(palette.nothing, palette.quiet, 0.7), width=1.2)
             dx, dy = end[0] - start[0], end[1] - start[1]
             far = math.hypot(dx, dy)
-            head = arrowhead(x, end[1], dx / far, dy / far, 3.2, palette.quiet)
-            lines.append(Part([line, head], title, faint))
+            head = [arrowhead(x, end[1], dx / far, dy / far, 3.2, palette.quiet)] if many <= _HEADS else []
+            lines.append(Part([line, *head], title, faint))
             if self.radius == _BIG:
                 text = f"∂ {short(g, self.digits)}"
-                rows.append(Part([words(text, start[0] + 4, start[1] - 5, _ROW_SIZE, palette.gradient)], title, faint))
-                self.boxes.append((start[0] + 4, start[1] - 13, width(text, _ROW_SIZE), 11.0))
+                base = start[1] + (13 if end[1] < start[1] - 6 else -5)  # on the side that the line turns away from
+                rows.append(Part([words(text, start[0] + 4, base, _ROW_SIZE, palette.gradient)], title, faint))
+                self.boxes.append((start[0] + 4, base - 8, width(text, _ROW_SIZE), 11.0))
+        if len(self.columns[last]) > _HEADS:
+            trunk = Shape((x - 26, y), [(x - 6, y)], stroke=blend(palette.nothing, palette.quiet, 0.7), width=2.0)
+            lines.append(Part([trunk, arrowhead(x, y, 1.0, 0.0, 4.0, palette.quiet)], "", self.faint(last + 1, 0)))
         fill, stroke = palette.kinds["operation"]
         out: list[Item] = [
             Rectangle(x, y - 26, self.loss_wide, 52, 6, fill, stroke, 1.4),
@@ -326,7 +346,10 @@ class _Picture:
 
     def _caption(self) -> list[list[tuple[str, str]]]:
         palette, calls = self.palette, self.network.calls
-        pieces = [("a", palette.value), (f"  ·  δ = ∂{self.root}/∂z, ∂: gradient of {self.root}", palette.gradient),
+        inside = [("a", palette.value), (f"  ·  δ = ∂{self.root}/∂z, ∂: gradient of {self.root}", palette.gradient)]
+        if self.radius != _BIG:
+            inside = [("in a neuron a,", palette.value), (f" below it δ = ∂{self.root}/∂z", palette.gradient)]
+        pieces = [*inside,
                   ("  ·  a line is a weight: blue W > 0,", palette.positive), (" orange and dashed W < 0,", palette.negative),
                   (" thick: large", palette.quiet)]  # fmt: skip
         if self.rows:
@@ -344,9 +367,3 @@ class _Picture:
         pieces.append((f'  ·  the scalar graph, {count} values: .draw(view="graph"), or .explore()', palette.quiet))
         split = [(word + " ", colour) for text, colour in pieces for word in text.split(" ")]
         return wrapped(split, max(self.wide, 420.0) - 2 * MARGIN)
-
-
-def _blend(one: str, two: str, part: float) -> str:
-    """The colour between two, `part` of the way."""
-    a, b = ([int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in (one, two))
-    return "#" + "".join(f"{round(x + (y - x) * part):02x}" for x, y in zip(a, b, strict=True))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LABEL, TAG, NUMBER, EDGE = 13.0, 10.0, 11.5, 10.0  # sizes of type
 SCRIPT = 0.7  # of the size: sub- and superscripts
 LEAST = 9.0  # the smallest size at which type is read; no picture shows any that is smaller
+FAINT = 0.3  # the opacity of what is not lit, beside what is
 FONT = "Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 
@@ -50,6 +51,22 @@ class Style(NamedTuple):
 
     palette: Palette = LIGHT
     digits: int = 4
+
+
+def blend(one: str, two: str, part: float) -> str:
+    """The colour between two, `part` of the way."""
+    a, b = ([int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in (one, two))
+    return "#" + "".join(f"{round(x + (y - x) * part):02x}" for x, y in zip(a, b, strict=True))
+
+
+def faded(style: Style) -> Style:
+    """The style of what is not lit, where a format has no opacity: colours near the paper's."""
+    palette = style.palette
+    paper = palette.paper or "#ffffff"
+    kinds = {kind: (blend(paper, fill, FAINT), blend(paper, stroke, FAINT)) for kind, (fill, stroke) in palette.kinds.items()}
+    names = ("ink", "quiet", "value", "gradient", "local", "nothing", "broken", "positive", "negative")
+    colours: dict[str, Any] = {name: blend(paper, getattr(palette, name), FAINT) for name in names}
+    return style._replace(palette=palette._replace(kinds=kinds, **colours))
 
 
 def share(flow: float, biggest: float) -> float:

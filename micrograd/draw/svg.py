@@ -12,7 +12,7 @@ from typing import Any
 
 from micrograd.draw.lettering import width
 from micrograd.draw.scene import Part, Rectangle, Scene, Shape, Words
-from micrograd.draw.style import FONT, LEAST, SCRIPT
+from micrograd.draw.style import FAINT, FONT, LEAST, SCRIPT
 
 
 def svg(scene: Scene) -> str:
@@ -27,7 +27,7 @@ def svg(scene: Scene) -> str:
         out.append(f'<rect width="{wide}" height="{high}" fill="{scene.paper}"/>')
     faint = [line for part in scene.parts if part.faint for line in _part(part)]
     if faint:
-        out += ['<g opacity="0.3">', *faint, "</g>"]
+        out += [f'<g opacity="{FAINT}">', *faint, "</g>"]
     out += [line for part in scene.parts if not part.faint for line in _part(part)]
     return "\n".join([*out, "</svg>", ""])
 

@@ -156,10 +156,11 @@ def test_constants_are_lighter_and_zero_edges_dashed():
 
 def test_plain_numbers_stand_inside_the_operation():
     a, b = Value(2.0, label="a"), Value(0.5, label="b")
-    written = [(a**2, "x²"), (a - 1, "x − 1"), (3 * a, "3 · x"), (a * -1.5, "x · (−1.5)"), (1 / a, "1 / x"), (2**a, "2^x"),
+    written = [(a**2, "a²"), (a - 1, "a − 1"), (3 * a, "3 · a"), (a * -1.5, "a · (−1.5)"), (1 / a, "1 / a"), (2**a, "2^a"),
                (a.sqrt(), "√x"), (a.tanh(), "tanh"), (a * b, "×"), (sum([a, b, 1]), "Σ + 1"), (dot([a, b], [b, a]), "Σxy"),
-               (dot([a], [b], 0.5), "Σxy + 0.5"), (dot([a], [b], a), "Σxy + c"), (where(a, b, 3.0), "where(c, a, 3)"),
-               (maximum(a, 0.0), "maximum(x, 0)")]  # fmt: skip
+               (dot([a], [b], 0.5), "Σxy + 0.5"), (dot([a], [b], a), "Σxy + c"), (where(a, b, 3.0), "where(a, b, 3)"),
+               (maximum(a, 0.0), "maximum(a, 0)"), ((a * b) ** 2, "x²"), ((Value(2.0, label="x") * b) ** 2, "u²"),
+               (Value(2.0, label="W_12^[1]") - 1, "x − 1")]  # fmt: skip
     for value, text in written:
         picture = value.draw().picture
         assert picture.boxes[picture.output].tag == text

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import graphviz
 import pytest
@@ -85,7 +86,7 @@ def test_a_drawing_is_a_snapshot():
     assert before.explore().html.count("7.0") == 0 and out.draw().svg != shown
 
 
-@pytest.mark.parametrize("ending", ["svg", "html", "dot", "gv", "mmd", "SVG"])
+@pytest.mark.parametrize("ending", ["svg", "html", "tex", "dot", "gv", "mmd", "SVG"])
 def test_saving_needs_no_program(ending, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     drawing = example().draw()
@@ -96,18 +97,22 @@ def test_saving_needs_no_program(ending, tmp_path, monkeypatch):
         assert ET.fromstring(text).tag.endswith("svg")
     drawing.explore().save(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == drawing.explore().page
-    assert text == {"svg": drawing.svg, "html": drawing.explore().page, "mmd": drawing.to_mermaid()}.get(
+    assert text == {"svg": drawing.svg, "html": drawing.explore().page, "mmd": drawing.to_mermaid(), "tex": drawing.tikz}.get(
         ending.lower(), drawing.source
     )
 
 
+@pytest.fixture
+def no_cairosvg(monkeypatch):
+    """As if the extra `png` were not installed."""
+    monkeypatch.setitem(sys.modules, "cairosvg", None)
+
+
 @pytest.mark.parametrize("ending", ["png", "pdf"])
-def test_png_and_pdf_without_dot_say_what_to_install(ending, tmp_path, monkeypatch):
+def test_png_and_pdf_say_what_to_install(ending, tmp_path, monkeypatch, no_cairosvg):
     monkeypatch.setenv("PATH", "")
     file = tmp_path / f"x.{ending}"
-    with pytest.raises(
-        RuntimeError, match=rf"{ending.upper()} is made by Graphviz.*apt install graphviz.*or save as .svg or .html"
-    ):
+    with pytest.raises(RuntimeError, match=rf"{ending.upper()} is made by cairosvg.*Graphviz.*or save as .svg or .html"):
         example().draw().save(file)
     assert not file.exists()
 
@@ -115,15 +120,67 @@ def test_png_and_pdf_without_dot_say_what_to_install(ending, tmp_path, monkeypat
 @NEEDS_DOT
 @pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
 @pytest.mark.parametrize("make", [example, hostile])
-def test_png_and_pdf_with_dot(make, ending, magic, tmp_path):
+def test_png_and_pdf_with_dot_alone(make, ending, magic, tmp_path, no_cairosvg):
     make().draw().save(tmp_path / f"x.{ending}")
     assert (tmp_path / f"x.{ending}").read_bytes().startswith(magic)
+
+
+@pytest.mark.parametrize("make", [example, hostile, network])
+def test_png_and_pdf_are_the_picture_that_is_shown(make, tmp_path, monkeypatch):
+    cairosvg = pytest.importorskip("cairosvg", reason="the extra `png` makes PNG and PDF", exc_type=ImportError)
+    monkeypatch.setenv("PATH", "")
+    drawing = make().draw(theme="dark")
+    drawing.save(tmp_path / "x.png")
+    drawing.save(tmp_path / "x.pdf")
+    assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "x.png").read_bytes() == cairosvg.svg2png(drawing.svg.encode(), scale=2)
+
+
+@pytest.mark.parametrize("view", ["graph", "network"])
+def test_what_is_faint_in_the_picture_is_faint_in_every_format(view):
+    model = MLP(2, [2, 1], activation="tanh", seed=1)
+    loss = model([0.5, -1.0]) ** 2
+    w = model.layers[0].neurons[0].w[1]
+    some, all_ = loss.draw(view=view, through=w), loss.draw(view=view)
+    for made in ("svg", "tikz", "source"):
+        assert getattr(some, made) != getattr(all_, made)
+    assert "classDef faint opacity:0.3" in some.to_mermaid() and "faint" not in all_.to_mermaid()
+    assert "linkStyle" in some.to_mermaid() and "opacity=0.3" in some.tikz
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX with TikZ")
+def test_latex_sets_the_drawing(tmp_path):
+    model = MLP(2, [3, 2], activation="tanh", seed=1)
+    net = sum(model([0.5, -1.0])).draw(view="network", through=model.layers[0].neurons[1].w[0])
+    inputs = ""
+    for name, drawing in {"example": example().draw(), "hostile": hostile().draw(theme="dark"), "net": net}.items():
+        drawing.save(tmp_path / f"{name}.tex")
+        inputs += f"\\input{{{name}}}\\par\n"
+    (tmp_path / "paper.tex").write_text(
+        f"\\documentclass{{article}}\\usepackage{{tikz}}\\begin{{document}}\n{inputs}\\end{{document}}\n", encoding="utf-8"
+    )
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    if "tikz.sty' not found" in ran.stdout:
+        pytest.skip("LaTeX has no TikZ")
+    assert ran.returncode == 0, ran.stdout[-2000:]
+
+
+def test_show_opens_the_picture_and_the_page(monkeypatch):
+    seen = []
+    monkeypatch.setattr("webbrowser.open", seen.append)
+    drawing = example().draw()
+    for shown, text in ((drawing, drawing.svg), (drawing.explore(), drawing.explore().page)):
+        path = Path(shown.show())
+        assert path.read_text(encoding="utf-8") == text and seen[-1] == path.as_uri()
+        shutil.rmtree(path.parent)
 
 
 def test_what_is_refused():
     root = example()
     for call, words in [
-        (lambda: root.draw().save("x.jpg"), "saved as .svg, .html, .png, .pdf, .dot, .gv or .mmd, got 'x.jpg'"),
+        (lambda: root.draw().save("x.jpg"), "saved as .svg, .html, .png, .pdf, .tex, .dot, .gv or .mmd, got 'x.jpg'"),
         (lambda: root.draw().save("svg"), "got 'svg'"),
         (lambda: root.draw(rankdir="UP"), "got 'UP'"),
         (lambda: root.draw(format="gif"), "got 'gif'"),
@@ -146,7 +203,7 @@ def test_what_jupyter_shows():
     assert set(network().draw().explore()._repr_mimebundle_()) == {"text/html", "text/plain"}
 
 
-def test_a_repr_never_raises(monkeypatch):
+def test_a_repr_never_raises(monkeypatch, no_cairosvg):
     monkeypatch.setenv("PATH", "")
     for root in (hostile(), Value(float("nan"), label='"<&>'), example()):
         for drawing in (root.draw(), root.draw(format="png")):
@@ -157,7 +214,7 @@ def test_a_repr_never_raises(monkeypatch):
 
 
 @NEEDS_DOT
-def test_png_in_jupyter():
+def test_png_in_jupyter(no_cairosvg):
     assert base64.b64decode(example().draw(format="png")._repr_mimebundle_()["image/png"]).startswith(b"\x89PNG")
 
 
@@ -205,9 +262,9 @@ def test_bad_input_is_said_in_one_line_with_a_caret(arguments, said, tmp_path, c
     assert list(tmp_path.iterdir()) == []
 
 
-def test_png_without_dot_from_the_command_line(tmp_path, capsys, monkeypatch):
+def test_png_without_dot_from_the_command_line(tmp_path, capsys, monkeypatch, no_cairosvg):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SystemExit):
         main(["draw", "a", "a=1", "-o", "x.png"])
-    assert "install Graphviz" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+    assert "pip install cairosvg" in capsys.readouterr().err and list(tmp_path.iterdir()) == []

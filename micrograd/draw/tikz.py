@@ -1,0 +1,112 @@
+r"""A scene as TikZ, for slides and papers: `\input` it where `\usepackage{tikz}` stands before.
+
+It is the scene that `svg` writes; a pixel is 0.75 pt, and the type is the document's sans serif.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from micrograd.draw.scene import Part, Rectangle, Scene, Shape, Words
+from micrograd.draw.style import FAINT
+from micrograd.formula.label import GREEK
+from micrograd.formula.text import clean
+
+_POINT = 0.75  # points in a pixel
+_SIGNS = {letter: f"\\{name} " for name, letter in GREEK.items()} | {
+    "∂": r"\partial ", "−": "-", "·": r"\cdot ", "×": r"\times ", "÷": r"\div ", "√": r"\surd ", "∞": r"\infty ", "→": r"\to ",
+    "≤": r"\le ", "≥": r"\ge ", "∇": r"\nabla ", "⋮": r"\vdots ", "…": r"\ldots ", "′": "{}'", "⟨": r"\langle ",
+    "⟩": r"\rangle ", "|": r"\vert ", "<": "<", ">": ">", "^": r"\wedge ", "~": r"\sim ", "\\": r"\backslash ", "ο": "o",
+    "°": r"{}^{\circ}", "\u202f": r"\,", "\u00a0": r"\ ",
+}  # fmt: skip
+_SIGNS |= {c: f"{{}}^{{{d}}}" for c, d in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁱⁿʸˣ", "0123456789+-=()inyx", strict=True)}
+_SIGNS |= {c: f"{{}}_{{{d}}}" for c, d in zip("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢⱼₖₗₘₙ", "0123456789+-=()ijklmn", strict=True)}
+_SPECIAL = {c: f"\\{c}" for c in "{}$&#%_"} | {'"': "''"}
+
+
+def tikz(scene: Scene) -> str:
+    """The scene as one `tikzpicture`, with its colours."""
+    used = {scene.paper, *(c for part in scene.parts for item in part.items for c in _colours(item))} - {""}
+    size = f"({scene.wide:.1f}, {scene.high:.1f})"
+    out = [
+        f"% {' '.join(clean(scene.title).split())}",
+        r"% \usepackage{tikz} before \begin{document}, and \input of this file where the picture stands.",
+        r"\begin{tikzpicture}[x=0.75pt, y=-0.75pt, inner sep=0pt, outer sep=0pt]",
+        *[f"\\definecolor{{{_colour(c)}}}{{HTML}}{{{c[1:].upper()}}}" for c in sorted(used)],
+        f"\\path[{f'fill={_colour(scene.paper)}' if scene.paper else 'use as bounding box'}] (0, 0) rectangle {size};",
+    ]
+    faint = [line for part in scene.parts if part.faint for line in _part(part)]
+    if faint:
+        out += [f"\\begin{{scope}}[opacity={FAINT}, transparency group]", *faint, r"\end{scope}"]
+    out += [line for part in scene.parts if not part.faint for line in _part(part)]
+    return "\n".join([*out, r"\end{tikzpicture}", ""])
+
+
+def _part(part: Part) -> list[str]:
+    return [_words(i) if isinstance(i, Words) else _shape(i) if isinstance(i, Shape) else _rectangle(i) for i in part.items]
+
+
+def _colours(item: Shape | Rectangle | Words) -> tuple[str, ...]:
+    return (item.colour, *item.colours) if isinstance(item, Words) else (item.fill, item.stroke)
+
+
+def _colour(colour: str) -> str:
+    return f"mg{colour[1:]}"
+
+
+def _paint(item: Shape | Rectangle) -> str:
+    fill = [f"fill={_colour(item.fill)}"] if item.fill else []
+    stroke = [f"draw={_colour(item.stroke)}, line width={_POINT * item.width:.2f}pt"] if item.stroke else []
+    return ", ".join(fill + stroke)
+
+
+def _shape(shape: Shape) -> str:
+    path = "({:.1f}, {:.1f})".format(*shape.start) + "".join([_STEPS[len(step)].format(*step) for step in shape.steps])
+    dash = " ".join([f"{'off' if k % 2 else 'on'} {_POINT * x:.2f}pt" for k, x in enumerate(shape.dash)])
+    return f"\\path[{_paint(shape)}{f', dash pattern={dash}' if dash else ''}] {path};"
+
+
+_STEPS = {
+    0: " -- cycle", 2: " -- ({:.1f}, {:.1f})",
+    6: " .. controls ({:.1f}, {:.1f}) and ({:.1f}, {:.1f}) .. ({:.1f}, {:.1f})",
+}  # fmt: skip
+
+
+def _rectangle(r: Rectangle) -> str:
+    corner = f", rounded corners={_POINT * min(r.radius, r.wide / 2, r.high / 2):.2f}pt" if r.radius else ""
+    return f"\\path[{_paint(r)}{corner}] ({r.x:.1f}, {r.y:.1f}) rectangle ({r.x + r.wide:.1f}, {r.y + r.high:.1f});"
+
+
+def _words(w: Words) -> str:
+    anchor = {"start": "base west", "middle": "base", "end": "base east"}[w.anchor]
+    size = _POINT * w.size
+    font = f"\\fontsize{{{size:.2f}}}{{{1.2 * size:.2f}}}\\selectfont\\sffamily" + (r"\bfseries" if w.bold else "")
+    if w.colours:
+        pairs = zip(w.pieces, w.colours, strict=True)
+        text = "".join([f"\\textcolor{{{_colour(c)}}}{{{escaped(piece)}}}" for (piece, _), c in pairs])
+    else:
+        text = ""
+        for scripts, run in groupby(w.pieces, key=lambda piece: piece[1] != 0):
+            made = [f"{'_^'[level > 0]}{{\\mathsf{{{escaped(t, True)}}}}}" if level else escaped(t) for t, level in run]
+            line = "".join(made)
+            text += f"${line}$" if scripts else rf"\textit{{{line}}}" if len(w.pieces) > 1 else line
+    return f"\\node[anchor={anchor}, text={_colour(w.colour)}, font={font}] at ({w.x:.1f}, {w.y:.1f}) {{{text}}};"
+
+
+def escaped(text: str, mathematics: bool = False) -> str:
+    r"""The text as LaTeX takes it, in text or in mathematics; a question mark for a letter that its usual fonts lack.
+
+    >>> print(escaped("∂L/∂W_1 = 50%"))
+    $\partial $L/$\partial $W\_1 = 50\%
+    """
+    out = []
+    for c in text:
+        if c in _SIGNS:
+            out.append(_SIGNS[c] if mathematics else f"${_SIGNS[c]}$")
+        elif c in _SPECIAL:
+            out.append(_SPECIAL[c])
+        elif c == " " and mathematics:
+            out.append(r"\ ")
+        else:
+            out.append(c if " " <= c < "\x7f" or ("À" <= c < "Ā" and not mathematics) else "?")
+    return "".join(out)
