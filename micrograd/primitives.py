@@ -343,7 +343,7 @@ equal      = primitive("equal",      "equal(x, y)",      lambda x, y: 1.0 if x =
 _where     = primitive("where",      "where(c, a, b)",   lambda c, a, b: a if c > 0.0 else b if c <= 0.0 else nan, 0.0, lambda c, a, b, out: step(c), lambda c, a, b, out: 1 - step(c))
 _sum       = primitive("sum",        "sum(xs)",          _added,                 lambda xs, out: (1.0,) * len(xs), variadic=True)
 _dot       = primitive("dot",        "dot(xs, ys, start)", _dotted,              lambda args, out: (*args[len(args) // 2 : -1], *args[: len(args) // 2], 1.0), variadic=True)
-_logsumexp = primitive("logsumexp",  "logsumexp(xs)",    _log_sum_exp,           lambda xs, out: tuple(exp(x - out) for x in xs), variadic=True)
+_logsumexp = primitive("logsumexp",  "logsumexp(xs)",    _log_sum_exp,           lambda xs, out: tuple(exp(x - out) for x in xs), variadic=True)  # digits are lost as out grows: an error of about out * 2**-53
 _take      = primitive("take",       "take(i, xs)",      lambda i, *xs: xs[int(i)] if i in range(len(xs)) else nan, lambda args, out: (0.0, *[equal(args[0], float(k)) for k in range(len(args) - 1)]), variadic=True)
 # fmt: on
 
