@@ -160,13 +160,14 @@ class Pass:
     def __init__(self, root: Value, turned: frozenset[Value], distinct: bool):
         self.root, self.turned, self.distinct = root, turned, distinct
         self.order: list[Value] = []
-        self.sort(root)
+        self.sort(root, set())
         self.grad = dict.fromkeys(self.order, 0.0) | {root: 1.0}
 
-    def sort(self, node: Value) -> None:
+    def sort(self, node: Value, seen: set[Value]) -> None:
+        seen.add(node)
         for parent in self.parents(node):
-            if parent not in self.order:
-                self.sort(parent)
+            if parent not in seen:
+                self.sort(parent, seen)
         self.order.append(node)
 
     def edges(self, node: Value) -> list[tuple[Value, float]]:
@@ -225,10 +226,12 @@ class Pass:
                 pending.extend(reversed(self.parents(node)))
 
     def level_by_level(self) -> None:
-        pending = [self.root]
+        pending, seen = [self.root], {self.root}
         for node in pending:
             self.give(node)
-            pending.extend(parent for parent in self.parents(node) if parent not in pending)
+            fresh = [parent for parent in dict.fromkeys(self.parents(node)) if parent not in seen]
+            seen.update(fresh)
+            pending.extend(fresh)
 
     def without_upstream(self, *ops: str) -> None:
         for node in reversed(self.order):

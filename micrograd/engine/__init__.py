@@ -7,7 +7,7 @@ micrograd.
 """
 
 from micrograd.engine.assign import add_gradients
-from micrograd.engine.modes import Note
+from micrograd.engine.modes import Note, mark
 from micrograd.engine.value import (
     Value,
     adjoints,
@@ -15,7 +15,6 @@ from micrograd.engine.value import (
     attach,
     constant,
     general,
-    mark,
     node_of,
     primal,
     topological_order,

@@ -129,10 +129,28 @@ def read(value: Any, how: str) -> None:
     observer = current().observer
     if observer is not None:
         observer.read(value, how)
-    elif watches and not sys._getframe(2).f_code.co_filename.startswith(HERE):
+    else:
+        refuse_watched(value, how, 3)
+
+
+def refuse_watched(value: Any, how: str, depth: int) -> None:
+    """Let the watches of this thread refuse, unless the frame so far up is of this package."""
+    if watches and not sys._getframe(depth).f_code.co_filename.startswith(HERE):
         for over in _watches.get():
             if over.holds(value):
                 over.frozen(value, how)
+
+
+def backward(output: Any, how: str) -> None:
+    """Tell the observer of this thread, or else its watches, that derivatives of a Value become numbers; they may refuse.
+
+    Called by what the reader called, as `read`.
+    """
+    observer = current().observer
+    if observer is not None:
+        observer.frozen(output, how)
+    else:
+        refuse_watched(output, how, 3)
 
 
 watches: list[None] = []  # one entry for each open watch of any thread
@@ -342,3 +360,21 @@ def line() -> str:
 def _called(rule: Primitive, data: Sequence[float]) -> str:
     shown = [f"{x!r}" for x in data[:8]] + (["..."] if len(data) > 8 else [])
     return f"{rule.name}({', '.join(shown)})"
+
+
+def when_set(slot: str, default: Any, doc: str, how: str = "") -> Any:
+    """An attribute that takes no memory, and no time of the garbage collector's, until it is set."""
+
+    def get(self: Any) -> Any:
+        if how and (open_blocks or watches):
+            read(self, how)
+        return getattr(self, slot, default)
+
+    return property(get, lambda self, value: setattr(self, slot, value), doc=doc)
+
+
+def mark(node: Any, label: str, note: Note | None) -> None:
+    """Give a fresh node its label and the call of a network that made it; the line that wrote it stays."""
+    node._label = label
+    if note is not None:
+        node._note = node.note._replace(network=note.network, call=note.call) if open_blocks and node.note is not None else note

@@ -72,13 +72,6 @@ def attach(leaf: Value, source: Any) -> None:
     leaf.rule, leaf._x, leaf._dx, leaf._y, leaf._dy = primitives.mul, source, 1.0, 1.0, 0.0
 
 
-def mark(node: Value, label: str, note: Note | None) -> None:
-    """Give a fresh node its label and the call of a network that made it; the line that wrote it stays."""
-    node._label = label
-    if note is not None:
-        node._note = node.note._replace(network=note.network, call=note.call) if open_blocks and node.note is not None else note
-
-
 def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -> Value:
     out = rule.on_floats(data)
     mode = modes.current()
@@ -110,17 +103,6 @@ def _local(rule: Primitive, args: Sequence[Any], data: tuple[float, ...], out: f
             return tuple([float(d) for d in rule.local(tuple(map(constant, data)), constant(out), wanted)])
 
 
-def _when_set(slot: str, default: Any, doc: str, how: str = "") -> Any:
-    """An attribute that takes no memory, and no time of the garbage collector's, until it is set."""
-
-    def get(self: Value) -> Any:
-        if how and (open_blocks or watches):
-            modes.read(self, how)
-        return getattr(self, slot, default)
-
-    return property(get, lambda self, value: setattr(self, slot, value), doc=doc)
-
-
 class Value(Operators, Number, Shown, Original):
     """One number that remembers how it was computed.
 
@@ -148,9 +130,9 @@ class Value(Operators, Number, Shown, Original):
     _grad: float
     _label: str
     _note: Note | None
-    grad = _when_set("_grad", 0.0, "The derivative of the last output that went backward with respect to this.", ".grad")
-    label = _when_set("_label", "", "The name in drawings and explanations.")
-    note = _when_set("_note", None, "The Note that drawings and explanations read, or None.")
+    grad = modes.when_set("_grad", 0.0, "The derivative of the last output that went backward with respect to this.", ".grad")
+    label = modes.when_set("_label", "", "The name in drawings and explanations.")
+    note = modes.when_set("_note", None, "The Note that drawings and explanations read, or None.")
 
     def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = ""):
         if isinstance(_children, str):
@@ -219,8 +201,8 @@ class Value(Operators, Number, Shown, Original):
 
     def backward(self) -> None:
         """Set `.grad` of every node below this one: leaves accumulate, the others hold the adjoint of this pass."""
-        if watches:
-            modes.read(self, "backward() (adjoints() with create_graph=True gives Values)")
+        if open_blocks or watches:
+            modes.backward(self, "backward() (adjoints() with create_graph=True gives Values)")
         if self.rule is CONSTANT:
             raise RuntimeError(f"backward() of the constant {self!r}: it came from numbers alone, or from a no_grad() block")
         found = adjoints(self)
@@ -348,10 +330,8 @@ def adjoints(output: Value, wrt: Iterable[Value] | Value | None = None, create_g
 
         found: dict[Value, Any] = adjoint_graph(output, wrt)
     else:
-        if open_blocks and (observer := modes.current().observer) is not None:
-            observer.frozen(output, "backward(), or adjoints() without create_graph=True,")
-        if watches:
-            modes.read(output, "adjoints() without create_graph=True")
+        if open_blocks or watches:
+            modes.backward(output, "backward(), or adjoints() without create_graph=True")
         found = _adjoint_numbers(output)
     return found if wrt is None else {v: found[v] if v in found else constant(0.0) if create_graph else 0.0 for v in wrt}
 
