@@ -38,7 +38,7 @@ LOST = {
     "an array of floats": swallowed,
     "np.asarray": lambda x: np.asarray([x, x], dtype=float).sum(),
     "astype": lambda x: np.array([x * 2.0]).astype(float)[0],
-    "math.floor": lambda x: math.floor(x) * x,
+    "math.frexp": lambda x: math.frexp(x)[0] * x,
     "percent": lambda x: float("%.3f" % x),  # noqa: UP031
     "gradients": through_its_gradient,
     "partials": lambda x: (x * x).partials[0],
