@@ -269,3 +269,20 @@ def test_a_compiled_call_in_a_task_takes_one_thread_unless_told_otherwise():
         f.map(da.ones(3)).compute()
         (key,) = set(travel._made) - before
         assert travel._made[key].recordings.maker.keywords["threads"] == wanted
+
+
+def test_memory_maps_and_zarr_arrays_come_through_dask(tmp_path):
+    data = np.memmap(tmp_path / "x", float, "w+", shape=X.shape)
+    data[:] = X
+    f, (x, t) = FUNCTIONS["squared"]
+    lazy = [da.from_array(data, chunks=(400, 3))]
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed")
+    stored = zarr.create_array(tmp_path / "z", shape=X.shape, chunks=(300, 3), dtype=float)
+    stored[...] = X
+    lazy.append(da.from_zarr(tmp_path / "z"))
+    for array in lazy:
+        value, gradient = dask.compute(*f.value_and_grad(f.theta(), array, t))
+        wanted = f.value_and_grad(f.theta(), x, t)
+        assert value == wanted[0] and np.array_equal(gradient, wanted[1])
+    with pytest.raises(ValueError, match=r"dask.array.store"):
+        f.map(lazy[0], t, out=np.zeros(1500))
