@@ -46,7 +46,6 @@ import numpy as np
 import peers
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- benchmarks/compiled.py writes from here -->", "<!-- benchmarks/compiled.py writes to here -->"
 SIZES = {"demo": [2, 16, 16, 1], "digits": [64, 32, 10], "mnist": [784, 128, 10]}
 # the problem that each task is about
 TASKS = {"demo": "demo", "digits": "digits", "mnist": "mnist", "mnist32": "mnist", "step": "demo", "backward": "demo"}
@@ -510,7 +509,7 @@ HEADS = {
 
 
 def table(times: dict[str, dict[str, list[float]]], reference: str, tasks, quartiles: bool) -> str:
-    """Rows of peers, columns of tasks: the median, with its `quartiles` or with how many times `reference`'s time it is."""
+    """Rows of peers, columns of tasks: the median with its `quartiles`, or how many times `reference`'s time it is."""
     lines = ["| " + " | ".join(["", *(HEADS[task] for task in tasks)]) + " |", "|---" * (len(tasks) + 1) + "|"]
     for peer, found in times.items():
         if not any(task in found for task in tasks):
@@ -522,11 +521,10 @@ def table(times: dict[str, dict[str, list[float]]], reference: str, tasks, quart
                 continue
             middle, low, high = spread(found[task])
             ratio = statistics.median(a / b for a, b in zip(found[task], times[reference][task], strict=True))
-            times_as_long = f"×{ratio:.3g}" if ratio < 1000 else f"×{ratio:,.0f}"
-            beside = f", {times_as_long}" if peer != reference else ""
+            cell = f"×{float(f'{ratio:.2g}'):,g}"
             if quartiles:
-                beside = f" ({shown(low)} to {shown(high)})" if len(found[task]) > 1 else ""
-            cells.append(f"{shown(middle)}{beside}")
+                cell = shown(middle) + (f" ({shown(low)} to {shown(high)})" if len(found[task]) > 1 else "")
+            cells.append(cell)
         lines.append("| " + " | ".join([NAMES[peer], *cells]) + " |")
     return "\n".join(lines)
 
@@ -550,45 +548,39 @@ def gained(found: dict[str, dict[str, list[tuple[float, float]]]]) -> str:
 
 
 def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
+    """The medians as bars with quartiles, legible where a page shows the picture 815 pixels wide."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, 3, figsize=(18, 7), constrained_layout=True)
     titles = {
         "demo": "2-16-16-1, 128 points",
         "digits": "64-32-10, 1,797 digits",
         "mnist": "784-128-10, batch of 256",
         "step": "2-16-16-1, a step of SGD",
         "gpt": "GPT, 32 documents of 8 letters",
-        "bundle": "bundle adjustment, 100,000 times",
+        "bundle": "bundle adjustment, 10⁵ times",
     }
+    several = [peer for peer in times if not peer.endswith("-2")]  # on one core
+    figure, axes = plt.subplots(3, 2, figsize=(8.15, 8.4), constrained_layout=True)
     for axis, task in zip(axes.flat, titles, strict=True):
-        peers = [peer for peer in times if task in times[peer]][::-1]
+        peers = [peer for peer in several if task in times[peer]][::-1]
         medians = [spread(times[peer][task]) for peer in peers]
-        colours = ["#1f77b4" if peer.startswith("ours") else "#b0b0b0" for peer in peers]
+        colours = ["#d9480f" if peer.startswith("ours") else "#ced4da" for peer in peers]
         axis.barh([NAMES[peer] for peer in peers], [m for m, _, _ in medians], color=colours)
-        axis.errorbar(
-            [m for m, _, _ in medians],
-            range(len(peers)),
-            xerr=[[m - low for m, low, _ in medians], [high - m for m, _, high in medians]],
-            fmt="none",
-            ecolor="#404040",
-        )
+        whiskers = [[m - low for m, low, _ in medians], [high - m for m, _, high in medians]]
+        axis.errorbar([m for m, _, _ in medians], range(len(peers)), xerr=whiskers, fmt="none", ecolor="#495057")
         for i, (m, _, high) in enumerate(medians):
-            axis.text(high * 1.15, i, shown(m), va="center", fontsize=8)
+            axis.text(high * 1.2, i, shown(m), va="center", fontsize=9)
         axis.set_xscale("log")
-        axis.set_title(titles[task], fontsize=10, loc="left")
-        axis.set_xlim(min(low for _, low, _ in medians) / 2, max(high for _, _, high in medians) * 4)
-        low, high = axis.get_xlim()
-        ticks = [tick for tick in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0) if low < tick < high]
-        axis.set_xticks(ticks[:: 1 + len(ticks) // 4])  # as many as stand side by side
-        axis.xaxis.set_major_formatter(lambda x, _: shown(x))
-        axis.xaxis.set_minor_formatter("")
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("Time for value and derivatives on one core (logarithmic; whiskers are quartiles)")
-    figure.savefig(path, dpi=110)
+        axis.set_title(titles[task], fontsize=10, loc="left", weight="bold")
+        axis.set_xlim(min(low for _, low, _ in medians) / 2, max(high for _, _, high in medians) * 12)
+        axis.xaxis.set_visible(False)
+        axis.tick_params(length=0, labelsize=9)
+        axis.spines[["top", "right", "bottom"]].set_visible(False)
+    figure.suptitle("Time for value and derivatives on one core (logarithmic; whiskers are quartiles)", fontsize=10)
+    figure.savefig(path, dpi=200)
 
 
 def main() -> None:
@@ -599,7 +591,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="time for each task in each round")
     parser.add_argument("--core", default="0")
-    parser.add_argument("--readme", action=argparse.BooleanOptionalAction, default=True, help="write the table and the plot")
+    parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True, help="write compiled.md and the plot")
     parser.add_argument("--answer", help=argparse.SUPPRESS)
     parser.add_argument("--file", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -658,26 +650,24 @@ def main() -> None:
     rounds = f"{options.rounds} rounds, peers one right after the other"
     where = f"{', '.join([machine(), *peers.versions(pythons)])}."
 
-    def page(note: str, quartiles: bool) -> str:
-        tables = [table(times, reference, tasks, quartiles) for tasks in (TASKS, OTHERS)]
-        return "\n\n".join([*tables, *([gained(turns)] if turns else []), f"{note}\n{where}"]) + "\n"
+    ratios, medians = ([table(times, reference, tasks, whole) for tasks in (TASKS, OTHERS)] for whole in (False, True))
 
     first = {peer.name: peer.first for peer in running if peer.name in ("ours-numpy", "ours-llvm", "torch", "jax", "casadi")}
     started = [task for task in (*TASKS, *OTHERS) if task not in ("step", "backward")]
-    written = page(f"Medians of {rounds}, and of the ratios to {NAMES[reference]} in each round.", False)
-    everything = (
-        page(f"Medians (and quartiles) of {rounds}.", True)
-        + "\nFrom nothing to the first answer, once: building, recording or tracing, and compiling.\n\n"
-        + table(first, reference, started, True)
-        + "\n"
-    )
+    parts = [
+        f"How many times the time of {NAMES[reference]} each takes: medians of the ratios in each round.",
+        *ratios,
+        f"The times themselves: medians (and quartiles) of {rounds}.",
+        *medians,
+        *([gained(turns)] if turns else []),
+        where,
+        "From nothing to the first answer, once: building, recording or tracing, and compiling.",
+        table(first, reference, started, True),
+    ]
+    everything = "\n\n".join(parts) + "\n"
     print(everything)
-    if options.readme:
+    if options.write:
         (ROOT / "benchmarks" / "compiled.md").write_text(f"# Compiled scalar code beside its peers\n\n{everything}", "utf-8")
-        readme = ROOT / "README.md"
-        before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        readme.write_text(f"{before}{BEGIN}\n{written}{END}{after}", encoding="utf-8")
         plot(times, str(ROOT / "benchmarks" / "compiled.png"))
 
 

@@ -1,6 +1,6 @@
 """Eager speed and memory beside the original micrograd and XAD: the same programs, one run, one core, collector on.
 
-    python benchmarks/eager.py              checks that results agree, measures, prints a table, writes it to the README
+    python benchmarks/eager.py              checks that results agree, measures, prints a table, writes it to eager.md
     python benchmarks/eager.py --rounds 3   quicker, and less sure
 
 The original has this project's import name, so both peers live in an environment of their own, made beside this file on
@@ -303,7 +303,7 @@ def machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="how often each program is timed (default: %(default)s)")
-    parser.add_argument("--no-readme", action="store_true", help="print the table, and leave the README as it is")
+    parser.add_argument("--no-write", action="store_true", help="print the table, and leave eager.md as it is")
     parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -350,14 +350,14 @@ def main() -> None:
     )
     table = "\n".join([*lines, "", note])
     print(table)
-    if options.no_readme:
+    if options.no_write:
         return
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    page = ROOT / "benchmarks" / "eager.md"
+    text = page.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise SystemExit(f"{readme} has no single place between {BEGIN!r} and {END!r} for the table")
+        raise SystemExit(f"{page} has no single place between {BEGIN!r} and {END!r} for the table")
     before, _, rest = text.partition(BEGIN)
-    readme.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
