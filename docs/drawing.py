@@ -21,7 +21,7 @@ def picture() -> str:
     values = {name: value for name, value in names.items() if isinstance(value, Value)}
     for name, value in values.items():
         value.label = name
-    return str(values["L"].draw().svg)
+    return str(values["L"].draw(through=values["w"]).svg)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_the_source_distribution_can_test_itself(built):
     ]
     wanted += [str(f.relative_to(ROOT)) for f in ROOT.glob("tests/**/*.py")]
     assert set(wanted) <= names
-    assert not [n for n in names if "venv" in n or "__pycache__" in n or "_cache" in n]
+    assert not [n for n in names if "venv" in n or "__pycache__" in n or "_cache/" in n]
 
 
 def test_the_wheel_works_where_nothing_else_of_this_project_is(built, tmp_path):
@@ -75,7 +75,7 @@ def test_the_wheel_works_where_nothing_else_of_this_project_is(built, tmp_path):
 
 def test_names_versions_and_extras():
     assert PROJECT["name"] == "micrograd-engine" and PROJECT["requires-python"] == ">=3.11"
-    assert set(PROJECT["optional-dependencies"]) == {"jit", "demo", "sklearn", "notebook", "scale", "test", "all"}
+    assert set(PROJECT["optional-dependencies"]) == {"jit", "demo", "sklearn", "notebook", "scale", "png", "test", "all"}
     everything = "".join(PROJECT["optional-dependencies"]["all"])
     assert "pytest" not in everything and "test" not in everything  # what a user wants, without the tools of this checkout
     assert f"## {micrograd.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -68,6 +68,15 @@ def test_every_snippet_runs_and_gives_the_numbers_beside_it(tmp_path, monkeypatc
     assert [given for given, _ in pairs] == [found for _, found in pairs]
 
 
+def test_the_text_for_the_index_runs_and_leads_nowhere():
+    page = (ROOT / "docs" / "package.md").read_text(encoding="utf-8")
+    pairs = [
+        pair for snippet in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL) for pair in check(snippet, {})
+    ]
+    assert len(pairs) >= 4 and all(given == found for given, found in pairs)
+    assert "](" not in page  # an index shows neither this project's pictures nor its pages
+
+
 @pytest.mark.parametrize(
     ("source", "pairs"),
     [
