@@ -154,6 +154,8 @@ def _array(x: Any, where: str) -> Any:
     """A Dask collection as a Dask array: itself, or the columns of a data frame."""
     if hasattr(x, "to_dask_array"):
         x = x.to_dask_array()
+    if isinstance(getattr(x, "data", None), da.Array):  # of xarray
+        x = x.data
     if not isinstance(x, da.Array):
         raise TypeError(
             f"{where} is a Dask {type(x).__name__}, of unknown shape: make it an array, dask.array.from_delayed(...)"

@@ -234,8 +234,9 @@ def _array(x: Any, where: str) -> Any:
 
 
 def is_chunked(x: Any) -> bool:
-    """Whether it is a Dask collection, told without Dask."""
-    return hasattr(x, "__dask_graph__") and not isinstance(x, type)
+    """Whether it is a Dask collection, or holds one as arrays of xarray may: told without Dask."""
+    graph = None if isinstance(x, type) else getattr(x, "__dask_graph__", None)
+    return graph is not None and (type(x).__module__.startswith("dask.") or graph() is not None)
 
 
 def _kind(array: Array) -> str:

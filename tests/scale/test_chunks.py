@@ -247,7 +247,8 @@ from micrograd import jit
 f = jit(lambda x: x * 2.0)
 print(f.map(np.ones(3)).tolist(), [m for m in sys.modules if m.split(".")[0] in ("dask", "micrograd.scale") and sys.modules[m]])
 class Lazy:
-    __dask_graph__ = None
+    def __dask_graph__(self):
+        return {}
 try:
     f.map(Lazy())
 except ImportError as error:
@@ -269,6 +270,22 @@ def test_a_compiled_call_in_a_task_takes_one_thread_unless_told_otherwise():
         f.map(da.ones(3)).compute()
         (key,) = set(travel._made) - before
         assert travel._made[key].recordings.maker.keywords["threads"] == wanted
+
+
+def test_arrays_that_may_hold_dask_arrays_are_taken_for_what_they_hold():
+    class Labelled:  # as xarray's
+        def __init__(self, data):
+            self.data = data
+
+        def __dask_graph__(self):
+            return self.data.__dask_graph__() if isinstance(self.data, da.Array) else None
+
+        def __array__(self, dtype=None, copy=None):
+            return np.asarray(self.data)
+
+    f, (x, t) = FUNCTIONS["squared"]
+    plain, lazy = f.map(Labelled(x), t), f.map(Labelled(da.from_array(x, chunks=(400, 3))), t)
+    assert isinstance(plain, np.ndarray) and isinstance(lazy, da.Array) and np.array_equal(plain, lazy.compute())
 
 
 def test_memory_maps_and_zarr_arrays_come_through_dask(tmp_path):
