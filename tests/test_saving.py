@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from micrograd import MLP, Value, jit
-from micrograd.files import replacing
+from micrograd.saving import replacing
 from micrograd.tape import load, save
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from micrograd.files import replacing
+from micrograd.saving import replacing
 
 Run = Callable[[argparse.Namespace], None]
 

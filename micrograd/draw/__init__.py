@@ -32,7 +32,7 @@ from micrograd.draw.style import THEMES, Style
 from micrograd.draw.svg import svg
 from micrograd.draw.tikz import tikz
 from micrograd.engine import Value
-from micrograd.files import replacing
+from micrograd.saving import replacing
 
 __all__ = ["ENDINGS", "LIMIT", "Drawing", "Recording", "draw_dot", "record", "to_mermaid"]
 

@@ -24,10 +24,10 @@ from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, operation, runs
 from micrograd.draw.network import Network, found_in
 from micrograd.draw.saving import opened
-from micrograd.files import replacing
 from micrograd.formula.javascript import functions, printable, printed
 from micrograd.formula.text import clean
 from micrograd.primitives import RULES, Primitive
+from micrograd.saving import replacing
 
 _MOST = 50_000  # values that a page holds: with more, a browser takes too long to be of use
 _ALWAYS = ("graph", "formulas", "layout", "picture", "view", "values", "explanation", "descend", "guess")

@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from micrograd.engine import Value
+from micrograd.explain.closed_form import closed_form
 from micrograd.explain.graph import STALE, Graph, Path, Term, changed, count_paths, largest_paths, scope_of
 from micrograd.explain.layout import (
     TIMES,
@@ -34,7 +35,6 @@ from micrograd.explain.layout import (
 from micrograd.explain.names import visible
 from micrograd.explain.network import is_network, is_neuron, network_block
 from micrograd.explain.phrases import Phrases, Style
-from micrograd.explain.whole import whole
 from micrograd.formula.latex import Math, joined
 from micrograd.formula.text import clean
 
@@ -149,7 +149,7 @@ class Page(Phrases):
         blocks, left = self.opened() if self.style.depth is None else self.to_depth(self.style.depth)
         steps = [*merged([section for made, _ in blocks.values() for section in made]), *self.unopened(blocks, left)]
         values = self.values()
-        formula = None if self.stale or is_network(self, self.x) else whole(self)
+        formula = None if self.stale or is_network(self, self.x) else closed_form(self)
         top = [Table(((self.total(self.x), formula, self.number(self.graph.adjoint[self.x])),))] if formula else []
         given = self.given([*top, *values, *steps])
         return [*top, *given, *values, *self.scopes(), *steps, *([sentence(STALE)] if self.stale else [])]

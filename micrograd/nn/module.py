@@ -16,8 +16,8 @@ from typing import Any, cast
 
 from micrograd.engine import Value
 from micrograd.engine.assign import assign
-from micrograd.files import replacing
 from micrograd.primitives import number
+from micrograd.saving import replacing
 
 
 class Module:

@@ -16,8 +16,8 @@ from typing import IO, Any
 import numpy as np
 
 from micrograd.engine import Value
-from micrograd.files import replacing
 from micrograd.primitives import rule
+from micrograd.saving import replacing
 from micrograd.tape.arguments import canonical
 from micrograd.tape.back_ends import back_end
 from micrograd.tape.jit import Jitted

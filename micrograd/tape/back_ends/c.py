@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd.files import replacing
 from micrograd.formula.c import FUNCTIONS, number, spelled
+from micrograd.saving import replacing
 from micrograd.tape.arguments import Call
 from micrograd.tape.passes import optimised
 from micrograd.tape.record import Recording

@@ -23,7 +23,7 @@ class _TooLong(Exception):
     """The formula is not short, or cannot be written."""
 
 
-def whole(page: Phrases) -> Math | None:
+def closed_form(page: Phrases) -> Math | None:
     """The derivative of the output by `page.x` as one formula; None where it would be long, or comes to another number."""
     between = page.graph.between(page.x)
     if not 2 < len(between) <= STEPS:
