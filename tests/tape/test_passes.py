@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 import micrograd as mg
@@ -39,3 +40,15 @@ def test_constants_at_the_edges_are_folded_to_the_engines_bits(name, backend):
             expected = adjoints(out, leaf)[leaf] if isinstance(out, Value) and not out.is_constant else 0.0
             assert same(value(x), out.data), (x, c)
             assert same(slope(x), expected), (x, c)
+
+
+@pytest.mark.parametrize("power", [2, 3, 4])
+def test_small_powers_are_products_unless_bits_are_wanted(power):
+    x = np.concatenate([EDGES, np.random.default_rng(power).normal(size=1000) * 10.0 ** np.linspace(-80, 80, 1000)])
+    f = grad(lambda x: x ** (power + 1) / (power + 1.0)) if power < 4 else lambda x: x**power
+    expected = jit(f, backend="reference").map(x)
+    for backend in ("numpy", "llvm"):
+        fast = jit(f, backend=backend)
+        assert "mul(" in fast.schedule(x) and "pow(" not in fast.schedule(x)
+        assert np.allclose(fast.map(x), expected, rtol=2.5 * 2.0**-52, atol=0.0, equal_nan=True)
+    assert "pow(" in jit(f, backend="llvm", precision="exact").schedule(x)
