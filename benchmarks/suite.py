@@ -1,0 +1,182 @@
+"""The problems of public suites for differentiation, small to large: this project beside its peers, in one run, on one core.
+
+    python benchmarks/suite.py                      with jax, torch and casadi, each in an environment of its own
+    python benchmarks/suite.py --peer jax=PYTHON --only gmm,lse
+
+The problems stand in `suite_problems.py`. Before a problem is timed, each value is compared with NumPy code that knows no
+derivative, each derivative with that code's differences in two random directions, and all derivatives with each other.
+Time is processor time on one core: that of a call, taken in rounds, one peer right after the other; and that from nothing
+to the first answer, once. The table with medians, quartiles and ratios of the rounds goes to `docs/suite.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import compiled
+import numpy as np
+import peers
+import suite_problems
+from suite_problems import ARRAYS, JACOBIANS, SIZES, NumPy
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "suite.md"
+NAMES = {"ours-llvm": "LLVM", "ours-numpy": "NumPy", "jax": "JAX", "torch": "PyTorch", "casadi": "CasADi"}
+AGREE = {"rtol": 1e-6, "atol": 1e-8}  # two derivatives
+NEAR = {"rtol": 2e-5, "atol": 1e-6}  # a derivative and differences
+
+
+def answer(peer: str) -> None:
+    """In a peer's process: prepare and time what is asked for, line by line."""
+    prepare, calls = suite_problems.PEERS[peer](), {}
+    for line in sys.stdin:
+        what, name, number, rest = line.split()
+        key = name, int(number)
+        if what == "time":
+            print(json.dumps(compiled.timed(calls[key], time.process_time, float(rest))), flush=True)
+            continue
+        calls.clear()
+        d = suite_problems.data(name, SIZES[name][int(number)])
+        start = time.process_time()
+        pair = prepare(name, d)
+        if pair is None:
+            print("null", flush=True)
+            continue
+        calls[key], found = pair
+        np.save(rest, found())
+        print(json.dumps(time.process_time() - start), flush=True)
+
+
+class Peer:
+    """A process on one core that answers."""
+
+    def __init__(self, name: str, python: str, core: str):
+        self.name, self.errors = name, tempfile.TemporaryFile("w+")  # noqa: SIM115 (as long as the process)
+        command = ["taskset", "-c", core, python, __file__, "--answer", name]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=self.errors, text=True, env=peers.environment(name, 1)
+        )
+
+    def ask(self, *words: object):
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        text = self.process.stdout.readline()
+        if not text:
+            self.errors.seek(0)
+            raise SystemExit(f"{self.name} failed at {words}:\n{self.errors.read()[-3000:]}")
+        return json.loads(text)
+
+    def end(self) -> None:
+        self.process.communicate()
+        self.errors.close()
+
+
+def check(name: str, number: int, found: dict[str, np.ndarray]) -> None:
+    """SystemExit where a peer's answer is not that of NumPy code and its differences, or of the other peers."""
+    d = suite_problems.data(name, SIZES[name][number])
+    value = None if name in JACOBIANS or name == "kmeans-hvp" else ARRAYS[name](NumPy(), d["theta"], d)
+    first, rng = next(iter(found.values())), np.random.default_rng(7)
+    directions = [rng.normal(size=d["theta"].shape) for _ in range(2)]
+    for peer, array in found.items():
+        derivative = array if value is None else array[1:]
+        agreed = value is None or np.isclose(array[0], value, **AGREE)
+        for direction in directions:
+            if name == "kmeans-hvp":  # twice the number of points of each cluster, times the vector
+                _, k, width = SIZES[name][number]
+                nearest = ((d["X"][:, None, :] - d["theta"].reshape(k, width)[None]) ** 2).sum(2).argmin(1)
+                expected, got = 2.0 * np.repeat(np.bincount(nearest, minlength=k), width) * d["v"], derivative
+            elif name in JACOBIANS:
+                expected = suite_problems.along(name, d, direction).ravel()
+                rows = derivative.reshape(len(expected), -1)
+                along = np.repeat(direction, len(expected) // len(direction), 0) if direction.ndim == 2 else direction
+                got = (rows * along).sum(1)
+            else:
+                expected, got = suite_problems.along(name, d, direction), derivative @ direction
+            scale = np.abs(expected).max() if np.ndim(expected) else abs(float(expected)) + np.linalg.norm(derivative)
+            agreed = agreed and bool(np.all(np.abs(got - expected) <= NEAR["atol"] + NEAR["rtol"] * scale))
+        if not agreed or not np.allclose(array, first, rtol=AGREE["rtol"], atol=AGREE["atol"] * (1 + np.abs(first).max())):
+            raise SystemExit(f"{NAMES[peer]} does not agree on {name} {SIZES[name][number]}")
+
+
+def row(name: str, number: int, firsts: dict[str, float], times: dict[str, list[float]]) -> str:
+    """A line of the table: each peer's median with its quartiles, and how often ours goes into it."""
+    cells = [name if number == 0 else "", " × ".join(f"{x:,}" for x in SIZES[name][number])]
+    for peer in NAMES:
+        if peer not in times:
+            cells.append("")
+            continue
+        middle, low, high = compiled.spread(times[peer])
+        ratios = [a / b for a, b in zip(times[peer], times["ours-llvm"], strict=True)]
+        beside = f", ×{compiled.spread(ratios)[0]:.2g}" if peer != "ours-llvm" else ""
+        cells.append(
+            f"{compiled.shown(middle)} ({compiled.shown(low)} to {compiled.shown(high)}{beside}); "
+            f"first {compiled.shown(firsts[peer])}"
+        )
+    return "| " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="jax, torch or casadi; all")
+    parser.add_argument("--only", default="", help="problems, by name, with commas between")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.1, help="time for each call in each round")
+    parser.add_argument("--core", default="0")
+    parser.add_argument("--page", action=argparse.BooleanOptionalAction, default=True, help="write docs/suite.md")
+    parser.add_argument("--answer", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.answer:
+        answer(options.answer)
+        return
+    pythons = {"ours-llvm" if importlib.util.find_spec("llvmlite") else "ours-numpy": sys.executable}
+    for entry in options.peer or ["jax", "torch", "casadi"]:
+        peer, _, python = entry.partition("=")
+        pythons[peer] = python or str(peers.python_with(peer))
+    running = [Peer(peer, python, options.core) for peer, python in pythons.items()]
+    lines = ["| problem | size | " + " | ".join(NAMES.values()) + " |", "|---" * (2 + len(NAMES)) + "|"]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.only.split(",") if options.only else SIZES:
+            for number in range(len(SIZES[name])):
+                found, firsts, times = {}, {}, {}
+                for peer in running:
+                    file = Path(folder) / f"{peer.name}.npy"
+                    first = peer.ask("prepare", name, number, file)
+                    if first is not None:
+                        firsts[peer.name], found[peer.name] = first, np.load(file)
+                check(name, number, found)
+                for _ in range(options.rounds):
+                    for peer in running:
+                        if peer.name in firsts:
+                            times.setdefault(peer.name, []).append(peer.ask("time", name, number, options.seconds))
+                lines.append(row(name, number, firsts, times))
+                print(lines[-1], flush=True)
+    for peer in running:
+        peer.end()
+    machine = ", ".join([compiled.machine(), *peers.versions(pythons)])
+    note = (
+        f"Each call: the median of {options.rounds} rounds (and quartiles), peers one right after the other, and after × the "
+        f"median of the rounds' ratios to this project's; then the first answer, from nothing. On {machine}."
+    )
+    page = "\n".join(["# The suites' problems, beside peers\n", INTRODUCTION, *lines, "", note]) + "\n"
+    print(note)
+    if options.page:
+        PAGE.write_text(page, "utf-8")
+
+
+INTRODUCTION = """`benchmarks/suite.py` writes this page. The problems are those of the public suites ADBench and GradBench and
+three loops over time, as scalar code for this project and CasADi and as arrays for JAX and PyTorch: value and gradient, for ba
+and ht the Jacobian, for kmeans-hvp the Hessian times a vector. Before anything was timed, all answers agreed with each other,
+and with differences of NumPy code that knows no derivative.
+"""
+
+
+if __name__ == "__main__":
+    main()
