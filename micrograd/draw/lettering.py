@@ -10,10 +10,11 @@ import unicodedata
 from functools import lru_cache
 
 from micrograd.formula import label as labels
+from micrograd.formula.label import plain
 from micrograd.formula.text import clean
 
-_LOW = dict(zip("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True)) | {",": ","}
-_HIGH = dict(zip("0123456789+-=()[]in", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾⁽⁾ⁱⁿ", strict=True))
+__all__ = ["clip", "label_width", "number", "numbers", "operation", "plain", "runs", "width"]
+
 SYMBOLS = {
     "add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−x", "pow": "xʸ", "sum": "Σ", "dot": "Σxy",
     "mod": "mod", "floordiv": "⌊÷⌋", "floor": "⌊x⌋", "greater": ">", "less": "<", "abs": "|x|", "sqrt": "√x",
@@ -30,18 +31,6 @@ _WIDTHS = {
 def runs(label: str) -> list[tuple[str, int]]:
     """The label in pieces, each with its level: 0 on the line, -1 an index, 1 an exponent."""
     return labels.runs(label)
-
-
-def plain(label: str) -> str:
-    """The label as one line of text, its scripts in Unicode where they exist there: W₁₂⁽¹⁾."""
-    out = ""
-    for text, level in runs(label):
-        script = {-1: _LOW, 1: _HIGH}.get(level, {})
-        if level and all(c in script for c in text):
-            out += "".join(script[c] for c in text)
-        else:
-            out += "_^"[level > 0] + f"{{{text}}}" if level else text
-    return clean(out)
 
 
 def clip(text: str, most: int = 28) -> str:

@@ -1,4 +1,4 @@
-"""A Value as pictures and words: draw(), explain(), why(), and what help() says of a row of the rule book.
+"""A Value as pictures and words: draw(), explain(), why(), names, and what help() says of a row of the rule book.
 
 `Value` inherits what is here. The rooms above are imported when they are called.
 """
@@ -60,6 +60,25 @@ class Shown:
         from micrograd.explain import why
 
         return why(self, x)
+
+    def find(self: Any, name: str) -> list[Value]:
+        """All Values below this one that drawings and explanations call by this name, which L["z_2^[2]"] asks to be one.
+
+        >>> from micrograd import Value
+        >>> L = Value(2.0, label="a") * Value(3.0, label="b")
+        >>> L.find("b"), L["a"].data, L.find("c")
+        ([Value(data=3.0, grad=0.0, label='b')], 2.0, [])
+        """
+        from micrograd.explain import find
+
+        return find(self, name)
+
+    def __getitem__(self: Any, name: str) -> Value:
+        from micrograd.explain import only
+
+        return only(self, name)
+
+    __iter__ = None  # there are names in it, and no items
 
 
 class _Description:

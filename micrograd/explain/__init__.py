@@ -8,6 +8,7 @@ from micrograd.explain.causes import Why, why
 from micrograd.explain.chain import Explanation, explain
 from micrograd.explain.graph import Path, Term
 from micrograd.explain.listing import Listing, to_code
+from micrograd.explain.lookup import find, only
 from micrograd.explain.names import name_from
 
-__all__ = ["Explanation", "Listing", "Path", "Term", "Why", "explain", "name_from", "to_code", "why"]
+__all__ = ["Explanation", "Listing", "Path", "Term", "Why", "explain", "find", "name_from", "only", "to_code", "why"]

@@ -122,6 +122,11 @@ class Names:
                 called = called.marked(i)
             self.known[node] = called
 
+    @property
+    def counted(self) -> Iterable[Value]:
+        """The nodes without a name, called v1, v2, ..."""
+        return self._count
+
     def __contains__(self, node: Value) -> bool:
         """Whether the node has a name that its user gave it."""
         return node in self.known

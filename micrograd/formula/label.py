@@ -28,6 +28,9 @@ _RUN = re.compile(rf"([_^])({_SCRIPT})")
 _GREEK_NAME = re.compile(rf"(?<![^\W_])\\?({'|'.join(sorted(GREEK, key=len, reverse=True))})(?![^\W\d_])")
 _RAW = re.compile(r"(?:[^\W_](?![^\W\d_])|[-+*/=<>|,.;:()\[\]' ])+")  # single letters, digits and signs: mathematics
 
+_LOW = dict(zip("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True)) | {",": ","}
+_HIGH = dict(zip("0123456789+-=()[]in", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾⁽⁾ⁱⁿ", strict=True))
+
 
 class Name(NamedTuple):
     """What something is called: a letter or words, with an index below and an exponent above; `written`, where it differs."""
@@ -124,3 +127,15 @@ def runs(label: str) -> list[tuple[str, int]]:
     """The label in pieces, each with its level: 0 on the line, -1 an index, 1 an exponent."""
     found = named(label)
     return [(found.base, 0), *[(text, level) for text, level in ((found.low, -1), (found.high, 1)) if text]]
+
+
+def plain(label: str) -> str:
+    """The label as one line of text, its scripts in Unicode where they exist there: W₁₂⁽¹⁾."""
+    out = ""
+    for text, level in runs(label):
+        script = {-1: _LOW, 1: _HIGH}.get(level, {})
+        if level and all(c in script for c in text):
+            out += "".join(script[c] for c in text)
+        else:
+            out += "_^"[level > 0] + f"{{{text}}}" if level else text
+    return clean(out)

@@ -80,6 +80,21 @@ class Module:
         for p in self.parameters():
             p.grad = 0.0
 
+    def trace(self, x: Any) -> Any:
+        """z, a, g′(z) and δ of each layer as arrays, on the way to `x`: a loss of this network, or its inputs.
+
+        >>> from micrograd import MLP
+        >>> model = MLP(2, [3, 1], activation="tanh", seed=1)
+        >>> model.trace((model([0.5, -1.0]) - 1.0) ** 2)
+        δ = ∂/∂z of the output = 0.8994
+        layer  neurons  max |δ|  mean |δ|  δ
+            1        3    1.526    0.7989  -0.2199  -0.6504  1.526
+            2        1    1.897     1.897  -1.897
+        """
+        from micrograd.nn.trace import trace
+
+        return trace(self, x)
+
     def state_dict(self) -> dict[str, float]:
         """The parameters' data by name."""
         return {name: p.data for name, p in self._by_name().items()}

@@ -110,7 +110,7 @@ class Optimiser:
 
     def _grouped(self, parameters: Any) -> tuple[list[Value], list[Group]]:
         name = type(self).__name__
-        if not hasattr(type(parameters), "__iter__") or isinstance(parameters, (str, dict)):
+        if getattr(type(parameters), "__iter__", None) is None or isinstance(parameters, (str, dict)):
             advice = "pass .parameters() of the model, or a list of Values"
             raise TypeError(f"{name} needs a list of Values, got {type(parameters).__name__} {parameters!r}: {advice}")
         given = list(parameters)
