@@ -27,10 +27,20 @@ Array = np.ndarray[Any, Any]
 MERGED = 8  # forests that a task merges
 
 
-def mapped(calls: Calls, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, theta: Array | None, out: Any) -> Any:
+def mapped(
+    calls: Calls,
+    args: Sequence[Any],
+    named: Mapping[str, Any],
+    in_axes: Any,
+    theta: Array | None,
+    out: Any = None,
+    progress: bool = False,
+) -> Any:
     """The function over the samples: in the place of each number it returns, a lazy Dask array."""
     if out is not None:
         raise ValueError("out takes results at once, and those of Dask arrays come later: dask.array.store(results, out)")
+    if progress:
+        raise ValueError("progress shows what is computed now, and Dask arrays are later: dask.diagnostics.ProgressBar() does")
     calls.refuse_inside("map")
     given = Arguments(args, named, in_axes)
     function, paths = _recorded(calls, given, False, True)
@@ -145,16 +155,17 @@ def _mapped(function: Traveller, shared: Shared, arrays: list[Array], wholes: li
     """The arrays of the results for one chunk, in order."""
     calls = function.calls()
     args, named = shared.filled(arrays, wholes)
-    tree, n, found, results = calls.many(args, named, shared.in_axes, shared.theta)
+    tree, n, numbers, arrays = calls.many(args, named, shared.in_axes, shared.theta)
     _check_parameters(calls, shared)
-    if found is not None:
-        numbers = found
-        put_together(
-            tree,
-            lambda i: results.append(numbers[i]),
-            lambda ids, shape: results.append(np.ascontiguousarray(numbers[ids].T).reshape(n, *shape)),
-            lists_are_arrays=True,
-        )
+    rest, results = iter(arrays), list[Array]()
+
+    def one(i: int) -> None:
+        results.append(next(rest) if numbers is None else numbers[i])
+
+    def whole(ids: Any, shape: tuple[int, ...]) -> None:
+        results.append((next(rest) if numbers is None else np.ascontiguousarray(numbers[ids].T)).reshape(n, *shape))
+
+    put_together(tree, one, whole, lists_are_arrays=True)
     return results
 
 

@@ -183,7 +183,7 @@ class Jitted(Decorator, Generic[R]):
             return in_blocks(run, args, named, in_axes, out, progress)
         except Chunked:
             pass
-        return over_chunks().mapped(self._calls, args, named, in_axes, given, out)
+        return over_chunks().mapped(self._calls, args, named, in_axes, given, out, progress)
 
     def _mapped(self, args: Any, named: Any, in_axes: Any, theta: Array | None) -> Any:
         tree, n, found, arrays = self._calls.many(args, named, in_axes, theta)

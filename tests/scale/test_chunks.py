@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from micrograd import MLP, SGD, Value, dot, jit, take
+from micrograd import MLP, SGD, Value, dot, hessian, jit, take
 from micrograd.tape.back_ends import reference
 from micrograd.tape.branches import MANY, SPAN
 
@@ -149,6 +149,14 @@ def test_structures_in_and_out_names_and_what_is_the_same_for_all():
     assert g.map(lazy[0], weights, in_axes=None).compute().tolist() == [X[0, 0] * 2.0 + 3.0]
 
 
+def test_matrices_out_and_derivatives_of_any_kind():
+    f = jit(hessian(lambda x: x[0] ** 2 * x[1] + x[2].exp()), precision="exact")
+    lazy = f.map(da.from_array(X, chunks=(700, 3)))
+    assert lazy.shape == (1500, 3, 3) and np.array_equal(lazy.compute(), f.map(X))
+    g = jit(lambda x: [[x[0], x[1]], [x[2], x[0] * 2.0], [x[1], 1.0]] if x[0] > 0.0 else [[x[0], x[1]]] * 3)
+    assert np.array_equal(g.map(da.from_array(X, chunks=(700, 3))).compute(), g.map(X))
+
+
 def test_columns_of_a_data_frame():
     dd = pytest.importorskip("dask.dataframe", reason="pandas is not installed")
     import pandas
@@ -202,6 +210,7 @@ def test_what_cannot_be_is_said_at_once():
         (lambda: f.map(x, T[:7]), ValueError, "argument 1 has 7 samples, and another argument has 1500"),
         (lambda: f.map(x, 1.0), ValueError, "argument 1 needs a leading axis of samples, got the number"),
         (lambda: f.map(x, T, out=np.zeros(1500)), ValueError, "dask.array.store"),
+        (lambda: f.map(x, T, progress=True), ValueError, "ProgressBar"),
         (lambda: f(x, 1.0), TypeError, "argument 0 is a Dask collection.*compute"),
         (lambda: f.map(dask.delayed(1.0), T), TypeError, "from_delayed"),
         (lambda: f.map([x, x], T), TypeError, "a list of Dask arrays.*stack"),
