@@ -84,7 +84,7 @@ def _simplified(tape: Tape, exact: bool) -> Tape:
                 rule, operands = simpler
                 continue
             if simpler is not None:
-                to.append(simpler)
+                to.append(constants.slot(simpler) if simpler.__class__ is float else simpler)
                 break
             key = (rule, operands)
             found = known.get(key)
@@ -175,7 +175,8 @@ def _simpler_neg(operands: tuple[int, ...], number: Number, kept: list[Instructi
 
 def _simpler_pow(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
     x, y = operands
-    return x if number(y) == 1.0 else None
+    power = number(y)
+    return x if power == 1.0 else 1.0 if power == 0.0 else None  # also of nan and infinities
 
 
 def _simpler_power(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:

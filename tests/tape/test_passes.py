@@ -51,4 +51,6 @@ def test_small_powers_are_products_unless_bits_are_wanted(power):
         fast = jit(f, backend=backend)
         assert "mul(" in fast.schedule(x) and "pow(" not in fast.schedule(x)
         assert np.allclose(fast.map(x), expected, rtol=2.5 * 2.0**-52, atol=0.0, equal_nan=True)
-    assert "pow(" in jit(f, backend="llvm", precision="exact").schedule(x)
+    exact = jit(f, backend="llvm", precision="exact")
+    assert "pow(" in exact.schedule(x)
+    assert "pow(" not in jit(lambda x: x**0 * x, backend="llvm", precision="exact").schedule(x), "which is 1 everywhere"
