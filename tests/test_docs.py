@@ -1,15 +1,17 @@
-"""The reference documentation: every public name has an example that runs, and the pages build without a warning."""
+"""The documentation: every public name has an example, the site builds without a warning, all code in it runs."""
 
 import doctest
 import importlib
 import os
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from test_readme import check
 
 import micrograd
 
@@ -46,14 +48,64 @@ def test_examples_run(name):
     assert done.failed == 0
 
 
-def test_the_pages_build_without_a_warning(tmp_path):
-    pytest.importorskip("pdoc", reason="pdoc builds the pages; the extra `test` has it")
-    command = [sys.executable, "-W", "error", ROOT / "docs" / "build.py", tmp_path]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    for needed in ("material", "latex2mathml"):
+        pytest.importorskip(needed, reason="MkDocs builds the site; the extra `docs` has it")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    page = (tmp_path / "micrograd.html").read_text(encoding="utf-8")
-    missing = [name for name in micrograd.__all__ if f'id="{name}"' not in page]
-    assert not missing
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.mark.slow  # some ten seconds for all pages, and a browser
+def test_the_site_has_every_name_needs_no_network_and_its_links_lead_somewhere(site):
+    pages = {page: page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
+    reference = "".join(text for page, text in pages.items() if page.parent.name == "reference")
+    assert not [name for name in micrograd.__all__ if f'id="{name}"' not in reference]
+    assert all(
+        f'id="{name}"' in reference for name in ("Jitted.map", "Why", "GradCheck", "BugReport", "Exploration", "save", "load")
+    )
+    for page, text in pages.items():
+        loaded = re.findall(r'<(?:script|link|img|iframe)[^>]* (?:src|href)="(?!data:)([^"]*)"', text)
+        assert not [address for address in loaded if "//" in address], page
+        if page.name == "404.html" or (page.parent == site and page.stem in ("neuron", "network", "training")):
+            continue  # of addresses from the root, and the living pages, which have tests of their own
+        local = {a for a in re.findall(r'(?:src|href)="([^"#]+)', text) if not re.match(r"[a-z]+:", a)}
+        assert not [a for a in local if not (page.parent / a).exists()], page
+
+
+@pytest.mark.slow
+def test_the_search_works_from_files(site):
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    with playwright.sync_playwright() as p:
+        page = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
+        page.goto((site / "how-to" / "nan.html").as_uri())
+        page.locator(".md-search__input").first.fill("logsumexp")
+        page.wait_for_selector(".md-search-result__item")
+        assert "logsumexp" in page.locator(".md-search-result__list").inner_text().lower()
+
+
+PAGES = sorted([*(ROOT / "docs").glob("how-to/*.md"), *(ROOT / "docs").glob("explanations/*.md"), ROOT / "docs" / "index.md"])
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if p.stem != "training"], ids=lambda p: p.stem)  # which tests/nn runs
+def test_the_code_of_a_page_runs_and_gives_the_numbers_beside_it(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rules, names = dict(micrograd.primitives.RULES), {}
+    snippets = re.findall(r"^```python\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert snippets
+    try:
+        for snippet in snippets:
+            pairs = check(snippet, names)
+            assert [stated for stated, _ in pairs] == [found for _, found in pairs]
+    finally:
+        micrograd.primitives.RULES.clear()
+        micrograd.primitives.RULES.update(rules)
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])

@@ -75,7 +75,17 @@ def test_the_wheel_works_where_nothing_else_of_this_project_is(built, tmp_path):
 
 def test_names_versions_and_extras():
     assert PROJECT["name"] == "micrograd-engine" and PROJECT["requires-python"] == ">=3.11"
-    assert set(PROJECT["optional-dependencies"]) == {"jit", "demo", "sklearn", "notebook", "scale", "png", "test", "all"}
+    assert set(PROJECT["optional-dependencies"]) == {
+        "jit",
+        "demo",
+        "sklearn",
+        "notebook",
+        "scale",
+        "png",
+        "docs",
+        "test",
+        "all",
+    }
     everything = "".join(PROJECT["optional-dependencies"]["all"])
     assert "pytest" not in everything and "test" not in everything  # what a user wants, without the tools of this checkout
     assert f"## {micrograd.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import numpy as np
 
 from micrograd import mse
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "training.md"
 
 
 def test_the_page_runs():

@@ -1,0 +1,222 @@
+"""What MkDocs does not know by itself: the notebooks as pages, and the reference, made of the docstrings of public names.
+
+A hook of mkdocs.yml. The reference has no list to keep: it takes `micrograd.__all__`, sorted by the room in which a name
+stands, and the classes of what public functions give back.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File
+
+import micrograd
+from micrograd.primitives import Primitive
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = {
+    "engine": "Values and modes",
+    "primitives": "Functions",
+    "nn": "Networks",
+    "losses": "Losses",
+    "functional": "Derivatives as functions",
+    "tape": "Compiled functions",
+    "draw": "Drawings and pages",
+    "explain": "Explanations",
+    "check": "Checks",
+    "formula": "Other libraries",
+    "sklearn": "Estimators",
+}
+GIVEN_BACK = [  # what public functions return, and modules of their own
+    "micrograd.tape.Jitted", "micrograd.tape.training.Training", "micrograd.tape.Tape", "micrograd.tape.save",
+    "micrograd.tape.load",
+    "micrograd.tape.back_ends.c.CSource", "micrograd.explain.Why", "micrograd.explain.Listing", "micrograd.explain.Term",
+    "micrograd.check.gradcheck.GradCheck", "micrograd.check.find_bug.BugReport", "micrograd.draw.explore.Exploration",
+    "micrograd.draw.Recording", "micrograd.nn.optim.Optimiser", "micrograd.primitives.Primitive",
+    "micrograd.sklearn.MLPClassifier", "micrograd.sklearn.MLPRegressor",
+]  # fmt: skip
+LIVING = {"neuron": "A neuron, live", "network": "A network, live", "training": "A training run, live"}
+
+
+# -- the reference
+
+
+def named(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(__import__(module, fromlist=[name]), name)
+
+
+def room_of(value: Any) -> str:
+    if isinstance(value, Primitive):
+        return "primitives"
+    parts = value.__module__.split(".")
+    if parts[1] == "nn" and parts[-1] == "losses":
+        return "losses"
+    return "primitives" if parts[1] in ("primitives", "composed") else parts[1]
+
+
+def reference() -> dict[str, list[tuple[str, Any]]]:
+    """Names and what they stand for, by room."""
+    found: dict[str, list[tuple[str, Any]]] = {room: [] for room in ROOMS}
+    public = {name: getattr(micrograd, name) for name in micrograd.__all__}
+    for name, value in [*public.items(), *[(path, named(path)) for path in GIVEN_BACK]]:
+        found.setdefault(room_of(value), []).append((name, value))
+    return found
+
+
+def plain(text: str) -> str:
+    """A paragraph of a docstring as Markdown: nothing but its code is marked up."""
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(p if p.startswith("`") else re.sub(r"([\\*_\[\]<>#|~^])", r"\\\1", p) for p in parts)
+
+
+def markdown(doc: str) -> Iterator[str]:
+    """The parts of a docstring: paragraphs, examples, and what is indented as it stands."""
+    for part in re.split(r"\n\s*\n", inspect.cleandoc(doc)):
+        if part.startswith(">>>"):
+            yield f"```pycon\n{part}\n```"
+        elif part.startswith("    "):
+            yield f"```text\n{inspect.cleandoc(part)}\n```"
+        else:
+            yield plain(part)
+
+
+def signature(value: Any) -> str:
+    """The arguments, without the types: a page says what they mean, an editor what they are."""
+    try:
+        found = inspect.signature(value)
+    except (TypeError, ValueError):
+        return "(...)"
+    bare = [p.replace(annotation=p.empty) for p in found.parameters.values()]
+    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(found.replace(parameters=bare, return_annotation=found.empty)))
+
+
+def members(kind: type) -> Iterator[tuple[str, str, str]]:
+    """Name, heading and docstring of what a class has of its own and is public."""
+    for name in dir(kind):
+        held = inspect.getattr_static(kind, name)
+        if name.startswith("_") or not hasattr(held, "__doc__") or name in ("count", "index"):
+            continue
+        if isinstance(held, property):
+            yield name, name, held.__doc__ or ""
+        elif inspect.isfunction(held):
+            yield name, name + signature(held).replace("(self, ", "(").replace("(self)", "()"), held.__doc__ or ""
+
+
+def entry(name: str, value: Any) -> str:
+    called = name.rpartition(".")[2]
+    lines = [f"## {called} {{ #{called} }}", f"`from {name.rpartition('.')[0] or 'micrograd'} import {called}`"]
+    if isinstance(value, Primitive):
+        lines.append(f"```python\n{value.written}\n```")
+        examples = [line for line in (micrograd.__doc__ or "").splitlines() if re.search(rf">>> .*\b{name}\(", line)]
+        found = micrograd.__doc__.splitlines() if examples else []
+        shown = [f"{line}\n{found[found.index(line) + 1]}" for line in examples[:1]]
+        return "\n\n".join([*lines, *markdown(value.__doc__ or ""), *[f"```pycon\n{s}\n```" for s in shown]])
+    lines.append(f"```python\n{called}{signature(value)}\n```")
+    lines += markdown(value.__doc__ or "")
+    if inspect.isclass(value):
+        lines += [
+            f"### `{called}.{heading}` {{ #{called}.{member} }}\n\n" + "\n\n".join(markdown(doc))
+            for member, heading, doc in members(value)
+        ]
+    return "\n\n".join(lines)
+
+
+# -- the notebooks
+
+
+def mathematics(text: str) -> str:
+    """Markdown with its formulas as MathML, which browsers set without any script."""
+
+    def block(m: re.Match[str]) -> str:
+        return f"\n<div>{convert(m[1].strip(), display='block')}</div>\n"
+
+    text = re.sub(r"\$\$(.+?)\$\$", block, text, flags=re.S)
+    return re.sub(r"(?<![\\$`])\$(?!\s)([^$\n]+?)\$", lambda m: convert(m[1]), text)
+
+
+def shown(output: dict[str, Any]) -> str:
+    """One output of a cell: a picture or a living page where there is one, else text."""
+    if output["output_type"] == "stream":
+        return f"```text\n{''.join(output['text'])}\n```"
+    data = {kind: "".join(text) for kind, text in output["data"].items()}
+    if "srcdoc=" in data.get("text/html", "") or "<iframe" in data.get("text/html", ""):
+        return f'<div class="page">{data["text/html"]}</div>'
+    for kind in ("image/svg+xml", "image/png"):
+        if kind in data:
+            content = base64.b64encode(data[kind].encode()).decode() if kind.endswith("xml") else data[kind].replace("\n", "")
+            alt = html.escape(data.get("text/plain", "picture").splitlines()[0])
+            return f'<img alt="{alt}" style="max-width:none" src="data:{kind};base64,{content}">'
+    return f"```text\n{data.get('text/plain', '')}\n```"
+
+
+def page_of(path: Path) -> str:
+    """A notebook as Markdown."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            source = re.sub(r"\]\(([\w./]+)\.ipynb", r"](\1.md", source)
+            source = re.sub(r"\]\(\.\./docs/", "](../", source)
+            parts.append(mathematics(source))
+        else:
+            parts.append(f"```python\n{source}\n```")
+            parts += [
+                f'<div class="output" style="overflow-x:auto" markdown="1">\n\n{shown(o)}\n\n</div>' for o in cell["outputs"]
+            ]
+    return "\n\n".join(parts) + f"\n\nThis page is `notebooks/{path.name}`, as it was run.\n"
+
+
+def title(path: Path) -> str:
+    first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
+    return "".join(first).splitlines()[0].lstrip("# ")
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+# -- what MkDocs calls
+
+
+def on_config(config: Any) -> Any:
+    tutorial = [{title(path): f"tutorial/{path.stem}.md"} for path in NOTEBOOKS]
+    tutorial += [{said: f"{name}.html"} for name, said in LIVING.items()]
+    pages = [{said: f"reference/{room}.md"} for room, said in ROOMS.items()]
+    for entry in config.nav:
+        for name in entry:
+            entry[name] = {"Tutorial": tutorial, "Reference": pages}.get(name, entry[name])
+    return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    for path in NOTEBOOKS:
+        files.append(File.generated(config, f"tutorial/{path.stem}.md", content=page_of(path)))
+    for room, entries in reference().items():
+        said = ROOMS.get(room, room)
+        text = "\n\n".join([f"# {said}", *[entry(name, value) for name, value in entries]])
+        files.append(File.generated(config, f"reference/{room}.md", content=text))
+    for name in ("compiled.png", "curves.png"):
+        files.append(File.generated(config, f"pictures/{name}", content=(ROOT / "benchmarks" / name).read_bytes()))
+    return files
+
+
+def on_page_markdown(text: str, page: Any, config: Any, files: Any) -> str:
+    """Links to files of the repository that are no pages of the site become their names."""
+    return re.sub(r"\[([^\]]+)\]\(\.\./((?:benchmarks|tests|notebooks|micrograd)/[^)]+|\w+\.\w+)\)", r"\1 (`\2`)", text)
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """The one script that the theme takes from elsewhere, where pages are opened as files, is beside them."""
+    return output.replace("https://unpkg.com/iframe-worker/shim", "../" * page.url.count("/") + "javascripts/iframe-worker.js")
+
+
+def on_post_template(output: str, template_name: str, config: Any) -> str:
+    return output.replace("https://unpkg.com/iframe-worker/shim", "javascripts/iframe-worker.js")
