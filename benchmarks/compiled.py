@@ -1,6 +1,6 @@
 """Compiled scalar code beside its peers: the same work, in one run, on one core, checked equal before it is timed.
 
-    python benchmarks/compiled.py                       with torch, jax, casadi and original, each in an environment of its own
+    python benchmarks/compiled.py                       with all peers, each in an environment of its own
     python benchmarks/compiled.py --peer torch          with one of them
     python benchmarks/compiled.py --peer jax=PYTHON     in an environment that is there already
 
@@ -66,6 +66,7 @@ NAMES = {
     "jax": "JAX jit",
     "jax-2": "JAX jit, two cores",
     "casadi": "CasADi SX",
+    "heyoka": "heyoka",
     "original": "original micrograd",
 }
 
@@ -366,6 +367,7 @@ PEERS = {
     "torch": torch_peer,
     "jax": jax_peer,
     "casadi": casadi_peer,
+    "heyoka": lambda: lambda *problem: None,  # formulas alone
     "original": original_peer,
 }
 
@@ -586,7 +588,7 @@ def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="torch, jax, casadi or original; all"
+        "--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="torch, jax, casadi, heyoka or original; all"
     )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="time for each task in each round")
@@ -613,7 +615,7 @@ def main() -> None:
         pythons["c"] = sys.executable
         if (os.cpu_count() or 1) > 1:
             pythons["c-2"] = sys.executable
-    for entry in options.peer or ["torch", "jax", "casadi", "original"]:
+    for entry in options.peer or ["torch", "jax", "casadi", "heyoka", "original"]:
         peer, _, python = entry.partition("=")
         pythons[peer] = python or str(peers.python_with(peer))
     if "jax" in pythons and (os.cpu_count() or 1) > 1:

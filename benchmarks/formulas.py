@@ -241,6 +241,37 @@ def casadi_peer():
     return prepare
 
 
+def heyoka_peer():
+    import heyoka
+
+    def prepare(task, X):
+        variables = heyoka.make_vars(*[f"x{i}" for i in range(2 if task == "call" else X.shape[1])])
+        if task == "call":
+            outputs, by = [small(*variables, heyoka)], variables
+        elif task == "options":
+            outputs, by = [price(variables, heyoka)], variables
+        else:
+            outputs, by = projected(variables, heyoka), variables[:VARYING]
+        tensors = heyoka.diff_tensors(outputs, diff_args=by, diff_order=1)
+        jacobian = np.atleast_2d(tensors.jacobian)
+        f = heyoka.cfunc([*outputs, *jacobian.ravel()], variables)
+        columns = np.ascontiguousarray(np.array([[0.3], [0.4]]) if task == "call" else X.T)
+        room = np.empty((len(outputs) + jacobian.size, columns.shape[1]))
+        if task == "call":
+            point, out = columns[:, 0].copy(), room[:, 0].copy()
+            return lambda: f(point, outputs=out), lambda: f(point, outputs=out).copy()
+
+        def found():
+            rows = f(columns, outputs=room).T
+            if task == "options":
+                return rows
+            return rows[:, : len(outputs)], rows[:, len(outputs) :].reshape(-1, *jacobian.shape)
+
+        return lambda: f(columns, outputs=room), lambda: shown(found())
+
+    return prepare
+
+
 def shown(found) -> np.ndarray:
     """What is compared of many results: some rows, and the sums of all."""
     arrays = found if isinstance(found, tuple) else (found,)
@@ -253,4 +284,5 @@ PEERS = {
     "c": c_peer,
     "jax": jax_peer,
     "casadi": casadi_peer,
+    "heyoka": heyoka_peer,
 }

@@ -11,12 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent / "build" / "peers"
 REQUIREMENTS = {
     "autograd": ["autograd==1.9.1", "numpy==2.4.6", "scipy==1.17.1"],
     "casadi": ["casadi==3.8.2", "numpy==2.4.6"],
+    "heyoka": ["heyoka==7.13.2", "numpy==2.4.6"],
     "jax": ["jax==0.10.2", "numpy==2.4.6"],
     "original": ["micrograd==0.1.0", "numpy==2.4.6"],
     "torch": ["torch==2.13.0", "numpy==2.4.6"],
     "xad": ["xad==1.5.2", "numpy==2.4.6"],
 }
-PACKAGES = {"torch": "torch", "jax": "jax", "casadi": "casadi", "xad": "xad", "original": "micrograd"}
+PACKAGES = {"torch": "torch", "jax": "jax", "casadi": "casadi", "heyoka": "heyoka", "xad": "xad", "original": "micrograd"}
 
 
 def python_with(peer: str) -> Path:
