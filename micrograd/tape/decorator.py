@@ -69,6 +69,17 @@ class Decorator:
                     return method
         return None
 
+    def refuse_unbound(self) -> None:
+        """TypeError where a classmethod wraps this: since Python 3.13 it hands its class over to calls alone."""
+        found: Any = sys.modules.get(getattr(self.fn, "__module__", None) or "")
+        *owners, name = self._method.split(".")
+        for part in owners:
+            found = getattr(found, part, None)
+        wrapper: Any = getattr(found, "__dict__", {}).get(name)
+        wrapped: Any = wrapper.__func__ if isinstance(wrapper, classmethod) else None
+        if wrapped is self:
+            raise TypeError(f"{self!r} has no class to be of here: write @jit above @classmethod, and not below it")
+
     def __reduce__(self) -> Any:
         fn, name = self.fn, self._method.rpartition(".")[2]
         if isinstance(fn, MethodType) and isinstance(fn.__self__, type):

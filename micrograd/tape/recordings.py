@@ -21,6 +21,7 @@ import numpy as np
 from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import Maker, Program, keeps_signs
 from micrograd.tape.choices import Gated, gated_twin, may_matter
+from micrograd.tape.decorator import Decorator
 from micrograd.tape.merge import merged
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.passes import optimised, swept
@@ -166,6 +167,8 @@ class Recordings:
     @_collector_paused()
     def record(self, call: Call, sample: int, gradient: bool, before: Sequence[int] = ()) -> Path:
         """The path that one sample of a call takes."""
+        if isinstance(self.owner, Decorator):
+            self.owner.refuse_unbound()
         parameters, numbers = self.parameters, call.sample(sample)
         structure = copy(call)
         structure.inputs = []  # nothing of the data is kept for a later recording

@@ -955,3 +955,36 @@ def test_numpy_takes_the_variance_of_values():
     assert out.data == pytest.approx(np.var([1.0, 2.0, 4.0])) and np.std(np.array(xs)).data == pytest.approx(out.data**0.5)
     out.backward()
     assert [x.grad for x in xs] == pytest.approx([2 / 3 * (x.data - 7 / 3) for x in xs])
+
+
+def test_the_package_tells_nodes_apart_by_identity(monkeypatch):
+    """== of Values compares numbers, so `in`, index, remove and sorted would take two nodes of one number for one."""
+    inside = os.path.dirname(micrograd.__file__)
+    plain = Value.__eq__
+
+    def refusing(self, other):
+        assert not sys._getframe(1).f_code.co_filename.startswith(inside), "the package compares Values by their numbers"
+        return plain(self, other)
+
+    monkeypatch.setattr(Value, "__eq__", refusing)
+    a, b, z = (Value(x, label=name) for name, x in (("a", 2.0), ("b", 3.0), ("z", 0.0)))
+
+    def f(a, b, z):
+        p = a * b
+        s = p + z  # the same number as p
+        return micrograd.where(s - p, s * 5, micrograd.relu(s) - p + s * 1.0).tanh() + micrograd.logsumexp([p, s])
+
+    out = f(a, b, z)
+    out.backward()
+    adjoints(adjoints(out, a, create_graph=True)[a], b)
+    for shown in (out.explain(a), out.why(z), micrograd.to_code(out), out.draw().svg, out.draw().source, out.draw().explore()):
+        assert str(shown)
+    micrograd.gradcheck(f, a, b, z)
+    micrograd.hessian(lambda v: f(*v))([2.0, 3.0, 0.0])
+    micrograd.jvp(lambda v: f(*v), ([2.0, 3.0, 0.0],), ([1.0, 0.0, 1.0],))
+    model = micrograd.MLP(2, [2, 1], seed=0)
+    optimiser = micrograd.Adam(model.parameters())
+    for loss in (model([1.0, 1.0]) ** 2, micrograd.jit(lambda x: model([x, x]) ** 2 + f(a, b, x), backend="reference")):
+        loss.backward() if isinstance(loss, Value) else loss.backward([1.0, 0.0])
+        optimiser.step()
+    pickle.loads(pickle.dumps(out)), copy.deepcopy(out), out.recompute(), model.state_dict(), micrograd.find_bug(Value)

@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import random
+import sys
 import threading
 from collections import deque
 from fractions import Fraction
@@ -872,6 +873,22 @@ class OfClass:
     @classmethod
     def over(cls, x):
         return x * 2.0
+
+    @classmethod
+    @jit(backend="numpy")
+    def below(cls, x=1.0):
+        return x * 2.0
+
+
+def test_a_class_method_above_jit_says_what_to_write_where_it_cannot_tell_its_class():
+    """Since Python 3.13 classmethod makes a bound method of what it wraps, which knows its class in calls alone."""
+    assert OfClass.below(3.0) == 6.0
+    if sys.version_info < (3, 13):
+        assert OfClass.below.map([1.0]).tolist() == [2.0]
+    else:
+        for call in (OfClass.below.map, OfClass.below.backward):
+            with pytest.raises(TypeError, match="write @jit above @classmethod"):
+                call([1.0])
 
 
 def test_transforms_of_plain_numbers_stay_open_while_recording():

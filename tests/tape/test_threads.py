@@ -117,6 +117,19 @@ def test_threads_that_share_a_function_have_results_of_their_own(backend, quick_
     assert (a.data, b.data) == (2.0, 3.0)
 
 
+def test_threads_add_each_gradient_once_compiled_and_eagerly(quick_switches):
+    w = Value(2.0)
+    f = jit(lambda x: x * w, backend="numpy")
+
+    def work():
+        for _ in range(300):
+            f.backward(np.ones(2))
+            (w * 1.0).backward()
+
+    in_threads(*[work] * 4)
+    assert w.grad == 4 * 300 * 2
+
+
 def test_other_threads_leave_the_last_step_of_a_block_alone(quick_switches):
     w = Value(1.0)
     f, g = jit(lambda x: x * w), jit(lambda x: x * w * 2.0)
