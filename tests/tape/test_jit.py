@@ -189,7 +189,7 @@ def test_more_paths_than_allowed_name_the_line():
     [
         (lambda x: float(x) * x, (1.0,), "float"),
         (lambda x: x * math.exp(x), (1.0,), "exp"),
-        (lambda x: x * math.floor(x * 2), (1.0,), "plain number"),
+        (lambda x: x * math.frexp(x * 2)[0], (1.0,), "plain number"),
         (lambda x: x * int(x), (1.0,), "take"),
         (lambda x: [1.0, 2.0][x + 0] * x, (1.0,), "take"),
         (lambda x, i: [1.0, 2.0][i] * x, (1.0, 1), "take"),
@@ -285,7 +285,6 @@ WAYS_OUT = {
     "pickle": lambda x: pickle.loads(pickle.dumps(W)),
     "backward": lambda x: (W * 2).backward(),
     "adjoints": lambda x: mg.adjoints(W * 2)[W],
-    "round": lambda x: round(W),
 }
 
 
