@@ -1,6 +1,6 @@
 """Time to N gradients, from nothing: tracing and compiling are part of it, imports are not.
 
-    python benchmarks/curves.py                     with jax, casadi, xad and original, each in an environment of its own
+    python benchmarks/curves.py                     with all peers, each in an environment of its own
     python benchmarks/curves.py --peer jax=PYTHON   with one of them, in an environment that is there already
 
 Every program is written once, one scalar at a time, and given as it stands to every peer; JAX gets it written with arrays
@@ -52,6 +52,7 @@ NAMES = {
     "xad": "XAD",
     "casadi": "CasADi, virtual machine",
     "casadi-c": "CasADi, generated C",
+    "heyoka": "heyoka",
     "jax": "JAX jit, the same scalar code",
     "jax-arrays": "JAX jit, array code",
 }
@@ -291,6 +292,31 @@ def casadi(compiled):
     return work
 
 
+def heyoka():
+    import heyoka as hy
+    import numpy as np
+
+    class Functions:
+        exp, sin, tanh, sqrt, relu = hy.exp, hy.sin, hy.tanh, hy.sqrt, hy.relu
+
+    def work(problem, theta, rows, todo):
+        p = hy.make_vars(*[f"p{i}" for i in range(len(theta))])
+        x = hy.make_vars(*[f"x{i}" for i in range(len(rows[0]))])
+        out = PROGRAMS[problem](p, x, Functions)
+        gradient = hy.diff_tensors([out], diff_args=p, diff_order=1).gradient
+        f = hy.cfunc([out, *gradient], [*p, *x])
+        columns = np.concatenate([np.tile(np.array(theta)[:, None], len(rows)), np.array(rows).T])
+        room = np.empty((1 + len(theta), len(rows)))
+
+        def evaluate(_):
+            found = f(columns, outputs=room).mean(axis=1)
+            return found[0], found[1:]
+
+        return batches(rows, todo, evaluate)
+
+    return work
+
+
 FLAGS = ("-O1", "-march=native")  # -O3 takes several times as long to compile these, for code no faster
 
 
@@ -345,6 +371,7 @@ PEERS = {
     "xad": xad,
     "casadi": lambda: casadi(False),
     "casadi-c": lambda: casadi(True),
+    "heyoka": heyoka,
     "jax": lambda: jax(False),
     "jax-arrays": lambda: jax(True),
 }
@@ -446,7 +473,8 @@ def plot(results: dict, path: str) -> None:
     styles = {
         "ours-llvm": ("#1f77b4", "-", 2.6), "ours-numpy": ("#1f77b4", "--", 1.8), "ours-eager": ("#1f77b4", ":", 1.8),
         "original": ("#7f7f7f", "-", 1.4), "xad": ("#8c564b", "-", 1.4), "casadi": ("#2ca02c", "-", 1.4),
-        "casadi-c": ("#2ca02c", "--", 1.4), "jax": ("#d62728", "-", 1.4), "jax-arrays": ("#d62728", ":", 1.4),
+        "casadi-c": ("#2ca02c", "--", 1.4), "heyoka": ("#9467bd", "-", 1.4), "jax": ("#d62728", "-", 1.4),
+        "jax-arrays": ("#d62728", ":", 1.4),
     }  # fmt: skip
     for axis, problem in zip(axes, PROGRAMS, strict=True):
         for peer, (colour, line, width) in styles.items():
@@ -471,7 +499,7 @@ def plot(results: dict, path: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="jax, casadi, xad or original; all"
+        "--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="jax, casadi, heyoka, xad or original; all"
     )
     parser.add_argument("--problems", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS))
     parser.add_argument("--rounds", type=int, default=3, help="repetitions of what takes less than a minute")
@@ -493,7 +521,7 @@ def main() -> None:
     if not find_spec("llvmlite"):
         parser.error("every peer is compared with the LLVM back end: pip install llvmlite")
     pythons = dict.fromkeys(("ours-llvm", "ours-numpy", "ours-eager"), sys.executable)
-    for entry in options.peer or ["jax", "casadi", "xad", "original"]:
+    for entry in options.peer or ["jax", "casadi", "heyoka", "xad", "original"]:
         peer, _, python = entry.partition("=")
         for name in NAMES:
             if name.split("-")[0] == peer:
