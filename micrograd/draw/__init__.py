@@ -150,9 +150,9 @@ class Drawing:
         """Which picture this is: "graph" or "network"."""
         return "graph" if self._network is None else "network"
 
-    @cached_property
+    @property
     def scene(self) -> Scene:
-        """The picture as shapes and words with their places."""
+        """The picture as shapes and words with their places; made anew each time, for it is larger than the SVG."""
         if self._network is None:
             return scene(self._placed, self.title, self._style, self.lit)
         return drawn(self.graph, self._network, self.title, self._style, self.width, self.through, self._call).scene

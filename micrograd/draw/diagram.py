@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from micrograd.draw.layout import Block, Layout, Link, arrange, columns, least_size
@@ -184,28 +185,28 @@ def scene(placed: Placed, title: str, style: Style = _PLAIN, lit: Collection[int
     high = placed.size[1] + 2 * MARGIN + _LINE * len(lines) + (6 if lines else 0)
     left = MARGIN + max(0.0, (wide - 2 * MARGIN - placed.size[0]) / 2)
     biggest = max(filter(math.isfinite, map(strength, picture.edges)), default=0.0)
-    drawn: list[tuple[int, Part]] = []  # what is drawn for a box and its edges to consumers
     pen = _Pen(left, MARGIN, placed.down, biggest, palette)
+    parts = chain(_parts(placed, pen, style, lit), [Part(written_caption(lines, high, MARGIN))])
+    return Scene(wide, high, title or "computation graph", palette.paper, parts)
+
+
+def _parts(placed: Placed, pen: _Pen, style: Style, lit: Collection[int] | None) -> Iterator[Part]:
+    """Lines, then boxes, then the numbers at arrows; each goes with a box, and is faint where that is not lit."""
+    picture, palette, left = placed.picture, style.palette, pen.left
+    bright: Collection[int] = lit if lit is not None else ()
+    faint = [lit is not None and i not in lit for i in range(len(picture.boxes))]
     for flow, points, source in placed.layout.trunks:
-        drawn.append((source, Part(pen.line(points, flow, False, lit is not None and source in lit))))
+        yield Part(pen.line(points, flow, False, source in bright), "", faint[source])
     for edge, route in zip(picture.edges, placed.layout.routes, strict=True):
-        dense, bright = placed.dense[edge.target], lit is not None and edge.source in lit
-        drawn.append((edge.source, Part(pen.line(route, strength(edge), dense, bright, head=not dense))))
+        dense = placed.dense[edge.target]
+        yield Part(pen.line(route, strength(edge), dense, edge.source in bright, head=not dense), "", faint[edge.source])
     for i, (box, (x, y, w, h)) in enumerate(zip(picture.boxes, placed.boxes, strict=True)):
-        inside = _box(box, (x + left, y + MARGIN, w, h), i == picture.output, style)
-        drawn.append((i, Part(inside, described(box))))
+        yield Part(_box(box, (x + left, y + MARGIN, w, h), i == picture.output, style), described(box), faint[i])
     for edge, text, spot in zip(picture.edges, placed.texts, placed.labels, strict=True):
         if spot:
             x, anchor = (spot[0], "start") if placed.down else (spot[0] + spot[2], "end")
             colour = palette.gradient if edge.local is None and edge.part is not None else palette.local
-            drawn.append((edge.source, Part([words(text, x + left, spot[1] + 9 + MARGIN, EDGE, colour, anchor)])))
-    if lit is None:
-        parts = [part for _, part in drawn]
-    else:
-        parts = [part._replace(faint=True) for i, part in drawn if i not in lit]
-        parts += [part for i, part in drawn if i in lit]
-    parts.append(Part(written_caption(lines, high, MARGIN)))
-    return Scene(wide, high, title or "computation graph", palette.paper, parts)
+            yield Part([words(text, x + left, spot[1] + 9 + MARGIN, EDGE, colour, anchor)], "", faint[edge.source])
 
 
 def written_caption(lines: Sequence[Sequence[tuple[str, str]]], high: float, left: float) -> list[Words]:

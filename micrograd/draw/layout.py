@@ -277,8 +277,9 @@ def _middle(places: list[float], own: float, mean: bool) -> float:
 
 def _crossings(items: list[int], after: list[list[tuple[int, float]]], place: list[int]) -> int:
     """How many pairs of edges from these items to the next column cross."""
-    ends = [place[target] + share for item in items for target, share in sorted(
-        after[item], key=lambda end: place[end[0]] + end[1])]  # fmt: skip
+    ends: list[float] = []
+    for item in items:
+        ends += sorted([place[target] + share for target, share in after[item]])
     total = 0
     met: list[float] = []
     for end in ends:

@@ -7,10 +7,8 @@ exponent, and which are plain text.
 from __future__ import annotations
 
 import unicodedata
-from functools import lru_cache
 
-from micrograd.formula import label as labels
-from micrograd.formula.label import plain
+from micrograd.formula.label import plain, runs
 from micrograd.formula.text import clean
 
 __all__ = ["clip", "label_width", "number", "numbers", "operation", "plain", "runs", "width"]
@@ -19,18 +17,26 @@ SYMBOLS = {
     "add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−x", "pow": "xʸ", "sum": "Σ", "dot": "Σxy",
     "mod": "mod", "floordiv": "⌊÷⌋", "floor": "⌊x⌋", "greater": ">", "less": "<", "abs": "|x|", "sqrt": "√x",
 }  # fmt: skip
-# The widths of Arial and its kin in thousandths of the size, by character: the rest is estimated.
-_WIDTHS = {
+
+
+class _Widths(dict[str, int]):
+    """The widths of Arial and its kin in thousandths of the size, by character: what is not listed is estimated."""
+
+    def __missing__(self, c: str) -> int:
+        if c < "\u0300":
+            wide = 556
+        elif unicodedata.category(c) in ("Cf", "Mn"):  # those take no room: joiners, accents on the letter before
+            wide = 0
+        else:
+            wide = 1300 if unicodedata.east_asian_width(c) in "WF" else 700
+        return self.setdefault(c, wide)
+
+
+_WIDTHS = _Widths({
     **dict.fromkeys("ijl'", 222), **dict.fromkeys("!|.,:;/\\[]It f", 278), **dict.fromkeys('r-()"`{}°', 345),
     **dict.fromkeys("*^ckszvxyJ", 500), **dict.fromkeys("+=<>~−×÷∂", 584), **dict.fromkeys("ABEKPSVXY&", 667),
     **dict.fromkeys("CDHNRUw", 722), **dict.fromkeys("GOQ", 778), **dict.fromkeys("mM", 833), **dict.fromkeys("%W@…", 1000),
-}  # fmt: skip
-
-
-@lru_cache(4096)
-def runs(label: str) -> list[tuple[str, int]]:
-    """The label in pieces, each with its level: 0 on the line, -1 an index, 1 an exponent."""
-    return labels.runs(label)
+})  # fmt: skip
 
 
 def clip(text: str, most: int = 28) -> str:
@@ -59,15 +65,7 @@ def operation(name: str) -> str:
 
 def width(text: str, size: float, bold: bool = False) -> float:
     """How wide the text comes out at most, in the unit of `size`; a little more than in Arial, for fonts a little wider."""
-    total = 0
-    for c in text:
-        if c in _WIDTHS:
-            total += _WIDTHS[c]
-        elif c < "\u0300":
-            total += 556
-        elif unicodedata.category(c) not in ("Cf", "Mn"):  # those take no room: joiners, accents on the letter before
-            total += 1300 if unicodedata.east_asian_width(c) in "WF" else 700
-    return total * size * (1.19 if bold else 1.1) / 1000
+    return sum(map(_WIDTHS.__getitem__, text)) * size * (1.19 if bold else 1.1) / 1000
 
 
 def label_width(label: str, size: float, bold: bool = False) -> float:

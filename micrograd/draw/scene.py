@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from micrograd.draw.lettering import clip, runs
@@ -61,13 +61,16 @@ class Part(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """The size of the picture, what it shows, and its parts from the back to the front."""
+    """The size of the picture, what it shows, and its parts from the back to the front, behind them those that are faint.
+
+    Parts may come one by one, and then once: a large picture is never held as a whole.
+    """
 
     wide: float
     high: float
     title: str
     paper: str
-    parts: list[Part]
+    parts: Iterable[Part]
 
 
 def words(text: str, x: float, y: float, size: float, colour: str, anchor: str = "start", bold: bool = False) -> Words:

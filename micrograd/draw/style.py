@@ -81,4 +81,5 @@ def weight(part: float) -> float:
 
 def mixed(part: float, palette: Palette) -> str:
     """The colour of an edge: lighter where little flows, so that what matters stands out."""
-    return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in zip(palette.weak, palette.strong, strict=True))
+    (r, g, b), (red, green, blue) = palette.weak, palette.strong
+    return f"#{round(r + (red - r) * part):02x}{round(g + (green - g) * part):02x}{round(b + (blue - b) * part):02x}"

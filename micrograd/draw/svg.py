@@ -6,6 +6,7 @@ scene gives the same bytes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
@@ -25,16 +26,18 @@ def svg(scene: Scene) -> str:
     ]
     if scene.paper:
         out.append(f'<rect width="{wide}" height="{high}" fill="{scene.paper}"/>')
-    faint = [line for part in scene.parts if part.faint for line in _part(part)]
+    front: list[str] = []
+    faint: list[str] = []
+    for part in scene.parts:
+        (faint if part.faint else front).extend(_part(part))
     if faint:
         out += [f'<g opacity="{FAINT}">', *faint, "</g>"]
-    out += [line for part in scene.parts if not part.faint for line in _part(part)]
-    return "\n".join([*out, "</svg>", ""])
+    return "\n".join([*out, *front, "</svg>", ""])
 
 
 def _part(part: Part) -> list[str]:
     lines = [_WRITERS[item.__class__](item) for item in part.items]
-    return [f"<g><title>{escape(part.title)}</title>", *lines, "</g>"] if part.title else lines
+    return [f"<g><title>{_escaped(part.title)}</title>", *lines, "</g>"] if part.title else lines
 
 
 def _n(x: float) -> str:
@@ -42,19 +45,28 @@ def _n(x: float) -> str:
     return text[:-2] if text[-1] == "0" else text
 
 
+def _escaped(text: str) -> str:
+    return escape(text) if _SPECIAL(text) else text
+
+
+_SPECIAL = re.compile("[&<>\"']").search
+
+
 def _paint(fill: str, stroke: str, width: float) -> str:
-    paint = f' fill="{fill or "none"}"'
-    if stroke:
-        paint += f' stroke="{stroke}"' + (f' stroke-width="{width:.2f}"' if width != 1.0 else "")
-    return paint
+    if not stroke:
+        return f' fill="{fill or "none"}"'
+    if width == 1.0:
+        return f' fill="{fill or "none"}" stroke="{stroke}"'
+    return f' fill="{fill or "none"}" stroke="{stroke}" stroke-width="{width:.2f}"'
 
 
 def _shape(shape: Shape) -> str:
-    path = "M{:.1f} {:.1f} ".format(*shape.start)
-    for step in shape.steps:
+    (x, y), steps, fill, stroke, width, dash = shape
+    path = f"M{x:.1f} {y:.1f} "
+    for step in steps:
         path += _STEPS[len(step)].format(*step)
-    dash = f' stroke-dasharray="{" ".join([_n(x) for x in shape.dash])}"' if shape.dash else ""
-    return f'<path d="{path.replace(".0 ", " ").rstrip()}"{_paint(shape.fill, shape.stroke, shape.width)}{dash}/>'
+    dashes = f' stroke-dasharray="{" ".join([_n(x) for x in dash])}"' if dash else ""
+    return f'<path d="{path.replace(".0 ", " ").rstrip()}"{_paint(fill, stroke, width)}{dashes}/>'
 
 
 _STEPS = {0: "Z ", 2: "L{:.1f} {:.1f} ", 6: "C{:.1f} {:.1f} {:.1f} {:.1f} {:.1f} {:.1f} "}
@@ -68,16 +80,17 @@ def _rectangle(r: Rectangle) -> str:
 
 def _words(w: Words) -> str:
     """A line of text, mathematics with true sub- and superscripts, one above the other where they meet."""
-    style = f' text-anchor="{w.anchor}"' if w.anchor != "start" else ""
-    if w.bold:
-        style += ' font-weight="bold"' + (' font-style="italic"' if len(w.pieces) > 1 else "")
-    start = f'<text x="{_n(w.x)}" y="{_n(w.y)}" font-size="{_n(w.size)}" fill="{w.colour}"{style}>'
-    if len(w.pieces) == 1:
-        return f"{start}{escape(w.pieces[0][0])}</text>"
-    if w.colours:
-        pieces = zip(w.pieces, w.colours, strict=True)
-        return start + "".join([f'<tspan fill="{c}">{escape(text)}</tspan>' for (text, _), c in pieces]) + "</text>"
-    return start + _scripts(w.pieces, w.size, w.bold) + "</text>"
+    pieces, x, y, size, colour, anchor, bold, colours = w
+    style = f' text-anchor="{anchor}"' if anchor != "start" else ""
+    if bold:
+        style += ' font-weight="bold"' + (' font-style="italic"' if len(pieces) > 1 else "")
+    start = f'<text x="{_n(x)}" y="{_n(y)}" font-size="{_n(size)}" fill="{colour}"{style}>'
+    if len(pieces) == 1:
+        return f"{start}{_escaped(pieces[0][0])}</text>"
+    if colours:
+        coloured = zip(pieces, colours, strict=True)
+        return start + "".join([f'<tspan fill="{c}">{_escaped(text)}</tspan>' for (text, _), c in coloured]) + "</text>"
+    return start + _scripts(pieces, size, bold) + "</text>"
 
 
 def _scripts(pieces: Sequence[tuple[str, int]], size: float, bold: bool) -> str:
@@ -90,7 +103,7 @@ def _scripts(pieces: Sequence[tuple[str, int]], size: float, bold: bool) -> str:
         dy = f' dy="{_n(to - at)}"' if to != at else ""
         styled = f' font-size="{_n(small)}" font-style="normal"' if level else ""
         back = 0.0 if level == 0 else width(text, small, bold=bold) / 1.1
-        out += f"<tspan{dx}{dy}{styled}>{escape(text)}</tspan>"
+        out += f"<tspan{dx}{dy}{styled}>{_escaped(text)}</tspan>"
         at = to
     return out
 

@@ -26,7 +26,8 @@ _SPECIAL = {c: f"\\{c}" for c in "{}$&#%_"} | {'"': "''"}
 
 def tikz(scene: Scene) -> str:
     """The scene as one `tikzpicture`, with its colours."""
-    used = {scene.paper, *(c for part in scene.parts for item in part.items for c in _colours(item))} - {""}
+    parts = list(scene.parts)
+    used = {scene.paper, *(c for part in parts for item in part.items for c in _colours(item))} - {""}
     size = f"({scene.wide:.1f}, {scene.high:.1f})"
     out = [
         f"% {' '.join(clean(scene.title).split())}",
@@ -35,10 +36,10 @@ def tikz(scene: Scene) -> str:
         *[f"\\definecolor{{{_colour(c)}}}{{HTML}}{{{c[1:].upper()}}}" for c in sorted(used)],
         f"\\path[{f'fill={_colour(scene.paper)}' if scene.paper else 'use as bounding box'}] (0, 0) rectangle {size};",
     ]
-    faint = [line for part in scene.parts if part.faint for line in _part(part)]
+    faint = [line for part in parts if part.faint for line in _part(part)]
     if faint:
         out += [f"\\begin{{scope}}[opacity={FAINT}, transparency group]", *faint, r"\end{scope}"]
-    out += [line for part in scene.parts if not part.faint for line in _part(part)]
+    out += [line for part in parts if not part.faint for line in _part(part)]
     return "\n".join([*out, r"\end{tikzpicture}", ""])
 
 

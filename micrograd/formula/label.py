@@ -6,6 +6,7 @@ r"""A label as mathematics: its letter, its index, its exponent. Drawings, expla
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from micrograd.formula.latex import Math, words
@@ -123,12 +124,14 @@ def _greek(text: str) -> str:
     return _GREEK_NAME.sub(lambda match: GREEK[match[1]], text)
 
 
+@lru_cache(4096)
 def runs(label: str) -> list[tuple[str, int]]:
     """The label in pieces, each with its level: 0 on the line, -1 an index, 1 an exponent."""
     found = named(label)
     return [(found.base, 0), *[(text, level) for text, level in ((found.low, -1), (found.high, 1)) if text]]
 
 
+@lru_cache(4096)
 def plain(label: str) -> str:
     """The label as one line of text, its scripts in Unicode where they exist there: W₁₂⁽¹⁾."""
     out = ""
