@@ -19,6 +19,7 @@ from micrograd.draw.dot import digraph, mermaid
 from micrograd.draw.explore import Exploration, data_url
 from micrograd.draw.fit import fitted
 from micrograd.draw.folding import LIMIT
+from micrograd.draw.frames import frames
 from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, number, plain
 from micrograd.draw.network import found_in
@@ -248,6 +249,10 @@ class Drawing:
     def rendered(self, path: str | os.PathLike[str]) -> bytes:
         """What `save` writes to a file of this name."""
         return rendered(self, path)
+
+    def frames(self, pattern: str | os.PathLike[str]) -> list[str]:
+        """Write the passes step by step, "step-*.svg" (or .png, .pdf, .tex) with numbers for the *: the paths, for slides."""
+        return frames(self, pattern)
 
     def show(self) -> str:
         """Open the picture in the browser, for scripts and terminals: the path of the temporary file that it is in."""

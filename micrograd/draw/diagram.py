@@ -24,6 +24,8 @@ _WIDE = 1.12  # room for a font wider than Arial, where a line of the caption ha
 _MANY = 8  # edges into a fold that still have numbers
 _PLAIN = Style()
 
+Lines = list[list[tuple[str, str]]]  # of a caption, each in pieces of text with their colours
+
 
 class Placed(NamedTuple):
     """A picture with all its coordinates: boxes and edge labels as rectangles (left, top, width, height)."""
@@ -177,10 +179,12 @@ def _extent(box: Box, output: bool, digits: int) -> tuple[float, float]:
 # -- the scene
 
 
-def scene(placed: Placed, title: str, style: Style = _PLAIN, lit: Collection[int] | None = None) -> Scene:
-    """What is drawn. Boxes that are `lit` and the edges from them stand out of the rest."""
+def scene(
+    placed: Placed, title: str, style: Style = _PLAIN, lit: Collection[int] | None = None, lines: Lines | None = None
+) -> Scene:
+    """What is drawn. Boxes that are `lit` and the edges from them stand out of the rest; `lines` stand for the caption."""
     palette, picture = style.palette, placed.picture
-    lines = caption(placed, style, max(placed.size[0], 400.0))
+    lines = caption(placed, style, max(placed.size[0], 400.0)) if lines is None else lines
     wide = max([placed.size[0], *[sum(_WIDE * width(text, TAG) for text, _ in line) for line in lines]]) + 2 * MARGIN
     high = placed.size[1] + 2 * MARGIN + _LINE * len(lines) + (6 if lines else 0)
     left = MARGIN + max(0.0, (wide - 2 * MARGIN - placed.size[0]) / 2)

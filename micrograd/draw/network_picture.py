@@ -53,6 +53,13 @@ class Drawn(NamedTuple):
     full: bool  # whether all numbers are written, or some only in the tooltips
 
 
+class Until(NamedTuple):
+    """How far the passes have come: values up to layer `forward`, gradients down to layer `backward`; the loss is last + 1."""
+
+    forward: int
+    backward: int
+
+
 class Reader:
     """The numbers of a network: of one call, or means over all of them (and sums, for gradients of weights)."""
 
@@ -111,23 +118,31 @@ def shown_of(count: int, most: int, needed: Collection[int] = ()) -> list[int]:
 
 
 def drawn(
-    graph: Graph, network: Network, title: str, style: Style, page: float, chosen: Collection[int] = (), call: int | None = None
+    graph: Graph,
+    network: Network,
+    title: str,
+    style: Style,
+    page: float,
+    chosen: Collection[int] = (),
+    call: int | None = None,
+    until: Until | None = None,
 ) -> Drawn:
     """The picture on a page so wide; `chosen` values have the factors of their derivative lit."""
     lit = network.lit(chosen) if chosen else None
     widest = max(len(layer) for layer in network.layers)
     for rows, digits in ((True, 3), (True, 2), (False, 3)) if widest <= _FEW else ():
-        made = _Picture(graph, network, style, lit, call, _BIG, rows, min(style.digits, digits))
+        made = _Picture(graph, network, style, lit, call, _BIG, rows, min(style.digits, digits), until=until)
         if made.wide <= page:
             return made.drawn(title)
-    return _Picture(graph, network, style, lit, call, _SMALL, False, 2, room=page).drawn(title)
+    return _Picture(graph, network, style, lit, call, _SMALL, False, 2, page, until).drawn(title)
 
 
 class _Picture:
     def __init__(
         self, graph: Graph, network: Network, style: Style, lit: set[tuple[int, ...]] | None, call: int | None, radius: float,
-        rows: bool, digits: int, room: float = 0.0,
+        rows: bool, digits: int, room: float = 0.0, until: Until | None = None,
     ):  # fmt: skip
+        self.until = until or Until(len(network.layers) + 1, 0)
         self.graph, self.network, self.style, self.lit, self.radius, self.rows = graph, network, style, lit, radius, rows
         self.read = Reader(graph, network, call)
         self.palette: Palette = style.palette
@@ -194,7 +209,7 @@ class _Picture:
         return Row(shown, f"∂ {short(gradient, self.digits)}", f"{title}, ∂{self.root}/∂ = {gradient!r}")
 
     def faint(self, *place: int) -> bool:
-        return self.lit is not None and place not in self.lit
+        return place[0] > self.until.forward or (self.lit is not None and place not in self.lit)
 
     def drawn(self, title: str) -> Drawn:
         lines: list[Part] = []
@@ -258,7 +273,10 @@ class _Picture:
             numbers = [("z", read.mean(neuron.z, "data"), palette.ink), *numbers]
             if (g := read.slope(neuron)) is not None:
                 numbers.append(("g′", g, palette.local))
-            numbers.append(("δ", read.mean(neuron.z, "grad"), palette.gradient))
+            if c >= self.until.backward:
+                numbers.append(("δ", read.mean(neuron.z, "grad"), palette.gradient))
+            if c > self.until.forward:
+                numbers = []
         title = ", ".join([plain(name) or f"value {k + 1}", *[f"{letter} = {v!r}" for letter, v, _ in numbers]])
         if c == 0:
             out.append(words(short(a, min(self.digits, 3)), x, y + 3.5, 10.0, palette.value, "middle"))
@@ -271,8 +289,10 @@ class _Picture:
             if name:
                 out.append(label(name, x - 10, y - r - 6, 11.0, palette.ink))
         else:
-            out.append(words(short(a, 2), x, y - 1.5, _ROW_SIZE, palette.value, "middle"))
-            out.append(words(short(numbers[-1][1], 2), x, y + 10.5, _ROW_SIZE, palette.gradient, "middle"))
+            if numbers:
+                out.append(words(short(a, 2), x, y - 1.5, _ROW_SIZE, palette.value, "middle"))
+            if c >= self.until.backward:
+                out.append(words(short(numbers[-1][1], 2), x, y + 10.5, _ROW_SIZE, palette.gradient, "middle"))
         return Part(out, title, self.faint(c, k))
 
     def _weights(self, spot: Spot, biggest: float, lines: list[Part], rows: list[Part]) -> None:
@@ -288,7 +308,7 @@ class _Picture:
                 wide = width(row.weight, _ROW_SIZE)
                 self.boxes.append((middle - wide, at - 7, wide, 11.0))
                 items = [words(row.weight, middle, at + 3, _ROW_SIZE, self.palette.ink, "end")]
-                if row.gradient:
+                if row.gradient and c >= self.until.backward:
                     wide = width(row.gradient, _ROW_SIZE)
                     self.boxes.append((right - wide, at - 7, wide, 11.0))
                     items.append(words(row.gradient, right, at + 3, _ROW_SIZE, self.palette.gradient, "end"))
@@ -328,7 +348,7 @@ class _Picture:
             far = math.hypot(dx, dy)
             head = [arrowhead(x, end[1], dx / far, dy / far, 3.2, palette.quiet)] if many <= _HEADS else []
             lines.append(Part([line, *head], title, faint))
-            if self.radius == _BIG:
+            if self.radius == _BIG and last >= self.until.backward:
                 text = f"∂ {short(g, self.digits)}"
                 base = start[1] + (13 if end[1] < start[1] - 6 else -5)  # on the side that the line turns away from
                 rows.append(Part([words(text, start[0] + 4, base, _ROW_SIZE, palette.gradient)], title, faint))

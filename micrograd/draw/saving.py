@@ -12,6 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from micrograd.draw.scene import Scene
+from micrograd.draw.svg import svg
+from micrograd.draw.tikz import tikz
+
 if TYPE_CHECKING:
     from micrograd.draw import Drawing
 
@@ -42,11 +46,30 @@ def rendered(drawing: Drawing, path: str | os.PathLike[str]) -> bytes:
 def converted(drawing: Drawing, format: str) -> bytes:
     """The picture as PNG or PDF; without cairosvg Graphviz lays it out again. RuntimeError where neither is installed."""
     try:
-        import cairosvg
+        return _by_cairo(drawing.svg, format)
     except (ImportError, OSError):  # the package, or the library Cairo that it loads
         return _by_graphviz(drawing, format)
+
+
+def of_scene(scene: Scene, ending: str) -> bytes:
+    """A scene in a format that keeps all its places; ValueError for another ending."""
+    if ending == ".tex":
+        return tikz(scene).encode()
+    if ending == ".svg":
+        return svg(scene).encode()
+    if ending not in (".png", ".pdf"):
+        raise ValueError(f"a series is saved as .svg, .png, .pdf or .tex, got {ending or 'no ending'!r}")
+    try:
+        return _by_cairo(svg(scene), ending[1:])
+    except (ImportError, OSError):
+        raise RuntimeError(f"{ending[1:].upper()} is made by cairosvg: pip install cairosvg, or save as .svg") from None
+
+
+def _by_cairo(picture: str, format: str) -> bytes:
+    import cairosvg
+
     made: dict[str, Any] = {"png": lambda svg: cairosvg.svg2png(svg, scale=_SCALE), "pdf": cairosvg.svg2pdf}
-    return bytes(made[format](drawing.svg.encode()))
+    return bytes(made[format](picture.encode()))
 
 
 def _by_graphviz(drawing: Drawing, format: str) -> bytes:

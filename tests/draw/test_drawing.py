@@ -167,6 +167,32 @@ def test_latex_sets_the_drawing(tmp_path):
     assert ran.returncode == 0, ran.stdout[-2000:]
 
 
+@pytest.mark.parametrize("view", ["graph", "network"])
+def test_frames_go_forward_and_back(view, tmp_path):
+    model = MLP(2, [2, 1], activation="tanh", seed=1)
+    loss = model([0.5, -1.0]) ** 2
+    drawing = loss.draw(view=view, unfold="all")
+    paths = drawing.frames(tmp_path / "step-*.svg")
+    pictures = [Path(path).read_text(encoding="utf-8") for path in paths]
+    operations = len([box for box in drawing.picture.boxes if box.kind == "operation"])
+    assert len(paths) == (2 * operations + 2 if view == "graph" else 3 + 1 + 2)
+    assert sorted(map(str, tmp_path.iterdir())) == paths
+    assert len({re.search(r'<svg [^>]*viewBox="([^"]*)"', picture)[1] for picture in pictures}) == 1
+
+    def shown(picture):
+        body = picture.split("</title>", 1)[1] if view == "graph" else re.sub("<g opacity.*?</g>\n(?=<g>|<text)", "", picture)
+        return set(re.findall(">(?:δ |∂ )?([−\\d.e]+)</text>", body))
+
+    assert shown(pictures[-1]) >= shown(drawing.svg) - {"0"}
+    counts = [len(re.findall(">(?:δ|∂) [−\\d]", picture)) for picture in pictures]
+    assert counts == sorted(counts) and counts[0] == 0 and counts[-1] == len(re.findall(">(?:δ|∂) [−\\d]", drawing.svg))
+    for bad in ("step.svg", "a*/x.svg", "*-*.svg"):
+        with pytest.raises(ValueError, match="one \\* for the number"):
+            drawing.frames(bad)
+    with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf or \.tex, got '\.gif'"):
+        drawing.frames("x*.gif")
+
+
 def test_show_opens_the_picture_and_the_page(monkeypatch):
     seen = []
     monkeypatch.setattr("webbrowser.open", seen.append)
