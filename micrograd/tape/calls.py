@@ -1,8 +1,8 @@
 """From a call to its program: which recording answers it, at which theta, and what its results are.
 
-`jit` comes before: it is what a user calls. A call just like the latest goes straight to its program (`quick`); any other is
-taken apart (`arguments`), recorded where its structure is new (`recordings`), and run, where the function compares values
-each sample on the tape of its own path (`branches`).
+`jit` comes before: it is what a user calls. A call just like the latest goes straight to its program (`latest_call`); any
+other is taken apart (`arguments`), recorded where its structure is new (`recordings`), and run, where the function compares
+values each sample on the tape of its own path (`branches`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from micrograd.engine import Value, adjoints, as_values
 from micrograd.engine.modes import current, open_blocks
-from micrograd.tape import branches, quick
+from micrograd.tape import branches, latest_call
 from micrograd.tape.arguments import Call, Chunked, ValueAmong, axes_of
 from micrograd.tape.back_ends import Maker, makes_direct
 from micrograd.tape.parameters import Array, Parameters
@@ -35,9 +35,9 @@ class Calls:
         self.fn, self.parameters, self.owner = fn, parameters, owner
         self.recordings = Recordings(fn, parameters, maker, owner)
         self.sent: dict[Any, Any] = {}  # what `scale` has sent of it
-        self.quick: quick.OfFloats | None = None
-        self._latest: quick.OfArrays | None = None
-        self.on_arguments: quick.OnArguments | None = None
+        self.quick: latest_call.OfFloats | None = None
+        self._latest: latest_call.OfArrays | None = None
+        self.on_arguments: latest_call.OnArguments | None = None
 
     def refuse_inside(self, what: str) -> None:
         """TypeError while another function is recorded."""
@@ -68,8 +68,8 @@ class Calls:
             return None
         path, found = self._run(call, False, theta, False)
         if not named and theta is None:
-            self.quick = quick.of_floats(self.recordings, call, args, path) or self.quick
-            self.on_arguments = quick.on_arguments(self.recordings, call, args, path) or self.on_arguments
+            self.quick = latest_call.of_floats(self.recordings, call, args, path) or self.quick
+            self.on_arguments = latest_call.on_arguments(self.recordings, call, args, path) or self.on_arguments
         return reader(path.out)(found[:, 0].astype(np.float64, copy=False))
 
     def many(
@@ -103,7 +103,7 @@ class Calls:
         _, total = self._run(call, True, theta, True)
         averaged(total, reduction, call.n)
         if not named:
-            self._latest = quick.of_arrays(self.recordings, call, args, in_axes) or self._latest
+            self._latest = latest_call.of_arrays(self.recordings, call, args, in_axes) or self._latest
         return total
 
     def reduced_now(

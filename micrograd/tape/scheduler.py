@@ -1,7 +1,7 @@
 """The scheduler: instructions of one primitive that do not depend on one another, found and made vector instructions.
 
 `passes` come before; what comes out is a `schedule`, which back ends run. Level by level, results get positions
-(`places`) such that operands become strided views where possible, gathers elsewhere (`positions`).
+(`memory`) such that operands become strided views where possible, gathers elsewhere (`positions`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.primitives import Primitive
-from micrograd.tape.places import SPACES, Places
+from micrograd.tape.memory import SPACES, Places
 from micrograd.tape.positions import (
     distinct,
     fitted,
@@ -26,10 +26,10 @@ from micrograd.tape.positions import (
     with_terms,
 )
 from micrograd.tape.roll import Loop, rolled
+from micrograd.tape.sample_sums import contractions, reduce_samples
 from micrograd.tape.schedule import DOT, TAKE, TOTALS, Field, Operand, Schedule
 from micrograd.tape.steps import Steps, of_rows
 from micrograd.tape.tape import Tape
-from micrograd.tape.totals import contractions, reduce_samples
 
 Array = np.ndarray[Any, Any]
 Slots = tuple[int, ...]

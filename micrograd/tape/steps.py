@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.tape.places import SPACES, Places, copies_of
+from micrograd.tape.memory import SPACES, Places, copies_of
 from micrograd.tape.roll import Loop
 from micrograd.tape.schedule import ROWS, SHARED, Repeat, Vector
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from micrograd.primitives import RULES
-from micrograd.tape.places import SPACES, Places
+from micrograd.tape.memory import SPACES, Places
 from micrograd.tape.positions import Slots, distinct, grids_of, operand_of, sorted_grid, squeezed, table, with_terms
 from micrograd.tape.roll import Loop
 from micrograd.tape.schedule import DOT, ROWS, SUM, TOTALS, Operand, Vector

@@ -1,4 +1,4 @@
-"""Quick calls: what the latest call has found out, so that one just like it goes straight to its program.
+"""The latest call: what it has found out, so that one just like it goes straight to its program.
 
 Half of a small function's time would go into taking its arguments apart again.
 """
