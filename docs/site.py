@@ -6,6 +6,7 @@ stands, and the classes of what public functions give back.
 
 from __future__ import annotations
 
+import ast
 import base64
 import html
 import inspect
@@ -43,6 +44,7 @@ GIVEN_BACK = [  # what public functions return, and modules of their own
     "micrograd.draw.Recording", "micrograd.nn.optim.Optimiser", "micrograd.primitives.Primitive",
     "micrograd.sklearn.MLPClassifier", "micrograd.sklearn.MLPRegressor",
 ]  # fmt: skip
+FORMULAS: list[str] = []  # as MathML, by the number that stands for them until the page is HTML
 LIVING = {"neuron": "A neuron, live", "network": "A network, live", "training": "A training run, live"}
 
 
@@ -116,10 +118,16 @@ def entry(name: str, value: Any) -> str:
     lines = [f"## {called} {{ #{called} }}", f"`from {name.rpartition('.')[0] or 'micrograd'} import {called}`"]
     if isinstance(value, Primitive):
         lines.append(f"```python\n{value.written}\n```")
-        examples = [line for line in (micrograd.__doc__ or "").splitlines() if re.search(rf">>> .*\b{name}\(", line)]
-        found = micrograd.__doc__.splitlines() if examples else []
-        shown = [f"{line}\n{found[found.index(line) + 1]}" for line in examples[:1]]
-        return "\n\n".join([*lines, *markdown(value.__doc__ or ""), *[f"```pycon\n{s}\n```" for s in shown]])
+        calls = [
+            ast.unparse(call)
+            for line in re.findall(r"^>>> (.*)$", micrograd.__doc__ or "", re.M)
+            for call in ast.walk(ast.parse(line))
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == name
+        ]
+        shown = [
+            f"```pycon\n>>> {call}\n{eval(call, vars(micrograd))!r}\n```" for call in calls[:1] if "x" not in call.split("(")[1]
+        ]
+        return "\n\n".join([*lines, *markdown(value.__doc__ or ""), *shown])
     lines.append(f"```python\n{called}{signature(value)}\n```")
     lines += markdown(value.__doc__ or "")
     if inspect.isclass(value):
@@ -136,11 +144,11 @@ def entry(name: str, value: Any) -> str:
 def mathematics(text: str) -> str:
     """Markdown with its formulas as MathML, which browsers set without any script."""
 
-    def block(m: re.Match[str]) -> str:
-        return f"\n<div>{convert(m[1].strip(), display='block')}</div>\n"
+    def kept(m: re.Match[str]) -> str:  # out of the way of Markdown, for which a formula at the start of a line is a block
+        FORMULAS.append(convert(m[2].strip(), display="block" if m[1] == "$$" else "inline"))
+        return f"⟦{len(FORMULAS) - 1}⟧"
 
-    text = re.sub(r"\$\$(.+?)\$\$", block, text, flags=re.S)
-    return re.sub(r"(?<![\\$`])\$(?!\s)([^$\n]+?)\$", lambda m: convert(m[1]), text)
+    return re.sub(r"(?<![\\$`])(\$\$?)(?!\s\w)(.+?)\1", kept, text, flags=re.S)
 
 
 def shown(output: dict[str, Any]) -> str:
@@ -211,6 +219,10 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(text: str, page: Any, config: Any, files: Any) -> str:
     """Links to files of the repository that are no pages of the site become their names."""
     return re.sub(r"\[([^\]]+)\]\(\.\./((?:benchmarks|tests|notebooks|micrograd)/[^)]+|\w+\.\w+)\)", r"\1 (`\2`)", text)
+
+
+def on_page_content(content: str, page: Any, config: Any, files: Any) -> str:
+    return re.sub(r"⟦(\d+)⟧", lambda m: FORMULAS[int(m[1])], content)
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:
