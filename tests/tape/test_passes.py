@@ -8,7 +8,7 @@ import pytest
 import micrograd as mg
 from micrograd import Value, adjoints, grad, jit
 
-EDGES = (0.0, -0.0, 1.0, -2.5, math.inf, -math.inf, math.nan, 1e308, 5e-324)
+EDGES = (0.0, -0.0, 1.0, -2.5, 2.0, -0.25, -1.0, 2.0**-1070, math.inf, -math.inf, math.nan, 1e308, 5e-324)
 FUNCTIONS = {
     "maximum": mg.maximum,
     "minimum": mg.minimum,
