@@ -37,10 +37,23 @@ def test_the_wheel_is_pure_and_typed(built):
     (wheel,) = built.glob("*.whl")
     assert wheel.name == f"micrograd_engine-{micrograd.__version__}-py3-none-any.whl"
     names = set(zipfile.ZipFile(wheel).namelist())
-    sources = {str(f.relative_to(ROOT)) for f in ROOT.glob("micrograd/**/*.py")}
+    sources = {str(f.relative_to(ROOT)) for f in ROOT.glob("micrograd/**/*.py*") if f.suffix in (".py", ".pyi")}
     assert sources | {"micrograd/py.typed"} <= names
     assert {n.split("/")[0] for n in names} == {"micrograd", f"micrograd_engine-{micrograd.__version__}.dist-info"}
     assert any(n.endswith("licenses/LICENSE") for n in names)
+
+
+@pytest.mark.parametrize("checker", ["twine", "check_wheel_contents"])
+def test_what_is_built_is_what_an_index_takes(built, checker):
+    pytest.importorskip(checker, reason="a check before a release; the extra `release` has it")
+    command = ["check", "--strict", *built.iterdir()] if checker == "twine" else list(built.glob("*.whl"))
+    done = subprocess.run([sys.executable, "-m", checker, *command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_building_twice_gives_the_same_bytes(built, tmp_path):
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", tmp_path], cwd=ROOT, check=True, capture_output=True)
+    assert {f.name: f.read_bytes() for f in built.iterdir()} == {f.name: f.read_bytes() for f in tmp_path.iterdir()}
 
 
 def test_the_source_distribution_can_test_itself(built):
@@ -83,6 +96,7 @@ def test_names_versions_and_extras():
         "scale",
         "png",
         "docs",
+        "release",
         "test",
         "all",
     }
