@@ -15,6 +15,6 @@ except ImportError as error:
         f"an argument is a Dask collection, and Dask cannot be imported here ({error}): pip install 'micrograd-engine[scale]'"
     ) from error
 
-from micrograd.scale.graph import mapped, recorded, reduced, value_and_grad
+from micrograd.scale.graph import mapped, recorded, reduced_now, value_and_grad
 
-__all__ = ["mapped", "recorded", "reduced", "value_and_grad"]
+__all__ = ["mapped", "recorded", "reduced_now", "value_and_grad"]

@@ -5,6 +5,7 @@ The function and what is the same for all chunks of a call, such as theta, are o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from operator import getitem
@@ -22,6 +23,7 @@ from micrograd.tape import branches
 from micrograd.tape.calls import Calls, averaged
 from micrograd.tape.recordings import Path
 from micrograd.tape.results import put_together
+from micrograd.tape.watch import places_of, values_at
 
 Array = np.ndarray[Any, Any]
 MERGED = 8  # forests that a task merges
@@ -70,20 +72,9 @@ def reduced(
     calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
 ) -> Any:
     """The mean or sum of the value and the gradient, as one lazy Dask array; at what the parameters hold without `theta`."""
-    calls.refuse_inside("a gradient of it")
-    given = Arguments(args, named, in_axes)
-    given.check_known()
+    name, graph, given, units, shared = _sums(calls, theta, args, named, in_axes, _summed)
     n = int(sum(given.chunks))
     averaged(np.zeros(1), reduction, n)  # which refuses what cannot be
-    function, paths = _recorded(calls, given, True, theta is None)
-    unit = branches.unit(calls.recordings, paths)
-    given.align_to(unit)
-    units = max(1, -(-n // unit))
-    shared = Shared(given, calls.parameters.theta() if theta is None else calls.parameters.checked(theta))
-    name = f"sums-{tokenize(function, shared, [x.name for x in (*given.arrays, *given.wholes)])}"
-    starts = accumulate(given.chunks[:-1], initial=0)
-    places = [(int(at) // unit, max(1, -(-int(k) // unit)), units, unit) for at, k in zip(starts, given.chunks, strict=True)]
-    graph = _over_chunks(name, _summed, function, shared, given, places)
     layer: dict[Any, Any] = {}
     keys: list[Any] = [(name, k) for k in range(len(given.chunks))]
     own, level = f"total-{tokenize(name, reduction)}", 0
@@ -94,6 +85,45 @@ def reduced(
         layer.update({key: (merged, group, units) for key, group in zip(keys, groups, strict=True)})
     layer[own, 0] = (_finished, keys, units, n, reduction)
     return _array(graph, name, own, layer, ((1 + len(shared.theta),),), shared.theta.dtype)
+
+
+def _sums(
+    calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, work: Any
+) -> tuple[str, HighLevelGraph, Arguments, int, Shared]:
+    """The tasks (name, k) of a sum, one for each chunk; the arguments, how many units of samples they are, what all share."""
+    calls.refuse_inside("a gradient of it")
+    given = Arguments(args, named, in_axes)
+    given.check_known()
+    n = int(sum(given.chunks))
+    function, paths = _recorded(calls, given, True, theta is None)
+    unit = branches.unit(calls.recordings, paths)
+    given.align_to(unit)
+    units = max(1, -(-n // unit))
+    shared = Shared(given, calls.parameters.theta() if theta is None else calls.parameters.checked(theta))
+    name = f"{work.__name__[1:]}-{tokenize(function, shared, [x.name for x in (*given.arrays, *given.wholes)])}"
+    starts = accumulate(given.chunks[:-1], initial=0)
+    places = [(int(at) // unit, max(1, -(-int(k) // unit)), units, unit) for at, k in zip(starts, given.chunks, strict=True)]
+    graph = _over_chunks(name, work, function, shared, given, places)
+    return name, graph, given, units, shared
+
+
+def reduced_now(
+    calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
+) -> Array:
+    """As `reduced`, computed; parameters that paths bring come last, in the order in which the function has them."""
+    found: Array
+    try:
+        found = reduced(calls, theta, args, named, reduction, in_axes).compute()
+        return found
+    except NewParameters:
+        pass
+    name, graph, given, _, _ = _sums(calls, theta, args, named, in_axes, _new_in)
+    layer = {(f"{name}-all", 0): (_new_in_all, [(name, k) for k in range(len(given.chunks))])}
+    new = _array(graph, name, f"{name}-all", layer, ((math.nan,),), np.int64).compute()
+    calls.parameters.numbers(values_at(calls.fn, new.tolist()))
+    theta = None if theta is None else calls.parameters.grown(theta)
+    found = reduced(calls, theta, args, named, reduction, in_axes).compute()
+    return found
 
 
 def recorded(
@@ -155,7 +185,7 @@ def _mapped(function: Traveller, shared: Shared, arrays: list[Array], wholes: li
     """The arrays of the results for one chunk, in order."""
     calls = function.calls()
     args, named = shared.filled(arrays, wholes)
-    tree, n, numbers, arrays = calls.many(args, named, shared.in_axes, shared.theta)
+    tree, n, numbers, arrays = calls.many(args, named, shared.in_axes, calls.parameters.grown(shared.theta))
     _check_parameters(calls, shared)
     rest, results = iter(arrays), list[Array]()
 
@@ -175,10 +205,11 @@ def _summed(
     """The sums of a chunk of `count` units of `unit` samples, from number `first` on, of `units` in all."""
     calls = function.calls()
     forest: Forest = {}
+    theta = calls.parameters.grown(shared.theta)  # where another chunk has brought parameters, as the check will say
     for level, number, start, end in subtrees(first, count, units):
         part = slice((start - first) * unit, (end - first) * unit)
         args, named = shared.filled([x[part] for x in arrays], wholes)
-        forest[level, number] = calls.reduced(shared.theta, args, named, "sum", shared.in_axes)
+        forest[level, number] = calls.reduced(theta, args, named, "sum", shared.in_axes)
         _check_parameters(calls, shared)
     return forest
 
@@ -190,10 +221,37 @@ def _finished(forests: list[Forest], units: int, n: int, reduction: str) -> Arra
     return total
 
 
+def _new_in(*chunk: Any) -> list[int]:
+    """Where the function holds the parameters that a chunk brings and theta lacks."""
+    try:
+        _summed(*chunk)
+    except NewParameters as error:
+        return error.places
+    return []
+
+
+def _new_in_all(parts: list[list[int]]) -> Array:
+    return np.unique(np.concatenate([np.array(part, np.int64) for part in parts]))
+
+
+class NewParameters(ValueError):
+    """A chunk has taken a path with parameters that theta lacks, which the function holds at `places`."""
+
+    def __init__(self, message: str, places: list[int]):
+        super().__init__(message, places)
+        self.places = places
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def _check_parameters(calls: Calls, shared: Shared) -> None:
-    """ValueError where a chunk has taken a path with parameters that theta lacks."""
-    if len(calls.parameters) != len(shared.theta):
-        raise ValueError(
+    """NewParameters where a chunk has taken a path with some, ValueError where the function holds these nowhere."""
+    new = calls.parameters.values[len(shared.theta) :]
+    if new:
+        message = (
             f"{calls.owner}: theta has {len(shared.theta)} numbers, and these samples took a path with new parameters, now "
             f"{len(calls.parameters)}: list the parameters in wrt where not all are used on every path"
         )
+        places = places_of(calls.fn, new)
+        raise ValueError(message) if places is None else NewParameters(message, places)

@@ -114,7 +114,7 @@ class Calls:
             return self.reduced(theta, args, named, reduction, in_axes)
         except Chunked:
             pass
-        found: Array = over_chunks().reduced(self, theta, args, named, reduction, in_axes).compute()
+        found: Array = over_chunks().reduced_now(self, theta, args, named, reduction, in_axes)
         return found
 
     def prepared(self, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any) -> bool:

@@ -189,12 +189,34 @@ def test_backward_and_training_have_the_bits_of_one_process():
         assert p.data == q.data and p.grad == q.grad
 
 
-def test_a_path_that_brings_parameters_is_refused_and_no_mean_is_taken_over_nothing():
-    w, v = Value(2.0), Value(3.0)
-    f = jit(lambda x: x * w if x > 0.5 else x * v)
+def test_paths_that_bring_parameters():
+    def made():
+        a, b, c, d = values = [Value(2.0 + i) for i in range(4)]
+
+        def branching(x):
+            return x * d if x > 0.8 else x * x * c if x > 0.4 else x * b if x > 0.1 else x * a
+
+        return jit(branching, precision="exact"), values
+
+    x = np.linspace(0.0, 1.0, 5000)
+    lazy = da.from_array(x, chunks=700)
+    (f, values), (g, others) = made(), made()
     with pytest.raises(ValueError, match="list the parameters in wrt"):
-        f.backward(da.from_array(np.linspace(0.0, 1.0, 50), chunks=10))
-    assert w.grad == v.grad == 0.0
+        dask.compute(*f.value_and_grad([5.0], lazy))  # theta is what it is
+    (f, values) = made()
+    assert f.backward(lazy) == g.backward(x)
+    assert [v.grad for v in values] == [v.grad for v in others]
+    for v in (*values, *others):
+        v.data, v.grad = v.data + 0.5, 0.0
+    (f, values), (g, others) = made(), made()
+    losses = []
+    for function, leaves, data in ((f, values, lazy), (g, others, x)):
+        with function.training(SGD(leaves, lr=0.1)) as step:
+            losses.append([step(data) for _ in range(3)])
+    assert losses[0] == losses[1] and [v.data for v in values] == [v.data for v in others]
+
+
+def test_no_mean_is_taken_over_nothing():
     f = FUNCTIONS["squared"][0]
     with pytest.raises(ValueError, match="mean of zero samples is undefined"):
         f.value_and_grad(f.theta(), da.ones((0, 3)), da.ones(0))

@@ -73,7 +73,8 @@ def test_what_is_damaged_foreign_or_open_to_others_counts_as_not_there(place, mo
     assert cache.read(key) == b"code"
     user = os.getuid()
     with monkeypatch.context() as patched:
-        patched.setattr(os, "getuid", lambda: user + 1)  # as another user would see it
+        for name in ("getuid", "geteuid"):
+            patched.setattr(os, name, lambda: user + 1)  # as another user would see it
         refused()
         cache.write(other, b"more")
     assert (place / other).read_bytes() == whole
@@ -103,12 +104,14 @@ def test_it_is_bounded_and_keeps_what_was_used_last(place, monkeypatch):
     assert sum((place / name).stat().st_size for name in os.listdir(place)) <= 20_000
 
 
-@pytest.mark.parametrize("setting", ["off", "0", "relative/folder"])
+@pytest.mark.parametrize("setting", ["off", "0", "relative/folder", ""])
 def test_one_setting_turns_it_off(tmp_path, monkeypatch, setting):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MICROGRAD_CACHE", setting)
     cache.write("a" * 64, b"code")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() if setting else os.getuid() + 1)
     assert cache.folder() is None and cache.read("a" * 64) is None and os.listdir(tmp_path) == []
+    monkeypatch.undo()
     monkeypatch.setenv("MICROGRAD_CACHE", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache.folder() == str(tmp_path / "micrograd" / "machine_code")
