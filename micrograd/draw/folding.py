@@ -1,8 +1,9 @@
 """How the graph folds: its values in a tree of groups, and which of them are open.
 
-`graph` comes before, `picture` after. Groups (scope, network, layer, neuron, call, alike, gap) are such that at every level the
-parts depend on each other without a cycle. Therefore whatever set of groups is open, the boxes that remain visible form a
-picture without cycles.
+`graph` comes before, `picture` after. The function or loop that made a value is not known: to note its place in the code
+costs an operation 21 % of its time, and the function alone, which is free, does not tell one turn of a loop from the next.
+Groups (scope, network, layer, neuron, call, alike, gap) are such that at every level the parts depend on each other without a
+cycle. Therefore whatever set of groups is open, the boxes that remain visible form a picture without cycles.
 """
 
 from __future__ import annotations

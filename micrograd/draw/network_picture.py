@@ -360,8 +360,10 @@ class _Picture:
         out: list[Item] = [
             Rectangle(x, y - 26, self.loss_wide, 52, 6, fill, stroke, 1.4),
             label(self.graph.labels[self.graph.root] or "L", x + 12, y - 5, 13.0, palette.ink),
-            words(number(self.graph.data[self.graph.root], self.style.digits), x + 12, y + 14, 11.5, palette.value),
         ]
+        if last < self.until.forward:
+            loss = number(self.graph.data[self.graph.root], self.style.digits)
+            out.append(words(loss, x + 12, y + 14, 11.5, palette.value))
         return Part(out, f"{self.root} = {self.graph.data[self.graph.root]!r}", self.faint(last + 1, 0))
 
     def _caption(self) -> list[list[tuple[str, str]]]:

@@ -281,6 +281,10 @@ def enable_grad(fn: Callable[..., Any] | None = None) -> Any:
 def scope(name: str) -> Iterator[None]:
     """A block, or decorator, that names a part of one's own code: drawings fold by it. Blocks nest; each is a part of its own.
 
+    Without one, a drawing does not know which function or which turn of a loop made a node: to note that costs every
+    operation a fifth of its time, whether anything is ever drawn or not. Parts that are alike fold then by what they
+    compute.
+
     >>> from micrograd import Value
     >>> x = Value(2.0, label="x")
     >>> with scope("square"):
