@@ -8,6 +8,8 @@ Every function of mathematics here takes numbers and gives a number, or takes Va
 (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 >>> sinh(0.0), cosh(0.0), tanh(0.0), sigmoid(0.0), relu(-2.0), round(softplus(0.0), 4), erf(0.0)
 (0.0, 1.0, 0.0, 0.5, 0.0, 0.6931, 0.0)
+>>> log2(8.0), log10(1000.0), exp2(3.0), cbrt(8.0), hypot(3.0, 4.0)
+(3.0, 3.0, 8.0, 2.0, 5.0)
 >>> asinh(0.0), acosh(1.0), atanh(0.0), erfc(0.0), floor(-0.5)
 (0.0, 0.0, 0.0, 1.0, -1.0)
 >>> abs(-2.0), sign(-2.0), step(3.0), maximum(1.0, 2.0), minimum(1.0, 2.0)
@@ -22,7 +24,25 @@ Every function of mathematics here takes numbers and gives a number, or takes Va
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from micrograd.composed import ceil, round, trunc
+from micrograd.composed import (
+    ceil,
+    clip,
+    cumsum,
+    elu,
+    gelu,
+    leaky_relu,
+    log_softmax,
+    logaddexp,
+    mean,
+    norm,
+    prod,
+    round,
+    silu,
+    softmax,
+    std,
+    trunc,
+    var,
+)
 from micrograd.engine import Value, adjoints, constant, topological_order
 from micrograd.engine.modes import detect_anomaly, enable_grad, no_grad, scope
 from micrograd.nn import MLP, Layer, Neuron
@@ -48,6 +68,7 @@ from micrograd.primitives import (
     atan,
     atan2,
     atanh,
+    cbrt,
     cos,
     cosh,
     dot,
@@ -55,12 +76,16 @@ from micrograd.primitives import (
     erf,
     erfc,
     exp,
+    exp2,
     expm1,
     floor,
     greater,
+    hypot,
     less,
     log,
     log1p,
+    log2,
+    log10,
     logsumexp,
     maximum,
     minimum,
@@ -139,12 +164,14 @@ def __dir__() -> list[str]:
 __all__ = [
     "LBFGS", "MLP", "SGD", "Adam", "AdamW", "Drawing", "Explanation", "Layer", "Module", "Neuron", "RMSprop", "Value",
     "abs", "acos", "acosh", "adjoints", "asin", "asinh", "assert_gradients", "atan", "atan2", "atanh",
-    "binary_cross_entropy", "ceil", "checkpoint", "clip_grad_norm", "clip_grad_value", "constant", "constant_schedule",
-    "cos", "cosh", "cosine_schedule", "cosine_similarity", "cross_entropy", "detect_anomaly", "dot", "draw_dot",
-    "enable_grad", "equal", "erf", "erfc", "exp", "expm1", "find_bug", "floor", "from_sympy", "grad", "gradcheck",
-    "greater", "hessian", "hinge", "huber", "hvp", "implicit", "jacobian", "jit", "jvp", "kl_divergence", "l1", "less",
-    "log", "log1p", "logsumexp", "maximum", "minimum", "mse", "name_from", "nll", "no_grad", "one_cycle_schedule",
-    "pow", "primitive", "record", "relu", "round", "scope", "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt",
-    "step", "step_schedule", "sum", "take", "tan", "tanh", "to_c", "to_code", "to_javascript", "to_mermaid",
-    "to_networkx", "to_sympy", "topological_order", "trunc", "value_and_grad", "vjp", "warmup_schedule", "where",
+    "binary_cross_entropy", "cbrt", "ceil", "checkpoint", "clip", "clip_grad_norm", "clip_grad_value", "constant",
+    "constant_schedule", "cos", "cosh", "cosine_schedule", "cosine_similarity", "cross_entropy", "cumsum",
+    "detect_anomaly", "dot", "draw_dot", "elu", "enable_grad", "equal", "erf", "erfc", "exp", "exp2", "expm1",
+    "find_bug", "floor", "from_sympy", "gelu", "grad", "gradcheck", "greater", "hessian", "hinge", "huber", "hvp",
+    "hypot", "implicit", "jacobian", "jit", "jvp", "kl_divergence", "l1", "leaky_relu", "less", "log", "log1p", "log2",
+    "log10", "log_softmax", "logaddexp", "logsumexp", "maximum", "mean", "minimum", "mse", "name_from", "nll",
+    "no_grad", "norm", "one_cycle_schedule", "pow", "primitive", "prod", "record", "relu", "round", "scope", "sigmoid",
+    "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "std", "step", "step_schedule", "sum", "take", "tan",
+    "tanh", "to_c", "to_code", "to_javascript", "to_mermaid", "to_networkx", "to_sympy", "topological_order", "trunc",
+    "value_and_grad", "var", "vjp", "warmup_schedule", "where",
 ]  # fmt: skip

@@ -1,15 +1,53 @@
 """Functions composed of primitives: what they are can be read here, and their derivatives follow from the rule book's.
 
 `primitives` comes before. Each takes numbers, Values, symbols or what a recording holds, because it uses nothing but operators
-and primitives.
+and primitives. Functions of one number also take lists and arrays, and give the like back; those of many numbers take them from
+lists, nested lists and arrays.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any
 
 from micrograd import primitives
-from micrograd.primitives import floor, where
+from micrograd.primitives import dot, erfc, exp, expm1, floor, logsumexp, maximum, minimum, sigmoid, sqrt, sum, where
+
+
+def _in_form(f: Callable[[Any], Any], xs: Any) -> Any:
+    """`f` of the innermost rows of a list, of nested lists or of an array, in their form."""
+    if hasattr(xs, "tolist"):
+        import numpy as np  # an array is given, so it is there
+
+        return np.array(_in_form(f, xs.tolist()))
+    if len(xs) and hasattr(xs[0], "__len__"):
+        return [_in_form(f, row) for row in xs]
+    return f(xs)
+
+
+def _elementwise(f: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(f)
+    def of_each(x: Any, *args: Any, **options: Any) -> Any:
+        if hasattr(x, "__len__") and getattr(x, "shape", None) != ():
+            return _in_form(lambda row: [f(e, *args, **options) for e in row], x)
+        return f(x, *args, **options)
+
+    return of_each
+
+
+def _flat(name: str, xs: Any, least: int = 1) -> list[Any]:
+    """The numbers of a list, of nested lists or of an array, in order. ValueError where they are fewer than `least`."""
+    found: list[Any] = []
+    for x in xs.flat if hasattr(xs, "flat") else xs:
+        found.extend(_flat(name, x, 0) if hasattr(x, "__len__") else (x,))
+    if len(found) < least:
+        raise ValueError(f"{name} needs at least {least} value{'s' * (least > 1)}, got {len(found) or 'none'}")
+    return found
+
+
+# Whole numbers. Their derivatives are 0, those of the steps that they are.
 
 
 def ceil(x: Any) -> Any:
@@ -42,3 +80,166 @@ def round(x: Any, digits: int | None = None) -> Any:
         return primitives.round(x)
     scale = 10.0 ** abs(digits)
     return primitives.round(x * scale) / scale if digits > 0 else primitives.round(x / scale) * scale
+
+
+@_elementwise
+def clip(x: Any, low: Any = None, high: Any = None) -> Any:
+    """x, or the bound beyond which it lies. At a bound the derivative is 1/2, that of a tie; beyond it 0.
+
+    >>> clip(3.0, 0.0, 1.0), clip([-0.5, 0.25], 0.0)
+    (1.0, [0.0, 0.25])
+    """
+    x = x if low is None else maximum(x, low)
+    return x if high is None else minimum(x, high)
+
+
+# Activations.
+
+
+@_elementwise
+def gelu(x: Any) -> Any:
+    """x Φ(x), with the normal distribution's Φ, exactly and not by tanh (Hendrycks and Gimpel, 2016).
+
+    >>> gelu(0.0), gelu([-40.0, 40.0])
+    (0.0, [-0.0, 40.0])
+    """
+    return 0.5 * x * erfc(x * -math.sqrt(0.5))
+
+
+@_elementwise
+def silu(x: Any) -> Any:
+    """x sigmoid(x), also called swish.
+
+    >>> silu(0.0), silu([-1000.0, 1000.0])
+    (0.0, [-0.0, 1000.0])
+    """
+    return x * sigmoid(x)
+
+
+@_elementwise
+def elu(x: Any, alpha: Any = 1.0) -> Any:
+    """x where x > 0, else alpha (exp(x) - 1) (Clevert et al., 2015). At 0 the derivative is alpha.
+
+    >>> elu([2.0, 0.0, -1000.0])
+    [2.0, 0.0, -1.0]
+    """
+    return where(x, x, alpha * expm1(x))
+
+
+@_elementwise
+def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
+    """x where x > 0, else slope x. At 0 the derivative is the slope.
+
+    >>> leaky_relu([2.0, -2.0])
+    [2.0, -0.02]
+    """
+    return where(x, x, slope * x)
+
+
+# Sums of exponentials.
+
+
+def logaddexp(x: Any, y: Any) -> Any:
+    """log(exp(x) + exp(y)), without overflow.
+
+    >>> logaddexp(1000.0, 0.0)
+    1000.0
+    """
+    return logsumexp([x, y])
+
+
+def log_softmax(xs: Any) -> Any:
+    """xᵢ - log Σ exp(xⱼ) for each of a list; of nested lists and arrays for each row, their last axis.
+
+    >>> log_softmax([1000.0, 0.0])
+    [0.0, -1000.0]
+    """
+
+    def of_row(row: Any) -> Any:
+        total = logsumexp(row)
+        return [x - total for x in row]
+
+    return _in_form(of_row, xs)
+
+
+def softmax(xs: Any) -> Any:
+    """exp(xᵢ) / Σ exp(xⱼ) for each of a list; of nested lists and arrays for each row, their last axis.
+
+    Computed as exp(log_softmax), which neither overflows nor loses what is small.
+
+    >>> softmax([1000.0, 0.0]), softmax([[-1000.0, 0.0], [0.0, -1000.0]])
+    ([1.0, 0.0], [[0.0, 1.0], [1.0, 0.0]])
+    """
+    return _in_form(lambda row: [exp(x) for x in log_softmax(row)], xs)
+
+
+# Of many numbers. Arrays and nested lists count as the list of all their numbers.
+
+
+def mean(xs: Any) -> Any:
+    """Σ xᵢ / n. ValueError where there are none.
+
+    >>> mean([1.0, 2.0, 6.0])
+    3.0
+    """
+    values = _flat("mean", xs)
+    return sum(values) / len(values)
+
+
+def var(xs: Any, ddof: int = 0) -> Any:
+    """Σ (xᵢ - mean)² / (n - ddof). ValueError where there are no more than ddof.
+
+    >>> var([1.0, 2.0, 6.0]), var([1.0, 3.0], ddof=1)
+    (4.666666666666667, 2.0)
+    """
+    values = _flat("var", xs, ddof + 1)
+    middle = mean(values)
+    away = [x - middle for x in values]
+    return dot(away, away) / (len(values) - ddof)
+
+
+def std(xs: Any, ddof: int = 0) -> Any:
+    """The square root of var(xs, ddof); where all are equal, its derivative is nan (0 / 0).
+
+    >>> std([1.0, 3.0])
+    1.0
+    """
+    return sqrt(var(_flat("std", xs, ddof + 1), ddof))
+
+
+def norm(xs: Any) -> Any:
+    """√(Σ xᵢ²), the length of a vector; where it is 0, its derivative is nan (0 / 0).
+
+    >>> norm([3.0, 4.0])
+    5.0
+    """
+    values = _flat("norm", xs)
+    return sqrt(dot(values, values))
+
+
+def prod(xs: Iterable[Any]) -> Any:
+    """Π xᵢ, from left to right; 1.0 of none.
+
+    >>> prod([2.0, 3.0, 4.0]), prod([])
+    (24.0, 1.0)
+    """
+    first, *rest = _flat("prod", xs, 0) or [1.0]
+    for x in rest:
+        first = first * x
+    return first
+
+
+def cumsum(xs: Any) -> Any:
+    """The sums of the first numbers: x₀, x₀ + x₁, ...; of nested lists and arrays those of each row, their last axis.
+
+    >>> cumsum([1.0, 2.0, 6.0])
+    [1.0, 3.0, 9.0]
+    """
+
+    def of_row(row: Any) -> Any:
+        sums = list(row[:1])
+        for x in row[1:]:
+            sums.append(sums[-1] + x)
+        return sums
+
+    return _in_form(of_row, xs)

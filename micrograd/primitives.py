@@ -18,6 +18,8 @@ from functools import wraps
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from micrograd import floats
+
 if TYPE_CHECKING:  # for checkers alone: the book stands alone
     from micrograd.engine.value import Value
     from micrograd.signatures import Binary, Number, Ternary, Unary
@@ -75,6 +77,11 @@ class Primitive:
             return self.value(*args)
         except (ArithmeticError, ValueError):
             return float(self.beyond(*args))
+
+    @property
+    def in_math(self) -> bool:
+        """Whether the value is `math`'s function of this name, which other languages have by that name too."""
+        return self.value is getattr(math, self.name, None)
 
     def local(self, args: tuple[Any, ...], out: Any, wanted: Iterable[bool]) -> tuple[Any, ...]:
         """The partial derivatives at `args`; 0.0, and not evaluated, where not wanted."""
@@ -247,43 +254,6 @@ def take(values: Sequence[A], i: Any) -> A:
     return values[i]  # type: ignore[no-any-return]
 
 
-# Values on floats that take more than one call.
-
-
-def _divide(x: float, y: float) -> float:  # only reached where y is zero
-    return nan if x == 0.0 or x != x else math.copysign(inf, x) * math.copysign(1.0, y)
-
-
-def _power(x: float, y: float) -> float:
-    odd = y == math.floor(y) and y % 2.0 == 1.0
-    if x < 0.0 and y != math.floor(y):
-        return nan
-    if x == 0.0:  # y < 0: a pole
-        return math.copysign(inf, x) if odd else inf
-    return -inf if x < 0.0 and odd else inf  # overflow
-
-
-def _added(*xs: float) -> float:
-    total = -0.0  # so that nothing is added to the first: 0.0 + -0.0 is 0.0
-    for x in xs:
-        total += x
-    return total
-
-
-def _dotted(*args: float) -> float:
-    total = args[-1]
-    for x, y in zip(args, args[len(args) // 2 : -1]):  # noqa: B905 (the inner loop of networks: the first half, then the second)
-        total += x * y
-    return total
-
-
-def _log_sum_exp(*xs: float) -> float:
-    top = max(xs)
-    if math.isinf(top):
-        return nan if any(x != x for x in xs) else top
-    return top + math.log(_added(*[math.exp(x - top) for x in xs]))
-
-
 # Conventions: relu, abs, step and sign have derivative 0 at 0; floor, round and x // y have derivative 0 everywhere, their
 # jumps too, and x % y that of x - y (x // y) with x // y held; maximum and minimum share a tie half and half; x ** y at
 # x = 0 follows the limit where there is one (0 ** 0 is 1, its derivative in x is 0; in y it is 0 for y > 0); nothing is
@@ -299,17 +269,22 @@ _BUILT_IN: frozenset[str] = frozenset()
 add        = primitive("add",        "x + y",            operator.add,           1.0, 1.0)
 sub        = primitive("sub",        "x - y",            operator.sub,           1.0, -1.0)
 mul        = primitive("mul",        "x * y",            operator.mul,           lambda x, y, out: y, lambda x, y, out: x)
-div        = primitive("div",        "x / y",            operator.truediv,       lambda x, y, out: 1 / y, lambda x, y, out: -out / y, beyond=_divide)
+div        = primitive("div",        "x / y",            operator.truediv,       lambda x, y, out: 1 / y, lambda x, y, out: -out / y, beyond=floats.divided)
 neg        = primitive("neg",        "-x",               operator.neg,           -1.0)
 mod        = primitive("mod",        "x % y",            operator.mod,           1.0, lambda x, y, out: -floordiv(x, y))
-floordiv   = primitive("floordiv",   "x // y",           operator.floordiv,      0.0, 0.0, beyond=_divide)
+floordiv   = primitive("floordiv",   "x // y",           operator.floordiv,      0.0, 0.0, beyond=floats.divided)
 pow        = primitive("pow",        "x ** y",           math.pow,               lambda x, y, out: y * pow(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1),
-                                                                                 lambda x, y, out: out * log(where(abs(out), x, 1.0)), beyond=_power)
+                                                                                 lambda x, y, out: out * log(where(abs(out), x, 1.0)), beyond=floats.power)
 exp        = primitive("exp",        "exp(x)",           math.exp,               lambda x, out: out, beyond=lambda x: inf)
 log        = primitive("log",        "log(x)",           math.log,               lambda x, out: 1 / x, beyond=lambda x: -inf if x == 0.0 else nan)
+log2       = primitive("log2",       "log2(x)",          math.log2,              lambda x, out: 1 / (x * log(2.0)), beyond=lambda x: -inf if x == 0.0 else nan)
+log10      = primitive("log10",      "log10(x)",         math.log10,             lambda x, out: 1 / (x * log(10.0)), beyond=lambda x: -inf if x == 0.0 else nan)
+exp2       = primitive("exp2",       "exp2(x)",          math.exp2,              lambda x, out: out * log(2.0), beyond=lambda x: inf)
 log1p      = primitive("log1p",      "log1p(x)",         math.log1p,             lambda x, out: 1 / (1 + x), beyond=lambda x: -inf if x == -1.0 else nan)
 expm1      = primitive("expm1",      "expm1(x)",         math.expm1,             lambda x, out: out + 1, beyond=lambda x: inf)  # flat from x = -37.5 down
 sqrt       = primitive("sqrt",       "sqrt(x)",          math.sqrt,              lambda x, out: 1 / (2 * out))
+cbrt       = primitive("cbrt",       "cbrt(x)",          math.cbrt,              lambda x, out: 1 / (3 * out * out))
+hypot      = primitive("hypot",      "hypot(x, y)",      math.hypot,             lambda x, y, out: x / out, lambda x, y, out: y / out, beyond=lambda x, y: inf)
 sin        = primitive("sin",        "sin(x)",           math.sin,               lambda x, out: cos(x))
 cos        = primitive("cos",        "cos(x)",           math.cos,               lambda x, out: -sin(x))
 tan        = primitive("tan",        "tan(x)",           math.tan,               lambda x, out: 1 + out * out)
@@ -341,9 +316,9 @@ greater    = primitive("greater",    "greater(x, y)",    lambda x, y: 1.0 if x >
 less       = primitive("less",       "less(x, y)",       lambda x, y: 1.0 if x < y else 0.0 if x >= y else nan, 0.0, 0.0)
 equal      = primitive("equal",      "equal(x, y)",      lambda x, y: 1.0 if x == y else nan if x != x or y != y else 0.0, 0.0, 0.0)
 _where     = primitive("where",      "where(c, a, b)",   lambda c, a, b: a if c > 0.0 else b if c <= 0.0 else nan, 0.0, lambda c, a, b, out: step(c), lambda c, a, b, out: 1 - step(c))
-_sum       = primitive("sum",        "sum(xs)",          _added,                 lambda xs, out: (1.0,) * len(xs), variadic=True)
-_dot       = primitive("dot",        "dot(xs, ys, start)", _dotted,              lambda args, out: (*args[len(args) // 2 : -1], *args[: len(args) // 2], 1.0), variadic=True)
-_logsumexp = primitive("logsumexp",  "logsumexp(xs)",    _log_sum_exp,           lambda xs, out: tuple(exp(x - out) for x in xs), variadic=True)  # digits are lost as out grows: an error of about out * 2**-53
+_sum       = primitive("sum",        "sum(xs)",          floats.added,           lambda xs, out: (1.0,) * len(xs), variadic=True)
+_dot       = primitive("dot",        "dot(xs, ys, start)", floats.dotted,        lambda args, out: (*args[len(args) // 2 : -1], *args[: len(args) // 2], 1.0), variadic=True)
+_logsumexp = primitive("logsumexp",  "logsumexp(xs)",    floats.log_sum_exp,     lambda xs, out: tuple(exp(x - out) for x in xs), variadic=True)  # digits are lost as out grows: an error of about out * 2**-53
 _take      = primitive("take",       "take(i, xs)",      lambda i, *xs: xs[int(i)] if i in range(len(xs)) else nan, lambda args, out: (0.0, *[equal(args[0], float(k)) for k in range(len(args) - 1)]), variadic=True)
 # fmt: on
 

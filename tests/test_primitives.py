@@ -101,12 +101,22 @@ CASES = [
         ((710.0,), inf, (inf,)), ((-746.0,), 0.0, (0.0,)), ((inf,), inf, (inf,)), ((-inf,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
     Case("log", mp.log, [(1e-150, 1e150)], (1, 1, 2), small=1e-150, points=((1.0,), (1.0000000001,), (0.9999999999,), (1e300,)), edges=(
         ((0.0,), -inf, (inf,)), ((-0.0,), -inf, (-inf,)), ((-1.0,), nan, (-1.0,)), ((inf,), inf, (0.0,)), ((nan,), nan, (nan,)))),
+    Case("log2", lambda x: mp.log(x) / mp.log(2), [(1e-150, 1e150)], (1, 2, 3), small=1e-150, points=((1.0,), (8.0,), (0.9999999999,), (1e300,)), edges=(
+        ((0.0,), -inf, (inf,)), ((2.0**-1074,), -1074.0, (inf,)), ((-1.0,), nan, (-1 / math.log(2),)), ((inf,), inf, (0.0,)), ((nan,), nan, (nan,)))),
+    Case("log10", lambda x: mp.log(x) / mp.log(10), [(1e-150, 1e150)], (2, 2, 3), small=1e-150, points=((1.0,), (1000.0,), (0.9999999999,), (1e300,)), edges=(
+        ((0.0,), -inf, (inf,)), ((1e15,), 15.0, (1 / (1e15 * math.log(10)),)), ((-1.0,), nan, (-1 / math.log(10),)), ((inf,), inf, (0.0,)), ((nan,), nan, (nan,)))),
+    Case("exp2", lambda x: mp.mpf(2) ** x, [(-1000.0, 1023.0)], (1, 2, 3), points=((0.0,), (1e-17,), (-1022.0,)), edges=(
+        ((10.0,), 1024.0, (1024.0 * math.log(2),)), ((1024.0,), inf, (inf,)), ((-inf,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
     Case("log1p", lambda x: mp.log(1 + x), [(-0.999, 1e150)], (1, 2, 2), points=((-1 + 2**-50,), (0.0,), (1e-17,), (-1e-17,), (5e-324,)), edges=(
         ((-1.0,), -inf, (inf,)), ((-2.0,), nan, (-1.0,)), ((inf,), inf, (0.0,)), ((nan,), nan, (nan,)))),
     Case("expm1", lambda x: mp.exp(x) - 1, [(-37.0, 709.7)], (1, 1, 1), points=((-700.0,), (0.0,), (1e-17,), (5e-324,)), edges=(
         ((710.0,), inf, (inf,)), ((-inf,), -1.0, (0.0,)), ((nan,), nan, (nan,)))),
     Case("sqrt", real(mp.sqrt), [(1e-100, 1e100)], (1, 2, 3), small=1e-100, points=((2.0,), (1e300,), (4.0,)), edges=(
         ((0.0,), 0.0, (inf,)), ((-1.0,), nan, (nan,)), ((inf,), inf, (0.0,)), ((nan,), nan, (nan,)))),
+    Case("cbrt", lambda x: mp.sign(x) * mp.cbrt(abs(x)), [(-1e100, 1e100)], (3, 8, 14), small=1e-100, points=((27.0,), (-2.0,), (1e300,)), edges=(
+        ((8.0,), 2.0, (1 / 12,)), ((0.0,), 0.0, (inf,)), ((inf,), inf, (0.0,)), ((-inf,), -inf, (0.0,)), ((nan,), nan, (nan,)))),
+    Case("hypot", mp.hypot, [MEDIUM, MEDIUM], (1, 2, 4), small=1e-75, points=((3.0, 4.0), (1e200, 1e200), (1e-170, 1e-170)), edges=(
+        ((0.0, 0.0), 0.0, (nan, nan)), ((0.0, -2.0), 2.0, (0.0, -1.0)), ((inf, 1.0), inf, (nan, 0.0)), ((1.5e308, 1.5e308), inf, (0.0, 0.0)), ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
     Case("sin", mp.sin, [ALL], points=((math.pi,), (1e22,), (0.0,), (5e-324,)), edges=(((inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
     Case("cos", mp.cos, [ALL], points=((math.pi / 2,), (1e22,), (0.0,)), edges=(((-inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
     Case("tan", mp.tan, [ALL], (1, 2, 2), points=((math.pi / 2,), (1e22,), (0.0,), (0.7,)), edges=(((inf,), nan, (nan,)), ((nan,), nan, (nan,)))),

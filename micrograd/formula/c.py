@@ -13,10 +13,6 @@ from inspect import unwrap
 from micrograd.formula.symbol import Symbol
 from micrograd.primitives import Primitive
 
-_IN_MATH = (
-    "exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh",
-    "asinh", "acosh", "atanh", "erf", "erfc", "floor", "pow",
-)  # fmt: skip
 _VALUES = {  # of operands that are names or numbers
     "add": "{0} + {1}",
     "sub": "{0} - {1}",
@@ -26,6 +22,7 @@ _VALUES = {  # of operands that are names or numbers
     "abs": "fabs({0})",
     "mod": "mod({0}, {1})",
     "floordiv": "floordiv({0}, {1})",
+    "floor": "floor({0})",
     "round": "rint({0})",
     "sigmoid": "isinf(exp(-{0})) ? exp({0}) : 1.0 / (1.0 + exp(-{0}))",
     "relu": "{0} <= 0.0 ? 0.0 : {0}",
@@ -38,8 +35,6 @@ _VALUES = {  # of operands that are names or numbers
     "less": "{0} < {1} ? 1.0 : {0} >= {1} ? 0.0 : NAN",
     "equal": "{0} == {1} ? 1.0 : {0} < {1} || {0} > {1} ? 0.0 : NAN",
     "where": "{0} > 0.0 ? {1} : {0} <= 0.0 ? {2} : NAN",
-    **{name: f"{name}({{0}})" for name in _IN_MATH if name not in ("atan2", "pow")},
-    **{name: f"{name}({{0}}, {{1}})" for name in ("atan2", "pow")},
 }
 FUNCTIONS = {  # of many operands, or in more than one expression
     "mod": """\
@@ -95,6 +90,8 @@ def spelled(rule: Primitive, operands: Sequence[str]) -> str:
         return f"logsumexp({len(held)}, (const double[]){{{', '.join(operands)}}})"
     if rule.name == "take":
         return f"take({operands[0]}, {len(held) - 1}, (const double[]){{{', '.join(operands[1:])}}})"
+    if rule.in_math:
+        return f"{rule.name}({', '.join(operands)})"
     if rule.name in _VALUES:
         return _VALUES[rule.name].format(*held)
     try:  # a row of one's own: its value on floats, called on symbols

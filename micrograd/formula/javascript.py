@@ -20,12 +20,10 @@ from importlib.resources import files
 from micrograd.formula.symbol import Symbol, partial
 from micrograd.primitives import RULES, Primitive
 
-_ONE_TO_ONE = (
-    "exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh",
-    "asinh", "acosh", "atanh", "abs", "floor",
-)  # fmt: skip
 _VALUES = {
-    **{name: f"Math.{name}" for name in _ONE_TO_ONE},
+    "abs": "Math.abs",
+    "floor": "Math.floor",
+    "exp2": "x => 2 ** x",
     "add": "(x, y) => x + y",
     "sub": "(x, y) => x - y",
     "mul": "(x, y) => x * y",
@@ -42,10 +40,6 @@ _VALUES = {
     "step": "x => x > 0 ? 1 : x <= 0 ? 0 : x",
     "maximum": "(x, y) => x >= y ? x : y > x ? y : NaN",
     "minimum": "(x, y) => x <= y ? x : y < x ? y : NaN",
-    "erf": "erf",
-    "erfc": "erfc",
-    "lgamma": "lgamma",
-    "digamma": "digamma",
     "greater": "(x, y) => x > y ? 1 : x <= y ? 0 : NaN",
     "less": "(x, y) => x < y ? 1 : x >= y ? 0 : NaN",
     "equal": "(x, y) => x === y ? 1 : x !== x || y !== y ? NaN : 0",
@@ -123,6 +117,8 @@ def _names(row: Primitive, count: int) -> list[str]:
 def _value(row: Primitive, count: int) -> str:
     if row.name in _VALUES and not _is_own(row):
         return _VALUES[row.name]
+    if row.in_math:  # some of whose functions JavaScript lacks
+        return row.name if re.search(rf"^(function|const) {row.name}\b", functions(), re.M) else f"Math.{row.name}"
     if row.variadic:
         raise ValueError(f"the value of {row.written} cannot be printed: it takes any number of operands")
     given: Callable[..., object] = getattr(row.value, "__wrapped__", row.value)

@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 from inspect import unwrap
 
-from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POW, POWER, PRODUCT, SUB, SUM, WHERE, Symbol
+from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POWER, PRODUCT, SUB, SUM, WHERE, Symbol
 
 CHOICE = 0  # how tightly `a if c else b` holds
-_IN_MATH = (
-    "exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "erf",
-    "asinh", "acosh", "atanh", "erfc",
-)  # fmt: skip
 
 
 def number(x: float) -> str:
@@ -41,15 +37,13 @@ class Python:
                 return f"{self.held(args[0], level)} {sign} {self.held(args[1], level + 1)}", level
         if rule is NEG:
             return f"-{self.held(args[0], POWER)}", PRODUCT
-        if rule is POW:
-            return f"math.pow({self(args[0])}, {self(args[1])})", ATOM
         if rule is WHERE:
             c = asked = self.held(args[0], SUM)
             if args[0].rule is not None:  # a formula, which is written once
                 c, asked = "choice", f"(choice := {c})"
             a, b = self.held(args[1], SUM), self.held(args[2], SUM)
             return f"{a} if {asked} > 0.0 else {b} if {c} <= 0.0 else math.nan", CHOICE
-        if rule.name in _IN_MATH:
+        if rule.in_math:
             return f"math.{rule.name}({', '.join(map(self, args))})", ATOM
         writer = getattr(self, f"_{rule.name}", None)
         if writer is not None:

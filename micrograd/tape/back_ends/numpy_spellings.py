@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -94,7 +93,7 @@ _BUILT_IN = {RULES[name]: function for name, function in _SPELLED.items()}  # by
 def spelled(rule: Primitive) -> Callable[..., Any]:
     """What computes a primitive on arrays, the last of them the result."""
     name = rule.name
-    if rule in _BUILT_IN or rule.value is not getattr(math, name, None):
+    if rule in _BUILT_IN or not rule.in_math:
         return _BUILT_IN.get(rule) or _each(rule)
     return getattr(np, name, None) or getattr(np, f"arc{name[1:]}", None) or _each(rule)
 
