@@ -27,7 +27,13 @@ import suite_problems
 from suite_problems import ARRAYS, JACOBIANS, SIZES, NumPy
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "suite.md"
-NAMES = {"ours-llvm": "LLVM", "ours-numpy": "NumPy", "jax": "JAX", "torch": "PyTorch", "casadi": "CasADi"}
+NAMES = {
+    "ours-llvm": "this project, LLVM",
+    "ours-numpy": "this project, NumPy",
+    "jax": "JAX",
+    "torch": "PyTorch",
+    "casadi": "CasADi",
+}
 AGREE = {"rtol": 1e-6, "atol": 1e-8}  # two derivatives
 NEAR = {"rtol": 2e-5, "atol": 1e-6}  # a derivative and differences
 
@@ -106,16 +112,17 @@ def check(name: str, number: int, found: dict[str, np.ndarray]) -> None:
             raise SystemExit(f"{NAMES[peer]} does not agree on {name} {SIZES[name][number]}")
 
 
-def row(name: str, number: int, firsts: dict[str, float], times: dict[str, list[float]]) -> str:
+def row(peers, name: str, number: int, firsts: dict[str, float], times: dict[str, list[float]]) -> str:
     """A line of the table: each peer's median with its quartiles, and how often ours goes into it."""
+    ours = next(iter(times))
     cells = [name if number == 0 else "", " × ".join(f"{x:,}" for x in SIZES[name][number])]
-    for peer in NAMES:
+    for peer in peers:
         if peer not in times:
             cells.append("")
             continue
         middle, low, high = compiled.spread(times[peer])
-        ratios = [a / b for a, b in zip(times[peer], times["ours-llvm"], strict=True)]
-        beside = f", ×{compiled.spread(ratios)[0]:.2g}" if peer != "ours-llvm" else ""
+        ratios = [a / b for a, b in zip(times[peer], times[ours], strict=True)]
+        beside = f", ×{compiled.spread(ratios)[0]:.2g}" if peer != ours else ""
         cells.append(
             f"{compiled.shown(middle)} ({compiled.shown(low)} to {compiled.shown(high)}{beside}); "
             f"first {compiled.shown(firsts[peer])}"
@@ -141,7 +148,7 @@ def main() -> None:
         peer, _, python = entry.partition("=")
         pythons[peer] = python or str(peers.python_with(peer))
     running = [Peer(peer, python, options.core) for peer, python in pythons.items()]
-    lines = ["| problem | size | " + " | ".join(NAMES.values()) + " |", "|---" * (2 + len(NAMES)) + "|"]
+    lines = ["| problem | size | " + " | ".join(NAMES[peer] for peer in pythons) + " |", "|---" * (2 + len(pythons)) + "|"]
     with tempfile.TemporaryDirectory() as folder:
         for name in options.only.split(",") if options.only else SIZES:
             for number in range(len(SIZES[name])):
@@ -156,7 +163,7 @@ def main() -> None:
                     for peer in running:
                         if peer.name in firsts:
                             times.setdefault(peer.name, []).append(peer.ask("time", name, number, options.seconds))
-                lines.append(row(name, number, firsts, times))
+                lines.append(row(pythons, name, number, firsts, times))
                 print(lines[-1], flush=True)
     for peer in running:
         peer.end()
