@@ -113,7 +113,20 @@ if TYPE_CHECKING:
     from micrograd.explain import Explanation, name_from, to_code
     from micrograd.formula.networkx import to_networkx
     from micrograd.formula.sympy import from_sympy, to_sympy
-    from micrograd.functional import checkpoint, grad, hessian, hvp, implicit, jacobian, jvp, value_and_grad, vjp
+    from micrograd.functional import (
+        checkpoint,
+        custom_derivative,
+        grad,
+        gradients,
+        hessian,
+        hvp,
+        implicit,
+        jacobian,
+        jvp,
+        stop_gradient,
+        value_and_grad,
+        vjp,
+    )
     from micrograd.nn.lbfgs import LBFGS
     from micrograd.nn.schedules import (
         constant_schedule,
@@ -135,7 +148,20 @@ _LATER = {  # what is imported when it is asked for, so that `import micrograd` 
     "micrograd.explain": ("Explanation", "name_from", "to_code"),
     "micrograd.formula.networkx": ("to_networkx",),
     "micrograd.formula.sympy": ("from_sympy", "to_sympy"),
-    "micrograd.functional": ("checkpoint", "grad", "hessian", "hvp", "implicit", "jacobian", "jvp", "value_and_grad", "vjp"),
+    "micrograd.functional": (
+        "checkpoint",
+        "custom_derivative",
+        "grad",
+        "gradients",
+        "hessian",
+        "hvp",
+        "implicit",
+        "jacobian",
+        "jvp",
+        "stop_gradient",
+        "value_and_grad",
+        "vjp",
+    ),
     "micrograd.nn.lbfgs": ("LBFGS",),
     "micrograd.nn.schedules": (
         "constant_schedule",
@@ -166,12 +192,13 @@ __all__ = [
     "abs", "acos", "acosh", "adjoints", "asin", "asinh", "assert_gradients", "atan", "atan2", "atanh",
     "binary_cross_entropy", "cbrt", "ceil", "checkpoint", "clip", "clip_grad_norm", "clip_grad_value", "constant",
     "constant_schedule", "cos", "cosh", "cosine_schedule", "cosine_similarity", "cross_entropy", "cumsum",
-    "detect_anomaly", "dot", "draw_dot", "elu", "enable_grad", "equal", "erf", "erfc", "exp", "exp2", "expm1",
-    "find_bug", "floor", "from_sympy", "gelu", "grad", "gradcheck", "greater", "hessian", "hinge", "huber", "hvp",
-    "hypot", "implicit", "jacobian", "jit", "jvp", "kl_divergence", "l1", "leaky_relu", "less", "log", "log1p", "log2",
-    "log10", "log_softmax", "logaddexp", "logsumexp", "maximum", "mean", "minimum", "mse", "name_from", "nll",
-    "no_grad", "norm", "one_cycle_schedule", "pow", "primitive", "prod", "record", "relu", "round", "scope", "sigmoid",
-    "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "std", "step", "step_schedule", "sum", "take", "tan",
-    "tanh", "to_c", "to_code", "to_javascript", "to_mermaid", "to_networkx", "to_sympy", "topological_order", "trunc",
-    "value_and_grad", "var", "vjp", "warmup_schedule", "where",
+    "custom_derivative", "detect_anomaly", "dot", "draw_dot", "elu", "enable_grad", "equal", "erf", "erfc", "exp",
+    "exp2", "expm1", "find_bug", "floor", "from_sympy", "gelu", "grad", "gradcheck", "gradients", "greater",
+    "hessian", "hinge", "huber", "hvp", "hypot", "implicit", "jacobian", "jit", "jvp", "kl_divergence", "l1",
+    "leaky_relu", "less", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logsumexp", "maximum", "mean",
+    "minimum", "mse", "name_from", "nll", "no_grad", "norm", "one_cycle_schedule", "pow", "primitive", "prod",
+    "record", "relu", "round", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt",
+    "std", "step", "step_schedule", "stop_gradient", "sum", "take", "tan", "tanh", "to_c", "to_code", "to_javascript",
+    "to_mermaid", "to_networkx", "to_sympy", "topological_order", "trunc", "value_and_grad", "var", "vjp",
+    "warmup_schedule", "where",
 ]  # fmt: skip

@@ -47,6 +47,12 @@ class Observer(Holder, Protocol):
     def detached(self, source: Any, /) -> Any:
         """What stands for a Value from which no gradient flows on."""
 
+    def attempted(self, run: Callable[[], Any], /) -> Any:
+        """What `run()` gives; None, and nothing of it is kept, where it wants plain numbers."""
+
+    def stands_for(self, node: Any, value: Any, /) -> None:
+        """A node is computed as another Value is; its derivative is that of its own rule."""
+
     def read(self, value: Any, how: str, /) -> None:
         """A number was read off a Value; raises where it holds the Value."""
 

@@ -64,6 +64,17 @@ class _Observer:
         self.sources[copy] = source
         return copy
 
+    def attempted(self, run: Callable[[], Any]) -> Any:
+        used, compared = len(self.operands), len(self.comparisons)
+        try:
+            return run()
+        except Exception:  # whatever a function of plain numbers makes of Values
+            del self.operands[used:], self.comparisons[compared:]
+            return None
+
+    def stands_for(self, node: Value, value: Value) -> None:
+        self.sources[node] = value
+
     def holds(self, value: Value) -> bool:
         """Whether the number is of this run alone: of every value but constants, and leaves that the function made itself."""
         return value in self.sources or not (value.is_constant or value in self.inside)
@@ -177,12 +188,13 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
             if v._y.__class__ is float and len(v.rule.partials) == 2:
                 constant_slot(v._y)
     at = base + len(constants)
+    sources = recording.sources
     instructions: list[Instruction] = []
     for v in order:
         x = v._x
-        if x is None:
-            if v in recording.sources:
-                slot[v] = slot[recording.sources[v]]
+        if x is None or (sources and v in sources):
+            if v in sources:
+                slot[v] = slot[sources[v]]
             continue
         rule: Any = v.rule
         if rule.partials is None:
@@ -203,7 +215,7 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
 def _sorted(roots: list[Value], sources: dict[Value, Value], seen: set[Value]) -> list[Value]:
     """Every Value below `roots` but what is `seen`, constants too, parents before consumers.
 
-    A detached copy comes after its source in `sources`.
+    A detached copy comes after its source in `sources`, and so does a node that is computed in another way than by its rule.
     """
     order: list[Value] = []
     done = order.append
@@ -223,6 +235,8 @@ def _sorted(roots: list[Value], sources: dict[Value, Value], seen: set[Value]) -
                     done(node)
                     continue
                 x = sources[node]
+            elif sources and node in sources:
+                x = (sources[node], *x)  # a rule of one's own: how it is computed, and what its derivatives are of
             stack.append(node)
             stack.append(None)
             y = node._y
