@@ -174,7 +174,7 @@ class _Picture:
             self.middle.append(x)
         self.row_room = row_room
         pitches = [
-            2 * _INPUT + (24 if radius == _BIG else 4) if c == 0 else 2 * radius + (26 if radius == _BIG else 3)
+            2 * _INPUT + (30 if radius == _BIG else 4) if c == 0 else 2 * radius + (26 if radius == _BIG else 3)
             if not rows else max(2 * radius + 26, _ROW * max(len(self.texts[c, k]) for k in self.columns[c] if k >= 0) + 14)
             for c in range(len(counts))
         ]  # fmt: skip
@@ -368,7 +368,10 @@ class _Picture:
 
     def _caption(self) -> list[list[tuple[str, str]]]:
         palette, calls = self.palette, self.network.calls
-        inside = [("a", palette.value), (f"  ·  δ = ∂{self.root}/∂z, ∂: gradient of {self.root}", palette.gradient)]
+        inside = [("a = g(z)", palette.value), ("  ·  g′ = ∂a/∂z", palette.local),
+                  (f"  ·  δ = ∂{self.root}/∂z, ∂: gradient of {self.root}", palette.gradient)]  # fmt: skip
+        if self.radius == _BIG and len(self.read.calls) > 1:  # g′ is that of one call
+            del inside[1]
         if self.radius != _BIG:
             inside = [("in a neuron a,", palette.value), (f" below it δ = ∂{self.root}/∂z", palette.gradient)]
         pieces = [*inside,
