@@ -173,13 +173,13 @@ def test_a_comparison_of_derivatives_is_decided_by_what_was_chosen():
 
     def f(x):
         slope = grad(lambda z: where(1 - z, z * z + z, sqrt(z)))(x)
-        return 10.0 * x if slope > 0.5 else x
+        return 10.0 + x if slope > 0.5 else x
 
     for backend in ("reference", "numpy", "llvm"):
         compiled = jit(f, backend=backend)
-        assert [compiled(x) for x in (4.0, 0.0, -3.0, 0.25)] == [4.0, 0.0, -3.0, 2.5]
-        assert compiled.map([0.25, 0.0, 4.0, -3.0]).tolist() == [2.5, 0.0, 4.0, -3.0]
-        assert [jit(f, backend=backend)(x) for x in (0.0, 0.25)] == [0.0, 2.5]
+        assert [compiled(x) for x in (4.0, 0.0, -3.0, 0.25)] == [4.0, 10.0, -3.0, 10.25]
+        assert compiled.map([0.25, 0.0, 4.0, -3.0]).tolist() == [10.25, 10.0, 4.0, -3.0]
+        assert [jit(f, backend=backend)(x) for x in (0.0, 0.25)] == [10.0, 10.25]
 
 
 @settings(max_examples=150, deadline=None)
@@ -223,9 +223,36 @@ LISTED = {
     "two ways": (_twice, 2.0),
     "one of two ways is open": (lambda x: (lambda r: where(1 - x, x, 2 * r) + where(x + 1, r * r, r))(sqrt(x + 4)) + x, 3.0),
     "one of two ways is open, the first": (lambda x: (lambda r: where(x + 1, r * r, r) + where(1 - x, x, r))(sqrt(x + 4)), 2.0),
+    "one of two ways has no choice": (lambda x: (lambda r: where(1 - x, x, 2 * r) + 3 * r)(sqrt(x + 4)), 1.75),
     "a choice in a choice": (lambda x: where(1 - x, x, where(2 - x, sqrt(x), x)), 1.0),
+    "a choice in a choice, the inner one open": (lambda x: where(1 - x, x, where(1 + x, sqrt(x), x)), 1.0),
     "the smaller": (lambda x: maximum(sqrt(x), 2.0 + x), 1.0),
 }
+BRANCHED = LISTED | {
+    "above a choice": (lambda x: sqrt(relu(x - 1)) + x, 1.0)
+}  # where a listing raises: the way there is infinite
+
+
+@pytest.mark.parametrize("name", BRANCHED)
+def test_graphs_of_derivatives_leave_out_what_was_not_chosen(name):
+    f, slope = BRANCHED[name]
+    forward = [jvp(f, (Value(x),), (1.0,))[1].data for x in (0.0, 9.0)]
+    reverse = [adjoints(f(v := Value(x)), v, create_graph=True)[v].data for x in (0.0, 9.0)]
+    assert forward[0] == reverse[0] == slope
+    assert forward[1] == pytest.approx(reverse[1], rel=1e-15) == grad(f)(9.0)
+    for x in (0.0, 9.0):
+        second = [grad(grad(f))(x), hessian(f)(x), grad(lambda t: jvp(f, (t,), (1.0,))[1])(x)]
+        assert math.isfinite(second[0]) and second == pytest.approx([second[0]] * 3, rel=1e-14)
+
+
+def test_products_that_overflow_in_a_branch_not_taken():
+    assert grad(grad(lambda x: (x + 1e200) * where(1 - x, 1.0, x * 1e200 * 1e200)))(0.0) == 0.0
+
+
+def test_one_of_several_results_is_computed_again():
+    for backend in ("reference", "numpy", "llvm"):
+        compiled = jit(lambda x: (x + 1, grad(lambda z: where(1 - z, z, sqrt(z)))(x)), backend=backend)
+        assert compiled(4.0) == (5.0, 0.25) and compiled(0.0) == (1.0, 1.0) == compiled(0.0)
 
 
 @pytest.mark.parametrize("name", LISTED)

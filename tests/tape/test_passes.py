@@ -54,3 +54,8 @@ def test_small_powers_are_products_unless_bits_are_wanted(power):
     exact = jit(f, backend="llvm", precision="exact")
     assert "pow(" in exact.schedule(x)
     assert "pow(" not in jit(lambda x: x**0 * x, backend="llvm", precision="exact").schedule(x), "which is 1 everywhere"
+
+
+def test_quotients_and_powers_by_minus_one_are_no_identities():
+    f = jit(lambda x: (x / -1.0, x**-1.0, x * -1.0, x - -1.0), backend="reference")
+    assert f(2.0) == (-2.0, 0.5, -2.0, 3.0)
