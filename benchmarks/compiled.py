@@ -604,7 +604,7 @@ def main() -> None:
     try:
         import llvmlite  # noqa: F401
 
-        import micrograd.tape.back_ends.llvm.program
+        import micrograd.tape.back_ends.llvm.program  # noqa: F401
     except ImportError:
         pass
     else:
@@ -671,11 +671,11 @@ def main() -> None:
     if options.write:
         (ROOT / "benchmarks" / "compiled.md").write_text(f"# Compiled scalar code beside its peers\n\n{everything}", "utf-8")
         plot(times, str(ROOT / "benchmarks" / "compiled.png"))
+        from micrograd import __version__ as version
+
         quartiles = {peer: {task: spread(found) for task, found in tasks.items()} for peer, tasks in times.items()}
-        history = {"version": micrograd.__version__, "where": where, "seconds: median, quartiles": quartiles}
-        (ROOT / "benchmarks" / "history" / f"{micrograd.__version__}.json").write_text(
-            json.dumps(history, indent=1) + "\n", "utf-8"
-        )
+        history = json.dumps({"version": version, "where": where, "seconds: median, quartiles": quartiles}, indent=1)
+        (ROOT / "benchmarks" / "history" / f"{version}.json").write_text(f"{history}\n", "utf-8")
 
 
 def machine() -> str:

@@ -132,7 +132,8 @@ def entry(name: str, value: Any) -> str:
     lines += markdown(value.__doc__ or "")
     if inspect.isclass(value):
         lines += [
-            f"### `{called}.{heading}` {{ #{called}.{member} }}\n\n" + "\n\n".join(markdown(doc))
+            f"### `{called}.{heading}` {{ #{called}.{member} data-toc-label='{called}.{member}' }}\n\n"
+            + "\n\n".join(markdown(doc))
             for member, heading, doc in members(value)
         ]
     return "\n\n".join(lines)
@@ -154,7 +155,7 @@ def mathematics(text: str) -> str:
 def shown(output: dict[str, Any]) -> str:
     """One output of a cell: a picture or a living page where there is one, else text."""
     if output["output_type"] == "stream":
-        return f"```text\n{''.join(output['text'])}\n```"
+        return f"```text\n{''.join(output['text']).rstrip()}\n```"
     data = {kind: "".join(text) for kind, text in output["data"].items()}
     if "srcdoc=" in data.get("text/html", "") or "<iframe" in data.get("text/html", ""):
         return f'<div class="page">{data["text/html"]}</div>'
@@ -177,9 +178,10 @@ def page_of(path: Path) -> str:
             parts.append(mathematics(source))
         else:
             parts.append(f"```python\n{source}\n```")
-            parts += [
-                f'<div class="output" style="overflow-x:auto" markdown="1">\n\n{shown(o)}\n\n</div>' for o in cell["outputs"]
-            ]
+            shows = re.sub(
+                r"\n?```\n\n```text\n", "\n", "\n\n".join(map(shown, cell["outputs"]))
+            )  # lines one by one are one text
+            parts.append(f'<div class="output" style="overflow-x:auto" markdown="1">\n\n{shows}\n\n</div>')
     return "\n\n".join(parts) + f"\n\nThis page is `notebooks/{path.name}`, as it was run.\n"
 
 

@@ -110,7 +110,7 @@ def test_the_reading_order_counts_as_a_reader_would():
         assert counted == pytest.approx(int(stated), rel=0.05), name
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
+@pytest.mark.parametrize("link", sorted(set(re.findall(r'(?:\]\(|(?:src|href)=")(?!http)([^)"#]+)[)"]', README))))
 def test_links_lead_somewhere(link):
     assert (ROOT / link).exists()
 
