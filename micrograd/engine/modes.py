@@ -76,10 +76,15 @@ class Note(NamedTuple):
     call: int = 0
     line: str = ""
     scope: tuple[tuple[str, int], ...] = ()  # names from the outside in, each with the number of the block that gave it
+    hooks: tuple[Callable[[float], Any], ...] = ()  # functions that are told of the gradient; see Value.on_gradient
+
+    def __reduce__(self) -> Any:  # hooks belong to this process
+        return Note, self[:4]
 
 
 NORMAL = Mode()
 _mode: ContextVar[Mode] = ContextVar("mode", default=NORMAL)
+hooked: list[None] = []  # not empty once any Value has had a hook: until then backward() looks for none
 after_step: list[Any] = []  # functions that are told of every step of an optimiser, with the loss before it where that is known
 _entries = count(1)  # of scopes
 open_blocks: list[None] = []  # one entry for each open block of any thread
@@ -157,6 +162,12 @@ def backward(output: Any, how: str) -> None:
         observer.frozen(output, how)
     else:
         refuse_watched(output, how, 3)
+
+
+def refusal(error: ValueError) -> TypeError | None:
+    """What refused a number, where NumPy took a Value for a sequence and says no more than that; None for other errors."""
+    cause = error.__cause__
+    return cause if isinstance(cause, TypeError) and "plain number" in str(cause) else None
 
 
 watches: list[None] = []  # one entry for each open watch of any thread
@@ -381,6 +392,13 @@ def when_set(slot: str, default: Any, doc: str, how: str = "") -> Any:
         return getattr(self, slot, default)
 
     return property(get, lambda self, value: setattr(self, slot, value), doc=doc)
+
+
+def tell_hooks(found: dict[Any, float]) -> None:
+    """Call the hooks of those nodes with their adjoints, from the output to the leaves."""
+    for node, g in reversed(found.items()):
+        for hook in node.note.hooks if node.note is not None else ():
+            hook(g)
 
 
 def mark(node: Any, label: str, note: Note | None) -> None:

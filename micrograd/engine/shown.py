@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from micrograd.engine import modes
+from micrograd.engine.modes import Note
 from micrograd.primitives import Primitive
 
 if TYPE_CHECKING:
@@ -60,6 +62,32 @@ class Shown:
         from micrograd.explain import why
 
         return why(self, x)
+
+    def on_gradient(self: Any, hook: Callable[[float], Any]) -> Callable[[], None]:
+        """Call `hook` with this Value's adjoint in every backward() above it; what comes back is a function that stops that.
+
+        Hooks are told, once all `.grad` are set, from the output to the leaves; what they return is ignored. Compiled code and
+        adjoints() call none. Copies have the hooks too, pickles have not.
+
+        >>> from micrograd import Value
+        >>> x = Value(3.0)
+        >>> square = x * x
+        >>> stop = square.on_gradient(lambda g: print("the gradient of the square is", g))
+        >>> (2 * square).backward()
+        the gradient of the square is 2.0
+        >>> stop()
+        """
+        if not callable(hook):
+            raise TypeError(f"on_gradient needs a function of one number, got {type(hook).__name__} {hook!r}")
+        modes.hooked[:] = [None]
+        own = lambda g: hook(g)  # noqa: E731 (one of its own, so that the same function can be a hook twice)
+        note = self.note or Note()
+        self.note = note._replace(hooks=(*note.hooks, own))
+
+        def stop() -> None:
+            self.note = self.note._replace(hooks=tuple(h for h in self.note.hooks if h is not own))
+
+        return stop
 
     def find(self: Any, name: str) -> list[Value]:
         """All Values below this one that drawings and explanations call by this name, which L["z_2^[2]"] asks to be one.

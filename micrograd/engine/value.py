@@ -209,6 +209,8 @@ class Value(Operators, Number, Shown, Original):
         with adding:
             for node, g in found.items():
                 node._grad = getattr(node, "_grad", 0.0) + g if node._x is None else g
+        if modes.hooked:
+            modes.tell_hooks(found)
 
     def recompute(self) -> Value:
         """Replay the graph on what the leaves hold now, data and partials; returns this Value."""

@@ -109,7 +109,12 @@ class Recording:
         self.inputs: list[Value] = [Integer(x) if isinstance(x, int) else Value(x) for x in numbers]
         observer = _Observer()
         with modes.inside(observer=observer, recording=True, anomaly=False, gated=gated):
-            self.out = run(self.inputs)
+            try:
+                self.out = run(self.inputs)
+            except ValueError as error:
+                if cause := modes.refusal(error):
+                    raise cause from None
+                raise
         self.results = list(as_values(numbers_of(self.out)))
         self.sources = observer.sources
         self.comparisons = observer.comparisons
