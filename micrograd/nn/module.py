@@ -119,14 +119,21 @@ class Module:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters to a NumPy `.npz` file: their names, and their data as float64. The old file stays till the end.
 
+        A name that ends in .safetensors gives a file of that kind, for other libraries: a list of parameters is one tensor.
         ValueError for a name that ends in anything else: the file would not be what its name says.
         """
         import numpy as np
 
+        from micrograd.nn import weights
+
         ending = os.path.splitext(path)[1]
+        if ending.lower() == ".safetensors":
+            weights.write(path, self.state_dict())
+            return
         if ending.lower() not in ("", ".npz"):
             raise ValueError(
-                f"parameters are saved as NumPy's .npz, got {os.fspath(path)!r}: end the name in .npz, not {ending}"
+                f"parameters are saved as NumPy's .npz, got {os.fspath(path)!r}: end the name in .npz, not {ending} (or in "
+                ".safetensors)"
             )
         state = self.state_dict()
         with replacing(path) as file:
@@ -136,6 +143,11 @@ class Module:
         """Read what `save` wrote, without pickle. ValueError, and nothing changed, where it does not fit."""
         import numpy as np
 
+        from micrograd.nn import weights
+
+        if os.path.splitext(path)[1].lower() == ".safetensors":
+            self.load_state_dict(weights.read(path))
+            return
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))

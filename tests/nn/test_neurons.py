@@ -1,8 +1,10 @@
 """Networks: the textbook's derivation edge by edge, labels, weights, and what goes in wrong."""
 
 import copy
+import math
 import pickle
 import random
+import sys
 from collections import deque
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -492,3 +494,39 @@ def test_inputs_that_are_no_numbers_are_refused():
         MLP(2, [1])(np.ones((2, 3)))
     assert MLP(1, (2, 1), seed=0)(0.5).data == MLP(1, np.array([2, 1]), seed=0)([0.5]).data
     assert MLP(2, [1], seed=0)(np.ones(2)).data == MLP(2, [1], seed=0)([1, 1]).data
+
+
+def test_weights_as_safetensors(tmp_path, monkeypatch):
+    from micrograd import Module
+
+    library = pytest.importorskip("safetensors.numpy")
+    net, twin = MLP(3, [2, 1], seed=1), MLP(3, [2, 1], seed=2)
+    path = tmp_path / "w.safetensors"
+    net.save(path)
+    held = library.load_file(path)
+    assert held["layers.0.neurons.1.w"].tolist() == [p.data for p in net.layers[0].neurons[1].w]
+    twin.load(path)
+    assert twin.state_dict() == net.state_dict()
+
+    class Odd(Module):  # names that look like those of a list and are none
+        def __init__(self):
+            self.a = {0: Value(1.0), 2: Value(math.nan)}
+            self.b, self.c = Value(-0.0), {"d.0": Value(5.0), "d": Value(6.0)}
+
+    odd, again = Odd(), Odd()
+    odd.save(path)
+    again.a[0].data = again.b.data = again.c["d"].data = 9.0
+    again.load(path)
+    assert repr(again.state_dict()) == repr(odd.state_dict())
+    before = twin.state_dict()
+    for content in (b"", b"no weights", path.read_bytes()[:-3]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is no file of safetensors"):
+            twin.load(path)
+    net.save(path)
+    with pytest.raises(ValueError, match="nothing was changed"):
+        MLP(3, [3, 1]).load(path)
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    with pytest.raises(ImportError, match="python -m pip install safetensors"):
+        twin.load(path)
+    assert twin.state_dict() == before
