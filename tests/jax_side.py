@@ -5,7 +5,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import erf, logsumexp
+from jax.scipy.special import erf, erfc, logsumexp
 
 jax.config.update("jax_enable_x64", True)
 
@@ -20,6 +20,9 @@ OPS = {
     "less": lambda x, y: jnp.where(x < y, 1.0, 0.0), "where": lambda c, a, b: jnp.where(c > 0, a, b),
     "sum": lambda *xs: jnp.sum(jnp.stack(xs)), "logsumexp": lambda *xs: logsumexp(jnp.stack(xs)),
     "dot": lambda *a: a[-1] + jnp.stack(a[: len(a) // 2]) @ jnp.stack(a[len(a) // 2 : -1]),
+    "mod": jnp.mod, "floordiv": jnp.floor_divide, "floor": jnp.floor, "round": jnp.round, "asinh": jnp.arcsinh,
+    "acosh": jnp.arccosh, "atanh": jnp.arctanh, "erfc": erfc, "log2": jnp.log2, "log10": jnp.log10, "exp2": jnp.exp2,
+    "cbrt": jnp.cbrt, "hypot": jnp.hypot,
     "take": lambda *a: jnp.stack(a[:-1])[int(a[-1])],
 }  # fmt: skip
 

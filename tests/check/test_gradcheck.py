@@ -43,6 +43,8 @@ def test_right_gradients_agree_to_many_digits():
 def test_every_rule_agrees_to_second_order(name):
     rule = RULES[name]
     data = [0.37, 0.61, 0.82, -0.45, 0.15][: 5 if rule.variadic else len(rule.partials)]
+    if name == "acosh":  # of numbers from 1 on
+        data = [1.37]
     if name == "take":  # its index is a whole number
         report = gradcheck(lambda *xs: rule(2.0, *xs), *data, order=2)
     else:

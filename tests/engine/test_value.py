@@ -43,6 +43,7 @@ TRUTH = {case.name: case.truth for case in CASES}
 ARITY = {case.name: len(case.domain) for case in CASES}
 EVERYTHING = sorted(set(TRUTH) - {"take"})  # which wants an index
 KINKED = {"relu", "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal", "where"}
+KINKED |= {"floor", "round", "mod", "floordiv"}
 NARY = ("dot", "logsumexp", "sum")
 SMOOTH = sorted(set(EVERYTHING) - KINKED)
 
