@@ -187,6 +187,31 @@ def pulled(run: Run) -> Rows:
     return rows
 
 
+def forward_is_cheaper(run: Run) -> bool:
+    """Whether all tangents pushed forward are fewer products than the adjoints of each output pulled back.
+
+    Both go only where a leaf leads to an output; sets of leaves and of outputs are the bits of integers.
+    """
+    order = topological_order(*run.outputs)
+    below = {leaf: 1 << i for i, leaf in enumerate(run.leaves)}  # the leaves that a node depends on
+    above: dict[Value, int] = {}  # and the outputs that depend on it
+    forward = reverse = 0
+    for node in order:
+        parents = [parent for parent in node.parents if parent in below]
+        if parents and node not in below:
+            for parent in parents:
+                below[node] = below.get(node, 0) | below[parent]
+                forward += below[parent].bit_count()
+    for i, out in enumerate(run.outputs):
+        above[out] = above.get(out, 0) | 1 << i
+    for node in reversed(order):
+        for parent in node.parents if node in above and node.rule is not None else ():
+            if parent in below:
+                above[parent] = above.get(parent, 0) | above[node]
+                reverse += above[node].bit_count()
+    return forward <= reverse
+
+
 def pushed(run: Run, directions: list[dict[int, Any]]) -> Rows:
     """The tangents of the outputs, by the number of the direction, from those of the leaves: one pass for all.
 

@@ -774,3 +774,18 @@ def test_a_gradient_that_is_recorded_compares_no_values():
     compiled(0.7, -1.3)
     (paths,) = compiled.recorded.values()
     assert not paths[0].tape.guards
+
+
+@pytest.mark.parametrize(("f", "n", "faster"), [
+    (lambda x: [mg.sum(x), *[v * 2.0 for v in x]], 6, "reverse"),  # more outputs than inputs, and none but one is of all
+    (lambda x: [mg.sin(mg.sin(mg.sum(x))), *[v * x[0] for v in x[1:]]], 6, "reverse"),
+    (lambda x: [mg.sin(mg.sin(mg.sin(x[0]))) * v for v in x], 4, "forward"),
+])  # fmt: skip
+def test_inside_jit_a_jacobian_takes_the_mode_with_fewer_products(f, n, faster):
+    x, sizes = np.linspace(0.1, 0.5, n), {}
+    for mode in ("forward", "reverse", None):
+        compiled = mg.jit(jacobian(f, mode=mode), backend="reference")
+        assert np.allclose(compiled(x), jacobian(f)(x), rtol=1e-14)
+        (paths,) = compiled.recorded.values()
+        sizes[mode] = len(paths[0].tape.instructions)
+    assert sizes[None] == sizes[faster] == min(sizes.values())
