@@ -242,12 +242,25 @@ def plain_array(x: Any) -> Any:
                 "them out, x.compressed()"
             )
         return np.asarray(x)
-    missing = getattr(x, "null_count", 0)  # of Polars and Arrow, which would make them nan
-    missing = missing() if callable(missing) else missing
-    if isinstance(missing, int) and missing:
+    if missing := _missing(x):
         raise TypeError(f"is a {cls.__name__} with {missing} missing entries: fill them in, or leave them out, first")
     array = np.asarray(x) if hasattr(x, "__array__") else np.from_dlpack(x)
     return numeric_array(array) if array is x else plain_array(numeric_array(array))
+
+
+def _missing(x: Any) -> int:
+    """How many entries of a column or table are marked as missing: as arrays, they would be nan like any other."""
+    count = getattr(x, "null_count", None)
+    if count is not None:  # Polars, and Arrow's columns
+        count = count() if callable(count) else count
+        return count if isinstance(count, int) else int(count.to_numpy().sum())
+    columns = getattr(x, "columns", None)
+    if isinstance(columns, list):  # Arrow's tables
+        return sum(map(_missing, columns))
+    if type(x).__module__.partition(".")[0] != "pandas":
+        return 0
+    parts = [column for _, column in x.items()] if getattr(x, "ndim", 1) == 2 else [x]
+    return sum(int(part.isna().sum()) for part in parts if type(getattr(part.dtype, "na_value", None)).__name__ == "NAType")
 
 
 def numeric_array(array: Any) -> Any:

@@ -197,3 +197,36 @@ def test_flatten_keeps_no_leaf_alive():
         assert held() is None
     finally:
         gc.enable()
+
+
+def columns_and_tables(library):
+    """What each library has for columns and tables: some of numbers, and some with an entry that is marked as missing."""
+    data = {"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0, 6.0]}
+    gaps = {"a": [1.0, None, 3.0], "b": [4.0, 5.0, 6.0]}
+    if library.__name__ == "pandas":
+        kinds = ("Float64", "Int64")
+        whole = [library.DataFrame(data).astype(kind) for kind in ("float64", "int64", "category", *kinds)]
+        return [x["a"] for x in whole] + [x for x in whole if x.dtypes["a"] != "category"], [
+            x for kind in kinds for x in (library.Series(gaps["a"], dtype=kind), library.DataFrame(gaps).astype(kind))
+        ]
+    if library.__name__ == "polars":
+        return [library.Series(data["a"]), library.DataFrame(data)], [library.Series(gaps["a"]), library.DataFrame(gaps)]
+    table = library.table
+    return (
+        [library.array(data["a"]), library.chunked_array([data["a"]]), table(data), table(data).to_batches()[0]],
+        [library.array(gaps["a"]), table(gaps), table(gaps).to_batches()[0]],
+    )
+
+
+@pytest.mark.parametrize("name", ["pandas", "polars", "pyarrow"])
+def test_columns_and_tables_are_arguments_of_compiled_functions(name):
+    library = pytest.importorskip(name)
+    w = Value(2.0)
+    f, g = jit(lambda x: x * w), jit(lambda row: row[0] * w + row[1])
+    whole, with_gaps = columns_and_tables(library)
+    for x in whole:
+        found, wanted = (g.map(x), [6.0, 9.0, 12.0]) if np.ndim(np.asarray(x)) == 2 else (f.map(x), [2.0, 4.0, 6.0])
+        assert found.tolist() == wanted, x
+    for x in with_gaps:
+        with pytest.raises(TypeError, match=r"argument 0 .*missing entries"):
+            (g if np.ndim(np.asarray(x)) == 2 else f).map(x)
