@@ -106,7 +106,8 @@ class Shown:
 
         return only(self, name)
 
-    __iter__ = None  # there are names in it, and no items
+    if not TYPE_CHECKING:  # to type checkers a network gives a Value that may be iterated
+        __iter__ = None  # there are names in it, and no items
 
 
 class _Description:
