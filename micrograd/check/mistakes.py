@@ -1,8 +1,8 @@
 """The operations of the exercise, and the mistakes that are commonly made in them, as data.
 
 `find_bug` compares a class with these. Each operation comes with the local derivatives that are easily written in its place;
-each backward pass of `Pass` makes one classic mistake on the engine's own graph, so that its numbers can be compared with
-those of a class, or of a person who guesses.
+each walk of `Pass` makes one classic mistake of formula/mistakes.py on the engine's own graph, so that its numbers can be
+compared with those of a class.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from micrograd.engine import Value
+from micrograd.formula.mistakes import Mistake
 
 Program = Callable[..., Any]
 
@@ -163,6 +164,9 @@ class Pass:
         self.sort(root, set())
         self.grad = dict.fromkeys(self.order, 0.0) | {root: 1.0}
 
+    def make(self, mistake: Mistake) -> None:
+        getattr(self, mistake.walk)(*mistake.ops)
+
     def sort(self, node: Value, seen: set[Value]) -> None:
         seen.add(node)
         for parent in self.parents(node):
@@ -184,14 +188,8 @@ class Pass:
     def overwriting(self, *ops: str) -> None:
         for node in reversed(self.order):
             for parent, local in self.edges(node):
-                kept = 0.0 if node.op in (ops or ("add", "mul")) else self.grad[parent]
+                kept = 0.0 if not ops or node.op in ops else self.grad[parent]
                 self.grad[parent] = kept + self.grad[node] * local
-
-    def sums_overwriting(self) -> None:
-        self.overwriting("add")
-
-    def products_overwriting(self) -> None:
-        self.overwriting("mul")
 
     def once_per_parent(self) -> None:
         for node in reversed(self.order):
@@ -236,16 +234,7 @@ class Pass:
     def without_upstream(self, *ops: str) -> None:
         for node in reversed(self.order):
             for parent, local in self.edges(node):
-                self.grad[parent] += local if node.op in ops else self.grad[node] * local
-
-    def sums_without_upstream(self) -> None:
-        self.without_upstream("add")
-
-    def products_without_upstream(self) -> None:
-        self.without_upstream("mul")
-
-    def nothing_with_upstream(self) -> None:
-        self.without_upstream("add", "mul")
+                self.grad[parent] += local if not ops or node.op in ops else self.grad[node] * local
 
     def forgetting_parents(self, *ops: str) -> None:
         """Operations that hand on to their operands, but are not known to have any: what lies further down is not found."""
@@ -258,59 +247,11 @@ class Pass:
             if node in known:
                 self.give(node)
 
-    def sums_forgetting_parents(self) -> None:
-        self.forgetting_parents("add")
 
-    def products_forgetting_parents(self) -> None:
-        self.forgetting_parents("mul")
-
-
-ACCUMULATE = "use += where a gradient is passed on: a value that is used several times gets the sum of what its uses give"
-ORDER = (
-    "sort the graph topologically and go through it in reverse: a node may pass its gradient on only when all the nodes that "
-    "use it have passed on theirs"
-)
 SEED_ONCE = (
     "set self.grad = 1.0 on the output alone: backward() goes through the sorted graph in reverse and calls each node's "
     "_backward(), never its backward()"
 )
-UPSTREAM = "the chain rule multiplies the local derivative by out.grad"
-KNOWN = "hand the operands to the result, such as Value(data, (self, other)), or backward() stops there"
-OVERWRITTEN = "gradients are overwritten instead of added up"
-SUMS_OVERWRITE = "a + b overwrites gradients instead of adding to them"
-PRODUCTS_OVERWRITE = "a * b overwrites gradients instead of adding to them"
 SECOND = "backward() stops there: hand both operands to the result, such as Value(data, (self, other))"
 ALL_PARENTS = "sort into the list all the parents of a value, before the value itself, not the first one alone"
 SEEDED_AGAIN = "backward() of an operand sets its gradient back to 1"
-COUNTED_ONCE = "an operand that stands on both sides counts once"
-WRONG_ORDER = "the order is wrong: a node passes on before all its gradient is there"
-
-
-class Mistake(NamedTuple):
-    """A mistake in a backward pass: its name, the pass that makes it, and what to do instead."""
-
-    name: str
-    backward: Callable[[Pass], None]
-    advice: str
-
-
-MISTAKES = (
-    Mistake(OVERWRITTEN, Pass.overwriting, ACCUMULATE),
-    Mistake(COUNTED_ONCE, Pass.once_per_parent,
-            "a + a contributes to a twice: keep the operands as a tuple, and use += for each"),
-    Mistake(SUMS_OVERWRITE, Pass.sums_overwriting, f"__add__: {ACCUMULATE}"),
-    Mistake(PRODUCTS_OVERWRITE, Pass.products_overwriting, f"__mul__: {ACCUMULATE}"),
-    Mistake("a + b forgets the upstream factor", Pass.sums_without_upstream, f"__add__: {UPSTREAM}"),
-    Mistake("a * b forgets the upstream factor", Pass.products_without_upstream, f"__mul__: {UPSTREAM}"),
-    Mistake("a + b and a * b forget the upstream factor", Pass.nothing_with_upstream, UPSTREAM),
-    Mistake("the graph is walked in topological order, but not in reverse", Pass.not_reversed,
-            "begin at the output: for node in reversed(order)"),
-    Mistake("a + b forgets its parents", Pass.sums_forgetting_parents, f"__add__: {KNOWN}"),
-    Mistake("a * b forgets its parents", Pass.products_forgetting_parents, f"__mul__: {KNOWN}"),
-    Mistake("a node passes its gradient on each time it is reached", Pass.each_time_reached, ORDER),
-    Mistake(WRONG_ORDER, Pass.when_first_reached, ORDER),
-    Mistake(WRONG_ORDER, Pass.level_by_level, ORDER),
-)  # fmt: skip
-
-
-FORKS_ONLY = (OVERWRITTEN, SUMS_OVERWRITE, PRODUCTS_OVERWRITE, COUNTED_ONCE)  # where all else can be tried

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from micrograd.check.examination import Examination, Result, places, said, shown
-from micrograd.check.mistakes import ACCUMULATE, KNOWN, ORDER, UPSTREAM, Operation
+from micrograd.check.mistakes import Operation
+from micrograd.formula.mistakes import ACCUMULATE, KNOWN, ORDER, UPSTREAM
 
 PLAIN = (  # what says whether plain numbers are taken: as whole numbers, and as floats
     ("a + 1", lambda a: a + 1, lambda a: a + 1.0),

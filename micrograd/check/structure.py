@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from micrograd.check import operations
@@ -17,8 +17,6 @@ from micrograd.check.mistakes import (
     ALL_PARENTS,
     CHAINS,
     FORKS,
-    FORKS_ONLY,
-    MISTAKES,
     OPERATIONS,
     SECOND,
     SEED_ONCE,
@@ -27,6 +25,7 @@ from micrograd.check.mistakes import (
     Program,
 )
 from micrograd.engine import Value, adjoints, topological_order
+from micrograd.formula.mistakes import FORKS_ONLY, MISTAKES, Mistake
 
 
 def value_alone(exam: Examination) -> bool:
@@ -78,7 +77,7 @@ def sums_and_products(exam: Examination) -> bool:
 def _seeded_again(exam: Examination) -> bool:
     """Whether every leaf has 1: then a product alone looks like a sum, and it is not the product's step that is wrong."""
     for _, program, at in (*CHAINS, *FORKS):
-        if not _looks_like(exam, Pass.seeding_each, False, program, at, exam.run(program, at)):
+        if not _looks_like(exam, Mistake(SEEDED_AGAIN, "seeding_each", SEED_ONCE), False, program, at, exam.run(program, at)):
             return False
     written, program, at = FORKS[1]
     exam.tried.append(written)
@@ -175,9 +174,9 @@ def _chains_and_forks(exam: Examination) -> None:
         "program above by hand, and print .grad of each value: the first that differs, from the output on, names the operation"
     )
     for distinct in (False, True):
-        for name, backward, what_to_do in MISTAKES:
-            if all(_looks_like(exam, backward, distinct, program, at, result) for _, program, at, result, _ in results):
-                mistake, advice = name, what_to_do
+        for classic in MISTAKES:
+            if all(_looks_like(exam, classic, distinct, program, at, result) for _, program, at, result, _ in results):
+                mistake, advice = classic.name, classic.advice
                 break
         else:
             continue
@@ -187,7 +186,7 @@ def _chains_and_forks(exam: Examination) -> None:
 
 
 def _looks_like(
-    exam: Examination, backward: Callable[[Pass], None], distinct: bool, program: Program, at: Sequence[float], got: Result
+    exam: Examination, mistake: Mistake, distinct: bool, program: Program, at: Sequence[float], got: Result
 ) -> bool:
     """Whether a mistaken pass gives the same gradients, with the operands of each node taken in one order or the other."""
     leaves = [Value(x) for x in at]
@@ -195,7 +194,7 @@ def _looks_like(
     nodes = [node for node in topological_order(out) if len(set(node.parents)) > 1]
     for choice in range(2 ** len(nodes)):
         trial = Pass(out, frozenset([node for i, node in enumerate(nodes) if choice >> i & 1]), distinct)
-        backward(trial)
+        trial.make(mistake)
         if not got.error and exam.close(got.grads, tuple([trial.grad[leaf] for leaf in leaves])):
             return True
     return False

@@ -25,6 +25,7 @@ from micrograd.draw.lettering import clip, operation, runs
 from micrograd.draw.network import Network, found_in
 from micrograd.draw.saving import opened
 from micrograd.formula.javascript import functions, printable, printed
+from micrograd.formula.mistakes import MISTAKES
 from micrograd.formula.text import clean
 from micrograd.primitives import RULES, Primitive
 from micrograd.saving import replacing
@@ -85,7 +86,7 @@ class Exploration:
     @property
     def style(self) -> str:
         """The styles of what the page has."""
-        return _style("page", *[name for name in self._more_parts if name != "parse"])
+        return _style("page", *self._more_parts)
 
     @property
     def _more_parts(self) -> list[str]:
@@ -156,6 +157,7 @@ class Exploration:
             "signs": {name: operation(name) for name in ops if name},
             "kinds": list(kinds),
             "frozen": frozen,
+            "mistakes": [[name, walk, advice] for name, walk, advice, ops in MISTAKES if not ops],
             "network": self.network and [[[neuron.z, neuron.a] for neuron in layer] for layer in self.network.layers],
             **self.more,
         }
@@ -194,7 +196,11 @@ def data_url(svg: str) -> str:
 
 
 def _style(*names: str) -> str:
-    return re.sub(r"\s*([{};,])\s*", r"\1", "".join([_part(f"{name}.css") for name in names])).replace(": ", ":")
+    return (
+        re.sub(r"\s*([{};,])\s*", r"\1", "".join([_part(f"{name}.css") for name in names]))
+        .replace(": ", ":")
+        .replace(";}", "}")
+    )
 
 
 @cache
@@ -203,9 +209,12 @@ def _part(name: str) -> str:
 
 
 def _short(script: str) -> str:
-    """The script without what only its readers need: comments, indentation, spaces around signs, line ends."""
+    """The script without what only its readers need: comments, indentation, spaces around signs, line ends, the last ";"."""
     script = _SPACES.sub(lambda m: m[1] or m[2] or m[3], _COMMENTS.sub("", script))
-    return re.sub(r"(?<=[{(\[,;])\n|\n(?=[})\]])", "", script)
+    script = re.sub(
+        r"^(const .*);\n(?:const .*;\n)+", lambda m: m[0][:-2].replace(";\nconst ", ",\n") + ";\n", script, flags=re.M
+    )
+    return re.sub(r"(?<=[{(\[,;])\n|;?\n(?=[})\]])|(?<=\breturn) (?=[\[{(!])", "", script)
 
 
 def _hash(text: str) -> str:

@@ -362,24 +362,24 @@ def test_guesses_right_and_wrong(opened):
     a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     d, e = a * b, a + b
     d.label, e.label = "d", "e"
-    out = d * e  # da: (a + b) b + a b = 3 - 6
+    out = d * e  # db: (a + b) a + a b = -2 - 6
     out.label = "L"
     page = opened(out.draw())
     page.click("guess")
-    ask(page, 0)
+    ask(page, 1)
     assert page.page.locator(".mg-grad", has_text="∂ ?").count() > 0
     for wrong, verdict in {
-        "3": "look at the sign",
-        "-6": "d",
-        "-2": "local derivatives added up",
-        "-18": "added, not multiplied",
-        "2": "value, not the gradient",
+        "8": "look at the sign",
+        "-6": "comes through e alone: b is used 2 times",
+        "-2": "comes out where gradients are overwritten instead of added up: use +=",
+        "3": "comes out where the upstream factor is forgotten: the chain rule",
+        "-3": "value, not the gradient",
         "nonsense": "Type a number",
-        "77": "none of the usual mistakes",
+        "77": "none of the classic mistakes",
     }.items():
         assert verdict in answered(page, wrong)
-    assert "Right: −3." in answered(page, "−3")
-    assert page.gradients()[0] == -3.0
+    assert "Right: −8." in answered(page, "−8")
+    assert page.gradients()[1] == -8.0
 
 
 def test_a_round_of_guesses_has_a_score_and_a_seed(opened):

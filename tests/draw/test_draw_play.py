@@ -14,12 +14,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "formula"))
 from expressions import MEANINGS, REFUSALS
+from graphs_to_draw import tangled
 
 from micrograd import MLP, SGD, Value, adjoints, hinge, jit, record
+from micrograd.check.mistakes import Pass
 from micrograd.command.main import main
 from micrograd.command.play import EXAMPLES
 from micrograd.draw.graph import Graph
 from micrograd.formula.javascript import functions, printed
+from micrograd.formula.mistakes import MISTAKES
 from micrograd.formula.parse import named_values, parse
 
 ON_NODE = """
@@ -38,16 +41,20 @@ console.log(JSON.stringify(given.texts.map(source => {
 """  # noqa: E501
 
 
-def read_in_javascript(texts, **values):
-    """What the page's parser makes of texts: graphs, or a message and its column."""
+def on_node(scripts, script, given):
+    """What a script prints that has these scripts of the page before it."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("no Node was found: install it (apt install nodejs)")
     folder = Path(sys.modules["micrograd.draw"].__file__).parent / "page"
-    scripts = [(folder / f"{name}.js").read_text() for name in ("graph", "formulas", "parse")]
-    code = "\n".join([functions(), printed(), *scripts, ON_NODE])
-    given = json.dumps({"texts": texts, "values": values})
-    return json.loads(subprocess.run([node, "-e", code], input=given, capture_output=True, text=True, check=True).stdout)
+    code = "\n".join([functions(), printed(), *[(folder / f"{name}.js").read_text() for name in scripts], script])
+    done = subprocess.run([node, "-e", code], input=json.dumps(given), capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def read_in_javascript(texts, **values):
+    """What the page's parser makes of texts: graphs, or a message and its column."""
+    return on_node(("graph", "formulas", "parse"), ON_NODE, {"texts": texts, "values": values})
 
 
 def same(a, b):
@@ -69,6 +76,31 @@ def test_what_means_nothing_is_refused_in_the_same_words_at_the_same_place():
     for (text, message, column), refused in zip(REFUSALS, found, strict=True):
         assert message in refused["message"], text
         assert refused["column"] == column, text
+
+
+# -- what stands in Python and in JavaScript
+
+
+def test_the_classic_mistakes_are_those_of_find_bug():
+    walks = [mistake for mistake in MISTAKES if not mistake.ops]
+    graphs = [Graph(tangled(size, seed)) for seed, size in enumerate((8, 10, 12, 14, 9, 11, 13, 16))]
+    given = {
+        "walks": [mistake.walk for mistake in walks],
+        "graphs": [[list(node) for node in zip(g.kinds, g.ops, g.data, g.parents, strict=True)] for g in graphs],
+    }
+    script = """const { walks, graphs } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+        const made = nodes => new Graph(nodes.map(([kind, op, data, parents]) => ({ kind, op, data, parents, text: "" })));
+        console.log(JSON.stringify(graphs.map(made).map(g => walks.map(w => mistaken(g, w)))));"""
+    told = set()
+    for graph, found in zip(graphs, on_node(("graph", "formulas", "guess"), script, given), strict=True):
+        for mistake, grads in zip(walks, found, strict=True):
+            made = Pass(graph.values[graph.root], frozenset(), distinct=False)
+            made.make(mistake)
+            for value, true, grad in zip(graph.values, graph.grad, grads, strict=True):
+                if true is not None:
+                    assert grad == pytest.approx(made.grad[value], rel=1e-12), mistake
+                    told |= {mistake.walk} if abs(grad - true) > 1e-9 else set()
+    assert told == {mistake.walk for mistake in walks}
 
 
 # -- play
@@ -130,10 +162,11 @@ def test_typing_an_expression(played):
     assert page.page.locator("img:not([hidden])").count() == 0
 
 
-def test_a_played_page_is_small():
+def test_pages_with_a_line_and_with_a_run_are_small():
     page = parse("a*a", named_values(["a=1"])).draw().explore().showing(expression="a*a", examples=EXAMPLES)
-    style = re.search(r"<style>(.*?)</style>", page.html, re.DOTALL)[1]
-    assert len(page.script.encode()) + len(style.encode()) < 84 * 1024
+    _, run, *_ = trained(2, "hand", data=([[0.5, 1.0]], [1.0]))
+    for living in (page, run.explore()):
+        assert len(living.script.encode()) + len(living.style.encode()) <= 80 * 1024
 
 
 def test_play_refuses_what_it_cannot_read(tmp_path, capsys):

@@ -3,7 +3,6 @@
 class Descend {
 	constructor(page, card) {
 		Object.assign(this, { page, card, running: 0 });
-		const button = (text, act) => page.values.button(text, act);
 		this.rate = make("input", { type: "number", min: 0, step: "any", value: 0.1, "aria-label": "learning rate" });
 		const slide = make("input", { type: "range", min: -4, max: 1, step: 0.01, value: -1, "aria-label": "learning rate, slider" });
 		slide.oninput = () => { this.rate.value = +(10 ** slide.value).toPrecision(2); };
@@ -11,7 +10,7 @@ class Descend {
 		this.momentum = make("input", { type: "checkbox" });
 		this.run = button("run", () => this.toggle());
 		this.told = make("p", { "aria-live": "polite" });
-		this.curve = draw(card, "svg", { class: "mg-curve", viewBox: "0 0 320 130", role: "img" });
+		this.curve = chart(card);
 		card.replaceChildren(make("h3", {}, "Descend"),
 			make("div", { class: "mg-row" }, make("label", {}, "rate "), slide, this.rate, make("label", {}, this.momentum, " momentum 0.9")),
 			make("div", { class: "mg-row" }, button("1 step", () => this.steps(1)), button("10 steps", () => this.steps(10)), this.run, button("back to the start", () => this.back())),
@@ -21,7 +20,7 @@ class Descend {
 
 	begin() {
 		const { graph } = this.page;
-		this.start = new Map(graph.nodes.filter(n => !n.parents.length).map(n => [n, n.data]));
+		this.start = new Map(graph.nodes.filter(n => n.leaf).map(n => [n, n.data]));
 		this.velocity = new Map();
 		this.losses = [graph.nodes[graph.last].data];
 		this.show();
@@ -48,7 +47,7 @@ class Descend {
 	toggle() {
 		const go = () => {
 			this.steps(1);
-			this.running = Number.isFinite(this.losses.at(-1)) && this.losses.length < 5000 ? requestAnimationFrame(go) : 0;
+			this.running = finite(this.losses.at(-1)) && this.losses.length < 5000 ? requestAnimationFrame(go) : 0;
 			this.run.textContent = this.running ? "pause" : "run";
 		};
 		if (this.running) this.running = cancelAnimationFrame(this.running) ?? 0;
@@ -69,14 +68,16 @@ class Descend {
 		plot(this.curve, losses, plain(L.name));
 		this.told.textContent = losses.length === 1 ? `${page.moves.size} values will move: ${[...page.moves].slice(0, 6).map(n => plain(n.name)).join(", ")}${page.moves.size > 6 ? ", …" : ""}.`
 			: `${plain(L.name)} went from ${shorten(losses[0])} to ${shorten(losses.at(-1))} in ${losses.length - 1} ${losses.length === 2 ? "step" : "steps"}.`;
-		if (!Number.isFinite(losses.at(-1))) this.told.append(" It ran away: go back, and take a smaller rate.");
+		if (!finite(losses.at(-1))) this.told.append(" It ran away: go back, and take a smaller rate.");
 	}
 }
 
+const chart = card => draw(card, "svg", { class: "mg-curve", viewBox: "0 0 320 130", role: "img" });
+
 // A curve over its steps, with its greatest and least value at the side; `mark` is the step that one looks at.
 function plot(svg, list, name, mark = -1, end = list.length - 1) {
-	const finite = list.filter(Number.isFinite), low = Math.min(...finite), high = Math.max(...finite), [w, h, left, top, bottom] = [320, 130, 52, 12, 22];
-	const x = k => left + (w - left - 8) * k / Math.max(list.length - 1, 1), y = v => high > low ? top + (h - top - bottom) * (high - v) / (high - low) : (h - bottom + top) / 2;
+	const numbers = list.filter(finite), low = min(...numbers), high = max(...numbers), [w, h, left, top, bottom] = [320, 130, 52, 12, 22];
+	const x = k => left + (w - left - 8) * k / max(list.length - 1, 1), y = v => high > low ? top + (h - top - bottom) * (high - v) / (high - low) : (h - bottom + top) / 2;
 	svg.replaceChildren();
 	draw(svg, "path", { class: "mg-axis", d: `M${left} ${top}V${h - bottom}H${w - 8}` });
 	const text = (s, x, y, anchor) => writeAt(svg, s, x, y, "mg-tick", anchor);
@@ -85,8 +86,8 @@ function plot(svg, list, name, mark = -1, end = list.length - 1) {
 	text("0", left, h - 7, "middle");
 	if (list.length > 1) text(String(end), w - 8, h - 7, "end");
 	text(name, left + 6, top + 4, "start");
-	const every = Math.max(1, Math.floor(list.length / 640));
-	const points = list.map((v, k) => [x(k), y(v)]).filter(([, v], k) => Number.isFinite(v) && (k % every === 0 || k === list.length - 1));
+	const every = max(1, Math.floor(list.length / 640));
+	const points = list.map((v, k) => [x(k), y(v)]).filter(([, v], k) => finite(v) && (k % every === 0 || k === list.length - 1));
 	if (points.length > 1) draw(svg, "polyline", { class: "mg-line", points: points.map(p => p.map(round).join()).join(" ") });
 	const at = mark < 0 ? points.at(-1) : [x(mark), y(list[mark])];
 	if (at) draw(svg, "circle", { class: "mg-dot", cx: at[0], cy: at[1], r: 3.5 });

@@ -2,6 +2,7 @@
 
 const paragraph = (...inside) => make("p", {}, ...inside);
 const quiet = (...text) => make("span", { class: "mg-quiet" }, ...text);
+const aside = (...text) => paragraph(quiet(...text));
 const red = x => make("b", { class: "mg-g", title: x }, shorten(x));
 const symbol = n => letters(n.name);
 const product = (kit, ...factors) => kit.row(...factors.flatMap((f, k) => k ? [kit.sign(kit === TEXT ? " · " : "\u22c5"), f] : [f]));
@@ -10,9 +11,8 @@ const bracketed = (kit, x) => x < 0 ? kit.row("(", kit.number(x), ")") : kit.num
 function tellStep(page, card) {
 	const { graph, at } = page, count = graph.operations.length, L = graph.nodes[graph.last];
 	const head = text => make("h3", {}, text);
-	if (!page.stepped) return card.replaceChildren(head("Steps"), paragraph("All is computed: every value, every gradient. "),
-		paragraph(quiet("Take hold of a slider, and everything follows. |◀ goes back to before the first operation; from there → goes forward to the output, and backward to the leaves.")));
-	if (at === 0) return card.replaceChildren(head("Forward"), paragraph("Nothing is computed yet: only the leaves have values. ", quiet("→ takes a step.")));
+	if (!page.stepped) return card.replaceChildren(...page.intro ??= [...card.childNodes]);
+	if (at === 0) return card.replaceChildren(head("Forward"), paragraph("Only the leaves have values yet. ", quiet("→ takes a step.")));
 	if (at <= count) {
 		const n = graph.operations[at - 1], expression = expressionOf(graph, n);
 		card.replaceChildren(head(`Forward, step ${at} of ${count}`), mathematics(kit => [
@@ -29,10 +29,10 @@ function tellStep(page, card) {
 			[derivative(L.name, p.name, kit), product(kit, derivative(L.name, n.name, kit), derivative(n.name, p.name, kit))],
 			["", product(kit, bracketed(kit, n.grad), bracketed(kit, local))], ["", kit.number(times(n.grad, local))]].map((line, j) => j ? line : Object.assign(line, { sign: "+=" }))));
 		if (rule && (rule.op || rule.name)) lines.push(mathematics(kit => [[derivative(n.name, p.name, kit), write(rule, kit), kit.number(local)]]));
-		lines.push(paragraph(quiet("now ", shorten(p.grad), graph.final(p) ? ": final ✓" : `: ${page.picture.share(p)}`)));
+		lines.push(aside("now ", shorten(p.grad), graph.final(p) ? ": final ✓" : `: ${page.picture.share(p)}`));
 	}
-	if (operands.length > 6) lines.push(paragraph(quiet(`… and ${operands.length - 6} more operands`)));
-	if (!operands.length) lines.push(paragraph("Its operands are constants, which have no gradient."));
+	if (operands.length > 6) lines.push(aside(`… and ${operands.length - 6} more operands`));
+	if (!operands.length) lines.push(paragraph("Its operands are constants."));
 	card.replaceChildren(head(`Backward, step ${at - count} of ${count}`), paragraph(symbol(n), " hands its gradient on, times the local derivatives:"), ...lines);
 	return null;
 }
@@ -41,18 +41,18 @@ function tellChosen(page, card) {
 	const { graph } = page, n = page.looked ?? page.chosen, fold = page.fold, L = graph.nodes[graph.last];
 	if (fold >= 0) {
 		const group = graph.groups[fold];
-		return card.replaceChildren(make("h3", {}, letters(group.text, "b")), paragraph(`Stands for ${group.tag}.`), paragraph(quiet("Click it, or press Enter, to unfold it.")));
+		return card.replaceChildren(make("h3", {}, letters(group.text, "b")), paragraph(`Stands for ${group.tag}.`), aside("Click it, or press Enter, to unfold it."));
 	}
-	if (!n) return card.replaceChildren(make("h3", {}, "Gradient"), paragraph(quiet("Point at a box, or move to it with ↑ and ↓, to read its gradient as a sum over paths.")));
-	const state = page.seen, inside = [make("h3", {}, letters(n.name, "b"), n.parents.length ? "" : quiet(" " + n.kind))];
-	if (n.parents.length) inside.push(mathematics(kit => [[kit.name(n.name), write(expressionOf(graph, n), kit), kit.number(n.data)]]));
+	if (!n) return card.replaceChildren(make("h3", {}, "Gradient"), aside("Point at a box to read its gradient."));
+	const state = page.seen, inside = [make("h3", {}, letters(n.name, "b"), n.leaf ? quiet(" " + n.kind) : "")];
+	if (!n.leaf) inside.push(mathematics(kit => [[kit.name(n.name), write(expressionOf(graph, n), kit), kit.number(n.data)]]));
 	else {
 		inside.push(paragraph(quiet("value "), shorten(n.data)));
 		if (page.values.ends.has(n)) inside.push(page.values.ends.get(n));
 	}
-	if (!n.counts) inside.push(paragraph(quiet("A constant: it has no gradient.")));
-	else if (page.at < 2 * graph.operations.length && !(state.backward && graph.final(n))) {
-		inside.push(paragraph(quiet(state.backward ? `Its gradient is not complete yet: ${page.picture.share(n)}.` : "Backward has not begun: there is no gradient yet.")));
+	if (!n.counts) inside.push(aside("A constant: it has no gradient."));
+	else if (page.at < graph.end && !(state.backward && graph.final(n))) {
+		inside.push(aside(state.backward ? `Its gradient is not complete yet: ${page.picture.share(n)}.` : "There is no gradient yet."));
 	} else if (state.hidden(n)) inside.push(paragraph("Its gradient is what you are asked for."));
 	else {
 		const inNetwork = page.asNetwork && page.network.derivation(n);
@@ -62,7 +62,7 @@ function tellChosen(page, card) {
 			if (calls > 1) inside.push(paragraph("All ", calls, " samples add up to ", mathematics(kit => [[derivative(L.name, n.name, kit), kit.number(n.full)]])));
 		} else inside.push(...gradientOf(page, n, L));
 	}
-	for (const k of page.asNetwork ? [] : page.picture.around(n.group)) inside.push(page.values.button("fold " + plain(graph.groups[k].text), () => page.foldUp(k)), " ");
+	for (const k of page.asNetwork ? [] : page.picture.around(n.group)) inside.push(button("fold " + plain(graph.groups[k].text), () => page.foldUp(k)), " ");
 	card.replaceChildren(...inside);
 	return null;
 }
@@ -70,7 +70,7 @@ function tellChosen(page, card) {
 function gradientOf(page, n, L) {
 	const { graph } = page, uses = graph.uses[n.index].map(([c, k]) => [graph.nodes[c], k]);
 	if (!uses.length) return [mathematics(kit => [[derivative(L.name, n.name, kit), kit.number(n === L ? 1 : 0)]])];
-	const size = ([c, k]) => Math.abs(times(c.full, c.locals[k])) || 0, most = [...uses].sort((a, b) => size(b) - size(a)).slice(0, 4), hidden = uses.length - most.length;
+	const size = ([c, k]) => abs(times(c.full, c.locals[k])) || 0, most = [...uses].sort((a, b) => size(b) - size(a)).slice(0, 4), hidden = uses.length - most.length;
 	const symbols = kit => most.map(([c, k]) => c === L ? derivative(c.name, n.name, kit) : product(kit, derivative(L.name, c.name, kit), derivative(c.name, n.name, kit)));
 	const figures = kit => most.map(([c, k]) => c === L ? bracketed(kit, c.locals[k] ?? 0) : product(kit, bracketed(kit, c.full), bracketed(kit, c.locals[k] ?? 0)));
 	const alike = most.length > 2 && new Set(symbols(TEXT)).size === 1;  // several calls of one network: once is enough in symbols

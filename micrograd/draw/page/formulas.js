@@ -30,8 +30,8 @@ const expressionOf = (graph, n) => ({ op: n.op, args: n.parents.map(p => symbolO
 const equation = (graph, n, numbers = false) => write(expressionOf(graph, n), TEXT, numbers);
 
 function shorten(x) {
-	if (!Number.isFinite(x)) return x !== x ? "nan" : x > 0 ? "∞" : "−∞";
-	const a = Math.abs(x), s = a && (a < 1e-4 || a >= 1e5) ? x.toExponential(3).replace(/\.?0*e\+?/, "e") : +x.toPrecision(4) + "";
+	if (!finite(x)) return x !== x ? "nan" : x > 0 ? "∞" : "−∞";
+	const a = abs(x), s = a && (a < 1e-4 || a >= 1e5) ? x.toExponential(3).replace(/\.?0*e\+?/, "e") : +x.toPrecision(4) + "";
 	return s.replace(/-/g, "−");
 }
 const brief = x => shorten(x).length < 9 ? shorten(x) : x.toExponential(1).replace(/\.0e/, "e").replace("e+", "e").replace(/-/g, "−");  // where room is short

@@ -1,5 +1,6 @@
 // The graph as numbers: forward, local derivatives and backward, by the rules of the book and in the order of the engine.
 
+const { abs, max, min } = Math, finite = Number.isFinite;
 const FLOATS = Object.fromEntries(Object.entries(RULES).map(([name, row]) => [name, row[2]]));
 
 // Operations that choose among their operands: one that was not chosen has no edge, and nothing is multiplied there; nor where a rule is flat.
@@ -16,6 +17,7 @@ class Graph {
 		let unnamed = 0;
 		nodes.forEach((n, i) => {
 			n.index = i;
+			n.leaf = !n.parents.length;
 			n.operands = n.parents.map(p => nodes[p]);
 			n.counts = n.kind !== "constant" && n.kind !== "input";
 			n.name = n.text.length ? n.text : n.kind === "constant" ? shorten(n.data) : "v" + ++unnamed;
@@ -24,7 +26,8 @@ class Graph {
 			if (!n.locals) this.differentiate(n);
 			n.firstLocals = n.locals;
 		});
-		this.operations = nodes.filter(n => n.parents.length);
+		this.operations = nodes.filter(n => !n.leaf);
+		this.end = 2 * this.operations.length;
 		this.frozen = nodes.some(n => n.frozen);
 		for (let i = this.last; i >= 0; i--) {
 			nodes[i].parents.forEach((p, k) => nodes[p].counts && this.uses[p].push([i, k]));
@@ -63,7 +66,7 @@ class Graph {
 		}
 		nodes[this.last].grad = 1;
 		nodes[this.last].reached = true;
-		const until = Math.max(0, operations.length - steps);
+		const until = max(0, operations.length - steps);
 		for (let s = operations.length - 1; s >= until; s--) {
 			const { operands, locals, grad, reached } = operations[s];
 			for (let k = 0; k < operands.length; k++) {
@@ -96,7 +99,7 @@ class Graph {
 	// How many paths lead from a node to the output, the sum of their products, and the three largest.
 	paths(i) {
 		const found = new Map([[this.last, { count: 1n, sum: 1, top: [{ product: 1 }] }]]);
-		const size = path => path.product === path.product ? Math.abs(path.product) : Infinity;
+		const size = path => path.product === path.product ? abs(path.product) : Infinity;
 		for (const k of [...this.above(i)].sort((a, b) => b - a).slice(1)) {
 			const mine = { count: 0n, sum: 0, top: [] };
 			for (const [c, port] of this.uses[k]) {
@@ -125,13 +128,13 @@ class Graph {
 	// Why the gradient of a node is zero, not finite, tiny or huge: the place where that begins. "" where it is none of these.
 	why(i) {
 		const n = this.nodes[i], g = n.full, name = k => plain(this.nodes[k].name);
-		if (Number.isFinite(g) && g !== 0 && Math.abs(g) > 1e-7 && Math.abs(g) < 1e7) return "";
-		if (!Number.isFinite(g)) {
-			const first = this.operations.find(m => !Number.isFinite(m.data) && m.operands.every(p => Number.isFinite(p.data)));
+		if (finite(g) && g !== 0 && abs(g) > 1e-7 && abs(g) < 1e7) return "";
+		if (!finite(g)) {
+			const first = this.operations.find(m => !finite(m.data) && m.operands.every(p => finite(p.data)));
 			if (first) return `The first value that is not finite is ${name(first.index)} = ${equation(this, first, true)} = ${shorten(first.data)}.`;
 			for (const k of [...this.above(i)].sort((a, b) => b - a)) for (const [c, port] of this.uses[k]) {
 				const local = this.nodes[c].locals[port];
-				if (local !== null && !Number.isFinite(local)) return `It begins at ∂${name(c)}/∂${name(k)} = ${shorten(local)}.`;
+				if (local !== null && !finite(local)) return `It begins at ∂${name(c)}/∂${name(k)} = ${shorten(local)}.`;
 			}
 			return "It grew beyond the largest number.";
 		}
@@ -146,9 +149,9 @@ class Graph {
 			return list.length ? `Nothing flows: ${list.slice(0, 2).join("; ")}${list.length > 2 ? "; …" : ""}.` : "Its contributions cancel.";
 		}
 		const factors = [];
-		for (let at = this.paths(i).top[0]; at?.rest; at = at.rest) factors.push([Math.abs(at.local), at]);
-		factors.sort((a, b) => Math.abs(g) < 1 ? a[0] - b[0] : b[0] - a[0]);
+		for (let at = this.paths(i).top[0]; at?.rest; at = at.rest) factors.push([abs(at.local), at]);
+		factors.sort((a, b) => abs(g) < 1 ? a[0] - b[0] : b[0] - a[0]);
 		const at = factors[0]?.[1];
-		return at ? `The ${Math.abs(g) < 1 ? "smallest" : "largest"} factor on its largest path is ${shorten(at.local)}, at ${name(at.to)}.` : "";
+		return at ? `The ${abs(g) < 1 ? "smallest" : "largest"} factor on its largest path is ${shorten(at.local)}, at ${name(at.to)}.` : "";
 	}
 }

@@ -8,30 +8,42 @@ function random(seed) {  // mulberry32: the same questions for the same seed
 		return ((t ^ t >>> 14) >>> 0) / 2 ** 32;
 	};
 }
-const close = (x, y) => Math.abs(x - y) <= 0.006 * Math.abs(y) + 1e-12;  // three digits are enough
+const close = (x, y) => abs(x - y) <= 0.006 * abs(y) + 1e-12;  // three digits are enough
+
+// The gradients that a classic mistake gives, by the number of the node: the walks of check/mistakes.py.
+function mistaken({ nodes, operations, last }, walk) {
+	const grad = nodes.map(() => 0), pending = [nodes[last]], seen = new Set(pending);
+	grad[last] = 1;
+	const give = n => n.operands.forEach((p, k) => {
+		if (!p.counts || walk === "once_per_parent" && n.parents.includes(p.index, k + 1)) return;
+		const kept = walk === "overwriting" ? 0 : grad[p.index];
+		grad[p.index] = kept + times(walk === "without_upstream" ? 1 : grad[n.index], n.locals[k]);
+	});
+	if (walk === "not_reversed") operations.forEach(give);
+	else if (walk === "level_by_level") for (const n of pending) {
+		give(n);
+		pending.push(...new Set(n.operands.filter(p => !pending.includes(p))));
+	} else if (walk === "each_time_reached" || walk === "when_first_reached") {
+		seen.clear();
+		for (let left = 20000; pending.length && left; left--) {
+			const n = pending.pop();
+			if (walk === "when_first_reached" && seen.has(n)) continue;
+			seen.add(n);
+			give(n);
+			pending.push(...[...n.operands].reverse());
+		}
+	} else [...operations].reverse().forEach(give);
+	return pending.length && walk === "each_time_reached" ? [] : grad;  // there are too many ways
+}
 
 // What a wrong gradient of a node looks like: a sentence, or "" where it is none of the classic mistakes.
-function mistake(graph, n, x) {
-	const contributions = graph.uses[n.index].map(([c, k]) => {
-		const upstream = graph.nodes[c];
-		return { name: plain(upstream.name), upstream: upstream.full, local: upstream.locals[k] ?? 0, product: times(upstream.full, upstream.locals[k]) };
-	});
-	const many = contributions.length > 1, add = list => list.reduce((a, b) => a + b, 0), last = contributions.at(-1), L = plain(graph.nodes[graph.last].name);
-	if (!contributions.length) return "";
+function mistake(graph, n, x, mistakes) {
+	const uses = graph.uses[n.index], only = uses.find(([c, k]) => close(x, times(graph.nodes[c].full, graph.nodes[c].locals[k])));
 	if (close(x, -n.full)) return "The size is right: look at the sign.";
-	if (many && close(x, last.product)) return `That is what arrives last, from ${last.name}: it was written over what had arrived before (=) where it should be added (+=).`;
-	const only = many && contributions.find(c => close(x, c.product));
-	if (only) return `That is what comes through ${only.name} alone: ${plain(n.name)} is used ${contributions.length} times, and all paths add up.`;
-	if (close(x, add(contributions.map(c => c.local)))) return many ? "Those are the local derivatives added up: each has to be multiplied by the gradient that comes from above."
-		: `That is the local derivative: multiply it by the gradient from above, ∂${L}/∂${last.name} = ${shorten(last.upstream)}.`;
-	const bare = contributions.find(c => close(x, c.local));
-	if (bare) return `That is the local derivative towards ${bare.name} alone: the gradient from above is forgotten${many ? ", and so are the other paths" : ""}.`;
-	const handed = contributions.find(c => close(x, c.upstream));
-	if (handed) return `That is the gradient of ${handed.name}, handed on as it is: multiply it by the local derivative ∂${handed.name}/∂${plain(n.name)}.`;
-	if (many && close(x, contributions.reduce((p, c) => p * c.product, 1))) return "Contributions of several paths are added, not multiplied.";
-	if (many && close(x, n.full / contributions.length)) return "That is the mean of the paths: they are added.";
-	if (close(x, n.data)) return "That is the value, not the gradient.";
-	return contributions.some(c => close(x, c.upstream * n.data)) ? `The derivative of a product by ${plain(n.name)} is the other factor, not ${plain(n.name)} itself.` : "";
+	const found = mistakes.find(([, walk]) => close(x, mistaken(graph, walk)[n.index]));
+	if (found) return `That comes out where ${found[0]}: ${found[2]}.`;
+	if (only) return `That is what comes through ${plain(graph.nodes[only[0]].name)} alone: ${plain(n.name)} is used ${uses.length} times, and all paths add up.`;
+	return close(x, n.data) ? "That is the value, not the gradient." : "";
 }
 
 class Guess {
@@ -41,7 +53,7 @@ class Guess {
 	}
 
 	candidates() {
-		const { graph } = this.page, usable = x => Number.isFinite(x) && x !== 0, shown = n => this.page.shows(n);
+		const { graph } = this.page, usable = x => finite(x) && x !== 0, shown = n => this.page.shows(n);
 		const gradients = graph.nodes.filter(n => n.counts && graph.uses[n.index].length && usable(n.full) && shown(n)).map(n => ({ node: n }));
 		const locals = graph.operations.filter(shown).flatMap(n => n.parents.map((p, k) => ({ node: n, port: k }))
 			.filter(({ port }) => graph.nodes[n.parents[port]].counts && usable(n.locals[port]) && shown(graph.nodes[n.parents[port]]) && partialOf(graph, n, port)?.op));
@@ -53,7 +65,7 @@ class Guess {
 		if (this.count && this.asked === this.count) return this.score();
 		if (!pool.length) {
 			this.question = null;
-			return this.card.replaceChildren(make("h3", {}, "Guess"), paragraph("There is nothing to guess here: unfold a part of the graph, or draw another."));
+			return this.card.replaceChildren(make("h3", {}, "Guess"), paragraph("There is nothing to guess here: unfold the graph."));
 		}
 		let at;
 		do at = pool[Math.floor(this.dice() * pool.length)]; while (pool.length > 1 && at.node === this.question?.node && at.port === this.question?.port);
@@ -68,13 +80,13 @@ class Guess {
 		const { page, question: { node, port } } = this, { graph } = page, L = graph.nodes[graph.last];
 		const [of, by] = port === undefined ? [L, node] : [node, graph.nodes[node.parents[port]]];
 		const input = make("input", { type: "text", inputmode: "text", autocomplete: "off", "aria-label": `∂${plain(of.name)}/∂${plain(by.name)}` }), verdict = make("p", { role: "status", class: "mg-verdict" });
-		const next = page.values.button("next", () => this.next()), show = page.values.button("show", () => this.reveal());
+		const next = button("next", () => this.next()), show = button("show", () => this.reveal());
 		const form = make("form", { class: "mg-row" }, mathematics(kit => [[derivative(of.name, by.name, kit), ""]]), input, make("button", {}, "check"), show, next);
 		form.onsubmit = ev => { ev.preventDefault(); this.check(input.value); };
 		this.verdict = verdict;
 		this.card.replaceChildren(make("h3", {}, `Guess, question ${this.asked}${this.count ? " of " + this.count : ""}`),
 			paragraph(port === undefined ? "What is the gradient of " : "What is the local derivative of ", symbol(port === undefined ? node : of), ...port === undefined ? [] : [" by ", symbol(by)],
-				"? ", quiet("Three digits are enough.")), form, verdict, paragraph(quiet(`${this.right} right so far`)));
+				"? ", quiet("Three digits are enough.")), form, verdict, aside(`${this.right} right so far`));
 		page.hide(this.question);
 		page.choose(node);
 		if (node.box && !page.asNetwork) page.view.reveal(node.box);
@@ -95,9 +107,9 @@ class Guess {
 			return this.open();
 		}
 		this.tried = true;
-		const like = port === undefined ? mistake(this.page.graph, node, x) : close(x, -this.truth()) ? "The size is right: look at the sign."
+		const like = port === undefined ? mistake(this.page.graph, node, x, this.page.D.mistakes) : close(x, -this.truth()) ? "The size is right: look at the sign."
 			: close(x, node.full * this.truth()) ? "That is already multiplied by the gradient from above: only the local derivative is asked for." : "";
-		return this.tell("mg-wrong", "Not yet. " + (like || "It is none of the usual mistakes: write the local derivative first, then multiply."));
+		return this.tell("mg-wrong", "Not yet. " + (like || "It is none of the classic mistakes."));
 	}
 
 	tell(style, text) {
@@ -122,6 +134,6 @@ class Guess {
 		this.question = null;
 		this.page.hide(null);
 		this.card.replaceChildren(make("h3", {}, "Guess"), make("p", { class: "mg-score" }, `${this.right} of ${this.count} right at the first try.`),
-			this.page.values.button("once more", () => { this.asked = this.right = 0; this.next(); }));
+			button("once more", () => { this.asked = this.right = 0; this.next(); }));
 	}
 }

@@ -1,7 +1,7 @@
 // Where boxes and edges go: the layered layout of layout.py, ranked from the output, with the same words: along and across.
 
 const FAR = 60;  // columns: an edge over more of them takes a lane below the picture, and not a slot in each
-const most = list => list.reduce((a, b) => Math.max(a, b), 0);
+const most = list => list.reduce((a, b) => max(a, b), 0);
 
 // Gives each box its x and y, each edge its route, and each box the trunk that its long edges share; returns width and height.
 function arrange(boxes, edges, down) {
@@ -29,13 +29,13 @@ function arrange(boxes, edges, down) {
 	const top = -most(items.map(i => i.size / 2 - i.y)) - 14;
 	for (const item of items) {
 		item.y -= top;
-		if (item.box) columns[item.column].room = Math.max(columns[item.column].room, item.box.along);
+		if (item.box) columns[item.column].room = max(columns[item.column].room, item.box.along);
 	}
-	for (const e of edges) if (e.room) columns[e.to.column].label = Math.max(columns[e.to.column].label, down ? 20 : e.room + 12);
+	for (const e of edges) if (e.room) columns[e.to.column].label = max(columns[e.to.column].label, down ? 20 : e.room + 12);
 	let at = -20;
 	columns.forEach((c, k) => {  // the curves take more room where they are steep
-		const steep = most(c.items.flatMap(i => i.ins.map(({ o, shift }) => Math.abs(i.y - shift - o.y))));
-		c.from = at += k ? 24 + Math.min(0.16 * steep, 110) : 34;
+		const steep = most(c.items.flatMap(i => i.ins.map(({ o, shift }) => abs(i.y - shift - o.y))));
+		c.from = at += k ? 24 + min(0.16 * steep, 110) : 34;
 		c.to = at += c.label + c.room;
 	});
 	for (const b of boxes) {
@@ -151,6 +151,6 @@ function route(boxes, columns, down, bottom) {
 			b.trunk.push(far);
 		}
 	}
-	return Math.min(lanes, FAR);
+	return min(lanes, FAR);
 }
 const round = x => Math.round(x * 10) / 10;

@@ -29,8 +29,8 @@ class Network {
 		this.roomy = roomy;
 		this.labelled = roomy && this.layers.every(layer => layer.length * layer[0].weights.length <= 12);
 		this.radius = roomy ? 30 : tallest <= 20 ? 13 : 8;
-		const step = roomy ? 116 : 2 * this.radius + (tallest <= 20 ? 14 : 5), gap = Math.max(this.labelled ? 235 : 150, Math.min(300, (this.room - 150) / columns.length));
-		const height = Math.max(tallest * step, 190) + 56;
+		const step = roomy ? 116 : 2 * this.radius + (tallest <= 20 ? 14 : 5), gap = max(this.labelled ? 235 : 150, min(300, (this.room - 150) / columns.length));
+		const height = max(tallest * step, 190) + 56;
 		this.spots = new Map();
 		this.lines = [];
 		columns.forEach((column, c) => column.forEach((neuron, k) => {
@@ -50,8 +50,8 @@ class Network {
 	placeLabels() {
 		const taken = [...this.spots.values()].flatMap(s => [[s.x, s.y - this.radius - 9], [s.x, s.y + this.radius + 18]]);
 		for (const l of this.lines) {
-			const places = Array.from({ length: 13 }, (_, k) => 0.22 + 0.045 * k).map(f => [l.from.x + (l.to.x - l.from.x) * f, l.from.y + (l.to.y - l.from.y) * f, Math.abs(f - 0.5)]);
-			const free = ([x, y, off]) => Math.min(...taken.map(([u, v]) => Math.max(Math.abs(x - u) / 2.6, Math.abs(y - v))), 40) - 8 * off;
+			const places = Array.from({ length: 13 }, (_, k) => 0.22 + 0.045 * k).map(f => [l.from.x + (l.to.x - l.from.x) * f, l.from.y + (l.to.y - l.from.y) * f, abs(f - 0.5)]);
+			const free = ([x, y, off]) => min(...taken.map(([u, v]) => max(abs(x - u) / 2.6, abs(y - v))), 40) - 8 * off;
 			l.at = places.reduce((a, b) => free(b) > free(a) ? b : a);
 			taken.push(l.at);
 		}
@@ -101,10 +101,10 @@ class Network {
 
 	paint(page) {
 		const state = page.seen, gradient = (sign, n) => state.hidden(n) ? sign + " ?" : state.backward ? `${sign} ${brief(n.grad)}` : "", value = n => state.known(n) ? brief(n.data) : "…";
-		const thick = this.lines.length > 80 ? 2 : 4.5, biggest = most(this.lines.map(l => Math.abs(l.weight.data)).filter(Number.isFinite)) || 1, chosen = page.chosen, factors = this.factors(chosen);
+		const thick = this.lines.length > 80 ? 2 : 4.5, biggest = most(this.lines.map(l => abs(l.weight.data)).filter(finite)) || 1, chosen = page.chosen, factors = this.factors(chosen);
 		for (const l of this.lines) {
 			const w = l.weight.data, on = l.weight === chosen ? " mg-lit" : factors?.lines.has(l) ? " mg-flows" : "";
-			l.line.setAttribute("stroke-width", (0.5 + thick * Math.sqrt(Math.abs(w) / biggest || 0)).toFixed(2));
+			l.line.setAttribute("stroke-width", (0.5 + thick * Math.sqrt(abs(w) / biggest || 0)).toFixed(2));
 			dress(l.line, (w < 0 ? "mg-minus" : "mg-plus") + on);
 			if (l.label) {
 				say(l.label, brief(w));
@@ -118,7 +118,7 @@ class Network {
 			const factor = factors?.spots.get(s);
 			dress(s.g, "mg-neuron" + (node === chosen || neuron && neuron.z === chosen ? " mg-chosen" : factor ? " mg-lit" : ""));
 			for (const part of ["value", "z", "delta"]) s[part]?.classList.toggle("mg-factor", factor === part);
-			if (!this.roomy) s.g.firstChild.style.fill = `color-mix(in srgb, var(--${node.data < 0 ? "minus" : "plus"}) ${Math.round(85 * Math.min(1, Math.abs(node.data)) || 0)}%, var(--back))`;
+			if (!this.roomy) s.g.firstChild.style.fill = `color-mix(in srgb, var(--${node.data < 0 ? "minus" : "plus"}) ${Math.round(85 * min(1, abs(node.data)) || 0)}%, var(--back))`;
 			if (s.value) say(s.value, value(node));
 			if (s.z) say(s.z, "z " + value(neuron.z));
 			if (s.delta) say(s.delta, gradient("δ", neuron.z));

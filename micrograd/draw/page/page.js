@@ -34,10 +34,10 @@ class Page {
 		this.values.shown = AT_ONCE;
 		this.picture = new Picture(graph, this.svg, this.D.signs, down);
 		this.network = graph === this.first && this.D.network ? new Network(graph, this.D, this.root.clientWidth, this.find("[data-sample]")) : null;
-		this.at = 2 * graph.operations.length;
+		this.at = graph.end;
 		this.slider.max = this.at;
 		this.stepped = false;
-		this.chosen = graph.nodes.find(n => !n.parents.length && n.counts) ?? null;
+		this.chosen = graph.nodes.find(n => n.leaf && n.counts) ?? null;
 		this.find("[data-act=network]").hidden = !this.network;
 		this.values.build();
 		for (const name of ["descend", "guess"]) if (this[name]) this.toggle(name), this.toggle(name);
@@ -54,7 +54,7 @@ class Page {
 		return this.seen = {
 			now: at === 2 * count || !now ? null : now, chosen: this.chosen, backward: at >= count,
 			got: new Set(now && at > count && at < 2 * count ? now.parents.map(p => graph.nodes[p]).filter(n => n.counts) : []),
-			known: n => !n.parents.length || rank.get(n) < at,
+			known: n => n.leaf || rank.get(n) < at,
 			hidden: n => Boolean(above) && (n === target || !above.has(n.index)),
 			hides: (n, k) => Boolean(question) && (question.port === k && question.node === n),
 			lit: this.litPath ?? (this.looked ?? this.chosen ? this.reach(this.looked ?? this.chosen) : null),
@@ -80,7 +80,7 @@ class Page {
 		const room = this.root.clientWidth;
 		this.picture.render(room);
 		this.root.classList.toggle("mg-side", this.picture.down && room - this.picture.extent[0] > 380);
-		this.find(".mg-body").style.setProperty("--picture", Math.max(this.picture.extent[0] + 20, 0.46 * room) + "px");
+		this.find(".mg-body").style.setProperty("--picture", max(this.picture.extent[0] + 20, 0.46 * room) + "px");
 		this.view.set(this.picture.extent);
 		const { boxes } = this.picture;
 		this.active = boxes.find(b => focus >= 0 && this.picture.around(b.node ? b.node.group : b.fold).includes(focus))
@@ -105,7 +105,7 @@ class Page {
 
 	refresh() {
 		const { graph, at } = this, count = graph.operations.length;
-		const steps = at < 2 * count ? Math.max(0, at - count) : Infinity;
+		const steps = at < 2 * count ? max(0, at - count) : Infinity;
 		if (graph.steps !== steps) graph.backward(steps);
 		this.paint();
 		this.values.show();
@@ -129,7 +129,7 @@ class Page {
 
 	go(to) {
 		this.stepped = true;
-		this.at = Math.max(0, Math.min(2 * this.graph.operations.length, to));
+		this.at = max(0, min(this.graph.end, to));
 		this.refresh();
 		const { now } = this.seen;
 		if (now?.box && !this.asNetwork) this.view.reveal(now.box);
@@ -137,10 +137,10 @@ class Page {
 
 	play() {
 		const button = this.find("[data-act=play]");
-		if (!this.timer && this.at === 2 * this.graph.operations.length) this.go(0);
+		if (!this.timer && this.at === this.graph.end) this.go(0);
 		this.timer = this.timer ? clearInterval(this.timer) : setInterval(() => {
 			this.go(this.at + 1);
-			if (this.at === 2 * this.graph.operations.length) this.play();
+			if (this.at === this.graph.end) this.play();
 		}, 900);
 		this.card("step").setAttribute("aria-live", this.timer ? "off" : "polite");
 		button.textContent = this.timer ? "pause" : "play";
@@ -152,7 +152,7 @@ class Page {
 		this.looked = null;
 		this.fold = -1;
 		this.paint();
-		if (n && !n.parents.length) this.values.choose(n);
+		if (n && n.leaf) this.values.choose(n);
 		this.values.show();
 		tellChosen(this, this.card("chosen"));
 	}
@@ -223,7 +223,7 @@ class Page {
 			this.view.reveal(b);
 		});
 		this.slider.oninput = () => this.go(+this.slider.value);
-		const end = () => 2 * this.graph.operations.length;
+		const end = () => this.graph.end;
 		const acts = { first: () => this.go(0), back: () => this.go(this.at - 1), on: () => this.go(this.at + 1), end: () => this.go(end()), play: () => this.play(),
 			in: () => this.view.zoom(1.25), out: () => this.view.zoom(0.8), fit: () => this.view.fit(), reset: () => this.reset(),
 			foldall: () => { for (const g of this.graph.groups) g.open = 0; this.arrange(); }, unfold: () => this.unfold(...this.picture.boxes.map(b => b.fold).filter(k => k >= 0)),
@@ -256,7 +256,7 @@ class Page {
 				const end = ev.changedTouches[0];
 				if (!start || area === box && box.scrollWidth > box.clientWidth + 2) return;
 				const dx = end.clientX - start.clientX, dy = end.clientY - start.clientY;
-				if (Math.abs(dx) > 40 && Math.abs(dy) < Math.abs(dx) / 2) this.go(this.at + (dx < 0 ? 1 : -1));
+				if (abs(dx) > 40 && abs(dy) < abs(dx) / 2) this.go(this.at + (dx < 0 ? 1 : -1));
 			});
 		}
 	}
@@ -281,7 +281,7 @@ class Page {
 
 // The leaves that descend moves at first: weights; where no network is, all but what is called like an input or a target.
 function movable(graph) {
-	const leaves = graph.nodes.filter(n => !n.parents.length && n.counts && !graph.stuck(n.index)), weights = leaves.filter(n => n.kind === "parameter");
+	const leaves = graph.nodes.filter(n => n.leaf && n.counts && !graph.stuck(n.index)), weights = leaves.filter(n => n.kind === "parameter");
 	const others = leaves.filter(n => !/^[xyt]\d*$/.test(pieces(n.name)[0][0]));
 	return weights.length ? weights : others.length ? others : leaves;
 }

@@ -8,7 +8,9 @@ const OPERATORS = { "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floor
 const OF_MANY = ["sum", "logsumexp", "dot"];
 const known = () => Object.keys(RULES).filter(name => RULES[name][0] || OF_MANY.includes(name)).sort();
 const fail = (message, at) => { throw new ExpressionError(message, at); };
-const unreadable = (what, at) => fail(`cannot read the expression: ${what} (write 2*x for a product, x**2 for a power, sin(x) for a function)`, at);
+const only = (what, at) => fail(`only arithmetic is read here, ${what}`, at);
+const unread = (what, at) => fail(`cannot read the expression: ${what}`, at);
+const unreadable = (what, at) => unread(`${what} (write 2*x for a product, x**2 for a power, sin(x) for a function)`, at);
 
 function tokens(text) {
 	const found = [], pattern = /\s*(?:(\d[\d_]*\.?[\d_]*(?:[eE][+-]?\d+)?|\.\d[\d_]*(?:[eE][+-]?\d+)?)(j?)|([\p{L}_][\p{L}\p{N}_]*)|("[^"]*"|'[^']*')|(\*\*|\/\/|[<>=!]=|[-+*/%@^&|~<>=()[\],.;:]))/uy;
@@ -32,16 +34,16 @@ function tokens(text) {
 // The steps of a text as trees: { name?, tree }
 function steps(text) {
 	if (!text.trim()) fail("the expression is empty: write one such as tanh(a*b) + c", 0);
-	if (text.includes("\0")) fail("cannot read the expression: source code cannot contain null bytes", 0);
+	if (text.includes("\0")) unread("source code cannot contain null bytes", 0);
 	const list = tokens(text), opened = [];
 	let k = 0;
 	const is = (...kinds) => kinds.includes(list[k]?.kind), next = () => list[k++];
 	const place = () => list[k]?.at ?? text.split("\n").at(-1).trimEnd().length;
-	const wrong = () => opened.length && !list[k] ? fail(`cannot read the expression: '${opened.at(-1).kind}' was never closed`, opened.at(-1).at) : unreadable("invalid syntax", place());
+	const wrong = () => opened.length && !list[k] ? unread(`'${opened.at(-1).kind}' was never closed`, opened.at(-1).at) : unreadable("invalid syntax", place());
 	function inside(close) {
 		const items = [], open = list[k - 1];
 		opened.push(open);
-		if (opened.length > 200) fail("cannot read the expression: too many nested parentheses", open.at);
+		if (opened.length > 200) unread("too many nested parentheses", open.at);
 		while (!is(close)) {
 			items.push(comparison());
 			if (is(",")) next();
@@ -58,8 +60,8 @@ function steps(text) {
 		if (t.kind === "number") return { kind: "number", text: t.text, at: t.at };
 		if (t.kind === "string") return { kind: "other", what: `only real numbers and names are read here, not ${t.text}`, at: t.at };
 		if (t.kind === "name") {
-			if (["import", "def", "class", "for", "while", "if", "return", "del", "from"].includes(t.text)) fail("only arithmetic is read here, and steps such as d = a*b", t.at);
-			if (["lambda", "not", "None", "True", "False", "await", "yield"].includes(t.text)) fail(`only arithmetic is read here, not ${t.text}`, t.at);
+			if (["import", "def", "class", "for", "while", "if", "return", "del", "from"].includes(t.text)) only("and steps such as d = a*b", t.at);
+			if (["lambda", "not", "None", "True", "False", "await", "yield"].includes(t.text)) only(`not ${t.text}`, t.at);
 			return { kind: "name", name: t.text, at: t.at };
 		}
 		if (t.kind === "[") return { kind: "list", args: inside("]"), at: t.at };
@@ -79,7 +81,7 @@ function steps(text) {
 				const args = inside(")");
 				if (tree.kind === "attribute") tree = { kind: "call", name: tree.name, args: [tree.of, ...args], at: tree.at };
 				else if (tree.kind === "name") tree = { kind: "call", name: tree.name, args, at: tree.at };
-				else fail("only arithmetic is read here, not a call", tree.at);
+				else only("not a call", tree.at);
 			} else if (is(".")) {
 				next();
 				if (!is("name")) wrong();
@@ -113,9 +115,9 @@ function steps(text) {
 		if (is("<", ">", "==", "!=", "<=", ">=")) {
 			const sign = next();
 			tree = { kind: "operator", op: OPERATORS[sign.kind] ?? sign.kind, args: [tree, bits()], at: tree.at };
-			if (is("<", ">", "==", "!=", "<=", ">=")) fail("only arithmetic is read here, not a compare", tree.at);
+			if (is("<", ">", "==", "!=", "<=", ">=")) only("not a compare", tree.at);
 		}
-		if (list[k]?.text === "if" && is("name")) fail("only arithmetic is read here, not if (use where(c, a, b))", tree.at);
+		if (list[k]?.text === "if" && is("name")) only("not if (use where(c, a, b))", tree.at);
 		return tree;
 	}
 	const found = [];
@@ -155,7 +157,7 @@ function evaluate(tree, names) {  // a sum may have 10,000 terms: no recursion a
 	while (stack.length) {
 		const [t, ready] = stack.pop();
 		if (!ready) {
-			if (t.kind === "attribute") fail("only arithmetic is read here, not an attribute", t.at);
+			if (t.kind === "attribute") only("not an attribute", t.at);
 			if (t.kind === "other") fail(t.what, t.at);
 			stack.push([t, true], ...[...t.args ?? []].reverse().map(a => [a, false]));
 		} else {
@@ -171,7 +173,7 @@ function meant(t, args, names) {
 	if (t.kind === "number") {
 		if (t.text.endsWith("j")) fail(`only real numbers and names are read here, not ${t.text}`, t.at);
 		const x = Number(t.text.replace(/_/g, ""));
-		return Number.isFinite(x) ? x : fail("this number is too large for a float", t.at);
+		return finite(x) ? x : fail("this number is too large for a float", t.at);
 	}
 	if (t.kind === "name") {
 		if (names.has(t.name)) return names.get(t.name);
@@ -231,13 +233,11 @@ class Field {
 	constructor(page, form, D) {
 		form.hidden = false;
 		const input = form.elements.expression, menu = form.querySelector("select"), trouble = form.querySelector("output");
-		const values = Object.fromEntries(page.graph.nodes.filter(n => n.kind === "leaf").map(n => [pieces(n.name).map(p => p[0]).join("_"), n]));
-		const held = {};
-		for (const name in values) held[name] = values[name].data;
+		const held = {}, spelled = n => pieces(n.name).map(p => p[0]).join("_"), leaves = () => page.graph.nodes.filter(n => n.kind === "leaf");
 		input.value = D.expression;
 		for (const [k, [title]] of D.examples.entries()) menu.append(make("option", { value: k }, title));
 		const open = () => {
-			for (const n of page.graph.nodes) if (n.kind === "leaf") held[pieces(n.name).map(p => p[0]).join("_")] = n.data;
+			for (const n of leaves()) held[spelled(n)] = n.data;
 			try {
 				page.load(this.read(input.value, held));
 				trouble.textContent = "";
@@ -246,7 +246,7 @@ class Field {
 				if (!(error instanceof ExpressionError)) throw error;
 				trouble.textContent = error.message;
 				input.setAttribute("aria-invalid", true);
-				if (document.activeElement === input) input.setSelectionRange(error.column, Math.min(error.column + 1, input.value.length));
+				if (document.activeElement === input) input.setSelectionRange(error.column, min(error.column + 1, input.value.length));
 			}
 		};
 		form.onsubmit = ev => { ev.preventDefault(); open(); };
@@ -254,7 +254,7 @@ class Field {
 			const [, text, values] = D.examples[menu.value];
 			Object.assign(held, values);
 			input.value = text;
-			page.graph.nodes.forEach(n => { if (n.kind === "leaf") n.data = values[pieces(n.name).map(p => p[0]).join("_")] ?? n.data; });
+			for (const n of leaves()) n.data = values[spelled(n)] ?? n.data;
 			open();
 			menu.value = "";
 		};

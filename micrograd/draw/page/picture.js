@@ -91,14 +91,14 @@ class Picture {
 		b.kind = group ? "fold" : n.kind;
 		b.bare = n?.kind === "constant" && !n.text.length;
 		b.text = group ? group.text : b.bare ? "" : n.name;
-		b.tag = group ? group.tag : b.bare ? "" : n.parents.length ? "= " + this.formula(n) : n.kind;
+		b.tag = group ? group.tag : b.bare ? "" : !n.leaf ? "= " + this.formula(n) : n.kind;
 		const top = b.bare ? 0 : wide(b.text, 13, "bold") + wide(b.tag, 10.5) + 8;
-		b.w = Math.max(top, group ? 96 : b.bare ? wide(shorten(n.data), 11.5) : n.counts ? 112 : 60) + (n && !n.parents.length ? 27 : 20);
+		b.w = max(top, group ? 96 : b.bare ? wide(shorten(n.data), 11.5) : n.counts ? 112 : 60) + (n && n.leaf ? 27 : 20);
 		const crowded = group && b.ins.length > 4, pitch = this.down ? 54 : crowded ? 32 / b.ins.length : 15;
 		b.h = b.bare ? 24 : 42;
-		if (this.down) b.w = Math.max(b.w, group ? 0 : b.ins.length * pitch + 4);
-		else b.h = Math.max(b.h, b.ins.length * pitch + 4);
-		const step = this.down && group ? Math.min(pitch, (b.w - 10) / b.ins.length) : pitch;
+		if (this.down) b.w = max(b.w, group ? 0 : b.ins.length * pitch + 4);
+		else b.h = max(b.h, b.ins.length * pitch + 4);
+		const step = this.down && group ? min(pitch, (b.w - 10) / b.ins.length) : pitch;
 		b.ports = b.ins.map((_, k) => (k - (b.ins.length - 1) / 2) * step);
 		for (const e of b.ins) {
 			e.dense = crowded;
@@ -120,7 +120,7 @@ class Picture {
 		};
 		if (this.wanted === null) {
 			const [right] = lay(false);
-			if (right > 1.3 * room && lay(true)[0] > Math.max(room, 0.6 * right)) lay(false);
+			if (right > 1.3 * room && lay(true)[0] > max(room, 0.6 * right)) lay(false);
 		} else lay(this.wanted);
 		const { svg, boxes } = this;
 		svg.replaceChildren();
@@ -147,10 +147,10 @@ class Picture {
 		if (kind === "parameter") draw(b.g, "path", { class: "mg-out", d: `M${x + w} ${y}h${8 - w}l-8 8v${h - 16}l8 8h${w - 8}z` });
 		else rect(x, y, folded ? w - 4 : w, folded ? h - 4 : h);
 		if (kind === "leaf") rect(x, y, 5, h).classList.add("mg-stripe");
-		const left = x + (node && !node.parents.length ? 15 : 10), right = x + w - (folded ? 13 : 10);
+		const left = x + (node && node.leaf ? 15 : 10), right = x + w - (folded ? 13 : 10);
 		if (b.bare) return b.value = writeAt(b.g, "", b.x, b.y + 4, "mg-value", "middle");
 		writeAt(b.g, b.text, left, b.y - 5, "mg-label");
-		const operation = node?.parents.length;
+		const operation = node && node.leaf === false;
 		b.tagged = writeAt(b.g, b.tag, operation ? left + wide(b.text, 13, "bold") + 5 : right, b.y - 5, operation ? "mg-tag mg-formula" : "mg-tag", operation ? "start" : "end");
 		if (!folded) b.value = writeAt(b.g, "", left, b.y + 14, "mg-value");
 		return b.note = writeAt(b.g, "", folded ? left : right, b.y + 14, "mg-grad", folded ? "start" : "end");
@@ -163,7 +163,7 @@ class Picture {
 		this.biggest = 0;
 		for (const e of this.edges) {
 			e.flow = 0;
-			for (const [n, k] of e.all) e.flow += Math.abs(times(n.full, n.locals[k]));
+			for (const [n, k] of e.all) e.flow += abs(times(n.full, n.locals[k]));
 			if (e.flow < Infinity && e.flow > this.biggest) this.biggest = e.flow;
 		}
 		this.show(seen);
@@ -185,7 +185,7 @@ class Picture {
 			for (let k = b.trunk.length - 1; k >= 0; k--) {
 				const piece = b.trunk[k];
 				if (k === b.trunk.length - 2 && b.near.length < b.outs.length) on = { flow: 0, lit: false, live: false };
-				for (const e of piece.edges) on = { flow: Math.max(on.flow, e.flow), lit: on.lit || this.lit(e), live: on.live || e.live };
+				for (const e of piece.edges) on = { flow: max(on.flow, e.flow), lit: on.lit || this.lit(e), live: on.live || e.live };
 				this.paintLine(piece.line, on, on.lit ? " mg-lit" : "", 1);
 			}
 		}
@@ -194,10 +194,10 @@ class Picture {
 	lit(e) { return this.state.lit && e.all.some(([n, k]) => this.state.lit.has(n.index) && this.state.lit.has(n.parents[k])); }
 
 	paintLine(line, { flow, live }, style, thin) {
-		const finite = flow < Infinity, share = finite ? Math.sqrt(flow / this.biggest || 0) : 1;
+		const share = flow < Infinity ? Math.sqrt(flow / this.biggest || 0) : 1;
 		const width = ((0.9 + 2.6 * share) * thin).toFixed(2);
 		if (line.getAttribute("stroke-width") !== width) line.setAttribute("stroke-width", width);
-		dress(line, "mg-edge" + (!live ? "" : !finite ? " mg-nan" : !flow ? " mg-zero" : " mg-sent") + style);
+		dress(line, "mg-edge" + (!live ? "" : flow === Infinity || flow !== flow ? " mg-nan" : !flow ? " mg-zero" : " mg-sent") + style);
 	}
 
 	paintEdge(e) {
@@ -215,7 +215,7 @@ class Picture {
 		const { state, graph } = this, n = b.node, counted = b.members.filter(m => m.counts), ready = counted.filter(m => graph.final(m)).length;
 		const done = state.backward && counted.length > 0 && ready === counted.length;
 		if (b.value) say(b.value, state.known(n) ? brief(n.data) : "…");
-		if (n?.parents.length && b.tag.startsWith("= ")) say(b.tagged, "= " + this.formula(n));
+		if (n && !n.leaf && b.tag.startsWith("= ")) say(b.tagged, "= " + this.formula(n));
 		let note = "";
 		if (!n) note = !counted.length ? "constants" : !state.backward ? `${b.members.length} values` : `${ready} of ${counted.length} final${done ? " ✓" : ""}`;
 		else if (n.counts && state.hidden(n)) note = "∂ ?";
@@ -227,9 +227,9 @@ class Picture {
 		if (b.note) say(b.note, note);
 		dress(b.g, `mg-box mg-${b.kind}` + (done ? " mg-final" : "") + (n && n === state.now ? " mg-now" : n && state.got.has(n) ? " mg-got" : "")
 			+ (state.lit && b.members.some(m => state.lit.has(m.index)) ? " mg-lit" : "") + (n && n === state.chosen ? " mg-chosen" : "")
-			+ (n && state.known(n) && !Number.isFinite(n.data) ? " mg-broken" : ""));
-		const from = n?.parents.length ? `, computed from ${n.parents.map(p => plain(graph.nodes[p].name)).join(" and ")}` : "";
-		const label = n ? `${plain(n.name)} ${n.parents.length ? b.tag : n.kind}${from}, value ${state.known(n) ? shorten(n.data) : "not yet there"}`
+			+ (n && state.known(n) && !finite(n.data) ? " mg-broken" : ""));
+		const from = n && !n.leaf ? `, computed from ${n.parents.map(p => plain(graph.nodes[p].name)).join(" and ")}` : "";
+		const label = n ? `${plain(n.name)} ${n.leaf ? n.kind : b.tag}${from}, value ${state.known(n) ? shorten(n.data) : "not yet there"}`
 			+ (!n.counts || !state.backward ? "" : state.hidden(n) ? ", gradient hidden" : `, gradient ${shorten(n.grad)}, ${this.share(n)}`)
 			: `${plain(b.text)}, ${b.tag}, folded, ${note}`;
 		if (b.spoken !== label) b.g.setAttribute("aria-label", b.spoken = label);

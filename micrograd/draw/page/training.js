@@ -5,16 +5,15 @@ class Training {
 		Object.assign(this, { page, card, frames, steps, losses, points, at: frames.length - 1, timer: 0 });
 		this.parameters = parameters.map(i => page.graph.nodes[i]);
 		card.hidden = false;
-		page.root.classList.add("mg-recorded");
 		this.slider = make("input", { type: "range", min: 0, max: frames.length - 1, "aria-label": "Step of the training" });
 		this.slider.oninput = () => this.go(+this.slider.value);
-		this.playing = page.values.button("play", () => this.play());
+		this.playing = button("play", () => this.play());
 		this.told = make("output", {});
 		const figures = make("div", { class: "mg-figures" });
 		const figure = (title, child) => { figures.append(make("figure", {}, make("figcaption", {}, title), child)); return child; };
-		this.curve = figure("Loss", draw(card, "svg", { class: "mg-curve", viewBox: "0 0 320 130", role: "img" }));
+		this.curve = figure("Loss", chart(card));
 		this.network = page.network;
-		if (this.network) this.bars = figure("Gradients of the layers, for the sample drawn", draw(card, "svg", { class: "mg-curve", viewBox: "0 0 320 130", role: "img" }));
+		if (this.network) this.bars = figure("Gradients of the layers, for the sample drawn", chart(card));
 		if (this.network?.inputs.length === 2) this.map = figure("Decision boundary", make("canvas", { class: "mg-map", width: 260, height: 260, role: "img" }));
 		card.replaceChildren(make("h3", {}, "Training"), make("div", { class: "mg-row" }, this.playing, this.slider, this.told), figures);
 		if (this.network) this.norms = this.gradients();
@@ -40,7 +39,7 @@ class Training {
 		this.timer = this.timer ? clearInterval(this.timer) : setInterval(() => {
 			this.go(this.at + 1);
 			if (this.at >= this.frames.length - 1) this.play();
-		}, Math.max(30, Math.min(200, 8000 / this.frames.length)));
+		}, max(30, min(200, 8000 / this.frames.length)));
 		this.playing.textContent = this.timer ? "pause" : "play";
 	}
 
@@ -64,13 +63,13 @@ class Training {
 	}
 
 	drawBars() {
-		const svg = this.bars, norms = this.norms[this.at], step = 92 / norms.length, high = Math.log10(most(this.norms.flat().filter(Number.isFinite)) || 1);
-		const length = x => 190 * Math.max(0, Math.min(1, 1 + (Math.log10(x) - high) / 6));  // six decades, for gradients shrink by orders
+		const svg = this.bars, norms = this.norms[this.at], step = 92 / norms.length, high = Math.log10(most(this.norms.flat().filter(finite)) || 1);
+		const length = x => 190 * max(0, min(1, 1 + (Math.log10(x) - high) / 6));  // six decades, for gradients shrink by orders
 		svg.replaceChildren();
 		norms.forEach((x, k) => {
-			const y = 14 + k * step, tall = Math.min(22, step - 6);
+			const y = 14 + k * step, tall = min(22, step - 6);
 			writeAt(svg, `layer ${k + 1}`, 46, y + tall / 2 + 4, "mg-tick", "end");
-			draw(svg, "rect", { class: "mg-bar-of", x: 52, y, width: Math.max(1, length(x) || 0), height: tall, rx: 2 });
+			draw(svg, "rect", { class: "mg-bar-of", x: 52, y, width: max(1, length(x) || 0), height: tall, rx: 2 });
 			writeAt(svg, shorten(x), 58 + (length(x) || 0), y + tall / 2 + 4, "mg-tick");
 		});
 		writeAt(svg, "√ of the mean square of ∂L/∂W and ∂L/∂b, logarithmic", 4, 124, "mg-tick");
@@ -88,8 +87,10 @@ class Training {
 		this.output = output;
 		this.inputs = inputs;
 		this.grid = make("canvas", { width: 64, height: 64 });
-		const xs = this.points?.map(p => p[0]) ?? [-2, 2], ys = this.points?.map(p => p[1]) ?? [-2, 2], pad = list => { const low = Math.min(...list), high = Math.max(...list), more = 0.12 * (high - low) || 1; return [low - more, high + more]; };
-		[this.across, this.up] = [pad(xs), pad(ys)];
+		[this.across, this.up] = [0, 1].map(k => {
+			const list = this.points?.map(p => p[k]) ?? [-2, 2], low = min(...list), high = max(...list), more = 0.12 * (high - low) || 1;
+			return [low - more, high + more];
+		});
 		this.level = this.points && this.points.every(p => p[2] === 0 || p[2] === 1) && layers.at(-1)[0].a.op === "sigmoid" ? 0.5 : 0;
 	}
 
@@ -100,23 +101,21 @@ class Training {
 			a.data = left + (right - left) * (i + 0.5) / size;
 			b.data = high - (high - low) * (j + 0.5) / size;
 			for (const n of this.program) n.data = FLOATS[n.op](...n.operands.map(p => p.data));
-			const v = this.output.data - this.level, strength = Math.min(1, Math.abs(v) * 0.8);
+			const v = this.output.data - this.level, strength = min(1, abs(v) * 0.8);
 			points.fillStyle = v > 0 ? `hsl(217 80% ${95 - 33 * strength}%)` : `hsl(24 90% ${95 - 30 * strength}%)`;
 			points.fillRect(i, j, 1, 1);
 		}
 		paint.drawImage(grid, 0, 0, canvas.width, canvas.height);
 		all.forEach((n, k) => { n.data = kept[k]; });
-		const dot = (x, y, colour, r) => {
+		paint.strokeStyle = "#fff";
+		for (const [x, y, t] of [...this.points ?? [], [a.data, b.data]]) {  // the sample drawn comes last
 			paint.beginPath();
-			paint.arc((x - left) / (right - left) * canvas.width, (high - y) / (high - low) * canvas.height, r, 0, 7);
-			paint.fillStyle = colour;
+			paint.arc((x - left) / (right - left) * canvas.width, (high - y) / (high - low) * canvas.height, t === undefined ? 5 : 3, 0, 7);
+			paint.fillStyle = t === undefined ? "#111827" : t > 0 ? "#1d4ed8" : "#c2410c";
 			paint.fill();
-			paint.strokeStyle = "#fff";
-			paint.lineWidth = r > 4 ? 2 : 0.7;
+			paint.lineWidth = t === undefined ? 2 : 0.7;
 			paint.stroke();
-		};
-		for (const [x, y, t] of this.points ?? []) dot(x, y, t > 0 ? "#1d4ed8" : "#c2410c", 3);
-		dot(a.data, b.data, "#111827", 5);
+		}
 		canvas.setAttribute("aria-label", `Where the output is above ${this.level} (blue) and below (orange); the sample drawn at ${shorten(a.data)}, ${shorten(b.data)}`);
 	}
 }

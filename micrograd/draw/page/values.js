@@ -2,6 +2,12 @@
 
 const AT_ONCE = 24;  // rows that are made before somebody asks for more
 
+function button(text, act) {
+	const b = make("button", { type: "button" }, text);
+	b.onclick = act;
+	return b;
+}
+
 class Values {
 	constructor(page, card) {
 		Object.assign(this, { page, card, rows: new Map(), shown: AT_ONCE, constants: false });
@@ -11,28 +17,22 @@ class Values {
 
 	build() {
 		const { page, card } = this, { graph } = page;
-		const leaves = graph.nodes.filter(n => !n.parents.length && (n.counts || this.constants));
-		const constants = graph.nodes.some(n => !n.parents.length && !n.counts);
+		const leaves = graph.nodes.filter(n => n.leaf && (n.counts || this.constants));
+		const constants = graph.nodes.some(n => n.leaf && !n.counts);
 		this.rows.clear();
 		const list = this.list = make("div", { class: "mg-values" }, ...leaves.slice(0, this.shown).map(n => this.row(n)));
 		const more = leaves.length - this.shown;
 		const buttons = [];
-		if (more > 0) buttons.push(this.button(`show ${Math.min(more, 4 * AT_ONCE)} more of ${more}`, () => { this.shown += 4 * AT_ONCE; this.build(); }));
-		if (constants) buttons.push(this.button(this.constants ? "without constants" : "constants too", () => { this.constants = !this.constants; this.build(); }));
+		if (more > 0) buttons.push(button(`show ${min(more, 4 * AT_ONCE)} more of ${more}`, () => { this.shown += 4 * AT_ONCE; this.build(); }));
+		if (constants) buttons.push(button(this.constants ? "without constants" : "constants too", () => { this.constants = !this.constants; this.build(); }));
 		card.replaceChildren(make("h3", {}, "Values"), list, make("p", { class: "mg-quiet mg-moves-only" }, "Ticked values move when you descend."), ...buttons);
 		if (!leaves.length) list.append(make("p", { class: "mg-quiet" }, "No value here has a gradient."));
-	}
-
-	button(text, act) {
-		const b = make("button", { type: "button" }, text);
-		b.onclick = act;
-		return b;
 	}
 
 	range(n) {
 		let range = this.ranges.get(n);
 		if (!range) {
-			const size = Number.isFinite(n.start) ? Math.max(1, 2 * Math.abs(n.start)) : 1, unit = 10 ** Math.floor(Math.log10(size));
+			const size = finite(n.start) ? max(1, 2 * abs(n.start)) : 1, unit = 10 ** Math.floor(Math.log10(size));
 			const end = [1, 2, 3, 4, 5, 6, 8, 10].find(k => k * unit >= size * 0.999) * unit;
 			this.ranges.set(n, range = [-end, end]);
 		}
@@ -62,10 +62,10 @@ class Values {
 			moves.checked = page.moves.has(n);
 		};
 		const set = x => {
-			if (!Number.isFinite(x)) return;
+			if (!finite(x)) return;
 			n.data = x;
-			range[0] = Math.min(range[0], x);
-			range[1] = Math.max(range[1], x);
+			range[0] = min(range[0], x);
+			range[1] = max(range[1], x);
 			page.changed();
 		};
 		slider.oninput = () => set(+slider.value);
@@ -87,7 +87,7 @@ class Values {
 	choose(n) {
 		if (!this.rows.has(n)) this.list.append(this.row(n));
 		const { card } = this, { offsetTop, offsetHeight } = this.rows.get(n).row;
-		card.scrollTop = Math.max(Math.min(card.scrollTop, offsetTop - 8), offsetTop + offsetHeight + 8 - card.clientHeight);
+		card.scrollTop = max(min(card.scrollTop, offsetTop - 8), offsetTop + offsetHeight + 8 - card.clientHeight);
 	}
 
 	show() { for (const show of this.rows.values()) show(); }

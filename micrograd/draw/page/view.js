@@ -56,11 +56,11 @@ class View {
 		const [w, h] = this.extent, { box, svg, scale } = this;
 		svg.setAttribute("width", w * scale);
 		svg.setAttribute("height", h * scale);
-		box.style.height = Math.max(120, Math.min(h * scale, this.tall())) + (w * scale > box.clientWidth ? 16 : 0) + 2 + "px";
+		box.style.height = max(120, min(h * scale, this.tall())) + (w * scale > box.clientWidth ? 16 : 0) + 2 + "px";
 		this.moved();
 	}
 
-	tall() { return Math.max(540, 0.74 * innerHeight); }
+	tall() { return max(540, 0.74 * innerHeight); }
 
 	rectangle() {
 		const { box, scale } = this;
@@ -69,7 +69,7 @@ class View {
 
 	zoom(by, clientX, clientY) {
 		const { box } = this, r = box.getBoundingClientRect(), x = (clientX ?? r.left + r.width / 2) - r.left, y = (clientY ?? r.top + r.height / 2) - r.top;
-		const scale = Math.max(0.1, Math.min(this.scale * by, 4)), grown = scale / this.scale, left = (box.scrollLeft + x) * grown - x, top = (box.scrollTop + y) * grown - y;
+		const scale = max(0.1, min(this.scale * by, 4)), grown = scale / this.scale, left = (box.scrollLeft + x) * grown - x, top = (box.scrollTop + y) * grown - y;
 		this.scale = scale;
 		this.resize();
 		box.scrollLeft = left;
@@ -78,12 +78,12 @@ class View {
 
 	fit() {
 		const [w, h] = this.extent;
-		this.scale = Math.min(1, this.box.clientWidth / w, this.tall() / h);
+		this.scale = min(1, this.box.clientWidth / w, this.tall() / h);
 		this.resize();
 	}
 
 	reveal({ x, y, w, h }) {
-		const { box, scale } = this, within = (at, half, from, length) => Math.min(Math.max(from, (at + half + 12) * scale - length), (at - half - 12) * scale);
+		const { box, scale } = this, within = (at, half, from, length) => min(max(from, (at + half + 12) * scale - length), (at - half - 12) * scale);
 		box.scrollLeft = within(x, w / 2, box.scrollLeft, box.clientWidth);
 		box.scrollTop = within(y, h / 2, box.scrollTop, box.clientHeight);
 	}
