@@ -128,6 +128,7 @@ if TYPE_CHECKING:
         vjp,
     )
     from micrograd.nn.lbfgs import LBFGS
+    from micrograd.nn.onnx import to_onnx
     from micrograd.nn.schedules import (
         constant_schedule,
         cosine_schedule,
@@ -163,6 +164,7 @@ _LATER = {  # what is imported when it is asked for, so that `import micrograd` 
         "vjp",
     ),
     "micrograd.nn.lbfgs": ("LBFGS",),
+    "micrograd.nn.onnx": ("to_onnx",),
     "micrograd.nn.schedules": (
         "constant_schedule",
         "cosine_schedule",
@@ -199,6 +201,6 @@ __all__ = [
     "minimum", "mse", "name_from", "nll", "no_grad", "norm", "one_cycle_schedule", "pow", "primitive", "prod",
     "record", "relu", "round", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt",
     "std", "step", "step_schedule", "stop_gradient", "sum", "take", "tan", "tanh", "to_c", "to_code", "to_javascript",
-    "to_mermaid", "to_networkx", "to_sympy", "topological_order", "trunc", "value_and_grad", "var", "vjp",
+    "to_mermaid", "to_networkx", "to_onnx", "to_sympy", "topological_order", "trunc", "value_and_grad", "var", "vjp",
     "warmup_schedule", "where",
 ]  # fmt: skip
