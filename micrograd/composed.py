@@ -10,10 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from micrograd import primitives
 from micrograd.primitives import dot, erfc, exp, expm1, floor, logsumexp, maximum, minimum, sigmoid, sqrt, sum, where
+
+if TYPE_CHECKING:
+    from micrograd.engine.value import Value
+    from micrograd.signatures import Elementwise, Number, OfMany, OfRows
 
 
 def _in_form(f: Callable[[Any], Any], xs: Any) -> Any:
@@ -27,7 +31,7 @@ def _in_form(f: Callable[[Any], Any], xs: Any) -> Any:
     return f(xs)
 
 
-def _elementwise(f: Callable[..., Any]) -> Callable[..., Any]:
+def _elementwise(f: Callable[..., Any]) -> Elementwise:
     @wraps(f)
     def of_each(x: Any, *args: Any, **options: Any) -> Any:
         if hasattr(x, "__len__") and getattr(x, "shape", None) != ():
@@ -35,6 +39,14 @@ def _elementwise(f: Callable[..., Any]) -> Callable[..., Any]:
         return f(x, *args, **options)
 
     return of_each
+
+
+def _of_many(f: Callable[..., Any]) -> OfMany:  # for type checkers: a number of numbers, a Value of Values
+    return f
+
+
+def _of_rows(f: Callable[..., Any]) -> OfRows:  # for type checkers: a list of what the list given has
+    return f
 
 
 def _flat(name: str, xs: Any, least: int = 1) -> list[Any]:
@@ -50,6 +62,10 @@ def _flat(name: str, xs: Any, least: int = 1) -> list[Any]:
 # Whole numbers. Their derivatives are 0, those of the steps that they are.
 
 
+@overload
+def ceil(x: Value) -> Value: ...
+@overload
+def ceil(x: Number) -> float: ...
 def ceil(x: Any) -> Any:
     """The least whole number that is not below x; its derivative is 0.
 
@@ -59,6 +75,10 @@ def ceil(x: Any) -> Any:
     return -floor(-x)
 
 
+@overload
+def trunc(x: Value) -> Value: ...
+@overload
+def trunc(x: Number) -> float: ...
 def trunc(x: Any) -> Any:
     """x without what stands after the point; its derivative is 0.
 
@@ -139,6 +159,12 @@ def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
 # Sums of exponentials.
 
 
+@overload
+def logaddexp(x: Value, y: Value | Number) -> Value: ...
+@overload
+def logaddexp(x: Value | Number, y: Value) -> Value: ...
+@overload
+def logaddexp(x: Number, y: Number) -> float: ...
 def logaddexp(x: Any, y: Any) -> Any:
     """log(exp(x) + exp(y)), without overflow.
 
@@ -148,6 +174,7 @@ def logaddexp(x: Any, y: Any) -> Any:
     return logsumexp([x, y])
 
 
+@_of_rows
 def log_softmax(xs: Any) -> Any:
     """xᵢ - log Σ exp(xⱼ) for each of a list; of nested lists and arrays for each row, their last axis.
 
@@ -162,6 +189,7 @@ def log_softmax(xs: Any) -> Any:
     return _in_form(of_row, xs)
 
 
+@_of_rows
 def softmax(xs: Any) -> Any:
     """exp(xᵢ) / Σ exp(xⱼ) for each of a list; of nested lists and arrays for each row, their last axis.
 
@@ -176,6 +204,7 @@ def softmax(xs: Any) -> Any:
 # Of many numbers. Arrays and nested lists count as the list of all their numbers.
 
 
+@_of_many
 def mean(xs: Any) -> Any:
     """Σ xᵢ / n. ValueError where there are none.
 
@@ -186,6 +215,7 @@ def mean(xs: Any) -> Any:
     return sum(values) / len(values)
 
 
+@_of_many
 def var(xs: Any, ddof: int = 0) -> Any:
     """Σ (xᵢ - mean)² / (n - ddof). ValueError where there are no more than ddof.
 
@@ -198,6 +228,7 @@ def var(xs: Any, ddof: int = 0) -> Any:
     return dot(away, away) / (len(values) - ddof)
 
 
+@_of_many
 def std(xs: Any, ddof: int = 0) -> Any:
     """The square root of var(xs, ddof); where all are equal, its derivative is nan (0 / 0).
 
@@ -207,6 +238,7 @@ def std(xs: Any, ddof: int = 0) -> Any:
     return sqrt(var(_flat("std", xs, ddof + 1), ddof))
 
 
+@_of_many
 def norm(xs: Any) -> Any:
     """√(Σ xᵢ²), the length of a vector; where it is 0, its derivative is nan (0 / 0).
 
@@ -217,6 +249,7 @@ def norm(xs: Any) -> Any:
     return sqrt(dot(values, values))
 
 
+@_of_many
 def prod(xs: Iterable[Any]) -> Any:
     """Π xᵢ, from left to right; 1.0 of none.
 
@@ -229,6 +262,7 @@ def prod(xs: Iterable[Any]) -> Any:
     return first
 
 
+@_of_rows
 def cumsum(xs: Any) -> Any:
     """The sums of the first numbers: x₀, x₀ + x₁, ...; of nested lists and arrays those of each row, their last axis.
 

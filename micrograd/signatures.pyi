@@ -3,7 +3,7 @@
 The rule book gets its types from the number of partials in each row: `primitive()` gives a Unary, a Binary or a Ternary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol, TypeVar, overload
 
 from micrograd.engine.value import Value
@@ -55,6 +55,42 @@ class Outputs(Value, list[Value]):  # type: ignore[misc]
 
     No checker can count the neurons, so it takes this for both at once: what either can do is allowed, and nothing else.
     """
+
+    def __iter__(self) -> Iterator[Value]: ...
+    @overload  # type: ignore[override]
+    def __getitem__(self, at: int | str) -> Value: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Value]: ...
+
+class Elementwise(Protocol):
+    """A function of one number that takes lists and arrays too, and gives the like back."""
+
+    @overload
+    def __call__(self, x: Value, /, *args: Any, **options: Any) -> Value: ...
+    @overload
+    def __call__(self, x: Number, /, *args: Any, **options: Any) -> float: ...
+    @overload
+    def __call__(self, x: A, /, *args: Any, **options: Any) -> A: ...
+
+class OfMany(Protocol):
+    """A function of many numbers: a number for numbers, a Value for Values."""
+
+    @overload
+    def __call__(self, xs: Sequence[Value] | Sequence[Sequence[Value]], ddof: int = 0) -> Value: ...
+    @overload
+    def __call__(self, xs: Sequence[Number] | Sequence[Sequence[Number]], ddof: int = 0) -> float: ...
+    @overload
+    def __call__(self, xs: Any, ddof: int = 0) -> Any: ...
+
+class OfRows(Protocol):
+    """A function of a list that gives a list, and of a table row by row."""
+
+    @overload
+    def __call__(self, xs: Sequence[Value]) -> list[Value]: ...
+    @overload
+    def __call__(self, xs: Sequence[Number]) -> list[float]: ...
+    @overload
+    def __call__(self, xs: A) -> A: ...
 
 class Loss(Protocol):
     """A loss: a number for numbers, a Value for Values; nested lists with reduction="none"."""

@@ -12,15 +12,18 @@ from micrograd import (
     checkpoint,
     dot,
     exp,
+    gelu,
     grad,
     hessian,
     hinge,
     jit,
     logsumexp,
+    mean,
     mse,
     no_grad,
     primitive,
     relu,
+    softmax,
     sum,
     take,
     value_and_grad,
@@ -42,6 +45,11 @@ assert_type(dot([a, b], [1.0, 2.0]), Value)
 assert_type(dot([1.0], [2.0]), float)
 assert_type(logsumexp([a, b]), Value)
 assert_type(take([a, b], 1), Value)
+assert_type(mean([a, b]), Value)
+assert_type(softmax([a, b]), list[Value])
+assert_type(gelu(a), Value)
+assert_type(gelu(1.0), float)
+assert_type(a.ceil(), Value)
 a.tahn()  # wrong
 exp("1")  # wrong
 exp(np.zeros(3))  # wrong
@@ -61,6 +69,7 @@ assert_type(mse([1.0], [2.0]), float)
 (y - 1.0).backward()
 for output in y:
     assert_type(output, Value)
+assert_type(y[0], Value)
 y.bakward()  # wrong
 loss.bakward()  # wrong
 loss.draw(digits=3, view="graph").save("loss.svg")
