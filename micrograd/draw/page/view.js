@@ -60,7 +60,7 @@ class View {
 		this.moved();
 	}
 
-	tall() { return max(540, 0.74 * innerHeight); }
+	tall() { return max(innerWidth > 660 ? 680 : 480, 0.74 * innerHeight); }
 
 	rectangle() {
 		const { box, scale } = this;
