@@ -1,5 +1,6 @@
 """The line in the page into which one types expressions, `play`, and recorded training runs."""
 
+import itertools
 import json
 import math
 import random
@@ -21,6 +22,7 @@ from micrograd.check.mistakes import Pass
 from micrograd.command.main import main
 from micrograd.command.play import EXAMPLES
 from micrograd.draw.graph import Graph
+from micrograd.draw.layout import Block, Link, arrange, columns
 from micrograd.formula.javascript import functions, printed
 from micrograd.formula.mistakes import MISTAKES
 from micrograd.formula.parse import named_values, parse
@@ -101,6 +103,39 @@ def test_the_classic_mistakes_are_those_of_find_bug():
                     assert grad == pytest.approx(made.grad[value], rel=1e-12), mistake
                     told |= {mistake.walk} if abs(grad - true) > 1e-9 else set()
     assert told == {mistake.walk for mistake in walks}
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_the_layouts_of_the_page_and_of_pictures_agree(down):
+    graphs = [Graph(tangled(size, seed)) for seed, size in enumerate((8, 15, 30, 60, 120))]
+    script = """const { graphs, down } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+        console.log(JSON.stringify(graphs.map(parents => {
+            const boxes = parents.map(() => ({ w: 112, h: 42, ins: [], outs: [] })), edges = [];
+            parents.forEach((ps, i) => ps.forEach((p, port) => {
+                const e = { from: boxes[p], to: boxes[i], port, room: 36 };
+                for (const list of [edges, boxes[i].ins, boxes[p].outs]) list.push(e);
+            }));
+            for (const b of boxes) b.ports = b.ins.map((_, k) => 15 * (k - (b.ins.length - 1) / 2));
+            arrange(boxes, edges, down);
+            return boxes.map(b => [b.column, b.x, b.y]);
+        })));"""
+    given = {"graphs": [g.parents for g in graphs], "down": down}
+    for graph, found in zip(graphs, on_node(("graph", "layout"), script, given), strict=True):
+        links = [Link(p, i, k, 36.0, 1.0) for i, parents in enumerate(graph.parents) for k, p in enumerate(parents)]
+        column = columns(len(graph), [(link.source, link.target) for link in links])
+        assert [c for c, _, _ in found] == column
+        size = (42.0, 112.0) if down else (112.0, 42.0)
+        pitch = [tuple(15 * (k - (len(p) - 1) / 2) for k in range(len(p))) for p in graph.parents]
+        made = arrange([Block(*size, ports) for ports in pitch], links, graph.root, column)
+        across = [x if down else y for _, x, y in found]
+        for c in set(column):
+            places = sorted(y for y, at in zip(across, column, strict=True) if at == c)
+            assert all(b - a >= size[1] for a, b in itertools.pairwise(places))
+
+        def bends(places, links=links, pitch=pitch):
+            return sum(abs(places[link.target] + pitch[link.target][link.port] - places[link.source]) for link in links)
+
+        assert bends(across) < 1.6 * bends([y for _, y in made.middles]) + 200
 
 
 # -- play
