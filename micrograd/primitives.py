@@ -290,8 +290,8 @@ cos        = primitive("cos",        "cos(x)",           math.cos,              
 tan        = primitive("tan",        "tan(x)",           math.tan,               lambda x, out: 1 + out * out)
 asin       = primitive("asin",       "asin(x)",          math.asin,              lambda x, out: 1 / sqrt((1 - x) * (1 + x)))
 acos       = primitive("acos",       "acos(x)",          math.acos,              lambda x, out: -1 / sqrt((1 - x) * (1 + x)))
-atan       = primitive("atan",       "atan(x)",          math.atan,              lambda x, out: 1 / (1 + x * x))                       # flat from |x| = 1.4e154 on (x² overflows)
-atan2      = primitive("atan2",      "atan2(y, x)",      math.atan2,             lambda y, x, out: x / (x * x + y * y), lambda y, x, out: -y / (x * x + y * y))  # where x² + y² neither over- nor underflows
+atan       = primitive("atan",       "atan(x)",          math.atan,              lambda x, out: where(1e9 - abs(x), 1 / (1 + x * x), 1 / x / x))  # from |x| = 1e9 on equal, and x² may overflow
+atan2      = primitive("atan2",      "atan2(y, x)",      math.atan2,             lambda y, x, out: x / hypot(x, y) / hypot(x, y), lambda y, x, out: -y / hypot(x, y) / hypot(x, y))  # x² + y² would over- or underflow
 asinh      = primitive("asinh",      "asinh(x)",         math.asinh,             lambda x, out: where(1e9 - abs(x), 1 / sqrt(1 + x * x), 1 / abs(x)))  # from |x| = 1e9 on equal, and x² may overflow
 acosh      = primitive("acosh",      "acosh(x)",         math.acosh,             lambda x, out: 1 / (sqrt(x - 1) * sqrt(x + 1)))
 atanh      = primitive("atanh",      "atanh(x)",         math.atanh,             lambda x, out: 1 / ((1 - x) * (1 + x)), beyond=lambda x: x * inf if x in (-1.0, 1.0) else nan)
