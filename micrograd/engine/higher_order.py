@@ -11,7 +11,7 @@ from typing import Any
 
 from micrograd.engine.choices import unbounded
 from micrograd.engine.value import Value, as_values, constant, node_of, topological_order
-from micrograd.primitives import CONSTANT, RULES, Primitive, abs, dot, maximum, minimum, where
+from micrograd.primitives import CONSTANT, RULES, Primitive, abs, dot, maximum, where
 
 DOT = RULES["dot"]
 
@@ -71,7 +71,9 @@ def chosen(rule: Primitive, local: Any, gate: Value | None = None) -> Value | No
     """
     if not (rule.chooses and isinstance(local, Value)):
         return gate
-    return abs(local) if gate is None else minimum(gate, abs(local))
+    if gate is None:
+        return abs(local)
+    return 1 - (1 - gate) ** abs(local)  # the smaller one, but 0 where one is 0 and the other nan: nan**0 and 1**nan are 1
 
 
 def gathered(terms: list[tuple[Value, Any, Value | None]], seed: Value) -> tuple[Value, Value | None]:
