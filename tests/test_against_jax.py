@@ -68,7 +68,7 @@ def programs():
     deck = []
     for _ in range(PROGRAMS):
         x = [dice.uniform(0.2, 1.5) * dice.choice((-1, 1)) for _ in range(3)]
-        values, steps = list(x), []
+        values, steps, later = list(x), [], []
         while len(steps) < STEPS:
             deck = deck or dice.sample([*ARITY], len(ARITY))
             op = deck.pop()
@@ -86,6 +86,11 @@ def programs():
                     steps.append((op, picks))
                     values.append(apply(op, args))
                     break
+            else:  # no operand suits it, as acosh wants one above 1: later, when there are others
+                later.append(op)
+                continue
+            deck += later
+            later.clear()
         yield {"x": x, "steps": steps, **{name: [dice.uniform(-1, 1) for _ in x] for name in "uvw"}}
 
 

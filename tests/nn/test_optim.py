@@ -276,8 +276,12 @@ def interrupted(call, at):
 def interrupted_everywhere(call, seen):
     """What `seen` says after `call` was interrupted at each of its bytecodes in turn, up to its end."""
     found = []
-    while interrupted(call, len(found)):
-        found.append(seen())
+    gc.disable()  # an interrupt of somebody's callback at a collection would be lost
+    try:
+        while interrupted(call, len(found)):
+            found.append(seen())
+    finally:
+        gc.enable()
     return found
 
 
