@@ -7,12 +7,11 @@ tape, bit for bit. An infinity on another path reaches nothing: a selection take
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from micrograd.primitives import RULES, Primitive
-from micrograd.tape.tape import Guard, Instruction, Tape
+from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
 
 _COUNTED = {  # a comparison as a primitive, and the result of the comparison for which that is 1.0
     "__lt__": ("less", True), "__le__": ("greater", False), "__gt__": ("greater", True), "__ge__": ("less", False),
@@ -62,8 +61,8 @@ class _Code:
         self._base = paths[0][0].inputs + leaves
         counts = range(max(len(paths), *map(len, self.guards), 1) + 1)
         for x in (ELSEWHERE, *counts, *(x for tape, _ in paths for x in tape.constants)):
-            if _key(x) not in self._slots:
-                self._slots[_key(x)] = self._base + len(self.numbers)
+            if constant_key(x) not in self._slots:
+                self._slots[constant_key(x)] = self._base + len(self.numbers)
                 self.numbers.append(float(x))
         self.first = self._base + len(self.numbers)
         self.slots = [self._taken_in(*path) for path in paths]  # the new slot of each old one
@@ -85,7 +84,7 @@ class _Code:
 
     def number(self, x: float) -> int:
         """The slot of a constant."""
-        return self._slots[_key(x)]
+        return self._slots[constant_key(x)]
 
     def _taken_in(self, tape: Tape, leaves: Sequence[int]) -> list[int]:
         to = [*range(tape.inputs), *(tape.inputs + i for i in leaves), *map(self.number, tape.constants)]
@@ -127,7 +126,3 @@ class _Code:
             return number
         count = self.add(_SUB, *totals) if len(totals) == 2 else totals[0]
         return self.add(_WHERE, self.add(_EQUAL, count, self.number(len(ones))), number, self.number(ELSEWHERE))
-
-
-def _key(x: float) -> Any:
-    return x if x == x and x != 0.0 else (x != x, math.copysign(1.0, x))

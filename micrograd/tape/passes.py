@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from micrograd.primitives import RULES
-from micrograd.tape.tape import Guard, Instruction, Tape
+from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
 
 _ADD, _SUB, _MUL, _DIV, _NEG, _POW = (RULES[name] for name in ("add", "sub", "mul", "div", "neg", "pow"))
 _SUM, _DOT = RULES["sum"], RULES["dot"]
@@ -39,14 +39,14 @@ class _Constants:
         self.slots = set(range(self.first, tape.first))
         self.known: dict[Any, int] = {}
         for i, x in enumerate(self.values):
-            self.known.setdefault(_key(x), self.first + i)
+            self.known.setdefault(constant_key(x), self.first + i)
 
     def slot(self, x: float) -> int:
         """The slot of the number x: an old one, or -1, -2, ... for a new one."""
-        found = self.known.get(_key(x))
+        found = self.known.get(constant_key(x))
         if found is None:
             self.fresh.append(x)
-            found = self.known[_key(x)] = -len(self.fresh)
+            found = self.known[constant_key(x)] = -len(self.fresh)
             self.slots.add(found)
         return found
 
@@ -56,10 +56,6 @@ class _Constants:
             return self.fresh[-slot - 1]
         slot -= self.first
         return self.values[slot] if 0 <= slot < len(self.values) else None
-
-
-def _key(x: float) -> Any:
-    return x if x == x and x != 0.0 else (x != x, math.copysign(1.0, x))
 
 
 def _simplified(tape: Tape, exact: bool) -> Tape:

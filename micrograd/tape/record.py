@@ -6,14 +6,13 @@ tells the observer here: which leaves were used first, which comparisons decided
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from micrograd.engine import Value, as_values, constant, modes, node_of, primal
 from micrograd.engine.higher_order import adjoint_graph
 from micrograd.primitives import CONSTANT, Primitive
-from micrograd.tape.tape import Guard, Instruction, Tape
+from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
 
 
 class Integer(Value):
@@ -174,7 +173,7 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
     known: dict[Any, int] = {}
 
     def constant_slot(x: float) -> int:
-        key: Any = x if x == x and x != 0.0 else (x != x, math.copysign(1.0, x))
+        key = constant_key(x)
         if key not in known:
             known[key] = base + len(constants)
             constants.append(x)

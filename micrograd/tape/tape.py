@@ -13,6 +13,7 @@ and an instruction is a primitive with the slots of its operands, all smaller th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -23,6 +24,11 @@ from micrograd.primitives import Primitive
 
 Array = np.ndarray[Any, Any]
 Instruction = tuple[Primitive, tuple[int, ...]]
+
+
+def constant_key(x: float) -> Any:
+    """What tells constants apart: all nans are one, and the zeros of either sign are two."""
+    return x if x == x and x != 0.0 else (x != x, math.copysign(1.0, x))
 
 
 @dataclass(frozen=True)
