@@ -164,10 +164,16 @@ def backward(output: Any, how: str) -> None:
         refuse_watched(output, how, 3)
 
 
-def refusal(error: ValueError) -> TypeError | None:
-    """What refused a number, where NumPy took a Value for a sequence and says no more than that; None for other errors."""
-    cause = error.__cause__
-    return cause if isinstance(cause, TypeError) and "plain number" in str(cause) else None
+@contextmanager
+def refusals() -> Iterator[None]:
+    """A block that raises what refused a number also where NumPy took a Value for a sequence, and says no more than that."""
+    try:
+        yield
+    except ValueError as error:
+        cause = error.__cause__
+        if isinstance(cause, TypeError) and "plain number" in str(cause):
+            raise cause from None
+        raise
 
 
 watches: list[None] = []  # one entry for each open watch of any thread

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from micrograd.engine import Value, adjoints, as_values, attach, constant, primal, topological_order
 from micrograd.engine.choices import unbounded
 from micrograd.engine.higher_order import chosen, gathered, local_graph
-from micrograd.engine.modes import current, enable_grad, line, refusal, unwatch, watch
+from micrograd.engine.modes import current, enable_grad, line, refusals, unwatch, watch
 from micrograd.trees import Pattern, Sparse, elements, is_array, leaves_of, like, mapped, numbers, plain_arrays, shaped
 
 Rows = list[dict[int, Any]]  # a Jacobian: for each output, its derivative by the number of the input it depends on
@@ -68,11 +68,8 @@ class Run:
             replaced[i] = like(args[i], leaves)
         token = watch(_Watch(name, self.leaves))
         try:
-            self.out, self.auxiliary = fun(*replaced, **kwargs), None
-        except ValueError as error:
-            if cause := refusal(error):
-                raise cause from None
-            raise
+            with refusals():
+                self.out, self.auxiliary = fun(*replaced, **kwargs), None
         finally:
             unwatch(token)
         if has_aux:

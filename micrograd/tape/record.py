@@ -107,13 +107,8 @@ class Recording:
         self.gated = gated
         self.inputs: list[Value] = [Integer(x) if isinstance(x, int) else Value(x) for x in numbers]
         observer = _Observer()
-        with modes.inside(observer=observer, recording=True, anomaly=False, gated=gated):
-            try:
-                self.out = run(self.inputs)
-            except ValueError as error:
-                if cause := modes.refusal(error):
-                    raise cause from None
-                raise
+        with modes.inside(observer=observer, recording=True, anomaly=False, gated=gated), modes.refusals():
+            self.out = run(self.inputs)
         self.results = list(as_values(numbers_of(self.out)))
         self.sources = observer.sources
         self.comparisons = observer.comparisons
