@@ -29,6 +29,7 @@ from micrograd.tape.record import Recording
 from micrograd.tape.results import numbers_of, skeleton
 from micrograd.tape.tape import Tape
 from micrograd.tape.watch import Watch
+from micrograd.trees import is_array, leaves_of
 
 _all: weakref.WeakSet[Recordings] = weakref.WeakSet()
 
@@ -175,7 +176,7 @@ class Recordings:
 
         def made(gated: bool, wrt: Any) -> tuple[Recording, Tape]:
             recording = Recording(lambda values: structure.applied(self.fn, values), numbers, numbers_of, wrt, gated)
-            if not recording.results:
+            if not recording.results and not any(is_array(leaf) for leaf in leaves_of(recording.out)):  # a matrix may be empty
                 raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
             return recording, optimised(recording.tape(gradient), keeps_signs(self.maker))
 

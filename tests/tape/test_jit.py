@@ -17,6 +17,7 @@ import pytest
 import micrograd as mg
 from micrograd import SGD, Adam, Value
 from micrograd.tape import jit, load, save
+from micrograd.tape.back_ends import NAMES
 from micrograd.tape.branches import PATHS
 from micrograd.tape.parameters import blocks
 from micrograd.tape.recordings import STRUCTURES
@@ -1003,3 +1004,16 @@ def test_sparse_matrices_have_the_pattern_of_the_graph_in_compiled_code(transfor
     np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(ValueError, match="holds no compiled function"):
         load(str(tmp_path / "bad.npz"))
+
+
+@pytest.mark.parametrize("backend", sorted(NAMES))
+def test_a_matrix_without_entries_is_a_result(backend, tmp_path):
+    for f in (lambda x: 3.0 * x[0] + x[1], lambda x: 0.0):
+        compiled = jit(mg.hessian(f, sparse=True), backend=backend)
+        for found in (compiled(np.ones(2)), compiled(np.ones(2)), *compiled.map(np.ones((3, 2)))):
+            assert found.format == "csr" and found.shape == (2, 2) and found.nnz == 0
+        save(compiled, str(tmp_path / "f.npz"))
+        assert load(str(tmp_path / "f.npz"))(np.ones(2)).nnz == 0
+    assert jit(lambda x: (x[:0], "none"), backend=backend)(np.ones(2))[0].shape == (0,)
+    with pytest.raises(TypeError, match="returned no number"):
+        jit(lambda x: [], backend=backend)(1.0)
