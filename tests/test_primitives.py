@@ -1,205 +1,21 @@
-"""The rule book against mpmath: one table of cases, a row per primitive.
-
-A case says what the function is (in mpmath's words, value only: derivatives of the truth are differences in arithmetic of
-hundreds of digits), where it is defined, in how many ulps value, first and second derivative must be, which points are
-worth a visit beside random ones, and what happens exactly at kinks, poles, infinities and where a partial saturates.
-"""
+"""The rule book against mpmath, row by row of the table in `truth`."""
 
 import math
 import operator
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import mpmath
 import numpy as np
 import pytest
 from mpmath import mp
+from truth import CASES, SATURATION, Case, nan
 from ulps import largest_intermediate, off
 
 import micrograd
 from micrograd import Value, adjoints, constant, primitives
 from micrograd.primitives import RULES, Primitive, primitive
-
-inf, nan = math.inf, math.nan
-ALL = (-1e300, 1e300)  # where nothing can overflow
-MEDIUM = (-1e75, 1e75)  # where products of four do not
-
-
-@dataclass
-class Case:
-    """What must hold of one row."""
-
-    name: str
-    truth: Any  # the function, on mpmath's numbers
-    domain: list[tuple[float, float]]  # one interval per argument, for random points; of ints: whole numbers
-    ulps: tuple[float, float, float] = (1, 1, 1)  # value, first, second derivative, in ulps of the largest intermediate
-    points: tuple[tuple[float, ...], ...] = ()  # further points at which the truth is known to mpmath
-    edges: tuple[tuple[Any, ...], ...] = ()  # (arguments, value, partials), which must hold exactly
-    small: float = 1e-300  # the smallest magnitude drawn at random
-    javascript: float = 6  # ulps between the engine and what JavaScript's mathematics gives
-    digits: int = 3000  # of the truth's arithmetic: after two differences, more than 50 of them are right
-
-    @property
-    def rule(self) -> Primitive:
-        return RULES[self.name]
-
-
-def real(truth):
-    """A function of mpmath as a real function: nan where it is complex."""
-
-    def on_reals(*args):
-        out = truth(*args)
-        return out if isinstance(out, mpmath.mpf) else mpmath.mpf("nan")
-
-    return on_reals
-
-
-def log_sum_exp(*xs):
-    return mp.log(mp.fsum([mp.exp(x) for x in xs]))
-
-
-def dotted(*args):
-    n = len(args) // 2
-    return args[-1] + mp.fsum(x * y for x, y in zip(args[:n], args[n:-1], strict=True))
-
-
-# fmt: off
-CASES = [
-    Case("add", lambda x, y: x + y, [ALL, ALL], points=((1e16, 1.0), (0.1, 0.2), (1.0, -1.0)), edges=(
-        ((inf, -inf), nan, (1.0, 1.0)), ((1.7e308, 1.7e308), inf, (1.0, 1.0)), ((nan, 1.0), nan, (1.0, 1.0)))),
-    Case("sub", lambda x, y: x - y, [ALL, ALL], points=((1e16, 1.0), (0.3, 0.1)), edges=(
-        ((inf, inf), nan, (1.0, -1.0)), ((-1.7e308, 1.7e308), -inf, (1.0, -1.0)))),
-    Case("mul", lambda x, y: x * y, [MEDIUM, MEDIUM], points=((0.1, 0.1), (-3.0, 7.0)), edges=(
-        ((0.0, inf), nan, (inf, 0.0)), ((1e200, 1e200), inf, (1e200, 1e200)), ((nan, 2.0), nan, (2.0, nan)))),
-    Case("div", lambda x, y: x / y, [MEDIUM, MEDIUM], (1, 2, 3), small=1e-75, points=((1.0, 3.0), (1.0, 49.0), (2.0, -7.0)), edges=(
-        ((1.0, 0.0), inf, (inf, -inf)), ((-1.0, 0.0), -inf, (inf, inf)), ((1.0, -0.0), -inf, (-inf, -inf)),
-        ((0.0, 0.0), nan, (inf, nan)), ((inf, inf), nan, (0.0, nan)), ((1.0, inf), 0.0, (0.0, 0.0)), ((2.0**900, 2.0**-900), inf, (2.0**900, -inf)),
-        ((nan, 2.0), nan, (0.5, nan)), ((2.0, nan), nan, (nan, nan)))),
-    Case("neg", lambda x: -x, [ALL], (0, 0, 0), edges=(((inf,), -inf, (-1.0,)), ((nan,), nan, (-1.0,)))),
-    Case("mod", lambda x, y: x - y * mp.floor(x / y), [MEDIUM, MEDIUM], (1, 2, 0), small=1e-75, points=((7.5, 2.0), (-7.5, 2.0), (1.0, 0.1), (1e16, -3.0)), edges=(
-        ((6.0, 2.0), 0.0, (1.0, -3.0)), ((5.0, inf), 5.0, (1.0, -0.0)), ((-5.0, inf), inf, (1.0, 1.0)), ((inf, 2.0), nan, (1.0, nan)),
-        ((5.0, 0.0), nan, (1.0, -inf)), ((nan, 2.0), nan, (1.0, nan)), ((2.0, nan), nan, (1.0, nan)))),
-    Case("floordiv", lambda x, y: mp.floor(x / y), [MEDIUM, MEDIUM], (2, 0, 0), small=1e-75, points=((7.5, 2.0), (-7.5, 2.0), (1.0, 0.1), (1e16, -3.0)), edges=(
-        ((6.0, 2.0), 3.0, (0.0, 0.0)), ((5.0, inf), 0.0, (0.0, 0.0)), ((-5.0, inf), -1.0, (0.0, 0.0)), ((inf, 2.0), nan, (0.0, 0.0)),
-        ((5.0, 0.0), inf, (0.0, 0.0)), ((-5.0, 0.0), -inf, (0.0, 0.0)), ((0.0, 0.0), nan, (0.0, 0.0)), ((nan, 2.0), nan, (0.0, 0.0)), ((2.0, nan), nan, (0.0, 0.0)))),
-    Case("pow", real(lambda x, y: x ** y), [(1e-30, 1e30), (-8.0, 8.0)], (1, 2, 4), small=1e-30, points=(
-        (2.0, 0.5), (1.0, 3.7), (1e-30, 2.5), (1e30, -2.5), (0.999999, 300.0), (1.0000001, -1e7), (10.0, 22.0), (1e-150, 0.5)), digits=1200, edges=(
-        # at x = 0 as the limit says where it exists
-        ((0.0, 0.0), 1.0, (0.0, -inf)), ((0.0, 1.0), 0.0, (1.0, 0.0)), ((0.0, 2.0), 0.0, (0.0, 0.0)), ((0.0, 3.5), 0.0, (0.0, 0.0)),
-        ((0.0, 0.5), 0.0, (inf, 0.0)), ((-0.0, 2.0), 0.0, (0.0, 0.0)), ((0.0, -1.0), inf, (-inf, -inf)),
-        ((0.0, -0.5), inf, (-inf, -inf)), ((-0.0, -1.0), -inf, (-inf, inf)), ((0.0, -2.0), inf, (-inf, -inf)),
-        # a negative number to a power that is not whole; to a whole one, with no derivative in y
-        ((-2.0, 3.0), -8.0, (12.0, nan)), ((-2.0, -1.0), -0.5, (-0.25, nan)), ((-2.0, 0.5), nan, (nan, nan)), ((-8.0, 1 / 3), nan, (nan, nan)),
-        ((-2.0, 0.0), 1.0, (0.0, nan)),
-        # overflow, infinities, nan; 1 ** y and x ** 0 are 1 even for nan, as IEEE 754 has it
-        ((1e200, 2.0), inf, (2e200, inf)), ((-1e200, 3.0), -inf, (inf, nan)), ((1e-200, 2.0), 0.0, (2e-200, 0.0)),
-        ((inf, 2.0), inf, (inf, inf)), ((inf, -1.0), 0.0, (-0.0, 0.0)), ((inf, 0.0), 1.0, (0.0, inf)), ((2.0, inf), inf, (inf, inf)),
-        ((nan, 2.0), nan, (nan, nan)), ((2.0, nan), nan, (nan, nan)), ((nan, 0.0), 1.0, (nan, nan)))),
-    Case("exp", mp.exp, [(-700.0, 709.7)], points=((-745.0,), (709.78,), (1e-17,), (0.0,)), edges=(
-        ((710.0,), inf, (inf,)), ((-746.0,), 0.0, (0.0,)), ((inf,), inf, (inf,)), ((-inf,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("log", mp.log, [(1e-150, 1e150)], (1, 1, 2), small=1e-150, points=((1.0,), (1.0000000001,), (0.9999999999,), (1e300,)), edges=(
-        ((0.0,), -inf, (inf,)), ((-0.0,), -inf, (-inf,)), ((-1.0,), nan, (-1.0,)), ((inf,), inf, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("log2", lambda x: mp.log(x) / mp.log(2), [(1e-150, 1e150)], (1, 2, 3), small=1e-150, points=((1.0,), (8.0,), (0.9999999999,), (1e300,)), edges=(
-        ((0.0,), -inf, (inf,)), ((2.0**-1074,), -1074.0, (inf,)), ((-1.0,), nan, (-1 / math.log(2),)), ((inf,), inf, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("log10", lambda x: mp.log(x) / mp.log(10), [(1e-150, 1e150)], (2, 2, 3), small=1e-150, points=((1.0,), (1000.0,), (0.9999999999,), (1e300,)), edges=(
-        ((0.0,), -inf, (inf,)), ((1e15,), 15.0, (1 / (1e15 * math.log(10)),)), ((-1.0,), nan, (-1 / math.log(10),)), ((inf,), inf, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("exp2", lambda x: mp.mpf(2) ** x, [(-1000.0, 1023.0)], (1, 2, 3), points=((0.0,), (1e-17,), (-1022.0,)), edges=(
-        ((10.0,), 1024.0, (1024.0 * math.log(2),)), ((1024.0,), inf, (inf,)), ((-inf,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("log1p", lambda x: mp.log(1 + x), [(-0.999, 1e150)], (1, 2, 2), points=((-1 + 2**-50,), (0.0,), (1e-17,), (-1e-17,), (5e-324,)), edges=(
-        ((-1.0,), -inf, (inf,)), ((-2.0,), nan, (-1.0,)), ((inf,), inf, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("expm1", lambda x: mp.exp(x) - 1, [(-37.0, 709.7)], (1, 1, 1), points=((-700.0,), (0.0,), (1e-17,), (5e-324,)), edges=(
-        ((710.0,), inf, (inf,)), ((-inf,), -1.0, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("sqrt", real(mp.sqrt), [(1e-100, 1e100)], (1, 2, 3), small=1e-100, points=((2.0,), (1e300,), (4.0,)), edges=(
-        ((0.0,), 0.0, (inf,)), ((-1.0,), nan, (nan,)), ((inf,), inf, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("cbrt", lambda x: mp.sign(x) * mp.cbrt(abs(x)), [(-1e100, 1e100)], (3, 8, 14), small=1e-100, points=((27.0,), (-2.0,), (1e300,)), edges=(
-        ((8.0,), 2.0, (1 / 12,)), ((0.0,), 0.0, (inf,)), ((inf,), inf, (0.0,)), ((-inf,), -inf, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("hypot", mp.hypot, [MEDIUM, MEDIUM], (1, 2, 4), small=1e-75, points=((3.0, 4.0), (1e200, 1e200), (1e-170, 1e-170)), edges=(
-        ((0.0, 0.0), 0.0, (nan, nan)), ((0.0, -2.0), 2.0, (0.0, -1.0)), ((inf, 1.0), inf, (nan, 0.0)), ((1.5e308, 1.5e308), inf, (0.0, 0.0)), ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
-    Case("sin", mp.sin, [ALL], points=((math.pi,), (1e22,), (0.0,), (5e-324,)), edges=(((inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
-    Case("cos", mp.cos, [ALL], points=((math.pi / 2,), (1e22,), (0.0,)), edges=(((-inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
-    Case("tan", mp.tan, [ALL], (1, 2, 2), points=((math.pi / 2,), (1e22,), (0.0,), (0.7,)), edges=(((inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
-    Case("asin", real(mp.asin), [(-1.0, 1.0)], (1, 2, 3), points=((1 - 2**-53,), (-1 + 2**-53,), (0.0,), (0.5,)), edges=(
-        ((1.0,), math.pi / 2, (inf,)), ((-1.0,), -math.pi / 2, (inf,)), ((1.5,), nan, (nan,)), ((-inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
-    Case("acos", real(mp.acos), [(-1.0, 1.0)], (1, 2, 3), points=((1 - 2**-53,), (-1 + 2**-53,), (0.0,), (0.5,)), edges=(
-        ((1.0,), 0.0, (-inf,)), ((-1.0,), math.pi, (-inf,)), ((-1.5,), nan, (nan,)), ((nan,), nan, (nan,)))),
-    Case("atan", mp.atan, [MEDIUM], (1, 2, 3), points=((0.0,), (1.0,), (-1e70,)), edges=(
-        ((inf,), math.pi / 2, (0.0,)), ((-inf,), -math.pi / 2, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("atan2", mp.atan2, [MEDIUM, MEDIUM], (1, 2, 3), small=1e-75, points=((0.0, 1.0), (1.0, -1e-20), (1e-20, -1.0)), edges=(
-        ((1.0, 0.0), math.pi / 2, (0.0, -1.0)), ((0.0, -1.0), math.pi, (-1.0, 0.0)), ((0.0, 0.0), 0.0, (nan, nan)),
-        ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
-    Case("asinh", mp.asinh, [MEDIUM], (1, 2, 3), points=((0.0,), (1e-17,), (5e-324,), (1e9,), (-1e9,), (1e200,)), edges=(
-        ((inf,), inf, (0.0,)), ((-inf,), -inf, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("acosh", real(mp.acosh), [(1.0, 1e75)], (1, 3, 4), points=((1 + 2**-52,), (2.0,), (1e300,)), small=1.0001, edges=(
-        ((1.0,), 0.0, (inf,)), ((0.5,), nan, (nan,)), ((inf,), inf, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("atanh", real(mp.atanh), [(-1.0, 1.0)], (1, 2, 3), points=((1 - 2**-53,), (-1 + 2**-53,), (0.0,), (5e-324,)), edges=(
-        ((1.0,), inf, (inf,)), ((-1.0,), -inf, (inf,)), ((1.5,), nan, (-0.8,)), ((nan,), nan, (nan,)))),
-    Case("sinh", mp.sinh, [(-710.0, 710.0)], points=((0.0,), (1e-17,), (5e-324,)), edges=(
-        ((711.0,), inf, (inf,)), ((-711.0,), -inf, (inf,)), ((-inf,), -inf, (inf,)), ((nan,), nan, (nan,)))),
-    Case("cosh", mp.cosh, [(-710.0, 710.0)], points=((0.0,), (1e-17,)), edges=(
-        ((711.0,), inf, (inf,)), ((-711.0,), inf, (-inf,)), ((nan,), nan, (nan,)))),
-    Case("tanh", mp.tanh, [(-19.0, 19.0)], (1, 2, 2), points=((0.0,), (1e-300,), (300.0,), (-40.0,)), edges=(
-        ((inf,), 1.0, (0.0,)), ((-inf,), -1.0, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("sigmoid", lambda x: 1 / (1 + mp.exp(-x)), [(-350.0, 36.0)], (2, 3, 4), points=((0.0,), (-705.0,), (-709.5,), (-740.0,), (60.0,)), edges=(
-        ((-800.0,), 0.0, (0.0,)), ((inf,), 1.0, (0.0,)), ((-inf,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("relu", lambda x: max(x, mp.mpf(0)), [ALL], (0, 0, 0), points=((5e-324,), (-5e-324,)), edges=(
-        ((0.0,), 0.0, (0.0,)), ((-0.0,), 0.0, (0.0,)), ((inf,), inf, (1.0,)), ((-inf,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("softplus", lambda x: mp.log(1 + mp.exp(x)), [(-350.0, 1e10)], (1, 3, 4), points=((0.0,), (-705.0,), (-740.0,), (1e300,)), small=1e-30, digits=1500, edges=(
-        ((inf,), inf, (1.0,)), ((-inf,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("floor", mp.floor, [(-1e15, 1e15)], (0, 0, 0), points=((0.5,), (-0.5,), (2.0**51 + 0.5,), (-1e-300,)), edges=(
-        ((2.0,), 2.0, (0.0,)), ((-0.0,), -0.0, (0.0,)), ((inf,), inf, (0.0,)), ((-inf,), -inf, (0.0,)), ((nan,), nan, (0.0,)))),
-    Case("round", mp.nint, [(-1e15, 1e15)], (0, 0, 0), points=((0.4,), (-0.6,), (0.5 - 2**-54,), (2.0**51 + 0.25,)), edges=(
-        ((0.5,), 0.0, (0.0,)), ((1.5,), 2.0, (0.0,)), ((-2.5,), -2.0, (0.0,)), ((inf,), inf, (0.0,)), ((-inf,), -inf, (0.0,)), ((nan,), nan, (0.0,)))),
-    Case("abs", abs, [ALL], (0, 0, 0), points=((5e-324,), (-5e-324,)), edges=(
-        ((0.0,), 0.0, (0.0,)), ((-0.0,), 0.0, (0.0,)), ((-inf,), inf, (-1.0,)), ((nan,), nan, (nan,)))),
-    Case("sign", mp.sign, [ALL], (0, 0, 0), edges=(((0.0,), 0.0, (0.0,)), ((-inf,), -1.0, (0.0,)), ((nan,), nan, (0.0,)))),
-    Case("step", lambda x: mp.mpf(x > 0), [ALL], (0, 0, 0), edges=(((0.0,), 0.0, (0.0,)), ((inf,), 1.0, (0.0,)), ((nan,), nan, (0.0,)))),
-    Case("maximum", max, [ALL, ALL], (0, 0, 0), points=((1.0, 1.0 + 2**-52),), edges=(
-        ((2.0, 2.0), 2.0, (0.5, 0.5)), ((0.0, -0.0), 0.0, (0.5, 0.5)), ((inf, inf), inf, (0.5, 0.5)), ((inf, 1.0), inf, (1.0, 0.0)),
-        ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
-    Case("minimum", min, [ALL, ALL], (0, 0, 0), points=((1.0, 1.0 + 2**-52),), edges=(
-        ((2.0, 2.0), 2.0, (0.5, 0.5)), ((0.0, -0.0), 0.0, (0.5, 0.5)), ((-inf, 1.0), -inf, (1.0, 0.0)),
-        ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
-    Case("erf", mp.erf, [(-26.0, 26.0)], (1, 2, 2), points=((0.0,), (1e-30,), (26.5,)), small=1e-30, digits=1000, edges=(
-        ((inf,), 1.0, (0.0,)), ((-inf,), -1.0, (0.0,)), ((1e200,), 1.0, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("erfc", mp.erfc, [(-26.0, 26.0)], (3, 2, 2), points=((0.0,), (1e-30,), (26.5,)), small=1e-30, digits=1000, javascript=128, edges=(
-        ((inf,), 0.0, (-0.0,)), ((-inf,), 2.0, (-0.0,)), ((1e200,), 0.0, (-0.0,)), ((nan,), nan, (nan,)))),
-    Case("greater", lambda x, y: mp.mpf(x > y), [ALL, ALL], (0, 0, 0), edges=(
-        ((1.0, 1.0), 0.0, (0.0, 0.0)), ((inf, 1.0), 1.0, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)), ((1.0, nan), nan, (0.0, 0.0)))),
-    Case("less", lambda x, y: mp.mpf(x < y), [ALL, ALL], (0, 0, 0), edges=(
-        ((1.0, 1.0), 0.0, (0.0, 0.0)), ((-inf, 1.0), 1.0, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)), ((1.0, nan), nan, (0.0, 0.0)))),
-    Case("equal", lambda x, y: mp.mpf(x == y), [ALL, ALL], (0, 0, 0), points=((1.0, 1.0 + 2**-52),), edges=(
-        ((1.0, 1.0), 1.0, (0.0, 0.0)), ((0.0, -0.0), 1.0, (0.0, 0.0)), ((inf, inf), 1.0, (0.0, 0.0)), ((nan, nan), nan, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)))),
-    Case("where", lambda c, a, b: a if c > 0 else b, [ALL, ALL, ALL], (0, 0, 0), edges=(
-        ((0.0, 2.0, 3.0), 3.0, (0.0, 0.0, 1.0)), ((1.0, 2.0, nan), 2.0, (0.0, 1.0, 0.0)), ((-1.0, inf, 3.0), 3.0, (0.0, 0.0, 1.0)),
-        ((nan, 2.0, 3.0), nan, (0.0, nan, nan)))),
-    Case("sum", lambda *xs: mp.fsum(xs), [ALL] * 5, (4, 0, 0), points=((1e16, 1.0, -1e16), (0.1,) * 10, (1.0,)), edges=(
-        ((inf, -inf, 1.0), nan, (1.0, 1.0, 1.0)), ((0.1, nan), nan, (1.0, 1.0)))),
-    Case("dot", dotted, [MEDIUM] * 7, (4, 0, 0), points=((3.0,), (2.0, 3.0, 4.0), (0.1, 0.2, 0.3, -0.1, 0.7, 0.9, 1e-3)), edges=(
-        ((inf, 0.0, 1.0), nan, (0.0, inf, 1.0)), ((2.0, nan, 1.0), nan, (nan, 2.0, 1.0)))),
-    Case("take", lambda i, *xs: xs[int(mp.nint(i))], [(0, 2), ALL, ALL, ALL], (0, 0, 0), points=((0.0, 0.1, 0.2), (2.0, 0.1, 0.2, 0.3)), edges=(
-        ((1.0, nan, 2.0), 2.0, (0.0, 0.0, 1.0)), ((0.0, nan, 2.0), nan, (0.0, 1.0, 0.0)), ((0.5, 1.0, 2.0), nan, (0.0, 0.0, 0.0)), ((nan, 1.0, 2.0), nan, (0.0, nan, nan)))),
-    Case("logsumexp", log_sum_exp, [(-300.0, 300.0)] * 4, (2, 4, 6), points=(
-        (0.0,), (7.0,), (1e5, 1e5), (-1e5, -1e5 + 1), (0.0, 0.0, 0.0), (1.0, -40.0)), small=1e-10, digits=400, edges=(
-        ((-inf, 0.0), 0.0, (0.0, 1.0)), ((1e308, 0.0), 1e308, (1.0, 0.0)), ((inf, 0.0), inf, (nan, 0.0)),
-        ((-inf, -inf), -inf, (nan, nan)), ((nan, 1.0), nan, (nan, nan)), ((inf, nan), nan, (nan, nan)))),
-]
-
-# Where a partial has saturated, as said beside its row: it is exactly `plateau` at the first point and not yet at the second.
-SATURATION = [
-    # name      flat at   not yet at  plateau
-    ("tanh",     19.1,     19.0,     0.0),
-    ("tanh",    -19.1,    -19.0,     0.0),
-    ("sigmoid",  36.8,     36.7,     0.0),
-    ("softplus", 36.8,     36.7,     1.0),
-    ("expm1",   -37.5,    -37.3,     0.0),
-    ("erf",      27.3,     27.2,     0.0),
-    ("erf",     -27.3,    -27.2,     0.0),
-    ("erfc",     27.3,     27.2,     0.0),
-    ("erfc",    -27.3,    -27.2,     0.0),
-]
-# fmt: on
 
 # A row for which a mistake of one part in 2^40 shows in the listed and a few random points: all of them.
 MISTAKE = 2.0**-40

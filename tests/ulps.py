@@ -1,21 +1,23 @@
-"""Tolerances in units in the last place: the one place where a test says how close is close enough."""
+"""Errors in units in the last place: the one place where tests and benchmarks count them."""
 
 import math
 
+import numpy as np
 from mpmath import mpf
 
 from micrograd import Value, adjoints
 
 
-def off(got: float, truth: mpf, scale: float | None = None) -> float:
-    """How far `got` is from `truth`, in ulps of `scale` (where it is left out, of the truth itself).
+def off(got: float, truth: mpf, scale: float | None = None, single: bool = False) -> float:
+    """How far `got` is from `truth`, in ulps of `scale` (where it is left out, of the truth itself), or in those of float32.
 
     Of a truth beyond the largest float, nothing but that it is not finite can be asked.
     """
     nearest = float(truth)
     if not (math.isfinite(nearest) and math.isfinite(got)):
         return math.inf if math.isfinite(nearest) or math.isfinite(got) else 0.0
-    return float(abs(mpf(got) - truth) / math.ulp(nearest if scale is None else scale))
+    size = abs(nearest if scale is None else scale)
+    return float(abs(mpf(got) - truth) / (float(np.spacing(np.float32(size))) if single else math.ulp(size)))
 
 
 def largest_intermediate(node: Value) -> float:

@@ -24,7 +24,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from mpmath import mp
-from test_primitives import CASES, derivative, same
+from test_primitives import derivative, same
+from truth import CASES
 from ulps import largest_intermediate, off
 
 import micrograd

@@ -12,11 +12,12 @@ import subprocess
 import sys
 import threading
 import weakref
+from pathlib import Path
 
-import accuracy
 import numpy as np
 import pytest
 from programs import program
+from truth import CASES
 
 import micrograd as mg
 from micrograd import Value, adjoints
@@ -114,33 +115,30 @@ def test_lanes_over_elements_give_the_reference_s_bits(n):
     np.testing.assert_allclose(fast.value_and_grad(f.theta(), X)[1], g.value_and_grad(f.theta(), X)[1], rtol=1e-10, atol=1e-12)
 
 
-# Units in the last place by which values may be off: what glibc states for its functions of vectors, and what the
-# composed ones (sigmoid, softplus) add; 0.5 is correctly rounded. Without a library of vectors, the C library's own.
-ULPS = dict.fromkeys(("add", "sub", "mul", "div", "neg", "sqrt"), 0.5) | {"softplus": 6.0}
-
-
-@pytest.mark.parametrize("name", [r.name for r in RULES.values() if not r.variadic])
-def test_every_primitive_is_within_its_ulps(name):
-    rule = RULES[name]
-    if name not in accuracy.TRUTH:  # chosen, not computed
-        x = np.random.default_rng(0).normal(size=(len(rule.partials), 200)) * 3
-        found = jit(lambda *args: rule(*args), backend="llvm").map(*x)
-        assert same(found, [rule.on_floats(args) for args in x.T.tolist()])
+@pytest.mark.parametrize("case", [case for case in CASES if not case.rule.variadic], ids=lambda case: case.name)
+def test_every_primitive_is_within_its_ulps(case):
+    f = jit(lambda *args: case.rule(*args), backend="llvm")
+    if case.range is None:
+        x = np.random.default_rng(0).normal(size=(len(case.rule.partials), 200)) * 3
+        assert same(f.map(*x), [case.rule.on_floats(args) for args in x.T.tolist()])
         return
-    for side in (accuracy.COMPILED, accuracy.SINGLE):
-        error = accuracy.worst(name, side, 400)
-        assert error <= ULPS.get(name, 4.0), f"{name} {side} is off by {error:.2f} ulps"
+    for dtype in (np.float64, np.float32):
+        X = case.arguments(400, dtype)
+        error = case.worst(X, jit(f.fn, backend="llvm", dtype=dtype).map(*X).tolist())
+        assert error <= case.compiled, f"{case.name} of {dtype.__name__} is off by {error:.2f} ulps"
 
 
 ROW = r"^\| `(\w+)` \| .* \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$"
 
 
 def test_the_page_of_accuracy_says_what_the_tests_hold():
-    found = re.findall(ROW, accuracy.PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    page = Path(__file__).parents[3] / "docs" / "accuracy.md"
+    found = re.findall(ROW, page.read_text(encoding="utf-8"), re.MULTILINE)
     rows = {name: list(map(float, numbers)) for name, *numbers in found}
-    assert rows.keys() == accuracy.TRUTH.keys()
+    held = {case.name: case for case in CASES if case.range is not None}
+    assert rows.keys() == held.keys(), "run benchmarks/accuracy.py again"
     for name, (eager, compiled, single) in rows.items():
-        assert eager <= 3 and max(compiled, single) <= ULPS.get(name, 4.0), name
+        assert eager <= 3 and max(compiled, single) <= held[name].compiled, name
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
