@@ -2,6 +2,7 @@
 
     python benchmarks/suite.py                      with jax, torch and casadi, each in an environment of its own
     python benchmarks/suite.py --peer jax=PYTHON --only gmm,lse
+    python benchmarks/suite.py --check              this project's derivatives alone, of the smallest sizes; nothing is timed
 
 The problems stand in `suite_problems.py`. Before a problem is timed, each value is compared with NumPy code that knows no
 derivative, each derivative with that code's differences in two random directions, and all derivatives with each other.
@@ -112,6 +113,20 @@ def check(name: str, number: int, found: dict[str, np.ndarray]) -> None:
             raise SystemExit(f"{NAMES[peer]} does not agree on {name} {SIZES[name][number]}")
 
 
+def check_ours(names: list[str]) -> None:
+    """SystemExit where our derivative of the smallest problem is not NumPy's, or a wrong one would pass for it."""
+    for name in names:
+        _, derivative = suite_problems.ours(None)(name, suite_problems.data(name, SIZES[name][0]))
+        right = derivative()
+        check(name, 0, {"ours-llvm": right})
+        try:
+            check(name, 0, {"ours-llvm": right * 1.01 + 1e-3})
+        except SystemExit:
+            print(f"{name}: right, and what is 1 % off is not")
+        else:
+            raise SystemExit(f"a derivative of {name} that is 1 % off passes")
+
+
 def row(peers, name: str, number: int, firsts: dict[str, float], times: dict[str, list[float]]) -> str:
     """A line of the table: each peer's median with its quartiles, and how often ours goes into it."""
     ours = next(iter(times))
@@ -137,11 +152,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.1, help="time for each call in each round")
     parser.add_argument("--core", default="0")
+    parser.add_argument("--check", action="store_true", help="compare this project's derivatives with NumPy's, and no more")
     parser.add_argument("--page", action=argparse.BooleanOptionalAction, default=True, help="write docs/suite.md")
     parser.add_argument("--answer", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.answer:
         answer(options.answer)
+        return
+    names = options.only.split(",") if options.only else list(SIZES)
+    if options.check:
+        check_ours(names)
         return
     pythons = {"ours-llvm" if importlib.util.find_spec("llvmlite") else "ours-numpy": sys.executable}
     for entry in options.peer or ["jax", "torch", "casadi"]:
@@ -150,7 +170,7 @@ def main() -> None:
     running = [Peer(peer, python, options.core) for peer, python in pythons.items()]
     lines = ["| problem | size | " + " | ".join(NAMES[peer] for peer in pythons) + " |", "|---" * (2 + len(pythons)) + "|"]
     with tempfile.TemporaryDirectory() as folder:
-        for name in options.only.split(",") if options.only else SIZES:
+        for name in names:
             for number in range(len(SIZES[name])):
                 found, firsts, times = {}, {}, {}
                 for peer in running:

@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import suite
-import suite_problems
 
 ROOT = Path(__file__).resolve().parent.parent
 EAGER = ROOT / "benchmarks" / "eager.py"
@@ -45,11 +43,6 @@ def test_eager_speed_and_memory_beside_the_original_and_xad():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", suite_problems.SIZES)
-def test_the_problems_of_the_suite_have_the_derivatives_of_their_numpy_code(name):
-    d = suite_problems.data(name, suite_problems.SIZES[name][0])
-    _, answer = suite_problems.ours(None)(name, d)
-    right = answer()
-    suite.check(name, 0, {"ours-llvm": right})
-    with pytest.raises(SystemExit, match="does not agree"):
-        suite.check(name, 0, {"ours-llvm": right * 1.01 + 1e-3})
+def test_the_problems_of_the_suite_have_the_derivatives_of_their_numpy_code():
+    run = subprocess.run([sys.executable, EAGER.with_name("suite.py"), "--check"], capture_output=True, text=True)
+    assert run.returncode == 0 and run.stdout.count(": right, and") >= 15, run.stdout + run.stderr

@@ -76,6 +76,24 @@ def test_a_reader_finishes_the_heart():
     assert sum(counts.values()) <= 550, counts  # about 500
 
 
+def test_no_file_and_no_class_has_two_subjects():
+    """What is too long for one has two: about 450 lines of Python to a file, 250 to a class."""
+    for file in (ROOT / "micrograd").rglob("*.py"):
+        source = file.read_text(encoding="utf-8")
+        assert source.count("\n") <= 460, file
+        for node in ast.walk(ast.parse(source)):
+            assert not isinstance(node, ast.ClassDef) or node.end_lineno - node.lineno < 255, f"{file}: {node.name}"
+
+
+def test_no_test_imports_a_benchmark():
+    """A benchmark may read the tests' tables and problems; a test of one runs it as a reader would."""
+    benchmarks = {file.stem for file in (ROOT / "benchmarks").glob("*.py")}
+    for file in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None)]
+            assert not benchmarks.intersection(names), file
+
+
 def test_the_rule_book_is_written_with_the_standard_library_alone_and_the_engine_without_numpy():
     done = run("-c", "import sys, micrograd.primitives; print('numpy' in sys.modules, 'micrograd.nn' in sys.modules)")
     assert done.returncode == 0

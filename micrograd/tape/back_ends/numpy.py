@@ -231,7 +231,7 @@ class _Plan:
             start = self._array(ostart, v.shape, rows)
         x, y = self._array(ox, v.shape, rows, terms), self._array(oy, v.shape, rows, terms)
         axis = len(v.shape)
-        matrices = self._as_matrices(x, y, out, axis, rows)
+        matrices = _as_matrices(x, y, out, axis, rows)
         if matrices is not None:
             self.steps.append((np.matmul, matrices))
         else:
@@ -248,32 +248,6 @@ class _Plan:
             return False
         behind = Operand(ROWS, y.base + v.terms * y.strides[-1], y.strides[:-1]).positions(v.shape)
         return self.ones.issuperset(np.unique(behind).tolist())
-
-    def _as_matrices(self, x: Array, y: Array, out: Array, axis: int, rows: bool) -> tuple[Array, Array, Array] | None:
-        """The operands of the one matrix product (m, k) @ (k, n · samples) that this is; None where it is none."""
-        if not rows:
-            x, y, out = x[..., None], y[..., None], out[..., None]
-        found = _sides(x, y, out.shape[:axis])
-        if found is None or x.shape[-1] > 1 or (found[0] is not None and found[1] is not None and found[1] < found[0]):
-            return None
-        m, n = found
-        M, N = (1 if a is None else out.shape[a] for a in (m, n))
-        k, samples, item = x.shape[axis], out.shape[-1], out.itemsize
-        if y.shape[-1] != samples:
-            return None
-        left = _strided(x, (M, k), (x.strides[m] if m is not None else item * k, x.strides[axis]))
-        across = y.strides[n] if n is not None else item * samples
-        if across == item * samples:
-            right = _strided(y, (k, N * samples), (y.strides[axis], item))
-            target = out.reshape(M, N * samples)
-        elif samples == 1:
-            right, target = _strided(y, (k, N), (y.strides[axis], across)), out.reshape(M, N)
-        else:
-            right = _strided(y, (N, k, samples), (across, y.strides[axis], item))
-            target = _strided(out, (N, M, samples), (samples * item, N * samples * item, item))
-        if left.strides[-1] < 0 or right.strides[-2] < 0:
-            left, right = left[:, ::-1], right[..., ::-1, :]
-        return left, right, target
 
     def _take(self, v: Vector, out: Array, rows: bool) -> None:
         index, table = v.operands
@@ -316,28 +290,56 @@ class _Plan:
                 self.steps.append((np.add.reduce, (x, (axis, axis + 1), None, out)))
         else:
             y = self._array(v.operands[1], v.shape, True, v.terms)
-            pair = self._outer(x, y, out, axis)
+            pair = _outer(x, y, out, axis)
             self.steps += [(np.matmul, pair)] if pair is not None else _einsum(x, y, out, axis, over=True)
         if v.out.strides is None:
             self.steps.append((self.totals.__setitem__, (v.out.index, out)))
 
-    def _outer(self, x: Array, y: Array, out: Array, axis: int) -> tuple[Array, Array, Array] | None:
-        """The operands of a product x yᵀ over terms and samples together; None where it is none."""
-        found = _sides(x, y, out.shape)
-        if found is None or x.shape[-1] != y.shape[-1]:
+
+def _as_matrices(x: Array, y: Array, out: Array, axis: int, rows: bool) -> tuple[Array, Array, Array] | None:
+    """The operands of the one matrix product (m, k) @ (k, n · samples) that this is; None where it is none."""
+    if not rows:
+        x, y, out = x[..., None], y[..., None], out[..., None]
+    found = _sides(x, y, out.shape[:axis])
+    if found is None or x.shape[-1] > 1 or (found[0] is not None and found[1] is not None and found[1] < found[0]):
+        return None
+    m, n = found
+    M, N = (1 if a is None else out.shape[a] for a in (m, n))
+    k, samples, item = x.shape[axis], out.shape[-1], out.itemsize
+    if y.shape[-1] != samples:
+        return None
+    left = _strided(x, (M, k), (x.strides[m] if m is not None else item * k, x.strides[axis]))
+    across = y.strides[n] if n is not None else item * samples
+    if across == item * samples:
+        right = _strided(y, (k, N * samples), (y.strides[axis], item))
+        target = out.reshape(M, N * samples)
+    elif samples == 1:
+        right, target = _strided(y, (k, N), (y.strides[axis], across)), out.reshape(M, N)
+    else:
+        right = _strided(y, (N, k, samples), (across, y.strides[axis], item))
+        target = _strided(out, (N, M, samples), (samples * item, N * samples * item, item))
+    if left.strides[-1] < 0 or right.strides[-2] < 0:
+        left, right = left[:, ::-1], right[..., ::-1, :]
+    return left, right, target
+
+
+def _outer(x: Array, y: Array, out: Array, axis: int) -> tuple[Array, Array, Array] | None:
+    """The operands of a product x yᵀ over terms and samples together; None where it is none."""
+    found = _sides(x, y, out.shape)
+    if found is None or x.shape[-1] != y.shape[-1]:
+        return None
+    if x.shape[axis] > 1 and x.strides[axis] < 0 and y.strides[axis] < 0:
+        x, y = np.flip(x, axis), np.flip(y, axis)
+    item, terms, samples = out.itemsize, x.shape[axis], x.shape[-1]
+    flat = []
+    for side, a in ((x, found[0]), (y, found[1])):
+        if terms > 1 and side.strides[axis] != samples * item:
             return None
-        if x.shape[axis] > 1 and x.strides[axis] < 0 and y.strides[axis] < 0:
-            x, y = np.flip(x, axis), np.flip(y, axis)
-        item, terms, samples = out.itemsize, x.shape[axis], x.shape[-1]
-        flat = []
-        for side, a in ((x, found[0]), (y, found[1])):
-            if terms > 1 and side.strides[axis] != samples * item:
-                return None
-            across = item * terms * samples if a is None else side.strides[a]
-            flat.append(_strided(side, (1 if a is None else side.shape[a], terms * samples), (across, item)))
-        across, along = (item if a is None else out.strides[a] for a in found)
-        target = _strided(out, (len(flat[0]), len(flat[1])), (across, along))
-        return flat[0], flat[1].T, target
+        across = item * terms * samples if a is None else side.strides[a]
+        flat.append(_strided(side, (1 if a is None else side.shape[a], terms * samples), (across, item)))
+    across, along = (item if a is None else out.strides[a] for a in found)
+    target = _strided(out, (len(flat[0]), len(flat[1])), (across, along))
+    return flat[0], flat[1].T, target
 
 
 def _repeated(count: int, steps: list[Step], moving: list[tuple[int, Array, Array]]) -> None:
