@@ -24,10 +24,10 @@ from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, operation, runs
 from micrograd.draw.network import Network, found_in
 from micrograd.draw.saving import opened
-from micrograd.formula.javascript import functions, printable, printed
+from micrograd.formula.javascript import functions, is_own, printable, printed
 from micrograd.formula.mistakes import MISTAKES
 from micrograd.formula.text import clean
-from micrograd.primitives import RULES, Primitive
+from micrograd.primitives import RULES
 from micrograd.saving import replacing
 
 _MOST = 50_000  # values that a page holds: with more, a browser takes too long to be of use
@@ -78,7 +78,7 @@ class Exploration:
     @property
     def script(self) -> str:
         """The rule book as JavaScript, with rows of one's own that the graph uses, and what works with it."""
-        rows = [row for op in dict.fromkeys(self.graph.ops) if (row := RULES.get(op)) and _is_own(row) and printable(row)]
+        rows = [row for op in dict.fromkeys(self.graph.ops) if (row := RULES.get(op)) and is_own(row) and printable(row)]
         rules = printed(rows, None if "expression" in self.more else self.graph.ops)
         text = "\n".join([functions(rules), rules, *[_part(f"{name}.js") for name in (*_ALWAYS, *self._more_parts, "page")]])
         return f"(() => {{\n{_short(text)}}})();\n"
@@ -134,7 +134,7 @@ class Exploration:
             within[literal] = within[consumer]
         ops, kinds = dict.fromkeys(graph.ops), dict.fromkeys(graph.kinds)
         op_number, kind_number = ({name: k for k, name in enumerate(names)} for names in (ops, kinds))
-        frozen = [name for name in ops if name and (name not in RULES or (_is_own(RULES[name]) and not printable(RULES[name])))]
+        frozen = [name for name in ops if name and (name not in RULES or (is_own(RULES[name]) and not printable(RULES[name])))]
         nodes = []
         for i, op in enumerate(graph.ops):
             node: list[Any] = [
@@ -219,10 +219,6 @@ def _short(script: str) -> str:
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _is_own(row: Primitive) -> bool:
-    return hasattr(row.value, "__wrapped__")
 
 
 def _pieces(label: str) -> Any:

@@ -1,11 +1,11 @@
 """The rule book as JavaScript: values and partial derivatives of its rows, printed for the living page.
 
 `symbol` comes before: a partial called on symbols is a formula, and here a formula becomes text that a browser runs. No
-derivative is written down again. A printed partial takes the operations as its first argument, as the rule book's own
-lambdas find them in their operands: on numbers it gives a number, on the page's formulas a formula.
+derivative is written down again. The partials are printed as a function of the operations that they call: given those on
+numbers they give numbers, given those on the page's formulas they give formulas.
 
-A row is printed as `name: [arguments (0: any number), how it is written, value, partial derivatives]`. Values are spelled
-once in `_VALUES`, as in every back end; what JavaScript's Math lacks stands in functions.js beside this file.
+Values are spelled once in `_VALUES`, as in every back end; what JavaScript's Math lacks stands in functions.js beside this
+file.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ _VALUES = {
     "logsumexp": "(...xs) => logSumExp(xs)",
     "take": "(i, ...xs) => i in xs ? xs[i] : NaN",
 }
+_CALLED = re.compile(r"\$(\w+)")
 _POINTS = (0.0, 1.0, -1.0, 0.5, -2.0, 3.25, 1e-9, 40.0, -700.0)  # at which a formula of the user's own is compared
 
 
@@ -64,17 +65,31 @@ def functions(script: str | None = None) -> str:
 
 
 def printed(rows: Iterable[Primitive] = (), ops: Iterable[str] | None = None) -> str:
-    """`const RULES = {...};` of the built-in rows, and of these of one's own; with `ops` only of those and what they call.
+    """The built-in rows and these of one's own, as JavaScript; with `ops` only those and what they call.
 
-    ValueError for a row that cannot be printed; `printable` says so before.
+    `FLOATS` holds the values by name, and Math's where it has the function; `rulesOf(operations)` the partial derivatives: a
+    list with one for each operand, a function of operands and output or a number, or one function where there may be any number
+    of operands; `RULES` is `rulesOf(FLOATS)`. ValueError for a row that cannot be printed; `printable` says so before.
     """
-    built_in = [row for row in RULES.values() if not _is_own(row)]
-    lines = {row.name: _row(row) for row in (*built_in, *rows)}
-    needed = list(lines if ops is None else dict.fromkeys([op for op in ops if op in lines]))
+    built_in = [row for row in RULES.values() if not is_own(row)]
+    texts = {row.name: _row(row) for row in (*built_in, *rows)}
+    needed = list(texts if ops is None else dict.fromkeys([op for op in ops if op in texts]))
     for name in needed:
-        needed += {op for op in re.findall(r"\b(?:A|FLOATS)\.(\w+)", lines[name]) if op not in needed}
-    kept = [(name, text) for name, text in lines.items() if name in needed]
-    return "const RULES = {\n" + "".join(f"\t{_quoted(name)}: {text},\n" for name, text in kept) + "};\n"
+        needed += sorted({op for op in _CALLED.findall(" ".join(texts[name])) if op not in needed})
+    kept = [(_key(name), *texts[name]) for name in texts if name in needed]
+    called = sorted({op for *_, partials in kept for op in _CALLED.findall(partials)})
+    values = "".join(
+        [
+            f"\t{name if value == name else f'{name}: ' + value.replace('$', 'FLOATS.')},\n"
+            for name, value, _ in kept
+            if value != f"Math.{name}"
+        ]
+    )
+    rules = "".join([f"\t{name}: {partials.replace('$', '')},\n" for name, _, partials in kept])
+    return (
+        f"const FLOATS = {{\n\t__proto__: Math,\n{values}}};\n"
+        f"const rulesOf = ({{ {', '.join(called)} }}) => ({{\n{rules}}});\nconst RULES = rulesOf(FLOATS);\n"
+    )
 
 
 def printable(row: Primitive) -> bool:
@@ -86,25 +101,32 @@ def printable(row: Primitive) -> bool:
     return True
 
 
-def _is_own(row: Primitive) -> bool:
+def is_own(row: Primitive) -> bool:
     """Whether the row is one of the user's: primitive() wraps its value."""
     return hasattr(row.value, "__wrapped__")
 
 
-def _row(row: Primitive) -> str:
+def _row(row: Primitive) -> tuple[str, str]:
+    """Value and partials; a $ stands before each operation that they call."""
     if row.partials is None:
         raise ValueError(f"{row.name!r} has no rule: its derivative was written by hand")
     if row.variadic:
-        return f"[0, {_quoted(row.written)}, {_value(row, 0)}, {_many(row)}]"
+        return _value(row, 0), _many(row)
     count = len(row.partials)
     names = _names(row, count)
-    partials = ", ".join([_partial(row, names, k) for k in range(count)])
-    return f"[{count}, {_quoted(row.written)}, {_value(row, count)}, [{partials}]]"
+    return _value(row, count), f"[{', '.join([_partial(row, names, k) for k in range(count)])}]"
 
 
-def _quoted(text: str) -> str:
-    """The text as a JavaScript string that no HTML around it can be ended by."""
-    return json.dumps(text).replace("<", "\\u003c")
+def _key(name: str) -> str:
+    """The name as a key: a string that no HTML around it can be ended by, where it is no plain word."""
+    return name if re.fullmatch("[a-zA-Z][a-zA-Z0-9]*", name) else f"[{json.dumps(name)}]".replace("<", "\\u003c")
+
+
+def _function(names: list[str], text: str) -> str:
+    """The function of these arguments, without the last ones where they are not used."""
+    while names and not re.search(rf"\b{names[-1]}\b", text):
+        names = names[:-1]
+    return f"{names[0]} => {text}" if len(names) == 1 else f"({', '.join(names)}) => {text}"
 
 
 def _names(row: Primitive, count: int) -> list[str]:
@@ -115,7 +137,7 @@ def _names(row: Primitive, count: int) -> list[str]:
 
 
 def _value(row: Primitive, count: int) -> str:
-    if row.name in _VALUES and not _is_own(row):
+    if row.name in _VALUES and not is_own(row):
         return _VALUES[row.name]
     if row.in_math:  # some of whose functions JavaScript lacks
         return row.name if re.search(rf"^(function|const) {row.name}\b", functions(), re.M) else f"Math.{row.name}"
@@ -124,7 +146,7 @@ def _value(row: Primitive, count: int) -> str:
     given: Callable[..., object] = getattr(row.value, "__wrapped__", row.value)
     names = _names(row, count)
     text = _agreed(row, count, lambda symbols: given(*symbols), lambda numbers, _: row.on_floats(numbers))
-    return f"({', '.join(names)}) => {text.replace('A.', 'FLOATS.')}"
+    return _function(names, text)
 
 
 def _partial(row: Primitive, names: list[str], operand: int) -> str:
@@ -137,11 +159,11 @@ def _partial(row: Primitive, names: list[str], operand: int) -> str:
         out = Symbol(row.on_floats([s.number for s in symbols]), "out")
         return partial(row, symbols, out, operand)
 
-    if _is_own(row):
+    if is_own(row):
         text = _agreed(row, count, on_symbols, lambda numbers, out: float(rule(*numbers, out)))
     else:
         text = _written(on_symbols(_symbols(names, [0.5] * count)), row)
-    return f"(A, {', '.join(names)}, out) => {text}" if not re.fullmatch(r"[\d.e-]+", text) else text
+    return _function([*names, "out"], text) if not re.fullmatch(r"[\d.e-]+", text) else text
 
 
 def _symbols(names: list[str], numbers: Iterable[float]) -> tuple[Symbol, ...]:
@@ -170,20 +192,20 @@ def _many(row: Primitive) -> str:
     own = seen[5][1].replace("x1", "x")
     half = [*(f"x{k}" for k in range(2, 4)), *(f"x{k}" for k in range(2))]
     patterns: list[tuple[str, Callable[[int], list[str]]]] = [
-        (f"(A, xs, out) => xs.map(x => {own})", lambda n: [re.sub(r"\bx\b", f"x{k}", own) for k in range(n)]),
+        (f"(xs, out) => xs.map(x => {own})", lambda n: [re.sub(r"\bx\b", f"x{k}", own) for k in range(n)]),
     ]
     if seen[5][:4] == half:
         last = seen[5][4]
         patterns.append(
             (
-                f"(A, xs) => [...xs.slice(xs.length >> 1, -1), ...xs.slice(0, xs.length >> 1), {last}]",
+                f"xs => [...xs.slice(xs.length >> 1, -1), ...xs.slice(0, xs.length >> 1), {last}]",
                 lambda n: [*(f"x{(k + n // 2) % (n - 1)}" for k in range(n - 1)), last],
             )
         )
     first, next_ = seen[5][0], seen[5][1].replace("x0", "i").replace("0", "k")
     patterns.append(
         (
-            f"(A, [i, ...xs]) => [{first}, ...xs.map((_, k) => {next_})]",
+            f"([i, ...xs]) => [{first}, ...xs.map((_, k) => {next_})]",
             lambda n: [first, *(next_.replace("k", str(k)).replace("i", "x0", 1) for k in range(n - 1))],
         )
     )
@@ -202,15 +224,15 @@ def _entries(row: Primitive, n: int) -> list[str]:
 
 
 def _written(s: object, row: Primitive) -> str:
-    """The formula as JavaScript in which A holds the operations. No recursion is needed: partials are short."""
+    """The formula as JavaScript, with a $ before each operation. No recursion is needed: partials are short."""
     if isinstance(s, (int, float)):
         return _number(s)
     if not isinstance(s, Symbol):
         raise ValueError(f"{row.written} cannot be printed: a partial derivative is no formula")
     if s.rule is not None:
-        if _is_own(s.rule):
+        if is_own(s.rule):
             raise ValueError(f"{row.written} cannot be printed: it calls {s.rule.written}, which is no built-in row")
-        return f"A.{s.rule.name}({', '.join([_written(a, row) for a in s.args])})"
+        return f"${s.rule.name}({', '.join([_written(a, row) for a in s.args])})"
     return _number(s.number) if s.name is None else str(s.name)
 
 

@@ -225,7 +225,7 @@ def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], lines: l
             if row is None or row.variadic:
                 raise _error(f"unknown function {name!r}: known are {', '.join(_functions())}", node, lines)
             if len(args) != len(row.partials):
-                raise _error(f"{row.written} has {len(row.partials)} argument(s), got {len(args)}", node, lines)
+                raise _error(f"{name} takes {len(row.partials)} argument(s), got {len(args)}", node, lines)
             return _applied(row, args, node, lines)
     raise _error(f"only arithmetic is read here, not {_kind(node)}", node, lines)
 

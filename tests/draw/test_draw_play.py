@@ -201,7 +201,7 @@ def test_pages_with_a_line_and_with_a_run_are_small():
     page = parse("a*a", named_values(["a=1"])).draw().explore().showing(expression="a*a", examples=EXAMPLES)
     _, run, *_ = trained(2, "hand", data=([[0.5, 1.0]], [1.0]))
     for living in (page, run.explore()):
-        assert len(living.script.encode()) + len(living.style.encode()) <= 80 * 1024
+        assert len(living.script.encode()) + len(living.style.encode()) <= 80_000
 
 
 def test_play_refuses_what_it_cannot_read(tmp_path, capsys):

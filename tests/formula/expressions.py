@@ -21,6 +21,7 @@ MEANINGS = [
     ("- - a - -b", -1.0),
     ("  7\n", 7.0),
     ("c.max(a).min(ln(a))", 0.0),
+    ("lambda = 2*a; class = lambda + b; class * lambda", 0.0),
 ]
 
 REFUSALS = [
@@ -33,7 +34,9 @@ REFUSALS = [
     ("a + b if a else c", "use where(c, a, b)", 0),
     ("__import__('os').system('ls')", "only real numbers", 11),
     ("a[0]", "not an index", 0),
-    ("a + sin(a, b)", "sin(x) has 1 argument(s), got 2", 4),
+    ("a + (b + c).d", "not an attribute", 4),
+    ("(a + b)(c)", "not a call", 0),
+    ("a + sin(a, b)", "sin takes 1 argument(s), got 2", 4),
     ("foo(a)", "unknown function 'foo': known are abs, acos", 0),
     ("constructor(a)", "unknown function 'constructor'", 0),
     ("take(a, a)", "unknown function 'take': known are abs", 0),

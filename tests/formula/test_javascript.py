@@ -18,13 +18,12 @@ from micrograd.primitives import RULES
 
 inf, nan = math.inf, math.nan
 ON_NODE = """
-const FLOATS = Object.fromEntries(Object.entries(RULES).map(([name, row]) => [name, row[2]]));
 const read = x => x === "inf" ? Infinity : x === "-inf" ? -Infinity : Number(x);
 const text = x => Object.is(x, -0) ? "-0.0" : x === Infinity ? "inf" : x === -Infinity ? "-inf" : x !== x ? "nan" : String(x);
 const asked = JSON.parse(require("fs").readFileSync(0, "utf8"));
 console.log(JSON.stringify(asked.map(([name, args]) => {
-	const xs = args.map(read), [n, , value, partials] = RULES[name], out = value(...xs);
-	const locals = n ? partials.map(d => typeof d === "number" ? d : d(FLOATS, ...xs, out)) : partials(FLOATS, xs, out);
+	const xs = args.map(read), partials = RULES[name], out = FLOATS[name](...xs);
+	const locals = partials.map ? partials.map(d => typeof d === "number" ? d : d(...xs, out)) : partials(xs, out);
 	return [out, ...locals].map(text);
 })));
 """

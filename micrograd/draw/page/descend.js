@@ -11,7 +11,7 @@ class Descend {
 		this.run = button("run", () => this.toggle());
 		this.told = make("p", { "aria-live": "polite" });
 		this.curve = chart(card);
-		card.replaceChildren(make("h3", {}, "Descend"),
+		tell(card, "Descend",
 			make("div", { class: "mg-row" }, make("label", {}, "rate "), slide, this.rate, make("label", {}, this.momentum, " momentum 0.9")),
 			make("div", { class: "mg-row" }, button("1 step", () => this.steps(1)), button("10 steps", () => this.steps(10)), this.run, button("back to the start", () => this.back())),
 			this.curve, this.told);
@@ -22,7 +22,7 @@ class Descend {
 		const { graph } = this.page;
 		this.start = new Map(graph.nodes.filter(n => n.leaf).map(n => [n, n.data]));
 		this.velocity = new Map();
-		this.losses = [graph.nodes[graph.last].data];
+		this.losses = [graph.output.data];
 		this.show();
 	}
 
@@ -34,7 +34,7 @@ class Descend {
 			p.data -= rate * v;
 		}
 		graph.forward();
-		this.losses.push(graph.nodes[graph.last].data);
+		this.losses.push(graph.output.data);
 	}
 
 	steps(count) {
@@ -64,7 +64,7 @@ class Descend {
 	}
 
 	show() {
-		const { losses, page } = this, L = page.graph.nodes[page.graph.last];
+		const { losses, page } = this, L = page.graph.output;
 		plot(this.curve, losses, plain(L.name));
 		this.told.textContent = losses.length === 1 ? `${page.moves.size} values will move: ${[...page.moves].slice(0, 6).map(n => plain(n.name)).join(", ")}${page.moves.size > 6 ? ", …" : ""}.`
 			: `${plain(L.name)} went from ${shorten(losses[0])} to ${shorten(losses.at(-1))} in ${losses.length - 1} ${losses.length === 2 ? "step" : "steps"}.`;
@@ -91,5 +91,5 @@ function plot(svg, list, name, mark = -1, end = list.length - 1) {
 	if (points.length > 1) draw(svg, "polyline", { class: "mg-line", points: points.map(p => p.map(round).join()).join(" ") });
 	const at = mark < 0 ? points.at(-1) : [x(mark), y(list[mark])];
 	if (at) draw(svg, "circle", { class: "mg-dot", cx: at[0], cy: at[1], r: 3.5 });
-	svg.setAttribute("aria-label", `${name} over ${end} steps, from ${shorten(list[0])} to ${shorten(list.at(-1))}`);
+	fill(svg, { "aria-label": `${name} over ${end} steps, from ${shorten(list[0])} to ${shorten(list.at(-1))}` });
 }

@@ -8,44 +8,44 @@ const symbol = n => letters(n.name);
 const product = (kit, ...factors) => kit.row(...factors.flatMap((f, k) => k ? [kit.sign(kit === TEXT ? " · " : "\u22c5"), f] : [f]));
 const bracketed = (kit, x) => x < 0 ? kit.row("(", kit.number(x), ")") : kit.number(x);
 
+// A card with its heading
+const tell = (card, heading, ...inside) => card.replaceChildren(make("h3", {}, ...[heading].flat()), ...inside);
+
 function tellStep(page, card) {
-	const { graph, at } = page, count = graph.operations.length, L = graph.nodes[graph.last];
-	const head = text => make("h3", {}, text);
+	const { graph, at } = page, count = graph.operations.length, L = graph.output;
 	if (!page.stepped) return card.replaceChildren(...page.intro ??= [...card.childNodes]);
-	if (at === 0) return card.replaceChildren(head("Forward"), paragraph("Only the leaves have values yet. ", quiet("→ takes a step.")));
+	if (at === 0) return tell(card, "Forward", paragraph("Only the leaves have values yet. ", quiet("→ takes a step.")));
 	if (at <= count) {
-		const n = graph.operations[at - 1], expression = expressionOf(graph, n);
-		card.replaceChildren(head(`Forward, step ${at} of ${count}`), mathematics(kit => [
-			[kit.name(n.name), write(expression, kit)], ["", write(expression, kit, true)], ["", kit.number(n.data)]]));
-		if (at === count) card.append(paragraph("The output is there. Backward starts with ", mathematics(kit => [[derivative(L.name, L.name, kit), kit.number(1)]])));
-		return null;
+		const n = graph.operations[at - 1], expression = expressionOf(n);
+		const start = at < count ? [] : [paragraph("The output is there. Backward starts with ", mathematics(kit => [[derivative(L.name, L.name, kit), kit.number(1)]]))];
+		return tell(card, `Forward, step ${at} of ${count}`, mathematics(kit => [
+			[kit.name(n.name), write(expression, kit)], ["", write(expression, kit, true)], ["", kit.number(n.data)]]), ...start);
 	}
 	const n = graph.operations[2 * count - at], lines = [];
-	const operands = n.parents.map((p, k) => [graph.nodes[p], k]).filter(([p]) => p.counts);
+	const operands = n.operands.map((p, k) => [p, k]).filter(([p]) => p.counts);
 	for (const [p, k] of operands.slice(0, 6)) {
 		if (page.seen.hidden(p) || page.seen.hides(n, k)) continue;
-		const rule = partialOf(graph, n, k), local = n.locals[k] ?? 0;
+		const rule = partialOf(n, k), local = n.locals[k] ?? 0;
 		lines.push(mathematics(kit => [
-			[derivative(L.name, p.name, kit), product(kit, derivative(L.name, n.name, kit), derivative(n.name, p.name, kit))],
-			["", product(kit, bracketed(kit, n.grad), bracketed(kit, local))], ["", kit.number(times(n.grad, local))]].map((line, j) => j ? line : Object.assign(line, { sign: "+=" }))));
+			signed("+=", derivative(L.name, p.name, kit), product(kit, derivative(L.name, n.name, kit), derivative(n.name, p.name, kit))),
+			["", product(kit, bracketed(kit, n.grad), bracketed(kit, local))], ["", kit.number(times(n.grad, local))]]));
 		if (rule && (rule.op || rule.name)) lines.push(mathematics(kit => [[derivative(n.name, p.name, kit), write(rule, kit), kit.number(local)]]));
 		lines.push(aside("now ", shorten(p.grad), graph.final(p) ? ": final ✓" : `: ${page.picture.share(p)}`));
 	}
 	if (operands.length > 6) lines.push(aside(`… and ${operands.length - 6} more operands`));
 	if (!operands.length) lines.push(paragraph("Its operands are constants."));
-	card.replaceChildren(head(`Backward, step ${at - count} of ${count}`), paragraph(symbol(n), " hands its gradient on, times the local derivatives:"), ...lines);
-	return null;
+	tell(card, `Backward, step ${at - count} of ${count}`, paragraph(symbol(n), " hands its gradient on, times the local derivatives:"), ...lines);
 }
 
 function tellChosen(page, card) {
-	const { graph } = page, n = page.looked ?? page.chosen, fold = page.fold, L = graph.nodes[graph.last];
+	const { graph } = page, n = page.looked ?? page.chosen, fold = page.fold, L = graph.output;
 	if (fold >= 0) {
 		const group = graph.groups[fold];
-		return card.replaceChildren(make("h3", {}, letters(group.text, "b")), paragraph(`Stands for ${group.tag}.`), aside("Click it, or press Enter, to unfold it."));
+		return tell(card, letters(group.text, "b"), paragraph(`Stands for ${group.tag}.`), aside("Click it, or press Enter, to unfold it."));
 	}
-	if (!n) return card.replaceChildren(make("h3", {}, "Gradient"), aside("Point at a box to read its gradient."));
-	const state = page.seen, inside = [make("h3", {}, letters(n.name, "b"), n.leaf ? quiet(" " + n.kind) : "")];
-	if (!n.leaf) inside.push(mathematics(kit => [[kit.name(n.name), write(expressionOf(graph, n), kit), kit.number(n.data)]]));
+	if (!n) return tell(card, "Gradient", aside("Point at a box to read its gradient."));
+	const state = page.seen, inside = [];
+	if (!n.leaf) inside.push(mathematics(kit => [[kit.name(n.name), write(expressionOf(n), kit), kit.number(n.data)]]));
 	else {
 		inside.push(paragraph(quiet("value "), shorten(n.data)));
 		if (page.values.ends.has(n)) inside.push(page.values.ends.get(n));
@@ -63,12 +63,11 @@ function tellChosen(page, card) {
 		} else inside.push(...gradientOf(page, n, L));
 	}
 	for (const k of page.asNetwork ? [] : page.picture.around(n.group)) inside.push(button("fold " + plain(graph.groups[k].text), () => page.foldUp(k)), " ");
-	card.replaceChildren(...inside);
-	return null;
+	return tell(card, [letters(n.name, "b"), n.leaf ? quiet(" " + n.kind) : ""], ...inside);
 }
 
 function gradientOf(page, n, L) {
-	const { graph } = page, uses = graph.uses[n.index].map(([c, k]) => [graph.nodes[c], k]);
+	const { uses } = n;
 	if (!uses.length) return [mathematics(kit => [[derivative(L.name, n.name, kit), kit.number(n === L ? 1 : 0)]])];
 	const size = ([c, k]) => abs(times(c.full, c.locals[k])) || 0, most = [...uses].sort((a, b) => size(b) - size(a)).slice(0, 4), hidden = uses.length - most.length;
 	const symbols = kit => most.map(([c, k]) => c === L ? derivative(c.name, n.name, kit) : product(kit, derivative(L.name, c.name, kit), derivative(c.name, n.name, kit)));
@@ -76,33 +75,33 @@ function gradientOf(page, n, L) {
 	const alike = most.length > 2 && new Set(symbols(TEXT)).size === 1;  // several calls of one network: once is enough in symbols
 	const added = (kit, left, terms, width) => {
 		const all = hidden || alike && left ? [...terms, kit.sign("…")] : terms;
-		return width > 34 ? all.map((term, j) => Object.assign([j ? "" : left, term], { sign: j ? "+" : "=" }))  // each term on a line of its own
+		return width > 34 ? all.map((term, j) => signed(j ? "+" : "=", j ? "" : left, term))  // each term on a line of its own
 			: [[left, kit.row(...all.flatMap((term, j) => j ? [kit.sign(" + "), term] : [term]))]];
 	};
 	const once = kit => alike ? symbols(kit).slice(0, 1) : symbols(kit), length = terms => terms(TEXT).join("").replace(/∂|[₀-₉]/g, "").length;
 	const lines = kit => [...added(kit, derivative(L.name, n.name, kit), once(kit), length(once)), ...uses.length > 1 || uses[0][0] !== L ? added(kit, "", figures(kit), length(figures)) : [], ["", kit.number(n.full)]];
-	const rules = kit => most.map(([c, k]) => [c, k, partialOf(graph, c, k)]).filter(([c, , rule], j, list) => rule && (rule.op || rule.name) && list.findIndex(([d, , other]) => plain(d.name) === plain(c.name) && other && write(other, TEXT) === write(rule, TEXT)) === j)
+	const rules = kit => most.map(([c, k]) => [c, k, partialOf(c, k)]).filter(([c, , rule], j, list) => rule && (rule.op || rule.name) && list.findIndex(([d, , other]) => plain(d.name) === plain(c.name) && other && write(other, TEXT) === write(rule, TEXT)) === j)
 		.map(([c, k, rule]) => [derivative(c.name, n.name, kit), write(rule, kit), kit.number(c.locals[k] ?? 0)]);
 	const out = [mathematics(lines)];
 	if (rules(TEXT).length) out.push(mathematics(rules));
-	const why = graph.why(n.index);
+	const why = page.graph.why(n);
 	if (why) out.push(make("p", { class: "mg-why" }, why));
 	return [...out, ...pathsOf(page, n)];
 }
 
 function pathsOf(page, n) {
-	const { graph } = page, { count, sum, top } = graph.paths(n.index), many = count > BigInt(top.length);
+	const { count, sum, top } = page.graph.paths(n), many = count > BigInt(top.length);
 	const list = make("ul", {}, ...top.filter(t => t.rest).map(t => {
-		const li = make("li", { tabindex: 0 }, symbol(n)), locals = [], on = new Set([n.index]);
+		const li = make("li", { tabindex: 0 }, symbol(n)), locals = [], path = new Set([n]);
 		for (let at = t; at.rest; at = at.rest) {
 			locals.push(shorten(at.local));
-			on.add(at.to);
-			if (locals.length < 5 || !at.rest.rest) li.append(" → ", locals.length > 5 ? "… → " : "", symbol(graph.nodes[at.to]));
+			path.add(at.to);
+			if (locals.length < 5 || !at.rest.rest) li.append(" → ", locals.length > 5 ? "… → " : "", symbol(at.to));
 		}
 		if (locals.length > 5) locals.splice(4, locals.length - 5, "…");
 		li.append(make("br"), locals.map(l => l.startsWith("−") && locals.length > 1 ? `(${l})` : l).join(" · "), ...locals.length > 1 ? [" = ", red(t.product)] : []);
-		for (const event of ["pointerenter", "focus"]) li.addEventListener(event, () => page.light(on));
-		for (const event of ["pointerleave", "blur"]) li.addEventListener(event, () => page.light(null));
+		on(li, "pointerenter focus", () => page.light(path));
+		on(li, "pointerleave blur", () => page.light(null));
 		return li;
 	}));
 	const says = count === 1n ? "One path leads to the output:" : `${count.toLocaleString("en")} paths lead to the output` + (many ? "; the three largest products:" : ", whose products add up:");

@@ -3,10 +3,10 @@
 const SUM = 1, PRODUCT = 2, POWER = 3, ATOM = 4;  // how tightly a written formula holds together
 
 // A symbol has a name, or an operation with arguments; a literal has neither. All have their number.
-const SYMBOLS = Object.fromEntries(Object.keys(RULES).map(name => [name, (...args) => applied(name, args)]));
+const SYMBOLIC = rulesOf(Object.fromEntries(Object.keys(RULES).map(name => [name, (...args) => applied(name, args)])));
 
 function applied(op, args) {
-	const symbols = args.map(a => typeof a === "number" ? { value: a } : a), literal = symbols.map(s => !s.op && !s.name);
+	const symbols = args.map(asSymbol), literal = symbols.map(s => !s.op && !s.name);
 	const value = FLOATS[op](...symbols.map(s => s.value)), one = k => literal[k] && symbols[k].value === 1;
 	if (literal.every(Boolean) || op === "pow" && literal[1] && symbols[1].value === 0) return { value };
 	if (op === "mul" && (one(0) || one(1))) return symbols[one(0) ? 1 : 0];
@@ -18,16 +18,15 @@ function applied(op, args) {
 const symbolOf = n => n.kind === "constant" && !n.text.length ? { value: n.data } : { name: n.name, value: n.data };
 
 // The partial derivative of a node by one operand, as the rule book writes it; null where the rule is not known.
-function partialOf(graph, n, k) {
-	const row = RULES[n.op];
-	if (!row || n.frozen) return null;
-	const xs = n.parents.map(p => symbolOf(graph.nodes[p])), out = { name: n.name, value: n.data };
-	if (!row[0]) return asSymbol(row[3](SYMBOLS, xs, out)[k]);
-	return asSymbol(typeof row[3][k] === "number" ? row[3][k] : row[3][k](SYMBOLS, ...xs, out));
+function partialOf(n, k) {
+	const partials = SYMBOLIC[n.op];
+	if (!partials || n.frozen) return null;
+	const xs = n.operands.map(symbolOf), out = { name: n.name, value: n.data };
+	return asSymbol(!partials.map ? partials(xs, out)[k] : partials[k].call ? partials[k](...xs, out) : partials[k]);
 }
 const asSymbol = s => typeof s === "number" ? { value: s } : s;
-const expressionOf = (graph, n) => ({ op: n.op, args: n.parents.map(p => symbolOf(graph.nodes[p])), value: n.data });
-const equation = (graph, n, numbers = false) => write(expressionOf(graph, n), TEXT, numbers);
+const expressionOf = n => ({ op: n.op, args: n.operands.map(symbolOf), value: n.data });
+const equation = (n, numbers = false) => write(expressionOf(n), TEXT, numbers);
 
 function shorten(x) {
 	if (!finite(x)) return x !== x ? "nan" : x > 0 ? "∞" : "−∞";
@@ -128,6 +127,8 @@ function write(s, kit, numbers = false) {
 const derivative = (of, by, kit) => kit.fraction
 	? kit.fraction(kit.row(kit.sign("∂"), kit.name(of)), kit.row(kit.sign("∂"), kit.name(by))) : `∂${plain(of)}/∂${plain(by)}`;
 
+// A line of an equation with another sign than "="
+const signed = (sign, ...sides) => Object.assign(sides, { sign });
 const spoken = ([left, first, ...more], k, lines) => [`${left} ${lines?.[k].sign ?? "="} ${first}`, ...more].join(" = ").trim();
 
 // Equations below each other as mathematics, each a list of sides that are equal; as text where the browser knows no MathML.

@@ -1,7 +1,6 @@
 // The graph as numbers: forward, local derivatives and backward, by the rules of the book and in the order of the engine.
 
 const { abs, max, min } = Math, finite = Number.isFinite;
-const FLOATS = Object.fromEntries(Object.entries(RULES).map(([name, row]) => [name, row[2]]));
 
 // Operations that choose among their operands: one that was not chosen has no edge, and nothing is multiplied there; nor where a rule is flat.
 const CHOOSING = new Set(["where", "relu", "abs", "maximum", "minimum", "take"]);
@@ -12,11 +11,11 @@ class Graph {
 	constructor(nodes, groups = []) {
 		this.nodes = nodes;
 		this.groups = groups;
-		this.last = nodes.length - 1;
-		this.uses = nodes.map(() => []);
+		this.output = nodes.at(-1);
 		let unnamed = 0;
 		nodes.forEach((n, i) => {
 			n.index = i;
+			n.uses = [];  // [operation, which of its operands], the latest first
 			n.leaf = !n.parents.length;
 			n.operands = n.parents.map(p => nodes[p]);
 			n.counts = n.kind !== "constant" && n.kind !== "input";
@@ -29,19 +28,16 @@ class Graph {
 		this.operations = nodes.filter(n => !n.leaf);
 		this.end = 2 * this.operations.length;
 		this.frozen = nodes.some(n => n.frozen);
-		for (let i = this.last; i >= 0; i--) {
-			nodes[i].parents.forEach((p, k) => nodes[p].counts && this.uses[p].push([i, k]));
-		}
+		for (const n of [...nodes].reverse()) n.operands.forEach((p, k) => p.counts && p.uses.push([n, k]));
 		this.backward();
 	}
 
 	// The local derivatives of a node at its operands, where an operand has a gradient; null where it was not chosen.
 	differentiate(n, xs = n.operands.map(p => p.data)) {
-		const row = RULES[n.op];
-		if (!row || n.frozen) return n.locals ??= [];
-		const [count, , , partials] = row;
-		if (!count) return n.locals = partials(FLOATS, xs, n.data);
-		n.locals = partials.map((d, k) => !n.operands[k].counts ? 0 : typeof d === "number" ? d || null : d(FLOATS, ...xs, n.data));
+		const partials = RULES[n.op];
+		if (!partials || n.frozen) return n.locals ??= [];
+		if (!partials.map) return n.locals = partials(xs, n.data);
+		n.locals = partials.map((d, k) => !n.operands[k].counts ? 0 : d.call ? d(...xs, n.data) : d || null);
 		if (CHOOSING.has(n.op)) n.locals = n.locals.map(local => local === 0 ? null : local);
 		return n.locals;
 	}
@@ -64,8 +60,8 @@ class Graph {
 			n.grad = n.arrived = 0;
 			n.reached = false;  // by a way on which everything was chosen
 		}
-		nodes[this.last].grad = 1;
-		nodes[this.last].reached = true;
+		this.output.grad = 1;
+		this.output.reached = true;
 		const until = max(0, operations.length - steps);
 		for (let s = operations.length - 1; s >= until; s--) {
 			const { operands, locals, grad, reached } = operations[s];
@@ -81,7 +77,7 @@ class Graph {
 		if (steps === Infinity) for (const n of nodes) [n.full, n.open] = [n.grad, n.reached];
 	}
 
-	final(n) { return n.arrived === this.uses[n.index].length; }
+	final(n) { return n.arrived === n.uses.length; }
 
 	reset() {
 		for (const n of this.nodes) {
@@ -92,18 +88,18 @@ class Graph {
 	}
 
 	// Whether something below the node cannot be computed in the page: then what is above it does not follow.
-	stuck(i) {
-		return this.frozen && [...this.above(i)].map(k => this.nodes[k]).find(n => n.frozen) || null;
+	stuck(n) {
+		return this.frozen && [...this.above(n)].find(n => n.frozen) || null;
 	}
 
 	// How many paths lead from a node to the output, the sum of their products, and the three largest.
-	paths(i) {
-		const found = new Map([[this.last, { count: 1n, sum: 1, top: [{ product: 1 }] }]]);
+	paths(n) {
+		const found = new Map([[this.output, { count: 1n, sum: 1, top: [{ product: 1 }] }]]);
 		const size = path => path.product === path.product ? abs(path.product) : Infinity;
-		for (const k of [...this.above(i)].sort((a, b) => b - a).slice(1)) {
+		for (const m of this.above(n, true).slice(1)) {
 			const mine = { count: 0n, sum: 0, top: [] };
-			for (const [c, port] of this.uses[k]) {
-				const rest = found.get(c), { open, locals } = this.nodes[c], local = open ? locals[port] : null;
+			for (const [c, port] of m.uses) {
+				const rest = found.get(c), local = c.open ? c.locals[port] : null;
 				mine.count += rest.count;
 				mine.sum += times(rest.sum, local);
 				for (const r of rest.top) {
@@ -113,43 +109,43 @@ class Graph {
 					if (at < 3) mine.top = [...mine.top.slice(0, at), path, ...mine.top.slice(at, 2)];
 				}
 			}
-			found.set(k, mine);
+			found.set(m, mine);
 		}
-		return found.get(i);
+		return found.get(n);
 	}
 
-	// The nodes on a way from this one to the output.
-	above(i) {
-		const seen = new Set([i]);
-		for (const k of seen) for (const [c] of this.uses[k]) seen.add(c);
-		return seen;
+	// The nodes on a way from this one to the output; on request as a list, the output first.
+	above(n, inOrder = false) {
+		const seen = new Set([n]);
+		for (const m of seen) for (const [c] of m.uses) seen.add(c);
+		return inOrder ? [...seen].sort((a, b) => b.index - a.index) : seen;
 	}
 
 	// Why the gradient of a node is zero, not finite, tiny or huge: the place where that begins. "" where it is none of these.
-	why(i) {
-		const n = this.nodes[i], g = n.full, name = k => plain(this.nodes[k].name);
+	why(n) {
+		const g = n.full, name = m => plain(m.name);
 		if (finite(g) && g !== 0 && abs(g) > 1e-7 && abs(g) < 1e7) return "";
 		if (!finite(g)) {
 			const first = this.operations.find(m => !finite(m.data) && m.operands.every(p => finite(p.data)));
-			if (first) return `The first value that is not finite is ${name(first.index)} = ${equation(this, first, true)} = ${shorten(first.data)}.`;
-			for (const k of [...this.above(i)].sort((a, b) => b - a)) for (const [c, port] of this.uses[k]) {
-				const local = this.nodes[c].locals[port];
-				if (local !== null && !finite(local)) return `It begins at ∂${name(c)}/∂${name(k)} = ${shorten(local)}.`;
+			if (first) return `The first value that is not finite is ${name(first)} = ${equation(first, true)} = ${shorten(first.data)}.`;
+			for (const m of this.above(n, true)) for (const [c, port] of m.uses) {
+				const local = c.locals[port];
+				if (local !== null && !finite(local)) return `It begins at ∂${name(c)}/∂${name(m)} = ${shorten(local)}.`;
 			}
 			return "It grew beyond the largest number.";
 		}
 		if (g === 0) {
-			if (!this.uses[i].length) return i === this.last ? "" : "Nothing that leads to the output uses it.";
-			const origins = new Set(), seen = new Set([i]);
-			for (const k of seen) for (const [c, port] of this.uses[k]) {
-				if (!this.nodes[c].locals[port] && !Number.isNaN(this.nodes[c].locals[port])) origins.add(`${name(c)} = ${equation(this, this.nodes[c], true)} has ∂${name(c)}/∂${name(k)} = 0`);
-				else if (this.nodes[c].full === 0) seen.add(c);
+			if (!n.uses.length) return n === this.output ? "" : "Nothing that leads to the output uses it.";
+			const origins = new Set(), seen = new Set([n]);
+			for (const m of seen) for (const [c, port] of m.uses) {
+				if (times(1, c.locals[port]) === 0) origins.add(`${name(c)} = ${equation(c, true)} has ∂${name(c)}/∂${name(m)} = 0`);
+				else if (c.full === 0) seen.add(c);
 			}
 			const list = [...origins];
 			return list.length ? `Nothing flows: ${list.slice(0, 2).join("; ")}${list.length > 2 ? "; …" : ""}.` : "Its contributions cancel.";
 		}
 		const factors = [];
-		for (let at = this.paths(i).top[0]; at?.rest; at = at.rest) factors.push([abs(at.local), at]);
+		for (let at = this.paths(n).top[0]; at?.rest; at = at.rest) factors.push([abs(at.local), at]);
 		factors.sort((a, b) => abs(g) < 1 ? a[0] - b[0] : b[0] - a[0]);
 		const at = factors[0]?.[1];
 		return at ? `The ${abs(g) < 1 ? "smallest" : "largest"} factor on its largest path is ${shorten(at.local)}, at ${name(at.to)}.` : "";

@@ -11,9 +11,9 @@ function random(seed) {  // mulberry32: the same questions for the same seed
 const close = (x, y) => abs(x - y) <= 0.006 * abs(y) + 1e-12;  // three digits are enough
 
 // The gradients that a classic mistake gives, by the number of the node: the walks of check/mistakes.py.
-function mistaken({ nodes, operations, last }, walk) {
-	const grad = nodes.map(() => 0), pending = [nodes[last]], seen = new Set(pending);
-	grad[last] = 1;
+function mistaken({ nodes, operations, output }, walk) {
+	const grad = nodes.map(() => 0), pending = [output], seen = new Set(pending);
+	grad[output.index] = 1;
 	const give = n => n.operands.forEach((p, k) => {
 		if (!p.counts || walk === "once_per_parent" && n.parents.includes(p.index, k + 1)) return;
 		const kept = walk === "overwriting" ? 0 : grad[p.index];
@@ -38,11 +38,11 @@ function mistaken({ nodes, operations, last }, walk) {
 
 // What a wrong gradient of a node looks like: a sentence, or "" where it is none of the classic mistakes.
 function mistake(graph, n, x, mistakes) {
-	const uses = graph.uses[n.index], only = uses.find(([c, k]) => close(x, times(graph.nodes[c].full, graph.nodes[c].locals[k])));
+	const { uses } = n, only = uses.find(([c, k]) => close(x, times(c.full, c.locals[k])));
 	if (close(x, -n.full)) return "The size is right: look at the sign.";
 	const found = mistakes.find(([, walk]) => close(x, mistaken(graph, walk)[n.index]));
 	if (found) return `That comes out where ${found[0]}: ${found[2]}.`;
-	if (only) return `That is what comes through ${plain(graph.nodes[only[0]].name)} alone: ${plain(n.name)} is used ${uses.length} times, and all paths add up.`;
+	if (only) return `That is what comes through ${plain(only[0].name)} alone: ${plain(n.name)} is used ${uses.length} times, and all paths add up.`;
 	return close(x, n.data) ? "That is the value, not the gradient." : "";
 }
 
@@ -54,9 +54,9 @@ class Guess {
 
 	candidates() {
 		const { graph } = this.page, usable = x => finite(x) && x !== 0, shown = n => this.page.shows(n);
-		const gradients = graph.nodes.filter(n => n.counts && graph.uses[n.index].length && usable(n.full) && shown(n)).map(n => ({ node: n }));
-		const locals = graph.operations.filter(shown).flatMap(n => n.parents.map((p, k) => ({ node: n, port: k }))
-			.filter(({ port }) => graph.nodes[n.parents[port]].counts && usable(n.locals[port]) && shown(graph.nodes[n.parents[port]]) && partialOf(graph, n, port)?.op));
+		const gradients = graph.nodes.filter(n => n.counts && n.uses.length && usable(n.full) && shown(n)).map(n => ({ node: n }));
+		const locals = graph.operations.filter(shown).flatMap(n => n.operands.map((p, k) => ({ node: n, port: k, operand: p }))
+			.filter(({ port, operand: p }) => p.counts && usable(n.locals[port]) && shown(p) && partialOf(n, port)?.op));
 		return [gradients, locals];
 	}
 
@@ -65,7 +65,7 @@ class Guess {
 		if (this.count && this.asked === this.count) return this.score();
 		if (!pool.length) {
 			this.question = null;
-			return this.card.replaceChildren(make("h3", {}, "Guess"), paragraph("There is nothing to guess here: unfold the graph."));
+			return tell(this.card, "Guess", paragraph("There is nothing to guess here: unfold the graph."));
 		}
 		let at;
 		do at = pool[Math.floor(this.dice() * pool.length)]; while (pool.length > 1 && at.node === this.question?.node && at.port === this.question?.port);
@@ -77,15 +77,14 @@ class Guess {
 	}
 
 	ask() {
-		const { page, question: { node, port } } = this, { graph } = page, L = graph.nodes[graph.last];
-		const [of, by] = port === undefined ? [L, node] : [node, graph.nodes[node.parents[port]]];
+		const { page, question: { node, port, operand } } = this, [of, by] = operand ? [node, operand] : [page.graph.output, node];
 		const input = make("input", { type: "text", inputmode: "text", autocomplete: "off", "aria-label": `∂${plain(of.name)}/∂${plain(by.name)}` }), verdict = make("p", { role: "status", class: "mg-verdict" });
 		const next = button("next", () => this.next()), show = button("show", () => this.reveal());
 		const form = make("form", { class: "mg-row" }, mathematics(kit => [[derivative(of.name, by.name, kit), ""]]), input, make("button", {}, "check"), show, next);
 		form.onsubmit = ev => { ev.preventDefault(); this.check(input.value); };
 		this.verdict = verdict;
-		this.card.replaceChildren(make("h3", {}, `Guess, question ${this.asked}${this.count ? " of " + this.count : ""}`),
-			paragraph(port === undefined ? "What is the gradient of " : "What is the local derivative of ", symbol(port === undefined ? node : of), ...port === undefined ? [] : [" by ", symbol(by)],
+		tell(this.card, `Guess, question ${this.asked}${this.count ? " of " + this.count : ""}`,
+			paragraph(operand ? "What is the local derivative of " : "What is the gradient of ", symbol(node), ...operand ? [" by ", symbol(operand)] : [],
 				"? ", quiet("Three digits are enough.")), form, verdict, aside(`${this.right} right so far`));
 		page.hide(this.question);
 		page.choose(node);
@@ -95,7 +94,7 @@ class Guess {
 
 	truth() {
 		const { node, port } = this.question;
-		return port === undefined ? node.full : node.locals[port];
+		return node.locals[port] ?? node.full;
 	}
 
 	check(text) {
@@ -133,7 +132,7 @@ class Guess {
 	score() {
 		this.question = null;
 		this.page.hide(null);
-		this.card.replaceChildren(make("h3", {}, "Guess"), make("p", { class: "mg-score" }, `${this.right} of ${this.count} right at the first try.`),
+		tell(this.card, "Guess", make("p", { class: "mg-score" }, `${this.right} of ${this.count} right at the first try.`),
 			button("once more", () => { this.asked = this.right = 0; this.next(); }));
 	}
 }

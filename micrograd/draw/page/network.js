@@ -41,7 +41,7 @@ class Network {
 			const from = this.spots.get(n.inputs[j]), to = this.spots.get(n.a);
 			if (from) this.lines.push({ weight: w, from, to });
 		})));
-		const output = this.graph.nodes[this.graph.last];
+		const { output } = this.graph;
 		this.loss = this.spots.has(output) ? null : { x: 60 + columns.length * gap, y: 34 + (height - 56) / 2, node: output };
 		this.extent = [60 + (columns.length - (this.loss ? 0 : 1)) * gap + 90, height];
 	}
@@ -61,8 +61,7 @@ class Network {
 		svg.replaceChildren();
 		const under = draw(svg, "g"), choose = (e, node, role) => {
 			fill(e, { tabindex: 0, role });
-			e.addEventListener("click", () => page.choose(node));
-			e.addEventListener("focus", () => page.choose(node));
+			on(e, "click focus", () => page.choose(node));
 			return e;
 		};
 		if (this.loss) for (const n of this.layers.at(-1)) {
@@ -111,7 +110,7 @@ class Network {
 				say(l.grad, gradient("∂", l.weight));
 				l.label.classList.toggle("mg-factor", Boolean(factors?.lines.has(l)));
 			}
-			l.g.setAttribute("aria-label", `${plain(l.weight.name)} = ${shorten(w)}, gradient ${gradient("", l.weight)}`);
+			fill(l.g, { "aria-label": `${plain(l.weight.name)} = ${shorten(w)}, gradient ${gradient("", l.weight)}` });
 		}
 		for (const s of this.spots.values()) {
 			const { node, neuron } = s;
@@ -122,11 +121,11 @@ class Network {
 			if (s.value) say(s.value, value(node));
 			if (s.z) say(s.z, "z " + value(neuron.z));
 			if (s.delta) say(s.delta, gradient("δ", neuron.z));
-			s.g.setAttribute("aria-label", `${plain(node.name)} = ${value(node)}` + (neuron ? `, z = ${value(neuron.z)}, ${gradient("δ =", neuron.z)}` : ""));
+			fill(s.g, { "aria-label": `${plain(node.name)} = ${value(node)}` + (neuron ? `, z = ${value(neuron.z)}, ${gradient("δ =", neuron.z)}` : "") });
 		}
 		if (this.loss) {
 			say(this.loss.value, value(this.loss.node));
-			this.loss.g.setAttribute("aria-label", `${plain(this.loss.node.name)} = ${value(this.loss.node)}`);
+			fill(this.loss.g, { "aria-label": `${plain(this.loss.node.name)} = ${value(this.loss.node)}` });
 		}
 	}
 
@@ -152,7 +151,7 @@ class Network {
 	derivation(n) {
 		const found = this.factors(n);
 		if (!found) return null;
-		const { line: { to, from }, lines } = found, { graph } = this, L = graph.nodes[graph.last], { neuron } = to, dash = neuron.a !== neuron.z, next = [...lines];
+		const { line: { to, from }, lines } = found, L = this.graph.output, { neuron } = to, dash = neuron.a !== neuron.z, next = [...lines];
 		const levels = node => pieces(node.name).slice(1), delta = (kit, node) => kit.name([["δ", 0], ...levels(node)]);
 		const term = (kit, l, numbers) => product(kit, numbers ? bracketed(kit, l.to.neuron.z.full) : delta(kit, l.to.neuron.z), numbers ? bracketed(kit, l.weight.data) : kit.name(l.weight.name));
 		const k = this.layers[to.layer - 1].indexOf(neuron) + 1, above = next.length && levels(next[0].weight).slice(1), sum = next.reduce((sum, l) => sum + times(l.to.neuron.z.full, l.weight.data), 0);
@@ -160,11 +159,11 @@ class Network {
 		const upstream = (kit, numbers) => next.length > 1 ? numbers ? bracketed(kit, sum) : kit.row("(", whole(kit), ")") : next.length ? term(kit, next[0], numbers)
 			: numbers ? bracketed(kit, neuron.a.full) : derivative(L.name, neuron.a.name, kit);
 		const left = this.calls < 2 ? derivative.bind(null, L.name, n.name) : kit => kit.word("sample " + this.call);
-		const terms = kit => next.slice(0, 6).map((l, j) => Object.assign([j ? "" : whole(kit), term(kit, l, true)], { sign: j ? "+" : "=" }));
+		const terms = kit => next.slice(0, 6).map((l, j) => signed(j ? "+" : "=", j ? "" : whole(kit), term(kit, l, true)));
 		return [kit => [
 			[left(kit), product(kit, upstream(kit, false), ...dash ? [kit.row(kit.word("g′"), "(", kit.name(neuron.z.name), ")")] : [], kit.name(from.node.name))],
 			["", product(kit, upstream(kit, true), ...dash ? [bracketed(kit, this.slope(neuron))] : [], bracketed(kit, from.node.data))],
 			["", product(kit, delta(kit, neuron.z), kit.name(from.node.name)), kit.number(neuron.z.full * from.node.data)]],
-			...next.length > 1 ? [kit => [...terms(kit), ...next.length > 6 ? [Object.assign(["", kit.sign("…")], { sign: "+" })] : [], ["", kit.number(sum)]]] : []];
+			...next.length > 1 ? [kit => [...terms(kit), ...next.length > 6 ? [signed("+", "", kit.sign("…"))] : [], ["", kit.number(sum)]]] : []];
 	}
 }

@@ -19,7 +19,7 @@ class Page {
 		this.listen();
 		this.first = new Graph(nodes, groups);
 		this.load(this.first, D.down ?? null);
-		if (D.through?.length) this.light(new Set(D.through.flatMap(i => [...this.graph.above(i)])));
+		if (D.through?.length) this.light(new Set(D.through.flatMap(i => [...this.graph.above(this.graph.nodes[i])])));
 		if (D.training) new Training(this, this.card("training"), D.training);
 		if (D.guess) this.toggle("guess");
 		if (D.expression !== undefined) new Field(this, this.find(".mg-field"), D);
@@ -48,21 +48,21 @@ class Page {
 	// -- what is to be seen
 
 	state() {
-		const { graph, at, question } = this, count = graph.operations.length, target = question && (question.port === undefined ? question.node : graph.nodes[question.node.parents[question.port]]), above = target ? this.above ??= graph.above(target.index) : null;
+		const { graph, at, question } = this, count = graph.operations.length, target = question && (question.operand ?? question.node), above = target ? this.above ??= graph.above(target) : null;
 		const now = at > count ? graph.operations[2 * count - at] : at ? graph.operations[at - 1] : null;
 		const rank = this.rank ??= new Map(graph.operations.map((n, k) => [n, k]));
 		return this.seen = {
 			now: at === 2 * count || !now ? null : now, chosen: this.chosen, backward: at >= count,
-			got: new Set(now && at > count && at < 2 * count ? now.parents.map(p => graph.nodes[p]).filter(n => n.counts) : []),
+			got: new Set(now && at > count && at < 2 * count ? now.operands.filter(n => n.counts) : []),
 			known: n => n.leaf || rank.get(n) < at,
-			hidden: n => Boolean(above) && (n === target || !above.has(n.index)),
+			hidden: n => Boolean(above) && (n === target || !above.has(n)),
 			hides: (n, k) => Boolean(question) && (question.port === k && question.node === n),
 			lit: this.litPath ?? (this.looked ?? this.chosen ? this.reach(this.looked ?? this.chosen) : null),
 		};
 	}
 
 	reach(n) {  // the paths of a value light up; those of the output are the whole graph
-		return n.counts && n.index !== this.graph.last ? this.graph.above(n.index) : null;
+		return n.counts && n !== this.graph.output ? this.graph.above(n) : null;
 	}
 
 	arrange(focus = -1) {
@@ -201,18 +201,18 @@ class Page {
 
 	listen() {
 		const { root, svg } = this, at = ev => this.boxAt(ev.target);
-		svg.addEventListener("click", ev => {
+		on(svg, "click", ev => {
 			const b = at(ev);
 			if (!b || this.view.dragged) return;
 			if (b.fold >= 0) this.unfold(b.fold);
 			else this.choose(b.node);
 		});
-		svg.addEventListener("pointerover", ev => {
+		on(svg, "pointerover", ev => {
 			const b = at(ev);
 			if (b && ev.pointerType === "mouse" && !ev.buttons) this.look(b.node, b.fold);
 		});
-		svg.addEventListener("pointerleave", () => { if (this.looked || this.fold >= 0) this.look(null); });
-		root.addEventListener("focusin", ev => {
+		on(svg, "pointerleave", () => { if (this.looked || this.fold >= 0) this.look(null); });
+		on(root, "focusin", ev => {
 			const b = at(ev);
 			if (!b) return;
 			this.active.g.setAttribute("tabindex", -1);
@@ -228,10 +228,10 @@ class Page {
 			in: () => this.view.zoom(1.25), out: () => this.view.zoom(0.8), fit: () => this.view.fit(), reset: () => this.reset(),
 			foldall: () => { for (const g of this.graph.groups) g.open = 0; this.arrange(); }, unfold: () => this.unfold(...this.picture.boxes.map(b => b.fold).filter(k => k >= 0)),
 			descend: () => this.toggle("descend"), guess: () => this.toggle("guess"), network: () => { this.asNetwork = !this.asNetwork; this.active = null; this.arrange(); } };
-		root.addEventListener("click", ev => acts[ev.target.dataset?.act]?.());
+		on(root, "click", ev => acts[ev.target.dataset?.act]?.());
 		const keys = { ArrowLeft: acts.back, ArrowRight: acts.on, Home: acts.first, End: acts.end, "+": acts.in, "-": acts.out, 0: acts.fit };
 		const alone = root.parentElement === document.body && document.querySelectorAll("[data-micrograd]").length === 1;
-		(alone ? document : root).addEventListener("keydown", ev => {
+		on(alone ? document : root, "keydown", ev => {
 			if (ev.altKey || ev.ctrlKey || ev.metaKey || ev.target.closest?.("input, select, textarea, [contenteditable]")) return;
 			const b = at(ev), { boxes } = this.picture, to = by => boxes[boxes.indexOf(b) + by]?.g.focus({ preventScroll: true });
 			const open = () => b.fold >= 0 && this.unfold(b.fold), inner = b && (b.node ? b.node.group : this.graph.groups[b.fold].parent);
@@ -242,8 +242,8 @@ class Page {
 			act();
 		});
 		root.tabIndex = -1;
-		root.addEventListener("pointerdown", ev => { if (!ev.target.closest("input, button, select, [tabindex='0']")) root.focus({ preventScroll: true }); });
-		addEventListener("beforeprint", () => { if (!this.asNetwork) this.picture.show([-1e9, -1e9, 2e9, 2e9]); });
+		on(root, "pointerdown", ev => { if (!ev.target.closest("input, button, select, [tabindex='0']")) root.focus({ preventScroll: true }); });
+		on(window, "beforeprint", () => { if (!this.asNetwork) this.picture.show([-1e9, -1e9, 2e9, 2e9]); });
 		this.swipes();
 	}
 
@@ -251,8 +251,8 @@ class Page {
 		const box = this.find(".mg-view");
 		for (const area of [box, this.card("step")]) {
 			let start = null;
-			area.addEventListener("touchstart", ev => { start = ev.touches.length === 1 ? ev.touches[0] : null; }, { passive: true });
-			area.addEventListener("touchend", ev => {
+			on(area, "touchstart", ev => { start = ev.touches.length === 1 ? ev.touches[0] : null; }, { passive: true });
+			on(area, "touchend", ev => {
 				const end = ev.changedTouches[0];
 				if (!start || area === box && box.scrollWidth > box.clientWidth + 2) return;
 				const dx = end.clientX - start.clientX, dy = end.clientY - start.clientY;
@@ -274,14 +274,14 @@ class Page {
 			this.root.classList.toggle("mg-dark", isDark);
 		};
 		theme();
-		dark.addEventListener("change", theme);
+		on(dark, "change", theme);
 		new MutationObserver(theme).observe(document.body, { attributes: true });
 	}
 }
 
 // The leaves that descend moves at first: weights; where no network is, all but what is called like an input or a target.
 function movable(graph) {
-	const leaves = graph.nodes.filter(n => n.leaf && n.counts && !graph.stuck(n.index)), weights = leaves.filter(n => n.kind === "parameter");
+	const leaves = graph.nodes.filter(n => n.leaf && n.counts && !graph.stuck(n)), weights = leaves.filter(n => n.kind === "parameter");
 	const others = leaves.filter(n => !/^[xyt]\d*$/.test(pieces(n.name)[0][0]));
 	return weights.length ? weights : others.length ? others : leaves;
 }

@@ -6,9 +6,12 @@ class ExpressionError extends Error {
 const ALIASES = { max: "maximum", min: "minimum", ln: "log" };
 const OPERATORS = { "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "**": "pow", "<": "less", ">": "greater" };
 const OF_MANY = ["sum", "logsumexp", "dot"];
-const known = () => Object.keys(RULES).filter(name => RULES[name][0] || OF_MANY.includes(name)).sort();
+const known = () => Object.keys(RULES).filter(name => RULES[name].map || OF_MANY.includes(name)).sort();
+const isFunction = name => Object.hasOwn(ALIASES, name) || known().includes(name);
+const WORDS = ["import", "def", "for", "while", "if", "return", "from", "not", "None", "True", "False", "await", "yield"];
 const fail = (message, at) => { throw new ExpressionError(message, at); };
 const only = (what, at) => fail(`only arithmetic is read here, ${what}`, at);
+const unreal = (what, at) => fail(`only real numbers and names are read here, not ${what}`, at);
 const unread = (what, at) => fail(`cannot read the expression: ${what}`, at);
 const unreadable = (what, at) => unread(`${what} (write 2*x for a product, x**2 for a power, sin(x) for a function)`, at);
 
@@ -31,15 +34,16 @@ function tokens(text) {
 	return found;
 }
 
-// The steps of a text as trees: { name?, tree }
+// The steps of a text: { name?, at, value }, where `value` says what it means once one knows what names mean.
 function steps(text) {
 	if (!text.trim()) fail("the expression is empty: write one such as tanh(a*b) + c", 0);
 	if (text.includes("\0")) unread("source code cannot contain null bytes", 0);
-	const list = tokens(text), opened = [];
+	const list = tokens(text), opened = [], found = [];
 	let k = 0;
 	const is = (...kinds) => kinds.includes(list[k]?.kind), next = () => list[k++];
 	const place = () => list[k]?.at ?? text.split("\n").at(-1).trimEnd().length;
 	const wrong = () => opened.length && !list[k] ? unread(`'${opened.at(-1).kind}' was never closed`, opened.at(-1).at) : unreadable("invalid syntax", place());
+	const all = items => names => items.map(item => item(names));
 	function inside(close) {
 		const items = [], open = list[k - 1];
 		opened.push(open);
@@ -54,84 +58,68 @@ function steps(text) {
 		return items;
 	}
 	function atom() {
-		const t = list[k];
-		if (!t) wrong();
+		const { kind, text, at } = list[k] ?? wrong();
+		if (kind === "name" && WORDS.includes(text)) only(`not ${text}`, at);
 		k++;
-		if (t.kind === "number") return { kind: "number", text: t.text, at: t.at };
-		if (t.kind === "string") return { kind: "other", what: `only real numbers and names are read here, not ${t.text}`, at: t.at };
-		if (t.kind === "name") {
-			if (["import", "def", "class", "for", "while", "if", "return", "del", "from"].includes(t.text)) only("and steps such as d = a*b", t.at);
-			if (["lambda", "not", "None", "True", "False", "await", "yield"].includes(t.text)) only(`not ${t.text}`, t.at);
-			return { kind: "name", name: t.text, at: t.at };
-		}
-		if (t.kind === "[") return { kind: "list", args: inside("]"), at: t.at };
-		if (t.kind === "(") {
+		if (kind === "number") return () => numberOf(text, at);
+		if (kind === "name") return names => names.has(text) ? names.get(text) : text === "pi" ? Math.PI : isFunction(text)
+			? fail(`${text} is a function: write ${text}(...)`, at) : fail(`unknown name '${text}': give it a value, ${text}=1.0`, at);
+		if (kind === "string") return () => unreal(text, at);
+		if (kind === "[") return all(inside("]"));
+		if (kind === "(") {
 			const items = inside(")");
-			if (!items.length) return { kind: "list", args: [], at: t.at };
-			return items.length === 1 && list[k - 2].kind !== "," ? items[0] : { kind: "list", args: items, at: t.at };
+			return items.length === 1 && list[k - 2].kind !== "," ? items[0] : all(items);
 		}
 		k--;
 		return wrong();
 	}
 	function postfix() {
-		let tree = atom();
+		const at = place();
+		let name = is("name") && list[k].text, value = atom(), self = [];
 		for (;;) {
 			if (is("(")) {
 				next();
-				const args = inside(")");
-				if (tree.kind === "attribute") tree = { kind: "call", name: tree.name, args: [tree.of, ...args], at: tree.at };
-				else if (tree.kind === "name") tree = { kind: "call", name: tree.name, args, at: tree.at };
-				else only("not a call", tree.at);
+				const called = name || only("not a call", at), args = all([...self, ...inside(")")]);
+				value = names => call(called, args(names), at);
+				[name, self] = ["", []];
 			} else if (is(".")) {
 				next();
 				if (!is("name")) wrong();
-				tree = { kind: "attribute", of: tree, name: next().text, at: tree.at };
+				[name, self, value] = [next().text, [value], () => only("not an attribute", at)];
 			} else if (is("[")) {
 				next();
 				inside("]");
-				tree = { kind: "other", what: "only arithmetic is read here, not an index", at: tree.at };
-			} else return tree;
+				[name, value] = ["", () => only("not an index", at)];
+			} else return value;
 		}
 	}
 	function factor() {
 		const signs = [];
-		while (is("+", "-", "~")) signs.push(next());
-		let tree = postfix();
-		if (is("**")) { next(); tree = { kind: "operator", op: "pow", args: [tree, factor()], at: tree.at }; }
-		for (const sign of signs.reverse()) tree = sign.kind === "+" ? tree : { kind: "operator", op: sign.kind === "-" ? "neg" : "~", args: [tree], at: sign.at };
-		return tree;
+		while (is("+", "-", "~")) signs.unshift(next());
+		const at = place(), base = postfix(), power = is("**") && next() && factor();
+		return signs.length || power ? names => signs.reduce((x, sign) => sign.kind === "+" ? x : operation(sign, [x], sign.at),
+			power ? node("pow", [base(names), power(names)], at) : base(names)) : base;
 	}
-	function binary(signs, operand) {
-		let tree = operand();
-		while (is(...signs)) {
-			const sign = next();
-			tree = { kind: "operator", op: OPERATORS[sign.kind] ?? sign.kind, args: [tree, operand()], at: tree.at, sign: sign.at };
-		}
-		return tree;
+	function binary(operand, ...signs) {  // a sum may have 10,000 terms: no recursion along it
+		const at = place(), first = operand(), rest = [];
+		while (is(...signs)) rest.push([next(), operand()]);
+		return rest.length ? names => rest.reduce((x, [sign, y]) => operation(sign, [x, y(names)], at), first(names)) : first;
 	}
-	const term = () => binary(["*", "/", "//", "%", "@"], factor), sum = () => binary(["+", "-"], term), bits = () => binary(["^", "&", "|"], sum);
+	const term = () => binary(factor, "*", "/", "//", "%", "@"), bits = () => binary(() => binary(term, "+", "-"), "^", "&", "|");
 	function comparison() {
-		let tree = bits();
-		if (is("<", ">", "==", "!=", "<=", ">=")) {
-			const sign = next();
-			tree = { kind: "operator", op: OPERATORS[sign.kind] ?? sign.kind, args: [tree, bits()], at: tree.at };
-			if (is("<", ">", "==", "!=", "<=", ">=")) only("not a compare", tree.at);
-		}
-		if (list[k]?.text === "if" && is("name")) only("not if (use where(c, a, b))", tree.at);
-		return tree;
+		const at = place(), x = bits(), compares = () => is("<", ">", "==", "!=", "<=", ">=");
+		const sign = compares() && next(), y = sign && bits();
+		if (y && compares()) only("not a compare", at);
+		if (list[k]?.text === "if") only("not if (use where(c, a, b))", at);
+		return y ? names => operation(sign, [x(names), y(names)], at) : x;
 	}
-	const found = [];
 	while (k < list.length) {
 		if (is(";")) { next(); continue; }
-		if (is("name") && list[k + 1]?.kind === "=") {
-			const { text: name } = next();
-			next();
-			found.push({ name, tree: comparison() });
-		} else {
-			let tree = comparison();
-			if (is(",")) { const args = [tree]; while (is(",")) { next(); if (list[k] && !is(";")) args.push(comparison()); } tree = { kind: "list", args, at: tree.at }; }
-			found.push({ tree });
-		}
+		const name = is("name") && list[k + 1]?.kind === "=" && next().text;
+		if (name) next();
+		const at = place(), items = [comparison()];
+		while (!name && is(",")) { next(); if (list[k] && !is(";")) items.push(comparison()); }
+		found.push({ name, at, value: items.length > 1 || !name && list[k - 1].kind === "," ? all(items) : items[0] });
 		if (k < list.length && !is(";")) wrong();
 	}
 	return found;
@@ -140,67 +128,41 @@ function steps(text) {
 // What a text means: a number, or the last of the nodes { op, args, data, label } below it. `named` gives the names their leaves.
 function meaning(text, named) {
 	const names = new Map(Object.entries(named));
-	let out;
-	for (const { name, tree } of steps(text)) {
-		out = evaluate(tree, names);
-		if (name) {
-			if (out.args && !out.label) out.label = name;
-			names.set(name, out);
-		}
-		if (Array.isArray(out) && !name) fail("the result must be one number, not a list", tree.at);
+	let out, at = 0;
+	for (const { name, value, ...step } of steps(text)) {
+		out = value(names);
+		at = step.at;
+		if (!name) continue;
+		if (out.args && !out.label) out.label = name;
+		names.set(name, out);
 	}
-	return Array.isArray(out) ? fail("the result must be one number, not a list", 0) : out;
+	return Array.isArray(out) ? fail("the result must be one number, not a list", at) : out;
 }
 
-function evaluate(tree, names) {  // a sum may have 10,000 terms: no recursion along it
-	const results = [], stack = [[tree, false]];
-	while (stack.length) {
-		const [t, ready] = stack.pop();
-		if (!ready) {
-			if (t.kind === "attribute") only("not an attribute", t.at);
-			if (t.kind === "other") fail(t.what, t.at);
-			stack.push([t, true], ...[...t.args ?? []].reverse().map(a => [a, false]));
-		} else {
-			const count = t.args?.length ?? 0;
-			results.push(meant(t, results.splice(results.length - count, count), names));
-		}
-	}
-	return results[0];
+function numberOf(text, at) {
+	const x = Number(text.replace(/_/g, ""));
+	return finite(x) ? x : text.endsWith("j") ? unreal(text, at) : fail("this number is too large for a float", at);
 }
 
-function meant(t, args, names) {
-	if (t.kind === "list") return args;
-	if (t.kind === "number") {
-		if (t.text.endsWith("j")) fail(`only real numbers and names are read here, not ${t.text}`, t.at);
-		const x = Number(t.text.replace(/_/g, ""));
-		return finite(x) ? x : fail("this number is too large for a float", t.at);
-	}
-	if (t.kind === "name") {
-		if (names.has(t.name)) return names.get(t.name);
-		if (t.name === "pi") return Math.PI;
-		if (Object.hasOwn(ALIASES, t.name) || known().includes(t.name)) fail(`${t.name} is a function: write ${t.name}(...)`, t.at);
-		return fail(`unknown name '${t.name}': give it a value, ${t.name}=1.0`, t.at);
-	}
-	if (t.kind === "operator") {
-		if (!Object.hasOwn(RULES, t.op)) fail(`this operator is not read here: ${t.op === "^" ? "for a power write **" : "use + - * / // % ** < >"}`, t.op === "^" ? t.sign : t.at);
-		return node(t.op, args, t.at);
-	}
-	const name = Object.hasOwn(ALIASES, t.name) ? ALIASES[t.name] : t.name;
+function operation({ kind, at: sign }, args, at) {
+	const op = args.length > 1 ? OPERATORS[kind] : kind === "-" && "neg", power = kind === "^";
+	return op ? node(op, args, at) : fail(`this operator is not read here: ${power ? "for a power write **" : "use + - * / // % ** < >"}`, power ? sign : at);
+}
+
+function call(called, args, at) {
+	const name = Object.hasOwn(ALIASES, called) ? ALIASES[called] : called;
 	if (name === "sum" || name === "logsumexp") {
 		const values = args.length === 1 && Array.isArray(args[0]) ? args[0] : args;
-		if (!values.length) return name === "sum" ? 0 : fail("logsumexp needs at least one value, got none", t.at);
-		return node(name, values, t.at);
+		return values.length ? node(name, values, at) : name === "sum" ? 0 : fail("logsumexp needs at least one value, got none", at);
 	}
 	if (name === "dot") {
 		const [xs, ys, start = 0] = args;
-		if (args.length < 2 || args.length > 3 || !Array.isArray(xs) || !Array.isArray(ys)) fail("dot takes two lists, and perhaps a start: dot([a, b], [c, d], e)", t.at);
-		if (xs.length !== ys.length) fail(`dot needs two sequences of one length, got ${xs.length} and ${ys.length} values`, t.at);
-		return node("dot", [...xs, ...ys, start], t.at);
+		if (args.length < 2 || args.length > 3 || !Array.isArray(xs) || !Array.isArray(ys)) fail("dot takes two lists, and perhaps a start: dot([a, b], [c, d], e)", at);
+		if (xs.length !== ys.length) fail(`dot needs two sequences of one length, got ${xs.length} and ${ys.length} values`, at);
+		return node("dot", [...xs, ...ys, start], at);
 	}
-	const row = Object.hasOwn(RULES, name) ? RULES[name] : null;
-	if (!row?.[0]) fail(`unknown function '${name}': known are ${known().join(", ")}`, t.at);
-	if (args.length !== row[0]) fail(`${row[1]} has ${row[0]} argument(s), got ${args.length}`, t.at);
-	return node(name, args, t.at);
+	const { length } = known().includes(name) ? RULES[name] : fail(`unknown function '${called}': known are ${known().join(", ")}`, at);
+	return args.length === length ? node(name, args, at) : fail(`${name} takes ${length} argument(s), got ${args.length}`, at);
 }
 
 function node(op, args, at) {

@@ -6,6 +6,7 @@ function fill(e, attributes, inside = []) {
 	e.append(...inside);
 	return e;
 }
+const on = (e, names, act, options) => { for (const name of names.split(" ")) e.addEventListener(name, act, options); };
 const make = (tag, attributes = {}, ...inside) => fill(document.createElement(tag), attributes, inside);
 const draw = (parent, tag, attributes) => parent.appendChild(fill(document.createElementNS(SVG, tag), attributes));
 const letters = (text, tag = "i") => make(tag, {}, ...pieces(text).map(([t, level]) => level ? make(level < 0 ? "sub" : "sup", {}, t) : t));
@@ -30,8 +31,8 @@ function dress(e, style) { if (e.getAttribute("class") !== style) e.setAttribute
 class Picture {
 	constructor(graph, svg, signs, down) {
 		Object.assign(this, { graph, svg, signs, wanted: down });
-		this.consumers = graph.nodes.map(() => []);
-		for (const n of graph.operations) for (const p of n.parents) this.consumers[p].push(n);
+		for (const n of graph.nodes) n.consumers = [];
+		for (const n of graph.operations) for (const p of n.operands) p.consumers.push(n);
 	}
 
 	around(k) {  // the groups around, from the inside out
@@ -42,8 +43,8 @@ class Picture {
 	foldOf(n) { return this.around(n.group).filter(k => !this.graph.groups[k].open).at(-1) ?? -1; }
 	// Whether a number stands inside the operation that uses it, as in x + 1
 	inside(n) {
-		return n.kind === "constant" && !n.text.length && this.foldOf(n) < 0 && this.consumers[n.index].length > 0
-			&& this.consumers[n.index].every(c => c.parents.length < 4 && this.foldOf(c) < 0 && c.parents.some(p => p !== n.index && this.graph.nodes[p].kind !== "constant"));
+		return n.kind === "constant" && !n.text.length && this.foldOf(n) < 0 && n.consumers.length > 0
+			&& n.consumers.every(c => c.parents.length < 4 && this.foldOf(c) < 0 && c.operands.some(p => p !== n && p.kind !== "constant"));
 	}
 
 	collect() {
@@ -61,8 +62,8 @@ class Picture {
 			b.members.push(n);
 			n.box = b;
 		}
-		for (const n of nodes) n.parents.forEach((q, k) => {
-			const from = nodes[q].box, to = n.box;
+		for (const n of nodes) n.operands.forEach((p, k) => {
+			const from = p.box, to = n.box;
 			if (!from || from === to) return;
 			const single = from.fold < 0 && to.fold < 0, key = `${from.id},${to.id},${single ? k : ""}`;
 			let e = found.get(key);
@@ -72,9 +73,9 @@ class Picture {
 				to.ins.push(e);
 			}
 			e.all.push([n, k]);
-			e.live ||= nodes[q].counts;
+			e.live ||= p.counts;
 		});
-		const order = new Set(), seen = new Set(), stack = [nodes[graph.last].box];  // postorder from the output: sources first
+		const order = new Set(), seen = new Set(), stack = [graph.output.box];  // postorder from the output: sources first
 		while (stack.length) {
 			const b = stack.at(-1), next = seen.has(b) ? [] : b.ins.map(e => e.from).filter(f => !seen.has(f));
 			seen.add(b);
@@ -107,7 +108,7 @@ class Picture {
 	}
 
 	formula(n) {
-		const text = equation(this.graph, n);
+		const text = equation(n);
 		return wide(text, 10.5) < 110 ? text : RULES[n.op] ? this.signs[n.op] ?? n.op : n.op;
 	}
 
@@ -142,7 +143,7 @@ class Picture {
 		const { w, h, kind, node } = b, x = b.x - w / 2, y = b.y - h / 2, folded = !node;
 		const rect = (x, y, width, height, rx = { leaf: 0, constant: 10, input: 16 }[kind] ?? 5) =>
 			draw(b.g, "rect", { class: "mg-out", x, y, width, height, rx });
-		if (b === this.graph.nodes[this.graph.last].box) rect(x - 3, y - 3, w + 6, h + 6);
+		if (b === this.graph.output.box) rect(x - 3, y - 3, w + 6, h + 6);
 		if (folded) rect(x + 4, y + 4, w - 4, h - 4);
 		if (kind === "parameter") draw(b.g, "path", { class: "mg-out", d: `M${x + w} ${y}h${8 - w}l-8 8v${h - 16}l8 8h${w - 8}z` });
 		else rect(x, y, folded ? w - 4 : w, folded ? h - 4 : h);
@@ -191,7 +192,7 @@ class Picture {
 		}
 	}
 
-	lit(e) { return this.state.lit && e.all.some(([n, k]) => this.state.lit.has(n.index) && this.state.lit.has(n.parents[k])); }
+	lit(e) { return this.state.lit && e.all.some(([n, k]) => this.state.lit.has(n) && this.state.lit.has(n.operands[k])); }
 
 	paintLine(line, { flow, live }, style, thin) {
 		const share = flow < Infinity ? Math.sqrt(flow / this.biggest || 0) : 1;
@@ -220,23 +221,23 @@ class Picture {
 		if (!n) note = !counted.length ? "constants" : !state.backward ? `${b.members.length} values` : `${ready} of ${counted.length} final${done ? " ✓" : ""}`;
 		else if (n.counts && state.hidden(n)) note = "∂ ?";
 		else if (n.counts && state.backward) {
-			const total = graph.uses[n.index].length;
+			const total = n.uses.length;
 			note = done ? `∂ ${brief(n.grad)}` : n.arrived ? `∂ ${brief(n.grad)} (${n.arrived} of ${total})` : `∂ 0 of ${total}`;
 			b.g.dataset.grad = n.grad;
 		} else delete b.g.dataset.grad;
 		if (b.note) say(b.note, note);
 		dress(b.g, `mg-box mg-${b.kind}` + (done ? " mg-final" : "") + (n && n === state.now ? " mg-now" : n && state.got.has(n) ? " mg-got" : "")
-			+ (state.lit && b.members.some(m => state.lit.has(m.index)) ? " mg-lit" : "") + (n && n === state.chosen ? " mg-chosen" : "")
+			+ (state.lit && b.members.some(m => state.lit.has(m)) ? " mg-lit" : "") + (n && n === state.chosen ? " mg-chosen" : "")
 			+ (n && state.known(n) && !finite(n.data) ? " mg-broken" : ""));
-		const from = n && !n.leaf ? `, computed from ${n.parents.map(p => plain(graph.nodes[p].name)).join(" and ")}` : "";
+		const from = n && !n.leaf ? `, computed from ${n.operands.map(p => plain(p.name)).join(" and ")}` : "";
 		const label = n ? `${plain(n.name)} ${n.leaf ? n.kind : b.tag}${from}, value ${state.known(n) ? shorten(n.data) : "not yet there"}`
 			+ (!n.counts || !state.backward ? "" : state.hidden(n) ? ", gradient hidden" : `, gradient ${shorten(n.grad)}, ${this.share(n)}`)
 			: `${plain(b.text)}, ${b.tag}, folded, ${note}`;
-		if (b.spoken !== label) b.g.setAttribute("aria-label", b.spoken = label);
+		if (b.spoken !== label) fill(b.g, { "aria-label": b.spoken = label });
 	}
 
 	share(n) {
-		const total = this.graph.uses[n.index].length;
+		const total = n.uses.length;
 		return n.arrived === total ? "final" : `${n.arrived} of ${total} contributions arrived`;
 	}
 }

@@ -15,7 +15,7 @@ class Training {
 		this.network = page.network;
 		if (this.network) this.bars = figure("Gradients of the layers, for the sample drawn", chart(card));
 		if (this.network?.inputs.length === 2) this.map = figure("Decision boundary", make("canvas", { class: "mg-map", width: 260, height: 260, role: "img" }));
-		card.replaceChildren(make("h3", {}, "Training"), make("div", { class: "mg-row" }, this.playing, this.slider, this.told), figures);
+		tell(card, "Training", make("div", { class: "mg-row" }, this.playing, this.slider, this.told), figures);
 		if (this.network) this.norms = this.gradients();
 		if (this.map) this.prepare();
 		page.onrefresh = () => this.draw();
@@ -73,16 +73,14 @@ class Training {
 			writeAt(svg, shorten(x), 58 + (length(x) || 0), y + tall / 2 + 4, "mg-tick");
 		});
 		writeAt(svg, "√ of the mean square of ∂L/∂W and ∂L/∂b, logarithmic", 4, 124, "mg-tick");
-		svg.setAttribute("aria-label", norms.map((x, k) => `layer ${k + 1}: ${shorten(x)}`).join(", "));
+		fill(svg, { "aria-label": norms.map((x, k) => `layer ${k + 1}: ${shorten(x)}`).join(", ") });
 	}
 
 	prepare() {  // what of the graph lies between the inputs and the network's output
-		const { graph } = this.page, { inputs, layers } = this.network, output = layers.at(-1)[0].a, below = new Set([output.index]), inside = new Set(inputs.map(n => n.index));
-		for (const i of below) for (const p of graph.nodes[i].parents) below.add(p);
+		const { graph } = this.page, { inputs, layers } = this.network, output = layers.at(-1)[0].a, below = new Set([output]), inside = new Set(inputs);
+		for (const n of below) for (const p of n.operands) below.add(p);
 		this.program = graph.operations.filter(n => {
-			if (!below.has(n.index) || !n.parents.some(p => inside.has(p))) return false;
-			inside.add(n.index);
-			return true;
+			return below.has(n) && n.operands.some(p => inside.has(p)) && inside.add(n);
 		});
 		this.output = output;
 		this.inputs = inputs;
@@ -116,6 +114,6 @@ class Training {
 			paint.lineWidth = t === undefined ? 2 : 0.7;
 			paint.stroke();
 		}
-		canvas.setAttribute("aria-label", `Where the output is above ${this.level} (blue) and below (orange); the sample drawn at ${shorten(a.data)}, ${shorten(b.data)}`);
+		fill(canvas, { "aria-label": `Where the output is above ${this.level} (blue) and below (orange); the sample drawn at ${shorten(a.data)}, ${shorten(b.data)}` });
 	}
 }

@@ -25,7 +25,7 @@ class Values {
 		const buttons = [];
 		if (more > 0) buttons.push(button(`show ${min(more, 4 * AT_ONCE)} more of ${more}`, () => { this.shown += 4 * AT_ONCE; this.build(); }));
 		if (constants) buttons.push(button(this.constants ? "without constants" : "constants too", () => { this.constants = !this.constants; this.build(); }));
-		card.replaceChildren(make("h3", {}, "Values"), list, make("p", { class: "mg-quiet mg-moves-only" }, "Ticked values move when you descend."), ...buttons);
+		tell(card, "Values", list, make("p", { class: "mg-quiet mg-moves-only" }, "Ticked values move when you descend."), ...buttons);
 		if (!leaves.length) list.append(make("p", { class: "mg-quiet" }, "No value here has a gradient."));
 	}
 
@@ -40,7 +40,7 @@ class Values {
 	}
 
 	row(n) {
-		const { page } = this, name = plain(n.name), range = this.range(n), stuck = page.graph.stuck(n.index);
+		const { page } = this, name = plain(n.name), range = this.range(n), stuck = page.graph.stuck(n);
 		const input = (type, label, more = {}) => make("input", { type, "aria-label": label, step: "any", ...more });
 		const slider = input("range", `${name}, slider`, { class: "mg-slide" }), number = input("number", name);
 		const low = input("number", `least ${name}`, { class: "mg-end" }), high = input("number", `greatest ${name}`, { class: "mg-end" });
@@ -73,7 +73,7 @@ class Values {
 		low.onchange = () => { if (+low.value < range[1]) range[0] = +low.value; show(); };
 		high.onchange = () => { if (+high.value > range[0]) range[1] = +high.value; show(); };
 		moves.onchange = () => { page.moves[moves.checked ? "add" : "delete"](n); };
-		row.addEventListener("focusin", () => page.choose(n));
+		on(row, "focusin", () => page.choose(n));
 		if (!n.counts) moves.remove();
 		if (stuck) {
 			for (const e of [slider, number, low, high, moves]) e.disabled = true;

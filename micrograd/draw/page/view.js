@@ -3,8 +3,8 @@
 class View {
 	constructor(box, svg, moved) {
 		Object.assign(this, { box, svg, moved, scale: 1, extent: [1, 1] });
-		box.addEventListener("scroll", moved, { passive: true });
-		box.addEventListener("wheel", ev => {  // scrolling stays scrolling; with Ctrl it zooms
+		on(box, "scroll", moved, { passive: true });
+		on(box, "wheel", ev => {  // scrolling stays scrolling; with Ctrl it zooms
 			if (!ev.ctrlKey && !ev.metaKey) return;
 			ev.preventDefault();
 			this.zoom(ev.deltaY < 0 ? 1.1 : 1 / 1.1, ev.clientX, ev.clientY);
@@ -17,11 +17,11 @@ class View {
 	byMouse() {
 		const { box } = this;
 		let drag = null;
-		box.addEventListener("pointerdown", ev => {
+		on(box, "pointerdown", ev => {
 			this.dragged = false;
 			if (ev.pointerType === "mouse" && !ev.button) drag = { x: ev.clientX, y: ev.clientY, left: box.scrollLeft, top: box.scrollTop };
 		});
-		box.addEventListener("pointermove", ev => {
+		on(box, "pointermove", ev => {
 			if (!drag || !ev.buttons) return drag = null;
 			const dx = ev.clientX - drag.x, dy = ev.clientY - drag.y;
 			if (!this.dragged && Math.hypot(dx, dy) < 5) return;
@@ -30,14 +30,14 @@ class View {
 			box.scrollLeft = drag.left - dx;
 			box.scrollTop = drag.top - dy;
 		});
-		for (const end of ["pointerup", "pointercancel"]) box.addEventListener(end, () => { drag = null; });
+		on(box, "pointerup pointercancel", () => { drag = null; });
 	}
 
 	byFingers() {
 		let apart = 0;
 		const distance = ([a, b]) => Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
-		this.box.addEventListener("touchstart", ev => { apart = ev.touches.length === 2 ? distance(ev.touches) : 0; }, { passive: true });
-		this.box.addEventListener("touchmove", ev => {
+		on(this.box, "touchstart", ev => { apart = ev.touches.length === 2 ? distance(ev.touches) : 0; }, { passive: true });
+		on(this.box, "touchmove", ev => {
 			if (ev.touches.length !== 2 || !apart) return;
 			ev.preventDefault();
 			const now = distance(ev.touches), [a, b] = ev.touches;

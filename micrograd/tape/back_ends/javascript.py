@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from micrograd.formula.javascript import functions, printed
+from micrograd.formula.javascript import functions, is_own, printed
 from micrograd.tape.back_ends.c import recorded
 
 
@@ -25,23 +25,21 @@ def to_javascript(fn: Callable[..., Any], *args: Any, gradient: bool = False, na
     >>> "function f(x, p = [])" in to_javascript(lambda x, y: x * y + 1, 2.0, 3.0)
     True
     """
-    if not re.fullmatch("[A-Za-z_$][A-Za-z0-9_$]*", name) or name in ("x", "p", "RULES"):
+    if not re.fullmatch("[A-Za-z_$][A-Za-z0-9_$]*", name) or name in ("x", "p", "FLOATS"):
         raise ValueError(f"to_javascript needs a name for the function, got {name!r}")
     tape, _, leaves = recorded(fn, args, gradient)
     slots = [*[f"x[{i}]" for i in range(tape.inputs)], *[f"p[{i}]" for i in range(tape.leaves)], *map(_number, tape.constants)]
     lines = []
     for i, (rule, operands) in enumerate(tape.instructions):
-        lines.append(f"\tconst v{i} = RULES.{rule.name}[2]({', '.join([slots[slot] for slot in operands])});")
+        lines.append(f"\tconst v{i} = FLOATS.{rule.name}({', '.join([slots[slot] for slot in operands])});")
         slots.append(f"v{i}")
-    built_in = re.findall(r"^\t\"?(\w+)\"?: \[", printed(), re.M)
-    own = {rule.name: rule for rule, _ in tape.instructions if rule.name not in built_in}
+    own = {rule.name: rule for rule, _ in tape.instructions if is_own(rule)}
     body = "\n".join([*lines, f"\treturn [{', '.join([slots[slot] for slot in tape.outputs])}];"])
     return f"""\
 // x: {tape.inputs} arguments, p: {tape.leaves} parameters, {len(tape.outputs)} results.
 const {name} = (() => {{
 {functions()}
 {printed(own.values())}
-const FLOATS = Object.fromEntries(Object.entries(RULES).map(([name, row]) => [name, row[2]]));
 function {name}(x, p = [{", ".join(map(_number, leaves))}]) {{
 {body}
 }}
