@@ -86,7 +86,7 @@ class Primitive:
     def local(self, args: tuple[Any, ...], out: Any, wanted: Iterable[bool]) -> tuple[Any, ...]:
         """The partial derivatives at `args`; 0.0, and not evaluated, where not wanted."""
         if self.variadic:
-            return tuple(self.partials(args, out))
+            return self.partials(args, out)  # type: ignore[no-any-return]
         return tuple(
             [(p(*args, out) if callable(p) else p) if want else 0.0 for p, want in zip(self.partials, wanted, strict=True)]
         )

@@ -53,7 +53,7 @@ def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
         data = [p._data for p in parents]
         try:
             out = rule.value(*data)
-            partials = tuple(rule.partials(data, out))
+            partials = rule.partials(data, out)
         except (ArithmeticError, ValueError):
             pass
         else:
@@ -70,6 +70,8 @@ def attach(leaf: Value, source: Any) -> None:
     Written as source * 1.0: exact for every number, and the sign of zero.
     """
     leaf.rule, leaf._x, leaf._dx, leaf._y, leaf._dy = primitives.mul, source, 1.0, 1.0, 0.0
+    if open_blocks and (scope := modes.current().scope):
+        leaf.note = Note(scope=scope)
 
 
 def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -> Value:
@@ -145,6 +147,8 @@ class Value(Operators, Number, Shown, Original):
         self._dy: Any = 0.0
         if children := as_values(_children):
             self.rule, self._x, self._dx = primitives.handwritten(_op), children, (0.0,) * len(children)
+            if open_blocks and (scope := modes.current().scope):
+                self.note = Note(scope=scope)
         if open_blocks and (observer := modes.current().observer) is not None:
             observer.made(self)
 
@@ -180,7 +184,7 @@ class Value(Operators, Number, Shown, Original):
         if open_blocks or watches:
             modes.read(self, ".partials")
         if self._x is None or self._x.__class__ is tuple:
-            return self._dx or ()
+            return tuple(self._dx or ())
         return tuple([0.0 if p.rule is CONSTANT else d for p, d in zip(self.parents, (self._dx, self._dy), strict=False)])
 
     @property

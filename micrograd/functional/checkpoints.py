@@ -1,26 +1,26 @@
-"""Functions whose graph is not kept: what stays of a call is one local derivative for each input and output."""
+"""Functions whose graph is not kept: a node for each output stays, and derivatives are computed when they are asked for."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
-from micrograd.engine import Value, adjoints, attach, constant, node_of, topological_order
-from micrograd.engine.modes import current, enable_grad
-from micrograd.primitives import Primitive
-from micrograd.trees import has_value, like, numbers, plain_arrays
+from micrograd.engine import Value, adjoints, attach, primal
+from micrograd.engine.modes import current
+from micrograd.functional.whole import Found, Frame, Later, Row, Segment, WholeFunction, number_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
-    """`f`, whose graph is taken apart as soon as it was recorded: for chains that outgrow memory.
+    """`f`, whose graph is taken apart as soon as it was recorded, and recorded again when it goes backward.
 
-    Each number that f returns becomes one node over the Values that f takes and the leaves that it closes over, with the
-    derivatives of f as its local ones: forward and backward through f are done at once, one pass backward for each output.
-    Higher derivatives run f again. Where a function is recorded by jit, it is just f.
+    For chains that outgrow memory: each number that f returns becomes one node over the Values that f takes and those that it
+    closes over. backward() runs f again, with one pass through its graph for each output, and keeps nothing of it. So f is to
+    give the same again: RuntimeError where it does not, as with random numbers of its own. Higher derivatives run f once more.
+    Where a function is recorded by jit, it is just f.
 
     >>> from micrograd import Value, checkpoint
     >>> step = checkpoint(lambda x, w: (x * w + 1.0) * x)
@@ -32,81 +32,73 @@ def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
     """
     if not callable(f):
         raise TypeError(f"checkpoint needs a function, got {type(f).__name__} {f!r}: pass the function itself, not its result")
+    return cast("Callable[P, R]", Checkpoint(f))
 
-    @wraps(f)
-    def checkpointed(*args: Any) -> Any:
+
+class Checkpoint(WholeFunction):
+    """What `checkpoint` returns; see there."""
+
+    where = "checkpoint"
+    masked = True  # f gets plain numbers where it got plain numbers
+
+    def __init__(self, f: Callable[..., Any]):
+        super().__init__(f)
+        self.f = f
+
+    def __call__(self, *args: Any) -> Any:
         mode = current()
-        if mode.observer is not None or not mode.recording:
-            return f(*args)  # type: ignore[call-arg]
-        held = [plain_arrays(arg, f"checkpoint, argument {i}") if has_value(arg) else arg for i, arg in enumerate(args)]
-        return _Call(f, held).result()
+        return self.f(*args) if mode.observer is not None or not mode.recording else super().__call__(*args)
 
-    return checkpointed  # type: ignore[return-value]
+    def segment(self, frame: Frame, xs: Sequence[Any]) -> Segment:
+        """f on leaves for the numbers of its arguments."""
+        data = map(number_of, xs[: frame.size])
+        args = [Value(x) if is_value else x for x, is_value in zip(data, frame.mask, strict=True)]
+        return Segment(self, self.f, frame.args(args), args)
 
+    def again(self, frame: Frame, xs: Sequence[Any]) -> Segment:
+        """The segment of an earlier call, whose numbers were `xs`; RuntimeError where it closes over other numbers now."""
+        segment = self.segment(frame, xs)
+        now, then = (array("d", map(number_of, some)).tobytes() for some in (segment.copies, xs[frame.size :]))
+        if now != then:
+            raise frame.changed()
+        return segment
 
-class _Call:
-    """One call: the arguments of f with leaves of their own in the place of Values, and what f gave on them."""
+    def result(self, row: Row, segment: Segment, out: Any) -> Value:
+        """One result of a segment; RuntimeError unless it is the number that it was before."""
+        x = segment.results[row.i] if row.i < len(segment.results) else None
+        if not isinstance(x, Value) or primal(x) != number_of(out) == number_of(out):
+            raise row.frame.changed()
+        return x
 
-    def __init__(self, f: Callable[..., Any], args: Sequence[Any]):
-        self.f, self.args = f, args
-        self.places = [i for i, arg in enumerate(args) if has_value(arg)]
-        given = [x for i in self.places for x in numbers(args[i], f"checkpoint, argument {i}", integers=True)]
-        self.given = [x if isinstance(x, Value) else constant(x) for x in given]
-        self.inputs: list[Value] = [x for x in dict.fromkeys(self.given) if not x.is_constant]
-        self.captured: list[Value] = []  # leaves that f closes over
-        self.kept: dict[int, tuple[float, tuple[float, ...]]] = {}  # of the first run: value and derivatives, by output
+    def run(self, frame: Frame, xs: Sequence[float]) -> Found:
+        return self.segment(frame, xs).found()
 
-    def run(self, values: Sequence[Any]) -> tuple[Any, list[Value], list[Any]]:
-        """f on fresh leaves for `values`: these leaves, its output, and the numbers in it."""
-        leaves = [x if isinstance(x, Value) and x.is_constant else Value(x) for x in values]
-        of = dict(zip(self.inputs, leaves, strict=True))
-        fresh, args = iter([of.get(x, x) for x in self.given]), list(self.args)
-        for i in self.places:
-            args[i] = like(args[i], fresh)
-        with enable_grad():
-            out = self.f(*args)
-        return out, leaves, numbers(out, "checkpoint, what the function returns", integers=True)
+    def partials(self, row: Row, xs: Sequence[Any], out: Any) -> Any:
+        if out.__class__ is float:
+            return Later(row, xs, out)
+        segment = self.again(row.frame, xs)
+        own = [*segment.leaves, *segment.copies]
+        leaves = [leaf for leaf in own if isinstance(leaf, Value)]
+        found = adjoints(self.result(row, segment, out), leaves, create_graph=True)
+        for leaf, x in zip(own, xs, strict=True):
+            if isinstance(leaf, Value) and isinstance(x, Value):
+                attach(leaf, x)
+        return tuple([found.get(leaf, 0.0) for leaf in own])
 
-    def result(self) -> Any:
-        out, leaves, found = self.run([x.data for x in self.inputs])
-        own = set(leaves)
-        below = topological_order(*[x for x in found if isinstance(x, Value)])
-        self.captured = [node for node in below if node.rule is None and node not in own]
-        parents = (*self.inputs, *self.captured)
-        values = []
-        for i, x in enumerate(found):
-            if isinstance(x, Value) and parents:
-                gradient = adjoints(x)
-                self.kept[i] = x.data, tuple([gradient.get(leaf, 0.0) for leaf in (*leaves, *self.captured)])
-                values.append(node_of(self.rule(i), parents))
-            else:
-                values.append(x)
-        self.kept.clear()
-        return like(out, iter(values))
+    def computed(self, row: Row, xs: Sequence[float], out: float) -> tuple[float, ...]:
+        """The derivatives as numbers. The outputs of one call that come one after the other share one run."""
+        frame = row.frame
+        if frame.kept is None or frame.kept[0] is not xs:
+            frame.kept = xs, self.again(frame, xs), set()
+        _, segment, asked = frame.kept
+        asked.add(row.i)
+        if len(asked) == len(segment.found().nodes):
+            frame.kept = None
+        found = adjoints(self.result(row, segment, out))
+        return tuple([found.get(leaf, 0.0) for leaf in (*segment.leaves, *segment.copies)])
 
-    def rule(self, i: int) -> Primitive:
-        """The row of one output: its value, and its derivatives by the inputs and the captured leaves."""
-        count = len(self.inputs)
-        name = getattr(self.f, "__name__", "f").strip("<>")
+    def made_of(self) -> tuple[Any, ...]:
+        return (self.f,)
 
-        def value(*xs: float) -> float:
-            if i in self.kept:
-                return self.kept[i][0]
-            x = self.run(xs[:count])[2][i]
-            return x.data if isinstance(x, Value) else x
-
-        def partials(xs: Sequence[Any], out: Any) -> tuple[Any, ...]:
-            if i in self.kept:
-                return self.kept[i][1]
-            graph = any(isinstance(x, Value) for x in xs)
-            _, leaves, found = self.run([x.data if isinstance(x, Value) else x for x in xs[:count]])
-            if not isinstance(found[i], Value):
-                return (0.0,) * len(xs)
-            wanted = [*leaves, *self.captured]
-            derivatives = adjoints(found[i], wanted, create_graph=graph)
-            for leaf, x in zip(leaves, xs[:count], strict=True):
-                if isinstance(x, Value):
-                    attach(leaf, x)
-            return tuple([derivatives[leaf] for leaf in wanted])
-
-        return Primitive(f"checkpoint_{name}", f"{name}(xs)", value, partials, lambda *_: float("nan"), True)
+    def __repr__(self) -> str:
+        return f"<{self.name} with checkpoints>"

@@ -1,39 +1,19 @@
 """Functions with a derivative rule of one's own: straight-through estimators, simulators, tables, implicit functions.
 
-`primitive` makes a row of the rule book for a few numbers; here the same is done for a whole function of structures: each
-number that it returns is a node over all numbers that it takes, with the given partial derivatives as its local ones. Beside it
-stand the functional names of two things that the engine does: stop_gradient for detach, gradients for adjoints.
+Each number that such a function returns is a node over all numbers that it takes (see `whole`), with the given partial
+derivatives as its local ones. Beside it stand the functional names of two things that the engine does: stop_gradient for
+detach, gradients for adjoints.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from functools import update_wrapper
-from itertools import count
-from math import nan
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from micrograd.engine import Value, adjoints, constant, node_of, primal, topological_order
-from micrograd.engine.modes import current
-from micrograd.primitives import RULES, Primitive, number
-from micrograd.trees import (
-    Structure,
-    elements,
-    flatten,
-    has_value,
-    is_array,
-    kind_of,
-    leaves_of,
-    like,
-    mapped,
-    numbers,
-    parts_of,
-    plain_arrays,
-)
-
-_WHERE = "custom_derivative"
-_used: dict[str, Iterator[int]] = {}  # names of rows, each for one row in this process: compiled code knows rows by name
+from micrograd.engine import Value, adjoints, as_values, node_of, topological_order
+from micrograd.functional.whole import Found, Frame, Row, WholeFunction, elements_of, number_of
+from micrograd.primitives import number
+from micrograd.trees import elements, flatten, has_value, is_array, kind_of, leaves_of, like, mapped, numbers, parts_of
 
 
 def custom_derivative(f: Callable[..., Any], partials: Callable[..., Any]) -> CustomDerivative:
@@ -67,119 +47,64 @@ def custom_derivative(f: Callable[..., Any], partials: Callable[..., Any]) -> Cu
     return CustomDerivative(f, partials)
 
 
-class CustomDerivative:
+class CustomDerivative(WholeFunction):
     """What `custom_derivative` returns; see there."""
 
+    where = "custom_derivative"
+
     def __init__(self, f: Callable[..., Any], partials: Callable[..., Any]):
-        self.f, self.partials = f, partials
-        self.name = re.sub(r"\W+", "", getattr(f, "__name__", "")) or "f"
-        self.frames: dict[Any, Frame] = {}  # by the structure of the arguments: calls of one structure share their rows
-        update_wrapper(self, f, updated=())
+        super().__init__(f)
+        self.f, self.given = f, partials
 
     def __call__(self, *args: Any) -> Any:
-        if not has_value(args):
-            return self.f(*args)
-        held = [arg if _is_static(arg) else plain_arrays(arg, f"{_WHERE}, argument {i}") for i, arg in enumerate(args)]
-        found = [x for i, arg in enumerate(held) if not _is_static(arg) for x in numbers(arg, f"{_WHERE}, argument {i}", True)]
-        parents = tuple([x if isinstance(x, Value) else constant(x) for x in found])
-        key = tuple([(arg.__class__, arg) if _is_static(arg) else _structure(arg) for arg in held])
-        if key not in self.frames:
-            self.frames[key] = Frame(self, [arg if _is_static(arg) else mapped(arg, _zeroed) for arg in held])
-        frame = self.frames[key]
-        out = frame.at([primal(x) for x in parents])
-        size = len(frame.listed(out))
-        nodes = [node_of(frame.row(i), parents) for i in range(size)]
-        if (observer := current().observer) is not None:
-            computed = observer.attempted(lambda: frame.listed(frame.run(parents)))
-            if computed is not None and len(computed) == size:
-                for node, x in zip(nodes, computed, strict=True):
-                    observer.stands_for(node, x if isinstance(x, Value) else constant(x))
-        return like(out, iter(nodes))
+        return super().__call__(*args) if has_value(args) else self.f(*args)
 
-    def __reduce__(self) -> Any:
-        return custom_derivative, (self.f, self.partials)
-
-    def __repr__(self) -> str:
-        return f"<{self.name} with a derivative of its own>"
-
-
-class Frame:
-    """Arguments of one structure: puts numbers in, and takes partial derivatives out."""
-
-    def __init__(self, custom: CustomDerivative, template: Sequence[Any]):
-        self.custom, self.template = custom, template
-        self.open = [i for i, arg in enumerate(template) if not _is_static(arg)]
-        self.sizes = [[len(elements(leaf)) for leaf in flatten(template[i])[0]] for i in self.open]
-        self.size = sum(map(sum, self.sizes))
-        self.latest: tuple[Any, Any] = (None, None)  # the latest numbers, and what f gave for them: one run for all outputs
-        self.rows: dict[int, Row] = {}
-
-    def args(self, xs: Sequence[Any]) -> list[Any]:
-        stream, args = iter(xs), list(self.template)
-        for i in self.open:
-            args[i] = like(args[i], stream)
-        return args
-
-    def run(self, xs: Sequence[Any]) -> Any:
-        """What f gives; TypeError where that depends on a Value that is not among the arguments."""
-        out = self.custom.f(*self.args(xs))
+    def attempt(self, frame: Frame, xs: Sequence[Any]) -> Any:
+        out = self.f(*frame.args(xs))
         if out is None:
-            raise TypeError(f"custom_derivative: {self.custom.name} returned None; does it lack a return?")
-        if has_value(out) and not any(isinstance(x, Value) for x in xs):
-            values = [x for x in numbers(out, _WHERE, True) if isinstance(x, Value)]
+            raise TypeError(f"custom_derivative: {self.name} returned None; does it lack a return?")
+        return out
+
+    def run(self, frame: Frame, xs: Sequence[float]) -> Found:
+        out = self.attempt(frame, xs)
+        if has_value(out):
+            values = [x for x in numbers(out, self.returned, True) if isinstance(x, Value)]
             if leaves := [v for v in topological_order(*values) if v.rule is None]:
-                shown = leaves[0].label or repr(leaves[0])
                 raise TypeError(
-                    f"custom_derivative: {self.custom.name} closes over the Value {shown}, and partials says nothing of it: "
-                    "pass it as an argument, or take its number with .data"
+                    f"custom_derivative: {self.name} closes over the Value {leaves[0].label or repr(leaves[0])}, and partials "
+                    "says nothing of it: pass it as an argument, or take its number with .data"
                 )
-            out = mapped(out, lambda leaf: like(leaf, iter([_number_of(x) for x in elements(leaf)])))
-        return out
+            out = mapped(out, lambda leaf: like(leaf, iter([number_of(x) for x in elements(leaf)])))
+        return Found(out, range(len(numbers(out, self.returned, True))))
 
-    def at(self, xs: Sequence[float]) -> Any:
-        """What f gives for plain numbers."""
-        key, out = self.latest
-        if key != (wanted := [*map(float.hex, xs)]):
-            out = self.run(xs)
-            self.latest = wanted, out
-        return out
+    def partials(self, row: Row, xs: Sequence[Any], out: Any) -> tuple[Any, ...]:
+        """The derivatives of one output: at floats floats, at Values or symbols what the given partials make of them."""
+        frame, plain, whole = row.frame, out.__class__ is float, out
+        if plain:
+            whole = frame.at(xs)
+        elif kind_of(row.shape) is not None or is_array(row.shape):
+            size = len(elements_of(row.shape))
+            nodes = [out if j == row.i else node_of(frame.row(row.shape, j), as_values(xs)) for j in range(size)]
+            whole = like(row.shape, iter(nodes))
+        found = self.rows_of(frame, row.shape, self.given(*frame.args(xs), whole))[row.i]
+        return tuple([number(x) for x in found]) if plain else tuple(found)
 
-    def listed(self, out: Any) -> list[Any]:
-        return numbers(out, f"{_WHERE}, what {self.custom.name} returns", True)
-
-    def row(self, i: int) -> Row:
-        """The row of the i-th number that f returns."""
-        return self.rows.get(i) or self.rows.setdefault(i, Row(self, i))
-
-    def partials_of(self, i: int, xs: Sequence[Any], out: Any) -> tuple[Any, ...]:
-        """The derivatives of the i-th output: at floats floats, at Values or symbols what `partials` makes of them."""
-        plain = out.__class__ is float
-        whole = structure = self.at(xs) if plain else self.latest[1]
-        if not plain:
-            whole = out
-            if kind_of(structure) is not None or is_array(structure):
-                parents = tuple([x if isinstance(x, Value) else constant(x) for x in xs])
-                size = len(self.listed(structure))
-                whole = like(structure, iter([out if j == i else node_of(self.row(j), parents) for j in range(size)]))
-        row = self.rows_of(structure, self.custom.partials(*self.args(xs), whole))[i]
-        return tuple([number(x) for x in row]) if plain else tuple(row)
-
-    def rows_of(self, out: Any, given: Any) -> list[list[Any]]:
-        """For each number of `out` its partial derivatives, out of what `partials` gave."""
+    def rows_of(self, frame: Frame, out: Any, given: Any) -> list[list[Any]]:
+        """For each number of `out` its partial derivatives, out of what the given partials gave."""
         kind, of_given = kind_of(out), kind_of(given)
         if kind is not None:
             parts, theirs = list(parts_of(out, kind)), list(given) if of_given is None else list(parts_of(given, of_given))
             if len(parts) != len(theirs):
-                raise self.refused(f"{len(parts)} entries, one for each that {self.custom.name} returns", len(theirs))
-            return [row for part, theirs_of in zip(parts, theirs, strict=True) for row in self.rows_of(part, theirs_of)]
-        blocks = [given] if len(self.template) == 1 else given
-        if len(self.template) > 1:
-            if not isinstance(given, (tuple, list)) or len(given) != len(self.template):
+                raise self.refused(f"{len(parts)} entries, one for each that {self.name} returns", len(theirs))
+            return [row for part, theirs_of in zip(parts, theirs, strict=True) for row in self.rows_of(frame, part, theirs_of)]
+        blocks = [given] if len(frame.template) == 1 else given
+        if len(frame.template) > 1:
+            if not isinstance(given, (tuple, list)) or len(given) != len(frame.template):
                 got = len(given) if isinstance(given, (tuple, list)) else f"a {type(given).__name__}"
-                raise self.refused(f"a tuple of {len(self.template)}, one for each argument", got)
-            blocks = [given[i] for i in self.open]
+                raise self.refused(f"a tuple of {len(frame.template)}, one for each argument", got)
+            blocks = [given[i] for i in frame.open]
         rows: list[list[Any]] = [[] for _ in elements(out)]
-        for block, sizes in zip(blocks, self.sizes, strict=True):
+        for block, sizes in zip(blocks, frame.sizes, strict=True):
             entries = [elements(leaf) for leaf in flatten(block)[0]]
             if len(rows) == 1 or len(entries) != len(sizes):
                 entries, sizes = [[x for part in entries for x in part]], [sum(sizes)]
@@ -191,35 +116,13 @@ class Frame:
         return rows
 
     def refused(self, wanted: str, got: Any) -> TypeError:
-        return TypeError(f"custom_derivative: the partials of {self.custom.name} must be {wanted}, got {got}")
+        return TypeError(f"custom_derivative: the partials of {self.name} must be {wanted}, got {got}")
 
+    def made_of(self) -> tuple[Any, ...]:
+        return self.f, self.given
 
-class Row(Primitive):
-    """The row of one number that a function of one's own returns."""
-
-    __slots__ = ("frame", "i")
-
-    def __init__(self, frame: Frame, i: int):
-        self.frame, self.i = frame, i
-        custom = frame.custom
-        many = f"_{i}" if i or kind_of(frame.latest[1]) is not None else ""
-        name = f"{custom.name}{many}"
-        taken = name in RULES
-        name = f"own_{name}" if taken else name
-        k = next(_used.setdefault(name, count(1)))
-        name = name if k == 1 else f"{name}_{k}"
-        super().__init__(name, f"{name}(xs)", self.number, self.derivatives, lambda *_: nan, True)
-
-    def number(self, *xs: Any) -> Any:
-        if all(x.__class__ is float for x in xs):
-            return float(self.frame.listed(self.frame.at(xs))[self.i])
-        return leaves_of(self.frame.run(xs))[self.i]  # on symbols, for what writes code
-
-    def derivatives(self, xs: Sequence[Any], out: Any) -> tuple[Any, ...]:
-        return self.frame.partials_of(self.i, xs, out)
-
-    def __reduce__(self) -> Any:
-        return _row, (self.frame.custom, self.frame.template, self.i)
+    def __repr__(self) -> str:
+        return f"<{self.name} with a derivative of its own>"
 
 
 def stop_gradient(tree: Any) -> Any:
@@ -249,27 +152,3 @@ def gradients(output: Value, wrt: Any, create_graph: bool = False) -> Any:
     """
     found = adjoints(output, [x for leaf in leaves_of(wrt) for x in elements(leaf)], create_graph)
     return mapped(wrt, lambda leaf: like(leaf, iter([found[x] for x in elements(leaf)])))
-
-
-def _row(custom: CustomDerivative, template: Sequence[Any], i: int) -> Row:
-    frame = Frame(custom, template)
-    frame.at([0.0] * frame.size)
-    return frame.row(i)
-
-
-def _number_of(x: Any) -> Any:
-    return primal(x) if isinstance(x, Value) else x
-
-
-def _is_static(arg: Any) -> bool:
-    return arg is None or isinstance(arg, (bool, int, str))
-
-
-def _zeroed(leaf: Any) -> Any:
-    """A leaf's structure alone, without a number that it would keep alive."""
-    return like(leaf, iter([0.0] * len(elements(leaf))))
-
-
-def _structure(arg: Any) -> Structure:
-    leaves, structure = flatten(arg)
-    return structure, *[leaf.shape if is_array(leaf) else None for leaf in leaves]

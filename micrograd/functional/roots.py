@@ -1,32 +1,30 @@
 """Derivatives of what a solver finds: the root of an equation, without a look inside the solver.
 
-By the implicit function theorem f(y, p) = 0 gives ∂y/∂p = -(∂f/∂y)⁻¹ ∂f/∂p. Here the same comes out of Newton's step with a
-fixed matrix, y - (∂f/∂y)⁻¹ f(y, p), taken on Values from the root: each step makes the derivatives right to one order more
-and leaves the number where it is.
+By the implicit function theorem f(y, p) = 0 gives ∂y/∂p = -(∂f/∂y)⁻¹ ∂f/∂p. These are the local derivatives of a node for each
+number of y; taken on Values they are a graph over these nodes, so derivatives of every order follow.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
-from micrograd.engine import Value
-from micrograd.engine.modes import current
-from micrograd.functional.transforms import jacobian
+from micrograd.engine import Value, adjoints, as_values, attach, node_of
+from micrograd.engine.modes import inside
+from micrograd.functional.whole import Found, Frame, Row, Segment, WholeFunction, elements_of, number_of
 from micrograd.primitives import dot
-from micrograd.trees import elements, leaves_of, like, mapped, numbers, plain_arrays
-
-ORDER = 2  # derivatives that are right, and so the number of steps
+from micrograd.trees import like, numbers, plain_arrays
 
 
 def implicit(f: Callable[..., Any], solve: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of p that returns the root y of f(y, p) = 0 which solve(p) finds, with its first and second derivatives.
+    """A function of p that returns the root y of f(y, p) = 0 which solve(p) finds, with its derivatives of every order.
 
     `f` takes y and the parameters and returns as many numbers as y has, written with Values; `solve` takes the parameters as
     plain numbers and returns y as plain numbers, by whatever means: one of SciPy's solvers, a table, a loop. Both are a number,
-    or nested lists, tuples, dicts and arrays of numbers. What `f` closes over is differentiated too. ValueError where the root
-    is none, or where ∂f/∂y has no inverse there.
+    or nested lists, tuples, dicts and arrays of numbers. What `f` closes over is differentiated too. Inside jit the solver is
+    called for each sample. ValueError where the root is none, or where ∂f/∂y has no inverse.
 
     >>> from micrograd import grad, implicit
     >>> root = implicit(lambda y, p: y**2 - p, lambda p: p**0.5)
@@ -34,61 +32,91 @@ def implicit(f: Callable[..., Any], solve: Callable[..., Any]) -> Callable[..., 
     (3.0, 0.16666666666666666, -0.03125)
     """
 
-    def root(*args: Any) -> Any:
-        args = tuple([plain_arrays(arg, f"implicit, argument {i}") for i, arg in enumerate(args)])
-        if (observer := current().observer) is not None:
-            given = [x for arg in args for leaf in leaves_of(arg) for x in elements(leaf) if isinstance(x, Value)]
-            for x in given[:1]:
-                observer.frozen(x, "the solver of implicit()")
-        plain = [mapped(arg, _numbers_of) for arg in args]
-        found = mapped(plain_arrays(solve(*plain), "implicit, what solve returns"), _numbers_of)
-        y = numbers(found, "implicit, what solve returns", integers=True)
-        size = len(y)
+    for what, given in (("an equation", f), ("a solver", solve)):
+        if not callable(given):
+            raise TypeError(f"implicit needs {what}, a function, got {type(given).__name__} {given!r}")
+    return Implicit(f, solve)
 
-        def residual(y: list[Any], args: Any) -> list[Any]:
-            out = f(like(found, iter(y)), *args)
-            values = numbers(out, "implicit, what f returns", integers=True)
-            if len(values) != size:
-                raise ValueError(f"implicit: f must return as many numbers as y has, {size}, got {len(values)}")
-            return values
 
-        inverse = _inverse(lambda y: residual(y, plain), y)
-        step = [sum(map(float.__mul__, row, map(_number, residual(y, plain)))) for row in inverse]
+class Implicit(WholeFunction):
+    """What `implicit` returns; see there."""
+
+    where = "implicit"
+
+    def __init__(self, f: Callable[..., Any], solve: Callable[..., Any]):
+        super().__init__(solve)
+        self.f, self.solve = f, solve
+
+    def run(self, frame: Frame, xs: Sequence[float]) -> Found:
+        found = plain_arrays(self.solve(*frame.args(xs)), self.returned)
+        y = [number_of(x) for x in numbers(found, self.returned, integers=True)]
+        found = like(found, iter(y))
+        with inside(observer=None, recording=True):
+            segment = self.residual(frame, found, y, xs[: frame.size])
+            by_y = [[g.get(leaf, 0.0) for leaf in segment.leaves[: len(y)]] for g in map(_adjoints, segment.results)]
+            step = [float(d) for d in _solved(by_y, [number_of(r) for r in segment.results], y)]
         if any(not math.fabs(d) <= 1e-3 * max(1.0, math.fabs(at)) for d, at in zip(step, y, strict=True)):
             raise ValueError(f"implicit: solve gave {_shown(y)}, which is no root of f: Newton's step there is {_shown(step)}")
-        values: list[Any] = y
-        for _ in range(ORDER):
-            off = residual(values, args)
-            values = [v - dot(row, off) for v, row in zip(values, inverse, strict=True)]
-        return like(found, iter(values))
+        return Found(found, range(len(y)), segment.closed)
 
-    return root
+    def residual(self, frame: Frame, shape: Any, y: Sequence[Any], xs: Sequence[Any]) -> Segment:
+        """f on leaves for the numbers of y and of the arguments."""
+        leaves = [Value(number_of(x)) for x in (*y, *xs)]
+        segment = Segment(self, lambda: self.f(like(shape, iter(leaves[: len(y)])), *frame.args(leaves[len(y) :])), (), leaves)
+        if len(segment.results) != len(y):
+            raise ValueError(f"implicit: f must return as many numbers as y has, {len(y)}, got {len(segment.results)}")
+        return segment
+
+    def partials(self, row: Row, xs: Sequence[Any], out: Any) -> tuple[Any, ...]:
+        """Row i of -(∂f/∂y)⁻¹ ∂f/∂p: the adjoint of the equation, λ with (∂f/∂y)ᵀ λ = e_i, times ∂f/∂p."""
+        frame, plain = row.frame, out.__class__ is float
+        y = elements_of(frame.at([number_of(x) for x in xs]))
+        size, given = len(y), xs[: frame.size]
+        with inside(observer=None, recording=True) if plain else nullcontext():
+            segment = self.residual(frame, row.shape, y, given)
+            if len(segment.copies) != len(xs) - frame.size:
+                raise frame.changed()
+            own = [*segment.leaves, *segment.copies]
+            found = [_adjoints(r, own, not plain) for r in segment.results]
+            if not plain:
+                nodes = [out if j == row.i else node_of(frame.row(row.shape, j), as_values(xs)) for j in range(size)]
+                for leaf, x in zip(own, (*nodes, *xs), strict=True):
+                    attach(leaf, x)
+            by_y = [[g.get(leaf, 0.0) for g in found] for leaf in own[:size]]
+            weights = _solved(by_y, [1.0 if j == row.i else 0.0 for j in range(size)], y)
+            return tuple([-dot(weights, [g.get(leaf, 0.0) for g in found]) for leaf in own[size:]])
+
+    def made_of(self) -> tuple[Any, ...]:
+        return self.f, self.solve
+
+    def __repr__(self) -> str:
+        return f"<root that {self.name} finds>"
 
 
-def _number(x: Any) -> float:
-    return x.data if isinstance(x, Value) else x
+def _adjoints(x: Any, wrt: Sequence[Value] | None = None, create_graph: bool = False) -> dict[Value, Any]:
+    return adjoints(x, wrt, create_graph) if isinstance(x, Value) and not x.is_constant else {}
 
 
-def _numbers_of(leaf: Any) -> Any:
-    """A leaf with plain numbers for its Values."""
-    found = [_number(x) for x in elements(leaf)]
-    return like(leaf, iter(found))
+def _solved(matrix: list[list[Any]], right: list[Any], y: list[float]) -> list[Any]:
+    """The solution of a system of linear equations, of numbers or Values: elimination, the largest in its column first.
 
-
-def _inverse(f: Callable[[list[Any]], list[Any]], y: list[float]) -> list[list[float]]:
-    """The inverse of the Jacobian of `f` at y, as plain numbers."""
-    from numpy import isfinite
-    from numpy.linalg import LinAlgError, inv
-
-    rows = [[_number(x) for x in row] for row in jacobian(f)(y)]
-    inverse: Any = []
-    try:
-        inverse = inv(rows) if y else []
-    except LinAlgError:
-        inverse = [[math.nan]]
-    if not all(isfinite(row).all() for row in inverse):
-        raise ValueError(f"implicit: ∂f/∂y has no inverse at the root {_shown(y)}, so y is no function of the parameters there")
-    return [[float(x) for x in row] for row in inverse]
+    ValueError where there is none; `y` is the root that the message names.
+    """
+    rows, size = [[*row, b] for row, b in zip(matrix, right, strict=True)], len(right)
+    for k in range(size):
+        best = max(range(k, size), key=lambda i: abs(rows[i][k]))
+        rows[k], rows[best] = rows[best], rows[k]
+        if not 0.0 < abs(number_of(rows[k][k])) < math.inf:
+            raise ValueError(
+                f"implicit: ∂f/∂y has no inverse at the root {_shown(y)}, so y is no function of the parameters there"
+            )
+        for i in range(k + 1, size):
+            factor = rows[i][k] / rows[k][k]
+            rows[i] = [a - factor * b for a, b in zip(rows[i], rows[k], strict=True)]
+    found: list[Any] = [0.0] * size
+    for k in reversed(range(size)):
+        found[k] = (rows[k][size] - dot(rows[k][k + 1 : size], found[k + 1 :])) / rows[k][k]
+    return found
 
 
 def _shown(xs: list[float]) -> str:

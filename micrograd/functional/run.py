@@ -22,7 +22,7 @@ from micrograd.trees import Pattern, Sparse, elements, is_array, leaves_of, like
 Rows = list[dict[int, Any]]  # a Jacobian: for each output, its derivative by the number of the input it depends on
 
 
-class _Watch(NamedTuple):
+class Watch(NamedTuple):
     """Refuses plain numbers of what depends on the leaves while a function runs: derivatives through them would be lost."""
 
     name: str
@@ -66,7 +66,7 @@ class Run:
         leaves, replaced = iter(self.leaves), list(args)
         for i in places:
             replaced[i] = like(args[i], leaves)
-        token = watch(_Watch(name, self.leaves))
+        token = watch(Watch(name, self.leaves))
         try:
             with refusals():
                 self.out, self.auxiliary = fun(*replaced, **kwargs), None

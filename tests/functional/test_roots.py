@@ -1,6 +1,12 @@
 """Derivatives of roots that a solver finds, and of functions whose graph is not kept."""
 
+import copy
+import importlib
 import math
+import os
+import pickle
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -60,8 +66,32 @@ def test_what_is_no_root_is_refused():
         implicit(lambda y, p: y * y * p, lambda p: 0.0)(Value(1.0))
     with pytest.raises(ValueError, match="as many numbers as y has, 1, got 2"):
         implicit(lambda y, p: [y, p], lambda p: 0.0)(1.0)
-    with pytest.raises(TypeError, match="turned into a plain number by the solver of implicit"):
-        jit(anomaly)(1.0, 0.3)
+    with pytest.raises(TypeError, match="implicit needs a solver, a function, got float"):
+        implicit(lambda y, p: y - p, 1.0)
+
+
+def test_derivatives_of_every_order_and_calls_of_the_solver_from_compiled_code():
+    assert grad(grad(grad(anomaly)))(1.0, 0.3) == pytest.approx(third_of_kepler(1.0, 0.3), rel=1e-12)
+    meet = implicit(lambda y, p: [y[0] * y[1] - p, y[0] - 2.0 * y[1]], lambda p: [math.sqrt(2.0 * p), math.sqrt(0.5 * p)])
+    for order, expected in enumerate([2.0**0.5 / 2, -(2.0**0.5) / 4, 3 * 2.0**0.5 / 8, -15 * 2.0**0.5 / 16], 1):
+        f = lambda p: meet(p)[0]  # noqa: E731
+        for _ in range(order):
+            f = grad(f)
+        assert f(1.0) == pytest.approx(expected, rel=1e-13)
+    for backend in ("reference", "numpy", "llvm"):
+        means = np.array([1.0, 2.0])
+        np.testing.assert_array_equal(
+            jit(anomaly, backend=backend).map(means, 0.3, in_axes=(0, None)), [kepler(m, 0.3) for m in means]
+        )
+        assert jit(hessian(anomaly, (0, 1)), backend=backend)(1.0, 0.3)[0] == pytest.approx(
+            hessian(anomaly, (0, 1))(1.0, 0.3)[0]
+        )
+
+
+def third_of_kepler(mean, e):
+    E = kepler(mean, e)
+    d, c, s = 1 / (1 - e * math.cos(E)), e * math.cos(E), e * math.sin(E)
+    return 3 * s * s * d**5 - c * d**4
 
 
 # -- checkpoints
@@ -113,6 +143,90 @@ def test_a_checkpoint_keeps_one_node_for_each_output():
         assert math.isfinite(w.grad)
     assert sizes[1] < 150 and sizes[0] > 100 * sizes[1]
     assert peaks[0] > 10 * peaks[1], peaks
+
+
+def test_a_checkpoint_keeps_no_derivatives():
+    size, calls = 30, 20
+    weights = [[Value(0.01 * (i - j)) for i in range(size)] for j in range(size)]
+    step = checkpoint(lambda x: [mg.tanh(mg.dot(row, x)) for row in weights])
+    x = [Value(0.1 * i) for i in range(size)]
+    step(x)
+    tracemalloc.start()
+    for _ in range(calls):
+        x = step(x)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < calls * size * (size + 1) * size * 8 / 10  # what a table of derivatives for each call would take
+    sum(x).backward()
+    assert all(math.isfinite(w.grad) for row in weights for w in row)
+
+
+def test_a_checkpoint_has_the_derivatives_of_what_it_closes_over():
+    x, w = Value(0.7), Value(2.0)
+    between = w * x
+    for f in (
+        lambda x: mg.tanh(between * x + w),  # a Value that has a graph of its own
+        lambda x: grad(lambda z: (z * w) ** 3)(x) * x,
+        lambda x: checkpoint(lambda z: z * z * Value(2.0))(x) * w + x,
+        lambda x: w,
+    ):
+        kept, taken = f(x), checkpoint(f)(x)
+        assert [*adjoints(taken, [x, w]).values()] == pytest.approx([*adjoints(kept, [x, w]).values()], rel=1e-14)
+        first, again = (adjoints(v, w, create_graph=True)[w] for v in (kept, taken))
+        assert [*adjoints(again, [x, w]).values()] == pytest.approx([*adjoints(first, [x, w]).values()], rel=1e-14)
+    assert mg.topological_order(between)[-1] is between and between.parents == (w, x)
+    y = checkpoint(lambda x: between * x)(x)
+    x.data = 3.0
+    assert y.recompute().data == 18.0 and adjoints(y, x)[x] == 12.0
+
+
+def test_what_a_checkpoint_gives_must_stay():
+    x, w = Value(2.0), Value(3.0)
+    y = checkpoint(lambda x: x * w)(x)
+    w.data = 4.0
+    with pytest.raises(RuntimeError, match="f gives something else now than when it was called"):
+        y.backward()
+    y.recompute().backward()
+    assert (x.grad, w.grad) == (4.0, 2.0)
+    numbers = iter([0.1, 0.2])
+    y = checkpoint(lambda x: x * next(numbers))(x)
+    with pytest.raises(RuntimeError, match="random numbers do"):
+        y.backward()
+    with pytest.raises(TypeError, match=r"float\(\) or a function of math.*its derivative would be lost"):
+        grad(checkpoint(lambda x: x * math.sin(x)))(1.0)
+
+
+@checkpoint
+def squared(x):
+    return [x * x, x * scale]
+
+
+scale = Value(3.0, label="scale")
+
+
+def test_nodes_of_checkpoints_and_roots_are_pickled():
+    x = Value(2.0, label="x")
+    model = MLP(1, [2, 1], activation="tanh", seed=1)
+    for y in (squared(x)[0] * squared(x)[1], checkpoint(model)([x])):
+        again = pickle.loads(pickle.dumps(y))
+        grads = ([g for v, g in adjoints(out).items() if v.rule is None] for out in (y, again))
+        assert next(grads) == next(grads) and again.data == y.data
+    assert pickle.loads(pickle.dumps(squared)) is squared and copy.deepcopy(squared) is squared
+    program = "import pickle, sys; y = pickle.load(sys.stdin.buffer); y.backward(); print(y.parents[0].parents[0].grad)"
+    here = os.path.dirname(__file__)
+    with_path = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])}
+    y = named().squared(x)[0] * 1.5
+    ran = subprocess.run([sys.executable, "-c", program], input=pickle.dumps(y), capture_output=True, env=with_path, check=True)
+    assert float(ran.stdout) == 6.0
+
+
+def named():
+    """This module, by the name under which another process finds it."""
+    sys.path.insert(0, os.path.dirname(__file__))
+    try:
+        return importlib.import_module("test_roots")
+    finally:
+        del sys.path[0]
 
 
 def test_a_checkpoint_takes_structures_plain_numbers_and_recomputes():

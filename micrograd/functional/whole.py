@@ -1,0 +1,302 @@
+"""Functions whose calls are one node for each number that they return, whatever happens inside.
+
+`primitive` makes a row of the rule book for a few numbers; here the same is done for a whole function of structures. Such a
+node stands over all numbers that the function takes, and over the Values that it closes over. Three kinds are built on it:
+custom_derivative (its derivative is given), checkpoint (its derivative is computed when asked for, and not kept) and implicit
+(its derivative is that of an equation which it solves).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from abc import abstractmethod
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from functools import update_wrapper
+from itertools import count
+from math import nan
+from typing import Any, NamedTuple
+
+from micrograd.engine import Value, as_values, node_of, primal
+from micrograd.engine.modes import current, enable_grad, scope, unwatch, watch, watches
+from micrograd.functional.run import Watch
+from micrograd.primitives import CONSTANT, RULES, Primitive
+from micrograd.trees import (
+    Structure,
+    elements,
+    flatten,
+    is_array,
+    kind_of,
+    leaves_of,
+    like,
+    mapped,
+    numbers,
+    plain_arrays,
+)
+
+_used: dict[str, Iterator[int]] = {}  # names of rows, each for one row in this process: compiled code knows rows by name
+
+
+class Found(NamedTuple):
+    """What a function gave for plain numbers."""
+
+    out: Any  # in its structure, with numbers for Values
+    nodes: Sequence[int]  # which of its numbers, counted in order, depend on Values
+    closed: Sequence[Value] = ()  # the Values that it closes over
+
+
+class WholeFunction:
+    """A function whose calls are one node for each number that they return. What a kind of them says for itself is here.
+
+    `where` begins its messages; `run` says what comes out for plain numbers, `partials` how one of them is derived.
+    """
+
+    where: str
+    masked = False  # whether it matters which numbers of the arguments are Values
+
+    def __init__(self, f: Callable[..., Any]):
+        name = getattr(f, "__name__", type(f).__name__)
+        self.name = re.sub(r"\W+", "", name if name != "<lambda>" else "f") or "f"
+        self.frames: dict[Any, Frame] = {}  # by the structure of the arguments: calls of one structure share their rows
+        update_wrapper(self, f, updated=())
+
+    @abstractmethod
+    def run(self, frame: Frame, xs: Sequence[float]) -> Found:
+        """What the function gives for the numbers `xs` of its arguments."""
+
+    @abstractmethod
+    def partials(self, row: Row, xs: Sequence[Any], out: Any) -> Any:
+        """The derivatives of the number that a row stands for, by the arguments and by what the function closes over.
+
+        At floats a tuple of floats, or `Later`; at Values (`out` is the node) a graph; at symbols formulas, where it can.
+        """
+
+    def attempt(self, frame: Frame, xs: Sequence[Any]) -> Any:
+        """How jit may compute the function, on Values; whatever it raises says that each sample needs a call."""
+        raise TypeError(f"{self.where}: {self.name} is called on plain numbers alone")
+
+    def __call__(self, *args: Any) -> Any:
+        held = [arg if is_static(arg) else plain_arrays(arg, f"{self.where}, argument {i}") for i, arg in enumerate(args)]
+        found = [
+            x for i, arg in enumerate(held) if not is_static(arg) for x in numbers(arg, f"{self.where}, argument {i}", True)
+        ]
+        parents = as_values(found)
+        mask = tuple([not x.is_constant for x in parents]) if self.masked else ()
+        key = (mask, *[(arg.__class__, arg) if is_static(arg) else _structure(arg) for arg in held])
+        if key not in self.frames:
+            self.frames[key] = Frame(self, [arg if is_static(arg) else mapped(arg, zeroed) for arg in held], mask)
+        frame = self.frames[key]
+        out, places, closed = frame.called([primal(x) for x in parents])
+        parents = (*parents, *closed)
+        if all(x.is_constant for x in parents):
+            return out
+        results = numbers(out, self.returned, True)
+        nodes = {i: node_of(frame.row(out, i), parents) for i in places}
+        if (observer := current().observer) is not None and nodes:
+            computed = observer.attempted(lambda: numbers(self.attempt(frame, parents), self.where, True))
+            if computed is not None and len(computed) == len(results):
+                for i, node in nodes.items():
+                    observer.stands_for(node, *as_values([computed[i]]))
+        return _put(out, nodes)
+
+    @property
+    def returned(self) -> str:
+        return f"{self.where}, what {self.name} returns"
+
+    def __reduce__(self) -> Any:
+        found: Any = sys.modules.get(self.__module__)
+        name = getattr(self, "__qualname__", "")
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return name if found is self else (type(self), self.made_of())  # by name where it decorates what has that name
+
+    def made_of(self) -> tuple[Any, ...]:
+        """The arguments that make it anew."""
+        raise NotImplementedError
+
+
+class Frame:
+    """Arguments of one structure: puts numbers in, and knows the latest of them with what came out."""
+
+    def __init__(self, whole: WholeFunction, template: Sequence[Any], mask: Sequence[bool]):
+        self.whole, self.template, self.mask = whole, template, mask
+        self.open = [i for i, arg in enumerate(template) if not is_static(arg)]
+        self.sizes = [[len(elements(leaf)) for leaf in flatten(template[i])[0]] for i in self.open]
+        self.size = sum(map(sum, self.sizes))
+        self.latest: tuple[Any, Any] = (array("d"), None)  # one run for all outputs
+        self.kept: Any = None  # what a kind of function likes to keep from one output of a call to the next
+        self.rows: dict[Any, Row] = {}
+
+    def args(self, xs: Sequence[Any]) -> list[Any]:
+        """The arguments with these numbers."""
+        stream, args = iter(xs), list(self.template)
+        for i in self.open:
+            args[i] = like(args[i], stream)
+        return args
+
+    def called(self, xs: Sequence[float]) -> Found:
+        """What the function gives for the numbers of its arguments."""
+        found = self.whole.run(self, xs)
+        self.latest = array("d", [*xs, *map(primal, found.closed)]), found.out
+        return found
+
+    def at(self, xs: Sequence[float]) -> Any:
+        """What the function gives for its arguments and what it closes over; RuntimeError where that holds something else."""
+        latest, out = self.latest
+        if latest.tobytes() != (wanted := array("d", xs)).tobytes():
+            found = self.called(xs[: self.size])
+            if array("d", map(primal, found.closed)).tobytes() != wanted[self.size :].tobytes():
+                raise self.changed()
+            out = found.out
+        return out
+
+    def shared(self, xs: Sequence[float]) -> array[float]:
+        """These numbers, as one array for all outputs of a call."""
+        return self.latest[0] if self.latest[0].tobytes() == (wanted := array("d", xs)).tobytes() else wanted
+
+    def row(self, out: Any, i: int) -> Row:
+        """The row of the i-th number of what the function returns."""
+        key = (i, _structure(out))
+        return self.rows.get(key) or self.rows.setdefault(key, Row(self, mapped(out, zeroed), i))
+
+    def changed(self) -> RuntimeError:
+        return RuntimeError(
+            f"{self.whole.where}: {self.whole.name} gives something else now than when it was called: what it closes over or "
+            "reads has changed since (random numbers do); pass it as an argument, or call recompute() on the output first"
+        )
+
+
+class Row(Primitive):
+    """The row of one number that a whole function returns; `shape` is the structure of all that it returns."""
+
+    __slots__ = ("frame", "i", "shape")
+
+    def __init__(self, frame: Frame, shape: Any, i: int):
+        self.frame, self.shape, self.i = frame, shape, i
+        name = f"{frame.whole.name}{f'_{i}' if i or kind_of(shape) is not None else ''}"
+        name = f"own_{name}" if name in RULES else name
+        k = next(_used.setdefault(name, count(1)))
+        name = name if k == 1 else f"{name}_{k}"
+        super().__init__(name, f"{name}(xs)", self.number, self.derivatives, lambda *_: nan, True)
+
+    def number(self, *xs: Any) -> Any:
+        if all(x.__class__ is float for x in xs):
+            return float(elements_of(self.frame.at(xs))[self.i])
+        return leaves_of(self.frame.whole.attempt(self.frame, xs))[self.i]  # on symbols, for what writes code
+
+    def derivatives(self, xs: Sequence[Any], out: Any) -> Any:
+        return self.frame.whole.partials(self, xs, out)
+
+    def __reduce__(self) -> Any:
+        return _row, (self.frame.whole, self.frame.template, self.frame.mask, self.shape, self.i)
+
+
+class Later:
+    """Partial derivatives that are computed each time somebody looks at them, in the place of the numbers."""
+
+    __slots__ = ("out", "row", "xs")
+
+    def __init__(self, row: Row, xs: Sequence[float], out: float):
+        self.row, self.xs, self.out = row, row.frame.shared(xs), out
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self.row.frame.whole.computed(self.row, self.xs, self.out))  # type: ignore[attr-defined]
+
+    def __len__(self) -> int:
+        return len(self.xs)
+
+    def __reduce__(self) -> Any:
+        return Later, (self.row, self.xs, self.out)
+
+
+class Segment:
+    """One run of a function on leaves of its own, the graph between them and its results, and the Values that it closes over.
+
+    These are replaced in the graph by leaves too, `copies`, so that derivatives end there.
+    """
+
+    def __init__(self, whole: WholeFunction, f: Callable[..., Any], args: Sequence[Any], leaves: Sequence[Value]):
+        token = watch(Watch(whole.where, list(leaves))) if watches else None
+        try:
+            with enable_grad(), scope(whole.name):
+                (entry,) = current().scope[-1:]
+                self.out = f(*args)
+        finally:
+            if token is not None:
+                unwatch(token)
+        if self.out is None:
+            raise TypeError(f"{whole.where}: {whole.name} returned None; does it lack a return?")
+        self.results = numbers(self.out, whole.returned, True)
+        self.leaves = leaves
+        place: dict[Value, Value] = {leaf: leaf for leaf in leaves}  # what stands in the graph for each Value
+        copies: dict[Value, Value] = {}
+        stack: list[Value] = []
+
+        def held(x: Any) -> Any:
+            """What stands in the graph for an operand or result: itself, or where it is from elsewhere, a leaf."""
+            if x.__class__ is float or not isinstance(x, Value):
+                return x
+            if (known := place.get(x)) is not None:
+                return known
+            place[x] = x
+            if x.rule is not CONSTANT:
+                if x.note is not None and entry in x.note.scope:
+                    stack.append(x)
+                else:
+                    place[x] = copies[x] = Value(primal(x), label=x.label)
+            return place[x]
+
+        self.results = [held(x) for x in self.results]
+        while stack:
+            node = stack.pop()
+            if node._x.__class__ is tuple:
+                node._x = tuple(map(held, node._x))
+            else:
+                node._x, node._y = held(node._x), held(node._y)
+        self.closed, self.copies = tuple(copies), tuple(copies.values())
+
+    def found(self) -> Found:
+        nodes = [i for i, x in enumerate(self.results) if isinstance(x, Value)]
+        return Found(_put(self.out, {i: primal(self.results[i]) for i in nodes}), nodes, self.closed)
+
+
+def _put(out: Any, change: dict[int, Any]) -> Any:
+    """`out` with other numbers in the places that `change` names; what is not named stays as it is, integers too."""
+    at = count()
+
+    def changed(leaf: Any) -> Any:
+        if not is_array(leaf):
+            return change.get(next(at), leaf)
+        return like(leaf, iter([change.get(next(at), x) for x in elements(leaf)]))
+
+    return mapped(out, changed)
+
+
+def elements_of(tree: Any) -> list[Any]:
+    return [x for leaf in leaves_of(tree) for x in elements(leaf)]
+
+
+def _row(whole: WholeFunction, template: Sequence[Any], mask: Sequence[bool], shape: Any, i: int) -> Row:
+    key = (tuple(mask), *[(arg.__class__, arg) if is_static(arg) else _structure(arg) for arg in template])
+    return whole.frames.setdefault(key, Frame(whole, template, mask)).row(shape, i)
+
+
+def number_of(x: Any) -> Any:
+    """The number of a Value; a number as it is."""
+    return primal(x) if isinstance(x, Value) else x
+
+
+def is_static(arg: Any) -> bool:
+    """Whether an argument is handed on as it is."""
+    return arg is None or isinstance(arg, (bool, int, str))
+
+
+def zeroed(leaf: Any) -> Any:
+    """A leaf's structure alone, without a number that it would keep alive."""
+    return like(leaf, iter([0.0] * len(elements(leaf))))
+
+
+def _structure(arg: Any) -> Structure:
+    leaves, structure = flatten(arg)
+    return structure, *[leaf.shape if is_array(leaf) else None for leaf in leaves]
