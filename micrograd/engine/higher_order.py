@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from micrograd.engine.choices import unbounded
+from micrograd.engine.modes import current
 from micrograd.engine.value import Value, as_values, constant, node_of, topological_order
 from micrograd.primitives import CONSTANT, RULES, Primitive, abs, dot, maximum, where
 
@@ -28,40 +29,79 @@ def adjoint_graph(
     order = fresh or topological_order(output)
     wild = unbounded(order, gated)
     arrived: dict[Value, list[Any]] = {}  # pairs, or where there are gates triples
-    needed, targets = arrived.keys(), set(order if wrt is None else wrt)
+    targets = set(order if wrt is None else wrt)
     for node in order:
         x = node._x
-        if node in targets or not needed.isdisjoint(x if x.__class__ is tuple else (x, node._y)):
+        if x.__class__ is not tuple:
+            if x in arrived or node in targets or node._y in arrived:
+                arrived[node] = []
+        elif node in targets or not arrived.keys().isdisjoint(x):
             arrived[node] = []
     adjoint: dict[Value, Value] = {}
-    seed, built_now = constant(1.0), bool(fresh)
+    seed = constant(1.0)
+    checked = not fresh and current().observer is None  # what is recorded for a tape is computed again, from leaves
     for node in reversed(order):
-        if node not in arrived:
+        terms = arrived.pop(node, None)
+        if terms is None:
             continue
         gate = None
         if node is output:
-            adjoint[node] = seed
-        elif terms := arrived[node]:
-            if wild:
-                adjoint[node], gate = gathered(terms, seed)
-            else:
-                adjoint[node] = accumulated(terms, seed)
-        else:  # only through operands that no derivative depends on
+            g = seed
+        elif not terms:  # only through operands that no derivative depends on
             adjoint[node] = constant(0.0)
             continue
-        x, g, rule = node._x, adjoint[node], node.rule
-        if x is None:
-            continue
-        assert rule is not None
-        parents = x if x.__class__ is tuple else (x, node._y) if len(rule.partials) == 2 else (x,)  # numbers as they are
-        wanted = [parent.__class__ is not float and parent in arrived for parent in parents]
-        if True not in wanted:
-            continue
-        gate = gate if node in wild else None  # what is below is finite, and so is 0 times it
-        for i, (parent, local, want) in enumerate(zip(parents, local_graph(node, parents, wanted, built_now), wanted)):  # noqa: B905
-            if want and not (local.__class__ is float and local == 0.0 and rule.leaves_out(i, local)):
-                arrived[parent].append((g, local, chosen(rule, local, gate)) if wild else (g, local))
+        elif wild:
+            g, gate = gathered(terms, seed)
+            gate = gate if node in wild else None  # what is below is finite, and so is 0 times it
+        else:
+            g = accumulated(terms, seed)
+        adjoint[node] = g
+        if node._x is not None and (wild or checked or not _passed_on(node, g, arrived)):
+            _passed_on_gated(node, g, gate, arrived, bool(wild), checked)
     return adjoint
+
+
+def _passed_on(node: Value, g: Value, arrived: dict[Value, list[Any]]) -> bool:
+    """What `_passed_on_gated` does for most nodes, written out for speed; False, and nothing done, where that is to do it."""
+    rule: Any = node.rule
+    x, y, partials, to_y = node._x, node._y, rule.partials, None
+    if x.__class__ is tuple:
+        return False
+    to_x = arrived.get(x) if x.__class__ is not float else None
+    a = x if x.__class__ is float or x.rule is not CONSTANT else x._data
+    try:
+        if len(partials) == 2:
+            to_y = arrived.get(y) if y.__class__ is not float else None
+            b = y if y.__class__ is float or y.rule is not CONSTANT else y._data
+            dx, dy = partials
+            local_x = None if to_x is None else dx(a, b, node) if callable(dx) else dx
+            local_y = None if to_y is None else dy(a, b, node) if callable(dy) else dy
+        else:
+            (dx,) = partials
+            local_x = None if to_x is None else dx(a, node) if callable(dx) else dx
+    except (ArithmeticError, ValueError):
+        return False
+    if to_x is not None and (local_x.__class__ is not float or local_x != 0.0 or not rule.leaves_out(0, local_x)):
+        to_x.append((g, local_x))
+    if to_y is not None and (local_y.__class__ is not float or local_y != 0.0 or not rule.leaves_out(1, local_y)):
+        to_y.append((g, local_y))
+    return True
+
+
+def _passed_on_gated(
+    node: Value, g: Value, gate: Value | None, arrived: dict[Value, list[Any]], wild: bool, checked: bool
+) -> None:
+    """Give the operands of a node their contributions: its adjoint and a partial, and where it is `wild`, a gate."""
+    x, rule = node._x, node.rule
+    assert rule is not None
+    parents: Any = x if x.__class__ is tuple else (x, node._y)[: len(rule.partials)]  # numbers as they are
+    into = [None if parent.__class__ is float else arrived.get(parent) for parent in parents]
+    wanted = [terms is not None for terms in into]
+    if True not in wanted:
+        return
+    for i, (terms, local) in enumerate(zip(into, local_graph(node, parents, wanted, checked))):  # noqa: B905
+        if terms is not None and not (local.__class__ is float and local == 0.0 and rule.leaves_out(i, local)):
+            terms.append((g, local, chosen(rule, local, gate)) if wild else (g, local))
 
 
 def chosen(rule: Primitive, local: Any, gate: Value | None = None) -> Value | None:
@@ -98,7 +138,8 @@ def gathered(terms: list[tuple[Value, Any, Value | None]], seed: Value) -> tuple
 def accumulated(terms: list[tuple[Value, Any]], seed: Value) -> Value:
     """Σ t * local over the pairs in `terms`, as one node; a factor that is exactly one is left out, as is `seed`, a 1."""
     if len(terms) > 1:
-        return node_of(DOT, as_values((*[t for t, _ in terms], *[local for _, local in terms], 0.0)))
+        adjoints_, factors = zip(*terms, strict=True)
+        return node_of(DOT, (*adjoints_, *as_values(factors), constant(0.0)))
     t, local = terms[0]
     if t is seed:
         return local if isinstance(local, Value) else constant(local)
@@ -107,10 +148,10 @@ def accumulated(terms: list[tuple[Value, Any]], seed: Value) -> Value:
     return t * local  # type: ignore[no-any-return]
 
 
-def local_graph(node: Value, parents: tuple[Any, ...], wanted: list[bool], fresh: bool = False) -> tuple[Any, ...]:
+def local_graph(node: Value, parents: tuple[Any, ...], wanted: list[bool], checked: bool = True) -> tuple[Any, ...]:
     """The partials of a node as Values (numbers where constant), from the same row that gave the floats.
 
-    Among `parents` may be plain numbers. RuntimeError where data have changed since the node was made, unless it is `fresh`.
+    Among `parents` may be plain numbers. RuntimeError where data have changed since the node was made, where that is `checked`.
     """
     rule = node.rule
     assert rule is not None
@@ -128,7 +169,7 @@ def local_graph(node: Value, parents: tuple[Any, ...], wanted: list[bool], fresh
             local = rule.local(tuple(args), node, wanted)
     except (ArithmeticError, ValueError):  # 1 / 0: Values follow IEEE where Python's floats raise
         local = rule.local(as_values(parents), node, wanted)
-    if not fresh:
+    if checked:
         refuse_stale(node, parents, local, wanted)
     return local
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from micrograd import composed, primitives
-from micrograd.engine.modes import current, open_blocks, recorder
+from micrograd.engine.modes import current, open_blocks, told
 from micrograd.primitives import Primitive, number
 
 if TYPE_CHECKING:
@@ -23,12 +23,8 @@ _new = object.__new__
 
 
 def _told(value: Any, operands: tuple[Any, ...]) -> bool:
-    """Whether a function is recorded and nothing else is on: the observer knows of the operation then, made as everywhere."""
-    observer = recorder()
-    if observer is None or hasattr(value, "__take__"):  # an integer argument, whose results are no integers
-        return False
-    observer.used(operands)
-    return True
+    """As `modes.told`; not of what makes integers, arguments whose results are none."""
+    return not hasattr(value, "__take__") and told(operands)
 
 
 def _unary(rule: Primitive) -> Callable[[V], V]:

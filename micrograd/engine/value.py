@@ -49,7 +49,7 @@ def as_values(xs: Iterable[Any]) -> tuple[Value, ...]:
 
 def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
     """The node rule(*parents) of operands that are all Values."""
-    if rule.variadic and not open_blocks:
+    if rule.variadic and (not open_blocks or modes.told(parents)):
         data = [p._data for p in parents]
         try:
             out = rule.value(*data)

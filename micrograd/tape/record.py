@@ -43,7 +43,7 @@ class _Observer:
     """What the engine tells while a function runs; the numbers of this one run are not to be read off what it works with."""
 
     def __init__(self) -> None:
-        self.operands: list[Sequence[Any]] = []
+        self.operands: list[Any] = []
         self.comparisons: list[tuple[str, Value, Any, bool, str]] = []
         self.sources: dict[Value, Value] = {}
         self.inside: set[Value] = set()
@@ -52,7 +52,7 @@ class _Observer:
         self.inside.add(leaf)
 
     def used(self, operands: Sequence[Any]) -> None:
-        self.operands.append(operands)
+        self.operands += operands
 
     def compared(self, name: str, x: Value, y: Any, result: bool) -> None:
         self.comparisons.append((name, x, y, result, modes.line()))
@@ -113,8 +113,7 @@ class Recording:
         self.sources = observer.sources
         self.comparisons = observer.comparisons
         own = observer.inside.union(self.inputs)  # leaves made inside, a total that begins as Value(0.0), are constants
-        used = (v for operands in observer.operands for v in operands if v.__class__ is not float)
-        found = dict.fromkeys(v for v in used if v.rule is None and v not in own)
+        found = dict.fromkeys(v for v in observer.operands if v.__class__ is not float and v.rule is None and v not in own)
         compared = [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
         self.below = below = _sorted([*self.results, *compared], self.sources, set())
         found.update(dict.fromkeys(v for v in below if v.rule is None and v not in own))
