@@ -139,6 +139,7 @@ if TYPE_CHECKING:
     from micrograd.tape.back_ends.c import to_c
     from micrograd.tape.back_ends.javascript import to_javascript
     from micrograd.tape.jit import jit
+    from micrograd.tape.nodes import opened
 
 __version__ = "0.1.0"
 
@@ -173,6 +174,7 @@ _LATER = {  # what is imported when it is asked for, so that `import micrograd` 
         "warmup_schedule",
     ),
     "micrograd.tape": ("jit",),
+    "micrograd.tape.nodes": ("opened",),
     "micrograd.tape.back_ends.c": ("to_c",),
     "micrograd.tape.back_ends.javascript": ("to_javascript",),
 }
@@ -198,7 +200,7 @@ __all__ = [
     "exp2", "expm1", "find_bug", "floor", "from_sympy", "gelu", "grad", "gradcheck", "gradients", "greater",
     "hessian", "hinge", "huber", "hvp", "hypot", "implicit", "jacobian", "jit", "jvp", "kl_divergence", "l1",
     "leaky_relu", "less", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logsumexp", "maximum", "mean",
-    "minimum", "mse", "name_from", "nll", "no_grad", "norm", "one_cycle_schedule", "pow", "primitive", "prod",
+    "minimum", "mse", "name_from", "nll", "no_grad", "norm", "one_cycle_schedule", "opened", "pow", "primitive", "prod",
     "record", "relu", "round", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt",
     "std", "step", "step_schedule", "stop_gradient", "sum", "take", "tan", "tanh", "to_c", "to_code", "to_javascript",
     "to_mermaid", "to_networkx", "to_onnx", "to_sympy", "topological_order", "trunc", "value_and_grad", "var", "vjp",

@@ -57,6 +57,7 @@ class Primitive:
     """
 
     __slots__ = ("beyond", "chooses", "name", "partials", "value", "variadic", "written")
+    compiled = False  # whether its numbers are those of compiled code, and its graph on Values may round otherwise
 
     def __init__(self, name: str, written: str, value: Callable[..., float], partials: Any, beyond: Any, variadic: bool):
         self.name, self.written, self.value = name, written, value

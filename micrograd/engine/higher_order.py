@@ -176,7 +176,11 @@ def local_graph(node: Value, parents: tuple[Any, ...], wanted: list[bool], check
 
 def refuse_stale(node: Value, parents: tuple[Any, ...], local: tuple[Any, ...], wanted: list[bool]) -> None:
     """RuntimeError where data below a node have changed since it was made."""
-    now, then = [node.rule.on_floats([p if p.__class__ is float else p._data for p in parents])], [node._data]  # type: ignore[union-attr]
+    rule: Any = node.rule
+    numbers = [p if p.__class__ is float else p._data for p in parents]
+    now, then = [rule.on_floats(numbers)], [node._data]
+    if rule.compiled:
+        local = rule.local(numbers, now[0], wanted)
     partials = node._dx if node._x.__class__ is tuple else (node._dx, node._dy)
     for d, d_then, want in zip(local, partials, wanted):  # noqa: B905 (a single operand has an empty second slot)
         if want:

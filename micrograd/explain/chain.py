@@ -152,7 +152,7 @@ class Page(Phrases):
         formula = None if self.stale or is_network(self, self.x) else closed_form(self)
         top = [Table(((self.total(self.x), formula, self.number(self.graph.adjoint[self.x])),))] if formula else []
         given = self.given([*top, *values, *steps])
-        return [*top, *given, *values, *self.scopes(), *steps, *([sentence(STALE)] if self.stale else [])]
+        return [*top, *given, *values, *self.scopes(), *steps, *self.calls(), *([sentence(STALE)] if self.stale else [])]
 
     def opened(self) -> tuple[dict[Value, Block], list[Value]]:
         """As many blocks as a screen holds: of x, and of the factors that carry most of its derivative; and what is left."""
@@ -257,6 +257,15 @@ class Page(Phrases):
         text = "; ".join([f"in {scope}: {part.text}" for scope, part in zip(inside, parts, strict=True)])
         latex = r";\ ".join([rf"{latex_words(f'in {scope}: ')}{part.latex}" for scope, part in zip(inside, parts, strict=True)])
         return [Remark(Math(text, latex))]
+
+    def calls(self) -> list[Section]:
+        """Which of the values on the way are results of compiled functions, and what would open these."""
+        made = [node for node in self.graph.order if node in self.defined and node.rule is not None and node.rule.compiled]
+        names = dict.fromkeys([clean(node.op) for node in made])
+        if not names:
+            return []
+        are = "are results of compiled functions" if len(names) > 1 else "is the result of a compiled function"
+        return [sentence(f"{', '.join(names)} {are}: micrograd.opened({self.names[self.output].text}) shows what is inside.")]
 
     def block(self, node: Value) -> tuple[list[Section], list[Value]]:
         """The formulas for the adjoint of one node, and the nodes whose adjoints are factors in them."""

@@ -48,6 +48,8 @@ class Python:
         writer = getattr(self, f"_{rule.name}", None)
         if writer is not None:
             return writer(*[self.held(a, POWER) for a in args]), CHOICE if rule.name != "abs" else ATOM
+        if rule.compiled:
+            raise ValueError(f"{rule.name!r} is a compiled function: write to_code(opened(y)) for what it does inside")
         try:  # a row of the user's own: its value on floats, called on symbols
             made = unwrap(rule.value)(*args)
         except Exception:

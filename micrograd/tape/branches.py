@@ -7,6 +7,7 @@ on to the next path, and one that no path fits is recorded.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +73,15 @@ def run(recordings: Recordings, call: Call, gradient: bool, theta: Array, reduce
     return paired(sums) if sums else np.zeros((count, 0), parameters.dtype)
 
 
+def path_of(recordings: Recordings, call: Call, gradient: Any, theta: Array) -> tuple[Path, Array]:
+    """The path of the one sample of a call, recorded where it is new; theta, longer where that has brought parameters."""
+    paths = recordings.paths(call, gradient)
+    if not paths[0].tape.guards:
+        return paths[0], recordings.parameters.grown(theta)
+    samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta)
+    return paths[next(iter(samples))], theta
+
+
 def unit(recordings: Recordings, paths: list[Path]) -> int:
     """How many samples stand by themselves in sums: those of a block, or of a span where paths are summed one by one."""
     return SPAN if paths[0].tape.guards and len(recordings.parameters) > MANY else BLOCK
@@ -116,7 +126,7 @@ def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bo
 
 
 def _sorted_by_path(
-    recordings: Recordings, paths: list[Path], call: Call, gradient: bool, theta: Array
+    recordings: Recordings, paths: list[Path], call: Call, gradient: Any, theta: Array
 ) -> tuple[dict[int, list[Array]], Array]:
     """The samples of each path by its number; theta, longer where a path met now has brought parameters."""
     samples: dict[int, list[Array]] = {}

@@ -19,6 +19,7 @@ from micrograd.tape.back_ends import back_end
 from micrograd.tape.blocks import in_blocks, on_disk
 from micrograd.tape.calls import Calls, over_chunks
 from micrograd.tape.decorator import Decorator
+from micrograd.tape.nodes import Nodes
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.results import put_together
 from micrograd.tape.training import Training
@@ -113,6 +114,7 @@ class Jitted(Decorator, Generic[R]):
         self.threads = threads
         self._calls = Calls(fn, self._parameters, back_end(backend, precision, threads), self)
         self.recorded = self._calls.recordings.kept
+        self._nodes = Nodes(self._calls.recordings, (backend, self.dtype, precision, threads))
 
     def options(self) -> tuple[Any, ...]:
         return self._parameters.listed, self.backend, self.dtype, self.precision, self.threads
@@ -138,7 +140,8 @@ class Jitted(Decorator, Generic[R]):
     def __call__(self, *args: Any, theta: Any = None, **named: Any) -> Any:
         """The function's results, as floats in the structure in which it returns them, at `theta` where it is given.
 
-        Called on Values (inside another function that is recorded or differentiated), it is the function itself.
+        Called on Values, it gives Values: each result is one node of the graph, with derivatives that the compiled code gives
+        at once. `opened` shows what is inside. Within another function that is compiled, it is the function itself.
         """
         quick = self._calls.quick
         if quick is not None and quick[0] == [*map(type, args)] and theta is None and not named and not open_blocks:
@@ -152,13 +155,17 @@ class Jitted(Decorator, Generic[R]):
             found = latest.run(self._calls.recordings, args)
             if found is not None:
                 return found
+        if self._nodes.quick and theta is None and not named:
+            found = self._nodes.called_again(args)
+            if found is not None:
+                return found
         if (method := self.bound_to(args)) is not None:
             return method(*args[1:], theta=theta, **named)
         found = None if current().observer is not None else self._calls.one(args, named, self._given(theta))
         if found is None:
             if theta is not None:
                 raise TypeError(f"{self!r} takes theta where it gives numbers; on Values it is the function itself")
-            return self.fn(*args, **named)
+            return self._nodes.called(args, named)
         return found
 
     def map(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from micrograd.engine import Value, as_values, constant, modes, node_of, primal
+from micrograd.engine import Value, as_values, constant, modes, node_of, primal, topological_order
 from micrograd.engine.higher_order import adjoint_graph
 from micrograd.primitives import CONSTANT, Primitive
 from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
@@ -37,6 +37,9 @@ class Integer(Value):
             "an integer argument was used as an index or a count while recording, and would be frozen into the tape: "
             "write take(values, i) for values[i]; for a count, let the function close over the number"
         )
+
+
+SMALL = 16  # derivatives that are always worth their while
 
 
 class _Observer:
@@ -110,6 +113,7 @@ class Recording:
         with modes.inside(observer=observer, recording=True, anomaly=False, gated=gated), modes.refusals():
             self.out = run(self.inputs)
         self.results = list(as_values(numbers_of(self.out)))
+        self.operands: list[list[int]] = []
         self.sources = observer.sources
         self.comparisons = observer.comparisons
         own = observer.inside.union(self.inputs)  # leaves made inside, a total that begins as Value(0.0), are constants
@@ -148,9 +152,34 @@ class Recording:
         found = adjoint_graph(output, tuple(self.leaves), self.gated, fresh)
         return [found[leaf] if leaf in found else constant(0.0) for leaf in self.leaves]
 
-    def tape(self, with_gradient: bool = False) -> Tape:
-        """The run as a tape whose outputs are the results, and the gradient after them where asked for."""
-        outputs = self.results + (self.gradient() if with_gradient else [])
+    def partials(self, wanted: Sequence[bool]) -> list[Value]:
+        """The derivatives of each result by the inputs and leaves that it depends on, one after the other.
+
+        The numbers of these, leaves behind inputs, are left in `operands`. By inputs that are not `wanted` derivatives are 0.0.
+        There are none where they would be far more than what the graph has to multiply.
+        """
+        sources = [*self.inputs, *self.leaves]
+        reached = {v: 1 << i for i, v in enumerate(sources)}
+        edges = 0
+        for v in self.below:
+            bits, parents = reached.get(v, 0), _operands(v)
+            for parent in (*parents, self.sources[v]) if v in self.sources else parents:
+                bits |= reached.get(parent, 0)
+            reached[v], edges = bits, edges + len(parents)
+        below = [reached[v] for v in self.results]
+        if sum(bits.bit_count() for bits in below) > 2 * edges + SMALL:
+            return []
+        self.operands = [[i for i, digit in enumerate(reversed(f"{bits:b}")) if digit == "1"] for bits in below]
+        is_wanted, found = [*wanted, *[True] * len(self.leaves)], list[Value]()
+        for result, operands in zip(self.results, self.operands, strict=True):
+            by = [sources[i] for i in operands if is_wanted[i]]
+            adjoint = adjoint_graph(result, tuple(by), self.gated, topological_order(result)) if by else {}
+            found += [adjoint.get(sources[i], constant(0.0)) if is_wanted[i] else constant(0.0) for i in operands]
+        return found
+
+    def tape(self, derivatives: Sequence[Value] = ()) -> Tape:
+        """The run as a tape whose outputs are the results, and after them derivatives of them."""
+        outputs = [*self.results, *derivatives]
         guarded = [(n, x, y if isinstance(y, Value) else constant(y), r, line) for n, x, y, r, line in self.comparisons]
         order = self.below + _sorted([*outputs, *(y for _, _, y, _, _ in guarded)], self.sources, set(self.below))
         slot, tape = _flattened(order, self)
@@ -177,6 +206,9 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
         constant_slot(x)
     for v in order:
         x = v._x
+        rule: Any = v.rule
+        if rule is not None and rule.compiled:
+            rule.instructions([0] * len(x), 0, constant_slot)
         if x is None or v.rule is None:
             if v not in slot and v not in recording.sources:
                 slot[v] = constant_slot(primal(v))
@@ -194,9 +226,14 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
             if v in sources:
                 slot[v] = slot[sources[v]]
             continue
-        rule: Any = v.rule
+        rule = v.rule
         if rule.partials is None:
             raise RuntimeError(f"{v!r} has a hand-written _backward: what it computes is not in the rule book; use primitive()")
+        if rule.compiled:  # the call of a compiled function: all that it does
+            inside, result = rule.instructions([slot[p] for p in x], at, constant_slot)
+            instructions += inside
+            slot[v], at = result, at + len(inside)
+            continue
         if x.__class__ is tuple:
             operands = tuple([slot[p] for p in x])
         else:
@@ -208,6 +245,12 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
         slot[v] = at
         at += 1
     return slot, Tape(len(recording.inputs), len(recording.leaves), constants, instructions, [])
+
+
+def _operands(v: Value) -> tuple[Any, ...]:
+    """What a node stores as its operands, numbers as they are."""
+    x: Any = v._x
+    return () if x is None else x if x.__class__ is tuple else (x, v._y)
 
 
 def _sorted(roots: list[Value], sources: dict[Value, Value], seen: set[Value]) -> list[Value]:

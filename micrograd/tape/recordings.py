@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd.engine import Value
 from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import Maker, Program, keeps_signs
 from micrograd.tape.choices import Gated, gated_twin, may_matter
@@ -69,6 +70,7 @@ class Path:
     out: Any  # the structure of the results
     lookups: list[tuple[int, int]]  # the inputs that are indices, and the lengths of their tables
     programs: dict[Any, Any] = field(default_factory=dict)
+    operands: list[list[int]] = field(default_factory=list)  # of each result, where derivatives by these follow the results
     settled: int = 0  # how many paths there were, of which this is the first, when a call last met no new one
     again: Callable[[], tuple[Tape, list[int]]] | None = None  # records it again, gated by what was chosen
     _gated: list[Tape | None] = field(default_factory=list)
@@ -165,6 +167,10 @@ class Recordings:
         """Whether some structure's results depend on comparisons of values."""
         return any(path.tape.guards for paths in self.kept.values() for path in paths)
 
+    def derivatives(self, recording: Recording, gradient: Any) -> Sequence[Value]:
+        """What follows the results on a tape: with a `gradient`, the derivatives of the one result by the leaves."""
+        return recording.gradient() if gradient else ()
+
     @_collector_paused()
     def record(self, call: Call, sample: int, gradient: bool, before: Sequence[int] = ()) -> Path:
         """The path that one sample of a call takes."""
@@ -178,7 +184,7 @@ class Recordings:
             recording = Recording(lambda values: structure.applied(self.fn, values), numbers, numbers_of, wrt, gated)
             if not recording.results and not any(is_array(leaf) for leaf in leaves_of(recording.out)):  # a matrix may be empty
                 raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
-            return recording, optimised(recording.tape(gradient), keeps_signs(self.maker))
+            return recording, optimised(recording.tape(self.derivatives(recording, gradient)), keeps_signs(self.maker))
 
         recording, tape = made(False, parameters.listed)
         gates = may_matter(tape)
@@ -189,7 +195,7 @@ class Recordings:
         if self.watch is None or not self.watch.unchanged():  # the function itself may leave something behind as it runs
             self.watch = Watch(self.fn)
         ids = iter(range(len(recording.results)))
-        path = Path(tape, leaves, skeleton(recording.out, ids), tape.lookups())
+        path = Path(tape, leaves, skeleton(recording.out, ids), tape.lookups(), operands=recording.operands)
         if gates:
 
             def again() -> tuple[Tape, list[int]]:

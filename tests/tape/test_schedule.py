@@ -19,7 +19,7 @@ from micrograd.tape.tape import Tape
 
 def recorded(function, numbers, gradient=True, wrt=None):
     recording = Recording(function, numbers, lambda out: [out], wrt)
-    return optimised(recording.tape(gradient)), recording
+    return optimised(recording.tape(recording.gradient() if gradient else ())), recording
 
 
 def interpreted(schedule: Schedule, inputs, theta, n):

@@ -74,7 +74,7 @@ def recorded(fn: Callable[..., Any], args: Sequence[Any], gradient: bool) -> tup
     recording = Recording(lambda values: call.applied(fn, values), call.sample(0), numbers_of, None)
     if gradient and len(recording.results) != 1:
         raise ValueError(f"gradient=True needs a function that returns one number, got {len(recording.results)}")
-    tape = optimised(recording.tape(gradient))
+    tape = optimised(recording.tape(recording.gradient() if gradient else ()))
     if tape.guards:
         line = min(guard.line for guard in tape.guards)
         raise ValueError(f"the function decides by a comparison at {line}: written down it has one path, use where(c, a, b)")

@@ -1,0 +1,310 @@
+"""Compiled functions called on Values: each number that one returns is a node of the eager graph.
+
+`recordings` comes before: it makes the tape of the results, with the partial derivatives of each by all that it depends on,
+and one program computes both. So a call costs a few nodes, whatever is inside. A node's rule is the tape: on floats it is run
+by the program, on Values it is replayed instruction by instruction, for derivatives of derivatives and for `opened`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import count, pairwise
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from micrograd.engine import Note, Value, as_values, constant, general, primal, topological_order
+from micrograd.engine.modes import current, inside
+from micrograd.primitives import CONSTANT, Primitive
+from micrograd.tape.arguments import Call
+from micrograd.tape.back_ends import back_end, makes_direct
+from micrograd.tape.branches import path_of
+from micrograd.tape.choices import Gated
+from micrograd.tape.passes import swept
+from micrograd.tape.record import Recording
+from micrograd.tape.recordings import Path, Recordings
+from micrograd.tape.results import put_together
+from micrograd.tape.tape import Instruction, Tape
+from micrograd.trees import elements, is_array, kind_of, leaves_of, mapped, parts_of, plain_arrays, shaped
+
+_calls = count(1)
+_entries = count(-1, -1)  # of the scopes of opened calls: numbers that no block of the user's has
+_KINDS = {Value, float}
+FEW = 64  # inputs that are handed over one by one
+LATEST = 64  # kinds of arguments that find their way quickly
+
+
+class Linear:
+    """A function on one path: its results and their partial derivatives, computed by one program."""
+
+    def __init__(self, path: Path, name: str, made_with: tuple[Any, ...]):
+        self.path, self.name, self.made_with = path, name, made_with
+        ends = [len(path.operands)]
+        for own in path.operands:
+            ends.append(ends[-1] + len(own))
+        self.spans = [slice(a, b) for a, b in pairwise(ends)]  # where among the outputs partials are
+        self.rows = [Row(self, i) for i in range(len(path.operands))]
+        self.size = path.tape.inputs + path.tape.leaves
+
+    def __getstate__(self) -> Any:
+        return self.path, self.name, self.made_with
+
+    def __setstate__(self, state: Any) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    @cached_property
+    def run(self) -> Callable[[Sequence[float], Any], Sequence[float]]:
+        """The numbers of all outputs for those of the inputs and of the leaves."""
+        backend, dtype, *rest = self.made_with
+        maker, inputs = back_end(backend, *rest), self.path.tape.inputs
+
+        singly = makes_direct(maker) and inputs <= FEW
+        fields = ((1, False),) * inputs if singly else ((inputs, False),)[: min(inputs, 1)]
+
+        def made(tape: Tape) -> Any:
+            return maker(swept(replace(tape, guards=[])), fields, False, dtype)
+
+        program: Any = made(self.path.tape)
+        if self.path.again is not None:
+            program = Gated(program, lambda: (twin := self.path.gated()) and made(twin))
+        if singly:
+            return lambda xs, leaves: program.single(tuple(xs), leaves)
+        arrays: Callable[[Any], Any] = lambda xs: [np.array(xs)] if inputs else []  # noqa: E731
+        return lambda xs, leaves: program(arrays(xs), leaves, 1)[:, 0].tolist()
+
+    @cached_property
+    def graph(self) -> Tape:
+        """The tape that is replayed on Values: where choices matter, the one that is gated by them."""
+        return self.path.gated() or self.path.tape
+
+    def nodes(self, parents: Sequence[Value], numbers: Sequence[float], note: Note) -> Iterator[Value]:
+        """The results as Values."""
+        for row, own, span in zip(self.rows, self.path.operands, self.spans, strict=True):
+            if not own:
+                yield constant(numbers[row.i])
+                continue
+            node: Value = object.__new__(Value)
+            node._data, node.rule, node._note = numbers[row.i], row, note
+            node._x, node._dx, node._y, node._dy = tuple([parents[k] for k in own]), tuple(numbers[span]), 0.0, 0.0
+            yield node
+
+
+class Row(Primitive):
+    """The row of one number that a compiled function returns."""
+
+    __slots__ = ("i", "linear")
+    compiled = True
+
+    def __init__(self, linear: Linear, i: int):
+        self.linear, self.i = linear, i
+        many = len(linear.path.operands) > 1
+        name = f"{linear.name}_{i}" if many else linear.name
+        super().__init__(name, f"{name}(xs)", self.number, self.derivatives, lambda *_: nan, True)
+
+    def _outputs(self, xs: Sequence[float]) -> Sequence[float]:
+        if not all(x.__class__ is float for x in xs):
+            raise TypeError(f"{self.name} is a compiled function, and no formula: opened() shows what it does")
+        whole = [0.0] * self.linear.size
+        for k, x in zip(self.linear.path.operands[self.i], xs, strict=True):
+            whole[k] = x
+        inputs = self.linear.path.tape.inputs
+        return self.linear.run(whole[:inputs], np.array(whole[inputs:], self.linear.made_with[1]))
+
+    def number(self, *xs: Any) -> float:
+        return self._outputs(xs)[self.i]
+
+    def derivatives(self, xs: Sequence[Any], out: Any) -> tuple[Any, ...]:
+        span = self.linear.spans[self.i]
+        if any(isinstance(x, Value) for x in xs):
+            return tuple(self.replayed(xs, range(span.start, span.stop), {}))
+        return tuple(self._outputs(xs)[span])
+
+    def needed(self, outputs: Sequence[int]) -> list[tuple[int, Instruction]]:
+        """The instructions that some outputs depend on, each with its slot."""
+        tape = self.linear.graph
+        live = {tape.outputs[i] for i in outputs}
+        found = []
+        for slot in range(tape.first + len(tape.instructions) - 1, tape.first - 1, -1):
+            if slot in live:
+                instruction = tape.instructions[slot - tape.first]
+                found.append((slot, instruction))
+                live.update(instruction[1])
+        return found[::-1]
+
+    def replayed(self, xs: Sequence[Any], outputs: Sequence[int], known: dict[int, Any]) -> list[Any]:
+        """Some outputs as graphs over `xs`; what is `known` by its slot is not computed again."""
+        tape = self.linear.graph
+        low = self.linear.size
+        known.update(zip(self.linear.path.operands[self.i], xs, strict=True))
+        known.update(enumerate(tape.constants, low))
+        for slot, (rule, operands) in self.needed(outputs):
+            if slot not in known:
+                known[slot] = rule(*[known[k] for k in operands])
+        return [known[tape.outputs[i]] for i in outputs]
+
+    def instructions(
+        self, slots: Sequence[int], first: int, constant_slot: Callable[[float], int]
+    ) -> tuple[list[Instruction], int]:
+        """What computes the result of operands in some slots, as instructions from slot `first` on, and the slot of it."""
+        tape = self.linear.graph
+        to = dict(zip(self.linear.path.operands[self.i], slots, strict=True))
+        code: list[Instruction] = []
+        for slot, (rule, operands) in self.needed([self.i]):
+            for k in operands:
+                if k not in to:
+                    to[k] = constant_slot(tape.constants[k - self.linear.size])
+            code.append((rule, tuple([to[k] for k in operands])))
+            to[slot] = first + len(code) - 1
+        return code, to[tape.outputs[self.i]]
+
+    def __reduce__(self) -> Any:
+        return _row, (self.linear, self.i)
+
+
+def _row(linear: Linear, i: int) -> Row:
+    return linear.rows[i]
+
+
+class Nodes(Recordings):
+    """A function's calls on Values; `made_with` are back end, dtype, precision and threads."""
+
+    def __init__(self, recordings: Recordings, made_with: tuple[Any, ...]):
+        super().__init__(recordings.fn, recordings.parameters, recordings.maker, recordings.owner)
+        self.made_with = made_with
+        self.quick: dict[Any, tuple[Linear | None, Any, int]] = {}  # for arguments of these kinds, the path without comparisons
+
+    def derivatives(self, recording: Recording, gradient: Any) -> Sequence[Value]:
+        return recording.partials(gradient)
+
+    def called(self, args: Sequence[Any], named: dict[str, Any]) -> Any:
+        """The results as Values; of the function itself where it gives more derivatives than it has operations."""
+        mode, parameters = current(), self.parameters
+        if mode.observer is not None or mode.anomaly:
+            return self.fn(*args, **named)
+        taken = None if named else _flat(args)
+        parameters.settle()
+        self.outdated()
+        held = [plain_arrays(x, f"argument {i}") for i, x in enumerate(args)]
+        by_name = {name: plain_arrays(x, f"argument {name}") for name, x in named.items()}
+        call = Call(
+            [mapped(x, _primal) for x in held], [None] * (len(args) + 1), {k: mapped(x, _primal) for k, x in by_name.items()}
+        )
+        sources = [x for arg in (*held, *[by_name[name] for name in call.names]) for x in _numbers(arg)]
+        wanted = tuple([isinstance(x, Value) and x.rule is not CONSTANT for x in sources])
+        path, _ = path_of(self, call, wanted, parameters.theta())
+        call.check_lookups(path.lookups, call.inputs)
+        if not path.operands or _has_matrix(path.out):
+            return self.fn(*args, **named)
+        linear = path.programs.get("linear")
+        if linear is None:
+            with self.making:
+                linear = path.programs.setdefault("linear", Linear(path, _name(self.fn), self.made_with))
+        leaves = [parameters.values[i] for i in path.leaves]
+        if taken is not None and not path.tape.guards:
+            if len(self.quick) >= LATEST:
+                self.quick.clear()
+            self.quick[taken[1]] = linear, leaves, len(parameters)
+        return self._results(linear, sources, leaves, mode)
+
+    def called_again(self, args: Sequence[Any]) -> Any:
+        """The results where there has been a call like this; None where there is something new."""
+        taken, mode = _flat(args), current()
+        if taken is None or mode.observer is not None or mode.anomaly or not self.current():
+            return None
+        linear, leaves, known = self.quick.get(taken[1], (None, (), -1))
+        return self._results(linear, taken[0], leaves, mode) if linear and known == len(self.parameters) else None
+
+    def outdated(self) -> bool:
+        changed = super().outdated()
+        if changed:
+            self.quick.clear()
+        return changed
+
+    def _results(self, linear: Linear, sources: Sequence[Any], leaves: Sequence[Value], mode: Any) -> Any:
+        xs = [x if x.__class__ is float else primal(x) if isinstance(x, Value) else float(x) for x in sources]
+        numbers = linear.run(xs, linear.path.own(self.parameters.theta()))
+        if not mode.recording:
+            found = [*map(constant, numbers[: len(linear.rows)])]
+        else:
+            parents = [x if isinstance(x, Value) else constant(x) for x in sources]
+            parents += leaves
+            note = Note(call=next(_calls), scope=mode.scope)
+            found = [*linear.nodes(parents, numbers, note)]
+        return put_together(linear.path.out, found.__getitem__, lambda ids, shape: shaped([found[i] for i in ids], shape))
+
+
+def _flat(args: Sequence[Any]) -> tuple[list[Any], Any] | None:
+    """The Values and floats of a call, and what kind each is; None where there is anything else."""
+    xs: list[Any] = []
+    kinds: list[Any] = []
+    for x in args:
+        cls = x.__class__
+        if cls is Value or cls is float:
+            xs.append(x)
+            kinds.append(0)
+        elif cls is list or cls is tuple:
+            xs += x
+            kinds += cls, len(x)
+        else:
+            return None
+    if not _KINDS.issuperset(map(type, xs)):
+        return None
+    return xs, (*kinds, *[x.__class__ is Value and x.rule is not CONSTANT for x in xs])
+
+
+def _primal(leaf: Any) -> Any:
+    if is_array(leaf) and leaf.dtype == object:
+        return np.array([primal(x) if isinstance(x, Value) else x for x in leaf.flat], np.float64).reshape(leaf.shape)
+    return primal(leaf) if isinstance(leaf, Value) else leaf
+
+
+def _numbers(arg: Any) -> list[Any]:
+    """The numbers and Values of an argument, in the order in which `Call` takes them."""
+    return [x for leaf in leaves_of(arg) if not isinstance(leaf, (bool, np.bool_, str)) for x in elements(leaf)]
+
+
+def _has_matrix(out: Any) -> bool:
+    kind = kind_of(out)
+    return kind is not None and (kind[0] == "sparse" or any(map(_has_matrix, parts_of(out, kind))))
+
+
+def _name(fn: Any) -> str:
+    return "".join([c for c in getattr(fn, "__name__", "") if c.isidentifier()]) or "f"
+
+
+def opened(output: Value) -> Value:
+    """The graph of `output` with what compiled functions do inside in the place of their calls, for drawings and explanations.
+
+    Leaves are the same ones, and so is all below which nothing was called. What a call does stands in a scope of the function's
+    name. Numbers are computed anew, operation by operation: those of calls may differ in the last digits, but for
+    `precision="exact"`.
+
+    >>> from micrograd import Value, jit
+    >>> square = jit(lambda x: x * x, backend="reference")
+    >>> y = square(Value(3.0))
+    >>> y.op, opened(y).op
+    ('lambda', 'mul')
+    """
+    twins: dict[Value, Value] = {}
+    calls: dict[Any, tuple[int, dict[int, Any]]] = {}
+    for node in topological_order(output):
+        rule, parents = node.rule, [twins.get(p, p) for p in node.parents]
+        twin = node
+        if isinstance(rule, Row):
+            note = node.note or Note()
+            number, known = calls.setdefault((rule.linear, note.call or node), (next(_entries), {}))
+            with inside(recording=True, scope=(*note.scope, (rule.linear.name, number))):
+                (twin,) = as_values(rule.replayed(parents, [rule.i], known))
+                if twin in parents:
+                    twin = twin * 1.0
+        elif rule is not None and any(p is not q for p, q in zip(parents, node.parents, strict=True)):
+            with inside(recording=True):
+                twin = general(rule, parents)
+            twin.note = node.note
+        if twin is not node:
+            twin.label = node.label
+        twins[node] = twin
+    return twins.get(output, output)
