@@ -63,7 +63,7 @@ SECTIONS: list[tuple[str, list[Row]]] = [
         ("1 / x", {"x": -0.0}, 1, ""),
         ("x / x", {"x": 0.0}, 1, "no limit is taken"),
         ("asin(x)", {"x": 1.0}, 1, ""),
-        ("asin(x)", {"x": 1.0}, 2, "two paths of opposite infinities; forward mode (jvp, hessian) adds them before: inf"),
+        ("asin(x)", {"x": 1.0}, 2, "by the limit from inside, at any order and in every mode"),
         ("acos(x)", {"x": 2.0}, 1, ""),
         ("atan2(y, x)", {"y": 0.0, "x": 0.0}, 1, "0 / 0"),
         ("atan2(y, x)", {"y": 0.0, "x": -1.0}, 1, ""),

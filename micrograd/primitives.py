@@ -70,7 +70,10 @@ class Primitive:
                     if apply := getattr(type(y), "__primitive__", None):
                         return apply(self, args)
                 return self.on_floats([number(x) for x in args])
-        return self.on_floats(args)
+        try:  # as on_floats(), without another call: partials come here
+            return self.value(*args)
+        except (ArithmeticError, ValueError):
+            return float(self.beyond(*args))
 
     def on_floats(self, args: Sequence[float]) -> float:
         """The value on floats, by IEEE 754 where Python's own operators and `math` would raise."""
@@ -284,18 +287,19 @@ exp2       = primitive("exp2",       "exp2(x)",          math.exp2,             
 log1p      = primitive("log1p",      "log1p(x)",         math.log1p,             lambda x, out: 1 / (1 + x), beyond=lambda x: -inf if x == -1.0 else nan)
 expm1      = primitive("expm1",      "expm1(x)",         math.expm1,             lambda x, out: out + 1, beyond=lambda x: inf)  # flat from x = -37.5 down
 sqrt       = primitive("sqrt",       "sqrt(x)",          math.sqrt,              lambda x, out: 1 / (2 * out))
-cbrt       = primitive("cbrt",       "cbrt(x)",          math.cbrt,              lambda x, out: 1 / (3 * out * out))
+cbrt       = primitive("cbrt",       "cbrt(x)",          math.cbrt,              lambda x, out: 1 / (3 * out) / out)
 hypot      = primitive("hypot",      "hypot(x, y)",      math.hypot,             lambda x, y, out: x / out, lambda x, y, out: y / out, beyond=lambda x, y: inf)
 sin        = primitive("sin",        "sin(x)",           math.sin,               lambda x, out: cos(x))
 cos        = primitive("cos",        "cos(x)",           math.cos,               lambda x, out: -sin(x))
 tan        = primitive("tan",        "tan(x)",           math.tan,               lambda x, out: 1 + out * out)
-asin       = primitive("asin",       "asin(x)",          math.asin,              lambda x, out: 1 / sqrt((1 - x) * (1 + x)))
-acos       = primitive("acos",       "acos(x)",          math.acos,              lambda x, out: -1 / sqrt((1 - x) * (1 + x)))
+one_minus_square = primitive("one_minus_square", "1 - x ** 2", lambda x: (1.0 - x) * (1.0 + x), lambda x, out: -2 * x)  # to the last digits near 1, on one path
+asin       = primitive("asin",       "asin(x)",          math.asin,              lambda x, out: 1 / sqrt(one_minus_square(x)))
+acos       = primitive("acos",       "acos(x)",          math.acos,              lambda x, out: -1 / sqrt(one_minus_square(x)))
 atan       = primitive("atan",       "atan(x)",          math.atan,              lambda x, out: where(1e9 - abs(x), 1 / (1 + x * x), 1 / x / x))  # from |x| = 1e9 on equal, and x² may overflow
 atan2      = primitive("atan2",      "atan2(y, x)",      math.atan2,             lambda y, x, out: x / hypot(x, y) / hypot(x, y), lambda y, x, out: -y / hypot(x, y) / hypot(x, y))  # x² + y² would over- or underflow
 asinh      = primitive("asinh",      "asinh(x)",         math.asinh,             lambda x, out: where(1e9 - abs(x), 1 / sqrt(1 + x * x), 1 / abs(x)))  # from |x| = 1e9 on equal, and x² may overflow
-acosh      = primitive("acosh",      "acosh(x)",         math.acosh,             lambda x, out: 1 / (sqrt(x - 1) * sqrt(x + 1)))
-atanh      = primitive("atanh",      "atanh(x)",         math.atanh,             lambda x, out: 1 / ((1 - x) * (1 + x)), beyond=lambda x: x * inf if x in (-1.0, 1.0) else nan)
+acosh      = primitive("acosh",      "acosh(x)",         math.acosh,             lambda x, out: 1 / sqrt(x - 1) / sqrt(x + 1))
+atanh      = primitive("atanh",      "atanh(x)",         math.atanh,             lambda x, out: 1 / one_minus_square(x), beyond=lambda x: x * inf if x in (-1.0, 1.0) else nan)
 sinh       = primitive("sinh",       "sinh(x)",          math.sinh,              lambda x, out: cosh(x), beyond=lambda x: math.copysign(inf, x))
 cosh       = primitive("cosh",       "cosh(x)",          math.cosh,              lambda x, out: sinh(x), beyond=lambda x: inf)
 tanh       = primitive("tanh",       "tanh(x)",          math.tanh,              lambda x, out: 1 - out * out)                         # flat from |x| = 19.1 on

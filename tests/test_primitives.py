@@ -200,6 +200,24 @@ def test_the_partials_of_arctangents_hold_wherever_their_results_do():
                 assert off(got, truth) <= 4, (y, x, got)
 
 
+ENDS = [  # where the first derivative is infinite: the signs of those of orders 1, 2 and 3, by the limit from inside
+    ("asin", 1.0, "+++"), ("asin", -1.0, "+-+"), ("acos", 1.0, "---"), ("acos", -1.0, "-+-"), ("acosh", 1.0, "+-+"),
+    ("atanh", 1.0, "+++"), ("atanh", -1.0, "+-+"), ("sqrt", 0.0, "+-+"), ("cbrt", 0.0, "+-+"), ("cbrt", -0.0, "+++"),
+    ("log", 0.0, "+-+"), ("log1p", -1.0, "+-+"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, at, signs", ENDS)
+def test_where_a_function_ends_upright_all_derivatives_are_infinite_in_every_mode(name, at, signs):
+    f = RULES[name]
+    for order, sign in enumerate(signs, 1):
+        backward = forward = f
+        for _ in range(order):
+            backward, forward = micrograd.grad(backward), lambda x, g=forward: micrograd.jvp(g, (x,), (1.0,))[1]
+        for each in (backward, forward, *[micrograd.jit(backward, backend=b) for b in ("reference", "numpy", "llvm")]):
+            assert each(at) == float(f"{sign}inf"), (order, each)
+
+
 # What the book gives besides its rows.
 
 
@@ -389,6 +407,9 @@ def test_partials_of_a_primitive_of_ones_own_are_real_numbers(book):
     assert (first.data, adjoints(first)[x]) == (3.0, 0.25)
 
 
+UNSPOKEN = {"add", "sub", "mul", "div", "neg", "mod", "floordiv", "one_minus_square"}  # operators, and a part of partials
+
+
 def test_public_names_are_the_rows_and_nothing_is_hidden():
-    public = {name for name in primitives._BUILT_IN if name not in ("add", "sub", "mul", "div", "neg", "mod", "floordiv")}
+    public = {name for name in primitives._BUILT_IN if name not in UNSPOKEN}
     assert public <= set(micrograd.__all__) and all(hasattr(micrograd, name) for name in micrograd.__all__)

@@ -133,6 +133,8 @@ CASES = [
     Case("sin", mp.sin, [ALL], range=(-1e4, 1e4), points=((math.pi,), (1e22,), (0.0,), (5e-324,)), edges=(((inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
     Case("cos", mp.cos, [ALL], range=(-1e4, 1e4), points=((math.pi / 2,), (1e22,), (0.0,)), edges=(((-inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
     Case("tan", mp.tan, [ALL], (1, 2, 2), range=(-1e4, 1e4), points=((math.pi / 2,), (1e22,), (0.0,), (0.7,)), edges=(((inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
+    Case("one_minus_square", lambda x: 1 - x * x, [MEDIUM], (2, 0, 0), range=(-1.0, 1.0), javascript=0, points=((1 - 2**-53,), (-1 + 2**-53,), (1.0,), (1e-9,)), edges=(
+        ((1.0,), 0.0, (-2.0,)), ((-1.0,), 0.0, (2.0,)), ((1e200,), -inf, (-2e200,)), ((-inf,), -inf, (inf,)), ((nan,), nan, (nan,)))),
     Case("asin", real(mp.asin), [(-1.0, 1.0)], (1, 2, 3), range=(-1.0, 1.0), points=((1 - 2**-53,), (-1 + 2**-53,), (0.0,), (0.5,)), edges=(
         ((1.0,), math.pi / 2, (inf,)), ((-1.0,), -math.pi / 2, (inf,)), ((1.5,), nan, (nan,)), ((-inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
     Case("acos", real(mp.acos), [(-1.0, 1.0)], (1, 2, 3), range=(-1.0, 1.0), points=((1 - 2**-53,), (-1 + 2**-53,), (0.0,), (0.5,)), edges=(

@@ -17,6 +17,7 @@ LARGE = 1e100  # numbers from which on products of few factors overflow
 TAME = frozenset({
     "add", "sub", "mul", "neg", "dot", "sum", "sin", "cos", "tanh", "atan", "erf", "sigmoid", "softplus", "relu", "abs", "sign",
     "step", "floor", "round", "asinh", "erfc", "maximum", "minimum", "greater", "less", "equal", "where", "take", "logsumexp",
+    "one_minus_square",
 })  # fmt: skip
 
 

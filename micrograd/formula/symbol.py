@@ -17,7 +17,7 @@ from micrograd.primitives import Primitive, number
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how tightly a written formula holds together
 
 ADD, SUB, MUL, DIV, NEG, POW = map(primitives.rule, ("add", "sub", "mul", "div", "neg", "pow"))
-WHERE = primitives.rule("where")
+WHERE, ONE_MINUS_SQUARE = primitives.rule("where"), primitives.rule("one_minus_square")
 CHOICE = Primitive("where", WHERE.written, WHERE.value, WHERE.partials, WHERE.beyond, False)  # written with both branches
 
 
@@ -55,12 +55,12 @@ class Symbol:
 
     @property
     def taken(self) -> Symbol:
-        """The formula with its outermost choice made: the branch that the numbers take."""
+        """The formula as one reads it: its outermost choice made, the branch that the numbers take, and 1 − x² spelled out."""
         s = self
         while s.rule is WHERE:
             c = s.args[0].number
             s = Symbol(math.nan) if c != c else s.args[1] if c > 0 else s.args[2]
-        return s
+        return 1.0 - s.args[0] ** 2.0 if s.rule is ONE_MINUS_SQUARE else s
 
 
 def applied(rule: Primitive, args: Sequence[Any]) -> Symbol:

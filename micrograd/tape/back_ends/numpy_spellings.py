@@ -63,6 +63,10 @@ def _softplus(x: Array, out: Array) -> None:
     out += np.maximum(x, 0.0)
 
 
+def _one_minus_square(x: Array, out: Array) -> None:
+    np.multiply(1.0 - x, 1.0 + x, out)
+
+
 def _each(rule: Primitive) -> Callable[..., None]:
     """A primitive that NumPy has no function for: the rule book's own value, number by number."""
 
@@ -83,7 +87,7 @@ _SPELLED: dict[str, Callable[..., Any]] = {
     "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "add": np.add, "abs": np.fabs,
     "sign": np.sign, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus, "step": _step,
     "maximum": _maximum, "minimum": _minimum, "floor": np.floor, "round": np.rint,
-    "mod": np.remainder, "floordiv": np.floor_divide,
+    "mod": np.remainder, "floordiv": np.floor_divide, "one_minus_square": _one_minus_square,
     "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
 }  # fmt: skip
 _BUILT_IN = {RULES[name]: function for name, function in _SPELLED.items()}  # by row: a name may be taken over

@@ -98,6 +98,10 @@ def _arithmetic(name: str) -> Callable[[Function, str, str], str]:
     return lambda f, x, y: f.two(name, x, y)
 
 
+def _one_minus_square(f: Function, x: str) -> str:
+    return f.two("fmul", f.two("fsub", f.number(1.0), x), f.two("fadd", f.number(1.0), x))
+
+
 SPELLINGS: dict[str, Callable[..., str]] = {
     "add": _arithmetic("fadd"),
     "sub": _arithmetic("fsub"),
@@ -121,6 +125,7 @@ SPELLINGS: dict[str, Callable[..., str]] = {
     "round": _intrinsic("rint"),
     "mod": _modulo,
     "floordiv": _floor_divide,
+    "one_minus_square": _one_minus_square,
     "copy": lambda f, x: x,
 }
 N_ARY = ("sum", "dot", "logsumexp", "take")  # spelled in `loops` and in `spell_one`
