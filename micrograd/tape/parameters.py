@@ -82,7 +82,7 @@ class Parameters:
         """What the parameters hold, with what open blocks of training have learnt."""
         if self.later is not None:
             self.settle()
-        for block in blocks:
+        for block in [*blocks]:  # one that an interrupt has left open closes itself
             block.write_data()
         return self.held()
 

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +16,21 @@ from micrograd.engine.assign import assign
 from micrograd.engine.modes import after_step
 from micrograd.tape.calls import Calls
 from micrograd.tape.parameters import Array, blocks
+
+
+class Exit:
+    """`__exit__` of a block: what a `with` statement looks up before the block opens, and lets go of when it has ended.
+
+    An interrupt may come before the first line of any function written in Python, `__exit__` too, which then does not run. The
+    statement lets go nevertheless, and that closes the block.
+    """
+
+    def __get__(self, block: Training | None, owner: type[Training]) -> Any:
+        if block is None:
+            return owner._end
+        held = partial(owner._end, block)
+        block._held = weakref.ref(held, block._end)
+        return held
 
 
 class Training:
@@ -27,6 +44,7 @@ class Training:
         self._now: tuple[Array, Any, int] | None = None  # parameters, state and steps, replaced as one; None outside the block
         self._written: Any = None  # the one that Values and optimiser hold
         self._writing = threading.RLock()
+        self._held: weakref.ref[Any] | None = None  # what the `with` statement holds; None without such a statement
 
     @property
     def data(self) -> Array:
@@ -38,6 +56,8 @@ class Training:
     def __enter__(self) -> Training:
         optimiser, dtype = self.optimiser, self.calls.parameters.dtype
         self.calls.renew()
+        for block in [*blocks]:
+            block.write_data()
         data = np.array([p.data for p in optimiser.parameters], dtype)
         state = tuple([np.array(column, dtype) for column in zip(*optimiser.state, strict=True)])
         self._now = self._written = (data, state, optimiser.steps)
@@ -107,7 +127,9 @@ class Training:
     def write_data(self) -> None:
         """Write the parameters alone, where they have moved since; any thread may ask for it, as long as the block is open."""
         with self._writing:
-            if self._now is not None and self._now is not self._written:
+            if self._held is not None and self._held() is None:
+                self._end()  # an interrupt came just when this was to be done
+            elif self._now is not None and self._now is not self._written:
                 self._assign(self._now)
 
     def _assign(self, now: Any, objects: Any = (), names: Any = (), values: Any = ()) -> None:
@@ -115,13 +137,15 @@ class Training:
         data = ["data"] * len(parameters)
         assign((*parameters, *objects, self), (*data, *names, "_written"), (*now[0].tolist(), *values, now))
 
-    def __exit__(self, *exception: Any) -> None:
+    def _end(self, *exception: Any) -> None:
+        """End the block: write back what was learnt, and that before an interrupt is heeded."""
         interrupt: KeyboardInterrupt | None = None
         while self._now is not None or self in blocks:
             try:
                 self._close()
-            except KeyboardInterrupt as another:  # what was learnt is written before anything else
+            except KeyboardInterrupt as another:
                 interrupt = another
+        self._held = None
         if interrupt is not None:
             raise interrupt
 
@@ -130,8 +154,18 @@ class Training:
             try:
                 self.sync()
             except Exception:
-                self._now = None
-                blocks.remove(self)
+                self._forget()
                 raise
-            self._now = None
+            self._forget()
+
+    def _forget(self) -> None:
+        self._now = None
+        if self in blocks:
             blocks.remove(self)
+
+    if TYPE_CHECKING:
+
+        def __exit__(self, *exception: Any) -> None: ...
+
+    else:
+        __exit__ = Exit()

@@ -1,16 +1,17 @@
 """Compiled functions in several threads, through interrupts, and in pickles: nothing lost, nothing mixed up."""
 
+import gc
 import pickle
 import signal
+import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
 
 import micrograd as mg
-from micrograd import SGD, Adam, Value, jit
+from micrograd import SGD, Value, jit
 from micrograd.tape.parameters import blocks
 
 A, B = Value(2.0, label="a"), Value(3.0, label="b")
@@ -153,35 +154,84 @@ def test_other_threads_leave_the_last_step_of_a_block_alone(quick_switches):
     assert not blocks
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="signals that a timer sends")
-def test_interrupts_lose_nothing_that_was_learnt(monkeypatch):
-    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # of those that come while Python finalises an object
-    w = [Value(float(i)) for i in range(200)]
-    f = jit(lambda x: mg.dot(w, w) * x, wrt=w)
-    f.backward(np.ones(1))
-    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+INTERRUPTED = """
+import signal, sys
+from micrograd import Adam, Value, dot, jit
+from micrograd.tape.parameters import blocks
+
+sys.unraisablehook = lambda _: None  # of those that come while Python finalises an object
+w = [Value(float(i)) for i in range(200)]
+f = jit(lambda x: dot(w, w) * x, wrt=w)
+f.backward([1.0])
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+
+learnt = 0
+for i in range(150):
+    optimiser = Adam(w, lr=0.01)
+    start = [p.data for p in w]
     try:
-        for i in range(60):
-            optimiser = Adam(w, lr=0.01)
-            start = [p.data for p in w]
-            step = f.training(optimiser)
-            try:
-                signal.setitimer(signal.ITIMER_REAL, 2e-4 + i * 2e-5, 5e-5)  # again and again, also while the block ends
-                try:
-                    with step:
-                        while True:
-                            step(np.ones(1))
-                finally:
-                    signal.setitimer(signal.ITIMER_REAL, 0.0)
-            except KeyboardInterrupt:
-                signal.setitimer(signal.ITIMER_REAL, 0.0)
-            time.sleep(0)
-            if step in blocks:  # an interrupt before the first line of __enter__ or __exit__
-                step.__exit__(None, None, None)
-            moved = [p.data != x for p, x in zip(w, start, strict=True)]
-            assert all(moved[1:]) or not any(moved)
-            assert all(moved[1:]) == (optimiser.steps > 0) == any(s[0] != 0.0 for s in optimiser.state[1:])
-            assert not blocks
+        try:
+            with f.training(optimiser) as step:
+                # Again and again, also while the block ends.
+                signal.setitimer(signal.ITIMER_REAL, 2e-4 + i * 1e-5, 5e-5)
+                while True:
+                    step([1.0])
+        except KeyboardInterrupt:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+    except KeyboardInterrupt:
+        pass  # the last one, which came while the timer was stopped
+    f.theta()  # which notices a block of which two interrupts in a row kept the end away
+    moved = [p.data != x for p, x in zip(w, start, strict=True)]
+    assert all(moved[1:]) or not any(moved)
+    assert all(moved[1:]) == (optimiser.steps > 0) == any(s[0] != 0.0 for s in optimiser.state[1:])
+    assert not blocks
+    learnt += all(moved[1:])
+print(learnt)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="signals that a timer sends")
+def test_interrupts_lose_nothing_that_was_learnt():
+    """In a process of its own: an interrupt that comes too late ends that one, and not the tests."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
+
+
+def test_an_interrupt_at_any_place_of_a_blocks_end_loses_nothing():
+    """Also before the first line of a function that ends the block, of which CPython then runs nothing."""
+    w = Value(1.0)
+    f = jit(lambda x: x * w, backend="numpy")
+    f.backward(np.ones(1))
+
+    def interrupted(at):
+        count, tracing = 0, sys.gettrace()
+
+        def trace(frame, event, argument):
+            nonlocal count
+            frame.f_trace_opcodes = True
+            count += event in ("call", "line", "opcode")
+            if count > at:
+                raise KeyboardInterrupt
+            return trace
+
+        w.data, optimiser = 1.0, SGD([w], lr=0.125, momentum=0.5)
+        try:
+            with f.training(optimiser) as step:
+                step(np.ones(1))
+                sys.settrace(trace)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(tracing)
+            assert (w.data, optimiser.steps, optimiser.state, blocks) == (0.875, 1, [(1.0,)], [])
+        return False
+
+    gc.disable()  # an interrupt of somebody's callback at a collection would be lost
+    try:
+        places = 0
+        while interrupted(places):
+            places += 1
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, previous)
+        gc.enable()
+    assert places > 100
