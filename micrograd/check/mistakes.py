@@ -130,6 +130,7 @@ FORKS: tuple[tuple[str, Program, tuple[float, ...]], ...] = (
     ("b = a + a; c = b + b; c * b", lambda a: _thrice(a), (1.5,)),
     ("d = a * b; e = d + a; f = d * e; f + d", lambda a, b: _ladder(a, b), (2.0, 3.0)),
     ("d = a * b; e = d + a; f = e * d; d + f", lambda a, b: _ladder_turned(a, b), (2.0, 3.0)),
+    ("c = b + a; d = c + b; e = d + c; ...; i = h + g", lambda a, b: _long_ladder(a, b), (2.0, 3.0)),
 )
 
 
@@ -149,6 +150,13 @@ def _ladder_turned(a: Any, b: Any) -> Any:
     d = a * b
     e = d + a
     return d + e * d
+
+
+def _long_ladder(a: Any, b: Any) -> Any:
+    """So many forks that a class that keeps parents in sets does not go through all of them in a good order by luck."""
+    for _ in range(7):
+        a, b = b, b + a
+    return b
 
 
 class Pass:

@@ -503,10 +503,10 @@ CASES = [
 ]
 
 
-def built(replacements):
+def built(replacements, **names):
     source = SOURCE
     for old, new in replacements:
         source = first(source, old, new)
-    names = {"math": math, "np": np}
+    names |= {"math": math, "np": np}
     exec(source, names)
     return names["Value"]

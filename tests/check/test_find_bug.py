@@ -1,6 +1,7 @@
 """find_bug: correct classes pass, and each classic mistake is named."""
 
 import math
+import random
 
 import pytest
 from beginners import CASES, built
@@ -501,6 +502,27 @@ def test_each_classic_mistake_is_named(cls, mistake, advice):
     assert report.mistakes[0] == mistake, report
     assert advice in report.findings[0].advice
     assert mistake in str(report) and "expected" in str(report)
+
+
+class AnyOrder(set):
+    """A set with an order of its own, as sets of objects have another from one run to the next."""
+
+    def __iter__(self):
+        if len(getattr(self, "order", ())) != len(self) or not self:
+            self.order = RANDOM.sample([*super().__iter__()], len(self))
+        return iter(self.order)
+
+
+RANDOM = random.Random(0)
+
+
+def test_no_order_of_operands_hides_a_mistake(monkeypatch):
+    monkeypatch.setitem(globals(), "set", AnyOrder)
+    for cls, mistake, _ in MISTAKES:
+        assert find_bug(cls).mistakes[0] == mistake
+    for name, replacements, mistake, _ in CASES:
+        for _ in range(60 if mistake == ORDER else 0):
+            assert find_bug(built(replacements, set=AnyOrder)).mistakes == [mistake], name
 
 
 def test_one_mistake_is_one_finding():
