@@ -111,6 +111,17 @@ def orders(f, at, count):
     return found
 
 
+def truth(program, start, direction, count):
+    """The program's value and first derivatives at 0 with choices made at once, as far as they are known.
+
+    Where reverse over reverse and forward over reverse differ, digits cancel: log(logsumexp([1e60·x, 2])) at 1 has the second
+    derivative -1 as a sum of terms of 1e60.
+    """
+    f = along(program, Taken, start, direction)
+    true = orders(f, 0.0, count)
+    return true if len(true) < 3 or close(hessian(f)(0.0), true[2]) else true[:2]
+
+
 def close(found, true):
     return found == pytest.approx(true, rel=1e-9, abs=1e-11)
 
@@ -186,7 +197,7 @@ def test_a_comparison_of_derivatives_is_decided_by_what_was_chosen():
 @given(PROGRAM, POINT, POINT, st.sampled_from([0.0, 1.0, -1.0, 0.3]))
 def test_random_programs_as_if_only_what_was_chosen_were_there(program, start, direction, elsewhere):
     try:
-        true = orders(along(program, Taken, start, direction), 0.0, 3)
+        true = truth(program, start, direction, 3)
     except FloatingPointError:
         return
     f = along(program, Whole, start, direction)
@@ -294,7 +305,7 @@ def test_random_programs_written_out(program, start):
 @given(PROGRAM, POINT, POINT)
 def test_random_programs_in_machine_code(program, start, direction):
     try:
-        true = orders(along(program, Taken, start, direction), 0.0, 2)
+        true = truth(program, start, direction, 2)
     except FloatingPointError:
         return
     f = along(program, Whole, start, direction)
