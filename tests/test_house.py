@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import io
+import re
 import subprocess
 import sys
 import tokenize
@@ -83,6 +84,12 @@ def test_no_file_and_no_class_has_two_subjects():
         assert source.count("\n") <= 460, file
         for node in ast.walk(ast.parse(source)):
             assert not isinstance(node, ast.ClassDef) or node.end_lineno - node.lineno < 255, f"{file}: {node.name}"
+
+
+def test_how_a_node_is_stored_is_known_to_the_engine_alone():
+    for file in (ROOT / "micrograd").rglob("*.py"):
+        if file.parent.name != "engine":
+            assert re.search(r"\._(x|y|dx|dy|grad)\b", file.read_text(encoding="utf-8")) is None, file
 
 
 def test_no_test_imports_a_benchmark():

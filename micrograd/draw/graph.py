@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 import re
 from functools import cached_property
-from typing import Any
 
 from micrograd.draw.lettering import number, operation, plain
-from micrograd.engine import Value, adjoints, topological_order
+from micrograd.engine import Value, adjoints, edges, operands, topological_order
 from micrograd.formula.latex import Math
 from micrograd.formula.symbol import CHOICE, WHERE, Symbol
 from micrograd.formula.text import Text, clean
@@ -43,7 +42,7 @@ class Graph:
         index: dict[Value, int] = {}
         for value in topological_order(root) or [root]:
             parents = []
-            for operand in _operands(value):
+            for operand in operands(value):
                 if not isinstance(operand, Value):
                     parents.append(self._add_number(operand))
                 elif operand in index:
@@ -64,7 +63,7 @@ class Graph:
         self.data.append(value.data)
         self.grad.append(grad)
         self.parents.append(parents)
-        self.partials.append(_partials(value, len(parents)))
+        self.partials.append(tuple([local for _, local in edges(value)]))
         note = value.note
         self.place.append((note.network, note.call) if note is not None else (0, 0))
         self.blocks.append(note.scope if note is not None else ())
@@ -163,20 +162,6 @@ class Graph:
                 if sent is not None and not math.isfinite(sent):
                     return i, "gradient"
         return None
-
-
-def _operands(value: Value) -> tuple[Any, ...]:
-    """The operands as the node stores them: unlike `.parents`, numbers stay numbers, so nothing is made and kept."""
-    x: Any = value._x
-    if x is None:
-        return ()
-    if x.__class__ is tuple:
-        return tuple(x)
-    return (x, value._y)[: len(value.rule.partials)] if value.rule is not None else (x,)
-
-
-def _partials(value: Value, count: int) -> tuple[float, ...]:
-    return tuple(value._dx) if value._x.__class__ is tuple else (value._dx, value._dy)[:count]
 
 
 def general(rule: Primitive) -> str:

@@ -7,20 +7,25 @@ micrograd.
 """
 
 from micrograd.engine.assign import add_gradients
+from micrograd.engine.copies import redirect
 from micrograd.engine.modes import Note, mark
 from micrograd.engine.value import (
     Value,
     adjoints,
+    all_below,
     as_values,
     attach,
+    computed,
     constant,
+    edges,
     general,
     node_of,
+    operands,
     primal,
     topological_order,
 )
 
 __all__ = [
-    "Note", "Value", "add_gradients", "adjoints", "as_values", "attach", "constant", "general", "mark", "node_of", "primal",
-    "topological_order",
+    "Note", "Value", "add_gradients", "adjoints", "all_below", "as_values", "attach", "computed", "constant", "edges",
+    "general", "mark", "node_of", "operands", "primal", "redirect", "topological_order",
 ]  # fmt: skip

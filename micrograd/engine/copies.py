@@ -23,11 +23,16 @@ def shallow(node: Any) -> Any:
 def _rewired(node: Any, find: Callable[[Any], Any]) -> Any:
     """A copy of `node` on the parents that `find` gives for its own, without what a subclass adds."""
     copy = restored(type(node), None, *[getattr(node, name) for name in _STATE])
-    if node._x.__class__ is tuple:
-        copy._x = tuple(map(find, node._x))
-    else:
-        copy._x, copy._y = (p if p.__class__ is float or p is None else find(p) for p in (node._x, node._y))
+    redirect(copy, find)
     return copy
+
+
+def redirect(node: Any, find: Callable[[Any], Any]) -> None:
+    """Let each operand of a node be the Value that `find` gives for it; plain numbers stay."""
+    if node._x.__class__ is tuple:
+        node._x = tuple(map(find, node._x))
+    else:
+        node._x, node._y = (p if p.__class__ is float or p is None else find(p) for p in (node._x, node._y))
 
 
 def own(node: Any) -> dict[str, Any]:

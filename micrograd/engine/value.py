@@ -6,7 +6,7 @@ build on what is here: `Value`, `topological_order`, `adjoints`. There is no cal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -62,6 +62,14 @@ def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
             node._x, node._dx, node._y, node._dy = parents, partials, 0.0, 0.0
             return node
     return _recorded(rule, parents, tuple([p._data for p in parents]))
+
+
+def computed(rule: Primitive, data: float, parents: tuple[Value, ...], partials: Any, note: Note | None) -> Value:
+    """The node of a result whose number and partials have been computed elsewhere."""
+    node: Value = _new(Value)
+    node._data, node.rule, node.note = data, rule, note
+    node._x, node._dx, node._y, node._dy = parents, partials, 0.0, 0.0
+    return node
 
 
 def attach(leaf: Value, source: Any) -> None:
@@ -238,12 +246,12 @@ class Value(Operators, Number, Shown, Original):
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if open_blocks or watches:
             modes.read(self, "a copy")
-        return copies.deep(self, _sorted, memo)
+        return copies.deep(self, all_below, memo)
 
     def __reduce__(self) -> Any:
         if open_blocks or watches:
             modes.read(self, "pickling")
-        return copies.reduced(self, _sorted)
+        return copies.reduced(self, all_below)
 
 
 def primal(value: Value) -> float:
@@ -267,10 +275,27 @@ def constant(x: Any, label: str = "") -> Value:
     return node
 
 
-def _sorted(*roots: Value, seen: set[Value] | None = None) -> list[Value]:
-    """Every Value below `roots`, constants too, in depth-first postorder that visits parents from left to right.
+def operands(node: Value) -> tuple[Any, ...]:
+    """The operands as the node stores them: unlike in `.parents`, plain numbers are floats. A leaf has none."""
+    x = node._x
+    if x.__class__ is tuple:
+        return x
+    if x is None:
+        return ()
+    return (x,) if len(node.rule.partials) == 1 else (x, node._y)  # type: ignore[union-attr]
 
-    What is in `seen` is left out with all below it, and what is found is added to it.
+
+def edges(node: Value) -> Iterable[tuple[Any, float]]:
+    """Each of the `operands` with its local partial derivative."""
+    x = node._x
+    return zip(x, node._dx) if x.__class__ is tuple else zip(operands(node), (node._dx, node._dy))  # noqa: B905 (an unused _dy)
+
+
+def all_below(*roots: Value, seen: set[Value] | None = None, before: Mapping[Value, Value] | None = None) -> list[Value]:
+    """`roots` and every Value below them, constants too, in depth-first postorder that visits parents from left to right.
+
+    Values in `seen` are left out, with all below them; the ones found are added to it. Where `before` has another Value for
+    a node, that one is sorted like a first operand of the node.
     """
     order: list[Value] = []
     seen = set() if seen is None else seen
@@ -284,6 +309,8 @@ def _sorted(*roots: Value, seen: set[Value] | None = None) -> list[Value]:
         while node not in seen:
             see(node)
             x = node._x
+            if before and node in before:
+                x = (before[node], *operands(node))
             if x is None:
                 done(node)
                 break
@@ -309,7 +336,7 @@ def topological_order(*roots: Value) -> list[Value]:
     >>> [v.label or v.op for v in topological_order(a * a + 1)]
     ['a', 'mul', 'add']
     """
-    return [node for node in _sorted(*roots) if node.rule is not CONSTANT]
+    return [node for node in all_below(*roots) if node.rule is not CONSTANT]
 
 
 def adjoints(output: Value, wrt: Iterable[Value] | Value | None = None, create_graph: bool = False) -> dict[Value, Any]:
@@ -343,7 +370,7 @@ def adjoints(output: Value, wrt: Iterable[Value] | Value | None = None, create_g
 
 
 def _adjoint_numbers(output: Value) -> dict[Value, float]:
-    order = _sorted(output)
+    order = all_below(output)
     adjoint = dict.fromkeys(order, 0.0)
     adjoint[output] = 1.0
     constants = []

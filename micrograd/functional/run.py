@@ -13,7 +13,7 @@ from itertools import accumulate, islice
 from numbers import Integral
 from typing import Any, NamedTuple
 
-from micrograd.engine import Value, adjoints, as_values, attach, constant, primal, topological_order
+from micrograd.engine import Value, adjoints, as_values, attach, constant, edges, primal, topological_order
 from micrograd.engine.choices import unbounded
 from micrograd.engine.higher_order import chosen, gathered, local_graph
 from micrograd.engine.modes import current, enable_grad, line, refusals, unwatch, watch
@@ -229,13 +229,11 @@ def _push_numbers(order: list[Value], tangents: dict[Value, dict[int, Any]]) -> 
     for leaf, row in tangents.items():
         tangents[leaf] = {i: _plain(t) for i, t in row.items()}
     for node in order:
-        x = node._x
-        if x is None or node in tangents:
+        if node.rule is None or node in tangents:
             continue
         rule: Any = node.rule
         total: dict[int, float] = {}
-        edges = zip(x, node._dx, strict=True) if x.__class__ is tuple else ((x, node._dx), (node._y, node._dy))
-        for k, (parent, local) in enumerate(edges):
+        for k, (parent, local) in enumerate(edges(node)):
             if parent.__class__ is float or parent not in tangents:
                 continue
             if rule.leaves_out(k, local):

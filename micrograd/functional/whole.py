@@ -18,7 +18,7 @@ from itertools import count
 from math import nan
 from typing import Any, NamedTuple
 
-from micrograd.engine import Value, as_values, node_of, primal
+from micrograd.engine import Value, as_values, node_of, primal, redirect
 from micrograd.engine.modes import current, enable_grad, scope, unwatch, watch, watches
 from micrograd.functional.run import Watch
 from micrograd.primitives import CONSTANT, RULES, Primitive
@@ -249,11 +249,7 @@ class Segment:
 
         self.results = [held(x) for x in self.results]
         while stack:
-            node = stack.pop()
-            if node._x.__class__ is tuple:
-                node._x = tuple(map(held, node._x))
-            else:
-                node._x, node._y = held(node._x), held(node._y)
+            redirect(stack.pop(), held)
         self.closed, self.copies = tuple(copies), tuple(copies.values())
 
     def found(self) -> Found:

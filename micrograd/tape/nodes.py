@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.engine import Note, Value, as_values, constant, general, primal, topological_order
+from micrograd.engine import Note, Value, as_values, computed, constant, general, primal, topological_order
 from micrograd.engine.modes import current, inside
 from micrograd.primitives import CONSTANT, Primitive
 from micrograd.tape.arguments import Call
@@ -86,10 +86,7 @@ class Linear:
             if not own:
                 yield constant(numbers[row.i])
                 continue
-            node: Value = object.__new__(Value)
-            node._data, node.rule, node._note = numbers[row.i], row, note
-            node._x, node._dx, node._y, node._dy = tuple([parents[k] for k in own]), tuple(numbers[span]), 0.0, 0.0
-            yield node
+            yield computed(row, numbers[row.i], tuple([parents[k] for k in own]), tuple(numbers[span]), note)
 
 
 class Row(Primitive):

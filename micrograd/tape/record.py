@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from micrograd.engine import Value, as_values, constant, modes, node_of, primal, topological_order
+from micrograd.engine import Value, all_below, as_values, constant, modes, node_of, operands, primal, topological_order
 from micrograd.engine.higher_order import adjoint_graph
 from micrograd.primitives import CONSTANT, Primitive
 from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
@@ -119,7 +119,7 @@ class Recording:
         own = observer.inside.union(self.inputs)  # leaves made inside, a total that begins as Value(0.0), are constants
         found = dict.fromkeys(v for v in observer.operands if v.__class__ is not float and v.rule is None and v not in own)
         compared = [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
-        self.below = below = _sorted([*self.results, *compared], self.sources, set())
+        self.below = below = all_below(*self.results, *compared, before=self.sources)
         found.update(dict.fromkeys(v for v in below if v.rule is None and v not in own))
         reached = set(below)
         captured = [v for v in found if v in reached]
@@ -162,7 +162,7 @@ class Recording:
         reached = {v: 1 << i for i, v in enumerate(sources)}
         edges = 0
         for v in self.below:
-            bits, parents = reached.get(v, 0), _operands(v)
+            bits, parents = reached.get(v, 0), operands(v)
             for parent in (*parents, self.sources[v]) if v in self.sources else parents:
                 bits |= reached.get(parent, 0)
             reached[v], edges = bits, edges + len(parents)
@@ -171,17 +171,18 @@ class Recording:
             return []
         self.operands = [[i for i, digit in enumerate(reversed(f"{bits:b}")) if digit == "1"] for bits in below]
         is_wanted, found = [*wanted, *[True] * len(self.leaves)], list[Value]()
-        for result, operands in zip(self.results, self.operands, strict=True):
-            by = [sources[i] for i in operands if is_wanted[i]]
+        for result, own in zip(self.results, self.operands, strict=True):
+            by = [sources[i] for i in own if is_wanted[i]]
             adjoint = adjoint_graph(result, tuple(by), self.gated, topological_order(result)) if by else {}
-            found += [adjoint.get(sources[i], constant(0.0)) if is_wanted[i] else constant(0.0) for i in operands]
+            found += [adjoint.get(sources[i], constant(0.0)) if is_wanted[i] else constant(0.0) for i in own]
         return found
 
     def tape(self, derivatives: Sequence[Value] = ()) -> Tape:
         """The run as a tape whose outputs are the results, and after them derivatives of them."""
         outputs = [*self.results, *derivatives]
         guarded = [(n, x, y if isinstance(y, Value) else constant(y), r, line) for n, x, y, r, line in self.comparisons]
-        order = self.below + _sorted([*outputs, *(y for _, _, y, _, _ in guarded)], self.sources, set(self.below))
+        roots = [*outputs, *(y for _, _, y, _, _ in guarded)]
+        order = self.below + all_below(*roots, seen=set(self.below), before=self.sources)
         slot, tape = _flattened(order, self)
         tape.outputs = [slot[v] for v in outputs]
         tape.guards = [Guard(name, slot[x], slot[y], result, line) for name, x, y, result, line in guarded]
@@ -204,88 +205,42 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
 
     for x in (1.0, -0.0):  # passes want them: with room for them here, they need not move everything else
         constant_slot(x)
+    sources = recording.sources
     for v in order:
-        x = v._x
         rule: Any = v.rule
-        if rule is not None and rule.compiled:
-            rule.instructions([0] * len(x), 0, constant_slot)
-        if x is None or v.rule is None:
-            if v not in slot and v not in recording.sources:
+        if not (used := operands(v)):
+            if v not in slot and v not in sources:
                 slot[v] = constant_slot(primal(v))
-        elif x.__class__ is not tuple:
+        elif len(used) == 2:
+            x, y = used
             if x.__class__ is float:
                 constant_slot(x)
-            if v._y.__class__ is float and len(v.rule.partials) == 2:
-                constant_slot(v._y)
-    at = base + len(constants)
-    sources = recording.sources
+            if y.__class__ is float:
+                constant_slot(y)
+        if rule is not None and rule.compiled:
+            rule.instructions([0] * len(used), 0, constant_slot)
+    at, slot_of = base + len(constants), slot.__getitem__
     instructions: list[Instruction] = []
     for v in order:
-        x = v._x
-        if x is None or (sources and v in sources):
-            if v in sources:
-                slot[v] = slot[sources[v]]
+        if sources and v in sources:
+            slot[v] = slot[sources[v]]
+            continue
+        if not (used := operands(v)):
             continue
         rule = v.rule
         if rule.partials is None:
             raise RuntimeError(f"{v!r} has a hand-written _backward: what it computes is not in the rule book; use primitive()")
         if rule.compiled:  # the call of a compiled function: all that it does
-            inside, result = rule.instructions([slot[p] for p in x], at, constant_slot)
+            inside, result = rule.instructions([*map(slot_of, used)], at, constant_slot)
             instructions += inside
             slot[v], at = result, at + len(inside)
             continue
-        if x.__class__ is tuple:
-            operands = tuple([slot[p] for p in x])
+        if len(used) == 2:  # of one or of more, all are Values
+            x, y = used
+            i = slot[x] if x.__class__ is not float else known.get(x) or constant_slot(x)
+            instructions.append((rule, (i, slot[y] if y.__class__ is not float else known.get(y) or constant_slot(y))))
         else:
-            operands = (slot[x] if x.__class__ is not float else constant_slot(x),)
-            if len(rule.partials) == 2:
-                y = v._y
-                operands += (slot[y] if y.__class__ is not float else constant_slot(y),)
-        instructions.append((rule, operands))
+            instructions.append((rule, tuple(map(slot_of, used))))
         slot[v] = at
         at += 1
     return slot, Tape(len(recording.inputs), len(recording.leaves), constants, instructions, [])
-
-
-def _operands(v: Value) -> tuple[Any, ...]:
-    """What a node stores as its operands, numbers as they are."""
-    x: Any = v._x
-    return () if x is None else x if x.__class__ is tuple else (x, v._y)
-
-
-def _sorted(roots: list[Value], sources: dict[Value, Value], seen: set[Value]) -> list[Value]:
-    """Every Value below `roots` but what is `seen`, constants too, parents before consumers.
-
-    A detached copy comes after its source in `sources`, and so does a node that is computed in another way than by its rule.
-    """
-    order: list[Value] = []
-    done = order.append
-    for root in roots:
-        stack: list[Any] = [root]
-        while stack:
-            node = stack.pop()
-            if node is None:
-                done(stack.pop())
-                continue
-            if node in seen:
-                continue
-            seen.add(node)
-            x = node._x
-            if x is None:
-                if node not in sources:
-                    done(node)
-                    continue
-                x = sources[node]
-            elif sources and node in sources:
-                x = (sources[node], *x)  # a rule of one's own: how it is computed, and what its derivatives are of
-            stack.append(node)
-            stack.append(None)
-            y = node._y
-            if y.__class__ is not float and y not in seen:
-                stack.append(y)
-            if x.__class__ is tuple:
-                if not seen.issuperset(x):
-                    stack.extend(reversed(x))
-            elif x.__class__ is not float and x not in seen:
-                stack.append(x)
-    return order

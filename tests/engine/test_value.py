@@ -740,7 +740,7 @@ def test_values_pickled_together_keep_what_they_share(depth, protocol):
 def test_lists_of_nodes_of_one_chain_are_copied_and_pickled_in_linear_time():
     """Each node's history is sorted once, not again for each node that stands on it: counted in nodes, not in seconds."""
     nodes = topological_order(chain(300))
-    sorted_, walk = 0, value._sorted
+    sorted_, walk = 0, value.all_below
 
     def counting(*roots, **options):
         nonlocal sorted_
@@ -753,7 +753,7 @@ def test_lists_of_nodes_of_one_chain_are_copied_and_pickled_in_linear_time():
         for twin in (copy.deepcopy, *pickled):
             sorted_ = 0
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(value, "_sorted", counting)
+                patch.setattr(value, "all_below", counting)
                 twins = twin(listed)
             assert sorted_ <= len(nodes) + len(listed)
             twins[-1].data = 7.0
