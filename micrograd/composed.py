@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import reduce, wraps
 from typing import TYPE_CHECKING, Any, overload
 
 from micrograd import primitives
@@ -178,13 +178,20 @@ def logaddexp(x: Any, y: Any) -> Any:
 def log_softmax(xs: Any) -> Any:
     """xᵢ - log Σ exp(xⱼ) for each of a list; of nested lists and arrays for each row, their last axis.
 
+    The largest is taken off first, as a constant: its derivatives cancel, and without it digits are lost as the numbers grow.
+
     >>> log_softmax([1000.0, 0.0])
     [0.0, -1000.0]
     """
 
     def of_row(row: Any) -> Any:
-        total = logsumexp(row)
-        return [x - total for x in row]
+        if not len(row):
+            raise ValueError("log_softmax and softmax need at least one value, got none")
+        largest = reduce(maximum, row)
+        largest = largest.detach() if hasattr(largest, "detach") else largest
+        shifted = [x - largest for x in row]
+        total = logsumexp(shifted)
+        return [x - total for x in shifted]
 
     return _in_form(of_row, xs)
 
@@ -193,13 +200,17 @@ def log_softmax(xs: Any) -> Any:
 def softmax(xs: Any) -> Any:
     """exp(xᵢ) / Σ exp(xⱼ) for each of a list; of nested lists and arrays for each row, their last axis.
 
-    Computed as exp(log_softmax), which neither overflows nor loses what is small.
+    Computed as exp(log_softmax), which neither overflows nor loses what is small, nor digits of large numbers that are near.
 
     >>> softmax([1000.0, 0.0]), softmax([[-1000.0, 0.0], [0.0, -1000.0]])
     ([1.0, 0.0], [[0.0, 1.0], [1.0, 0.0]])
     """
     return _in_form(lambda row: [exp(x) for x in log_softmax(row)], xs)
 
+
+OF_ONE: dict[str, Callable[[Any], Any]] = {  # those that may be called with one number alone, by name
+    "ceil": ceil, "trunc": trunc, "gelu": gelu, "silu": silu, "elu": elu, "leaky_relu": leaky_relu,
+}  # fmt: skip
 
 # Of many numbers. Arrays and nested lists count as the list of all their numbers.
 

@@ -156,3 +156,17 @@ def test_tails_are_kept():
         assert mg.gelu(-30.0) == pytest.approx(float(-30 * mp.ncdf(-30)), rel=1e-12)
     assert mg.logaddexp(-1000.0, -1001.0) == pytest.approx(-1000 + math.log1p(math.exp(-1)), rel=1e-15)
     assert mg.softmax([0.0, 1e308]) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("large", [0.0, 1e3, -1e6, 1e12])
+def test_softmax_keeps_its_digits_as_the_numbers_grow(large):
+    xs = [large + 0.75, large + 1.5, large - 2.25, large + 1.625]
+    with mp.workdps(40):
+        exps = [mp.exp(mp.mpf(x) - mp.mpf(xs[1])) for x in xs]
+        p = [e / mp.fsum(exps) for e in exps]
+        softmax, logs = [float(x) for x in p], [float(mp.log(x)) for x in p]
+        slope = [float(x * ((i == 1) - p[1])) for i, x in enumerate(p)]
+    assert mg.softmax(xs) == pytest.approx(softmax, rel=1e-15) and mg.log_softmax(xs) == pytest.approx(logs, rel=1e-15)
+    f = lambda x: mg.softmax([xs[0], x, *xs[2:]])  # noqa: E731
+    assert mg.jacobian(f)(xs[1]) == pytest.approx(slope, rel=2e-15)
+    assert jit(mg.jacobian(f))(xs[1]) == pytest.approx(slope, rel=2e-15)

@@ -230,3 +230,12 @@ def test_columns_and_tables_are_arguments_of_compiled_functions(name):
     for x in with_gaps:
         with pytest.raises(TypeError, match=r"argument 0 .*missing entries"):
             (g if np.ndim(np.asarray(x)) == 2 else f).map(x)
+
+
+@pytest.mark.parametrize("kind", [Column, Lent])
+def test_the_vector_of_parameters_may_be_of_another_library(kind):
+    w = Value(2.0)
+    f = mg.jit(lambda x: x * w, wrt=[w])
+    value, gradient = f.value_and_grad(kind([3.0]), kind([1.0, 2.0]))
+    assert (value, gradient.tolist()) == (4.5, [1.5])
+    assert f.map(kind([1.0, 2.0]), theta=kind([3.0])).tolist() == [3.0, 6.0] and f(2.0, theta=kind([5.0])) == 10.0

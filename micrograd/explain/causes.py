@@ -103,7 +103,11 @@ class _Search(Origins):
         if self.x is self.output:
             return [Finding("output", self.x, f"{self.name(self.x)} is the output itself.")]
         if self.e.value == 0.0:
-            return self.zero_gradient() or [self.usual()]
+            found = self.zero_gradient()
+            near = [f.node for f in found if f.cause in ("cancelled", "flat") and f.node is not None]
+            near += [t.consumer for node in near for t in self.graph.terms(node)]
+            soft = any(node.op in ("logsumexp", "exp", "div") for node in near)
+            return (self.softmax() if soft else []) or found or [self.usual()]
         return self.softmax() or self.cancelled(self.x) or self.extreme() or [self.usual()]
 
     def accumulated(self) -> Finding | None:
@@ -255,7 +259,8 @@ class _Search(Origins):
                     share = max(node.data, *[p.data / total.data for p in total.parents if p.op == "exp"])
             elif node.op == "logsumexp" and len(node.parents) > 1 and self.x is not node:
                 share = max(node.partials)
-            if share >= CONFIDENT:
+            passed_on = share * (1.0 - share) * max(1.0, math.fabs(self.graph.adjoint[node]))
+            if share >= CONFIDENT and math.fabs(self.e.value) <= max(2.0 * passed_on, TINY):
                 text = f"A saturated softmax: at {self.made(node)} one entry has {share:.4g} of the whole"
                 passed = f"what is passed on is about p · (1 − p) = {self.number(share * (1.0 - share))} or less"
                 return [Finding("softmax", node, f"{text}; {passed}.")]

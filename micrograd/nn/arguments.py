@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from micrograd import primitives
+from micrograd.composed import OF_ONE
 from micrograd.engine import Value
 
 
@@ -20,10 +21,12 @@ def activation_called(name: str | Callable[[Value], Value]) -> Callable[[Value],
     if callable(name) or name == "linear":
         return name if callable(name) else None
     row = primitives.RULES.get(name) if isinstance(name, str) else None
-    if row is None or row.variadic or len(row.partials) != 1:
-        names = [r.name for r in primitives.RULES.values() if not r.variadic and len(r.partials) == 1]
-        raise ValueError(f"unknown activation {name!r}: use 'linear', a function, or one of {', '.join(names)}")
-    return getattr(Value, name, row)
+    if row is not None and not row.variadic and len(row.partials) == 1:
+        return getattr(Value, name, row)
+    if isinstance(name, str) and name in OF_ONE:
+        return OF_ONE[name]
+    names = [r.name for r in primitives.RULES.values() if not r.variadic and len(r.partials) == 1] + [*OF_ONE]
+    raise ValueError(f"unknown activation {name!r}: use 'linear', a function, or one of {', '.join(names)}")
 
 
 _BOUNDS: dict[str, Callable[[int, int], float]] = {  # weights are uniform within plus and minus this

@@ -108,8 +108,8 @@ class Layer(Module):
 class MLP(Module):
     """A multi-layer perceptron: `nin` inputs and layers of `nouts` neurons.
 
-    `activation` is g of the hidden layers and `output` that of the last one: "linear", any function of one argument in
-    the rule book by name ("tanh", "sigmoid", ...), or any callable from Value to Value. Weights are uniform in [-1, 1], or
+    `activation` is g of the hidden layers and `output` that of the last one: "linear", any function of one argument by
+    name ("tanh", "gelu", ...), or any callable from Value to Value. Weights are uniform in [-1, 1], or
     with init="he" or "glorot" within √(6 / inputs) or √(6 / (inputs + outputs)) of 0 in each layer: from `random` as it
     stands, or from a generator of their own where `seed` is given. Called on `nin` numbers or
     Values, gives a list of Values, or the one Value where the last layer has one neuron.

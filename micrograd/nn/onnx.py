@@ -10,7 +10,7 @@ _NAMES = (
     "relu", "tanh", "sigmoid", "softplus", "exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
     "asinh", "acosh", "atanh", "erf", "abs", "sign", "floor", "neg",
 )  # fmt: skip
-_OPERATORS = {name: name.capitalize() for name in _NAMES}
+_OPERATORS = {name: name.capitalize() for name in _NAMES} | {"elu": "Elu", "leaky_relu": "LeakyRelu"}  # with our defaults
 
 
 def to_onnx(model: MLP) -> Any:
@@ -34,7 +34,7 @@ def to_onnx(model: MLP) -> Any:
         import onnx
         from onnx import helper, numpy_helper
     except ImportError:
-        raise ImportError("to_onnx needs that library: python -m pip install onnx") from None
+        raise ImportError("to_onnx needs that library: python -m pip install 'micrograd-engine[onnx]'") from None
     import numpy as np
 
     nodes: list[Any] = []

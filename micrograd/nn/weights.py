@@ -48,5 +48,7 @@ def _library() -> Any:
     try:
         import safetensors.numpy
     except ImportError:
-        raise ImportError("files that end in .safetensors need that library: python -m pip install safetensors") from None
+        raise ImportError(
+            "files that end in .safetensors need that library: python -m pip install 'micrograd-engine[safetensors]'"
+        ) from None
     return safetensors.numpy

@@ -775,6 +775,16 @@ def _softmax(composed):
     return make
 
 
+@pytest.mark.parametrize("scores", [(50.0, 0.0, 1.0), (1000.0, 0.0, 1.0)])
+def test_why_knows_the_softmax_of_the_package_and_when_it_takes_nothing_away(scores):
+    zs = [Value(z, label=f"z_{i}") for i, z in enumerate(scores, 1)]
+    p = mg.softmax(zs)
+    for out, z in ((p[0], zs[0]), (p[0], zs[1]), (p[1], zs[0]), (p[1], zs[1])):
+        assert [f.cause for f in out.why(z).findings][:1] == ["softmax"]
+    right = mg.log_softmax(zs)[1]
+    assert adjoints(right, zs[0])[zs[0]] == -1.0 and "softmax" not in str(right.why(zs[0]))
+
+
 WHYS = {
     "a dead layer": (_dead_layer, "relu"),
     "behind a dead relu": (_behind_a_dead_relu, "relu"),
