@@ -244,7 +244,14 @@ def plain_array(x: Any) -> Any:
         return np.asarray(x)
     if missing := _missing(x):
         raise TypeError(f"is a {cls.__name__} with {missing} missing entries: fill them in, or leave them out, first")
-    array = np.asarray(x) if hasattr(x, "__array__") else np.from_dlpack(x)
+    try:
+        array = np.asarray(x) if hasattr(x, "__array__") else np.from_dlpack(x)
+    except (
+        RuntimeError,
+        TypeError,
+        BufferError,
+    ) as error:  # another device, a gradient, a type of its own
+        raise TypeError(f"is a {cls.__name__} that NumPy cannot read: {error}") from None
     return numeric_array(array) if array is x else plain_array(numeric_array(array))
 
 
@@ -275,6 +282,8 @@ def numeric_array(array: Any) -> Any:
         raise TypeError(
             f"is a structured array with the fields {', '.join(array.dtype.names)}: pass one, x[{first!r}], or a dict"
         )
+    if kind == "V" and array.dtype.name == "bfloat16":
+        return array.astype(np.float32)
     if kind in "mM":
         raise TypeError(
             f"is an array of {array.dtype}: turn times into numbers, for example (x - x[0]) / np.timedelta64(1, 's')"

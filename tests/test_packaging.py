@@ -95,6 +95,8 @@ def test_names_versions_and_extras():
         "notebook",
         "scale",
         "png",
+        "onnx",
+        "safetensors",
         "docs",
         "release",
         "test",

@@ -96,7 +96,17 @@ COUNTED = {  # jit takes them as they are, and nothing is differentiated by them
     "array of integers": np.array([1, 2]),
     "bool": True,
 }
+
+
+class Elsewhere:
+    """An array of another library that it does not give away."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+
+
 REFUSED = {  # by all three
+    "array with a gradient of its own": (Elsewhere(), r"is a Elsewhere that NumPy cannot read: .*Use tensor\.detach"),
     "set": ({1.0}, "got set"),
     "generator": ((x for x in [1.0]), "got generator"),
     "complex": (1j, "complex"),

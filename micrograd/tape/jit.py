@@ -24,7 +24,7 @@ from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.results import put_together
 from micrograd.tape.training import Training
 from micrograd.tape.watch import places_of, values_at
-from micrograd.trees import plain_array
+from micrograd.trees import plain_arrays
 
 R = TypeVar("R")
 _NOTHING = np.zeros(0)
@@ -206,7 +206,10 @@ class Jitted(Decorator, Generic[R]):
         return results
 
     def _given(self, theta: Any) -> Array | None:
-        return None if theta is None else np.asarray(plain_array(theta), self.dtype)
+        return None if theta is None else self._vector(theta)
+
+    def _vector(self, theta: Any) -> Array:
+        return np.asarray(theta if isinstance(theta, (np.ndarray, list, tuple)) else plain_arrays(theta, "theta"), self.dtype)
 
     def value_and_grad(
         self, theta: Any, *args: Any, reduction: str = "mean", in_axes: Any = 0, **named: Any
@@ -216,7 +219,7 @@ class Jitted(Decorator, Generic[R]):
         The mean (or, with reduction="sum", the sum) over the leading axis of the arguments of what the function returns. Where
         these are Dask arrays, so are both, for `dask.compute(value, gradient)`: with precision="exact" of the same bits.
         """
-        theta = np.asarray(plain_array(theta), self.dtype)
+        theta = self._vector(theta)
         try:
             total = self._calls.reduced(theta, args, named, reduction, in_axes)
         except Chunked:
