@@ -21,8 +21,8 @@ from micrograd.scale.sums import Forest, merged, subtrees
 from micrograd.scale.travel import Traveller, traveller
 from micrograd.tape import branches
 from micrograd.tape.calls import Calls, averaged
-from micrograd.tape.recordings import Path
-from micrograd.tape.results import put_together
+from micrograd.tape.recordings import EACH, Path
+from micrograd.tape.results import put_together, with_gradients
 from micrograd.tape.watch import places_of, values_at
 
 Array = np.ndarray[Any, Any]
@@ -63,16 +63,31 @@ def mapped(
 def value_and_grad(
     calls: Calls, theta: Array, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
 ) -> tuple[Any, Any]:
-    """The value and its gradient as lazy Dask arrays."""
-    total = reduced(calls, theta, args, named, reduction, in_axes)
-    return total[0], total[1:]
+    """The value and its gradient as lazy Dask arrays, in structures of several results."""
+    out, total = _reduced(calls, theta, args, named, reduction, in_axes, EACH)
+    if len(total) == 1 + len(theta):
+        return total[0], total[1:]
+    return with_gradients(out, total, len(theta), lambda value: value)
 
 
 def reduced(
     calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
 ) -> Any:
     """The mean or sum of the value and the gradient, as one lazy Dask array; at what the parameters hold without `theta`."""
-    name, graph, given, units, shared = _sums(calls, theta, args, named, in_axes, _summed)
+    return _reduced(calls, theta, args, named, reduction, in_axes, True)[1]
+
+
+def _reduced(
+    calls: Calls,
+    theta: Array | None,
+    args: Sequence[Any],
+    named: Mapping[str, Any],
+    reduction: str,
+    in_axes: Any,
+    gradient: Any,
+) -> tuple[Any, Any]:
+    """The structure of the results, and the means or sums of their values and then of their gradients."""
+    name, graph, given, units, shared, path = _sums(calls, theta, args, named, in_axes, _summed, gradient)
     n = int(sum(given.chunks))
     averaged(np.zeros(1), reduction, n)  # which refuses what cannot be
     layer: dict[Any, Any] = {}
@@ -84,18 +99,22 @@ def reduced(
         keys = [(f"{own}-part", level, i) for i in range(len(groups))]
         layer.update({key: (merged, group, units) for key, group in zip(keys, groups, strict=True)})
     layer[own, 0] = (_finished, keys, units, n, reduction)
-    return _array(graph, name, own, layer, ((1 + len(shared.theta),),), shared.theta.dtype)
+    size = path.values * (1 + len(shared.theta))
+    return path.out, _array(graph, name, own, layer, ((size,),), shared.theta.dtype)
 
 
 def _sums(
-    calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, work: Any
-) -> tuple[str, HighLevelGraph, Arguments, int, Shared]:
-    """The tasks (name, k) of a sum, one for each chunk; the arguments, how many units of samples they are, what all share."""
+    calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, work: Any, gradient: Any
+) -> tuple[str, HighLevelGraph, Arguments, int, Shared, Path]:
+    """The tasks (name, k) of a sum, one for each chunk; the arguments, how many units of samples they are, what all share.
+
+    And the path that was recorded first.
+    """
     calls.refuse_inside("a gradient of it")
     given = Arguments(args, named, in_axes)
     given.check_known()
     n = int(sum(given.chunks))
-    function, paths = _recorded(calls, given, True, theta is None)
+    function, paths = _recorded(calls, given, gradient, theta is None)
     unit = branches.unit(calls.recordings, paths)
     given.align_to(unit)
     units = max(1, -(-n // unit))
@@ -104,7 +123,7 @@ def _sums(
     starts = accumulate(given.chunks[:-1], initial=0)
     places = [(int(at) // unit, max(1, -(-int(k) // unit)), units, unit) for at, k in zip(starts, given.chunks, strict=True)]
     graph = _over_chunks(name, work, function, shared, given, places)
-    return name, graph, given, units, shared
+    return name, graph, given, units, shared, paths[0]
 
 
 def reduced_now(
@@ -117,7 +136,7 @@ def reduced_now(
         return found
     except NewParameters:
         pass
-    name, graph, given, _, _ = _sums(calls, theta, args, named, in_axes, _new_in)
+    name, graph, given, *_ = _sums(calls, theta, args, named, in_axes, _new_in, True)
     layer = {(f"{name}-all", 0): (_new_in_all, [(name, k) for k in range(len(given.chunks))])}
     new = _array(graph, name, f"{name}-all", layer, ((math.nan,),), np.int64).compute()
     calls.parameters.numbers(values_at(calls.fn, new.tolist()))
@@ -133,10 +152,10 @@ def recorded(
     _recorded(calls, Arguments(args, named, in_axes), gradient, held)
 
 
-def _recorded(calls: Calls, given: Arguments, gradient: bool, held: bool) -> tuple[Traveller, list[Path]]:
+def _recorded(calls: Calls, given: Arguments, gradient: Any, held: bool) -> tuple[Traveller, list[Path]]:
     like, named = given.like()
     call, paths = calls.recorded(like, named, given.in_axes, gradient, held)
-    return traveller(calls, call.key, gradient, paths), paths
+    return traveller(calls, call.key, bool(gradient), paths), paths
 
 
 class Shared:
@@ -209,7 +228,7 @@ def _summed(
     for level, number, start, end in subtrees(first, count, units):
         part = slice((start - first) * unit, (end - first) * unit)
         args, named = shared.filled([x[part] for x in arrays], wholes)
-        forest[level, number] = calls.reduced(theta, args, named, "sum", shared.in_axes)
+        forest[level, number] = calls.reduced_each(theta, args, named, "sum", shared.in_axes)[1]
         _check_parameters(calls, shared)
     return forest
 

@@ -26,14 +26,14 @@ _COMPARE = {
 }  # fmt: skip
 
 
-def run(recordings: Recordings, call: Call, gradient: bool, theta: Array, reduce: bool) -> Array:
+def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce: bool) -> Array:
     """The results of a function that compares values: each sample's of its own path, or their sum over the samples.
 
     The sum is that of `reference.total` over all samples, whatever their paths. Where results are so many that there is no room
     for those of each sample, it is in each span of samples the sum of those of the paths.
     """
     paths, parameters = recordings.paths(call, gradient), recordings.parameters
-    many = reduce and len(parameters) > MANY
+    many = reduce and unit(recordings, paths) != BLOCK
     if call.n and not many and (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
         return results
     samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta)
@@ -41,7 +41,7 @@ def run(recordings: Recordings, call: Call, gradient: bool, theta: Array, reduce
         paths[0].settled = len(paths)
         if (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
             return results
-    count = 1 + len(parameters) if gradient else len(paths[0].tape.outputs)
+    count = paths[0].values * (1 + len(parameters)) if gradient else len(paths[0].tape.outputs)
     parts = [(paths[i], np.sort(np.concatenate(samples[i]))) for i in sorted(samples, key=lambda i: paths[i].decisions)]
 
     def found(path: Path, rows: Array, reduce: bool) -> Array:
@@ -84,7 +84,7 @@ def path_of(recordings: Recordings, call: Call, gradient: Any, theta: Array) -> 
 
 def unit(recordings: Recordings, paths: list[Path]) -> int:
     """How many samples stand by themselves in sums: those of a block, or of a span where paths are summed one by one."""
-    return SPAN if paths[0].tape.guards and len(recordings.parameters) > MANY else BLOCK
+    return SPAN if paths[0].tape.guards and paths[0].values * len(recordings.parameters) > MANY else BLOCK
 
 
 def settled(paths: list[Path]) -> list[Path]:

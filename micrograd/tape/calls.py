@@ -19,7 +19,7 @@ from micrograd.tape import branches, latest_call
 from micrograd.tape.arguments import Call, Chunked, ValueAmong, axes_of
 from micrograd.tape.back_ends import Maker, makes_direct
 from micrograd.tape.parameters import Array, Parameters
-from micrograd.tape.recordings import Path, Recordings
+from micrograd.tape.recordings import EACH, Path, Recordings
 from micrograd.tape.results import numbers_of, put_together, reader
 
 
@@ -90,21 +90,33 @@ class Calls:
         self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
     ) -> Array:
         """The mean or sum of the value and the gradient; at what the parameters hold where `theta` is None."""
+        return self.reduced_each(theta, args, named, reduction, in_axes, True)[1]
+
+    def reduced_each(
+        self,
+        theta: Array | None,
+        args: Sequence[Any],
+        named: Mapping[str, Any],
+        reduction: str,
+        in_axes: Any,
+        gradient: Any = EACH,
+    ) -> tuple[Any, Array]:
+        """The structure of the results, and the means or sums of their values and then of their gradients."""
         self.refuse_inside("a gradient of it")
         latest = None if open_blocks or named else self._latest
         if (
             latest is not None
-            and latest.fits(theta, args, reduction, in_axes)
+            and latest.fits(theta, args, reduction, in_axes, gradient)
             and latest.current(self.recordings, theta is None)
         ):
-            return latest.run(args, self.parameters.theta() if theta is None else theta, reduction)
+            return latest.out, latest.run(args, self.parameters.theta() if theta is None else theta, reduction)
         self.renew(held=theta is None)
         call = Call(args, axes_of(in_axes, args, named), named)
-        _, total = self._run(call, True, theta, True)
+        path, total = self._run(call, gradient, theta, True)
         averaged(total, reduction, call.n)
         if not named:
             self._latest = latest_call.of_arrays(self.recordings, call, args, in_axes) or self._latest
-        return total
+        return path.out, total
 
     def reduced_now(
         self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
@@ -131,7 +143,7 @@ class Calls:
         return False
 
     def recorded(
-        self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, gradient: bool, held: bool = True
+        self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, gradient: Any, held: bool = True
     ) -> tuple[Call, list[Path]]:
         """A call taken apart, and the paths known for its structure; `held` as in `Recordings.current`."""
         self.renew(held)
@@ -140,13 +152,14 @@ class Calls:
 
     def schedule(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, gradient: bool) -> str:
         """The programs for arguments like these, as text."""
-        call, paths = self.recorded(args, named, in_axes, gradient)
+        call, paths = self.recorded(args, named, in_axes, gradient and EACH)
         return "\n".join(str(self.recordings.program(path, call, gradient)) for path in paths)
 
-    def _run(self, call: Call, gradient: bool, theta: Array | None, reduce: bool) -> tuple[Path, Array]:
+    def _run(self, call: Call, gradient: Any, theta: Array | None, reduce: bool) -> tuple[Path, Array]:
         """The first path, and the results: of shape (results, n), or with `reduce` their sums over samples.
 
-        With `gradient`, the results are the value and its derivative with respect to each of the parameters.
+        With `gradient`, the results are values and their derivatives with respect to each of the parameters; with EACH, there
+        may be several values.
         """
         path = self.recordings.paths(call, gradient)[0]
         if path.lookups and not path.tape.guards:
@@ -179,14 +192,14 @@ class Calls:
         theta = self.parameters.theta() if theta is None else self.parameters.checked(theta)
         return path.out, program(call.inputs, path.own(theta), call.n)
 
-    def _refuse(self, call: Call, gradient: bool, theta: Array) -> None:
+    def _refuse(self, call: Call, gradient: Any, theta: Array) -> None:
         """FloatingPointError from the operation that is not finite, in the function itself, run sample by sample."""
         with self.parameters.holding(theta):
             for i in range(call.n):
                 values = [x if isinstance(x, int) else Value(x) for x in call.sample(i)]
                 out = as_values(numbers_of(call.applied(self.fn, values)))
-                if gradient:
-                    adjoints(out[0])
+                for value in out if gradient else ():
+                    adjoints(value)
         raise FloatingPointError(
             f"{self.owner!r}: a sum over the samples is not finite, or compiled code rounds to what is not"
         )

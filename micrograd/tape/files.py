@@ -175,7 +175,7 @@ def _path(about: dict[str, Any], arrays: dict[str, Any], parameters: int, inputs
     leaves = [index(i) for i in about["leaves"]]
     out = _read(about["out"])
     places = [int(x) for leaf in leaves_of(out) for x in elements(leaf) if isinstance(leaf, (Place, np.ndarray))]
-    if sorted(places) != list(range(len(outputs) - (len(leaves) if gradient else 0))) or (gradient and len(places) != 1):
+    if sorted(places) != list(range(len(places))) or len(places) * (1 + len(leaves) * gradient) != len(outputs):
         raise ValueError("its results are not those of its tape")
     if about["inputs"] != inputs or len(set(leaves)) < len(leaves) or (code and not 0 <= min(code) <= max(code) < len(rules)):
         raise ValueError("its tape is not one of these arguments")

@@ -21,7 +21,7 @@ from micrograd.tape.calls import Calls, over_chunks
 from micrograd.tape.decorator import Decorator
 from micrograd.tape.nodes import Nodes
 from micrograd.tape.parameters import Array, Parameters
-from micrograd.tape.results import put_together
+from micrograd.tape.results import count_of, put_together, with_gradients
 from micrograd.tape.training import Training
 from micrograd.tape.watch import places_of, values_at
 from micrograd.trees import plain_arrays
@@ -211,27 +211,47 @@ class Jitted(Decorator, Generic[R]):
     def _vector(self, theta: Any) -> Array:
         return np.asarray(theta if isinstance(theta, (np.ndarray, list, tuple)) else plain_arrays(theta, "theta"), self.dtype)
 
+    @overload
+    def value_and_grad(
+        self: Jitted[Value], theta: Any, *args: Any, reduction: str = "mean", in_axes: Any = 0, **named: Any
+    ) -> tuple[float, Array]: ...
+    @overload
     def value_and_grad(
         self, theta: Any, *args: Any, reduction: str = "mean", in_axes: Any = 0, **named: Any
-    ) -> tuple[float, Array]:
+    ) -> tuple[Any, Any]: ...
+    def value_and_grad(
+        self, theta: Any, *args: Any, reduction: str = "mean", in_axes: Any = 0, **named: Any
+    ) -> tuple[Any, Any]:
         """(value, gradient) at the parameters `theta`, one flat vector in the order of `parameters`.
 
         The mean (or, with reduction="sum", the sum) over the leading axis of the arguments of what the function returns. Where
         these are Dask arrays, so are both, for `dask.compute(value, gradient)`: with precision="exact" of the same bits.
+
+        Where the function returns several numbers, both have their structure, with the mean in the place of each and with its
+        gradient: a list of k numbers gives arrays of shape (k,) and (k, parameters).
+
+        >>> from micrograd import Value, jit
+        >>> w = Value(3.0)
+        >>> f = jit(lambda x: [w * x, w * w * x], backend="numpy")
+        >>> value, gradient = f.value_and_grad([3.0], [1.0, 2.0])
+        >>> value.tolist(), gradient.tolist()
+        ([4.5, 13.5], [[1.5], [9.0]])
         """
         theta = self._vector(theta)
         try:
-            total = self._calls.reduced(theta, args, named, reduction, in_axes)
+            out, total = self._calls.reduced_each(theta, args, named, reduction, in_axes)
         except Chunked:
             total = None
         if total is None:
             return over_chunks().value_and_grad(self._calls, theta, args, named, reduction, in_axes)  # type: ignore[no-any-return]
-        if len(total) != 1 + len(theta):
+        if len(total) == 1 + len(theta):
+            return float(total[0]), total[1:]
+        if (now := len(total) // count_of(out) - 1) != len(theta):
             raise ValueError(
-                f"theta has {len(theta)} numbers, and these samples took a path with new parameters, now {len(total) - 1}: "
+                f"theta has {len(theta)} numbers, and these samples took a path with new parameters, now {now}: "
                 "list the parameters in wrt where not all are used on every path"
             )
-        return float(total[0]), total[1:]
+        return with_gradients(out, total, now, float)
 
     def backward(self, *args: Any, reduction: str = "mean", in_axes: Any = 0, **named: Any) -> float:
         """The mean (or sum) over the samples; adds its gradient into `.grad` of the parameters."""

@@ -32,11 +32,13 @@ class OfArrays:
     signature: list[tuple[Any, tuple[int, ...]]]
     n: int
     count: int  # of parameters
+    out: Any  # the structure of the results
+    many: bool  # several of them
     lookups: list[tuple[int, int, int]]  # argument and column of an index, and the length of its table
 
-    def fits(self, theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> bool:
+    def fits(self, theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any, gradient: Any = True) -> bool:
         """Whether a call is just like this one; if not, it takes the long way, which tells what is wrong."""
-        if in_axes.__class__ is not int or in_axes != 0 or len(args) != len(self.signature):
+        if in_axes.__class__ is not int or in_axes != 0 or len(args) != len(self.signature) or (self.many and gradient is True):
             return False
         if theta is not None and theta.shape != (self.count,):
             return False
@@ -136,7 +138,8 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
         return None
     program: Any = recordings.program(path, call, True)
     lookups = [(*call.place(i), n) for i, n in path.lookups]
-    return OfArrays(program, [(x.dtype, x.shape) for x in args], call.n, len(recordings.parameters), lookups)
+    signature, count = [(x.dtype, x.shape) for x in args], len(recordings.parameters)
+    return OfArrays(program, signature, call.n, count, path.out, path.values > 1, lookups)
 
 
 def of_floats(recordings: Recordings, call: Call, args: Sequence[Any], path: Path) -> OfFloats | None:

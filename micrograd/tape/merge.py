@@ -27,10 +27,10 @@ def merged(
 ) -> Tape | None:
     """The tape of some paths, each a tape with the numbers of its leaves among all `leaves`.
 
-    Its outputs are the results, where they are asked for, with a `gradient` for all leaves, then the number of the path that
-    the sample takes: ELSEWHERE for none of them, nan where it compares a nan. With `reduce`, in place of the number, what sums
-    to 0.0 where every sample takes one of them. None where the paths do not compare the same in the same order, or where
-    computing all of them for every sample would be too much.
+    Its outputs are the results, where they are asked for, with a `gradient` that of each for all leaves, then the number of the
+    path that the sample takes: ELSEWHERE for none of them, nan where it compares a nan. With `reduce`, in place of the number,
+    what sums to 0.0 where every sample takes one of them. None where the paths do not compare the same in the same order, or
+    where computing all of them for every sample would be too much.
     """
     code = _Code(paths, leaves, results, gradient)
     try:
@@ -70,8 +70,10 @@ class _Code:
         for (tape, own), to in zip(paths, self.slots, strict=True):
             outputs = [to[i] for i in tape.outputs] if results else []
             if gradient and outputs:
-                of_leaf = dict(zip(own, outputs[1:], strict=True))
-                outputs[1:] = [of_leaf.get(i, self.number(0.0)) for i in range(leaves)]
+                values, zero = len(outputs) // (1 + len(own)), self.number(0.0)
+                of_leaf = [dict(zip(own, outputs[at:], strict=False)) for at in range(values, len(outputs), max(1, len(own)))]
+                of_leaf = of_leaf or [{}] * values
+                outputs[values:] = [row.get(i, zero) for row in of_leaf for i in range(leaves)]
             self.outputs.append(outputs)
 
     def add(self, rule: Primitive, *operands: int) -> int:

@@ -39,6 +39,7 @@ class Integer(Value):
         )
 
 
+NEEDS_ONE = "a gradient needs a function that returns one number, got {}: return their sum, or take value_and_grad for each"
 SMALL = 16  # derivatives that are always worth their while
 
 
@@ -138,19 +139,27 @@ class Recording:
         """Whether a comparison was decided by a nan."""
         return any(primal(v) != primal(v) for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value))
 
-    def gradient(self) -> list[Value]:
-        """The adjoints of the leaves for the one output; TypeError where the function does not return one number."""
-        if len(self.results) != 1:
-            raise TypeError(f"a gradient needs a function that returns one number, got {len(self.results)}: return their sum")
+    def gradient(self, each: bool = False) -> list[Value]:
+        """The adjoints of the leaves for the one output, or with `each` for each of them, one after the other.
+
+        TypeError where there should be one number and there are more, or none.
+        """
+        if len(self.results) != 1 and not (each and self.results):
+            raise TypeError(NEEDS_ONE.format(len(self.results)))
         if not self.leaves:
             return []
-        output = self.results[0]
-        fresh: list[Value] = []
-        if not self.sources and not output.is_constant:  # all below it stands before it
-            end = next(i for i, node in enumerate(self.below) if node is output)
-            fresh = [node for node in self.below[: end + 1] if node.rule is not CONSTANT]
-        found = adjoint_graph(output, tuple(self.leaves), self.gated, fresh)
-        return [found[leaf] if leaf in found else constant(0.0) for leaf in self.leaves]
+        gradients: list[Value] = []
+        for i, output in enumerate(self.results):
+            fresh: list[Value] = []
+            if not self.sources and not output.is_constant:
+                if i == 0:  # all below it stands before it
+                    end = next(i for i, node in enumerate(self.below) if node is output)
+                    fresh = [node for node in self.below[: end + 1] if node.rule is not CONSTANT]
+                else:
+                    fresh = topological_order(output)
+            found = adjoint_graph(output, tuple(self.leaves), self.gated, fresh)
+            gradients += [found[leaf] if leaf in found else constant(0.0) for leaf in self.leaves]
+        return gradients
 
     def partials(self, wanted: Sequence[bool]) -> list[Value]:
         """The derivatives of each result by the inputs and leaves that it depends on, one after the other.

@@ -26,7 +26,7 @@ from micrograd.tape.decorator import Decorator
 from micrograd.tape.merge import merged
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.passes import optimised, swept
-from micrograd.tape.record import Recording
+from micrograd.tape.record import NEEDS_ONE, Recording
 from micrograd.tape.results import numbers_of, skeleton
 from micrograd.tape.tape import Tape
 from micrograd.tape.watch import Watch
@@ -43,6 +43,7 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+EACH = "each"  # for the gradients of each of several results, in the place of True for that of the only one
 STRUCTURES = 32  # structures of arguments whose tapes are kept, the latest ones
 
 
@@ -101,13 +102,19 @@ class Path:
         """Its leaves' part of the parameters."""
         return theta if self.uses_all(len(theta)) else theta[self.leaves]
 
+    @property
+    def values(self) -> int:
+        """How many results there are, where their gradients follow."""
+        return len(self.tape.outputs) // (1 + len(self.leaves))
+
     def spread(self, found: Array, count: int) -> Array:
-        """A value and the gradient of its leaves, with zeros for those of `count` parameters that it does not use."""
+        """Values and the gradients of its leaves, with zeros for those of `count` parameters that it does not use."""
         if self.uses_all(count):
             return found
-        whole = np.zeros((1 + count, *found.shape[1:]), found.dtype)
-        whole[0] = found[0]
-        whole[1 + np.array(self.leaves, np.int64)] = found[1:]
+        k, shape = self.values, found.shape[1:]
+        whole = np.zeros((k * (1 + count), *shape), found.dtype)
+        whole[:k] = found[:k]
+        whole[k:].reshape(k, count, *shape)[:, self.leaves] = found[k:].reshape(k, len(self.leaves), *shape)
         return whole
 
     @property
@@ -126,9 +133,12 @@ class Recordings:
         _all.add(self)
         self._before: dict[Any, list[int]] = {}  # the parameters of structures that are to be recorded again
 
-    def paths(self, call: Call, gradient: bool) -> list[Path]:
-        """The paths known for the structure of a call, the first one recorded now where there is none."""
-        key = (call.key, gradient)
+    def paths(self, call: Call, gradient: Any) -> list[Path]:
+        """The paths known for the structure of a call, the first one recorded now where there is none.
+
+        With a `gradient`, TypeError where there are several results, unless it is EACH.
+        """
+        key = (call.key, True if gradient == EACH else gradient)
         with self.making:
             paths = self.kept.get(key)
             if paths is None:
@@ -138,6 +148,8 @@ class Recordings:
                     self.kept.popitem(last=False)
             else:
                 self.kept.move_to_end(key)
+            if gradient is True and paths[0].values != 1:
+                raise TypeError(NEEDS_ONE.format(paths[0].values))
             return paths
 
     def current(self, held: bool = True) -> bool:
@@ -168,11 +180,11 @@ class Recordings:
         return any(path.tape.guards for paths in self.kept.values() for path in paths)
 
     def derivatives(self, recording: Recording, gradient: Any) -> Sequence[Value]:
-        """What follows the results on a tape: with a `gradient`, the derivatives of the one result by the leaves."""
-        return recording.gradient() if gradient else ()
+        """What follows the results on a tape: with a `gradient`, the derivatives of each by the leaves."""
+        return recording.gradient(gradient == EACH) if gradient else ()
 
     @_collector_paused()
-    def record(self, call: Call, sample: int, gradient: bool, before: Sequence[int] = ()) -> Path:
+    def record(self, call: Call, sample: int, gradient: Any, before: Sequence[int] = ()) -> Path:
         """The path that one sample of a call takes."""
         if isinstance(self.owner, Decorator):
             self.owner.refuse_unbound()

@@ -67,9 +67,26 @@ def reader(out: Any) -> Callable[[Any], Any]:
     return lambda numbers: of_parts(kind, [read(numbers) for read in readers])
 
 
+def count_of(out: Any) -> int:
+    """How many numbers the results are."""
+    counts = [0]
+    put_together(out, lambda _: counts.append(1), lambda ids, _: counts.append(len(ids)))
+    return sum(counts)
+
+
+def with_gradients(out: Any, total: Any, count: int, number: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """Two structures, of values and of their gradients of `count` numbers, from one array: all values, then all gradients."""
+    k = count_of(out)
+    values, gradients = total[:k], total[k:].reshape(k, count)
+    return (
+        put_together(out, lambda i: number(values[i]), lambda ids, shape: values[_slice(ids)].reshape(shape), True),
+        put_together(out, lambda i: gradients[i], lambda ids, shape: gradients[_slice(ids)].reshape(*shape, count), True),
+    )
+
+
 def _slice(ids: Sequence[int]) -> slice:
     """Where results that stand side by side are: `skeleton` numbers them in order."""
-    return slice(ids[0], ids[-1] + 1) if ids else slice(0)
+    return slice(int(ids[0]), int(ids[-1]) + 1) if len(ids) else slice(0)
 
 
 def _regular(out: Any) -> tuple[int, ...] | None:

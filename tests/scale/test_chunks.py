@@ -73,6 +73,23 @@ def test_exact_sums_have_the_bits_of_one_process_whatever_the_chunks(name, n, en
     assert np.array_equal(f.map(*apart).compute(), f.map(*arrays))
 
 
+@pytest.mark.parametrize("bends", [False, True])
+@pytest.mark.parametrize("count", [4, MANY // 2 + 2])  # of parameters: a few, and so many that paths are summed in spans
+def test_several_results_are_summed_over_chunks_each_with_its_gradient(count, bends):
+    w = [Value(0.001 * i) for i in range(count)]
+    n = 1500 if count == 4 else SPAN + 77
+    f = jit(
+        lambda x: {"both": [dot(w, [x] * count), x * w[1]], "c": x if not bends or x > 0.0 else w[2] * x}, w, precision="exact"
+    )
+    x = np.random.default_rng(2).normal(size=n)
+    wanted = f.value_and_grad(f.theta(), x)
+    value, gradient = dask.compute(*f.value_and_grad(f.theta(), da.from_array(x, chunks=n // 3 - 5)))
+    for name, shape in (("both", (2,)), ("c", ())):
+        assert np.shape(value[name]) == shape and np.array_equal(value[name], wanted[0][name])
+        assert gradient[name].shape == (*shape, count) and np.array_equal(gradient[name], wanted[1][name])
+    np.testing.assert_allclose(wanted[1]["both"], [[x.mean()] * count, [0.0, x.mean()] + [0.0] * (count - 2)], atol=1e-14)
+
+
 @pytest.mark.parametrize("sizes", [[1] * 1000, [1000], [0, 1000, 0], [300, 300, 400], [256, 744]])
 def test_a_thousand_chunks_one_and_an_empty_one(sizes):
     f, (x, t) = FUNCTIONS["squared"]

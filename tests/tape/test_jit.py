@@ -1017,3 +1017,65 @@ def test_a_matrix_without_entries_is_a_result(backend, tmp_path):
     assert jit(lambda x: (x[:0], "none"), backend=backend)(np.ones(2))[0].shape == (0,)
     with pytest.raises(TypeError, match="returned no number"):
         jit(lambda x: [], backend=backend)(1.0)
+
+
+def several(leaves, bends):
+    """A function of several results, in structures, of which one bends where x changes its sign."""
+    a, b, c = leaves
+
+    def f(x):
+        y = a * x + mg.tanh(b * x)
+        z = (c * x * x if x > 0.0 else a + x) if bends else mg.maximum(c * x, b)
+        return {"pair": [y, y * z], "one": z, "array": np.array([[x, y, c * 2.0]], object), "name": "f"}
+
+    return f
+
+
+@pytest.mark.parametrize("bends", [False, True])
+@pytest.mark.parametrize("backend", sorted(NAMES))
+def test_each_of_several_results_is_summed_over_samples_with_its_gradient(backend, bends, tmp_path):
+    leaves = [Value(0.5), Value(-1.0), Value(2.0)]
+    theta, xs = [p.data for p in leaves], np.random.default_rng(0).normal(size=700)
+    exact = "fast" if backend == "numpy" else "exact"
+    f = jit(several(leaves, bends), wrt=leaves, backend=backend, precision=exact)
+    value, gradient = f.value_and_grad(theta, xs)
+    assert value["pair"].shape == (2,) and gradient["pair"].shape == (2, 3) and gradient["array"].shape == (1, 3, 3)
+    assert type(value["one"]) is float and gradient["one"].shape == (3,) and value["name"] == gradient["name"] == "f"
+    parts = {"one": lambda out: out["one"], **{i: lambda out, i=i: out["pair"][i] for i in (0, 1)}}
+    for name, part in parts.items():  # as if it had been alone
+        v, g = (value["one"], gradient["one"]) if name == "one" else (value["pair"][name], gradient["pair"][name])
+        alone = jit(lambda x, part=part: part(several(leaves, bends)(x)), wrt=leaves, backend=backend, precision=exact)
+        expected = alone.value_and_grad(theta, xs)
+        if exact == "exact":
+            assert v == expected[0] and np.array_equal(g, expected[1])
+        np.testing.assert_allclose([v, *g], [expected[0], *expected[1]], rtol=1e-12, atol=1e-15)
+    _, by_total = f.value_and_grad(theta, xs, reduction="sum")
+    np.testing.assert_allclose(by_total["array"] / 700, gradient["array"], rtol=1e-14)
+    save(f, str(tmp_path / "f.npz"))
+    for again in (f, load(str(tmp_path / "f.npz"), backend)):
+        found, by = again.value_and_grad(theta, xs)
+        np.testing.assert_allclose(by["pair"], gradient["pair"], rtol=1e-13)
+        assert found["one"] == pytest.approx(value["one"], rel=1e-14)
+    for refused in (
+        lambda: f.backward(xs),
+        lambda: step(xs),
+        lambda: jit(several(leaves, bends), backend=backend).backward(xs),
+    ):
+        with f.training(SGD(leaves, lr=0.1)) as step, pytest.raises(TypeError, match="one number, got 6: return their sum, or"):
+            refused()
+
+
+def test_a_mean_of_several_results_is_what_jacobian_says():
+    model, x = mg.MLP(2, [3, 2], activation="tanh", seed=3), np.random.default_rng(1).normal(size=(9, 2))
+    parameters = model.parameters()
+    f = jit(lambda x: model(x), wrt=parameters)
+    value, gradient = f.value_and_grad(f.theta(), x)
+    rows = [mg.sum([model(row)[k] for row in x]) / 9 for k in (0, 1)]
+    np.testing.assert_allclose(value, [row.data for row in rows], rtol=1e-13)
+    np.testing.assert_allclose(gradient, [mg.gradients(row, parameters) for row in rows], rtol=1e-11, atol=1e-15)
+    assert np.array_equal(f.value_and_grad(f.theta(), x)[1], gradient)
+    late = Value(2.0)
+    g = jit(lambda x: [x * late if x > 0.0 else x, x])
+    with pytest.raises(ValueError, match=r"theta has 0 numbers.*now 1"):
+        g.value_and_grad([], [-1.0, 1.0])
+    assert g.value_and_grad([2.0], [-1.0, 3.0])[1].tolist() == [[1.5], [0.0]]
