@@ -24,8 +24,9 @@ from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, operation, runs
 from micrograd.draw.network import Network, found_in
 from micrograd.draw.saving import opened
-from micrograd.formula.javascript import functions, is_own, printable, printed
-from micrograd.formula.mistakes import MISTAKES
+from micrograd.formula.javascript import functions, is_own, listed, printable, printed
+from micrograd.formula.mistakes import MISTAKES, SLIPS
+from micrograd.formula.symbol import Symbol
 from micrograd.formula.text import clean
 from micrograd.primitives import RULES
 from micrograd.saving import replacing
@@ -79,7 +80,8 @@ class Exploration:
     def script(self) -> str:
         """The rule book as JavaScript, with rows of one's own that the graph uses, and what works with it."""
         rows = [row for op in dict.fromkeys(self.graph.ops) if (row := RULES.get(op)) and is_own(row) and printable(row)]
-        rules = printed(rows, None if "expression" in self.more else self.graph.ops)
+        called = re.findall(r'\["(\w+)"', json.dumps(self._slips))
+        rules = printed(rows, None if "expression" in self.more else (*self.graph.ops, *called))
         text = "\n".join([functions(rules), rules, *[_part(f"{name}.js") for name in (*_ALWAYS, *self._more_parts, "page")]])
         return f"(() => {{\n{_short(text)}}})();\n"
 
@@ -158,9 +160,21 @@ class Exploration:
             "kinds": list(kinds),
             "frozen": frozen,
             "mistakes": [[name, walk, advice] for name, walk, advice, ops in MISTAKES if not ops],
+            "slips": self._slips,
             "network": self.network and [[[neuron.z, neuron.a] for neuron in layer] for layer in self.network.layers],
             **self.more,
         }
+
+    @cached_property
+    def _slips(self) -> dict[str, Any]:
+        """The slips in local derivatives that guesses are compared with, their formulas in terms of operands 0 and 1."""
+        operands = [Symbol(0.5, str(k)) for k in range(2)]
+        wanted = [op for op in SLIPS if op in self.graph.ops or "expression" in self.more]
+        found = {}
+        for op, (written, slips) in ((op, SLIPS[op]) for op in wanted):
+            count = len(RULES[op].partials)
+            found[op] = [written, [[what, [listed(local) for local in wrong(*operands[:count])]] for what, wrong in slips]]
+        return found
 
     def __repr__(self) -> str:
         return f"<page to explore: {self.title}; shown by Jupyter; .html, .save(path)>"
@@ -214,7 +228,7 @@ def _short(script: str) -> str:
     script = re.sub(
         r"^(const .*);\n(?:const .*;\n)+", lambda m: m[0][:-2].replace(";\nconst ", ",\n") + ";\n", script, flags=re.M
     )
-    return re.sub(r"(?<=[{(\[,;])\n|;?\n(?=[})\]])|(?<=\breturn) (?=[\[{(!])", "", script)
+    return re.sub(r"(?<=[{(\[,;])\n|;?\n(?=[})\]])|(?<=\breturn) (?=[\[{(!])|(?<=\bconst) (?=\[)|;(?=\})", "", script)
 
 
 def _hash(text: str) -> str:

@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from importlib.resources import files
+from typing import Any
 
 from micrograd.formula.symbol import Symbol, partial
 from micrograd.primitives import RULES, Primitive
@@ -90,6 +91,17 @@ def printed(rows: Iterable[Primitive] = (), ops: Iterable[str] | None = None) ->
         f"const FLOATS = {{\n\t__proto__: Math,\n{values}}};\n"
         f"const rulesOf = ({{ {', '.join(called)} }}) => ({{\n{rules}}});\nconst RULES = rulesOf(FLOATS);\n"
     )
+
+
+def listed(s: object) -> Any:
+    """A formula as JSON holds it: a number, the name of a symbol, or [operation, operands...].
+
+    >>> listed(Symbol(2.0, "x") ** 2)
+    ['pow', 'x', 2.0]
+    """
+    if not isinstance(s, Symbol):
+        return s
+    return [s.rule.name, *map(listed, s.args)] if s.rule is not None else s.number if s.name is None else s.name
 
 
 def printable(row: Primitive) -> bool:

@@ -1,11 +1,15 @@
 """The classic mistakes in a backward pass, as data: `find_bug` compares a class with them, and the page's guess a number.
 
-`check/mistakes.py` makes each walk on the engine's graph, and `draw/page/guess.js` on the page's.
+`check/mistakes.py` makes each walk on the engine's graph, and `draw/page/guess.js` on the page's. Slips are called on numbers
+there, and on symbols for the page.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from micrograd.primitives import rule
 
 ACCUMULATE = "use += where a gradient is passed on: a value that is used several times gets the sum of what its uses give"
 ORDER = (
@@ -47,3 +51,52 @@ MISTAKES = (
     Mistake(WRONG_ORDER, "level_by_level", ORDER),
 )  # fmt: skip
 FORKS_ONLY = (OVERWRITTEN, SUMS_OVERWRITE, PRODUCTS_OVERWRITE, COUNTED_ONCE)  # where all else can be tried
+
+exp, log, tanh = map(rule, ("exp", "log", "tanh"))
+
+# By the row: how it is written, and the local derivatives that are easily written in the place of its own, for each operand.
+SLIPS: dict[str, tuple[str, tuple[tuple[str, Callable[..., tuple[Any, ...]]], ...]]] = {
+    "add": ("a + b", (
+        ("the operands' data instead of 1", lambda a, b: (a, b)),
+        ("the other operand, as in a product", lambda a, b: (b, a)))),
+    "mul": ("a * b", (
+        ("each operand's own data: the two are swapped", lambda a, b: (a, b)),
+        ("1 for both, as in a sum", lambda a, b: (1, 1)))),
+    "neg": ("-a", (("the sign is missing: +1 instead of -1", lambda a: (1,)),)),
+    "sub": ("a - b", (
+        ("the sign of b is missing: +1 instead of -1", lambda a, b: (1, 1)),
+        ("both signs are turned", lambda a, b: (-1, 1)),
+        ("both are -1", lambda a, b: (-1, -1)))),
+    "pow": ("a ** n", (
+        ("the exponent in front is missing: aⁿ⁻¹ instead of n·aⁿ⁻¹", lambda a, n: (a ** (n - 1), a**n)),
+        ("n·aⁿ: the exponent is not lowered", lambda a, n: (n * a**n, a**n * log(a))),
+        ("n·aⁿ⁻²: the exponent is lowered twice", lambda a, n: (n * a ** (n - 2), a**n * log(a))),
+        ("n·a: the exponent is gone from the power", lambda a, n: (n * a, a**n * log(a))),
+        ("the minus of the exponent is missing", lambda a, n: (-n * a ** (n - 1), a**n * log(a))),
+        ("the logarithm of a is missing", lambda a, n: (n * a ** (n - 1), a**n)),
+        ("n·aⁿ⁻¹ for the exponent too, as if it were the base", lambda a, n: (n * a ** (n - 1), n * a ** (n - 1))),
+        ("the value instead of the derivative", lambda a, n: (a**n, a**n)))),
+    "div": ("a / b", (
+        ("the minus in -a/b² is missing", lambda a, b: (1 / b, a / b**2)),
+        ("-1/b² without the a", lambda a, b: (1 / b, -1 / b**2)),
+        ("b divided by, not b²", lambda a, b: (1 / b, -a / b)))),
+    "exp": ("exp(a)", (
+        ("the operand instead of exp(a)", lambda a: (a,)),
+        ("1 instead of exp(a)", lambda a: (1,)),
+        ("a·exp(a-1): exp is no power of a", lambda a: (a * exp(a - 1),)))),
+    "log": ("log(a)", (
+        ("1/log(a) instead of 1/a", lambda a: (1 / log(a),)),
+        ("a instead of 1/a", lambda a: (a,)))),
+    "tanh": ("tanh(a)", (
+        ("1 - a², of the operand instead of the output", lambda a: (1 - a**2,)),
+        ("1 - tanh(a), without the square", lambda a: (1 - tanh(a),)),
+        ("1 + tanh²(a): the sign", lambda a: (1 + tanh(a) ** 2,)),
+        ("the value instead of the derivative", lambda a: (tanh(a),)))),
+    "sigmoid": ("sigmoid(a)", (
+        ("a(1 - a), of the operand instead of the output", lambda a: (a * (1 - a),)),
+        ("the value instead of the derivative", lambda a: (1 / (1 + exp(-a)),)))),
+    "relu": ("relu(a)", (
+        ("0 where the input is positive", lambda a: (0,)),
+        ("1 where the input is negative", lambda a: (1,)),
+        ("the value instead of the derivative", lambda a: (a,)))),
+}  # fmt: skip

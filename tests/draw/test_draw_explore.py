@@ -352,10 +352,12 @@ def answered(page, text):
     return page.page.locator(".mg-verdict").inner_text()
 
 
-def ask(page, node):
-    """Put a question of one's choice."""
-    put = "(e, i) => { const g = e.micrograd.guess; g.question = { node: e.micrograd.graph.nodes[i] }; g.ask(); }"
-    page.page.eval_on_selector("[data-micrograd]", put, node)
+def ask(page, node, port=None):
+    """Put a question of one's choice: the gradient of a value, or its local derivative by one of its operands."""
+    put = """(e, [i, k]) => { const g = e.micrograd.guess, node = e.micrograd.graph.nodes[i];
+        g.question = k === null ? { node } : { node, port: k, operand: node.operands[k] };
+        g.ask(); }"""
+    page.page.eval_on_selector("[data-micrograd]", put, [node, port])
 
 
 def test_guesses_right_and_wrong(opened):
@@ -380,6 +382,16 @@ def test_guesses_right_and_wrong(opened):
         assert verdict in answered(page, wrong)
     assert "Right: −8." in answered(page, "−8")
     assert page.gradients()[1] == -8.0
+    ask(page, 2, 0)  # of d = a b by a
+    assert "local derivative of d by a" in card(page, "guess").inner_text()
+    assert page.page.locator(".mg-local", has_text="?").count() == 1
+    for wrong, verdict in {
+        "3": "look at the sign",
+        "2": "a classic mistake in a * b: each operand's own data: the two are swapped",
+        "1": "a classic mistake in a * b: 1 for both, as in a sum",
+    }.items():
+        assert verdict in answered(page, wrong)
+    assert "Right: −3." in answered(page, "-3")
 
 
 def test_a_round_of_guesses_has_a_score_and_a_seed(opened):

@@ -24,7 +24,7 @@ from micrograd.command.play import EXAMPLES
 from micrograd.draw.graph import Graph
 from micrograd.draw.layout import Block, Link, arrange, columns
 from micrograd.formula.javascript import functions, printed
-from micrograd.formula.mistakes import MISTAKES
+from micrograd.formula.mistakes import MISTAKES, SLIPS
 from micrograd.formula.parse import named_values, parse
 
 ON_NODE = """
@@ -103,6 +103,33 @@ def test_the_classic_mistakes_are_those_of_find_bug():
                     assert grad == pytest.approx(made.grad[value], rel=1e-12), mistake
                     told |= {mistake.walk} if abs(grad - true) > 1e-9 else set()
     assert told == {mistake.walk for mistake in walks}
+
+
+def test_slips_in_local_derivatives_are_told_by_the_same_numbers():
+    graph = Graph(parse("pow(a, n) + relu(-a * n) + tanh(sigmoid(a) - exp(n) / log(a))", named_values(["a=0.7", "n=-1.3"])))
+    slips = parse("a", named_values(["a=1"])).draw().explore().showing(expression="a").data()["slips"]
+    assert slips.keys() == SLIPS.keys()
+    asked = []
+    for i, op in enumerate(graph.ops):
+        for _, wrong in SLIPS.get(op, ("", ()))[1]:
+            xs = [graph.data[p] for p in graph.parents[i]]
+            asked += [(i, k, float(x)) for k, x in enumerate(wrong(*xs)) if abs(x - graph.partials[i][k]) > 0.01]
+    script = """const { nodes, slips, asked } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+        const graph = new Graph(nodes.map(([kind, op, data, parents]) => ({ kind, op, data, parents, text: "" })));
+        console.log(JSON.stringify(asked.map(([i, k, x]) => slip(graph.nodes[i], k, x, slips))));"""
+    nodes = [list(node) for node in zip(graph.kinds, graph.ops, graph.data, graph.parents, strict=True)]
+    told = set()  # of slips that give one number, the first is told
+    given = {"nodes": nodes, "slips": slips, "asked": asked}
+    for (i, k, x), text in zip(asked, on_node(("graph", "formulas", "guess"), script, given), strict=True):
+        op, locals_, grad = graph.ops[i], graph.partials[i], graph.grad[i]
+        assert (
+            text.startswith("That is a classic mistake in ")
+            or math.isclose(x, -locals_[k])
+            or math.isclose(x, grad * locals_[k])
+        )
+        told |= {(op, name) for name, _ in SLIPS[op][1] if text == f"That is a classic mistake in {SLIPS[op][0]}: {name}."}
+    assert {op for op, _ in told} == SLIPS.keys() - {"neg", "sub"}  # where all slips are ones of the sign
+    assert len(told) >= 18
 
 
 @pytest.mark.parametrize("down", [False, True])

@@ -12,8 +12,8 @@ class Descend {
 		this.told = make("p", { "aria-live": "polite" });
 		this.curve = chart(card);
 		tell(card, "Descend",
-			make("div", { class: "mg-row" }, make("label", {}, "rate "), slide, this.rate, make("label", {}, this.momentum, " momentum 0.9")),
-			make("div", { class: "mg-row" }, button("1 step", () => this.steps(1)), button("10 steps", () => this.steps(10)), this.run, button("back to the start", () => this.back())),
+			make("div", "mg-row", make("label", {}, "rate "), slide, this.rate, make("label", {}, this.momentum, " momentum 0.9")),
+			make("div", "mg-row", button("1 step", () => this.steps(1)), button("10 steps", () => this.steps(10)), this.run, button("back to the start", () => this.back())),
 			this.curve, this.told);
 		this.begin();
 	}
@@ -65,18 +65,18 @@ class Descend {
 
 	show() {
 		const { losses, page } = this, L = page.graph.output;
-		plot(this.curve, losses, plain(L.name));
-		this.told.textContent = losses.length === 1 ? `${page.moves.size} values will move: ${[...page.moves].slice(0, 6).map(n => plain(n.name)).join(", ")}${page.moves.size > 6 ? ", …" : ""}.`
-			: `${plain(L.name)} went from ${shorten(losses[0])} to ${shorten(losses.at(-1))} in ${losses.length - 1} ${losses.length === 2 ? "step" : "steps"}.`;
+		plot(this.curve, losses, plain(L));
+		this.told.textContent = losses.length === 1 ? `${page.moves.size} values will move: ${[...page.moves].slice(0, 6).map(n => plain(n)).join(", ")}${page.moves.size > 6 ? ", …" : ""}.`
+			: `${plain(L)} went from ${shorten(losses[0])} to ${shorten(losses.at(-1))} in ${losses.length - 1} ${losses.length === 2 ? "step" : "steps"}.`;
 		if (!finite(losses.at(-1))) this.told.append(" It ran away: go back, and take a smaller rate.");
 	}
 }
 
-const chart = card => draw(card, "svg", { class: "mg-curve", viewBox: "0 0 320 130", role: "img" });
+const chart = card => draw(card, "svg", { class: "mg-curve", viewBox: "0 0 320 134", role: "img" });
 
 // A curve over its steps, with its greatest and least value at the side; `mark` is the step that one looks at.
 function plot(svg, list, name, mark = -1, end = list.length - 1) {
-	const numbers = list.filter(finite), low = min(...numbers), high = max(...numbers), [w, h, left, top, bottom] = [320, 130, 52, 12, 22];
+	const numbers = list.filter(finite), low = min(...numbers), high = max(...numbers), [w, h, left, top, bottom] = [320, 134, 52, 20, 22];
 	const x = k => left + (w - left - 8) * k / max(list.length - 1, 1), y = v => high > low ? top + (h - top - bottom) * (high - v) / (high - low) : (h - bottom + top) / 2;
 	svg.replaceChildren();
 	draw(svg, "path", { class: "mg-axis", d: `M${left} ${top}V${h - bottom}H${w - 8}` });
@@ -85,7 +85,7 @@ function plot(svg, list, name, mark = -1, end = list.length - 1) {
 	if (high > low) text(brief(low), left - 5, h - bottom + 3, "end");
 	text("0", left, h - 7, "middle");
 	if (list.length > 1) text(String(end), w - 8, h - 7, "end");
-	text(name, left + 6, top + 4, "start");
+	text(name, left, top - 9, "middle");
 	const every = max(1, Math.floor(list.length / 640));
 	const points = list.map((v, k) => [x(k), y(v)]).filter(([, v], k) => finite(v) && (k % every === 0 || k === list.length - 1));
 	if (points.length > 1) draw(svg, "polyline", { class: "mg-line", points: points.map(p => p.map(round).join()).join(" ") });

@@ -1,11 +1,11 @@
 // What the cards tell: the step, and the chosen value with its gradient as a sum over paths.
 
 const paragraph = (...inside) => make("p", {}, ...inside);
-const quiet = (...text) => make("span", { class: "mg-quiet" }, ...text);
+const quiet = (...text) => make("span", "mg-quiet", ...text);
 const aside = (...text) => paragraph(quiet(...text));
 const red = x => make("b", { class: "mg-g", title: x }, shorten(x));
-const symbol = n => letters(n.name);
-const product = (kit, ...factors) => kit.row(...factors.flatMap((f, k) => k ? [kit.sign(kit === TEXT ? " · " : "\u22c5"), f] : [f]));
+const symbol = n => letters(n);
+const product = (kit, ...factors) => kit.row(...factors.flatMap((f, k) => k ? [kit.sign(kit.dot), f] : [f]));
 const bracketed = (kit, x) => x < 0 ? kit.row("(", kit.number(x), ")") : kit.number(x);
 
 // A card with its heading
@@ -17,9 +17,9 @@ function tellStep(page, card) {
 	if (at === 0) return tell(card, "Forward", paragraph("Only the leaves have values yet. ", quiet("→ takes a step.")));
 	if (at <= count) {
 		const n = graph.operations[at - 1], expression = expressionOf(n);
-		const start = at < count ? [] : [paragraph("The output is there. Backward starts with ", mathematics(kit => [[derivative(L.name, L.name, kit), kit.number(1)]]))];
+		const start = at < count ? [] : [paragraph("The output is there. Backward starts with ", mathematics(kit => [[derivative(L, L, kit), kit.number(1)]]))];
 		return tell(card, `Forward, step ${at} of ${count}`, mathematics(kit => [
-			[kit.name(n.name), write(expression, kit)], ["", write(expression, kit, true)], ["", kit.number(n.data)]]), ...start);
+			[kit.name(n), write(expression, kit)], ["", write(expression, kit, true)], ["", kit.number(n.data)]]), ...start);
 	}
 	const n = graph.operations[2 * count - at], lines = [];
 	const operands = n.operands.map((p, k) => [p, k]).filter(([p]) => p.counts);
@@ -27,9 +27,9 @@ function tellStep(page, card) {
 		if (page.seen.hidden(p) || page.seen.hides(n, k)) continue;
 		const rule = partialOf(n, k), local = n.locals[k] ?? 0;
 		lines.push(mathematics(kit => [
-			signed("+=", derivative(L.name, p.name, kit), product(kit, derivative(L.name, n.name, kit), derivative(n.name, p.name, kit))),
+			signed("+=", derivative(L, p, kit), product(kit, derivative(L, n, kit), derivative(n, p, kit))),
 			["", product(kit, bracketed(kit, n.grad), bracketed(kit, local))], ["", kit.number(times(n.grad, local))]]));
-		if (rule && (rule.op || rule.name)) lines.push(mathematics(kit => [[derivative(n.name, p.name, kit), write(rule, kit), kit.number(local)]]));
+		if (rule && (rule.op || rule.name)) lines.push(mathematics(kit => [[derivative(n, p, kit), write(rule, kit), kit.number(local)]]));
 		lines.push(aside("now ", shorten(p.grad), graph.final(p) ? ": final ✓" : `: ${page.picture.share(p)}`));
 	}
 	if (operands.length > 6) lines.push(aside(`… and ${operands.length - 6} more operands`));
@@ -45,7 +45,7 @@ function tellChosen(page, card) {
 	}
 	if (!n) return tell(card, "Gradient", aside("Point at a box to read its gradient."));
 	const state = page.seen, inside = [];
-	if (!n.leaf) inside.push(mathematics(kit => [[kit.name(n.name), write(expressionOf(n), kit), kit.number(n.data)]]));
+	if (!n.leaf) inside.push(mathematics(kit => [[kit.name(n), write(expressionOf(n), kit), kit.number(n.data)]]));
 	else {
 		inside.push(paragraph(quiet("value "), shorten(n.data)));
 		if (page.values.ends.has(n)) inside.push(page.values.ends.get(n));
@@ -59,18 +59,18 @@ function tellChosen(page, card) {
 		if (inNetwork) {
 			inside.push(...inNetwork.map(mathematics));
 			const { calls } = page.network;
-			if (calls > 1) inside.push(paragraph("All ", calls, " samples add up to ", mathematics(kit => [[derivative(L.name, n.name, kit), kit.number(n.full)]])));
+			if (calls > 1) inside.push(paragraph("All ", calls, " samples add up to ", mathematics(kit => [[derivative(L, n, kit), kit.number(n.full)]])));
 		} else inside.push(...gradientOf(page, n, L));
 	}
 	for (const k of page.asNetwork ? [] : page.picture.around(n.group)) inside.push(button("fold " + plain(graph.groups[k].text), () => page.foldUp(k)), " ");
-	return tell(card, [letters(n.name, "b"), n.leaf ? quiet(" " + n.kind) : ""], ...inside);
+	return tell(card, [letters(n, "b"), n.leaf ? quiet(" " + n.kind) : ""], ...inside);
 }
 
 function gradientOf(page, n, L) {
 	const { uses } = n;
-	if (!uses.length) return [mathematics(kit => [[derivative(L.name, n.name, kit), kit.number(n === L ? 1 : 0)]])];
+	if (!uses.length) return [mathematics(kit => [[derivative(L, n, kit), kit.number(n === L ? 1 : 0)]])];
 	const size = ([c, k]) => abs(times(c.full, c.locals[k])) || 0, most = [...uses].sort((a, b) => size(b) - size(a)).slice(0, 4), hidden = uses.length - most.length;
-	const symbols = kit => most.map(([c, k]) => c === L ? derivative(c.name, n.name, kit) : product(kit, derivative(L.name, c.name, kit), derivative(c.name, n.name, kit)));
+	const symbols = kit => most.map(([c, k]) => c === L ? derivative(c, n, kit) : product(kit, derivative(L, c, kit), derivative(c, n, kit)));
 	const figures = kit => most.map(([c, k]) => c === L ? bracketed(kit, c.locals[k] ?? 0) : product(kit, bracketed(kit, c.full), bracketed(kit, c.locals[k] ?? 0)));
 	const alike = most.length > 2 && new Set(symbols(TEXT)).size === 1;  // several calls of one network: once is enough in symbols
 	const added = (kit, left, terms, width) => {
@@ -79,13 +79,13 @@ function gradientOf(page, n, L) {
 			: [[left, kit.row(...all.flatMap((term, j) => j ? [kit.sign(" + "), term] : [term]))]];
 	};
 	const once = kit => alike ? symbols(kit).slice(0, 1) : symbols(kit), length = terms => terms(TEXT).join("").replace(/∂|[₀-₉]/g, "").length;
-	const lines = kit => [...added(kit, derivative(L.name, n.name, kit), once(kit), length(once)), ...uses.length > 1 || uses[0][0] !== L ? added(kit, "", figures(kit), length(figures)) : [], ["", kit.number(n.full)]];
-	const rules = kit => most.map(([c, k]) => [c, k, partialOf(c, k)]).filter(([c, , rule], j, list) => rule && (rule.op || rule.name) && list.findIndex(([d, , other]) => plain(d.name) === plain(c.name) && other && write(other, TEXT) === write(rule, TEXT)) === j)
-		.map(([c, k, rule]) => [derivative(c.name, n.name, kit), write(rule, kit), kit.number(c.locals[k] ?? 0)]);
+	const lines = kit => [...added(kit, derivative(L, n, kit), once(kit), length(once)), ...uses.length > 1 || uses[0][0] !== L ? added(kit, "", figures(kit), length(figures)) : [], ["", kit.number(n.full)]];
+	const rules = kit => most.map(([c, k]) => [c, k, partialOf(c, k)]).filter(([c, , rule], j, list) => rule && (rule.op || rule.name) && list.findIndex(([d, , other]) => plain(d) === plain(c) && other && write(other, TEXT) === write(rule, TEXT)) === j)
+		.map(([c, k, rule]) => [derivative(c, n, kit), write(rule, kit), kit.number(c.locals[k] ?? 0)]);
 	const out = [mathematics(lines)];
 	if (rules(TEXT).length) out.push(mathematics(rules));
 	const why = page.graph.why(n);
-	if (why) out.push(make("p", { class: "mg-why" }, why));
+	if (why) out.push(make("p", "mg-why", why));
 	return [...out, ...pathsOf(page, n)];
 }
 

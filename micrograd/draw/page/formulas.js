@@ -34,7 +34,7 @@ function shorten(x) {
 	return s.replace(/-/g, "−");
 }
 const brief = x => shorten(x).length < 9 ? shorten(x) : x.toExponential(1).replace(/\.0e/, "e").replace("e+", "e").replace(/-/g, "−");  // where room is short
-const pieces = text => typeof text === "string" ? [[text, 0]] : text;
+const pieces = text => text.map ? text : text.name ? pieces(text.name) : [[text, 0]];  // of a text, or of the name of a node
 const LOW = "₀₁₂₃₄₅₆₇₈₉", HIGH = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const raised = text => /^−?\d+$/.test(text) ? text.replace("−", "⁻").replace(/\d/g, d => HIGH[d]) : null;
 const plain = text => pieces(text).map(([t, level]) => !level ? t : level < 0 && /^\d+$/.test(t) ? t.replace(/\d/g, d => LOW[d])
@@ -45,6 +45,7 @@ const TEXT = {
 	number: shorten,
 	name: plain,
 	sign: s => s,
+	dot: " · ",
 	sup: (base, text) => raised(text) ? base + raised(text) : base + "^" + (/^[\wα-ω.]+$/.test(text) ? text : `(${text})`),
 	fraction: null,  // on one line
 	root: s => "√" + (/^[\wα-ω.]+$/.test(s) ? s : `(${s})`),
@@ -62,12 +63,12 @@ const MARKUP = {
 	row: (...parts) => element("mrow", ...parts.map(p => typeof p === "string" ? MARKUP.sign(p) : p)),
 	number: x => element("mn", shorten(x)),
 	name: text => {
-		const [base, ...scripts] = pieces(text).map(([t]) => t), levels = pieces(text).slice(1).map(p => p[1]);
-		const inner = element(/^[\d−]/.test(base) ? "mn" : "mi", base), low = scripts.filter((_, k) => levels[k] < 0).join(""), high = scripts.filter((_, k) => levels[k] > 0).join("");
-		const mi = t => element("mi", t);
-		return low && high ? element("msubsup", inner, mi(low), mi(high)) : low ? element("msub", inner, mi(low)) : high ? element("msup", inner, mi(high)) : inner;
+		const [[base], ...rest] = pieces(text), mi = t => element("mi", t);
+		const [low, high] = [-1, 1].map(sign => rest.filter(p => p[1] * sign > 0).map(p => p[0]).join(""));
+		return element(low ? high ? "msubsup" : "msub" : high ? "msup" : "mrow", element(/^[\d−]/.test(base) ? "mn" : "mi", base), ...[low, high].filter(Boolean).map(mi));
 	},
 	sign: s => element("mo", s.trim()),
+	dot: "\u22c5",
 	sup: (base, top) => element("msup", base, typeof top === "string" ? element("mn", top) : top),
 	fraction: (a, b) => element("mfrac", a, b),
 	root: s => element("msqrt", s),
@@ -79,10 +80,11 @@ const MARKUP = {
 function write(s, kit, numbers = false) {
 	const held = (s, level) => {
 		const [out, holds] = form(s);
-		return holds >= level ? out : kit.row("(", out, ")");
+		return holds >= level ? out : closed(s);
 	};
+	const closed = s => kit.row("(", form(s)[0], ")");
 	const negative = s => (numbers || !s.name) && !s.op && s.value < 0 || s.op === "neg";
-	const after = s => negative(s) ? kit.row("(", form(s)[0], ")") : held(s, PRODUCT);  // as it stands after a sign
+	const after = s => negative(s) ? closed(s) : held(s, PRODUCT);  // as it stands after a sign
 	const list = (args, each) => args.length > 5 ? [...args.slice(0, 3).map(each), kit.sign("…"), each(args.at(-1))] : args.map(each);
 	const joined = (parts, sign) => kit.row(...parts.flatMap((p, k) => k ? [kit.sign(sign), p] : [p]));
 	const called = (name, args) => [kit.row(kit.word(name), "(", joined(list(args, a => form(a)[0]), ", "), ")"), ATOM];
@@ -90,13 +92,13 @@ function write(s, kit, numbers = false) {
 	const power = (x, n) => {
 		const text = n.op || n.name && !numbers ? null : shorten(n.value), top = kit === TEXT ? text ?? form(n)[0] : form(n)[0];
 		const base = held(x, ATOM);
-		return [kit.sup(x.op === "pow" || negative(x) && !x.op ? kit.row("(", form(x)[0], ")") : base, top), POWER];
+		return [kit.sup(x.op === "pow" || negative(x) && !x.op ? closed(x) : base, top), POWER];
 	};
 	const rules = {
 		add: (x, y) => [kit.row(held(x, SUM), kit.sign(" + "), after(y)), SUM],
-		sub: (x, y) => [kit.row(held(x, SUM), kit.sign(" − "), negative(y) || y.op === "add" || y.op === "sub" ? kit.row("(", form(y)[0], ")") : held(y, PRODUCT)), SUM],
+		sub: (x, y) => [kit.row(held(x, SUM), kit.sign(" − "), negative(y) || y.op === "add" || y.op === "sub" ? closed(y) : held(y, PRODUCT)), SUM],
 		mul: (x, y) => x === y || x.name && x.name === y.name && !numbers ? power(x, { value: 2 })
-			: [kit.row(negative(x) ? after(x) : held(x, PRODUCT), kit.sign(kit === TEXT ? " · " : "\u22c5"), negative(y) ? after(y) : held(y, POWER)), PRODUCT],
+			: [kit.row(negative(x) ? after(x) : held(x, PRODUCT), kit.sign(kit.dot), negative(y) ? after(y) : held(y, POWER)), PRODUCT],
 		div: (x, y) => kit.fraction ? [kit.fraction(form(x)[0], form(y)[0]), ATOM] : [kit.row(held(x, PRODUCT), " / ", negative(y) ? after(y) : held(y, POWER)), PRODUCT],
 		neg: x => [kit.row(kit.sign("−"), negative(x) ? after(x) : held(x, PRODUCT)), PRODUCT],
 		pow: (x, y) => power(x, y),
@@ -118,7 +120,7 @@ function write(s, kit, numbers = false) {
 		},
 	};
 	function form(s) {
-		if (!s.op) return s.name && !numbers ? [kit.name(s.name), ATOM] : [kit.number(s.value), s.value < 0 ? PRODUCT : ATOM];
+		if (!s.op) return s.name && !numbers ? [kit.name(s), ATOM] : [kit.number(s.value), s.value < 0 ? PRODUCT : ATOM];
 		return rules[s.op]?.(...s.args) ?? called(s.op, s.args);
 	}
 	return form(s)[0];
@@ -134,22 +136,10 @@ const spoken = ([left, first, ...more], k, lines) => [`${left} ${lines?.[k].sign
 
 // Equations below each other as mathematics, each a list of sides that are equal; as text where the browser knows no MathML.
 function mathematics(lines) {
-	if (typeof MathMLElement === "undefined") {
-		const box = document.createElement("div");
-		for (const line of lines(TEXT)) {
-			const p = document.createElement("p");
-			p.textContent = spoken(line, 0, [line]);
-			box.append(p);
-		}
-		return box;
-	}
-	const table = element("mtable", ...lines(MARKUP).map(line => {
-		const cell = (...inside) => element("mtd", ...inside), row = element("mtr"), [left, ...sides] = line;
-		row.append(cell(left), cell(element("mrow", ...sides.flatMap((side, k) => [fill(element("mo", !k && line.sign || "="), { form: "infix" }), side]))));
-		return row;
-	})), math = element("math", table);
-	table.setAttribute("displaystyle", true);
-	math.setAttribute("display", "block");
-	math.setAttribute("alttext", lines(TEXT).map(spoken).join("; "));
-	return math;
+	if (typeof MathMLElement === "undefined") return make("div", {}, ...lines(TEXT).map(line => make("p", {}, spoken(line, 0, [line]))));
+	const cell = (...inside) => element("mtd", ...inside), table = fill(element("mtable"), { displaystyle: true }, lines(MARKUP).map(line => {
+		const [left, ...sides] = line;
+		return element("mtr", cell(left), cell(element("mrow", ...sides.flatMap((side, k) => [fill(element("mo", !k && line.sign || "="), { form: "infix" }), side]))));
+	}));
+	return fill(element("math", table), { display: "block", alttext: lines(TEXT).map(spoken).join("; ") });
 }

@@ -123,7 +123,7 @@ class Graph {
 
 	// Why the gradient of a node is zero, not finite, tiny or huge: the place where that begins. "" where it is none of these.
 	why(n) {
-		const g = n.full, name = m => plain(m.name);
+		const g = n.full, name = m => plain(m);
 		if (finite(g) && g !== 0 && abs(g) > 1e-7 && abs(g) < 1e7) return "";
 		if (!finite(g)) {
 			const first = this.operations.find(m => !finite(m.data) && m.operands.every(p => finite(p.data)));

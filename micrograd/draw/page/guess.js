@@ -36,13 +36,24 @@ function mistaken({ nodes, operations, output }, walk) {
 	return pending.length && walk === "each_time_reached" ? [] : grad;  // there are too many ways
 }
 
+// The number of a formula that comes as lists: [operation, operands...], the number of an operand, or a number.
+const worth = (s, xs) => s.map ? FLOATS[s[0]](...s.slice(1).map(t => worth(t, xs))) : s.trim ? xs[s] : s;
+
+// What a wrong local derivative looks like, likewise.
+function slip({ op, operands, locals, full }, k, x, slips) {
+	if (close(x, -locals[k])) return "The size is right: look at the sign.";
+	if (close(x, full * locals[k])) return "That is already multiplied by the gradient from above: only the local derivative is asked for.";
+	const [written, list] = slips[op] ?? ["", []], xs = operands.map(p => p.data), found = list.find(([, wrong]) => close(x, worth(wrong[k], xs)));
+	return found ? `That is a classic mistake in ${written}: ${found[0]}.` : close(x, locals[1 - k]) ? "That is the local derivative by the other operand." : "";
+}
+
 // What a wrong gradient of a node looks like: a sentence, or "" where it is none of the classic mistakes.
 function mistake(graph, n, x, mistakes) {
 	const { uses } = n, only = uses.find(([c, k]) => close(x, times(c.full, c.locals[k])));
 	if (close(x, -n.full)) return "The size is right: look at the sign.";
 	const found = mistakes.find(([, walk]) => close(x, mistaken(graph, walk)[n.index]));
 	if (found) return `That comes out where ${found[0]}: ${found[2]}.`;
-	if (only) return `That is what comes through ${plain(only[0].name)} alone: ${plain(n.name)} is used ${uses.length} times, and all paths add up.`;
+	if (only) return `That is what comes through ${plain(only[0])} alone: ${plain(n)} is used ${uses.length} times, and all paths add up.`;
 	return close(x, n.data) ? "That is the value, not the gradient." : "";
 }
 
@@ -78,9 +89,9 @@ class Guess {
 
 	ask() {
 		const { page, question: { node, port, operand } } = this, [of, by] = operand ? [node, operand] : [page.graph.output, node];
-		const input = make("input", { type: "text", inputmode: "text", autocomplete: "off", "aria-label": `∂${plain(of.name)}/∂${plain(by.name)}` }), verdict = make("p", { role: "status", class: "mg-verdict" });
+		const input = make("input", { type: "text", inputmode: "text", autocomplete: "off", "aria-label": `∂${plain(of)}/∂${plain(by)}` }), verdict = make("p", { role: "status", class: "mg-verdict" });
 		const next = button("next", () => this.next()), show = button("show", () => this.reveal());
-		const form = make("form", { class: "mg-row" }, mathematics(kit => [[derivative(of.name, by.name, kit), ""]]), input, make("button", {}, "check"), show, next);
+		const form = make("form", "mg-row", mathematics(kit => [[derivative(of, by, kit), ""]]), input, make("button", {}, "check"), show, next);
 		form.onsubmit = ev => { ev.preventDefault(); this.check(input.value); };
 		this.verdict = verdict;
 		tell(this.card, `Guess, question ${this.asked}${this.count ? " of " + this.count : ""}`,
@@ -106,8 +117,7 @@ class Guess {
 			return this.open();
 		}
 		this.tried = true;
-		const like = port === undefined ? mistake(this.page.graph, node, x, this.page.D.mistakes) : close(x, -this.truth()) ? "The size is right: look at the sign."
-			: close(x, node.full * this.truth()) ? "That is already multiplied by the gradient from above: only the local derivative is asked for." : "";
+		const { graph, D } = this.page, like = port === undefined ? mistake(graph, node, x, D.mistakes) : slip(node, port, x, D.slips);
 		return this.tell("mg-wrong", "Not yet. " + (like || "It is none of the classic mistakes."));
 	}
 
@@ -132,7 +142,7 @@ class Guess {
 	score() {
 		this.question = null;
 		this.page.hide(null);
-		tell(this.card, "Guess", make("p", { class: "mg-score" }, `${this.right} of ${this.count} right at the first try.`),
+		tell(this.card, "Guess", make("p", "mg-score", `${this.right} of ${this.count} right at the first try.`),
 			button("once more", () => { this.asked = this.right = 0; this.next(); }));
 	}
 }

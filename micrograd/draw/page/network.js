@@ -69,7 +69,7 @@ class Network {
 			draw(under, "path", { class: "mg-edge mg-zero", d: `M${s.x} ${s.y}L${this.loss.x} ${this.loss.y}` });
 		}
 		for (const l of this.lines) {
-			l.g = choose(draw(under, "g", { class: "mg-weight" }), l.weight, "img");
+			l.g = choose(draw(under, "g", "mg-weight"), l.weight, "img");
 			const d = `M${l.from.x} ${l.from.y}L${l.to.x} ${l.to.y}`;
 			draw(l.g, "path", { d, class: "mg-wide" });
 			l.line = draw(l.g, "path", { d });
@@ -80,19 +80,19 @@ class Network {
 			l.grad = writeAt(svg, "", l.at[0], l.at[1] + 10, "mg-halo mg-red", "middle");
 		}
 		for (const s of this.spots.values()) {
-			s.g = choose(draw(svg, "g", { class: "mg-neuron" }), s.neuron ? s.neuron.z : s.node, "img");
+			s.g = choose(draw(svg, "g", "mg-neuron"), s.neuron ? s.neuron.z : s.node, "img");
 			draw(s.g, "circle", { cx: s.x, cy: s.y, r: this.radius });
 			if (!this.roomy) continue;
-			writeAt(s.g, s.node.name, s.x, s.y - this.radius - 5, "mg-label", "middle");
+			writeAt(s.g, s.node, s.x, s.y - this.radius - 5, "mg-label", "middle");
 			s.value = writeAt(s.g, "", s.x, s.y + 4, "mg-value", "middle");
 			if (!s.neuron) continue;
 			if (s.node !== s.neuron.z) s.z = writeAt(s.g, "", s.x, s.y + this.radius + 13, "mg-tag", "middle");
 			s.delta = writeAt(s.g, "", s.x, s.y + this.radius + (s.z ? 26 : 13), "mg-red", "middle");
 		}
 		if (this.loss) {
-			const { x, y, node } = this.loss, g = choose(draw(svg, "g", { class: "mg-neuron" }), node, "img");
+			const { x, y, node } = this.loss, g = choose(draw(svg, "g", "mg-neuron"), node, "img");
 			draw(g, "rect", { x: x - 46, y: y - 22, width: 92, height: 44, rx: 8 });
-			writeAt(g, node.name, x, y - 4, "mg-label", "middle");
+			writeAt(g, node, x, y - 4, "mg-label", "middle");
 			this.loss.value = writeAt(g, "", x, y + 13, "mg-value", "middle");
 			this.loss.g = g;
 		}
@@ -110,7 +110,7 @@ class Network {
 				say(l.grad, gradient("∂", l.weight));
 				l.label.classList.toggle("mg-factor", Boolean(factors?.lines.has(l)));
 			}
-			fill(l.g, { "aria-label": `${plain(l.weight.name)} = ${shorten(w)}, gradient ${gradient("", l.weight)}` });
+			fill(l.g, { "aria-label": `${plain(l.weight)} = ${shorten(w)}, gradient ${gradient("", l.weight)}` });
 		}
 		for (const s of this.spots.values()) {
 			const { node, neuron } = s;
@@ -121,11 +121,11 @@ class Network {
 			if (s.value) say(s.value, value(node));
 			if (s.z) say(s.z, "z " + value(neuron.z));
 			if (s.delta) say(s.delta, gradient("δ", neuron.z));
-			fill(s.g, { "aria-label": `${plain(node.name)} = ${value(node)}` + (neuron ? `, z = ${value(neuron.z)}, ${gradient("δ =", neuron.z)}` : "") });
+			fill(s.g, { "aria-label": `${plain(node)} = ${value(node)}` + (neuron ? `, z = ${value(neuron.z)}, ${gradient("δ =", neuron.z)}` : "") });
 		}
 		if (this.loss) {
 			say(this.loss.value, value(this.loss.node));
-			fill(this.loss.g, { "aria-label": `${plain(this.loss.node.name)} = ${value(this.loss.node)}` });
+			fill(this.loss.g, { "aria-label": `${plain(this.loss.node)} = ${value(this.loss.node)}` });
 		}
 	}
 
@@ -152,18 +152,18 @@ class Network {
 		const found = this.factors(n);
 		if (!found) return null;
 		const { line: { to, from }, lines } = found, L = this.graph.output, { neuron } = to, dash = neuron.a !== neuron.z, next = [...lines];
-		const levels = node => pieces(node.name).slice(1), delta = (kit, node) => kit.name([["δ", 0], ...levels(node)]);
-		const term = (kit, l, numbers) => product(kit, numbers ? bracketed(kit, l.to.neuron.z.full) : delta(kit, l.to.neuron.z), numbers ? bracketed(kit, l.weight.data) : kit.name(l.weight.name));
+		const levels = node => pieces(node).slice(1), delta = (kit, node) => kit.name([["δ", 0], ...levels(node)]);
+		const term = (kit, l, numbers) => product(kit, numbers ? bracketed(kit, l.to.neuron.z.full) : delta(kit, l.to.neuron.z), numbers ? bracketed(kit, l.weight.data) : kit.name(l.weight));
 		const k = this.layers[to.layer - 1].indexOf(neuron) + 1, above = next.length && levels(next[0].weight).slice(1), sum = next.reduce((sum, l) => sum + times(l.to.neuron.z.full, l.weight.data), 0);
 		const whole = kit => kit.row(kit.sum("l"), product(kit, kit.name([["δ", 0], ["l", -1], ...above]), kit.name([["W", 0], [k + "l", -1], ...above])));
 		const upstream = (kit, numbers) => next.length > 1 ? numbers ? bracketed(kit, sum) : kit.row("(", whole(kit), ")") : next.length ? term(kit, next[0], numbers)
-			: numbers ? bracketed(kit, neuron.a.full) : derivative(L.name, neuron.a.name, kit);
-		const left = this.calls < 2 ? derivative.bind(null, L.name, n.name) : kit => kit.word("sample " + this.call);
+			: numbers ? bracketed(kit, neuron.a.full) : derivative(L, neuron.a, kit);
+		const left = this.calls < 2 ? derivative.bind(null, L, n) : kit => kit.word("sample " + this.call);
 		const terms = kit => next.slice(0, 6).map((l, j) => signed(j ? "+" : "=", j ? "" : whole(kit), term(kit, l, true)));
 		return [kit => [
-			[left(kit), product(kit, upstream(kit, false), ...dash ? [kit.row(kit.word("g′"), "(", kit.name(neuron.z.name), ")")] : [], kit.name(from.node.name))],
+			[left(kit), product(kit, upstream(kit, false), ...dash ? [kit.row(kit.word("g′"), "(", kit.name(neuron.z), ")")] : [], kit.name(from.node))],
 			["", product(kit, upstream(kit, true), ...dash ? [bracketed(kit, this.slope(neuron))] : [], bracketed(kit, from.node.data))],
-			["", product(kit, delta(kit, neuron.z), kit.name(from.node.name)), kit.number(neuron.z.full * from.node.data)]],
+			["", product(kit, delta(kit, neuron.z), kit.name(from.node)), kit.number(neuron.z.full * from.node.data)]],
 			...next.length > 1 ? [kit => [...terms(kit), ...next.length > 6 ? [signed("+", "", kit.sign("…"))] : [], ["", kit.number(sum)]]] : []];
 	}
 }

@@ -114,6 +114,7 @@ class Page {
 		say(this.find("[data-at]"), text);
 		this.slider.setAttribute("aria-valuetext", text);
 		this.root.dataset.step = at;
+		this.root.classList.toggle("mg-stepping", at < graph.end);
 		tellStep(this, this.card("step"));
 		tellChosen(this, this.card("chosen"));
 		this.onrefresh?.();
@@ -282,7 +283,7 @@ class Page {
 // The leaves that descend moves at first: weights; where no network is, all but what is called like an input or a target.
 function movable(graph) {
 	const leaves = graph.nodes.filter(n => n.leaf && n.counts && !graph.stuck(n)), weights = leaves.filter(n => n.kind === "parameter");
-	const others = leaves.filter(n => !/^[xyt]\d*$/.test(pieces(n.name)[0][0]));
+	const others = leaves.filter(n => !/^[xyt]\d*$/.test(pieces(n)[0][0]));
 	return weights.length ? weights : others.length ? others : leaves;
 }
 

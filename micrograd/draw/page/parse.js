@@ -195,7 +195,7 @@ class Field {
 	constructor(page, form, D) {
 		form.hidden = false;
 		const input = form.elements.expression, menu = form.querySelector("select"), trouble = form.querySelector("output");
-		const held = {}, spelled = n => pieces(n.name).map(p => p[0]).join("_"), leaves = () => page.graph.nodes.filter(n => n.kind === "leaf");
+		const held = {}, spelled = n => pieces(n).map(p => p[0]).join("_"), leaves = () => page.graph.nodes.filter(n => n.kind === "leaf");
 		input.value = D.expression;
 		for (const [k, [title]] of D.examples.entries()) menu.append(make("option", { value: k }, title));
 		const open = () => {

@@ -1,13 +1,14 @@
 // The graph drawn: which boxes there are, and what they show now.
 
 const SVG = "http://www.w3.org/2000/svg";
-function fill(e, attributes, inside = []) {
+function fill(e, attributes = {}, inside = []) {  // a text alone is the class
+	if (attributes.trim) attributes = { class: attributes };
 	for (const k in attributes) if (attributes[k] !== undefined) e.setAttribute(k, attributes[k]);
 	e.append(...inside);
 	return e;
 }
 const on = (e, names, act, options) => { for (const name of names.split(" ")) e.addEventListener(name, act, options); };
-const make = (tag, attributes = {}, ...inside) => fill(document.createElement(tag), attributes, inside);
+const make = (tag, attributes, ...inside) => fill(document.createElement(tag), attributes, inside);
 const draw = (parent, tag, attributes) => parent.appendChild(fill(document.createElementNS(SVG, tag), attributes));
 const letters = (text, tag = "i") => make(tag, {}, ...pieces(text).map(([t, level]) => level ? make(level < 0 ? "sub" : "sup", {}, t) : t));
 const pen = document.createElement("canvas").getContext("2d");
@@ -94,7 +95,7 @@ class Picture {
 		b.text = group ? group.text : b.bare ? "" : n.name;
 		b.tag = group ? group.tag : b.bare ? "" : !n.leaf ? "= " + this.formula(n) : n.kind;
 		const top = b.bare ? 0 : wide(b.text, 13, "bold") + wide(b.tag, 10.5) + 8;
-		b.w = max(top, group ? 96 : b.bare ? wide(shorten(n.data), 11.5) : n.counts ? 112 : 60) + (n && n.leaf ? 27 : 20);
+		b.w = max(top, group ? 96 : b.bare ? wide(shorten(n.data), 11.5) : n.counts ? 120 : 60) + (n && n.leaf ? 27 : 20);
 		const crowded = group && b.ins.length > 4, pitch = this.down ? 54 : crowded ? 32 / b.ins.length : 15;
 		b.h = b.bare ? 24 : 42;
 		if (this.down) b.w = max(b.w, group ? 0 : b.ins.length * pitch + 4);
@@ -229,8 +230,8 @@ class Picture {
 		dress(b.g, `mg-box mg-${b.kind}` + (done ? " mg-final" : "") + (n && n === state.now ? " mg-now" : n && state.got.has(n) ? " mg-got" : "")
 			+ (state.lit && b.members.some(m => state.lit.has(m)) ? " mg-lit" : "") + (n && n === state.chosen ? " mg-chosen" : "")
 			+ (n && state.known(n) && !finite(n.data) ? " mg-broken" : ""));
-		const from = n && !n.leaf ? `, computed from ${n.operands.map(p => plain(p.name)).join(" and ")}` : "";
-		const label = n ? `${plain(n.name)} ${n.leaf ? n.kind : b.tag}${from}, value ${state.known(n) ? shorten(n.data) : "not yet there"}`
+		const from = n && !n.leaf ? `, computed from ${n.operands.map(p => plain(p)).join(" and ")}` : "";
+		const label = n ? `${plain(n)} ${n.leaf ? n.kind : b.tag}${from}, value ${state.known(n) ? shorten(n.data) : "not yet there"}`
 			+ (!n.counts || !state.backward ? "" : state.hidden(n) ? ", gradient hidden" : `, gradient ${shorten(n.grad)}, ${this.share(n)}`)
 			: `${plain(b.text)}, ${b.tag}, folded, ${note}`;
 		if (b.spoken !== label) fill(b.g, { "aria-label": b.spoken = label });

@@ -9,13 +9,13 @@ class Training {
 		this.slider.oninput = () => this.go(+this.slider.value);
 		this.playing = button("play", () => this.play());
 		this.told = make("output", {});
-		const figures = make("div", { class: "mg-figures" });
+		const figures = make("div", "mg-figures");
 		const figure = (title, child) => { figures.append(make("figure", {}, make("figcaption", {}, title), child)); return child; };
 		this.curve = figure("Loss", chart(card));
 		this.network = page.network;
 		if (this.network) this.bars = figure("Gradients of the layers, for the sample drawn", chart(card));
 		if (this.network?.inputs.length === 2) this.map = figure("Decision boundary", make("canvas", { class: "mg-map", width: 260, height: 260, role: "img" }));
-		tell(card, "Training", make("div", { class: "mg-row" }, this.playing, this.slider, this.told), figures);
+		tell(card, "Training", make("div", "mg-row", this.playing, this.slider, this.told), figures);
 		if (this.network) this.norms = this.gradients();
 		if (this.map) this.prepare();
 		page.onrefresh = () => this.draw();

@@ -20,13 +20,13 @@ class Values {
 		const leaves = graph.nodes.filter(n => n.leaf && (n.counts || this.constants));
 		const constants = graph.nodes.some(n => n.leaf && !n.counts);
 		this.rows.clear();
-		const list = this.list = make("div", { class: "mg-values" }, ...leaves.slice(0, this.shown).map(n => this.row(n)));
+		const list = this.list = make("div", "mg-values", ...leaves.slice(0, this.shown).map(n => this.row(n)));
 		const more = leaves.length - this.shown;
 		const buttons = [];
 		if (more > 0) buttons.push(button(`show ${min(more, 4 * AT_ONCE)} more of ${more}`, () => { this.shown += 4 * AT_ONCE; this.build(); }));
 		if (constants) buttons.push(button(this.constants ? "without constants" : "constants too", () => { this.constants = !this.constants; this.build(); }));
-		tell(card, "Values", list, make("p", { class: "mg-quiet mg-moves-only" }, "Ticked values move when you descend."), ...buttons);
-		if (!leaves.length) list.append(make("p", { class: "mg-quiet" }, "No value here has a gradient."));
+		tell(card, "Values", list, make("p", "mg-quiet mg-moves-only", "Ticked values move when you descend."), ...buttons);
+		if (!leaves.length) list.append(make("p", "mg-quiet", "No value here has a gradient."));
 	}
 
 	range(n) {
@@ -40,20 +40,20 @@ class Values {
 	}
 
 	row(n) {
-		const { page } = this, name = plain(n.name), range = this.range(n), stuck = page.graph.stuck(n);
-		const input = (type, label, more = {}) => make("input", { type, "aria-label": label, step: "any", ...more });
-		const slider = input("range", `${name}, slider`, { class: "mg-slide" }), number = input("number", name);
-		const low = input("number", `least ${name}`, { class: "mg-end" }), high = input("number", `greatest ${name}`, { class: "mg-end" });
+		const { page } = this, name = plain(n), range = this.range(n), stuck = page.graph.stuck(n);
+		const input = (type, label, style) => make("input", { type, class: style, "aria-label": label, step: "any" });
+		const slider = input("range", `${name}, slider`, "mg-slide"), number = input("number", name);
+		const low = input("number", `least ${name}`, "mg-end"), high = input("number", `greatest ${name}`, "mg-end");
 		const moves = make("input", { type: "checkbox", class: "mg-moves", "aria-label": `${name} moves when descending`, title: "moves when descending" });
-		const grad = make("span", { class: "mg-g" });
-		const row = make("div", { class: "mg-value-row" }, moves, letters(n.name, "b"), slider, number, grad);
-		this.ends.set(n, make("p", { class: "mg-ends mg-quiet" }, "slider from ", low, " to ", high));
+		const grad = make("span", "mg-g");
+		const row = make("div", "mg-value-row", moves, letters(n, "b"), slider, number, grad);
+		this.ends.set(n, make("p", "mg-ends mg-quiet", "slider from ", low, " to ", high));
 		const show = () => {
 			const [from, to] = range;
 			slider.min = low.value = from;
 			slider.max = high.value = to;
 			if (document.activeElement !== slider || +slider.value !== n.data) slider.value = n.data;
-			if (document.activeElement !== number || +number.value !== n.data) number.value = +n.data.toPrecision(5);
+			if (document.activeElement !== number || +number.value !== n.data) number.value = +n.data.toPrecision(abs(n.data) < 0.01 ? 3 : 5);
 			if (n.counts) {
 				const state = page.seen;
 				say(grad, state.hidden(n) ? "∂ ?" : state.backward ? "∂ " + brief(n.grad) : "");
@@ -77,7 +77,7 @@ class Values {
 		if (!n.counts) moves.remove();
 		if (stuck) {
 			for (const e of [slider, number, low, high, moves]) e.disabled = true;
-			row.append(make("p", { class: "mg-quiet" }, `${stuck.op} is no formula that the page can compute, so ${name} stays.`));
+			row.append(make("p", "mg-quiet", `${stuck.op} is no formula that the page can compute, so ${name} stays.`));
 		}
 		this.rows.set(n, Object.assign(show, { row }));
 		return row;
