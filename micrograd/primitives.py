@@ -100,6 +100,10 @@ class Primitive:
         flat = not self.variadic and self.partials is not None and self.partials[i] == 0.0
         return local.__class__ is float and local == 0.0 and (self.chooses or flat)
 
+    def described(self) -> Any:
+        """What a file has for this row: its name, under which the reader finds it in a book of its own."""
+        return self.name
+
     def __repr__(self) -> str:
         return f"<primitive {self.written}>"
 
@@ -116,6 +120,7 @@ def handwritten(op: str) -> Primitive:
 
 
 RULES: dict[str, Primitive] = {}  # the book, by name, in the order of its rows
+FUNCTIONS: dict[str, Any] = {}  # whole functions with rules of their own, by name and where they are defined; they make rows
 
 
 def rule(name: str) -> Primitive:

@@ -17,11 +17,12 @@ from functools import update_wrapper
 from itertools import count
 from math import nan
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from micrograd.engine import Value, as_values, node_of, primal, redirect
 from micrograd.engine.modes import current, enable_grad, scope, unwatch, watch, watches
 from micrograd.functional.run import Watch
-from micrograd.primitives import CONSTANT, RULES, Primitive
+from micrograd.primitives import CONSTANT, FUNCTIONS, RULES, Primitive
 from micrograd.trees import (
     Structure,
     elements,
@@ -60,6 +61,8 @@ class WholeFunction:
         self.name = re.sub(r"\W+", "", name if name != "<lambda>" else "f") or "f"
         self.frames: dict[Any, Frame] = {}  # by the structure of the arguments: calls of one structure share their rows
         update_wrapper(self, f, updated=())
+        self.home = f"{self.__module__}.{getattr(self, '__qualname__', self.name)}"
+        FUNCTIONS.setdefault(self.name, WeakValueDictionary())[self.home] = self
 
     @abstractmethod
     def run(self, frame: Frame, xs: Sequence[float]) -> Found:
@@ -99,6 +102,11 @@ class WholeFunction:
                 for i, node in nodes.items():
                     observer.stands_for(node, *as_values([computed[i]]))
         return _put(out, nodes)
+
+    def row_of(self, template: Sequence[Any], mask: Sequence[bool], shape: Any, i: int) -> Row:
+        """The row of the i-th number of `shape`, for arguments like `template`."""
+        key = (tuple(mask), *[(arg.__class__, arg) if is_static(arg) else _structure(arg) for arg in template])
+        return self.frames.setdefault(key, Frame(self, template, mask)).row(shape, i)
 
     @property
     def returned(self) -> str:
@@ -188,6 +196,17 @@ class Row(Primitive):
     def derivatives(self, xs: Sequence[Any], out: Any) -> Any:
         return self.frame.whole.partials(self, xs, out)
 
+    @property
+    def least(self) -> int:
+        """How many operands it has at least."""
+        return self.frame.size
+
+    def described(self) -> Any:
+        whole = self.frame.whole
+        if whole.home.endswith("<lambda>"):
+            raise ValueError("a file knows functions by name, and one has none: define it with def, not as a lambda")
+        return whole.name, whole.home, self.frame.template, self.frame.mask, self.shape, self.i
+
     def __reduce__(self) -> Any:
         return _row, (self.frame.whole, self.frame.template, self.frame.mask, self.shape, self.i)
 
@@ -274,8 +293,7 @@ def elements_of(tree: Any) -> list[Any]:
 
 
 def _row(whole: WholeFunction, template: Sequence[Any], mask: Sequence[bool], shape: Any, i: int) -> Row:
-    key = (tuple(mask), *[(arg.__class__, arg) if is_static(arg) else _structure(arg) for arg in template])
-    return whole.frames.setdefault(key, Frame(whole, template, mask)).row(shape, i)
+    return whole.row_of(template, mask, shape, i)
 
 
 def number_of(x: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from micrograd.engine import Value
-from micrograd.primitives import rule
+from micrograd.primitives import FUNCTIONS, rule
 from micrograd.saving import replacing
 from micrograd.tape.arguments import canonical
 from micrograd.tape.back_ends import back_end
@@ -145,9 +145,9 @@ def _not_recorded(*args: Any, **named: Any) -> Any:
 
 def _described(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
     tape, prefix = path.tape, f"tape{len(arrays)}"
-    names = list(dict.fromkeys(r.name for r, _ in tape.instructions))
-    number = {name: i for i, name in enumerate(names)}
-    arrays[f"{prefix}_code"] = np.array([number[r.name] for r, _ in tape.instructions], np.int32)
+    rules = list(dict.fromkeys(r for r, _ in tape.instructions))
+    number = {r: i for i, r in enumerate(rules)}
+    arrays[f"{prefix}_code"] = np.array([number[r] for r, _ in tape.instructions], np.int32)
     arrays[f"{prefix}_ends"] = np.cumsum([len(operands) for _, operands in tape.instructions], dtype=np.int64)
     arrays[f"{prefix}_operands"] = np.array([i for _, operands in tape.instructions for i in operands], np.int64)
     arrays[f"{prefix}_constants"] = np.array(tape.constants, np.float64)
@@ -156,7 +156,7 @@ def _described(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
     return {
         "gated": _described(Path(twin, path.leaves, path.out, path.lookups), arrays) if twin else None,
         "name": prefix,
-        "primitives": names,
+        "primitives": [name if isinstance(name := r.described(), str) else _written(name) for r in rules],
         "inputs": tape.inputs,
         "leaves": path.leaves,
         "guards": [[g.name, g.x, g.y, g.result, g.line] for g in tape.guards],
@@ -171,7 +171,7 @@ def _path(about: dict[str, Any], arrays: dict[str, Any], parameters: int, inputs
         _listed(arrays, f"{prefix}_{part}", "i") for part in ("code", "ends", "operands", "outputs")
     )
     constants = _listed(arrays, f"{prefix}_constants", "f")
-    rules = [rule(name) for name in about["primitives"]]
+    rules = [rule(name) if isinstance(name, str) else _own(*_read(name)) for name in about["primitives"]]
     leaves = [index(i) for i in about["leaves"]]
     out = _read(about["out"])
     places = [int(x) for leaf in leaves_of(out) for x in elements(leaf) if isinstance(leaf, (Place, np.ndarray))]
@@ -184,8 +184,9 @@ def _path(about: dict[str, Any], arrays: dict[str, Any], parameters: int, inputs
     at = 0
     for k, end in zip(code, ends, strict=True):
         used = tuple(operands[at:end])
-        arity = None if rules[k].variadic else len(rules[k].partials)
-        if not used or min(used) < 0 or max(used) >= slot or (arity is not None and len(used) != arity):
+        arity, least = None if rules[k].variadic else len(rules[k].partials), getattr(rules[k], "least", 1)
+        fits = len(used) >= least if arity is None else len(used) == arity
+        if not fits or min(used) < 0 or max(used) >= slot:
             raise ValueError(f"instruction {slot - first} has operands that it cannot have")
         if (rules[k].name == "dot" and len(used) % 2 == 0) or (rules[k].name == "take" and used[0] >= inputs):
             raise ValueError(f"instruction {slot - first} has operands that do not fit together")
@@ -203,6 +204,18 @@ def _path(about: dict[str, Any], arrays: dict[str, Any], parameters: int, inputs
         twin = _path(about["gated"], arrays, parameters, inputs, gradient)
         path.again = lambda: (twin.tape, twin.leaves)
     return path
+
+
+def _own(name: str, home: str, template: Any, mask: Any, shape: Any, i: int) -> Any:
+    """The row of a number that a function with a rule of its own returns, which the reader has defined too."""
+    known = FUNCTIONS.get(name, {})
+    functions = [known[home]] if home in known else list(known.values())
+    if len(functions) != 1:
+        many = f"{len(functions)} functions are" if functions else "no function with a rule of its own is"
+        raise KeyError(f"no primitive but a function, and {many} called {name!r}: define it before load(), as for save()")
+    if not 0 <= i < sum(len(elements(leaf)) for leaf in leaves_of(shape)):
+        raise ValueError("a function in it returns fewer numbers")
+    return functions[0].row_of(template, mask, shape, i)
 
 
 def _written(out: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import random
 import tracemalloc
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import micrograd as mg
-from micrograd import Value, jit
+from micrograd import Value, custom_derivative, jit
 from micrograd.tape import load, save
 
 
@@ -111,3 +112,34 @@ def test_random_damages_are_value_errors_and_take_no_memory(tmp_path):
     bad.write_bytes(packed.getvalue())
     with pytest.raises(ValueError, match="packed in another way"):
         load(bad)
+
+
+def lengths(p, power):
+    return {"long": math.hypot(*p["x"]), "pair": (p["x"][0] ** power, 1.0)}
+
+
+def lengths_partials(p, power, out):
+    long = [x / out["long"] for x in p["x"]]
+    first = {"x": [power * p["x"][0] ** (power - 1), 0.0]}
+    return {"long": ({"x": long}, None), "pair": ((first, None), ({"x": [0.0, 0.0]}, None))}
+
+
+def test_functions_with_a_rule_of_their_own_are_found_by_their_names(tmp_path, monkeypatch):
+    measured, w = custom_derivative(lengths, lengths_partials), Value(2.0)
+    f = jit(lambda x, y: measured({"x": [x * w, y]}, 3)["long"] + measured({"x": [x * w, y]}, 3)["pair"][0], wrt=[w])
+    xs, ys = [1.5, 2.0], [4.0, 3.0]
+    values, (value, gradient) = f.map(xs, ys), f.value_and_grad([2.0], xs, ys)
+    save(f, path := tmp_path / "f.npz")
+    again = load(path)
+    assert again.map(xs, ys).tolist() == values.tolist() and again.value_and_grad([2.0], xs, ys) == (value, gradient)
+    twins = {"a.lengths": measured, "b.lengths": custom_derivative(lengths, lengths_partials)}
+    none = "no function with a rule of its own is called 'lengths'"
+    for known, message in (({}, none), ({"lengths": twins}, "2 functions are")):
+        monkeypatch.setattr("micrograd.tape.files.FUNCTIONS", known)
+        with pytest.raises(ValueError, match=message):
+            load(path)
+    unnamed = custom_derivative(lambda x: float(round(float(x))), lambda x, out: 1.0)
+    g = jit(lambda x: unnamed(x) * 2.0)
+    g(1.0)
+    with pytest.raises(ValueError, match="one has none: define it with def"):
+        save(g, path)
