@@ -17,7 +17,7 @@ from micrograd.engine import Value, adjoints, as_values
 from micrograd.engine.modes import current, open_blocks
 from micrograd.tape import branches, latest_call
 from micrograd.tape.arguments import Call, Chunked, ValueAmong, axes_of
-from micrograd.tape.back_ends import Maker, makes_direct
+from micrograd.tape.back_ends import BackEnd
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.recordings import EACH, Path, Recordings
 from micrograd.tape.results import numbers_of, put_together, reader
@@ -31,9 +31,9 @@ def over_chunks() -> Any:
 class Calls:
     """All calls of one function. `owner` is what messages call it."""
 
-    def __init__(self, fn: Callable[..., Any], parameters: Parameters, maker: Maker, owner: Any):
+    def __init__(self, fn: Callable[..., Any], parameters: Parameters, back_end: BackEnd, owner: Any):
         self.fn, self.parameters, self.owner = fn, parameters, owner
-        self.recordings = Recordings(fn, parameters, maker, owner)
+        self.recordings = Recordings(fn, parameters, back_end, owner)
         self.sent: dict[Any, Any] = {}  # what `scale` has sent of it
         self.quick: latest_call.OfFloats | None = None
         self._latest: latest_call.OfArrays | None = None
@@ -177,7 +177,7 @@ class Calls:
 
     def _grouped(self, call: Call, theta: Array | None) -> tuple[Any, list[Array]] | None:
         """The structure of the results and their arrays one by one, where the back end can make them so."""
-        if not makes_direct(self.recordings.maker):
+        if self.recordings.back_end.make_direct is None:
             return None
         path = self.recordings.paths(call, False)[0]
         if path.tape.guards:

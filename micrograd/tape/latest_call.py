@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.tape.arguments import Call, check_column
-from micrograd.tape.back_ends import Direct, makes_direct
+from micrograd.tape.back_ends import Direct
 from micrograd.tape.branches import settled
 from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
@@ -117,7 +117,7 @@ def on_arguments(recordings: Recordings, call: Call, args: Sequence[Any], path: 
 
 def _single(recordings: Recordings, call: Call, path: Path) -> Any:
     """The program for evaluations whose first path this is, on all parameters; None where it is not direct."""
-    if not makes_direct(recordings.maker):
+    if recordings.back_end.make_direct is None:
         return None
     if path.tape.guards:
         return recordings.merged(settled(recordings.kept.get((call.key, False), [path])), call, True)
@@ -132,7 +132,7 @@ OfFloats = tuple[list[type], int, Callable[[list[float]], Any], Callable[..., li
 def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfArrays | None:
     """The quick way for the reduced call just made, where there is one."""
     path = recordings.straight(call, True)
-    if path is None or not makes_direct(recordings.maker):
+    if path is None or recordings.back_end.make_direct is None:
         return None
     if in_axes != 0 or not call.n or any(x.__class__ is not np.ndarray for x in args):
         return None

@@ -20,7 +20,7 @@ from micrograd.engine import Note, Value, as_values, computed, constant, general
 from micrograd.engine.modes import current, inside
 from micrograd.primitives import CONSTANT, Primitive
 from micrograd.tape.arguments import Call
-from micrograd.tape.back_ends import back_end, makes_direct
+from micrograd.tape.back_ends import Program, back_end
 from micrograd.tape.branches import path_of
 from micrograd.tape.choices import Gated
 from micrograd.tape.passes import swept
@@ -59,17 +59,17 @@ class Linear:
     def run(self) -> Callable[[Sequence[float], Any], Sequence[float]]:
         """The numbers of all outputs for those of the inputs and of the leaves."""
         backend, dtype, *rest = self.made_with
-        maker, inputs = back_end(backend, *rest), self.path.tape.inputs
+        chosen, inputs = back_end(backend, *rest), self.path.tape.inputs
 
-        singly = makes_direct(maker) and inputs <= FEW
+        singly = chosen.make_direct is not None and inputs <= FEW
         fields = ((1, False),) * inputs if singly else ((inputs, False),)[: min(inputs, 1)]
 
-        def made(tape: Tape) -> Any:
-            return maker(swept(replace(tape, guards=[])), fields, False, dtype)
+        def made(tape: Tape) -> Program:
+            return chosen.make(swept(replace(tape, guards=[])), fields, False, dtype)
 
         program: Any = made(self.path.tape)
         if self.path.again is not None:
-            program = Gated(program, lambda: (twin := self.path.gated()) and made(twin))
+            program = Gated(program, lambda: None if (twin := self.path.gated()) is None else made(twin))
         if singly:
             return lambda xs, leaves: program.single(tuple(xs), leaves)
         arrays: Callable[[Any], Any] = lambda xs: [np.array(xs)] if inputs else []  # noqa: E731
@@ -169,7 +169,7 @@ class Nodes(Recordings):
     """A function's calls on Values; `made_with` are back end, dtype, precision and threads."""
 
     def __init__(self, recordings: Recordings, made_with: tuple[Any, ...]):
-        super().__init__(recordings.fn, recordings.parameters, recordings.maker, recordings.owner)
+        super().__init__(recordings.fn, recordings.parameters, recordings.back_end, recordings.owner)
         self.made_with = made_with
         self.quick: dict[Any, tuple[Linear | None, Any, int]] = {}  # for arguments of these kinds, the path without comparisons
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from micrograd.engine import Value
 from micrograd.tape.arguments import Call
-from micrograd.tape.back_ends import Maker, Program, keeps_signs
+from micrograd.tape.back_ends import BackEnd, Direct, Program
 from micrograd.tape.choices import Gated, gated_twin, may_matter
 from micrograd.tape.decorator import Decorator
 from micrograd.tape.merge import merged
@@ -125,8 +125,8 @@ class Path:
 class Recordings:
     """What has been recorded of a function, and what makes programs of it."""
 
-    def __init__(self, fn: Callable[..., Any], parameters: Parameters, maker: Maker, owner: Any):
-        self.fn, self.parameters, self.maker, self.owner = fn, parameters, maker, owner
+    def __init__(self, fn: Callable[..., Any], parameters: Parameters, back_end: BackEnd, owner: Any):
+        self.fn, self.parameters, self.back_end, self.owner = fn, parameters, back_end, owner
         self.kept: OrderedDict[Any, list[Path]] = OrderedDict()
         self.watch: Watch | None = None  # of what they have read outside the arguments
         self.making = threading.RLock()  # held while something is recorded or compiled, by no call that runs a program
@@ -196,7 +196,7 @@ class Recordings:
             recording = Recording(lambda values: structure.applied(self.fn, values), numbers, numbers_of, wrt, gated)
             if not recording.results and not any(is_array(leaf) for leaf in leaves_of(recording.out)):  # a matrix may be empty
                 raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
-            return recording, optimised(recording.tape(self.derivatives(recording, gradient)), keeps_signs(self.maker))
+            return recording, optimised(recording.tape(self.derivatives(recording, gradient)), self.back_end.keeps_signs)
 
         recording, tape = made(False, parameters.listed)
         gates = may_matter(tape)
@@ -225,8 +225,9 @@ class Recordings:
             with self.making, _collector_paused():
                 program = path.programs.get(key)  # another thread may have made it meanwhile
                 if program is None:
-                    made = self.maker(_part(path.tape, guards), call.fields, reduce, self.parameters.dtype)
-                    program = path.programs[key] = self._gated(path, made, call, reduce, guards)
+                    make, fields, dtype = self.back_end.make, call.fields, self.parameters.dtype
+                    made = self._gated(path, lambda tape: make(_part(tape, guards), fields, reduce, dtype))
+                    program = path.programs[key] = made
         return program
 
     def merged(self, paths: Sequence[Path], call: Call, results: bool, gradient: bool = False, reduce: bool = False) -> Any:
@@ -242,33 +243,33 @@ class Recordings:
                     tape, count = None, len(self.parameters)
                     if not any(path.lookups or (results and path.again is not None) for path in paths):
                         tape = merged([(p.tape, p.leaves) for p in paths], count, results, gradient, reduce)
-                    programs[key] = tape and self.maker(swept(tape), call.fields, reduce, self.parameters.dtype)
+                    programs[key] = tape and self.back_end.make(swept(tape), call.fields, reduce, self.parameters.dtype)
         return programs[key]
 
-    def _gated(self, path: Path, program: Any, call: Call, reduce: bool, guards: bool = False, **options: Any) -> Any:
+    def _gated(self, path: Path, make: Callable[[Tape], Program]) -> Program:
         """A program that leaves what is not finite to one of the gated tape, where that may matter."""
         if path.again is None:
-            return program
-        fields, dtype = call.fields, self.parameters.dtype
+            return make(path.tape)
 
-        def make() -> Any:
+        def other() -> Program | None:
             with self.making:
                 tape = path.gated()
-                return tape and self.maker(_part(tape, guards), fields, reduce, dtype, **options)
+                return make(tape) if tape is not None else None
 
-        return Gated(program, make)
+        return Gated(make(path.tape), other)
 
-    def grouped(self, path: Path, call: Call, widths: list[int]) -> Any:
-        """What computes a path's outputs as arrays of so many columns each, where the back end is direct."""
+    def grouped(self, path: Path, call: Call, widths: list[int]) -> Direct:
+        """What computes a path's outputs as arrays of so many columns each; the back end is one of direct programs."""
         key = (call.fields, "groups")
-        program = path.programs.get(key)
+        program: Direct | None = path.programs.get(key)
         if program is None:
             with self.making:
                 program = path.programs.get(key)
                 if program is None:
-                    dtype = self.parameters.dtype
-                    made = self.maker(path.tape, call.fields, False, dtype, groups=widths)
-                    program = path.programs[key] = self._gated(path, made, call, False, groups=widths)
+                    make, fields, dtype = self.back_end.make_direct, call.fields, self.parameters.dtype
+                    assert make is not None
+                    made: Any = self._gated(path, lambda tape: make(tape, fields, False, dtype, groups=widths))
+                    program = path.programs[key] = made
         return program
 
 

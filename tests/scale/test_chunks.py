@@ -317,7 +317,7 @@ def test_a_compiled_call_in_a_task_takes_one_thread_unless_told_otherwise():
         before = set(travel._made)
         f.map(da.ones(3)).compute()
         (key,) = set(travel._made) - before
-        assert travel._made[key].recordings.maker.keywords["threads"] == wanted
+        assert travel._made[key].recordings.back_end.make.keywords["threads"] == wanted
 
 
 def test_arrays_that_may_hold_dask_arrays_are_taken_for_what_they_hold():

@@ -1,25 +1,24 @@
 """What runs tapes: `reference` defines the results, `numpy` runs array code, `llvm` machine code.
 
 A back end is a module with a class `Program`, made of a tape, of the fields in which its inputs arrive, and of whether the
-outputs are summed over the samples.
+outputs are summed over the samples. `back_end` says what there is to know of one before anything is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from micrograd.tape.tape import Tape
+
 Array = np.ndarray[Any, Any]
-NAMES = {
-    "numpy": "micrograd.tape.back_ends.numpy",
-    "reference": "micrograd.tape.back_ends.reference",
-    "llvm": "micrograd.tape.back_ends.llvm.program",
-}
+Fields = Sequence[tuple[int, bool]]  # of inputs: how many numbers wide, and whether each sample has its own
+NAMES = ("numpy", "reference", "llvm")
 
 
 class Program(Protocol):
@@ -39,35 +38,51 @@ class Direct(Program, Protocol):
         """The outputs for one sample of plain numbers."""
 
 
-Maker = Callable[..., Program]  # (tape, fields, reduce, dtype) and, where it `makes_direct`, groups
+class Make(Protocol):
+    """Makes a program of a tape; `dtype` is the type of its numbers."""
+
+    def __call__(self, tape: Tape, fields: Fields, reduce: bool, dtype: Any, /) -> Program: ...
 
 
-def back_end(name: str | None, precision: str = "fast", threads: int | None = None) -> Maker:
-    """What makes programs of tapes: the back end called `name`; where that is None, the fastest that works here."""
+class MakeDirect(Protocol):
+    """Makes a direct program; with `groups`, its outputs are arrays of so many columns each."""
+
+    def __call__(self, tape: Tape, fields: Fields, reduce: bool, dtype: Any, /, *, groups: Sequence[int] = ()) -> Direct: ...
+
+
+class BackEnd(NamedTuple):
+    """A back end as it was asked for."""
+
+    name: str
+    make: Make
+    make_direct: MakeDirect | None  # None where its programs are not direct
+    keeps_signs: bool  # whether results have the bits of the tape, to the sign of every zero
+
+
+def back_end(name: str | None, precision: str = "fast", threads: int | None = None) -> BackEnd:
+    """The back end called `name`; where that is None, the fastest that works here.
+
+    ValueError for a name, precision or number of threads that there is not; ImportError where LLVM is asked for and missing.
+    """
     if precision not in ("fast", "exact"):
         raise ValueError(f"precision must be 'fast' or 'exact', got {precision!r}")
     if threads is not None and (threads.__class__ is not int or threads < 1):
         raise ValueError(f"threads must be a whole number from 1 on, or None for as many as there are, got {threads!r}")
     exact = precision == "exact"
     if name is None:
-        compiled = bool(find_spec("llvmlite")) and not import_module(NAMES["llvm"]).trouble()
+        compiled = bool(find_spec("llvmlite")) and not _module("llvm.program").trouble()
         name = "llvm" if compiled else "reference" if exact else "numpy"
     if name not in NAMES:
         raise ValueError(f"unknown back end {name!r}: use {', '.join(map(repr, NAMES))} or None for the fastest installed")
     if exact and name == "numpy":
         raise ValueError('the NumPy back end rounds in its own way: use backend="llvm" or "reference" for precision="exact"')
-    module = import_module(NAMES[name])
     if name == "llvm":
+        module = _module("llvm.program")
         module.check()
-    program: Maker = module.Program
-    return partial(program, exact=exact, threads=threads) if name == "llvm" and (exact or threads) else program
+        direct: MakeDirect = partial(module.Program, exact=exact, threads=threads)
+        return BackEnd(name, direct, direct, exact)
+    return BackEnd(name, _module(name).Program, None, name == "reference")
 
 
-def makes_direct(maker: Maker) -> bool:
-    """Whether a back end's programs are `Direct`."""
-    return bool(getattr(getattr(maker, "func", maker), "direct", False))
-
-
-def keeps_signs(maker: Maker) -> bool:
-    """Whether a back end's programs have the bits of the tape, to the sign of every zero."""
-    return bool(getattr(maker, "keywords", {}).get("exact")) or getattr(maker, "__module__", "") == NAMES["reference"]
+def _module(name: str) -> Any:
+    return import_module(f"micrograd.tape.back_ends.{name}")  # with what it needs, when it is asked for

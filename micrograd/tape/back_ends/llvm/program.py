@@ -71,8 +71,6 @@ class Program:
     whose results are stored non-temporally. Any number of threads may call it: each call has a frame of its own.
     """
 
-    direct = True  # takes arrays of any shape with the samples first, and divides by their number where asked
-
     def __init__(
         self,
         tape: Tape,
