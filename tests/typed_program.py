@@ -1,9 +1,11 @@
 """A user's program, for type checkers: each line must pass, but for those that say `# wrong`, of which each must not."""
 
+import math
 from fractions import Fraction
-from typing import assert_type
+from typing import Any, assert_type
 
 import numpy as np
+from numpy.typing import NDArray
 
 from micrograd import (
     MLP,
@@ -16,7 +18,11 @@ from micrograd import (
     grad,
     hessian,
     hinge,
+    hvp,
+    implicit,
+    jacobian,
     jit,
+    jvp,
     logsumexp,
     mean,
     mse,
@@ -27,6 +33,7 @@ from micrograd import (
     sum,
     take,
     value_and_grad,
+    vjp,
     where,
 )
 
@@ -119,5 +126,52 @@ assert_type(grad(area)(a, b), Value)
 assert_type(grad(lambda x: x[0] * x[1])([1.0, 2.0]), list[float])
 assert_type(value_and_grad(area)(1.0, 2.0), tuple[float, float])
 assert_type(hessian(lambda x: x**3)(1.0), float)
+
+
+def polar(x: list[Value]) -> list[Value]:
+    return [x[0] * x[1].cos(), x[0] * x[1].sin()]
+
+
+def scaled(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 2.0 * x
+
+
+def square_root(p: float) -> float:
+    return math.sqrt(p)
+
+
+assert_type(grad(area)(1.0, b), Value)  # a Value among the arguments: a derivative that can be differentiated again
+assert_type(value_and_grad(area)(1.0, b), tuple[Value, Value])
+assert_type(grad(area)(1.0, y=2.0), float)
+assert_type(grad(grad(area))(1.0, 2.0), float)
+xs: NDArray[np.float64] = np.ones(3)
+assert_type(grad(scaled)(xs), NDArray[np.float64])
+slopes = grad(area, argnums=(0, 1))(1.0, 2.0)
+assert_type(slopes[0], Any)
+slopes.append(1.0)  # wrong
+assert_type(jacobian(area)(1.0, 2.0), float)
+assert_type(jacobian(polar)([1.0, 2.0]), list[list[float]])
+assert_type(jacobian(polar)([a, b]), list[list[Value]])
+assert_type(jacobian(polar, mode="forward")([1.0, 2.0])[0][0], float)
+assert_type(jacobian(scaled)(xs), NDArray[Any])
+jacobian(polar)()  # wrong
+jacobian(polar, modes="forward")  # wrong
+assert_type(jvp(area, (1.0, 2.0), (1.0, 0.0)), tuple[float, float])
+assert_type(jvp(area, (a, b), (1.0, 0.0)), tuple[Value, Value])
+assert_type(jvp(polar, ([1.0, 2.0],), ([1.0, 0.0],)), tuple[list[float], list[float]])
+jvp(area, (1.0, 2.0))  # wrong
+product, pull = vjp(area, 1.0, 2.0)
+assert_type(product, float)
+assert_type(pull(1.0), tuple[float, ...])
+pull("1")  # wrong
+point, pull_point = vjp(polar, [1.0, 2.0])
+assert_type(point, list[float])
+assert_type(pull_point([1.0, 0.0])[0], list[float])
+assert_type(vjp(area, a, b)[0], Value)
+assert_type(hvp(lambda x: x[0] * x[1], ([1.0, 2.0],), ([1.0, 0.0],)), list[float])
+root = implicit(lambda y, p: y**2 - p, square_root)
+assert_type(root(9.0), float)
+assert_type(root(a), Value)
+assert_type(grad(root)(9.0), float)
 with no_grad():
     a = a.detach()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from micrograd.engine import Value, adjoints, as_values, attach, node_of
 from micrograd.engine.modes import inside
@@ -17,7 +17,16 @@ from micrograd.functional.whole import Found, Frame, Row, Segment, WholeFunction
 from micrograd.primitives import dot
 from micrograd.trees import like, numbers, plain_arrays
 
+if TYPE_CHECKING:
+    from micrograd.signatures import A, RootOfMany, RootOfOne
 
+
+@overload
+def implicit(f: Callable[..., Any], solve: Callable[..., float]) -> RootOfOne: ...
+@overload
+def implicit(f: Callable[..., Any], solve: Callable[..., list[float]]) -> RootOfMany: ...
+@overload
+def implicit(f: Callable[..., Any], solve: Callable[..., A]) -> Callable[..., A]: ...
 def implicit(f: Callable[..., Any], solve: Callable[..., Any]) -> Callable[..., Any]:
     """A function of p that returns the root y of f(y, p) = 0 which solve(p) finds, with its derivatives of every order.
 

@@ -30,13 +30,23 @@ from micrograd.primitives import dot
 from micrograd.trees import kind_of, like
 
 if TYPE_CHECKING:
-    from micrograd.signatures import Gradient, Hessian, ValueAndGradient
+    from numpy.typing import NDArray
+
+    from micrograd.signatures import Gradient, Hessian, JacobianOfArray, JacobianOfMany, P, Plain, ValueAndGradient
 
 A = TypeVar("A")
 
 
 @overload
 def grad(fun: Callable[..., Any], argnums: Literal[0] = 0, has_aux: Literal[False] = False) -> Gradient: ...
+@overload
+def grad(
+    fun: Callable[..., Any], argnums: tuple[int, ...], has_aux: Literal[False] = False
+) -> Callable[..., tuple[Any, ...]]: ...
+@overload
+def grad(
+    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: Literal[True]
+) -> Callable[..., tuple[Any, Any]]: ...
 @overload
 def grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]: ...
 def grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -59,6 +69,10 @@ def grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
 @overload
 def value_and_grad(fun: Callable[..., Any], argnums: Literal[0] = 0, has_aux: Literal[False] = False) -> ValueAndGradient: ...
 @overload
+def value_and_grad(
+    fun: Callable[..., Any], argnums: tuple[int, ...], has_aux: Literal[False] = False
+) -> Callable[..., tuple[Any, tuple[Any, ...]]]: ...
+@overload
 def value_and_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]: ...
 def value_and_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
     """A function that returns (value, gradient) of `fun` from one run; see `grad`. With `has_aux`, ((value, aux), gradient).
@@ -72,6 +86,42 @@ def value_and_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, ha
     return _value_and_grad("value_and_grad", fun, argnums, has_aux)
 
 
+@overload
+def jacobian(
+    fun: Callable[..., Value],
+    argnums: Literal[0] = 0,
+    has_aux: Literal[False] = False,
+    *,
+    sparse: Literal[False] = False,
+    mode: str | None = None,
+) -> Gradient: ...
+@overload
+def jacobian(
+    fun: Callable[..., list[Value]],
+    argnums: Literal[0] = 0,
+    has_aux: Literal[False] = False,
+    *,
+    sparse: Literal[False] = False,
+    mode: str | None = None,
+) -> JacobianOfMany: ...
+@overload
+def jacobian(
+    fun: Callable[..., NDArray[Any]],
+    argnums: Literal[0] = 0,
+    has_aux: Literal[False] = False,
+    *,
+    sparse: Literal[False] = False,
+    mode: str | None = None,
+) -> JacobianOfArray: ...
+@overload
+def jacobian(
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    sparse: bool = False,
+    mode: str | None = None,
+) -> Callable[..., Any]: ...
 def jacobian(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -119,6 +169,20 @@ def hessian(
     return _jacobian("hessian", first, argnums, has_aux, sparse)
 
 
+@overload
+def jvp(
+    fun: Callable[..., Value], primals: Sequence[Plain], tangents: Sequence[Plain], has_aux: Literal[False] = False
+) -> tuple[float, float]: ...
+@overload
+def jvp(
+    fun: Callable[..., list[Value]], primals: Sequence[Plain], tangents: Sequence[Plain], has_aux: Literal[False] = False
+) -> tuple[list[float], list[float]]: ...
+@overload
+def jvp(
+    fun: Callable[..., A], primals: Sequence[Any], tangents: Sequence[Any], has_aux: Literal[False] = False
+) -> tuple[A, A]: ...
+@overload
+def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool) -> tuple[Any, ...]: ...
 def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
     """(outputs, their tangents): the derivative of `fun` at `primals` in the direction `tangents`, in forward mode.
 
@@ -130,6 +194,20 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     return _jvp("jvp", fun, primals, tangents, has_aux)
 
 
+@overload
+def vjp(
+    fun: Callable[..., Value], *primals: P, has_aux: Literal[False] = False
+) -> tuple[float, Callable[[float], tuple[P, ...]]]: ...
+@overload
+def vjp(
+    fun: Callable[..., list[Value]], *primals: P, has_aux: Literal[False] = False
+) -> tuple[list[float], Callable[[Sequence[float]], tuple[P, ...]]]: ...
+@overload
+def vjp(
+    fun: Callable[..., A], *primals: Any, has_aux: Literal[False] = False
+) -> tuple[A, Callable[[Any], tuple[Any, ...]]]: ...
+@overload
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool) -> tuple[Any, ...]: ...
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """(outputs, pull): `pull` takes cotangents in the structure of the outputs, and returns a tuple, one for each primal.
 
