@@ -91,9 +91,10 @@ def test_the_search_works_from_files(site):
 
 
 PAGES = sorted([*(ROOT / "docs").glob("how-to/*.md"), *(ROOT / "docs").glob("explanations/*.md"), ROOT / "docs" / "index.md"])
+ELSEWHERE = ("training", "browser")  # whose code tests/nn and test_pyodide.py run
 
 
-@pytest.mark.parametrize("path", [p for p in PAGES if p.stem != "training"], ids=lambda p: p.stem)  # which tests/nn runs
+@pytest.mark.parametrize("path", [p for p in PAGES if p.stem not in ELSEWHERE], ids=lambda p: p.stem)
 def test_the_code_of_a_page_runs_and_gives_the_numbers_beside_it(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rules, names = dict(micrograd.primitives.RULES), {}

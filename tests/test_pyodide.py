@@ -1,78 +1,129 @@
-"""In the browser: the wheel in Pyodide, where there is no `dot`, no thread and no compiler, runs the first notebook as here."""
+"""In the browser: the tour as JupyterLite, with the wheel served from here, gives what the notebooks have committed.
 
+There is no `dot`, no thread and no compiler there, and Python is Pyodide's. Pyodide comes from npm, the wheels of its kernel
+from Python's package index. NumPy for WebAssembly is in neither, so the notebooks that run here are those that need no NumPy.
+"""
+
+import functools
+import hashlib
+import http.server
+import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from test_notebooks import NOTEBOOKS, cells, shown
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOK = ROOT / "notebooks" / "01_scalar_autodiff.ipynb"
-
-RUNNER = """
-import ast, contextlib, io, json
-
-def run(sources):
-    names, seen = {"__name__": "__main__"}, []
-    for source in sources:
-        body, printed, last = ast.parse(source).body, io.StringIO(), None
-        with contextlib.redirect_stdout(printed):
-            if isinstance(body[-1], ast.Expr):
-                exec(compile(ast.Module(body[:-1], []), "cell", "exec"), names)
-                last = eval(compile(ast.Expression(body[-1].value), "cell", "eval"), names)
-            else:
-                exec(compile(ast.Module(body, []), "cell", "exec"), names)
-        seen.append([printed.getvalue(), "" if last is None else repr(last), getattr(last, "svg", "")])
-    return json.dumps(seen)
-"""
-
-NODE = """
-import { readFileSync } from "node:fs";
-import { loadPyodide } from "pyodide";
-const [wheel, job] = process.argv.slice(2);
-const pyodide = await loadPyodide();
-pyodide.unpackArchive(new Uint8Array(readFileSync(wheel)), "wheel");
-const { runner, sources } = JSON.parse(readFileSync(job, "utf8"));
-pyodide.runPython(runner);
-console.log("RESULT" + pyodide.globals.get("run")(pyodide.toPy(sources)));
-"""
+KERNEL = ["micropip", "ipython", "jedi"]  # what the kernel installs, besides wheels that it brings itself
 
 
-def shown(cell):
-    """What the committed notebook shows below a cell: printed text, the result as text, the picture."""
-    printed, text, picture = "", "", ""
-    for output in cell["outputs"]:
-        if output["output_type"] == "stream":
-            printed += "".join(output["text"])
-        else:
-            text = "".join(output["data"]["text/plain"])
-            picture = "".join(output["data"].get("image/svg+xml", ""))
-    return [printed, text, picture]
+def lite():
+    spec = importlib.util.spec_from_file_location("lite", ROOT / "docs" / "lite.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BARE = [path for path in NOTEBOOKS if not lite().imported({"cells": cells(path)})]  # which import nothing but this package
+
+
+def or_skip(command, folder):
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"{' '.join(map(str, command[:4]))}: {done.stderr.strip().splitlines()[-1:]}")
+
+
+def pyodide(folder):
+    """A folder with Pyodide and the wheels that its kernel needs, and a list of packages that names no others."""
+    from jupyterlite_pyodide_kernel.constants import PYODIDE_VERSION
+
+    or_skip(["npm", "pack", f"pyodide@{PYODIDE_VERSION}"], folder)
+    shutil.unpack_archive(next(folder.glob("pyodide-*.tgz")), folder, filter="data")
+    there = folder / "package"
+    lock = json.loads((there / "pyodide-lock.json").read_text(encoding="utf-8"))
+    needed, waiting = {}, list(KERNEL)
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        needed[name] = lock["packages"][name]
+        waiting += needed[name]["depends"]
+    wanted = [f"{name}=={entry['version']}" for name, entry in needed.items()]
+    download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
+    or_skip([*download, "--python-version", lock["info"]["python"], "comm", *wanted], there)
+    for entry in needed.values():
+        entry["sha256"] = hashlib.sha256((there / entry["file_name"]).read_bytes()).hexdigest()
+    (there / "pyodide-lock.json").write_text(json.dumps({**lock, "packages": needed}), encoding="utf-8")
+    return there
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The address of the tour as JupyterLite, all of it from this machine, and a page of a browser that asks no other."""
+    for needed in ("jupyterlite_core", "jupyterlite_pyodide_kernel", "hatchling"):
+        pytest.importorskip(needed, reason="JupyterLite runs the tour in the browser; the extra `docs` has it")
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not (shutil.which("chromium") and shutil.which("npm")):
+        pytest.skip("Chromium or npm is not installed")
+    site = tmp_path_factory.mktemp("site")
+    lite().build(site, pyodide(tmp_path_factory.mktemp("pyodide")))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    asked = []
+    with playwright.sync_playwright() as p:
+        page = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"]).new_page()
+        page.set_default_timeout(600_000)  # for what hangs
+        page.on("request", lambda request: asked.append(request.url))
+        yield f"http://127.0.0.1:{server.server_port}/lite/", page, asked
+    server.shutdown()
+    server.server_close()
+
+
+def seen(cell):
+    """What a cell shows, but for the length of a chain that is too deep: Pyodide allows a deeper recursion."""
+    return re.sub(r"a chain of [\d,]+ sums", "a chain of sums", repr(shown(cell["outputs"])))
 
 
 @pytest.mark.slow
-def test_the_first_notebook_runs_in_the_browsers_python(tmp_path):
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("Pyodide runs in Node.js: node or npm is missing")
-    pytest.importorskip("hatchling", reason="hatchling builds the wheel; the extra `test` has it")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True, capture_output=True
+@pytest.mark.parametrize("path", BARE, ids=lambda p: p.stem)
+def test_a_notebook_runs_in_the_browser_as_it_is_committed(path, served):
+    address, page, asked = served
+    page.goto(f"{address}notebooks/index.html?path={path.name}")
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    page.evaluate(
+        """async () => { const context = jupyterapp.shell.currentWidget.context.sessionContext;
+            await context.ready; await context.session.kernel.info;  // what is asked before is lost
+            await jupyterapp.commands.execute("notebook:run-all-cells"); }"""
     )
-    (wheel,) = tmp_path.glob("*.whl")
-    (tmp_path / "package.json").write_text('{"type": "module"}')
-    got = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "pyodide"], cwd=tmp_path, capture_output=True, text=True)
-    if got.returncode:
-        pytest.skip(f"npm cannot install pyodide: {got.stderr.strip().splitlines()[-1:]}")
-    cells = [c for c in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
-    sources = ["".join(cell["source"]) for cell in cells]
-    (tmp_path / "run.mjs").write_text(NODE)
-    (tmp_path / "job.json").write_text(json.dumps({"runner": RUNNER, "sources": sources}))
-    done = subprocess.run(["node", "run.mjs", wheel, "job.json"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-600:]
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
-    for source, found, cell in zip(sources, json.loads(line.removeprefix("RESULT")), cells, strict=True):
-        if "explore()" in source:
-            found[2] = ""  # of the page, a notebook keeps the HTML
-        assert found == shown(cell), source
+    run = page.evaluate("jupyterapp.shell.currentWidget.context.model.toJSON()")["cells"]
+    code = [cell for cell in run if cell["cell_type"] == "code"]
+    assert "micrograd-engine" in "".join(code[0]["source"]) and not code[0]["outputs"]
+    for cell, committed in zip(code[1:], [c for c in cells(path) if c["cell_type"] == "code"], strict=True):
+        assert seen(cell) == seen(committed), "".join(cell["source"])
+    assert not [url for url in asked if url.startswith("http") and not url.startswith(address.partition("/lite/")[0])]
+
+
+def test_what_is_installed_is_what_is_imported():
+    first = {"cell_type": "markdown", "source": ["# A title"]}
+    code = {
+        "cell_type": "code",
+        "source": ["import math\nfrom sklearn.datasets import load_digits\n", "from micrograd import Value"],
+    }
+    made = lite().with_its_installation({"cells": [first, code]})["cells"]
+    assert made[0] is first and made[2] is code
+    assert made[1]["source"] == ["%pip install -q micrograd-engine scikit-learn"]
+    bare = lite().with_its_installation({"cells": [first, {**code, "source": ["import math"]}]})["cells"]
+    assert bare[1]["source"] == ["%pip install -q --no-deps micrograd-engine"]
+
+
+def test_some_notebooks_run_here():
+    assert {"01_scalar_autodiff", "02_backpropagation"} <= {path.stem for path in BARE}
