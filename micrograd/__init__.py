@@ -141,7 +141,7 @@ if TYPE_CHECKING:
     from micrograd.tape.jit import jit
     from micrograd.tape.nodes import opened
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LATER = {  # what is imported when it is asked for, so that `import micrograd` stays quick: the names of each module
     "micrograd.check.find_bug": ("find_bug",),
