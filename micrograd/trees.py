@@ -3,7 +3,7 @@
 `engine` comes before; `functional`, `check` and `tape` build on what is here, so all of them take the same arguments. A tree is
 a list, tuple, named tuple, dict or dataclass of trees, or a leaf: a number, a Value, or a NumPy array of these. None has no
 leaf. A 0-dimensional array is a number to the function that gets it. What converts itself to an array (a column of pandas or
-polars, a tensor of another library) counts as one.
+polars, a tensor of another library) counts as one, and so does any other sequence of numbers (a deque, a range).
 
     flatten(tree)                leaves from left to right, and the structure: hashable, equal for trees of one shape
     unflatten(structure, leaves) the tree again
@@ -228,8 +228,14 @@ def plain_array(x: Any) -> Any:
     TypeError where an array holds what is no number, or more than numbers: masked or missing entries, fields, dates.
     """
     cls = x.__class__
-    if cls is float or cls is Value or not (hasattr(x, "__array__") or hasattr(x, "__dlpack__")) or isinstance(x, type):
+    if cls in _NO_VALUES or cls is Value or isinstance(x, type):
         return x
+    if not (hasattr(x, "__array__") or hasattr(x, "__dlpack__")):
+        if isinstance(x, (list, tuple, str, bytes, bytearray)) or not isinstance(x, Sequence):
+            return x
+        import numpy as np
+
+        return numeric_array(np.asarray(x))
     import numpy as np
 
     if isinstance(x, np.generic):
@@ -347,13 +353,17 @@ def numbers(tree: Any, where: str, integers: bool) -> list[Any]:
 
     def numeric(x: Any) -> Any:
         if isinstance(x, Value):
-            return x
-        if not integers and (isinstance(x, Integral) or type(x).__name__.startswith("bool")):
-            raise TypeError(
-                f"got {type(x).__name__} {x!r}, and a derivative is with respect to real numbers: write {float(x)!r} (an array "
-                "of floats) if it is one, or leave it out of argnums if it counts or indexes something"
-            )
-        return number(x)
+            if integers or not hasattr(x, "__take__"):
+                return x
+            got, wanted = "an integer", "a float"  # of a function that is being recorded: which one is not told
+        elif integers or not (isinstance(x, Integral) or type(x).__name__.startswith("bool")):
+            return number(x)
+        else:
+            got, wanted = f"{type(x).__name__} {x!r}", repr(float(x))
+        raise TypeError(
+            f"got {got}, and a derivative is with respect to real numbers: write {wanted} (an array of floats) if it is one, "
+            "or leave it out of argnums if it counts or indexes something"
+        )
 
     found: list[Any] = []
     for path, leaf in paths(tree):

@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import gc
 import weakref
+from array import array
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -87,6 +88,8 @@ TAKEN = {  # by all three, with the gradient in the argument's own structure
     "unmasked array": (np.ma.masked_array([1.0, 2.0]), np.array([2.0, 4.0])),
     "array of another library": (Column([1.0, 2.0]), np.array([2.0, 4.0])),
     "array lent by another library": (Lent([1.0, 2.0]), np.array([2.0, 4.0])),
+    "deque": (collections.deque([1.0, 2.0]), np.array([2.0, 4.0])),
+    "array of the standard library": (array("d", [1.0, 2.0]), np.array([2.0, 4.0])),
     "with None": ([1.0, None], [2.0, None]),
     "nested": ({"a": [1.0, Pair(2.0, (np.array([3.0]),))]}, {"a": [2.0, Pair(4.0, (np.array([6.0]),))]}),
 }
@@ -94,6 +97,7 @@ COUNTED = {  # jit takes them as they are, and nothing is differentiated by them
     "int": 2,
     "NumPy integer": np.int64(2),
     "array of integers": np.array([1, 2]),
+    "range": range(1, 3),
     "bool": True,
 }
 
@@ -109,6 +113,8 @@ REFUSED = {  # by all three
     "array with a gradient of its own": (Elsewhere(), r"is a Elsewhere that NumPy cannot read: .*Use tensor\.detach"),
     "set": ({1.0}, "got set"),
     "generator": ((x for x in [1.0]), "got generator"),
+    "bytes": (b"ab", "real numbers|got bytes"),
+    "deque of text": (collections.deque("ab"), "real numbers"),
     "complex": (1j, "complex"),
     "object": (SimpleNamespace(), "got SimpleNamespace"),
     "masked array": (np.ma.masked_array([1.0, 2.0], mask=[0, 1]), r"masked array, and 1 of its 2 .*filled"),
@@ -145,7 +151,11 @@ def report(argument):
 @pytest.mark.parametrize("argument", COUNTED.values(), ids=COUNTED)
 def test_integers_are_for_counting(argument):
     assert jit(lambda x, n: squares(n) * x)(1.0, argument) == np.sum(np.square(argument))
-    for function in (lambda: grad(squares)(argument), lambda: gradcheck(squares, argument)):
+    for function in (
+        lambda: grad(squares)(argument),
+        lambda: jit(grad(squares), backend="reference")(argument),
+        lambda: gradcheck(squares, argument),
+    ):
         with pytest.raises(TypeError, match="a derivative is with respect to real numbers"):
             function()
 
