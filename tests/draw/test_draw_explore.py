@@ -585,20 +585,75 @@ def test_keyboard_and_screen_reader(opened):
         assert part in tree
 
 
-def test_swipe_and_pinch(opened):
-    page = opened(diamond().draw(), has_touch=True, viewport={"width": 1100, "height": 900})
-    fingers = """([x, y, kind, points]) => { const e = document.querySelector('.mg-view');
-        const touches = points.map(([clientX, clientY], identifier) => new Touch({ identifier, target: e, clientX, clientY }));
-        const options = { touches: kind === 'touchend' ? [] : touches, changedTouches: touches, bubbles: true };
-        options.cancelable = true;
-        e.dispatchEvent(new TouchEvent(kind, options)); }"""
-    page.page.evaluate(fingers, [0, 0, "touchstart", [[100, 100]]])
-    page.page.evaluate(fingers, [0, 0, "touchend", [[200, 105]]])
-    assert page.page.locator("[data-at]").text_content() == "backward 2 of 3"
-    before = page.page.get_attribute(".mg-view svg", "width")
-    page.page.evaluate(fingers, [0, 0, "touchstart", [[100, 100], [200, 100]]])
-    page.page.evaluate(fingers, [0, 0, "touchmove", [[50, 100], [250, 100]]])
-    assert float(page.page.get_attribute(".mg-view svg", "width")) == pytest.approx(2 * float(before))
+class Fingers:
+    """Fingers on the screen, as the browser itself gets them from its driver."""
+
+    def __init__(self, page):
+        self.page, self.driver = page, page.context.new_cdp_session(page)
+
+    def move(self, *ways):
+        """Each finger goes its way, from one point to another; they come down, move and leave together."""
+        for kind, shares in (("touchStart", (0.0,)), ("touchMove", (0.25, 0.5, 0.75, 1.0))):
+            for share in shares:
+                points = [
+                    {"x": x + share * (u - x), "y": y + share * (v - y), "id": k} for k, ((x, y), (u, v)) in enumerate(ways)
+                ]
+                self.driver.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        self.driver.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_fingers_tap_swipe_and_pinch(opened):
+    page = opened(diamond().draw(), has_touch=True, is_mobile=True, viewport={"width": 375, "height": 812})
+    fingers, at = Fingers(page.page), page.page.locator("[data-at]")
+    page.page.locator("[data-node='3']").tap()
+    assert card(page, "chosen").get_by_role("heading").inner_text() == "c"
+    page.page.get_by_role("button", name="One step back").tap()
+    assert at.text_content() == "backward 2 of 3"
+    page.page.locator("[data-card=step]").scroll_into_view_if_needed()
+    box = card(page, "step").bounding_box()
+    x, y = box["x"], box["y"] + box["height"] / 2
+    fingers.move(((x + 40, y), (x + 240, y + 8)))  # to the right: a step back
+    assert at.text_content() == "backward 1 of 3"
+    fingers.move(((x + 240, y), (x + 60, y)))
+    fingers.move(((x + 240, y), (x + 60, y)))
+    assert at.text_content() == "all done"
+    fingers.move(((x + 200, y), (x + 190, y + 90)))  # that scrolls
+    assert at.text_content() == "all done"
+    page.page.evaluate("scrollTo(0, 0)")
+    width = "parseFloat(document.querySelector('.mg-view svg').getAttribute('width'))"
+    before, view = page.page.evaluate(width), page.page.locator(".mg-view").bounding_box()
+    x, y = view["x"] + view["width"] / 2, view["y"] + view["height"] / 2
+    fingers.move(((x - 40, y), (x - 80, y)), ((x + 40, y), (x + 80, y)))
+    assert page.page.evaluate(width) == pytest.approx(2 * before, rel=0.1)
+    assert page.page.evaluate("visualViewport.scale") == 1  # the picture has grown, and not the page
+    left = page.page.locator(".mg-view").evaluate("v => v.scrollLeft = 20")
+    fingers.move(((x + 60, y), (x - 60, y)))
+    page.until(f"document.querySelector('.mg-view').scrollLeft > {left} + 20")
+    assert at.text_content() == "all done"  # where the picture scrolls, a finger moves it
+    fingers.move(((x - 80, y), (x - 40, y)), ((x + 80, y), (x + 40, y)))
+    assert page.page.evaluate(width) == pytest.approx(before, rel=0.1)
+
+
+def test_fingers_unfold_move_sliders_descend_and_guess(opened):
+    page = opened(
+        network(3).draw(view="graph", limit=12), has_touch=True, is_mobile=True, viewport={"width": 375, "height": 812}
+    )
+    count = page.page.locator(".mg-box").count()
+    page.page.locator("[data-fold]").first.tap()
+    assert page.page.locator(".mg-box").count() > count
+    slider = page.page.locator(".mg-slide").first
+    slider.scroll_into_view_if_needed()
+    before, box = numbers(page, "data"), slider.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    Fingers(page.page).move(((box["x"] + box["width"] / 2, middle), (box["x"] + box["width"] - 4, middle)))
+    page.until("!document.querySelector('[data-micrograd]').micrograd.dirty")
+    assert numbers(page, "data") != before
+    page.page.get_by_role("button", name="descend").tap()
+    page.page.get_by_role("button", name="10 steps").tap()
+    assert "in 10 steps" in card(page, "descend").inner_text()
+    page.page.get_by_role("button", name="guess").tap()
+    card(page, "guess").get_by_role("button", name="show").tap()
+    assert "It is" in page.page.locator(".mg-verdict").inner_text()
 
 
 def test_scrolling_stays_with_the_page_and_dragging_moves_the_picture(opened):

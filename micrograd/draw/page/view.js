@@ -39,7 +39,7 @@ class View {
 		on(this.box, "touchstart", ev => { apart = ev.touches.length === 2 ? distance(ev.touches) : 0; }, { passive: true });
 		on(this.box, "touchmove", ev => {
 			if (ev.touches.length !== 2 || !apart) return;
-			ev.preventDefault();
+			if (ev.cancelable) ev.preventDefault();
 			const now = distance(ev.touches), [a, b] = ev.touches;
 			this.zoom(now / apart, (a.clientX + b.clientX) / 2, (a.clientY + b.clientY) / 2);
 			apart = now;
