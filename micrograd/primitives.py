@@ -252,6 +252,13 @@ def logsumexp(values: Iterable[Any]) -> Any:
     return _logsumexp(*values)
 
 
+def _shares(xs: Sequence[Any], out: Any) -> tuple[Any, ...]:
+    """exp(xᵢ - out), divided by their sum: that is 1 but for what rounding took from `out`, all of it where xs are huge."""
+    parts = [exp(x - out) for x in xs]
+    whole = 1 / _sum(*parts)
+    return tuple([part * whole for part in parts])
+
+
 def take(values: Sequence[A], i: Any) -> A:
     """`values[i]` (while a function is recorded, a lookup by an integer input that stays open).
 
@@ -286,8 +293,8 @@ pow        = primitive("pow",        "x ** y",           math.pow,              
                                                                                  lambda x, y, out: out * log(where(abs(out), x, 1.0)), beyond=floats.power)
 exp        = primitive("exp",        "exp(x)",           math.exp,               lambda x, out: out, beyond=lambda x: inf)
 log        = primitive("log",        "log(x)",           math.log,               lambda x, out: 1 / x, beyond=lambda x: -inf if x == 0.0 else nan)
-log2       = primitive("log2",       "log2(x)",          math.log2,              lambda x, out: 1 / (x * log(2.0)), beyond=lambda x: -inf if x == 0.0 else nan)
-log10      = primitive("log10",      "log10(x)",         math.log10,             lambda x, out: 1 / (x * log(10.0)), beyond=lambda x: -inf if x == 0.0 else nan)
+log2       = primitive("log2",       "log2(x)",          math.log2,              lambda x, out: math.log2(math.e) / x, beyond=lambda x: -inf if x == 0.0 else nan)
+log10      = primitive("log10",      "log10(x)",         math.log10,             lambda x, out: math.log10(math.e) / x, beyond=lambda x: -inf if x == 0.0 else nan)
 exp2       = primitive("exp2",       "exp2(x)",          math.exp2,              lambda x, out: out * log(2.0), beyond=lambda x: inf)
 log1p      = primitive("log1p",      "log1p(x)",         math.log1p,             lambda x, out: 1 / (1 + x), beyond=lambda x: -inf if x == -1.0 else nan)
 expm1      = primitive("expm1",      "expm1(x)",         math.expm1,             lambda x, out: out + 1, beyond=lambda x: inf)  # flat from x = -37.5 down
@@ -328,7 +335,7 @@ equal      = primitive("equal",      "equal(x, y)",      lambda x, y: 1.0 if x =
 _where     = primitive("where",      "where(c, a, b)",   lambda c, a, b: a if c > 0.0 else b if c <= 0.0 else nan, 0.0, lambda c, a, b, out: step(c), lambda c, a, b, out: 1 - step(c))
 _sum       = primitive("sum",        "sum(xs)",          floats.added,           lambda xs, out: (1.0,) * len(xs), variadic=True)
 _dot       = primitive("dot",        "dot(xs, ys, start)", floats.dotted,        lambda args, out: (*args[len(args) // 2 : -1], *args[: len(args) // 2], 1.0), variadic=True)
-_logsumexp = primitive("logsumexp",  "logsumexp(xs)",    floats.log_sum_exp,     lambda xs, out: tuple(exp(x - out) for x in xs), variadic=True)  # digits are lost as out grows: an error of about out * 2**-53
+_logsumexp = primitive("logsumexp",  "logsumexp(xs)",    floats.log_sum_exp,     _shares, variadic=True)
 _take      = primitive("take",       "take(i, xs)",      lambda i, *xs: xs[int(i)] if i in range(len(xs)) else nan, lambda args, out: (0.0, *[equal(args[0], float(k)) for k in range(len(args) - 1)]), variadic=True)
 # fmt: on
 

@@ -92,8 +92,13 @@ def to_code(output: Value, name: str = "f") -> Listing:
     for node, i in reversed(numbered.items()):
         if node not in arrived:
             continue
+        if common := _common([partial for _, partial, _ in edges[node]]):
+            backward.append((f"common = {write(common)}", i))
         g, reached = Symbol(math.nan, f"d_{names[node]}"), f"reached_{names[node]}" if gated.get(node) else ""
         for parent, partial, chosen in edges[node]:
+            if common:
+                args = tuple([Symbol(math.nan, "common") if a is common else a for a in partial.args])
+                partial = Symbol(math.nan, None, partial.rule, args)
             through = reached
             if chosen and gated:  # where it is 0, nothing below is multiplied: inf * 0 would be nan, and 1 / 0 raise
                 backward.append((f"local = {write(partial)}", i))
@@ -123,6 +128,13 @@ def _edges(node: Value, symbol: Callable[[Value], Symbol]) -> list[tuple[Value, 
         for k, (parent, partial, want) in enumerate(zip(node.parents, local, wanted, strict=True))
         if want and not node.rule.leaves_out(k, partial)
     ]
+
+
+def _common(partials: Sequence[Any]) -> Symbol | None:
+    """The formula that stands in all partials of a node, so that it is written once: the sum in those of logsumexp."""
+    if len(partials) < 2 or not all(isinstance(p, Symbol) for p in partials):
+        return None
+    return next((a for a in partials[0].args if a.rule is not None and all(a in p.args for p in partials)), None)
 
 
 def _gated(output: Value, order: Sequence[Value], edges: dict[Value, list[tuple[Value, Any, bool]]]) -> dict[Value, bool]:
@@ -188,7 +200,7 @@ def _wrapped(start: str, parts: Sequence[str], end: str) -> list[str]:
 
 def _identifiers(order: Sequence[Value], names: Names, function: str) -> dict[Value, str]:
     """A Python name for every node, each its own, none that shadows what the listing uses."""
-    taken = {*_USED, "top", "choice", "local", unicodedata.normalize("NFKC", function)}
+    taken = {*_USED, "top", "choice", "local", "common", unicodedata.normalize("NFKC", function)}
     found: dict[Value, str] = {}
     count: dict[str, int] = {}
     for node in order:

@@ -230,13 +230,13 @@ def _many(row: Primitive) -> str:
 def _entries(row: Primitive, n: int) -> list[str]:
     symbols = _symbols([f"x{k}" for k in range(n)], [0.5] * n)
     try:
-        return [_written(entry, row) for entry in row.partials(symbols, Symbol(0.5, "out"))]
+        return [_written(entry, row, n) for entry in row.partials(symbols, Symbol(0.5, "out"))]
     except Exception as error:
         raise ValueError(f"the partials of {row.written} cannot be printed: {error}") from None
 
 
-def _written(s: object, row: Primitive) -> str:
-    """The formula as JavaScript, with a $ before each operation. No recursion is needed: partials are short."""
+def _written(s: object, row: Primitive, many: int = 0) -> str:
+    """The formula as JavaScript, with a $ before each operation; one on the like of all `many` operands is one on a map."""
     if isinstance(s, (int, float)):
         return _number(s)
     if not isinstance(s, Symbol):
@@ -244,7 +244,10 @@ def _written(s: object, row: Primitive) -> str:
     if s.rule is not None:
         if is_own(s.rule):
             raise ValueError(f"{row.written} cannot be printed: it calls {s.rule.written}, which is no built-in row")
-        return f"${s.rule.name}({', '.join([_written(a, row) for a in s.args])})"
+        args = [_written(a, row, many) for a in s.args]
+        if many and args == [re.sub(r"\bx0\b", f"x{k}", args[0]) for k in range(many)]:
+            args = ["...xs.map(t => " + re.sub(r"\bx0\b", "t", args[0]) + ")"]
+        return f"${s.rule.name}({', '.join(args)})"
     return _number(s.number) if s.name is None else str(s.name)
 
 

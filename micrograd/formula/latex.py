@@ -54,6 +54,9 @@ class Latex(Text):
         name = known or rf"\mathrm{{{words(name)}}}"
         return f"{name}{f'^{{{power}}}' if power else ''}{self.opening}{self.arguments(args)}{self.closing}"
 
+    def _share(self, x: Symbol) -> tuple[str, int]:
+        return rf"\frac{{e^{{{self(x)}}}}}{{\sum_{{i}} e^{{x_{{i}}}}}}", POWER
+
     def _div(self, x: Symbol, y: Symbol) -> tuple[str, int]:
         return rf"\frac{{{self(x)}}}{{{self(y)}}}", POWER
 

@@ -7,10 +7,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from micrograd.formula.symbol import ATOM, MUL, NEG, POWER, PRODUCT, SUM, Symbol
+from micrograd import primitives
+from micrograd.formula.symbol import ATOM, DIV, MUL, NEG, POWER, PRODUCT, SUM, Symbol
 
 _TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the direction in which text is read
 _SUPERSCRIPTS = str.maketrans("0123456789-()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾")
+EXP = primitives.rule("exp")
 
 
 def number(x: float, digits: int) -> str:
@@ -87,6 +89,11 @@ class Text:
             return self._pow(x, Symbol(2.0))
         if x.rule is NEG and x.args[0] is y:
             return self.negated(self._pow(y, Symbol(2.0))[0]), PRODUCT
+        if y.rule is DIV and y.args[0].literal and y.args[0].number == 1.0:
+            whole = y.args[1]
+            if x.rule is EXP and len(whole.args) > 1 and any(x is part for part in whole.args) and not self.numbers:
+                return self._share(x.args[0].args[0])  # the exponents are shifted alike: that is for the digits alone
+            return self._div(x, whole)
         return self.held(x, PRODUCT) + self.times + self.held(y, POWER), PRODUCT
 
     def _neg(self, x: Symbol) -> tuple[str, int]:
@@ -113,6 +120,9 @@ class Text:
 
     def called(self, name: str, power: str, args: Sequence[Symbol]) -> str:
         return f"{clean(name)}{superscript(power)}({self.arguments(args)})"
+
+    def _share(self, x: Symbol) -> tuple[str, int]:
+        return f"exp({self(x)}) / Σ exp(xᵢ)", PRODUCT
 
     def _div(self, x: Symbol, y: Symbol) -> tuple[str, int]:
         return f"{self.held(x, PRODUCT)} / {self.held(y, POWER)}", PRODUCT

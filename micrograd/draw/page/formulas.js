@@ -94,10 +94,15 @@ function write(s, kit, numbers = false) {
 		const base = held(x, ATOM);
 		return [kit.sup(x.op === "pow" || negative(x) && !x.op ? closed(x) : base, top), POWER];
 	};
+	const share = x => {  // of softmax: that all exponents are shifted alike is for the digits alone
+		const exp = x => rules.exp(x)[0], parts = [exp(x), kit.row(kit === TEXT ? "Σ " : "∑", exp({ op: "", name: "xᵢ" }))];
+		return [kit.fraction ? kit.fraction(...parts) : parts.join(" / "), PRODUCT];
+	};
 	const rules = {
 		add: (x, y) => [kit.row(held(x, SUM), kit.sign(" + "), after(y)), SUM],
 		sub: (x, y) => [kit.row(held(x, SUM), kit.sign(" − "), negative(y) || y.op === "add" || y.op === "sub" ? closed(y) : held(y, PRODUCT)), SUM],
 		mul: (x, y) => x === y || x.name && x.name === y.name && !numbers ? power(x, { value: 2 })
+			: !numbers && x.op === "exp" && y.op === "div" && y.args[1].op === "sum" ? share(x.args[0].args[0])
 			: [kit.row(negative(x) ? after(x) : held(x, PRODUCT), kit.sign(kit.dot), negative(y) ? after(y) : held(y, POWER)), PRODUCT],
 		div: (x, y) => kit.fraction ? [kit.fraction(form(x)[0], form(y)[0]), ATOM] : [kit.row(held(x, PRODUCT), " / ", negative(y) ? after(y) : held(y, POWER)), PRODUCT],
 		neg: x => [kit.row(kit.sign("−"), negative(x) ? after(x) : held(x, PRODUCT)), PRODUCT],
