@@ -1,8 +1,29 @@
-"""Values on floats that take more than one call: what rows of the rule book name as theirs. There is no calculus in here."""
+"""Plain floats: what may stand in for one, and values of rows that take more than one call. There is no calculus in here."""
 
 import math
+from numbers import Real
+from typing import Any
 
 inf, nan = math.inf, math.nan
+
+
+def number(x: Any) -> float:
+    """`x` as a float: int, float, bool, Fraction or NumPy scalar; TypeError for everything else."""
+    kind = type(x).__name__
+    if isinstance(x, (float, int, Real)) or (type(x).__module__ == "numpy" and kind.startswith("bool")):
+        return float(x)
+    if isinstance(x, str):
+        what, advice = repr(x), "convert it first, for example with float()"
+    elif isinstance(x, complex):
+        what, advice = repr(x), "Values are real; take its .real, .imag or abs()"
+    elif hasattr(x, "shape"):
+        advice = "make one of each element: [Value(e) for e in array]" if len(x.shape) else "take its .item()"
+        what, advice = f"of shape {x.shape}", f"a Value is one number; {advice}"
+    elif hasattr(x, "grad"):
+        what, advice = repr(x), "a Value cannot hold a Value; use it as it is, or v.detach() for a constant copy"
+    else:
+        what, advice = repr(x)[:60] if x is not None else "", "pass an int, a float or a Value"
+    raise TypeError(f"expected a number, got {kind} {what}".rstrip() + f": {advice}")
 
 
 def divided(x: float, y: float) -> float:  # only reached where y is zero
