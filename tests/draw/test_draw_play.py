@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "formula"))
 from expressions import MEANINGS, REFUSALS
 from graphs_to_draw import tangled
 
-from micrograd import MLP, SGD, Value, adjoints, hinge, jit, record
+from micrograd import MLP, SGD, Value, adjoints, dot, hinge, jit, record
 from micrograd.check.mistakes import Pass
 from micrograd.command.main import main
 from micrograd.command.play import EXAMPLES
@@ -132,22 +132,48 @@ def test_slips_in_local_derivatives_are_told_by_the_same_numbers():
     assert len(told) >= 18
 
 
+ARRANGED = """const { graphs, down } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+    console.log(JSON.stringify(graphs.map(parents => {
+        const boxes = parents.map(() => ({ w: 112, h: 42, ins: [], outs: [] })), edges = [];
+        parents.forEach((ps, i) => ps.forEach((p, port) => {
+            const e = { from: boxes[p], to: boxes[i], port, room: 36 };
+            for (const list of [edges, boxes[i].ins, boxes[p].outs]) list.push(e);
+        }));
+        for (const b of boxes) b.ports = b.ins.map((_, k) => 15 * (k - (b.ins.length - 1) / 2));
+        arrange(boxes, edges, down);
+        const bends = boxes.flatMap(b => [...b.slots.slice(1).map((slot, k) => [slot.column, b.slots[k].y, slot.y]),
+            ...b.near.map(e => [e.to.column, b.slots[e.to.column - b.column - 1].y, e.across])]);
+        return [boxes.map(b => [b.column, b.x, b.y]), bends];
+    })));"""
+
+
+def layered(width):
+    """A graph of few columns, of so many values each."""
+    rng = random.Random(width)
+    xs = [Value(rng.uniform(-1, 1)) for _ in range(width)]
+    hidden = [dot([Value(rng.random()) for _ in range(3)], rng.sample(xs, 3)).tanh() for _ in range(width)]
+    return sum((rng.choice(hidden) * rng.choice(hidden) for _ in range(width)), Value(0.0))
+
+
+def crossings(bends):
+    """How many pairs of lines cross, of (gap between columns, where it begins, where it ends)."""
+    gaps = [list(group) for _, group in itertools.groupby(sorted(bends), key=lambda bend: bend[0])]
+    pairs = [pair for gap in gaps for pair in itertools.combinations(gap, 2)]
+    return sum((a - c) * (b - d) < -1e-9 for (_, a, b), (_, c, d) in pairs)
+
+
 @pytest.mark.parametrize("down", [False, True])
 def test_the_layouts_of_the_page_and_of_pictures_agree(down):
-    graphs = [Graph(tangled(size, seed)) for seed, size in enumerate((8, 15, 30, 60, 120))]
-    script = """const { graphs, down } = JSON.parse(require("fs").readFileSync(0, "utf8"));
-        console.log(JSON.stringify(graphs.map(parents => {
-            const boxes = parents.map(() => ({ w: 112, h: 42, ins: [], outs: [] })), edges = [];
-            parents.forEach((ps, i) => ps.forEach((p, port) => {
-                const e = { from: boxes[p], to: boxes[i], port, room: 36 };
-                for (const list of [edges, boxes[i].ins, boxes[p].outs]) list.push(e);
-            }));
-            for (const b of boxes) b.ports = b.ins.map((_, k) => 15 * (k - (b.ins.length - 1) / 2));
-            arrange(boxes, edges, down);
-            return boxes.map(b => [b.column, b.x, b.y]);
-        })));"""
+    """Neither crosses or bends much more than the other: over all graphs, so a pass that either leaves out shows.
+
+    The page's has 1.09 times the crossings, and 1.05 times the length across; without its sweeps 1.24 and 1.19, without its
+    least squares 1.34 times the length. Without the sweeps of the pictures' it has 0.87 times the crossings.
+    """
+    graphs = [Graph(tangled(size, seed)) for seed, size in enumerate((8, 15, 30, 60, 120, 25, 40, 50, 80, 100))]
+    graphs += [Graph(layered(width)) for width in (6, 10, 15, 20, 30)]
     given = {"graphs": [g.parents for g in graphs], "down": down}
-    for graph, found in zip(graphs, on_node(("graph", "layout"), script, given), strict=True):
+    crossed, long = [0, 0], [0.0, 0.0]  # by the page's layout, and by that of pictures
+    for graph, (found, bends) in zip(graphs, on_node(("graph", "layout"), ARRANGED, given), strict=True):
         links = [Link(p, i, k, 36.0, 1.0) for i, parents in enumerate(graph.parents) for k, p in enumerate(parents)]
         column = columns(len(graph), [(link.source, link.target) for link in links])
         assert [c for c, _, _ in found] == column
@@ -158,11 +184,12 @@ def test_the_layouts_of_the_page_and_of_pictures_agree(down):
         for c in set(column):
             places = sorted(y for y, at in zip(across, column, strict=True) if at == c)
             assert all(b - a >= size[1] for a, b in itertools.pairwise(places))
-
-        def bends(places, links=links, pitch=pitch):
-            return sum(abs(places[link.target] + pitch[link.target][link.port] - places[link.source]) for link in links)
-
-        assert bends(across) < 1.6 * bends([y for _, y in made.middles]) + 200
+        lines = [trunk.points for trunk in made.trunks] + made.routes
+        pieces = [(a[0], a[1], b[1]) for line in lines for k, (a, b) in enumerate(itertools.pairwise(line)) if k % 2]
+        for k, each in enumerate((bends, pieces)):
+            crossed[k] += crossings(each)
+            long[k] += sum(abs(a - b) for _, a, b in each)
+    assert 0.95 < crossed[0] / crossed[1] < 1.15 and 0.95 < long[0] / long[1] < 1.12
 
 
 # -- play
