@@ -8,6 +8,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.base import compute
 
 from micrograd.tape.arguments import axes_of, is_chunked
 from micrograd.trees import kind_of, mapped, of_parts, parts_of, plain_array, steps
@@ -130,6 +131,16 @@ class Arguments:
         chunks = tuple(np.diff(ends).tolist()) or (0,)
         if chunks != self.chunks:
             self.rechunk(chunks)
+
+    def first(self) -> tuple[list[Any], dict[str, Any]] | None:
+        """Arguments of the same structure with the first sample alone, which is computed now; None where there is none."""
+        for k, count in enumerate(self.chunks):
+            if count:  # or nobody knows
+                found = compute(*[x.blocks[k] for x in self.arrays], *self.wholes)  # type: ignore[no-untyped-call]
+                arrays = [np.asarray(x)[:1] for x in found[: len(self.arrays)]]
+                if not arrays or len(arrays[0]):
+                    return filled(self.args, self.named, arrays, found[len(arrays) :])
+        return None
 
     def like(self) -> tuple[list[Any], dict[str, Any]]:
         """Arguments of the same structure, without samples, and with ones for arrays that come whole."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from operator import getitem
 from typing import Any
@@ -16,11 +17,13 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
+from micrograd.engine.modes import current, inside
 from micrograd.scale.arguments import Arguments, filled
 from micrograd.scale.sums import Forest, merged, subtrees
 from micrograd.scale.travel import Traveller, traveller
 from micrograd.tape import branches
 from micrograd.tape.calls import Calls, averaged
+from micrograd.tape.record import OnOnes
 from micrograd.tape.recordings import EACH, Path
 from micrograd.tape.results import put_together, with_gradients
 from micrograd.tape.watch import places_of, values_at
@@ -154,22 +157,32 @@ def recorded(
 
 def _recorded(calls: Calls, given: Arguments, gradient: Any, held: bool) -> tuple[Traveller, list[Path]]:
     like, named = given.like()
-    call, paths = calls.recorded(like, named, given.in_axes, gradient, held)
+    try:
+        call, paths = calls.recorded(like, named, given.in_axes, gradient, held)
+    except OnOnes:  # what it compares has to be real
+        if (first := given.first()) is None:
+            raise
+        call, paths = calls.recorded(*first, given.in_axes, gradient, held)
     return traveller(calls, call.key, bool(gradient), paths), paths
 
 
 class Shared:
-    """What all chunks of a call share: the arguments with gaps for arrays, and theta."""
+    """What all chunks of a call share: the arguments with gaps for arrays, theta, and whether detect_anomaly() is on."""
 
     def __init__(self, given: Arguments, theta: Array):
         self.args, self.named, self.in_axes, self.theta = given.args, given.named, given.in_axes, theta
+        self.anomaly = current().anomaly
 
     def filled(self, arrays: Sequence[Array], wholes: Sequence[Array]) -> tuple[list[Any], dict[str, Any]]:
         """The arguments with these arrays in their places."""
         return filled(self.args, self.named, arrays, wholes)
 
+    def mode(self) -> AbstractContextManager[Any]:
+        """The mode in which a chunk is computed: that of the call."""
+        return inside(anomaly=True) if self.anomaly else nullcontext()
+
     def __dask_tokenize__(self) -> Any:
-        return tokenize(self.args, self.named, self.in_axes, self.theta)
+        return tokenize(self.args, self.named, self.in_axes, self.theta, self.anomaly)
 
     def __repr__(self) -> str:
         return f"<what all chunks share, with theta of {len(self.theta)}>"
@@ -204,7 +217,8 @@ def _mapped(function: Traveller, shared: Shared, arrays: list[Array], wholes: li
     """The arrays of the results for one chunk, in order."""
     calls = function.calls()
     args, named = shared.filled(arrays, wholes)
-    tree, n, numbers, arrays = calls.many(args, named, shared.in_axes, calls.parameters.grown(shared.theta))
+    with shared.mode():
+        tree, n, numbers, arrays = calls.many(args, named, shared.in_axes, calls.parameters.grown(shared.theta))
     _check_parameters(calls, shared)
     rest, results = iter(arrays), list[Array]()
 
@@ -228,7 +242,8 @@ def _summed(
     for level, number, start, end in subtrees(first, count, units):
         part = slice((start - first) * unit, (end - first) * unit)
         args, named = shared.filled([x[part] for x in arrays], wholes)
-        forest[level, number] = calls.reduced_each(theta, args, named, "sum", shared.in_axes)[1]
+        with shared.mode():
+            forest[level, number] = calls.reduced_each(theta, args, named, "sum", shared.in_axes)[1]
         _check_parameters(calls, shared)
     return forest
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+import zlib
 from collections import OrderedDict
 from typing import Any
 
@@ -87,12 +88,12 @@ def _packed(calls: Calls, recorded: dict[Any, list[Path]]) -> bytes:
 def _bytes_of(x: Any) -> bytes:
     file = io.BytesIO()
     _Pickler(file).dump(x)
-    return file.getvalue()
+    return zlib.compress(file.getvalue(), 1)  # tapes shrink to a fraction, and Dask keeps graphs small enough to send
 
 
 def _unpacked(content: bytes, name: str) -> Calls:
     """Its programs run on one thread, for Dask has others at work there, unless a number was asked for."""
-    function, places, values, listed, dtype, backend, precision, threads, recorded = cloudpickle.loads(content)
+    function, places, values, listed, dtype, backend, precision, threads, recorded = cloudpickle.loads(zlib.decompress(content))
     fn = getattr(function, "fn", function)  # of a compiled one
     values = values_at(fn, places) if places else values or []
     parameters = Parameters(values if listed else None, dtype)

@@ -40,13 +40,19 @@ class Integer(Value):
 
 
 NEEDS_ONE = "a gradient needs a function that returns one number, got {}: return their sum, or take value_and_grad for each"
+LONGEST = 1000  # comparisons in a run on ones that stand for samples which are not there
 SMALL = 16  # derivatives that are always worth their while
+
+
+class OnOnes(ValueError):
+    """A function that compares went wrong, or came to no end, on ones that stand for samples which are not there."""
 
 
 class _Observer:
     """What the engine tells while a function runs; the numbers of this one run are not to be read off what it works with."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_ones: bool = False) -> None:
+        self.on_ones = on_ones
         self.operands: list[Any] = []
         self.comparisons: list[tuple[str, Value, Any, bool, str]] = []
         self.sources: dict[Value, Value] = {}
@@ -60,6 +66,14 @@ class _Observer:
 
     def compared(self, name: str, x: Value, y: Any, result: bool) -> None:
         self.comparisons.append((name, x, y, result, modes.line()))
+        if self.on_ones and len(self.comparisons) > LONGEST:
+            raise self.gone_wrong(f"has compared {LONGEST} times, the last time at {modes.line()}")
+
+    def gone_wrong(self, how: str) -> OnOnes:
+        return OnOnes(
+            f"there is no sample to record the function on, and on ones in its place it {how}: call it first on a sample, "
+            "whose recording then serves"
+        )
 
     def detached(self, source: Value) -> Value:
         """A leaf that gets no gradient to pass on, and whose number stays open: on the tape it is its source."""
@@ -97,7 +111,8 @@ class Recording:
     """One run of a function: its inputs, its outputs in their structure, the leaves it captured and what decided its path.
 
     `run` gets fresh Values for `numbers` (an int becomes an open index) and returns any structure; `numbers_of` lists
-    the Values and numbers of that structure. `gated` as in `modes.Mode`.
+    the Values and numbers of that structure. `gated` as in `modes.Mode`. With `on_ones`, where the numbers stand for a sample
+    that is not there, OnOnes where a function that compares raises or comes to no end.
     """
 
     def __init__(
@@ -107,12 +122,18 @@ class Recording:
         numbers_of: Callable[[Any], list[Any]],
         wrt: Any,
         gated: bool | None = None,
+        on_ones: bool = False,
     ):
         self.gated = gated
         self.inputs: list[Value] = [Integer(x) if isinstance(x, int) else Value(x) for x in numbers]
-        observer = _Observer()
-        with modes.inside(observer=observer, recording=True, anomaly=False, gated=gated), modes.refusals():
-            self.out = run(self.inputs)
+        observer = _Observer(on_ones)
+        try:
+            with modes.inside(observer=observer, recording=True, anomaly=False, gated=gated), modes.refusals():
+                self.out = run(self.inputs)
+        except Exception as error:
+            if on_ones and observer.comparisons and not isinstance(error, OnOnes):
+                raise observer.gone_wrong(f"raised {type(error).__name__}: {error}") from error
+            raise
         self.results = list(as_values(numbers_of(self.out)))
         self.operands: list[list[int]] = []
         self.sources = observer.sources

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from micrograd import MLP, SGD, Value, dot, hessian, jit, take
+from micrograd import MLP, SGD, Value, detect_anomaly, dot, hessian, jit, take
 from micrograd.tape.back_ends import reference
 from micrograd.tape.branches import MANY, SPAN
 
 dask = pytest.importorskip("dask", reason="the extra `scale` has it")
 da = pytest.importorskip("dask.array", reason="the extra `scale` has it")
+cloudpickle = pytest.importorskip("cloudpickle", reason="the extra `scale` has it")
 from micrograd.scale.sums import merged, subtrees  # noqa: E402
 
 RNG = np.random.default_rng(7)
@@ -351,3 +352,57 @@ def test_memory_maps_and_zarr_arrays_come_through_dask(tmp_path):
         assert value == wanted[0] and np.array_equal(gradient, wanted[1])
     with pytest.raises(ValueError, match=r"dask.array.store"):
         f.map(lazy[0], t, out=np.zeros(1500))
+
+
+def halved(x):
+    """A loop that does not end on ones."""
+    total = 0.0
+    while x > 0.5:
+        x, total = x * x, total + TABLE[1] * x
+    return total + x * TABLE[1]
+
+
+def positive(x):
+    if x > 0.95:
+        raise ValueError("too large")
+    return x * TABLE[1]
+
+
+@pytest.mark.parametrize("fn", [halved, positive])
+def test_where_ones_do_not_do_the_first_sample_is_computed(fn):
+    x = np.random.default_rng(5).uniform(0.0, 0.9, 1000)
+    wanted = jit(fn).map(x)
+    assert np.array_equal(jit(fn).map(chunked(x, [0, 300, 700])).compute(), wanted)
+    long = da.from_array(x, chunks=300)
+    assert np.array_equal(jit(fn).map(long[long > 0.3]).compute(), wanted[x > 0.3])  # of chunks whose sizes nobody knows
+    f = jit(fn, TABLE[1:2], precision="exact")
+    assert dask.compute(*f.value_and_grad([0.3], long)) == f.value_and_grad([0.3], x)
+    for nothing in (np.zeros(0), da.zeros(0, chunks=1)):
+        with pytest.raises(
+            ValueError, match=r"no sample to record the function on, and on ones in its place it (has compared|raised)"
+        ):
+            jit(fn).map(nothing)
+    f.map(x[:1])
+    assert f.map(np.zeros(0)).shape == (0,)
+
+
+def test_anomalies_are_found_in_the_chunks_of_a_call_that_was_made_where_they_are_wanted():
+    x = np.linspace(1.0, 2.0, 1000)
+    x[700] = -1.0
+    f, lazy = jit(lambda x: (TABLE[2] * x).log(), TABLE), chunked(x, [300, 700])
+    results = f.map(lazy)
+    with detect_anomaly():
+        wanted = [f.map(lazy), f.value_and_grad(f.theta(), lazy)[0]]
+        with pytest.raises(FloatingPointError, match=r"log\(-0\.6\) = nan"):
+            f.backward(lazy)
+    for found in wanted:
+        with pytest.raises(FloatingPointError, match=r"log\(-0\.6\) = nan"):
+            found.compute()
+    assert np.isnan(results.compute()).sum() == 1
+
+
+def test_what_is_sent_of_a_large_network_is_small_enough_for_dask():
+    model = MLP(100, [100, 1], activation="tanh", seed=1)
+    f = jit(lambda x: model(x) ** 2, model.parameters())
+    value, _ = f.value_and_grad(f.theta(), da.zeros((2, 100), chunks=(1, 100)))
+    assert len(cloudpickle.dumps(dict(value.dask))) < 600_000  # 1.4 million bytes of tapes, packed
