@@ -4,7 +4,6 @@
 
     arguments    the arguments of a call as arrays that are chunked alike along the samples
     travel       a function as it goes to another process: its tapes, and the function itself beside
-    sums         sums of chunks that merge to the bits of one sum over everything
     graph        this file's functions: the tasks, one for each chunk
 """
 

@@ -19,10 +19,10 @@ from dask.highlevelgraph import HighLevelGraph
 
 from micrograd.engine.modes import current, inside
 from micrograd.scale.arguments import Arguments, filled
-from micrograd.scale.sums import Forest, merged, subtrees
 from micrograd.scale.travel import Traveller, traveller
 from micrograd.tape import branches
 from micrograd.tape.calls import Calls, averaged
+from micrograd.tape.forest import Forest, merged, subtrees
 from micrograd.tape.record import OnOnes
 from micrograd.tape.recordings import EACH, Path
 from micrograd.tape.results import put_together, with_gradients

@@ -1,4 +1,4 @@
-"""map() in blocks of samples: over arrays that lie on a disk, into arrays that do, with as much memory as a block takes.
+"""Calls in blocks of samples: over arrays that lie on a disk, into arrays that do, with as much memory as a block takes.
 
 `jit` comes before, and hands over a call whose arguments are larger than what one wants in memory, or whose results go
 somewhere. Each block is a call of its own.
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.tape.arguments import Chunked, axes_of, is_chunked
+from micrograd.tape.forest import Forest, merged, subtrees
 from micrograd.trees import flatten, kind_of, leaves_of, of_parts, parts_of, plain_array, steps, unflatten
 
 Array = np.ndarray[Any, Any]
@@ -43,14 +44,8 @@ def in_blocks(
 
     ValueError, before anything is written, where `out` does not fit.
     """
-    axes = axes_of(in_axes, args, named)
-    sources = _Sources()
-    args = [sources.taken(x, axis, f"argument {i}") for i, (x, axis) in enumerate(zip(args, axes, strict=False))]
-    named = {name: sources.taken(x, axes[len(args)], f"argument {name}") for name, x in named.items()}
-    n = next(iter(sources.lengths.values()), 1)
-    for where, length in sources.lengths.items():
-        if length != n:
-            raise ValueError(f"{where} has {length} samples, and another argument has {n}")
+    sources = _Sources(args, named, in_axes)
+    n = sources.n
     held = _mapped(out, _Held)
     targets = [x.array for x in leaves_of(held) if hasattr(x.array, "shape")]
     places: list[Any] = []
@@ -58,10 +53,8 @@ def in_blocks(
     with _bar(n, progress) as done:
         for start, end in _cuts(n, sources.bytes + sum(_width(x, 0) for x in targets), sources.chunks):
             part = slice(start, end)
-            whole = not start and end == n
-            taken = [_cut(x, axis, part, whole) for x, axis in zip(args, axes, strict=False)]
-            results = run(taken, {name: _cut(x, axes[len(args)], part, whole) for name, x in named.items()})
-            if whole and out is None:
+            results = run(*sources.part(start, end))
+            if not start and end == n and out is None:
                 done(n)
                 return results
             found, structure = flatten(results)
@@ -76,14 +69,71 @@ def in_blocks(
     return unflatten(shape, places) if out is None else out
 
 
-class _Sources:
-    """The arrays of samples among arguments: how long they are, and the bytes of a sample of each together."""
+def summed(
+    run: Callable[[list[Any], dict[str, Any]], tuple[Any, Array]],
+    unit: Callable[[list[Any], dict[str, Any]], int],
+    args: Sequence[Any],
+    named: Mapping[str, Any],
+    in_axes: Any,
+) -> tuple[Any, Array, int]:
+    """What `run(args, named)` gives, the structure of results and their sums over the samples, block by block; and how many.
 
-    def __init__(self) -> None:
+    `unit(args, named)` says how many samples stand by themselves in sums. Blocks are whole subtrees of the sum over everything,
+    so in exact mode the bits are those of one run.
+    """
+    sources = _Sources(args, named, in_axes)
+    n, together = sources.n, unit(*sources.part(0, min(1, sources.n)))
+    most = max(BYTES // max(1, sources.bytes), sources.chunks, together)
+    size, units = together << (most // together).bit_length() - 1, -(-n // together)
+    while True:  # once more where a path brings parameters that the sums before lack
+        forest: Forest = {}
+        for start in range(0, max(1, n), size):
+            out, sums = run(*sources.part(start, min(start + size, n)))
+            if n <= size:
+                return out, sums, n
+            if forest and len(sums) != len(next(iter(forest.values()))):
+                break
+            ((level, number, *_),) = subtrees(start // together, -(-(min(start + size, n) - start) // together), units)
+            forest = merged([forest, {(level, number): sums}], units)
+            for x in sources.arrays:
+                _let_go(x)
+        else:
+            (total,) = forest.values()
+            return out, total, n
+
+
+def first(args: Sequence[Any], named: Mapping[str, Any], in_axes: Any) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments with the first sample alone, where there is one."""
+    sources = _Sources(args, named, in_axes)
+    return sources.part(0, min(1, sources.n))
+
+
+def any_on_disk(args: Sequence[Any], named: Mapping[str, Any]) -> bool:
+    """Whether one of the arguments is read piece by piece."""
+    return any(map(on_disk, args)) or any(map(on_disk, named.values()))
+
+
+class _Sources:
+    """The arguments of a call in parts: where its arrays of samples lie, how long they are, how many bytes a sample has."""
+
+    def __init__(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any):
+        self.axes = axes_of(in_axes, args, named)
         self.lengths: dict[str, int] = {}
         self.arrays: list[Any] = []
         self.bytes = 0
         self.chunks = 1  # samples that lie together on the disk
+        self.args = [self.taken(x, axis, f"argument {i}") for i, (x, axis) in enumerate(zip(args, self.axes, strict=False))]
+        self.named = {name: self.taken(x, self.axes[len(args)], f"argument {name}") for name, x in named.items()}
+        self.n = next(iter(self.lengths.values()), 1)
+        for where, length in self.lengths.items():
+            if length != self.n:
+                raise ValueError(f"{where} has {length} samples, and another argument has {self.n}")
+
+    def part(self, start: int, end: int) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments with some of the samples."""
+        part, whole, last = slice(start, end), not start and end == self.n, self.axes[len(self.args)] if self.named else None
+        args = [_cut(x, axis, part, whole) for x, axis in zip(self.args, self.axes, strict=False)]
+        return args, {name: _cut(x, last, part, whole) for name, x in self.named.items()}
 
     def taken(self, x: Any, axis: int | None, where: str) -> Any:
         """An argument with arrays for what counts as one; what lies on a disk stays there. Chunked where Dask has it."""

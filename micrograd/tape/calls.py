@@ -15,7 +15,7 @@ import numpy as np
 
 from micrograd.engine import Value, adjoints, as_values
 from micrograd.engine.modes import current, open_blocks
-from micrograd.tape import branches, latest_call
+from micrograd.tape import blocks, branches, latest_call
 from micrograd.tape.arguments import Call, Chunked, ValueAmong, axes_of
 from micrograd.tape.back_ends import BackEnd
 from micrograd.tape.parameters import Array, Parameters
@@ -110,6 +110,8 @@ class Calls:
             and latest.current(self.recordings, theta is None)
         ):
             return latest.out, latest.run(args, self.parameters.theta() if theta is None else theta, reduction)
+        if blocks.any_on_disk(args, named):
+            return self._in_blocks(theta, args, named, reduction, in_axes, gradient)
         self.renew(held=theta is None)
         call = Call(args, axes_of(in_axes, args, named), named)
         path, total = self._run(call, gradient, theta, True)
@@ -117,6 +119,26 @@ class Calls:
         if not named:
             self._latest = latest_call.of_arrays(self.recordings, call, args, in_axes) or self._latest
         return path.out, total
+
+    def _in_blocks(
+        self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any, gradient: Any
+    ) -> tuple[Any, Array]:
+        """As `reduced_each`, over arrays that lie on a disk."""
+        averaged(np.zeros(1), reduction, 1)  # which refuses what is none
+
+        def run(args: Any, named: Any) -> tuple[Any, Array]:
+            now = None if theta is None else self.parameters.grown(theta)  # a block before may have brought parameters
+            return self.reduced_each(now, args, named, "sum", in_axes, gradient)
+
+        def unit(args: Any, named: Any) -> int:
+            _, paths = self.recorded(args, named, in_axes, gradient, theta is None)
+            if theta is not None:
+                self.parameters.checked(theta)
+            return branches.unit(self.recordings, paths)
+
+        out, total, n = blocks.summed(run, unit, args, named, in_axes)
+        averaged(total, reduction, n)
+        return out, total
 
     def reduced_now(
         self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
@@ -135,6 +157,8 @@ class Calls:
         if latest is not None and latest.fits(None, args, reduction, in_axes):
             return latest.current(self.recordings, False)
         try:
+            if blocks.any_on_disk(args, named):
+                args, named = blocks.first(args, named, in_axes)
             self.recorded(args, named, in_axes, True, held=False)
             return False
         except Chunked:

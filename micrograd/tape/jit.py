@@ -16,7 +16,7 @@ from micrograd.engine import Value
 from micrograd.engine.modes import current, open_blocks
 from micrograd.tape.arguments import Chunked
 from micrograd.tape.back_ends import back_end
-from micrograd.tape.blocks import in_blocks, on_disk
+from micrograd.tape.blocks import any_on_disk, in_blocks
 from micrograd.tape.calls import Calls, over_chunks
 from micrograd.tape.decorator import Decorator
 from micrograd.tape.nodes import Nodes
@@ -185,7 +185,7 @@ class Jitted(Decorator, Generic[R]):
         """
         given = self._given(theta)
         try:
-            if out is None and not progress and not any(map(on_disk, args)) and not any(map(on_disk, named.values())):
+            if out is None and not progress and not any_on_disk(args, named):
                 return self._mapped(args, named, in_axes, given)
             run = lambda args, named: self._mapped(args, named, in_axes, given)  # noqa: E731
             return in_blocks(run, args, named, in_axes, out, progress)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from micrograd import MLP, SGD, Value, detect_anomaly, dot, hessian, jit, take
 from micrograd.tape.back_ends import reference
 from micrograd.tape.branches import MANY, SPAN
+from micrograd.tape.forest import merged, subtrees
 
 dask = pytest.importorskip("dask", reason="the extra `scale` has it")
 da = pytest.importorskip("dask.array", reason="the extra `scale` has it")
 cloudpickle = pytest.importorskip("cloudpickle", reason="the extra `scale` has it")
-from micrograd.scale.sums import merged, subtrees  # noqa: E402
 
 RNG = np.random.default_rng(7)
 X, T = RNG.normal(size=(1500, 3)), RNG.normal(size=1500)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from micrograd import jit
+from micrograd import SGD, Value, jit
 from micrograd.tape import blocks
 
 
@@ -56,6 +56,44 @@ def test_what_does_not_fit_is_said_before_anything_is_written(small, on_disk):
     assert f.map(x[:0], S[:0], out=out[:0]).shape == (0,)
 
 
+@pytest.mark.parametrize("bends", [False, True])
+def test_sums_over_what_lies_on_a_disk_have_the_bits_of_one_sum(small, on_disk, bends):
+    w = [Value(0.5), Value(-0.25), Value(2.0)]
+
+    def loss(x, s):
+        straight = (w[0] * x[0] + w[1] * x[1] - s) ** 2
+        return straight + w[2] * x[2] if bends and x[2] > 2.5 else straight  # with a parameter that the first blocks lack
+
+    def made():
+        return jit(loss, None if bends else w[:2], precision="exact")
+
+    x, s = on_disk("x", X), on_disk("s", S)
+    wanted = made().backward(X, S)
+    gradient = [v.grad for v in w]
+    for args, axes in (((x, s), 0), ((x, S), 0), ((on_disk("xt", X.T.copy()), s), (1, 0))):
+        for v in w:
+            v.grad = 0.0
+        f = made()
+        assert f.backward(*args, in_axes=axes) == wanted and [v.grad for v in w] == gradient
+        for reduction in ("mean", "sum"):
+            value, g = f.value_and_grad(f.theta(), *args, in_axes=axes, reduction=reduction)
+            value_in_memory, g_in_memory = f.value_and_grad(f.theta(), X, S, reduction=reduction)
+            assert value == value_in_memory and np.array_equal(g, g_in_memory)
+    losses = []
+    for data in ((X, S), (x, s)):
+        start = [v.data for v in w]
+        f = made()
+        with f.training(SGD(w if bends else w[:2], lr=1e-8)) as step:
+            losses.append([step(*data) for _ in range(3)])
+        for v, before in zip(w, start, strict=True):
+            v.data = before
+    assert losses[0] == losses[1]
+    with pytest.raises(ValueError, match="argument 1 has 9 samples, and another argument has 5003"):
+        f.backward(x, S[:9])
+    with pytest.raises(ValueError, match="reduction must be 'mean' or 'sum', got 'max'"):
+        f.value_and_grad(f.theta(), x, s, reduction="max")
+
+
 def test_zarr_is_read_and_written_chunk_by_chunk(small, tmp_path):
     zarr = pytest.importorskip("zarr", reason="zarr is not installed")
     x = zarr.create_array(tmp_path / "x", shape=X.shape, chunks=(300, 3), dtype=float)
@@ -64,6 +102,9 @@ def test_zarr_is_read_and_written_chunk_by_chunk(small, tmp_path):
     f = jit(lambda x, w: x[0] * w[0] + x[1] * w[1])
     f.map(x, [2.0, 3.0], in_axes=(0, None), out=out)
     assert np.array_equal(out[...], f.map(X, [2.0, 3.0], in_axes=(0, None)))
+    v = Value(2.0)
+    g = jit(lambda x: (v * x[0] - x[1]) ** 2, precision="exact")
+    assert g.value_and_grad([2.0], x) == g.value_and_grad([2.0], X)
 
 
 def test_progress_is_shown_where_tqdm_is_and_not_missed_where_not(small, capfd, monkeypatch):
@@ -78,7 +119,7 @@ def test_progress_is_shown_where_tqdm_is_and_not_missed_where_not(small, capfd, 
 PROGRAM = """
 import sys
 import numpy as np
-from micrograd import jit
+from micrograd import Value, jit
 n = 30_000_000
 x = np.memmap(sys.argv[1], np.float32, "w+", shape=(n, 2))  # 240 MB, of zeros that no disk holds
 out = np.memmap(sys.argv[2], np.float64, "w+", shape=(n,))
@@ -88,6 +129,12 @@ peak = lambda: int(next(line for line in open("/proc/self/status") if line.start
 before = peak()
 f.map(x, out=out)
 print(peak() - before, out[-1])
+w = Value(2.0)
+g = jit(lambda x: (w * x[0] + 1.0) ** 2, [w])
+g.value_and_grad([2.0], np.zeros((300, 2)))
+before = peak()
+value, _ = g.value_and_grad([2.0], x)
+print(peak() - before, value)
 """
 
 
@@ -95,5 +142,6 @@ print(peak() - before, out[-1])
 def test_memory_is_that_of_a_block(tmp_path):
     command = [sys.executable, "-c", PROGRAM, tmp_path / "x", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True)
-    grown, last = map(float, done.stdout.split())
+    grown, last, grown_by_sum, mean = map(float, done.stdout.split())
     assert last == 1.0 and grown < 160.0, done.stdout + done.stderr  # of 480 MB
+    assert mean == 1.0 and grown_by_sum < 100.0, done.stdout  # of 240 MB
