@@ -510,25 +510,20 @@ HEADS = {
 }  # fmt: skip
 
 
-def table(times: dict[str, dict[str, list[float]]], reference: str, tasks, quartiles: bool) -> str:
-    """Rows of peers, columns of tasks: the median with its `quartiles`, or how many times `reference`'s time it is."""
+def table(times: dict[str, dict[str, list[float]]], tasks, cell) -> str:
+    """Rows of peers, columns of tasks: what `cell(peer, task)` says, where the peer takes part."""
     lines = ["| " + " | ".join(["", *(HEADS[task] for task in tasks)]) + " |", "|---" * (len(tasks) + 1) + "|"]
     for peer, found in times.items():
-        if not any(task in found for task in tasks):
-            continue
-        cells = []
-        for task in tasks:
-            if task not in found:
-                cells.append("")
-                continue
-            middle, low, high = spread(found[task])
-            ratio = statistics.median(a / b for a, b in zip(found[task], times[reference][task], strict=True))
-            cell = f"×{float(f'{ratio:.2g}'):,g}"
-            if quartiles:
-                cell = shown(middle) + (f" ({shown(low)} to {shown(high)})" if len(found[task]) > 1 else "")
-            cells.append(cell)
-        lines.append("| " + " | ".join([NAMES[peer], *cells]) + " |")
+        if any(task in found for task in tasks):
+            lines.append(
+                "| " + " | ".join([NAMES[peer], *(cell(peer, task) if task in found else "" for task in tasks)]) + " |"
+            )
     return "\n".join(lines)
+
+
+def ratio_in(times: dict[str, dict[str, list[float]]], reference: str, peer: str, task: str) -> float:
+    """How many times the time of `reference`: the median of the rounds, in each of which the two ran one after the other."""
+    return statistics.median(a / b for a, b in zip(times[peer][task], times[reference][task], strict=True))
 
 
 def gained(found: dict[str, dict[str, list[tuple[float, float]]]]) -> str:
@@ -549,8 +544,8 @@ def gained(found: dict[str, dict[str, list[tuple[float, float]]]]) -> str:
     )
 
 
-def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
-    """The medians as bars with quartiles, legible where a page shows the picture 815 pixels wide."""
+def plot(times: dict[str, dict[str, list[float]]], reference: str, path: str) -> None:
+    """The times of the tables as bars, legible where a page shows the picture 815 pixels wide."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -561,27 +556,26 @@ def plot(times: dict[str, dict[str, list[float]]], path: str) -> None:
         "digits": "64-32-10, 1,797 digits",
         "mnist": "784-128-10, batch of 256",
         "step": "2-16-16-1, a step of SGD",
-        "gpt": "GPT, 32 documents of 8 letters",
-        "bundle": "bundle adjustment, 10⁵ times",
+        "gpt": "a GPT, 32 names of 8 letters",
+        "bundle": "bundle adjustment",
     }
     several = [peer for peer in times if not peer.endswith("-2")]  # on one core
     figure, axes = plt.subplots(3, 2, figsize=(8.15, 8.4), constrained_layout=True)
     for axis, task in zip(axes.flat, titles, strict=True):
         peers = [peer for peer in several if task in times[peer]][::-1]
-        medians = [spread(times[peer][task]) for peer in peers]
+        ratios = [ratio_in(times, reference, peer, task) for peer in peers]
+        seconds = [statistics.median(times[reference][task]) * ratio for ratio in ratios]
         colours = ["#d9480f" if peer.startswith("ours") else "#ced4da" for peer in peers]
-        axis.barh([NAMES[peer] for peer in peers], [m for m, _, _ in medians], color=colours)
-        whiskers = [[m - low for m, low, _ in medians], [high - m for m, _, high in medians]]
-        axis.errorbar([m for m, _, _ in medians], range(len(peers)), xerr=whiskers, fmt="none", ecolor="#495057")
-        for i, (m, _, high) in enumerate(medians):
-            axis.text(high * 1.2, i, shown(m), va="center", fontsize=9)
+        axis.barh([NAMES[peer] for peer in peers], seconds, color=colours)
+        for i, (took, ratio) in enumerate(zip(seconds, ratios, strict=True)):
+            axis.text(took * 1.15, i, f"{shown(took)}  ×{float(f'{ratio:.2g}'):,g}", va="center", fontsize=9)
         axis.set_xscale("log")
         axis.set_title(titles[task], fontsize=10, loc="left", weight="bold")
-        axis.set_xlim(min(low for _, low, _ in medians) / 2, max(high for _, _, high in medians) * 12)
+        axis.set_xlim(min(seconds) / 2, max(seconds) * (max(seconds) / min(seconds)) ** 0.75 * 9)
         axis.xaxis.set_visible(False)
         axis.tick_params(length=0, labelsize=9)
         axis.spines[["top", "right", "bottom"]].set_visible(False)
-    figure.suptitle("Time for value and derivatives on one core (logarithmic; whiskers are quartiles)", fontsize=10)
+    figure.suptitle("Time for value and derivatives, one core, logarithmic; × is beside the LLVM back end", fontsize=10)
     figure.savefig(path, dpi=200)
 
 
@@ -649,28 +643,36 @@ def main() -> None:
     for peer in running:
         peer.end()
     reference = "ours-llvm" if "ours-llvm" in times else "ours-numpy"
-    rounds = f"{options.rounds} rounds, peers one right after the other"
     where = f"{', '.join([machine(), *peers.versions(pythons)])}."
 
-    ratios, medians = ([table(times, reference, tasks, whole) for tasks in (TASKS, OTHERS)] for whole in (False, True))
+    def times_as_many(peer: str, task: str) -> str:
+        return f"×{float(f'{ratio_in(times, reference, peer, task):.2g}'):,g}"
+
+    def time_of(peer: str, task: str) -> str:
+        """The reference's median times the ratio, so that both tables say the same; the raw times are kept in history/."""
+        return shown(statistics.median(times[reference][task]) * ratio_in(times, reference, peer, task))
+
+    ratios = [table(times, tasks, times_as_many) for tasks in (TASKS, OTHERS)]
+    medians = [table(times, tasks, time_of) for tasks in (TASKS, OTHERS)]
 
     first = {peer.name: peer.first for peer in running if peer.name in ("ours-numpy", "ours-llvm", "torch", "jax", "casadi")}
     started = [task for task in (*TASKS, *OTHERS) if task not in ("step", "backward")]
     parts = [
         f"How many times the time of {NAMES[reference]} each takes: medians of the ratios in each round.",
         *ratios,
-        f"The times themselves: medians (and quartiles) of {rounds}.",
+        f"As times: the median of {NAMES[reference]} in {options.rounds} rounds, times the ratio above. Absolute times hang on "
+        "what else the machine does; within a round all peers ran one right after the other.",
         *medians,
         *([gained(turns)] if turns else []),
         where,
         "From nothing to the first answer, once: building, recording or tracing, and compiling.",
-        table(first, reference, started, True),
+        table(first, started, lambda peer, task: shown(*first[peer][task])),
     ]
     everything = "\n\n".join(parts) + "\n"
     print(everything)
     if options.write:
         (ROOT / "benchmarks" / "compiled.md").write_text(f"# Compiled scalar code beside its peers\n\n{everything}", "utf-8")
-        plot(times, str(ROOT / "benchmarks" / "compiled.png"))
+        plot(times, reference, str(ROOT / "benchmarks" / "compiled.png"))
         from micrograd import __version__ as version
 
         quartiles = {peer: {task: spread(found) for task, found in tasks.items()} for peer, tasks in times.items()}

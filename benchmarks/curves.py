@@ -469,7 +469,7 @@ def plot(results: dict, path: str) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(15, 5.2), sharey=True, constrained_layout=True)
+    figure, axes = plt.subplots(3, 1, figsize=(8.15, 11), sharex=True, constrained_layout=True)  # legible at 815 pixels
     styles = {
         "ours-llvm": ("#1f77b4", "-", 2.6), "ours-numpy": ("#1f77b4", "--", 1.8), "ours-eager": ("#1f77b4", ":", 1.8),
         "original": ("#7f7f7f", "-", 1.4), "xad": ("#8c564b", "-", 1.4), "casadi": ("#2ca02c", "-", 1.4),
@@ -485,15 +485,16 @@ def plot(results: dict, path: str) -> None:
                 axis.plot(*zip(*points, strict=True), line, color=colour, lw=width, marker="o", ms=3.5, label=label)
         axis.set_xscale("log")
         axis.set_yscale("log")
-        axis.set_title(TITLES[problem], loc="left", fontsize=11)
-        axis.set_xlabel("gradients")
+        axis.set_title(TITLES[problem], loc="left", fontsize=10, weight="bold")
+        axis.tick_params(labelsize=9)
         axis.yaxis.set_major_formatter(lambda x, _: shown(x))
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("time, tracing and compiling included")
+    figure.suptitle("Time from nothing, tracing and compiling included", fontsize=10)
+    axes[-1].set_xlabel("gradients", fontsize=9)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
-    figure.savefig(path, dpi=110)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.savefig(path, dpi=150)
 
 
 def main() -> None:

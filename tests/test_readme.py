@@ -68,6 +68,14 @@ def test_every_snippet_runs_and_gives_the_numbers_beside_it(tmp_path, monkeypatc
     assert [given for given, _ in pairs] == [found for _, found in pairs]
 
 
+def test_the_explanation_is_the_one_that_is_printed():
+    names = {}
+    check(SNIPPETS[0], names)
+    (text,) = re.findall(r"^```text\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (call,) = re.findall(r"print\((L\.explain\(.*?\))\)`", README)
+    assert text.strip() == str(eval(call, names)).strip()
+
+
 def test_the_text_for_the_index_runs_and_leads_nowhere():
     page = (ROOT / "docs" / "package.md").read_text(encoding="utf-8")
     pairs = [
