@@ -35,6 +35,21 @@ class Places:
         self.ones_after: dict[int, int] = {}  # slots behind whose vector rows of ones are wanted, and how many
         self.ones_at: set[int] = set()
 
+    def inside(self, tape: Tape, sources: Sequence[int], rows: bool) -> Places:
+        """Places for the tape of a part, whose first slots are `sources` here; `leave` takes in what it has taken up."""
+        inner = Places(tape, [Field(tape.inputs, rows)])
+        inner.where[: len(sources)], inner.varies[: len(sources)] = self.where[sources], self.varies[sources]
+        inner.owner[: len(sources)], inner.varies[tape.first :] = self.owner[sources], rows
+        inner.shared, inner.rows, inner.vectors = self.shared, self.rows, self.vectors
+        inner.filled, inner.code, inner.before = self.filled, self.code, self.before
+        return inner
+
+    def leave(self, inner: Places, slots: Sequence[int]) -> None:
+        """The end of a part: `slots` here are where its outputs are."""
+        self.shared, self.rows, self.vectors = inner.shared, inner.rows, inner.vectors
+        outputs = inner.tape.outputs
+        self.where[slots], self.owner[slots] = inner.where[outputs], inner.owner[outputs]
+
     def place(self, slots: Array, rows: bool) -> int:
         """Give slots the next positions of a space, in order, as one vector; its base."""
         base = self.rows if rows else self.shared

@@ -3,7 +3,7 @@
 `passes` come before, `schedule` after. A function with a loop over time is recorded step after step, so a thousand steps
 are a thousand times the same instructions, and so are their adjoints. `rolled` finds where a tape repeats itself. No
 instruction is rewritten, so the tape stays the definition of what is computed, with the bits of the unrolled tape. What
-comes after works on one step, the **body**, and so costs what the body costs.
+comes after works on one step, the **body**, and so costs what the body costs; where that is long, it is rolled in its turn.
 
 In a loop, instruction m of step t stands in the tape at `start + t * period + m`, and each of its operands is the slot
 `first + t * stride` for some constants. The stride tells what the operand is:

@@ -49,12 +49,13 @@ Results are never overwritten, so vector instructions may run in any order that 
 instructions, in this order, `steps` times: copies of what the step reads into places of its own, the work on these places,
 and copies of results that are needed later, and of those that the next step carries on. In step t, an operand or a result
 with a `step` lies at position(i) + t step. Only in these copies (rule None, from any space to rows, or from shared to
-shared) do results have strides of their own, and only the places of the body are overwritten, step by step.
+shared) do results have strides of their own, and only the places of the body are overwritten, step by step. The work of a
+step may have loops inside, whose steps are counted from 0 each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,6 +103,8 @@ class Vector:
         """How many scalar results it stands for."""
         return int(np.prod(self.shape))
 
+    count = 1  # it is one vector instruction
+
 
 @dataclass(frozen=True)
 class Repeat:
@@ -109,13 +112,18 @@ class Repeat:
 
     steps: int
     arriving: list[Vector]
-    work: list[Vector]
+    work: list[Vector | Repeat]
     leaving: list[Vector]
 
     @property
-    def body(self) -> list[Vector]:
-        """The vector instructions of one step."""
+    def body(self) -> list[Vector | Repeat]:
+        """The vector instructions of one step, and the loops in it."""
         return [*self.arriving, *self.work, *self.leaving]
+
+    @property
+    def count(self) -> int:
+        """How many vector instructions are written in it."""
+        return sum(v.count for v in self.body)
 
     @property
     def size(self) -> int:
@@ -152,7 +160,7 @@ class Schedule:
 
     def lines(self) -> Iterator[str]:
         """The schedule, one line for each vector instruction, as a person would write array code."""
-        many = sum(len(v.body) if isinstance(v, Repeat) else 1 for v in self.code)
+        many = sum(v.count for v in self.code)
         yield (
             f"schedule of {many} vector instructions ({sum(v.size for v in self.code):,} scalar results); "
             f"shared {self.shared:,}, rows {self.rows:,}"
@@ -187,9 +195,12 @@ class Schedule:
             over = "Σ samples " if v.over else ""
             return f"{'×'.join(map(str, v.shape)):>12}  {shown(v.out, v.shape)} = {over}{text}"
 
-        for v in self.code:
-            if isinstance(v, Vector):
-                yield f"  {written(v)}"
-            else:
-                yield f"{'':>14}  for t in 0 .. {v.steps - 1:,}:"
-                yield from (f"    {written(each)}" for each in v.body)
+        def line_by_line(code: Sequence[Vector | Repeat], depth: int = 0) -> Iterator[str]:
+            for v in code:
+                if isinstance(v, Vector):
+                    yield f"{'  ' * depth}  {written(v)}"
+                else:
+                    yield f"{'  ' * depth}{'':>14}  for t in 0 .. {v.steps - 1:,}:"
+                    yield from line_by_line(v.body, depth + 1)
+
+        yield from line_by_line(self.code)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,13 +42,7 @@ def scheduled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool) -> S
     settle(places, loops)
     final = contractions(places, loops) if reduce else {}
     places.place_sources()
-    at, reads = 0, read_by(tape) if loops else (np.zeros(1), np.zeros(0))
-    for loop in loops:
-        by_levels(places, [(tape.first + k, *tape.instructions[k]) for k in range(at, loop.start) if k not in final])
-        Steps(places, loop, reads, by_levels)
-        at = loop.end
-    rest = range(at, len(tape.instructions))
-    by_levels(places, [(tape.first + k, *tape.instructions[k]) for k in rest if k not in final])
+    in_order(places, loops, final)
     if loops:  # what is shared comes first
         places.code[:] = [v for rows in (False, True) for v in places.code if of_rows(v) == rows]
     if reduce:
@@ -62,6 +56,41 @@ def scheduled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool) -> S
         tape.leaves, places.fields, places.shared, places.rows, constants, places.filled, places.code, outputs, reduce,
         tape.lookups(),
     )  # fmt: skip
+
+
+def in_order(places: Places, loops: Sequence[Loop], final: Container[int] = ()) -> None:
+    """The vector instructions of a tape, those of loops and of what is between them; `final` are left out."""
+    tape, at = places.tape, 0
+    reads = read_by(tape) if loops else (np.zeros(1), np.zeros(0))
+    for loop in loops:
+        by_levels(places, [(tape.first + k, *tape.instructions[k]) for k in range(at, loop.start) if k not in final])
+        Steps(places, loop, reads, one_step)
+        at = loop.end
+    rest = range(at, len(tape.instructions))
+    by_levels(places, [(tape.first + k, *tape.instructions[k]) for k in rest if k not in final])
+
+
+def one_step(places: Places, instructions: Sequence[tuple[int, Primitive, Slots]], wanted: Sequence[int]) -> None:
+    """The vector instructions of a step, with loops of its own where there are any; `wanted` are results that others read."""
+    tape, sources = part_of(places.tape, instructions, wanted)
+    tape, loops = rolled(tape)
+    if not loops:
+        by_levels(places, instructions)
+        return
+    inner = places.inside(tape, sources, bool(places.varies[wanted[0]]))
+    in_order(inner, loops)
+    places.leave(inner, wanted)
+
+
+def part_of(tape: Tape, instructions: Sequence[tuple[int, Primitive, Slots]], wanted: Sequence[int]) -> tuple[Tape, list[int]]:
+    """Some instructions (result, primitive, operands) as a tape of their own, and what its first slots are outside."""
+    constants = range(tape.inputs + tape.leaves, tape.first)
+    own = {out for out, _, _ in instructions}
+    read = {x for _, _, operands in instructions for x in operands}
+    inputs = sorted(read.difference(own, constants))
+    to = {slot: i for i, slot in enumerate([*inputs, *constants, *[out for out, _, _ in instructions]])}
+    code = [(rule, tuple([to[x] for x in operands])) for _, rule, operands in instructions]
+    return Tape(len(inputs), 0, tape.constants, code, [to[out] for out in wanted]), [*inputs, *constants]
 
 
 def settle(places: Places, loops: Sequence[Loop]) -> None:

@@ -72,7 +72,9 @@ class Steps:
         it.copy(np.array([slot for slot, _ in carried], np.int64), it.where[handed], rows)
         slots = dict(zip(carried, handed.tolist(), strict=True)) | read
         outer, it.code = it.code, []
-        self.schedule(it, [(first + m, self.body[m][0], tuple([slots.get(o, o[0]) for o in self.body[m][1]])) for m in members])
+        wanted = [first + m for m in dict.fromkeys([*kept, *lasting, *early, *carried.values()])]
+        step = [(first + m, self.body[m][0], tuple([slots.get(o, o[0]) for o in self.body[m][1]])) for m in members]
+        self.schedule(it, step, wanted)
         work, it.code = it.code, outer
         at = it.where[first : first + loop.period].copy()
         others = sorted((m for m in kept if m not in early), key=lambda m: int(at[m]))
@@ -81,7 +83,7 @@ class Steps:
         for group in (list(early), others):
             leaving += copies_of(space, at[group], space, np.array([kept_at[m] for m in group], np.int64), to_step=1)
         leaving += copies_of(space, at[list(carried.values())], space, it.where[handed])
-        it.code.append(Repeat(loop.steps, arriving, [v for v in work if isinstance(v, Vector)], leaving))
+        it.code.append(Repeat(loop.steps, arriving, work, leaving))
         for m, place in kept_at.items():
             it.own(first + m + loop.period * every, place + every)
         for m in lasting:
@@ -103,6 +105,7 @@ class Steps:
         """Copies of what each step reads to places of the body; `read` is given their slots."""
         it, every = self.places, np.arange(self.loop.steps)
         groups: dict[tuple[str, int], list[tuple[int, tuple[int, int]]]] = {}
+        irregular: dict[str, list[tuple[Array, tuple[int, int]]]] = {}
         for slot, stride in read:
             own, back = self._back(slot, stride)
             if own in kept_at:
@@ -110,11 +113,16 @@ class Steps:
             else:
                 space, positions = it.placed(slot + stride * every)
             moves = np.diff(positions)
-            if (moves != moves[0]).any():  # in no regular order: a table of them is
-                base = it.room(len(every), space == ROWS)
-                it.code += copies_of(space, positions, space, base + every)
-                positions, moves = base + every, np.ones(1, np.int64)
-            groups.setdefault((space, int(moves[0])), []).append((int(positions[0]), (slot, stride)))
+            if (moves != moves[0]).any():
+                irregular.setdefault(space, []).append((positions, (slot, stride)))
+            else:
+                groups.setdefault((space, int(moves[0])), []).append((int(positions[0]), (slot, stride)))
+        for space, tables in irregular.items():  # a copy of them before the loop is in order
+            base = it.room(len(tables) * len(every), space == ROWS)
+            from_all = np.concatenate([positions for positions, _ in tables])
+            before = it.before if rows and space == SHARED else it.code  # shared numbers come first
+            before += copies_of(space, from_all, space, base + np.arange(len(from_all)))
+            groups.setdefault((space, 1), []).extend([(base + i * len(every), key) for i, (_, key) in enumerate(tables)])
         code: list[Vector] = []
         for (space, step), entries in groups.items():
             entries.sort()

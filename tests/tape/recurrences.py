@@ -57,3 +57,57 @@ def recurrence(seed: int, steps: int) -> tuple[Any, int, list[mg.Value]]:
         return mg.sum([*left, *state])
 
     return function, inputs, leaves
+
+
+def nested(seed: int, steps: int, inner: int) -> tuple[Any, int, list[mg.Value]]:
+    """A function with a loop inside a loop, of about so many steps each; how many numbers it takes, and its parameters.
+
+    What the inner loop works on is its own from step to step, a number for each of its steps that the outer one carries on (the
+    cells of a bar, layers over time), parameters of each of its steps, and inputs by either counter.
+    """
+    rng = random.Random(seed)
+    leaves = [mg.Value(rng.uniform(-0.7, 0.7)) for _ in range(rng.randint(1, 3))]
+    table = [mg.Value(rng.uniform(-0.5, 0.5)) for _ in range(inner)] if rng.random() < 0.5 else []
+    inputs = steps + 2 + inner
+    names = ["x[t]", "x[T-t]", "y[k]", "cell", "next cell", "leaf", "time", "lag"] + ["table"] * bool(table)
+    reads = rng.sample(names, rng.randint(2, 4))
+    plan = [(rng.random(), rng.choice(UNARY), [rng.random() for _ in range(3)]) for _ in range(rng.randint(1, 4))]
+    odd, skipped = rng.choice([None, rng.randrange(steps)]), rng.choice([None, rng.randrange(inner)])
+    sweeps, kept, outputs = rng.random() < 0.5, rng.random() < 0.5, rng.random() < 0.3
+
+    def function(xs: Any) -> Any:
+        h: Any = leaves[0] * 0.5
+        cells = [xs[steps + 2 + k] * 0.1 for k in range(inner)]
+        left: list[Any] = []
+        for t in range(steps):
+            before, lag = list(cells), h
+            h = h * 0.5 + xs[t]
+            for k in range(inner):
+                seen = {
+                    "x[t]": xs[t], "x[T-t]": xs[steps - t], "y[k]": xs[steps + 2 + k], "cell": before[k], "leaf": leaves[-1],
+                    "next cell": (cells if sweeps else before)[max(k - 1, 0)], "time": 0.01 * k, "lag": lag,
+                    "table": table[k] if table else 0.0,
+                }  # fmt: skip
+                pool = [h, *[seen[name] for name in reads], leaves[0]]
+                for kind, one, picks in plan:
+                    a, b, c = (pool[int(p * len(pool))] for p in picks)
+                    if kind < 0.4:
+                        out = one(a) if isinstance(a, mg.Value) else a
+                    elif kind < 0.6:
+                        out = a * b
+                    elif kind < 0.8:
+                        out = a * 0.5 + b * 0.3 - c
+                    else:
+                        out = mg.maximum(a, b)
+                    pool.append(out)
+                h = mg.tanh(pool[-1] + h * 0.3)
+                if k != skipped:
+                    cells[k] = h * 0.9
+            if t == odd:
+                h = h * 0.7
+            if kept:
+                left.append(h)
+        total = mg.sum([h, *left, *cells])
+        return total * xs[-1] if outputs else total
+
+    return function, inputs, [*leaves, *table]

@@ -4,11 +4,12 @@ import importlib.util
 
 import numpy as np
 import pytest
-from recurrences import recurrence
+from recurrences import nested, recurrence
 from test_schedule import interpreted, recorded
 
 import micrograd as mg
 from micrograd import Value
+from micrograd.tape import roll
 from micrograd.tape.back_ends import numpy as numpy_back_end
 from micrograd.tape.back_ends import reference
 from micrograd.tape.roll import by_level, rolled
@@ -56,6 +57,52 @@ def test_compiled_loops_have_the_bits_of_the_unrolled_tape(seed):
         expected = reference.Program(tape, fields, reduce)(arrays, theta, n)
         np.testing.assert_array_equal(exact(arrays, theta, n), expected)
         np.testing.assert_allclose(fast(arrays, theta, n), expected, rtol=1e-7, atol=1e-7)
+
+
+def depth(code):
+    return max([1 + depth(item.body) for item in code if isinstance(item, Repeat)], default=0)
+
+
+@pytest.fixture
+def short_loops(monkeypatch):
+    """Loops are made of fewer instructions, so that tapes need not be long."""
+    monkeypatch.setattr(roll, "SMALL", 48)
+    monkeypatch.setattr(roll, "DEEP", 24)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_loops_inside_loops_compute_exactly_what_the_tape_does(seed, short_loops):
+    function, inputs, leaves = nested(seed, 10 + seed % 3, 16 + seed % 5)
+    tape, _ = recorded(function, [0.3] * inputs, wrt=leaves)
+    rng, theta = np.random.default_rng(seed), np.array([p.data for p in leaves])
+    fields, n, reduce = [(inputs, seed % 5 != 0)], 2, bool(seed % 2)
+    arrays = [rng.normal(size=(n, inputs) if fields[0][1] else inputs)]
+    expected = reference.Program(tape, fields, reduce)(arrays, theta, n)
+    np.testing.assert_array_equal(interpreted(scheduled(tape, fields, reduce), arrays, theta, n), expected)
+    found = numpy_back_end.Program(tape, fields, reduce)(arrays, theta, n)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llvmlite") is None, reason="llvmlite is not installed")
+@pytest.mark.parametrize("seed", range(5))
+def test_compiled_loops_inside_loops_have_the_bits_of_the_unrolled_tape(seed, short_loops):
+    from micrograd.tape.back_ends.llvm.program import Program
+
+    function, inputs, leaves = nested(seed, 10, 18)
+    tape, _ = recorded(function, [0.3] * inputs, wrt=leaves)
+    rng, theta = np.random.default_rng(seed), np.array([p.data for p in leaves])
+    fields, reduce = [(inputs, seed != 3)], bool(seed % 2)
+    exact = Program(tape, fields, reduce, exact=True)
+    for n in (1, 21):
+        arrays = [rng.normal(size=(n, inputs) if fields[0][1] else inputs)]
+        np.testing.assert_array_equal(exact(arrays, theta, n), reference.Program(tape, fields, reduce)(arrays, theta, n))
+
+
+def test_most_random_loops_inside_loops_are_found(short_loops):
+    """Otherwise the tests above would say little."""
+    made = [nested(seed, 10, 18) for seed in range(12)]
+    depths = [depth(scheduled(recorded(f, [0.3] * n, wrt=w)[0], [(n, True)], True).code) for f, n, w in made]
+    assert sum(d >= 2 for d in depths) >= 5
 
 
 def memory_cell(steps, width):
@@ -164,3 +211,33 @@ def test_a_loop_prints_as_a_person_would_write_it():
     text = str(scheduled(tape, [(200, True)], False))
     assert "for t in 0 .. " in text and "r[0 + t]" in text and "tanh(" in text
     assert len(text.split("\n")) < 40
+
+
+def substeps(steps, inner):
+    """Steps of a cell, each of so many smaller ones."""
+    w, u, b = Value(0.5), Value(0.3), Value(0.1)
+
+    def run(x):
+        h = 0.0
+        for t in range(steps):
+            z = u * x[t]
+            for _ in range(inner):
+                h = mg.tanh(w * h + z + b)
+            h = h * 0.9 + z
+        return h * h
+
+    return run
+
+
+def test_a_loop_inside_a_loop_of_any_length_has_the_same_schedule():
+    counts = []
+    for steps, inner in ((12, 100), (24, 100), (12, 200)):
+        tape, _ = recorded(substeps(steps, inner), [0.1] * steps)
+        schedule = scheduled(tape, [(steps, True)], True)
+        assert [depth([item]) for item in repeats(schedule)].count(2) == 2, "one forward, one backward"
+        counts.append(sum(item.count for item in schedule.code))
+        lines = str(schedule).split("\n")
+    assert max(counts) <= 80 and max(counts) - min(counts) <= 4
+    at = next(i for i, line in enumerate(lines) if "tanh" in line)
+    outer, inner = [line.index("for t") for line in lines[:at] if "for t in" in line]
+    assert inner == outer + 2, "the inner loop is written inside the outer one"

@@ -78,13 +78,21 @@ def interpreted(schedule: Schedule, inputs, theta, n):
             else:
                 shared[at] = value[0] if len(value) else np.nan
 
+    def run(item, t=0):
+        if not isinstance(item, Repeat):
+            execute(item, t)
+            return
+        for s in range(item.steps):
+            for v in item.body:
+                run(v, s)
+
+    def flat(item):
+        return [v for part in item.body for v in flat(part)] if isinstance(item, Repeat) else [item]
+
     for item in schedule.code:
-        body = item.body if isinstance(item, Repeat) else [item]
-        assert not varying or all(v.out.space != SHARED for v in body), "shared results come first"
-        varying = varying or any(v.out.space == ROWS for v in body)
-        for t in range(item.steps if isinstance(item, Repeat) else 1):
-            for v in body:
-                execute(v, t)
+        assert not varying or all(v.out.space != SHARED for v in flat(item)), "shared results come first"
+        varying = varying or any(v.out.space == ROWS for v in flat(item))
+        run(item)
     if schedule.reduce:
         return totals
     return np.array([rows[at] if space == ROWS else np.full(n, shared[at]) for space, at in schedule.outputs])

@@ -194,7 +194,9 @@ class _Plan:
         outer, self.steps = self.steps, []
         moving: list[tuple[int, Array, Array]] = []  # number of the step, where to, where from
         for v in loop.body:
-            if v.rule is None and (v.out.step or v.operands[0].step):
+            if isinstance(v, Repeat):
+                self._repeat(v)
+            elif v.rule is None and (v.out.step or v.operands[0].step):
                 rows = v.out.space == ROWS
                 to, source = (self._moving(o, v.shape, rows, loop.steps) for o in (v.out, v.operands[0]))
                 moving.append((len(self.steps), to, source))

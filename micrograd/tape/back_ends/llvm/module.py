@@ -92,14 +92,15 @@ def functions(
 
 def write_one_loop(f: Function, it: Loop, outside: set[tuple[str, int]]) -> None:
     """A loop: with the values of a step in registers where these are few, else a call of functions for each step."""
-    if sum(one.work for one in it.body) <= LONGEST and all(map(short, it.body)):
-        write_loop(f, it, outside.__contains__)
+    kernels = [one for one in it.body if isinstance(one, Kernel)]
+    if len(kernels) == len(it.body) and sum(one.work for one in kernels) <= LONGEST and all(map(short, kernels)):
+        write_loop(f, it, kernels, outside.__contains__)
         return
     wanted = {*outside, *(place for one in it.leaving for place in read_by(one))}
     moves: list[list[Function]] = []
-    for name, kernels in (("in", it.arriving), ("out", it.leaving)):
-        moves.append([Function(f"{f.name}.{name}{i}", f.target, stepped=True) for i in range(len(kernels))])
-        for part, one in zip(moves[-1], kernels, strict=True):
+    for name, copies in (("in", it.arriving), ("out", it.leaving)):
+        moves.append([Function(f"{f.name}.{name}{i}", f.target, stepped=True) for i in range(len(copies))])
+        for part, one in zip(moves[-1], copies, strict=True):
             write_elementwise(part, one)
     f.parts = [*moves[0], *functions(it.body, wanted, f.target, f"{f.name}.", stepped=True), *moves[1]]
     write_steps(f, it.steps)
@@ -195,7 +196,8 @@ def written(plan: Plan, t: Target) -> str:
         whole = function("whole", write_whole, plan.inputs, every_one, plan.columns, plan.grouped)
     driver = write_driver(t, [f.name for f in before], whole, part, bool(plan.sums) and not direct)
     every = [*before, *work, *named.values()]
-    every += [part for f in every for part in f.parts]
+    for f in every:
+        every += f.parts  # theirs too, as the list grows
     lanes = [lanes_function(wide, *one) for one in sorted(set().union(*(f.by_lanes for f in every)))]
     code = "\n".join([*lanes, *(f.text() for f in every), driver])
     return "\n".join([preamble(wide), *declared(code), code])

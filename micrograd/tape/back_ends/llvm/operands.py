@@ -89,7 +89,7 @@ class Loop:
 
     steps: int
     arriving: Sequence[Kernel]
-    body: Sequence[Kernel]
+    body: Sequence[Kernel | Loop]
     leaving: Sequence[Kernel]
 
     @property

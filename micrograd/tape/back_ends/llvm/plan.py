@@ -18,6 +18,7 @@ from micrograd.tape.back_ends.llvm.spellings import N_ARY, SPELLINGS, from_libra
 from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, OUT, ROWS, SHARED, THETA, Target
 from micrograd.tape.positions import operand_of
 from micrograd.tape.schedule import Repeat, Schedule, Vector
+from micrograd.tape.steps import of_rows
 
 Array = np.ndarray[Any, Any]
 MANY = 2048  # sums over the samples from which on they are better not kept lane by lane
@@ -40,8 +41,7 @@ class Plan:
         self.own: dict[tuple[Primitive, int], str] = {}  # names for primitives of the user's own, with so many arguments
         for vector in it.code:
             if isinstance(vector, Repeat):
-                rows = vector.body[-1].out.space == schedule.ROWS
-                (self.work if rows else self.before).append(self.loop(vector))
+                (self.work if of_rows(vector) else self.before).append(self.loop(vector))
             elif vector.over:
                 self.totals.append(self.total(vector))
             else:
@@ -129,8 +129,9 @@ class Plan:
 
     def loop(self, it: Repeat) -> Loop:
         """A loop, and in it everything of its body."""
-        parts = ([self.instruction(v, it.steps) for v in part] for part in (it.arriving, it.work, it.leaving))
-        return Loop(it.steps, *parts)
+        arriving, leaving = ([self.instruction(v, it.steps) for v in part] for part in (it.arriving, it.leaving))
+        work = [self.loop(v) if isinstance(v, Repeat) else self.instruction(v) for v in it.work]
+        return Loop(it.steps, arriving, work, leaving)
 
     def instruction(self, vector: Vector, steps: int = 1) -> Kernel:
         """A vector instruction; in a loop, one of so many `steps`."""

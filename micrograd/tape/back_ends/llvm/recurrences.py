@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from micrograd.tape.back_ends.llvm.function import Function
@@ -14,9 +14,9 @@ from micrograd.tape.back_ends.llvm.target import PARAMETERS
 HOISTED = 12  # numbers that all steps share up to which they stay in registers
 
 
-def write_loop(f: Function, it: Loop, wanted: Callable[[tuple[str, int]], bool]) -> None:
+def write_loop(f: Function, it: Loop, body: Sequence[Kernel], wanted: Callable[[tuple[str, int]], bool]) -> None:
     """All steps for some vectors of samples, what is carried from step to step in registers; those wanted are stored."""
-    work = [one for kernel in it.body for one in operations(kernel)]
+    work = [one for kernel in body for one in operations(kernel)]
     arriving = [pair for kernel in it.arriving for pair in copied(kernel)]  # (to, from)
     leaving = [pair for kernel in it.leaving for pair in copied(kernel)]
     kept = [(to, source) for to, source in leaving if to[2]]
