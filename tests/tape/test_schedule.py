@@ -139,9 +139,9 @@ def test_a_small_network_is_23_vector_instructions():
     assert [v.shape for v in products] == [(16, 3), (16, 17), (17,)], "weights and biases of a layer are one product"
 
 
-def test_784_128_10_is_16_vector_instructions():
+def test_784_128_10_is_19_vector_instructions():
     schedule = scheduled(network(784, [128, 10], mg.cross_entropy, 3), [(784, True), (1, True)], True)
-    assert len(schedule.code) <= 16
+    assert len(schedule.code) <= 19  # three of them divide the shares of the loss, exp(x - out), by their sum
     assert not any(o.strides is None for v in schedule.code for o in (*v.operands, v.out)), "no gathers"
     assert str(schedule).count("\n") == len(schedule.code)
 
