@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import inspect
-import linecache
 import math
 import os
 import sys
@@ -255,9 +253,11 @@ class Block:
         async def awaited(*args: Any, **kwargs: Any) -> Any:
             return await _Awaited(generated(*args, **kwargs))
 
-        if inspect.isgeneratorfunction(fn):
+        from inspect import iscoroutinefunction, isgeneratorfunction  # a tenth of this package's own import
+
+        if isgeneratorfunction(fn):
             return generated  # type: ignore[return-value]
-        return awaited if inspect.iscoroutinefunction(fn) else called  # type: ignore[return-value]
+        return awaited if iscoroutinefunction(fn) else called  # type: ignore[return-value]
 
 
 class _Awaited:
@@ -386,6 +386,8 @@ def line() -> str:
             first = frame
     if frame.f_code.co_filename.startswith((HERE, LIBRARY)):  # a program that is run by a library
         frame = first
+    import linecache  # what this package's own import can do without
+
     name, lineno = frame.f_code.co_filename, frame.f_lineno
     return f"{name}:{lineno}: {linecache.getline(name, lineno).strip()}".rstrip(": ")
 

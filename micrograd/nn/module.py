@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import zipfile
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
 from functools import cache
@@ -141,6 +140,8 @@ class Module:
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Read what `save` wrote, without pickle. ValueError, and nothing changed, where it does not fit."""
+        from zipfile import BadZipFile
+
         import numpy as np
 
         from micrograd.nn import weights
@@ -151,7 +152,7 @@ class Module:
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))
-        except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
             raise ValueError(f"{path} holds no saved parameters as save() writes them; nothing was changed") from error
         self.load_state_dict(state)
 
