@@ -11,7 +11,7 @@ from typing import Any
 
 from micrograd.engine.choices import unbounded
 from micrograd.engine.modes import current
-from micrograd.engine.value import Value, as_values, constant, node_of, topological_order
+from micrograd.engine.value import Value, as_values, constant, local_numbers, node_of, topological_order
 from micrograd.primitives import CONSTANT, RULES, Primitive, abs, dot, maximum, where
 
 DOT = RULES["dot"]
@@ -188,6 +188,16 @@ def refuse_stale(node: Value, parents: tuple[Any, ...], local: tuple[Any, ...], 
             then.append(d_then)
     if now != then and any(a != b and (a == a or b == b) for a, b in zip(now, then, strict=True)):
         raise RuntimeError(
-            f"data below {node!r} ({node.op}) has changed since the graph was built, and create_graph differentiates "
-            "at the values of that time: call recompute() on the output first"
+            f"data below {node!r} ({node.op}) has changed since the graph was built, and its derivatives are those of the "
+            "values of that time: call recompute() on the output first"
         )
+
+
+def refuse_changed(order: Sequence[Value]) -> None:
+    """RuntimeError where data below one of the nodes have changed since it was made; of rows in the rule book alone."""
+    for node in order:
+        if (rule := node.rule) is not None and rule is RULES.get(rule.name):
+            parents = node.parents
+            data = tuple([p._data for p in parents])
+            local = local_numbers(rule, parents, data, rule.on_floats(data))
+            refuse_stale(node, parents, local, [not p.is_constant for p in parents])

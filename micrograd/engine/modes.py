@@ -334,6 +334,9 @@ def detect_anomaly(fn: None = None) -> Block: ...
 def detect_anomaly(fn: Callable[..., Any] | None = None) -> Any:
     """A block in which the first nan or inf, forward or backward, raises FloatingPointError.
 
+    backward() raises RuntimeError there where data has changed since the graph was built, for its derivatives would be those
+    of before.
+
     The message names the operation, its operands and the line that wrote it, in compiled functions too: where their results
     are not finite, the function itself is run on one sample after the other.
 

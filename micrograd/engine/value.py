@@ -91,7 +91,7 @@ def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -
         mode.observer.used(args)
     elif not mode.recording:
         return constant(out)
-    partials = _local(rule, args, data, out)
+    partials = local_numbers(rule, args, data, out)
     node: Value = _new(Value)
     node._data, node.rule = out, rule
     if rule.variadic or len(args) > 2:
@@ -103,7 +103,7 @@ def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -
     return node if mode.recording else node.detach()
 
 
-def _local(rule: Primitive, args: Sequence[Any], data: tuple[float, ...], out: float) -> tuple[float, ...]:
+def local_numbers(rule: Primitive, args: Sequence[Any], data: tuple[float, ...], out: float) -> tuple[float, ...]:
     """The partial derivatives as floats, evaluated where an argument is no constant."""
     wanted = () if rule.variadic else [a.__class__ is not float and a.rule is not CONSTANT for a in args]
     try:
@@ -395,5 +395,8 @@ def _adjoint_numbers(output: Value) -> dict[Value, float]:
     for node in constants:
         del adjoint[node]
     if modes.current().anomaly:
+        from micrograd.engine.higher_order import refuse_changed  # which stands on this module
+
+        refuse_changed(order)
         modes.refuse_backward(order, adjoint)
     return adjoint

@@ -615,6 +615,21 @@ def test_detect_anomaly_finds_the_line_in_a_network_call_and_on_replay():
         out.recompute()
 
 
+@pytest.mark.parametrize(
+    "f", [lambda x: x * 3.0, lambda x: x * x, lambda x: dot([x, 1.0], [x, x]).tanh(), lambda x: abs(-x) ** 2]
+)
+def test_detect_anomaly_says_that_a_graph_is_stale(f):
+    x = Value(2.0)
+    y = f(x)
+    with detect_anomaly():
+        y.backward()
+        x.data = -2.0 if f(Value(-2.0)).data == y.data else 5.0  # where the value alone would not tell
+        with pytest.raises(RuntimeError, match=r"has changed since the graph was built.*call recompute\(\)"):
+            y.backward()
+        y.recompute().backward()
+    y.backward()
+
+
 def test_detect_anomaly_names_the_contribution_that_did_it():
     with detect_anomaly():
         x = Value(0.0)
