@@ -71,10 +71,13 @@ def _simplified(tape: Tape, exact: bool) -> Tape:
     for rule, old in tape.instructions:
         operands = tuple(map(moved, old))
         while True:
-            if numbers.issuperset(operands):
+            if operands and numbers.isdisjoint(operands):
+                simplify = _SIMPLER_WITHOUT_NUMBERS.get(rule)
+            elif numbers.issuperset(operands):
                 to.append(constants.slot(rule.on_floats([number(i) for i in operands])))  # type: ignore[misc]
                 break
-            simplify = (_SIMPLER_WITHOUT_NUMBERS if numbers.isdisjoint(operands) else simpler_with).get(rule)
+            else:
+                simplify = simpler_with.get(rule)
             simpler = simplify(operands, number, kept, first) if simplify is not None else None
             if simpler.__class__ is tuple:
                 rule, wanted = simpler

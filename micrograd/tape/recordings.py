@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.engine import Value
+from micrograd.tape.apart import summed
 from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import BackEnd, Direct, Program
 from micrograd.tape.choices import Gated, gated_twin, may_matter
@@ -228,8 +229,14 @@ class Recordings:
                 program = path.programs.get(key)  # another thread may have made it meanwhile
                 if program is None:
                     make, fields, dtype = self.back_end.make, call.fields, self.parameters.dtype
-                    made = self._gated(path, lambda tape: make(_part(tape, guards), fields, reduce, dtype))
-                    program = path.programs[key] = made
+
+                    def made(tape: Tape) -> Program:
+                        part = _part(tape, guards)
+                        if reduce and not self.back_end.keeps_signs:
+                            return summed(make, part, fields, dtype)
+                        return make(part, fields, reduce, dtype)
+
+                    program = path.programs[key] = self._gated(path, made)
         return program
 
     def merged(self, paths: Sequence[Path], call: Call, results: bool, gradient: bool = False, reduce: bool = False) -> Any:

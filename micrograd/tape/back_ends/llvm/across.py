@@ -49,10 +49,20 @@ def fetch(f: Function, arg: View, at: Sequence[Index], axis: int, count: int) ->
     t = f.target
     if arg.value is not None:
         return f.number(arg.value)
-    if arg.strides[axis] == 0:
-        return f.splat(f.new(f"load {t.real}, ptr {f.address(arg.place, f.located(arg, at) * t.size)}, align {t.size}"))
-    if arg.strides[axis] == 1 and arg.table is None:
-        return loaded(f, f.address(arg.place, f.located(arg, at) * t.size), count)
+    found, step = arg, arg.strides[axis]
+    if arg.table is not None and step and not (arg.step or any(i.terms for i in at)):  # its slots are known
+        slots = [f.located(arg, [i + k if a == axis else i for a, i in enumerate(at)]).offset for k in range(count)]
+        step = slots[1] - slots[0] if count > 1 else 0
+        if step in (0, 1, -1) and slots == [slots[0] + k * step for k in range(count)]:
+            found = View(arg.place, slots[0], tuple([step if a == axis else 0 for a in range(len(at))]))
+            at = [Index()] * len(at)
+    if step == 0:
+        return f.splat(f.new(f"load {t.real}, ptr {f.address(arg.place, f.located(found, at) * t.size)}, align {t.size}"))
+    if found.table is None and step in (1, -1):
+        first = f.located(found, at)
+        value = loaded(f, f.address(arg.place, (first if step == 1 else first + (1 - count)) * t.size), count)
+        turned = [*reversed(range(count)), *range(count, t.lanes)]
+        return value if step == 1 else f.shuffle(value, "poison", t.lanes, turned)
     out = "poison"
     for k in range(count):
         slot = f.located(arg, [i + k if a == axis else i for a, i in enumerate(at)])
@@ -99,7 +109,7 @@ def write_elementwise(f: Function, it: Kernel) -> None:
             value = spell(f, it.name, *[fetch(f, arg, at, axis, count) for arg in it.args])
             put(f, f.address(it.out.place, f.located(it.out, at) * size), value, count)
 
-    nest(f, it.shape, tiles(f, it.shape, 4), tile)
+    nest(f, it.shape, tiles(f, it.shape, 1 if any(apart(arg, axis) for arg in it.args) else 4), tile)
 
 
 def write_sum(f: Function, it: Kernel) -> None:
@@ -171,12 +181,18 @@ def write_sum(f: Function, it: Kernel) -> None:
         for (at, count), total in zip(groups, sums, strict=True):
             put(f, f.address(it.out.place, f.located(it.out, at) * t.size), total, count)
 
-    nest(f, it.shape, tiles(f, it.shape, 2 if aslant else max(2, t.sums // 2)), tile)
+    many = 2 if aslant else 1 if any(apart(arg, axis) for arg in it.args) else max(2, t.sums // 2)
+    nest(f, it.shape, tiles(f, it.shape, many), tile)
 
 
 def moves(arg: View, axis: int) -> bool:
     """Whether an operand differs along an axis."""
     return arg.value is None and arg.strides[axis] != 0
+
+
+def apart(arg: View, axis: int) -> bool:
+    """Whether its elements along an axis are fetched one by one, which is much code: they lie in steps of more than one."""
+    return arg.value is None and arg.table is None and arg.strides[axis] not in (-1, 0, 1)
 
 
 def turns(arg: View, axis: int) -> bool:

@@ -1,0 +1,92 @@
+"""What all samples share of a sum over the samples, computed once: Σ (v + s) is Σ v and n times s.
+
+`recordings` makes programs through here. A penalty in a loss, or a prior, puts two terms into the gradient of each parameter:
+one that varies with the samples and one of parameters alone. Apart, the first is part of a product of matrices, and the second
+costs next to nothing. Only where no bits are promised: added up sample by sample, the two round otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from micrograd.primitives import RULES, Primitive
+from micrograd.tape.back_ends import Fields, Make, Program
+from micrograd.tape.passes import swept
+from micrograd.tape.tape import Tape
+
+Array = np.ndarray[Any, Any]
+MANY = 256  # results from which on it is worth a program of its own
+_ADD, _MUL, _SUM, _DOT = (RULES[name] for name in ("add", "mul", "sum", "dot"))
+
+
+def summed(make: Make, tape: Tape, fields: Fields, dtype: Any) -> Program:
+    """The program of a tape whose outputs are summed over the samples, with what these share apart where that is much."""
+    parts = split(tape)
+    if parts is None:
+        return make(tape, fields, True, dtype)
+    varying, shared, at = parts
+    return Apart(make(varying, fields, True, dtype), make(shared, (), False, dtype), at)
+
+
+class Apart:
+    """A program of sums over the samples, and one of what each sample adds alike to the sums `at` these places."""
+
+    def __init__(self, program: Program, shared: Program, at: Array):
+        self.program: Any = program
+        self.shared, self.at = shared, at
+
+    def __str__(self) -> str:
+        return f"{self.program}\nonce, and not for each sample:\n{self.shared}"
+
+    def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Array:
+        found: Array = self.program(inputs, leaves, n, mean) if mean else self.program(inputs, leaves, n)
+        if n:
+            found[self.at] += self.shared((), leaves, 1)[:, 0] * (1 if mean else n)
+        return found
+
+
+def split(tape: Tape) -> tuple[Tape, Tape, Array] | None:
+    """A tape without what its outputs share over the samples, a tape of that, and at which outputs; None where they are few."""
+    first, low = tape.first, tape.inputs
+    varies = [True] * low + [False] * (first - low)
+    varies_at = varies.__getitem__
+    for _, operands in tape.instructions:
+        varies.append(any(map(varies_at, operands)))
+    nought = {low + tape.leaves + i for i, x in enumerate(tape.constants) if x == 0.0}
+    code, outputs = list(tape.instructions), list(tape.outputs)
+    shared: dict[int, int] = {}  # by number of the output
+
+    def total(rule: Primitive, terms: list[tuple[int, ...]], start: int) -> int:
+        """The slot of a sum of these terms: numbers, or pairs of factors."""
+        if len(terms) == 1 and rule is not _DOT:
+            return terms[0][0]
+        operands = tuple(chain(*zip(*terms, strict=True)))
+        code.append(
+            (rule, operands) if rule is not _DOT else (_MUL, operands) if len(terms) == 1 else (_DOT, (*operands, start))
+        )
+        return first + len(code) - 1
+
+    for i, slot in enumerate(tape.outputs):
+        rule, operands = tape.instructions[slot - first] if slot >= first else (None, ())
+        if rule is _DOT and operands[-1] in nought:
+            half = len(operands) // 2
+            terms: list[tuple[int, ...]] = list(zip(operands[:half], operands[half:-1], strict=True))
+        elif rule is _SUM or rule is _ADD:
+            rule, terms = _SUM, [(x,) for x in operands]
+        else:
+            continue
+        own, others = ([term for term in terms if any(map(varies_at, term)) == each] for each in (True, False))
+        if own and others:
+            outputs[i], shared[i] = total(rule, own, operands[-1]), total(rule, others, operands[-1])
+    if len(shared) < MANY:
+        return None
+    whole = replace(tape, instructions=code, outputs=outputs, guards=[])
+    once = swept(replace(whole, outputs=list(shared.values())))
+    alone = [(rule, tuple([x - low for x in operands])) for rule, operands in once.instructions]
+    once = replace(once, inputs=0, instructions=alone, outputs=[x - low for x in once.outputs])
+    return swept(whole), once, np.array(list(shared))
