@@ -68,6 +68,11 @@ class Primitive:
         """Whether the value is `math`'s function of this name, which other languages have by that name too."""
         return self.value is getattr(math, self.name, None)
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether the value is constant but for jumps: each partial is the number 0."""
+        return not self.variadic and self.partials is not None and all(p.__class__ is float and p == 0.0 for p in self.partials)
+
     def local(self, args: tuple[Any, ...], out: Any, wanted: Iterable[bool]) -> tuple[Any, ...]:
         """The partial derivatives at `args`; 0.0, and not evaluated, where not wanted."""
         if self.variadic:

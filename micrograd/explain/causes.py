@@ -15,7 +15,7 @@ from typing import Any
 from micrograd.engine import Value
 from micrograd.explain.chain import Explanation, explain
 from micrograd.explain.graph import STALE, Graph, Path, Term, changed, scope_of
-from micrograd.explain.origins import ADVICE, FLAT, LARGE, Finding, Origins
+from micrograd.explain.origins import ADVICE, LARGE, Finding, Origins
 from micrograd.formula.label import neuron
 from micrograd.formula.text import clean
 
@@ -50,7 +50,7 @@ class Why:
         cause = {"tiny": "shrinking", "huge": "growth"}.get(self.cause, self.cause)
         if cause == "growth" and self.node is not None and self.node.op == "div":
             cause = "division"
-        if cause == "flat" and self.node is not None and self.node.op not in FLAT:
+        if cause == "flat" and self.node is not None and not (self.node.rule is not None and self.node.rule.is_flat):
             cause = "point"
         return ADVICE.get(cause, "")
 
@@ -227,7 +227,7 @@ class _Search(Origins):
             why = self.because(parent, math.copysign(1.0, parent.data))
             text = f"Cut by a saturated {op}: {made}; {self.slope(term)} in floating point"
             return Finding("saturated", node, f"{text}{why}.")
-        if op in FLAT:
+        if node.rule is not None and node.rule.is_flat:
             return Finding("flat", node, f"Cut by {op}, which is flat: {made}; its derivative is 0 everywhere.")
         if op in ("maximum", "minimum"):
             other = node.parents[1 - term.operand]

@@ -18,8 +18,6 @@ LARGE = 1e3  # what a huge number is traced back to: the first that is no larger
 SAME = ("neg", "abs", "sin", "tan", "asin", "atan", "tanh", "sinh", "sqrt", "erf", "expm1", "log1p", "asinh", "atanh", "relu")
 CHOICES = ("maximum", "minimum", "where", "take")
 
-FLAT = ("sign", "step", "greater", "less", "equal", "floor", "round", "floordiv")
-
 ADVICE = {
     "relu": "shift the bias or scale the input so that some inputs make it positive, or use softplus or tanh",
     "saturated": "scale the inputs or start with smaller weights, so that it works where it is steep",

@@ -117,7 +117,7 @@ def from_sympy(expression: Any, **values: Any) -> Value:
         sympy.Max: lambda *xs: _folded(primitives.maximum, xs), sympy.Min: lambda *xs: _folded(primitives.minimum, xs),
         sympy.Add: lambda *xs: _folded(primitives.add, xs), sympy.Mul: lambda *xs: _folded(primitives.mul, xs),
     }  # fmt: skip
-    for name in (
+    for name in [
         "sin",
         "cos",
         "tan",
@@ -132,7 +132,7 @@ def from_sympy(expression: Any, **values: Any) -> Value:
         "asinh",
         "acosh",
         "atanh",
-    ):
+    ]:
         if name in RULES:
             back[getattr(sympy, name)] = RULES[name]
     made: dict[Any, Any] = {}

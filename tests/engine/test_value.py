@@ -43,8 +43,7 @@ ROOT = Path(micrograd.__file__).parents[1]
 TRUTH = {case.name: case.truth for case in CASES}
 ARITY = {case.name: len(case.domain) for case in CASES}
 EVERYTHING = sorted(set(TRUTH) - {"take"})  # which wants an index
-KINKED = {"relu", "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal", "where"}
-KINKED |= {"floor", "round", "mod", "floordiv"}
+KINKED = {case.name for case in CASES if case.rule.is_flat or case.rule.chooses} | {"mod"}
 NARY = ("dot", "logsumexp", "sum")
 SMOOTH = sorted(set(EVERYTHING) - KINKED)
 
