@@ -278,8 +278,8 @@ class Drawing:
         """
         image = f'<img class="jp-mod-unconfined" style="max-width:none" alt="{escape(self.title)}" src="{data_url(self.svg)}">'
         inline = (
-            '<script>(i=>{i.outerHTML=new TextDecoder().decode(Uint8Array.from(atob(i.src.split(",")[1]),c=>c.charCodeAt()))})'
-            "(document.currentScript.previousElementSibling)</script>"
+            '<script>(i=>{i.outerHTML=new TextDecoder().decode(Uint8Array.from(atob(i.src.split(",")[1]),c=>c.charCodeAt()))'
+            '.replace("<svg ",\'<svg style="max-width:none" \')})(document.currentScript.previousElementSibling)</script>'
         )
         return f'<div style="overflow-x:auto">{image}{inline}</div>'
 

@@ -1,5 +1,6 @@
 """The living page, in a real browser: its numbers against the engine's, and everything one can do with it."""
 
+import itertools
 import json
 import math
 import random
@@ -539,6 +540,26 @@ def test_the_sample_that_the_networks_picture_shows(opened):
         assert math.prod(product) == pytest.approx(share, rel=2e-3)
     weight = graph.values[layers[0][0].weights[1]]
     assert g[weight] == pytest.approx(total) and f"= {g[weight]:.4g}".replace("-", "−") in mathematics(page, "chosen")[2]
+
+
+def test_no_label_of_a_networks_picture_lies_on_another_and_it_fits_a_cell(browser, tmp_path):
+    for seed, (sizes, width) in enumerate((((3, 1), 840), ((3, 2), 840), ((2, 2), 840), ((3, 1), 1100), ((3, 3), 375))):
+        model = MLP(2, sizes, activation="tanh", seed=seed)
+        file = tmp_path / f"{seed}.html"
+        mse([model([0.5, -1.0])], [[1.0] * sizes[-1]] if sizes[-1] > 1 else [1.0]).draw().explore().showing(
+            view="network"
+        ).save(file)
+        page = browser.new_page(viewport={"width": width, "height": 700})
+        page.goto(f"file://{file}")
+        read = """ts => ts.map(t => { const { x, y, width, height } = t.getBBox();
+            return [x, y + 1, x + width, y + height - 1, t.textContent]; })"""
+        labels = page.eval_on_selector_all(".mg-halo, .mg-neuron text", read)
+        assert len(labels) > 20
+        for (a, b, c, d, one), (e, f, g, h, other) in itertools.combinations(labels, 2):
+            assert c <= e or g <= a or d <= f or h <= b, (one, other)
+        if width > 800 and len(sizes) == 2:
+            assert page.locator(".mg-view").evaluate("v => v.scrollWidth - v.clientWidth") <= 0
+        page.close()
 
 
 @pytest.mark.parametrize("name", ["neuron", "network", "training"])

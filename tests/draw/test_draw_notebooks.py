@@ -121,6 +121,8 @@ def test_jupyterlab(notebook, environment, lab, browser):
     drawing = page.locator(".jp-OutputArea-output").nth(1)  # in the page, where one can select, search and read tooltips
     assert drawing.locator("svg").first.bounding_box()["width"] > 300 and drawing.locator("img").count() == 0
     assert drawing.locator("svg title").count() > 3
+    svg = drawing.locator("svg").first
+    assert float(svg.get_attribute("width")) == pytest.approx(svg.bounding_box()["width"], abs=0.5)  # it is never shrunk
     page.get_by_role("button", name="To the end", exact=True).click()
     assert page.locator("[data-node='0']").get_attribute("data-grad") == "1"
     cell = page.evaluate("document.querySelector('.jp-Notebook-cell.jp-mod-active')?.dataset.windowedListIndex")

@@ -29,7 +29,7 @@ class Network {
 		this.roomy = roomy;
 		this.labelled = roomy && this.layers.every(layer => layer.length * layer[0].weights.length <= 12);
 		this.radius = roomy ? 30 : tallest <= 20 ? 13 : 8;
-		const step = roomy ? 116 : 2 * this.radius + (tallest <= 20 ? 14 : 5), gap = max(this.labelled ? 235 : 150, min(300, (this.room - 150) / columns.length));
+		const step = roomy ? 116 : 2 * this.radius + (tallest <= 20 ? 14 : 5), gap = max(this.labelled ? 210 : 150, min(300, (this.room - 160) / columns.length));
 		const height = max(tallest * step, 190) + 56;
 		this.spots = new Map();
 		this.lines = [];
@@ -48,12 +48,12 @@ class Network {
 
 	// Where on its line the label of a weight stands: as far as can be from those that are placed, and from the names of neurons.
 	placeLabels() {
-		const taken = [...this.spots.values()].flatMap(s => [[s.x, s.y - this.radius - 9], [s.x, s.y + this.radius + 18]]);
-		for (const l of this.lines) {
-			const places = Array.from({ length: 13 }, (_, k) => 0.22 + 0.045 * k).map(f => [l.from.x + (l.to.x - l.from.x) * f, l.from.y + (l.to.y - l.from.y) * f, abs(f - 0.5)]);
+		const names = [...this.spots.values()].flatMap(s => [[s.x, s.y], [s.x, s.y - this.radius - 9], [s.x, s.y + this.radius + 18]]);
+		for (const l of [...this.lines, ...this.lines, ...this.lines]) {  // again, once all have a place
+			const taken = [...names, ...this.lines.flatMap(other => other.at && other !== l ? [other.at] : [])];
+			const places = Array.from({ length: 19 }, (_, k) => 0.19 + 0.034 * k).map(f => [l.from.x + (l.to.x - l.from.x) * f, l.from.y + (l.to.y - l.from.y) * f, abs(f - 0.5)]);
 			const free = ([x, y, off]) => min(...taken.map(([u, v]) => max(abs(x - u) / 2.6, abs(y - v))), 40) - 8 * off;
 			l.at = places.reduce((a, b) => free(b) > free(a) ? b : a);
-			taken.push(l.at);
 		}
 	}
 
