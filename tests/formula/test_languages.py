@@ -1,0 +1,22 @@
+"""Every row of the rule book can be written in every language that there is."""
+
+import pytest
+from truth import CASES
+
+from micrograd import Value, to_code
+from micrograd.formula import c, javascript
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_row_is_written_in_python_c_javascript_and_sympy(case):
+    args = [float(low) if isinstance(low, int) else 0.5 for low, _ in case.domain]
+    out = case.rule(*map(Value, args))
+    scope = {}
+    exec(to_code(out), scope)  # it runs; that it gives the same numbers is tested with explanations
+    assert c.spelled(case.rule, [f"x{i}" for i in range(len(args))])
+    assert case.name in javascript.printed()
+    sympy = pytest.importorskip("sympy")
+    if case.name != "take":  # an index is a number there
+        from micrograd import to_sympy
+
+        assert isinstance(to_sympy(out), sympy.Basic)
