@@ -44,7 +44,7 @@ GIVEN_BACK = [  # what public functions return, and modules of their own
     "micrograd.draw.Recording", "micrograd.nn.optim.Optimiser", "micrograd.primitives.Primitive",
     "micrograd.sklearn.MLPClassifier", "micrograd.sklearn.MLPRegressor",
 ]  # fmt: skip
-FORMULAS: list[str] = []  # as MathML, by the number that stands for them until the page is HTML
+KEPT: list[str] = []  # formulas and living pages as HTML, by the number that stands for them until the page is HTML
 LIVING = {"neuron": "A neuron, live", "network": "A network, live", "training": "A training run, live"}
 
 
@@ -142,14 +142,21 @@ def entry(name: str, value: Any) -> str:
 # -- the notebooks
 
 
+def kept(content: str) -> str:
+    """What stands for HTML that Markdown must not touch."""
+    KEPT.append(content)
+    return f"⟦{len(KEPT) - 1}⟧"
+
+
 def mathematics(text: str) -> str:
     """Markdown with its formulas as MathML, which browsers set without any script."""
 
-    def kept(m: re.Match[str]) -> str:  # out of the way of Markdown, for which a formula at the start of a line is a block
-        FORMULAS.append(convert(m[2].strip(), display="block" if m[1] == "$$" else "inline"))
-        return f"⟦{len(FORMULAS) - 1}⟧"
+    def formula(m: re.Match[str]) -> str:
+        if m[1] == "$":
+            return kept(convert(m[2].strip(), display="inline"))
+        return kept(f'<span style="display:block;overflow-x:auto">{convert(m[2].strip(), display="block")}</span>')
 
-    return re.sub(r"(?<![\\$`])(\$\$?)(?!\s\w)(.+?)\1", kept, text, flags=re.S)
+    return re.sub(r"(?<![\\$`])(\$\$?)(?!\s\w)(.+?)\1", formula, text, flags=re.S)
 
 
 def shown(output: dict[str, Any]) -> str:
@@ -157,13 +164,14 @@ def shown(output: dict[str, Any]) -> str:
     if output["output_type"] == "stream":
         return f"```text\n{''.join(output['text']).rstrip()}\n```"
     data = {kind: "".join(text) for kind, text in output["data"].items()}
-    if "srcdoc=" in data.get("text/html", "") or "<iframe" in data.get("text/html", ""):
-        return f'<div class="page">{data["text/html"]}</div>'
+    if 'class="mg-explore"' in data.get("text/html", ""):
+        return kept(data["text/html"])
     for kind in ("image/svg+xml", "image/png"):
         if kind in data:
             content = base64.b64encode(data[kind].encode()).decode() if kind.endswith("xml") else data[kind].replace("\n", "")
             alt = html.escape(data.get("text/plain", "picture").splitlines()[0])
-            return f'<img alt="{alt}" style="max-width:none" src="data:{kind};base64,{content}">'
+            width = "none" if kind.endswith("xml") else "100%"  # drawings scroll, so that they stay legible
+            return f'<img alt="{alt}" style="max-width:{width}" src="data:{kind};base64,{content}">'
     return f"```text\n{data.get('text/plain', '')}\n```"
 
 
@@ -224,7 +232,7 @@ def on_page_markdown(text: str, page: Any, config: Any, files: Any) -> str:
 
 
 def on_page_content(content: str, page: Any, config: Any, files: Any) -> str:
-    return re.sub(r"⟦(\d+)⟧", lambda m: FORMULAS[int(m[1])], content)
+    return re.sub(r"⟦(\d+)⟧", lambda m: KEPT[int(m[1])], content)
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:

@@ -90,6 +90,33 @@ def test_the_search_works_from_files(site):
         assert "logsumexp" in page.locator(".md-search-result__list").inner_text().lower()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pages_fit_their_width_and_living_pages_live(site, width):
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    errors = []
+    with playwright.sync_playwright() as p:
+        page = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page(
+            viewport={"width": width, "height": 900}
+        )
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        for path in [
+            f for f in site.rglob("*.html") if f.parent != site or f.stem in ("index", "conventions", "suite", "scale")
+        ]:
+            page.goto(path.as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            if width > 1000:  # narrower, tables scroll
+                cut = page.evaluate("""[...document.querySelectorAll(".md-content table")].some(
+                    t => t.scrollWidth > t.parentElement.parentElement.clientWidth)""")
+                assert not cut, path
+            if path.stem in ("01_scalar_autodiff", "03_training"):
+                page.locator(".mg-explore button:visible").first.wait_for()
+    assert not errors
+
+
 PAGES = sorted([*(ROOT / "docs").glob("how-to/*.md"), *(ROOT / "docs").glob("explanations/*.md"), ROOT / "docs" / "index.md"])
 ELSEWHERE = ("training", "browser")  # whose code tests/nn and test_pyodide.py run
 
