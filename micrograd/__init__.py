@@ -12,6 +12,8 @@ Every function of mathematics here takes numbers and gives a number, or takes Va
 (3.0, 3.0, 8.0, 2.0, 5.0)
 >>> asinh(0.0), acosh(1.0), atanh(0.0), erfc(0.0), floor(-0.5)
 (0.0, 0.0, 0.0, 1.0, -1.0)
+>>> lgamma(1.0), round(digamma(1.0), 4), round(polygamma(1, 1.0), 4)
+(0.0, -0.5772, 1.6449)
 >>> abs(-2.0), sign(-2.0), step(3.0), maximum(1.0, 2.0), minimum(1.0, 2.0)
 (2.0, -1.0, 1.0, 2.0, 1.0)
 >>> greater(2.0, 1.0), less(2.0, 1.0), equal(2.0, 2.0)
@@ -71,6 +73,7 @@ from micrograd.primitives import (
     cbrt,
     cos,
     cosh,
+    digamma,
     dot,
     equal,
     erf,
@@ -82,6 +85,7 @@ from micrograd.primitives import (
     greater,
     hypot,
     less,
+    lgamma,
     log,
     log1p,
     log2,
@@ -89,6 +93,7 @@ from micrograd.primitives import (
     logsumexp,
     maximum,
     minimum,
+    polygamma,
     pow,
     primitive,
     relu,
@@ -196,13 +201,13 @@ __all__ = [
     "abs", "acos", "acosh", "adjoints", "asin", "asinh", "assert_gradients", "atan", "atan2", "atanh",
     "binary_cross_entropy", "cbrt", "ceil", "checkpoint", "clip", "clip_grad_norm", "clip_grad_value", "constant",
     "constant_schedule", "cos", "cosh", "cosine_schedule", "cosine_similarity", "cross_entropy", "cumsum",
-    "custom_derivative", "detect_anomaly", "dot", "draw_dot", "elu", "enable_grad", "equal", "erf", "erfc", "exp",
+    "custom_derivative", "detect_anomaly", "digamma", "dot", "draw_dot", "elu", "enable_grad", "equal", "erf", "erfc", "exp",
     "exp2", "expm1", "find_bug", "floor", "from_sympy", "gelu", "grad", "gradcheck", "gradients", "greater",
     "hessian", "hinge", "huber", "hvp", "hypot", "implicit", "jacobian", "jit", "jvp", "kl_divergence", "l1",
-    "leaky_relu", "less", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logsumexp", "maximum", "mean",
-    "minimum", "mse", "name_from", "nll", "no_grad", "norm", "one_cycle_schedule", "opened", "pow", "primitive", "prod",
-    "record", "relu", "round", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt",
-    "std", "step", "step_schedule", "stop_gradient", "sum", "take", "tan", "tanh", "to_c", "to_code", "to_javascript",
-    "to_mermaid", "to_networkx", "to_onnx", "to_sympy", "topological_order", "trunc", "value_and_grad", "var", "vjp",
-    "warmup_schedule", "where",
+    "leaky_relu", "less", "lgamma", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logsumexp", "maximum",
+    "mean", "minimum", "mse", "name_from", "nll", "no_grad", "norm", "one_cycle_schedule", "opened", "polygamma", "pow",
+    "primitive", "prod", "record", "relu", "round", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax",
+    "softplus", "sqrt", "std", "step", "step_schedule", "stop_gradient", "sum", "take", "tan", "tanh", "to_c", "to_code",
+    "to_javascript", "to_mermaid", "to_networkx", "to_onnx", "to_sympy", "topological_order", "trunc", "value_and_grad",
+    "var", "vjp", "warmup_schedule", "where",
 ]  # fmt: skip

@@ -58,3 +58,41 @@ def log_sum_exp(*xs: float) -> float:
     if math.isinf(top):
         return nan if any(x != x for x in xs) else top
     return top + math.log(added(*[math.exp(x - top) for x in xs]))
+
+
+def digamma(x: float) -> float:
+    return polygamma(0.0, x)
+
+
+def polygamma(n: float, x: float) -> float:
+    """The derivative of order n of digamma, (-1)ⁿ⁺¹ n! Σ 1 / (x + k)ⁿ⁺¹: the first terms as they are, the rest as a series.
+
+    Right to some units of the largest term, for n up to 170, where n! is a float. Below 0 by reflection.
+    """
+    if not 0.0 <= n <= 170.0 or n % 1.0 != 0.0 or x != x or x == -math.inf:
+        return math.nan
+    sign = 1.0 if n % 2.0 else -1.0
+    if x <= 0.0 and x == math.floor(x):  # a pole, whose sides have one sign where n is odd; those of 0 are told apart
+        return math.inf if n % 2.0 else math.nan if x else -math.copysign(math.inf, x)
+    if x <= 0.0:
+        slope, powers, scale = 1.0 / math.tan(math.pi * (x - round(x))), [0.0, 1.0], math.pi
+        for _ in range(int(n)):  # the next derivative: 1 + c² times that of a polynomial of c
+            inner = [k * p for k, p in enumerate(powers)][1:]
+            powers, scale = [a + b for a, b in zip([*inner, 0.0, 0.0], [0.0, 0.0, *inner], strict=True)], scale * math.pi
+        total = 0.0
+        for p in reversed(powers):
+            total = total * slope + p
+        return -sign * (polygamma(n, 1.0 - x) - scale * total)
+    count = 0 if x > n + 12.0 else math.ceil(n + 12.0 - x)
+    y, series, factorial = x + count, 0.0, 1.0
+    factor = (n + 1.0) / 2.0 / (y * y)
+    for k, b in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798), 1):
+        series += b * factor
+        factor *= (2 * k + n) * (2 * k + n + 1) / ((2 * k + 1) * (2 * k + 2)) / (y * y)
+    series += 0.5 / y
+    total = (1.0 / n + series) * math.pow(y, -n) if n else series
+    for k in reversed(range(count)):
+        total += math.pow(x + k, -n - 1.0)
+    for k in range(int(n)):
+        factorial *= k + 1.0
+    return sign * factorial * total if n else math.log(y) - total

@@ -260,7 +260,8 @@ def take(values: Sequence[A], i: Any) -> A:
 # jumps too, and x % y that of x - y (x // y) with x // y held; maximum and minimum share a tie half and half; x ** y at
 # x = 0 follows the limit where there is one (0 ** 0 is 1, its derivative in x is 0; in y it is 0 for y > 0); nothing is
 # ever complex: a negative number to a power that is not whole, log and sqrt of a negative are nan; sqrt has derivative inf at 0;
-# nan in gives nan out, in the value and in the gradient. What was not chosen has no edge (see Primitive.chooses), nor has
+# lgamma is log |Γ(x)|, inf at its poles; polygamma of odd order is inf there, of even order nan, but for 0.0 and -0.0, whose sides
+# are told apart; nan in gives nan out, in the value and in the gradient. What was not chosen has no edge (see Primitive.chooses), nor has
 # an argument with the number 0.0 as its partial: an infinity below it is not multiplied. Textbook partials lose their digits where the function
 # saturates; "flat" names where the partial has become exactly 0 (or 1, for relu's smooth kin), although the truth has not.
 
@@ -315,6 +316,9 @@ minimum    = primitive("minimum",    "minimum(x, y)",    lambda x, y: x if x <= 
                                                                                  lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2)
 erf        = primitive("erf",        "erf(x)",           math.erf,               lambda x, out: 2 / math.sqrt(math.pi) * exp(-x * x))  # flat from |x| = 27.3 on
 erfc       = primitive("erfc",       "erfc(x)",          math.erfc,              lambda x, out: -2 / math.sqrt(math.pi) * exp(-x * x))  # flat from |x| = 27.3 on
+lgamma     = primitive("lgamma",     "lgamma(x)",        math.lgamma,             lambda x, out: digamma(x), beyond=lambda x: inf)  # near 1 and 2, and near the zeros below 0, right to units of 1, not of itself
+digamma    = primitive("digamma",    "digamma(x)",       floats.digamma,          lambda x, out: polygamma(1.0, x), beyond=lambda x: -inf)
+polygamma  = primitive("polygamma",  "polygamma(n, x)",  floats.polygamma,        0.0, lambda n, x, out: polygamma(n + 1, x), beyond=lambda n, x: -inf if n % 2.0 == 0.0 else inf)
 greater    = primitive("greater",    "greater(x, y)",    lambda x, y: 1.0 if x > y else 0.0 if x <= y else nan, 0.0, 0.0)
 less       = primitive("less",       "less(x, y)",       lambda x, y: 1.0 if x < y else 0.0 if x >= y else nan, 0.0, 0.0)
 equal      = primitive("equal",      "equal(x, y)",      lambda x, y: 1.0 if x == y else nan if x != x or y != y else 0.0, 0.0, 0.0)

@@ -5,7 +5,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import erf, erfc, logsumexp
+from jax.scipy.special import digamma, erf, erfc, gammaln, logsumexp, polygamma
 
 jax.config.update("jax_enable_x64", True)
 
@@ -22,7 +22,8 @@ OPS = {
     "dot": lambda *a: a[-1] + jnp.stack(a[: len(a) // 2]) @ jnp.stack(a[len(a) // 2 : -1]),
     "mod": jnp.mod, "floordiv": jnp.floor_divide, "floor": jnp.floor, "round": jnp.round, "asinh": jnp.arcsinh,
     "acosh": jnp.arccosh, "atanh": jnp.arctanh, "erfc": erfc, "log2": jnp.log2, "log10": jnp.log10, "exp2": jnp.exp2,
-    "cbrt": jnp.cbrt, "hypot": jnp.hypot, "one_minus_square": lambda x: (1 - x) * (1 + x),
+    "cbrt": jnp.cbrt, "hypot": jnp.hypot, "lgamma": gammaln, "digamma": digamma, "polygamma": polygamma,
+    "one_minus_square": lambda x: (1 - x) * (1 + x),
     "take": lambda *a: jnp.stack(a[:-1])[int(a[-1])],
 }  # fmt: skip
 

@@ -79,6 +79,8 @@ def programs():
                     dice.shuffle(picks)
                 if op == "take":
                     picks[-1] = float(dice.randrange(3))
+                elif op == "polygamma":
+                    picks = [float(dice.randrange(3)), fresh]
                 elif ARITY[op] == 2 and dice.random() < 0.3:
                     picks[1] = dice.choice((2.0, 3.0, 0.5, -1.5))
                 args = [values[p] if isinstance(p, int) else p for p in picks]

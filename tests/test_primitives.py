@@ -62,7 +62,8 @@ def faults(rule: Primitive, case: Case, n: int) -> list[str]:
         exact = [mp.mpf(x) for x in point]
         xs = [Value(x) for x in point]
         out = rule(*xs)
-        distance = off(out.data, case.truth(*exact), largest_term(rule, point))
+        truth = case.truth(*exact)
+        distance = off(out.data, truth, max(largest_term(rule, point) or abs(float(truth)), case.unit))
         if not distance <= case.ulps[0]:
             found.append(f"{case.name}{point} is {out.data}: {distance:.3g} ulps, {case.ulps[0]} allowed")
         first = adjoints(out, wrt=xs, create_graph=True)

@@ -35,6 +35,7 @@ class Case:
     javascript: float = 6  # ulps between the engine and what JavaScript's mathematics gives; 0: the same numbers
     range: tuple[float, float] | None = None  # the widest arguments of docs/accuracy.md; None: one of the arguments is chosen
     compiled: float = 4  # ulps by which a compiled value may be off: what glibc states for its functions of vectors
+    unit: float = 0.0  # where the value is smaller, its error is counted in ulps of this: it is a difference of such numbers
     digits: int = 3000  # of the truth's arithmetic: after two differences, more than 50 of them are right
 
     @property
@@ -56,7 +57,10 @@ class Case:
         """The largest error of the values `found` at those arguments, in units in the last place of their type."""
         with mp.workdps(80):
             truths = [self.truth(*map(mp.mpf, args)) for args in X.T.tolist()]
-            return max(off(got, truth, single=X.dtype == np.float32) for got, truth in zip(found, truths, strict=True))
+            return max(
+                off(got, truth, max(abs(float(truth)), self.unit), X.dtype == np.float32)
+                for got, truth in zip(found, truths, strict=True)
+            )
 
 
 def real(truth):
@@ -180,6 +184,17 @@ CASES = [
         ((inf,), 1.0, (0.0,)), ((-inf,), -1.0, (0.0,)), ((1e200,), 1.0, (0.0,)), ((nan,), nan, (nan,)))),
     Case("erfc", mp.erfc, [(-26.0, 26.0)], (3, 2, 2), range=(-5.0, 5.0), points=((0.0,), (1e-30,), (26.5,)), small=1e-30, digits=1000, javascript=128, edges=(
         ((inf,), 0.0, (-0.0,)), ((-inf,), 2.0, (-0.0,)), ((1e200,), 0.0, (-0.0,)), ((nan,), nan, (nan,)))),
+    Case("lgamma", lambda x: mp.re(mp.loggamma(x)), [(0.0, 1e10)], (4, 6, 6), range=(0.0, 1e4), unit=1.0, small=1e-10, digits=120, javascript=64, points=(
+        (-0.25,), (-1.25,), (-10.3,), (-1e-10,), (1e15,), (3.0,)), edges=(
+        ((0.0,), inf, (-inf,)), ((-0.0,), inf, (inf,)), ((-1.0,), inf, (nan,)),
+        ((inf,), inf, (inf,)), ((-inf,), inf, (nan,)), ((1.7e308,), inf, (math.log(1.7e308),)), ((nan,), nan, (nan,)))),
+    Case("digamma", mp.digamma, [(0.0, 1e10)], (4, 6, 6), range=(0.0, 1e4), unit=1.0, small=1e-10, digits=120, javascript=16, points=(
+        (-0.25,), (-1.25,), (-10.3,), (-1e-10,), (1e15,)), edges=(
+        ((0.0,), -inf, (inf,)), ((-0.0,), inf, (inf,)), ((-1.0,), nan, (inf,)), ((inf,), inf, (0.0,)), ((-inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
+    Case("polygamma", lambda n, x: mp.polygamma(int(mp.nint(n)), x), [(0, 4), (0.0, 1e10)], (4, 6, 6), unit=1e-300, small=1e-10, digits=120, javascript=64, points=(
+        (1.0, -0.25), (2.0, -1.25), (1.0, -1e-10), (3.0, 1e8), (20.0, 30.0)), edges=(
+        ((1.0, 0.0), inf, (0.0, -inf)), ((0.0, 0.0), -inf, (0.0, inf)), ((2.0, -3.0), nan, (0.0, inf)), ((0.5, 1.0), nan, (0.0, nan)), ((171.0, 1.0), nan, (0.0, nan)),
+        ((1.0, 1e-320), inf, (0.0, -inf)), ((1.0, inf), 0.0, (0.0, -0.0)), ((1.0, nan), nan, (0.0, nan)), ((nan, 1.0), nan, (0.0, nan)))),
     Case("greater", lambda x, y: mp.mpf(x > y), [ALL, ALL], (0, 0, 0), javascript=0, edges=(
         ((1.0, 1.0), 0.0, (0.0, 0.0)), ((inf, 1.0), 1.0, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)), ((1.0, nan), nan, (0.0, 0.0)))),
     Case("less", lambda x, y: mp.mpf(x < y), [ALL, ALL], (0, 0, 0), javascript=0, edges=(

@@ -12,8 +12,10 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from inspect import getsource
 from typing import Any
 
+from micrograd import floats
 from micrograd.engine import Value, topological_order
 from micrograd.engine.choices import unbounded
 from micrograd.explain.graph import changed
@@ -111,6 +113,8 @@ def to_code(output: Value, name: str = "f") -> Listing:
                 backward.append((f"reached_{names[parent]} = {before}{through}", i))
             arrived.add(parent)
     width = min(60, max([len(line) for line, _ in (*forward, *backward)], default=0))
+    if any("polygamma(" in line for line, _ in (*forward, *backward)):
+        lines[1:1] = ["", "", *getsource(floats.polygamma).splitlines()]
     lines += [f"    {line.ljust(width)}  # {i}" for line, i in forward]
     lines += ["", "    # backward", *[f"    {line.ljust(width)}  # {i}" if i else f"    {line}" for line, i in backward]]
     value = number(output.data) if output.is_constant else names[output]
@@ -200,7 +204,7 @@ def _wrapped(start: str, parts: Sequence[str], end: str) -> list[str]:
 
 def _identifiers(order: Sequence[Value], names: Names, function: str) -> dict[Value, str]:
     """A Python name for every node, each its own, none that shadows what the listing uses."""
-    taken = {*_USED, "top", "choice", "local", "common", unicodedata.normalize("NFKC", function)}
+    taken = {*_USED, "top", "choice", "local", "common", "polygamma", unicodedata.normalize("NFKC", function)}
     found: dict[Value, str] = {}
     count: dict[str, int] = {}
     for node in order:

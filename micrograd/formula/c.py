@@ -22,6 +22,8 @@ _VALUES = {  # of operands that are names or numbers
     "abs": "fabs({0})",
     "mod": "mod({0}, {1})",
     "floordiv": "floordiv({0}, {1})",
+    "digamma": "polygamma(0.0, {0})",
+    "polygamma": "polygamma({0}, {1})",
     "floor": "floor({0})",
     "round": "rint({0})",
     "sigmoid": "isinf(exp(-{0})) ? exp({0}) : 1.0 / (1.0 + exp(-{0}))",
@@ -50,6 +52,38 @@ static double floordiv(double x, double y) {
     if (r != 0.0 && (r < 0.0) != (y < 0.0)) q -= 1.0;
     low = floor(q);
     return q == 0.0 ? copysign(0.0, x / y) : q - low > 0.5 ? low + 1.0 : low;
+}
+""",
+    "polygamma": """\
+static double polygamma(double n, double x) {
+    static const double b[] = {
+        1.0 / 6, -1.0 / 30, 1.0 / 42, -1.0 / 30, 5.0 / 66, -691.0 / 2730, 7.0 / 6, -3617.0 / 510, 43867.0 / 798};
+    double sign = fmod(n, 2.0) == 0.0 ? -1.0 : 1.0, y, factor, series = 0.0, total, factorial = 1.0;
+    int count;
+    if (!(n >= 0.0 && n <= 170.0) || n != floor(n) || x != x || x == -INFINITY) return NAN;
+    if (x <= 0.0 && x == floor(x)) return sign > 0.0 ? INFINITY : x ? NAN : -copysign(INFINITY, x);
+    if (x <= 0.0) {
+        double c = 1.0 / tan(acos(-1.0) * (x - rint(x))), p[173] = {0.0, 1.0}, next[173] = {0.0}, scale = acos(-1.0);
+        for (int i = 1; i <= n; i++, scale *= acos(-1.0)) {
+            for (int k = 0; k <= i + 1; k++) next[k] = (k < i ? (k + 1) * p[k + 1] : 0.0) + (k > 1 ? (k - 1) * p[k - 1] : 0.0);
+            for (int k = 0; k <= i + 1; k++) p[k] = next[k];
+        }
+        total = 0.0;
+        for (int k = (int)n + 1; k >= 0; k--) total = total * c + p[k];
+        return -sign * (polygamma(n, 1.0 - x) - scale * total);
+    }
+    count = x > n + 12.0 ? 0 : (int)ceil(n + 12.0 - x);
+    y = x + count;
+    factor = (n + 1.0) / 2.0 / (y * y);
+    for (int k = 1; k <= 9; k++) {
+        series += b[k - 1] * factor;
+        factor *= (2 * k + n) * (2 * k + n + 1) / ((2 * k + 1) * (2 * k + 2)) / (y * y);
+    }
+    series += 0.5 / y;
+    total = n ? (1.0 / n + series) * pow(y, -n) : series;
+    for (int k = count - 1; k >= 0; k--) total += pow(x + k, -n - 1.0);
+    for (int k = 1; k <= n; k++) factorial *= k;
+    return n ? sign * factorial * total : log(y) - total;
 }
 """,
     "logsumexp": """\

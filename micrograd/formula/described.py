@@ -31,6 +31,9 @@ WORDS = {  # what a name alone does not say, and what holds at kinks, ties and e
     "The derivative is 1 for the larger, 0 for the other, half to each at a tie.",
     "minimum": "The smaller of two, nan where one is nan. "
     "The derivative is 1 for the smaller, 0 for the other, half to each at a tie.",
+    "lgamma": "log |Γ(x)|, the logarithm of (x - 1)!; inf at 0, -1, -2, ...",
+    "digamma": "The derivative of log Γ(x); nan at -1, -2, ..., infinite at 0.",
+    "polygamma": "The derivative of order n of digamma(x), n a whole number from 0 on, else nan.",
     "erf": "The error function, 2/√π times the integral of exp(-t²) from 0 to x.",
     "greater": "1 where x > y, else 0; nan where one is nan. The derivative is 0 everywhere.",
     "less": "1 where x < y, else 0; nan where one is nan. The derivative is 0 everywhere.",

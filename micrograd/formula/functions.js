@@ -38,6 +38,7 @@ function lgamma(x) {
 	if (!Number.isFinite(x)) return x * x;
 	if (x <= 0 && x === Math.floor(x)) return Infinity;
 	if (x === 1 || x === 2) return 0;
+	if (Math.abs(x) < 1e-300) return -Math.log(Math.abs(x));
 	if (x < 0.5) return Math.log(Math.PI / Math.abs(sine(x))) - lgamma(1 - x);
 	let product = 1;
 	for (; x < 12; x++) product *= x;
@@ -52,18 +53,36 @@ function sine(x) {
 	return Math.abs(r) > 0.5 ? Math.sin(Math.PI * (Math.sign(r) - r)) : Math.sin(Math.PI * r);
 }
 
-// cos πx, likewise
-const cosine = x => sine(0.5 - Math.abs(x - 2 * Math.round(x / 2)));
-
-// The derivative of log Γ(x), to 16 ulps of its largest intermediate: the recurrence, then its series; reflected for x <= 0.
-function digamma(x) {
-	if (x <= 0) return x === Math.floor(x) ? NaN : digamma(1 - x) - Math.PI * cosine(x) / sine(x);
-	let low = 0;
-	for (; x < 12; x++) low += 1 / x;
-	const y = 1 / (x * x);
-	const series = 1 / 12 - y * (1 / 120 - y * (1 / 252 - y * (1 / 240 - y * (1 / 132 - y * (691 / 32760 - y / 12)))));
-	return Math.log(x) - 0.5 / x - y * series - low;
+// The derivatives of log Γ(x) from the first, n = 0, on, to 16 ulps of the largest term: as in Python, see floats.py.
+function polygamma(n, x) {
+	const odd = n % 2 === 1, sign = odd ? 1 : -1;
+	if (!(n >= 0 && n <= 170) || n % 1 || x !== x || x === -Infinity) return NaN;
+	if (x <= 0 && x === Math.floor(x)) return odd ? Infinity : x ? NaN : -1 / x;
+	if (x <= 0) {
+		let powers = [0, 1], scale = Math.PI, total = 0;
+		for (let i = 0; i < n; i++) {
+			const inner = powers.map((p, k) => k * p).slice(1);
+			powers = [...inner, 0, 0].map((a, k) => a + (k > 1 ? inner[k - 2] : 0));
+			scale *= Math.PI;
+		}
+		const c = 1 / Math.tan(Math.PI * (x - Math.round(x)));
+		for (const p of powers.reverse()) total = total * c + p;
+		return -sign * (polygamma(n, 1 - x) - scale * total);
+	}
+	const count = x > n + 12 ? 0 : Math.ceil(n + 12 - x), y = x + count;
+	let factor = (n + 1) / 2 / (y * y), series = 0, factorial = 1;
+	[1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798].forEach((b, i) => {
+		const k = i + 1;
+		series += b * factor;
+		factor *= (2 * k + n) * (2 * k + n + 1) / ((2 * k + 1) * (2 * k + 2)) / (y * y);
+	});
+	series += 0.5 / y;
+	let total = n ? (1 / n + series) * y ** -n : series;
+	for (let k = count - 1; k >= 0; k--) total += (x + k) ** (-n - 1);
+	for (let k = 1; k <= n; k++) factorial *= k;
+	return n ? sign * factorial * total : Math.log(y) - total;
 }
+const digamma = x => polygamma(0, x);
 
 // x % y with the sign of y, and x // y, as Python has them.
 function mod(x, y) {

@@ -31,6 +31,8 @@ _VALUES = {
     "div": "(x, y) => x / y",
     "neg": "x => -x",
     "pow": "(x, y) => x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y",  # as C has it, and not JavaScript
+    "digamma": "digamma",
+    "polygamma": "polygamma",
     "mod": "mod",
     "floordiv": "floordiv",
     "round": "roundToEven",

@@ -17,6 +17,7 @@ _SPECIAL_IN_LATEX = {
     "sigmoid": r"\sigma",
     "maximum": r"\max",
     "minimum": r"\min",
+    "digamma": r"\psi",
 }
 
 
@@ -71,6 +72,9 @@ class Latex(Text):
         if "^" in base and not base.startswith(r"\left("):
             base = self.opening + base + self.closing
         return f"{base}^{{{self(y)}}}", POWER
+
+    def _polygamma(self, n: Symbol, x: Symbol) -> tuple[str, int]:
+        return rf"\psi^{{\left({self(n)}\right)}}{self.opening}{self(x)}{self.closing}", ATOM
 
     def _mod(self, x: Symbol, y: Symbol) -> tuple[str, int]:
         return rf"{self.held(x, PRODUCT)} \bmod {self.held(y, POWER)}", PRODUCT

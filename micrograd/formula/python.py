@@ -94,6 +94,12 @@ class Python:
     def _equal(self, x: str, y: str) -> str:
         return f"1.0 if {x} == {y} else 0.0 if {x} < {y} or {x} > {y} else math.nan"
 
+    def _digamma(self, x: str) -> str:
+        return f"polygamma(0.0, {x})"
+
+    def _polygamma(self, n: str, x: str) -> str:
+        return f"polygamma({n}, {x})"
+
     def _take(self, i: str, *xs: str) -> str:
         return f"({', '.join(xs)},)[int({i})] if {i} in range({len(xs)}) else math.nan"
 

@@ -86,7 +86,8 @@ def _functions(sympy: Any) -> dict[str, Callable[..., Any]]:
         "expm1": lambda x: sympy.exp(x) - 1, "sqrt": sympy.sqrt, "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan,
         "asin": sympy.asin, "acos": sympy.acos, "atan": sympy.atan, "atan2": sympy.atan2, "sinh": sympy.sinh,
         "cosh": sympy.cosh, "tanh": sympy.tanh, "asinh": sympy.asinh, "acosh": sympy.acosh, "atanh": sympy.atanh,
-        "erf": sympy.erf, "erfc": sympy.erfc, "lgamma": sympy.loggamma, "digamma": sympy.digamma, "floor": sympy.floor,
+        "erf": sympy.erf, "erfc": sympy.erfc, "lgamma": sympy.loggamma, "digamma": sympy.digamma,
+        "polygamma": sympy.polygamma, "floor": sympy.floor,
         "log2": lambda x: sympy.log(x, 2), "log10": lambda x: sympy.log(x, 10), "exp2": lambda x: 2**x,
         "cbrt": lambda x: sympy.sign(x) * sympy.Abs(x) ** sympy.Rational(1, 3), "hypot": lambda x, y: sympy.sqrt(x**2 + y**2),
         "round": lambda x: sympy.floor(x + sympy.Rational(1, 2)),  # up, where two are as near

@@ -45,8 +45,8 @@ def test_every_rule_agrees_to_second_order(name):
     data = [0.37, 0.61, 0.82, -0.45, 0.15][: 5 if rule.variadic else len(rule.partials)]
     if name == "acosh":  # of numbers from 1 on
         data = [1.37]
-    if name == "take":  # its index is a whole number
-        report = gradcheck(lambda *xs: rule(2.0, *xs), *data, order=2)
+    if name in ("take", "polygamma"):  # whose first operand is a whole number
+        report = gradcheck(lambda *xs: rule(2.0, *xs), *(data if name == "take" else data[1:]), order=2)
     else:
         report = gradcheck(lambda *xs: rule(*xs), *data, order=2)
     assert report, report

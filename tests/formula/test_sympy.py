@@ -15,7 +15,7 @@ def test_every_primitive_means_the_same_in_sympy():
     for rule in RULES.values():
         n = 5 if rule.variadic else len(rule.partials)
         data = [rng.uniform(0.1, 0.9) for _ in range(n)]
-        if rule.name == "take":
+        if rule.name in ("take", "polygamma"):
             data[0] = 2.0
         if rule.name == "acosh":
             data[0] += 1.0

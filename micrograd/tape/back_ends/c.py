@@ -92,11 +92,10 @@ def _written(tape: Tape, name: str, inputs: list[float], leaves: list[float]) ->
         lines.append(f"const double v{i} = {spelled(rule, [slots[slot] for slot in operands])};")
         slots.append(f"v{i}")
     lines += [f"y[{i}] = {slots[slot]};" for i, slot in enumerate(tape.outputs)]
-    used = {rule.name for rule, _ in tape.instructions}
-    functions = "\n".join([text for called, text in FUNCTIONS.items() if called in used])
     head = f"void {name}(const double *x, const double *p, double *y)"
     sizes = f"x: {tape.inputs} arguments, p: {tape.leaves} parameters, y: {len(tape.outputs)} results"
     body = "\n    ".join(lines)
+    functions = "\n".join([text for called, text in FUNCTIONS.items() if re.search(rf"\b{called}\(", body)])
     source = f"""\
 /* {sizes}. For the bits of Python's own floats compile with -ffp-contract=off. */
 #include <math.h>

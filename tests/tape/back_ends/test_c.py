@@ -68,7 +68,7 @@ def test_every_primitive_at_ordinary_and_odd_numbers_in_one_program(tmp_path):
     def program(v):
         out = []
         for rule in RULES.values():
-            if rule.name == "take" or rule.name in ("lgamma", "digamma"):
+            if rule.name == "take" or rule.name == "lgamma":  # whose bits are Python's own
                 continue
             for i in range(len(v)):
                 args = [v[(i + 7 * k) % len(v)] for k in range(4 if not rule.variadic else 5)]

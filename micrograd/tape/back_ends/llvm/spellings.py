@@ -133,7 +133,7 @@ N_ARY = ("sum", "dot", "logsumexp", "take")  # spelled in `loops` and in `spell_
 
 def from_library(rule: Primitive) -> bool:
     """Whether a primitive is spelled by default: its value is `math`'s function of its name, which C's library has too."""
-    return rule.name not in SPELLINGS and rule.in_math
+    return rule.name not in (*SPELLINGS, "lgamma") and rule.in_math  # Python's lgamma is its own
 
 
 def spell(f: Function, name: str, *args: str) -> str:
