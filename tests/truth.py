@@ -184,11 +184,11 @@ CASES = [
         ((inf,), 1.0, (0.0,)), ((-inf,), -1.0, (0.0,)), ((1e200,), 1.0, (0.0,)), ((nan,), nan, (nan,)))),
     Case("erfc", mp.erfc, [(-26.0, 26.0)], (3, 2, 2), range=(-5.0, 5.0), points=((0.0,), (1e-30,), (26.5,)), small=1e-30, digits=1000, javascript=128, edges=(
         ((inf,), 0.0, (-0.0,)), ((-inf,), 2.0, (-0.0,)), ((1e200,), 0.0, (-0.0,)), ((nan,), nan, (nan,)))),
-    Case("lgamma", lambda x: mp.re(mp.loggamma(x)), [(0.0, 1e10)], (4, 6, 6), range=(0.0, 1e4), unit=1.0, small=1e-10, digits=120, javascript=64, points=(
+    Case("lgamma", lambda x: mp.re(mp.loggamma(x)), [(0.0, 1e10)], (4, 6, 6), range=(0.0, 1e4), compiled=8, unit=1.0, small=1e-10, digits=120, javascript=64, points=(
         (-0.25,), (-1.25,), (-10.3,), (-1e-10,), (1e15,), (3.0,)), edges=(
         ((0.0,), inf, (-inf,)), ((-0.0,), inf, (inf,)), ((-1.0,), inf, (nan,)),
         ((inf,), inf, (inf,)), ((-inf,), inf, (nan,)), ((1.7e308,), inf, (math.log(1.7e308),)), ((nan,), nan, (nan,)))),
-    Case("digamma", mp.digamma, [(0.0, 1e10)], (4, 6, 6), range=(0.0, 1e4), unit=1.0, small=1e-10, digits=120, javascript=16, points=(
+    Case("digamma", mp.digamma, [(0.0, 1e10)], (4, 6, 6), range=(0.0, 1e4), compiled=8, unit=1.0, small=1e-10, digits=120, javascript=16, points=(
         (-0.25,), (-1.25,), (-10.3,), (-1e-10,), (1e15,)), edges=(
         ((0.0,), -inf, (inf,)), ((-0.0,), inf, (inf,)), ((-1.0,), nan, (inf,)), ((inf,), inf, (0.0,)), ((-inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
     Case("polygamma", lambda n, x: mp.polygamma(int(mp.nint(n)), x), [(0, 4), (0.0, 1e10)], (4, 6, 6), unit=1e-300, small=1e-10, digits=120, javascript=64, points=(
