@@ -13,8 +13,8 @@ adding = Lock()  # held while gradients are added: reading, adding and writing a
 def assign(objects: Iterable[Any], names: Iterable[str], values: Iterable[Any]) -> None:
     """Set the attribute of each object, all of them or none: neither an interrupt nor another thread comes in between.
 
-    CPython looks for interrupts, and lets other threads run, between the instructions of Python code. Here there are none,
-    as long as the attributes are plain ones, or slots.
+    CPython handles interrupts and switches threads between the instructions of Python code. Setting plain attributes or slots
+    here runs no such instruction.
 
     >>> from micrograd import Value
     >>> a, b = Value(1.0), Value(2.0)

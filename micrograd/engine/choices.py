@@ -59,14 +59,14 @@ def adjoints_of_chosen(order: Sequence[Any], output: Any) -> dict[Any, float]:
 
 
 # Where a choice lets nothing through, its 0 must not meet an infinity: neither now, nor in a derivative of the derivative,
-# nor when the graph is replayed on other numbers. So what is reached through choices alone is multiplied inside
-# where(gate, ..., 0), which has no edge either where the gate is shut. A graph without poles or overflow needs no gates.
+# nor when the graph is replayed on other numbers. So nodes that only choices lead to are multiplied inside
+# where(gate, ..., 0), which has no edge where the gate is shut. A graph without poles or overflow needs no gates.
 
 
 def unbounded(order: Sequence[Any], gated: bool | None = None) -> set[Any]:
-    """The nodes that have, in some derivative, an infinity or nan of their own or below them; none where nothing chooses.
+    """The nodes of which some derivative may be infinite or nan, by their own rule or by that of a node below them.
 
-    With `gated`, or where the mode says so, all; where it is False, none.
+    There are none where nothing chooses. `gated` True gives all nodes, False none; where it is None, the mode's counts.
     """
     gated = current().gated if gated is None else gated
     if gated is not None:

@@ -49,7 +49,7 @@ def own(node: Any) -> dict[str, Any]:
 
 
 def deep(node: Any, sort: Callable[..., list[Any]], memo: dict[Any, Any]) -> Any:
-    """The copy of `node` and all above it; `memo` as in copy.deepcopy, with the nodes that it has copied under a name."""
+    """A copy of `node` and its graph. `memo` is that of copy.deepcopy; under this module's name it keeps the nodes seen."""
     for each in sort(node, seen=memo.setdefault(__name__, set())):
         if id(each) not in memo:
             memo[id(each)] = copy = _rewired(each, lambda parent: memo[id(parent)])
@@ -86,11 +86,11 @@ def restored(kind: type, _: Any, *state: Any) -> Any:
 
 
 class _Pickle:
-    """The nodes in one pickle, which holds this too: so it lives as long as its pickler, and a second one shows."""
+    """The nodes in one pickle. The pickle holds this object, so it lives as long as its pickler and notices a second one."""
 
     def __init__(self) -> None:
         self.nodes: set[Any] = set()
-        self.met = 0  # by how many picklers: each asks once, and from then on refers to what it got
+        self.met = 0  # how many picklers have asked for this: each asks once, and then refers to its answer
 
     def __reduce__(self) -> Any:
         self.met += 1

@@ -105,9 +105,9 @@ def _passed_on_gated(
 
 
 def chosen(rule: Primitive, local: Any, gate: Value | None = None) -> Value | None:
-    """What is > 0 where an operand of that partial is reached through chosen operands, else 0; None for always.
+    """The gate of an operand with that partial: > 0 where chosen operands lead to it, else 0; None where they always do.
 
-    `gate` says so of the node itself.
+    `gate` is the gate of the node itself.
     """
     if not (rule.chooses and isinstance(local, Value)):
         return gate

@@ -46,7 +46,7 @@ class Observer(Holder, Protocol):
         """What stands for a Value from which no gradient flows on."""
 
     def attempted(self, run: Callable[[], Any], /) -> Any:
-        """What `run()` gives; None, and nothing of it is kept, where it wants plain numbers."""
+        """The result of `run()`; None where it wants plain numbers, and then nothing of the attempt is kept."""
 
     def stands_for(self, node: Any, value: Any, /) -> None:
         """A node is computed as another Value is; its derivative is that of its own rule."""
@@ -116,7 +116,7 @@ def current() -> Mode:
 
 
 def _of_open(blocks: tuple[dict[str, Any], ...]) -> Mode:
-    """The mode that those of the blocks make that are still open."""
+    """The mode that the blocks still open make together."""
     mode = NORMAL
     for change in blocks:
         if change:
@@ -125,7 +125,7 @@ def _of_open(blocks: tuple[dict[str, Any], ...]) -> Mode:
 
 
 def told(operands: Sequence[Any]) -> bool:
-    """Whether a function is recorded and nothing else is on: operators may go their quick way, and the observer knows of it."""
+    """Whether a function is recorded and no other mode is on. Its observer is then told, and operators may go the quick way."""
     mode = _mode.get()
     if not all(mode.blocks):
         mode = _of_open(mode.blocks)
@@ -139,7 +139,7 @@ def told(operands: Sequence[Any]) -> bool:
 def read(value: Any, how: str) -> None:
     """Tell the observer of this thread, or else its watches, that a number is read off a Value; they may refuse.
 
-    Called by what the reader called: a watch lets this package read.
+    To be called by the function that the reader called: a watch does not refuse what this package reads itself.
     """
     observer = current().observer
     if observer is not None:
@@ -170,7 +170,7 @@ def backward(output: Any, how: str) -> None:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """A block that raises what refused a number also where NumPy took a Value for a sequence, and says no more than that."""
+    """A block that raises the refusal of a number by itself, where NumPy has wrapped it in an error of its own."""
     try:
         yield
     except ValueError as error:
@@ -207,7 +207,7 @@ def is_watched(value: Any) -> bool:
 class Block:
     """A block in which the mode of this thread is changed, entered as often as one likes; as a decorator, of every call.
 
-    Of a generator or coroutine it holds while its own code runs, and not while it waits for whoever uses it.
+    Around a generator or coroutine it holds while their own code runs, and not while they wait for their caller.
     """
 
     def __init__(self, **change: Any):
@@ -334,8 +334,8 @@ def detect_anomaly(fn: None = None) -> Block: ...
 def detect_anomaly(fn: Callable[..., Any] | None = None) -> Any:
     """A block in which the first nan or inf, forward or backward, raises FloatingPointError.
 
-    backward() raises RuntimeError there where data has changed since the graph was built, for its derivatives would be those
-    of before.
+    backward() raises RuntimeError there where data has changed since the graph was built: the derivatives would be those at
+    the old data.
 
     The message names the operation, its operands and the line that wrote it, in compiled functions too: where their results
     are not finite, the function itself is run on one sample after the other.

@@ -23,7 +23,7 @@ _new = object.__new__
 
 
 def _told(value: Any, operands: tuple[Any, ...]) -> bool:
-    """As `modes.told`; not of what makes integers, arguments whose results are none."""
+    """As `modes.told`; False for integer arguments, for the results of operations on them are no integers."""
     return not hasattr(value, "__take__") and told(operands)
 
 
@@ -46,7 +46,7 @@ def _unary(rule: Primitive) -> Callable[[V], V]:
         return node
 
     method.__name__, method.__doc__ = rule.name, f"{rule.written} of this Value, as a node."
-    method.__qualname__ = f"Operators.{rule.name}"  # by which a network that has it as an activation is pickled
+    method.__qualname__ = f"Operators.{rule.name}"  # pickles of networks name their activation so
     METHODS[rule] = method
     return method
 

@@ -48,7 +48,7 @@ def _take_over(node: Any, propagate: Callable[[], None]) -> None:
 
 
 def _sent(node: Any, propagate: Callable[[], None], upstream: float) -> tuple[float, ...]:
-    """What `propagate` adds to the grad of each parent; to the first of them where a parent stands there twice."""
+    """How much `propagate` adds to each parent's grad; a parent that stands there twice gets it at its first place."""
     before = {v: v.grad for v in (node, *node.parents)}
     for v in before:
         v.grad = 0.0

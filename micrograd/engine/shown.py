@@ -90,7 +90,7 @@ class Shown:
         return stop
 
     def find(self: Any, name: str) -> list[Value]:
-        """All Values below this one that drawings and explanations call by this name, which L["z_2^[2]"] asks to be one.
+        """All Values below this one that drawings and explanations call by this name; L["z_2^[2]"] gives the only one.
 
         >>> from micrograd import Value
         >>> L = Value(2.0, label="a") * Value(3.0, label="b")
@@ -111,7 +111,7 @@ class Shown:
 
 
 class _Description:
-    """The docstring of a class, and of each object one of its own: made when it is asked for."""
+    """A docstring that is made when it is asked for: one for the class, and one for each object."""
 
     def __init__(self, text: str | None):
         self.text = text

@@ -73,7 +73,7 @@ def computed(rule: Primitive, data: float, parents: tuple[Value, ...], partials:
 
 
 def attach(leaf: Value, source: Any) -> None:
-    """Turn a leaf into a copy of `source`, a Value or a float, once what is above it needed a leaf no longer.
+    """Make a leaf a copy of `source`, a Value or a float, now that the graph built on it needs no leaf there any more.
 
     Written as source * 1.0: exact for every number, and the sign of zero.
     """
@@ -255,7 +255,7 @@ class Value(Operators, Number, Shown, Original):
 
 
 def primal(value: Value) -> float:
-    """The number of a Value, for what computes on it: not told to an observer."""
+    """The number of a Value, read without telling an observer."""
     return value._data
 
 
