@@ -15,10 +15,10 @@ R = TypeVar("R")
 
 
 def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
-    """`f`, whose graph is taken apart as soon as it was recorded, and recorded again when it goes backward.
+    """`f`, but its graph is dropped as soon as it has been recorded, and recorded again on the way back.
 
     For chains that outgrow memory: each number that f returns becomes one node over the Values that f takes and those that it
-    closes over. backward() runs f again, with one pass through its graph for each output, and keeps nothing of it. So f is to
+    closes over. backward() runs f again, with one pass through its graph for each output, and keeps nothing of it. So f has to
     give the same again: RuntimeError where it does not, as with random numbers of its own. Higher derivatives run f once more.
     Where a function is recorded by jit, it is just f.
 

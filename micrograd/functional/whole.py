@@ -48,7 +48,7 @@ class Found(NamedTuple):
 
 
 class WholeFunction:
-    """A function whose calls are one node for each number that they return. What a kind of them says for itself is here.
+    """A function whose calls are one node for each number that they return. Each kind of them fills in the methods here.
 
     `where` begins its messages; `run` says what comes out for plain numbers, `partials` how one of them is derived.
     """
@@ -76,7 +76,7 @@ class WholeFunction:
         """
 
     def attempt(self, frame: Frame, xs: Sequence[Any]) -> Any:
-        """How jit may compute the function, on Values; whatever it raises says that each sample needs a call."""
+        """Compute the function on Values, for jit. Where this raises anything, jit calls the function for each sample."""
         raise TypeError(f"{self.where}: {self.name} is called on plain numbers alone")
 
     def __call__(self, *args: Any) -> Any:
@@ -125,7 +125,7 @@ class WholeFunction:
 
 
 class Frame:
-    """Arguments of one structure: puts numbers in, and knows the latest of them with what came out."""
+    """Arguments of one structure: puts numbers into it, and remembers the latest ones with their result."""
 
     def __init__(self, whole: WholeFunction, template: Sequence[Any], mask: Sequence[bool]):
         self.whole, self.template, self.mask = whole, template, mask
