@@ -180,7 +180,7 @@ def _known(reduction: str) -> None:
 def _reduced(
     name: str, loss: Callable[[Any, Any], Any], predictions: Any, targets: Any, reduction: str, of_rows: bool = False
 ) -> Any:
-    """The losses of all pairs, reduced; where they are rows and the loss is not one of rows, of those of each row."""
+    """The losses of all pairs, reduced. Pairs of rows are reduced row by row first, unless the loss is one of whole rows."""
     _known(reduction)
     many = [hasattr(x, "__len__") for x in (predictions, targets)]
     if not any(many):

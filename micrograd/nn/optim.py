@@ -357,5 +357,5 @@ class AdamW(Adam):
 
 
 def _above_zero(eps: float, grad: Any) -> float:
-    """`eps`; in place of 0 what is smaller than any root of a square that is not 0, so that 0 / 0 is no question."""
+    """`eps`, or for 0 a number below the root of any square that is not 0: so 0 / 0 cannot occur."""
     return eps or (1e-25 if getattr(grad, "dtype", None) == "float32" else 1e-170)
