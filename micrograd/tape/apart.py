@@ -34,7 +34,7 @@ def summed(make: Make, tape: Tape, fields: Fields, dtype: Any) -> Program:
 
 
 class Apart:
-    """A program of sums over the samples, and one of what each sample adds alike to the sums `at` these places."""
+    """A program of sums over the samples, and one of the terms that every sample adds alike, to the sums at the places `at`."""
 
     def __init__(self, program: Program, shared: Program, at: Array):
         self.program: Any = program
@@ -51,7 +51,7 @@ class Apart:
 
 
 def split(tape: Tape) -> tuple[Tape, Tape, Array] | None:
-    """A tape without what its outputs share over the samples, a tape of that, and at which outputs; None where they are few."""
+    """The tape without the terms that all samples share, a tape of these, and the outputs they go to; None if they are few."""
     first, low = tape.first, tape.inputs
     varies = [True] * low + [False] * (first - low)
     varies_at = varies.__getitem__

@@ -99,7 +99,7 @@ class Call:
         return _NUMBER if kind == "f" else ("number", "i")
 
     def _samples(self, x: Any, axis: int, where: str) -> Structure:
-        """An array whose axis of samples is `axis`, and what goes for one."""
+        """An array, or what counts as one, with its samples along `axis`."""
         if x is None or isinstance(x, (bool, str)):
             raise ValueError(f"{where} needs a leading axis of samples, got {x!r}: use in_axes=None for it")
         array = _array(x, where)

@@ -34,7 +34,7 @@ def may_matter(tape: Tape) -> bool:
 
 
 class Gated:
-    """A program, and the one to which it leaves results that are not finite; `make` makes that when it is first needed."""
+    """A program, and another one for results that are not finite; `make` makes the other when it is first needed."""
 
     def __init__(self, program: Program, make: Callable[[], Program | None]):
         self.program: Any = program

@@ -94,7 +94,7 @@ class Decorator:
         return type(self), (fn, *self.options()), self.__getstate__()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """Over what a copy of the function is of: a function is its own copy, and so are then the parameters in `wrt`."""
+        """Made of a copy of the function. A plain function is its own copy; then the parameters in `wrt` are the same, too."""
         reduced = self.__reduce__()
         if isinstance(reduced, str):
             return self

@@ -87,7 +87,7 @@ class Parameters:
         return self.held()
 
     def held(self) -> Array:
-        """What the Values hold: `theta`, but inside a block of training without what was learnt there."""
+        """What the Values themselves hold: inside a block of training, without what was learnt there."""
         while True:
             before = _lent[0]
             numbers = [p.data for p in self.values] if open_blocks else [*map(primal, self.values)]  # a recording refuses

@@ -1,7 +1,7 @@
 """Recording: run a function once on Values and write its graph, with the graph of its gradient, as a tape.
 
-`engine` comes before; of the tape's files only this one knows Value. What the graph alone does not show, the engine
-tells the observer here: which leaves were used first, which comparisons decided the path, what was detached.
+`engine` comes before; of the files that make and rewrite tapes only this one knows Value. What the graph alone does not
+show, the engine tells the observer here: which leaves were used first, which comparisons decided the path, what was detached.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class OnOnes(ValueError):
 
 
 class _Observer:
-    """What the engine tells while a function runs; the numbers of this one run are not to be read off what it works with."""
+    """Listens to the engine while a function runs, and refuses to give away the numbers of this one run."""
 
     def __init__(self, on_ones: bool = False) -> None:
         self.on_ones = on_ones
@@ -76,7 +76,7 @@ class _Observer:
         )
 
     def detached(self, source: Value) -> Value:
-        """A leaf that gets no gradient to pass on, and whose number stays open: on the tape it is its source."""
+        """A leaf that passes no gradient on. Its number stays open: on the tape it stands for its source."""
         copy = Value(primal(source), label=source.label)
         self.sources[copy] = source
         return copy
@@ -93,7 +93,7 @@ class _Observer:
         self.sources[node] = value
 
     def holds(self, value: Value) -> bool:
-        """Whether the number is of this run alone: of every value but constants, and leaves that the function made itself."""
+        """Whether the number belongs to this run alone, as all do but constants and leaves that the function made itself."""
         return value in self.sources or not (value.is_constant or value in self.inside)
 
     def read(self, value: Value, how: str) -> None:
@@ -185,8 +185,8 @@ class Recording:
     def partials(self, wanted: Sequence[bool]) -> list[Value]:
         """The derivatives of each result by the inputs and leaves that it depends on, one after the other.
 
-        The numbers of these, leaves behind inputs, are left in `operands`. By inputs that are not `wanted` derivatives are 0.0.
-        There are none where they would be far more than what the graph has to multiply.
+        Which these are, by number with leaves behind inputs, is left in `operands`. Derivatives by inputs that are not `wanted`
+        are 0.0. The list is empty where they would be far more than the products that the graph has.
         """
         sources = [*self.inputs, *self.leaves]
         reached = {v: 1 << i for i, v in enumerate(sources)}

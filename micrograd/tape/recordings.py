@@ -50,7 +50,7 @@ STRUCTURES = 32  # structures of arguments whose tapes are kept, the latest ones
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """No garbage collection inside: of the objects that a graph and its tape are made of none is garbage before the end.
+    """No garbage collection inside: nothing that a graph and its tape are made of becomes garbage before the end.
 
     The collector would look through all of them again and again, which is half of the time of 100,000 operations.
     """
@@ -81,7 +81,7 @@ class Path:
         self.in_order = self.leaves == list(range(len(self.leaves)))
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but programs, and in the place of what would record it again, the tape that this gives."""
+        """Everything but programs. What would record the path again gives way to the tape that it would give."""
         return {**vars(self), "programs": {}, "again": None, "_gated": [self.gated()]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

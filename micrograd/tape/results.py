@@ -22,7 +22,7 @@ def numbers_of(out: Any) -> list[Any]:
 
 
 def skeleton(out: Any, ids: Iterator[int]) -> Any:
-    """The results with their places in the place of their numbers; in that of an array, an array of whole numbers."""
+    """The results with a Place for each number, and with an array of the numbers of outputs for each array."""
 
     def change(leaf: Any) -> Any:
         if isinstance(leaf, np.ndarray):

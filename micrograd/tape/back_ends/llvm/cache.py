@@ -27,7 +27,7 @@ def folder() -> str | None:
     if place.lower() in ("off", "0", "no", "false") or not hasattr(os, "getuid") or sys.platform == "win32":
         return None  # where files have no owner, nothing says who wrote them
     if os.getuid() != os.geteuid():
-        return None  # this process may more than the user who names the folder
+        return None  # this process has more rights than the user who names the folder
     if not place:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         place = os.path.join(home, "micrograd")

@@ -81,7 +81,7 @@ def compiled(text: str) -> Code:
 
 
 def _key(text: str) -> str:
-    """What is equal for equal code: the text, the machine, and who makes machine code of it."""
+    """A key that is equal for equal code: made of the text, the machine, and the versions of what compiles it."""
     import llvmlite
 
     name, features, _, _ = machine.host()
@@ -142,6 +142,6 @@ def _freed(engine: Any, context: Any) -> None:
         context.close()
 
 
-if hasattr(os, "register_at_fork"):  # a fork waits for LLVM: a child would find locks taken by threads that it has not
+if hasattr(os, "register_at_fork"):  # a fork waits for LLVM, or the child would find locks held by threads that it lacks
     for lock in (using_llvm, making):
         os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)

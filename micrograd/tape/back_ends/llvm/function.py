@@ -182,7 +182,7 @@ class Function:
         return self.new(f"call {kind} {function}({', '.join(f'{kind} {a}' for a in args)})")
 
     def call_by_lanes(self, name: str, args: Sequence[str]) -> str:
-        """A function of the library for as many lanes at a time as it is there for, one after the other."""
+        """A function of the library, called for as many lanes at a time as it takes, until all have had their turn."""
         t = self.target
         n = t.lanes
         while n > 1 and (name, n) not in t.library:

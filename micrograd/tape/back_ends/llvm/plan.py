@@ -25,7 +25,7 @@ MANY = 2048  # sums over the samples from which on they are better not kept lane
 
 
 class Plan:
-    """A schedule in the words of `assembly`: what is computed once, what for every sample, and the sums over the samples."""
+    """A schedule in the words of this back end: what is computed once, what for every sample, and the sums over the samples."""
 
     def __init__(self, it: Schedule, groups: Sequence[int] = ()):
         self.schedule = it

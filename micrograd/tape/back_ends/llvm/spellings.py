@@ -71,7 +71,7 @@ def _name(intrinsic: str, f: Function) -> str:
 
 
 def _remainder(f: Function, x: str, y: str) -> tuple[str, str]:
-    """What C's fmod gives, exactly, and whether it is to be moved by y because it has not the sign of y."""
+    """C's fmod, which is exact, and whether y has to be added to it because its sign is not that of y."""
     r, zero = f.two("frem", x, y), f.number(0.0)
     signs = f.choose(f.compare("olt", y, zero), f.two("fsub", zero, r), r)
     return r, f.compare("olt", signs, zero)

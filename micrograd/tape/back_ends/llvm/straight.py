@@ -116,8 +116,8 @@ def write_whole(
 ) -> None:
     """From the rows of the arguments to those of the results in one go, values in registers all the way.
 
-    Where they are streamed, a block of rows of results is put together where values otherwise lie, and goes to its array
-    line by line of the cache.
+    Streamed results are first put together, a block of rows at a time, and then go to their array by whole lines of the
+    cache.
     """
     t = f.target
     sources = [(base, it.width, f.pointer(Index((), number))) for it in inputs for number, base in it.each()]

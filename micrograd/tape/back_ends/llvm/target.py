@@ -49,7 +49,7 @@ class Target:
 
     @property
     def attributes(self) -> str:
-        """Of every function: vectors that registers have no room for lie at lines of the cache, and do not cross them."""
+        """The attributes of every function: vectors spilled from registers begin at a line of the cache, and cross none."""
         return "nounwind" if self.lanes == 1 else f"nounwind alignstack({self.width * self.size})"
 
     @property
