@@ -45,9 +45,9 @@ def to_code(output: Value, name: str = "f") -> Listing:
     operation cannot be written: one with a backward closure of its own, or a primitive whose value is no formula.
 
     Finite numbers are the engine's, bit for bit and with the sign of zero, and nan stays nan. Where the engine goes on with inf
-    or nan by IEEE 754, the listing raises as Python does: log(0), 1 / 0, exp(1000), sin(inf), a negative number to a broken
-    power; logsumexp of an infinity is nan there. Backward, an operand that was not chosen is asked for nothing. Where data has
-    changed since the graph was built, the listing says so.
+    or nan by IEEE 754, the listing raises as Python does: log(0), 1 / 0, exp(1000), sin(inf), a negative number to a power that
+    is not whole. logsumexp of an infinity is nan there. On the way back an operand that was not chosen is left alone. Where
+    data has changed since the graph was built, the listing says so.
 
     >>> from micrograd import Value
     >>> a = Value(2.0, label="a")

@@ -184,7 +184,7 @@ class Origins:
         return None
 
     def broken(self, n: Value) -> Finding:
-        """What made a value that is not finite of operands that are."""
+        """What made infinity or nan out of finite operands."""
         if n.rule is None or n.is_constant:
             return Finding("leaf", n, f"{self.name(n)} itself holds {self.number(n.data)}, before any operation.")
         infinite = math.isinf(n.data)
