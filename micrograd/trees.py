@@ -99,7 +99,7 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 
 
 def _flattened(x: Any, leaves: list[Any]) -> Structure:
-    """Its structure; its leaves go to the list. (A function inside `flatten` would keep them until garbage is collected.)"""
+    """The structure of `x`; its leaves go to the list. (A function inside `flatten` would keep them alive.)"""
     kind = kind_of(x)
     if kind is not None:
         return (*kind, tuple([_flattened(part, leaves) for part in parts_of(x, kind)]))
@@ -171,7 +171,7 @@ def has_value(tree: Any) -> bool:
 
 
 class Pattern:
-    """Where the entries of a sparse matrix are: `matrix` makes SciPy's CSR array of theirs, which SciPy itself cannot hold."""
+    """Where the entries of a sparse matrix are. `matrix` puts entries there; SciPy's own arrays cannot hold Values."""
 
     def __init__(self, shape: tuple[int, int], starts: Sequence[int], columns: Sequence[int]):
         import numpy as np

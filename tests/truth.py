@@ -34,7 +34,7 @@ class Case:
     small: float = 1e-300  # the smallest magnitude drawn at random
     javascript: float = 6  # ulps between the engine and what JavaScript's mathematics gives; 0: the same numbers
     range: tuple[float, float] | None = None  # the widest arguments of docs/accuracy.md; None: one of the arguments is chosen
-    compiled: float = 4  # ulps by which a compiled value may be off: what glibc states for its functions of vectors
+    compiled: float = 4  # ulps by which a compiled value may be off: what glibc states for its vector functions
     unit: float = 0.0  # where the value is smaller, its error is counted in ulps of this: it is a difference of such numbers
     digits: int = 3000  # of the truth's arithmetic: after two differences, more than 50 of them are right
 

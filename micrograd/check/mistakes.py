@@ -86,7 +86,7 @@ OPERATIONS = (
     Operation("relu(a), a < 0", _method("relu"), (-1.5,), "relu", (), True),
 )  # fmt: skip
 
-# What an operation is commonly built on: where that is broken, it would only fail along.
+# What an operation is commonly built on: where that is broken, the operation fails with it.
 BUILT_ON = {
     "__sub__": {"__neg__"},
     "__rsub__": {"__neg__", "__sub__", "__radd__"},
@@ -131,7 +131,7 @@ def _ladder_turned(a: Any, b: Any) -> Any:
 
 
 def _long_ladder(a: Any, b: Any) -> Any:
-    """So many forks that a class that keeps parents in sets does not go through all of them in a good order by luck."""
+    """Many forks: a class that keeps parents in sets cannot go through all of them in a good order by luck."""
     for _ in range(7):
         a, b = b, b + a
     return b
@@ -196,7 +196,7 @@ class Pass:
             pending.extend(reversed(self.parents(node)))
 
     def seeding_each(self) -> None:
-        """As written with recursion that calls backward() itself: all that arrives is overwritten by the 1 of the output."""
+        """As in a recursion that calls backward() itself: what has arrived is overwritten by the output's 1."""
         self.each_time_reached(seed=True)
 
     def when_first_reached(self) -> None:
@@ -223,7 +223,7 @@ class Pass:
                 self.grad[parent] += local if not ops or node.op in ops else self.grad[node] * local
 
     def forgetting_parents(self, *ops: str) -> None:
-        """Operations that hand on to their operands, but are not known to have any: what lies further down is not found."""
+        """Operations pass gradients to their operands but do not list them as parents: what lies further down is not found."""
         known, pending = {self.root}, [self.root]
         for node in pending:
             fresh = [] if node.op in ops else [p for p in self.parents(node) if p not in known]

@@ -13,7 +13,7 @@ from micrograd.primitives import Primitive
 
 WORDS = {  # what a name alone does not say, and what holds at kinks, ties and ends
     "pow": "x to the power y. 0 ** 0 is 1, with derivative 0 in x; at x = 0 the derivatives are the limits, where these exist. "
-    "A negative number to a broken power is nan, never complex.",
+    "A negative number to a power that is not whole is nan, never complex.",
     "exp": "e to the power x; inf where it overflows.",
     "log": "The natural logarithm: -inf at 0, nan below.",
     "log1p": "log(1 + x), exact for small x.",

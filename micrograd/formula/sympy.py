@@ -1,6 +1,6 @@
 """Graphs as SymPy's expressions, and back: `to_sympy(L)` for simplify, solve, series, and `from_sympy(expr, x=Value(2.0))`.
 
-SymPy is imported when it is asked for. `symbol` does not come in: the operations are written in SymPy's own functions.
+SymPy is imported when it is asked for. Operations are written in SymPy's own functions, without `symbol`.
 """
 
 from __future__ import annotations

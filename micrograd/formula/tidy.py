@@ -149,7 +149,7 @@ def _kind(base: Symbol) -> int:
 
 
 class _Terse(Text):
-    """Without signs of multiplication where none is needed: after a number or a bracket, before a bracket or a letter."""
+    """Leaves out signs of multiplication that are not needed: after a number or a bracket, before a bracket or a letter."""
 
     beside = ""
 
