@@ -124,15 +124,3 @@ def test_bad_rules_are_named():
         custom_derivative(lambda x: x[0], lambda x, out: [1.0])([x, w])
     with pytest.raises(TypeError, match="returned None; does it lack a return"):
         custom_derivative(lambda x: None, lambda x, out: 1.0)(x)
-
-
-def test_stop_gradient_and_gradients_in_structures():
-    a, b = Value(2.0), Value(3.0)
-    kept = mg.stop_gradient({"a": [a, 1.0], "b": np.array([b], object)})
-    assert kept["a"][0].is_constant and kept["a"][1] == 1.0 and kept["b"][0].data == 3.0
-    assert mg.gradients(a * mg.stop_gradient(a) + b, {"a": a, "b": (b,)}) == {"a": 2.0, "b": (1.0,)}
-    assert grad(lambda x: x * mg.stop_gradient(x))(3.0) == jit(grad(lambda x: x * mg.stop_gradient(x)))(3.0) == 3.0
-    (g,) = mg.gradients(a**3, [a], create_graph=True)
-    assert mg.gradients(g, a) == 12.0 and mg.gradients(a * b, np.array([a, b], object)).tolist() == [3.0, 2.0]
-    with pytest.raises(TypeError, match=r"got float 1\.0"):
-        mg.gradients(a, [1.0])
