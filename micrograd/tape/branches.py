@@ -17,9 +17,9 @@ from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
 
 PATHS = 64  # paths through branches that one structure may take
-MANY = 2048  # results of a sum from which on there is none of each sample: its paths are summed in spans of so many samples,
-SPAN = 1 << 14
-ROOM = 1 << 21  # and numbers of single samples that there is room for at a time
+MANY = 2048  # with so many results of a sum, those of single samples are not kept: paths are summed
+SPAN = 1 << 14  # in spans of so many samples
+ROOM = 1 << 21  # numbers of single samples that there is room for at a time
 _COMPARE = {
     "__lt__": np.less, "__le__": np.less_equal, "__gt__": np.greater, "__ge__": np.greater_equal,
     "__eq__": np.equal, "__ne__": np.not_equal,
@@ -29,8 +29,8 @@ _COMPARE = {
 def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce: bool) -> Array:
     """The results of a function that compares values: each sample's of its own path, or their sum over the samples.
 
-    The sum is that of `reference.total` over all samples, whatever their paths. Where results are so many that there is no room
-    for those of each sample, it is in each span of samples the sum of those of the paths.
+    The sum is that of `reference.total` over all samples, whatever their paths. Where there is no room for the results of each
+    sample, each path is summed by itself within a span of samples, and the paths' sums are added.
     """
     paths, parameters = recordings.paths(call, gradient), recordings.parameters
     many = reduce and unit(recordings, paths) != BLOCK

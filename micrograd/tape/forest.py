@@ -17,7 +17,7 @@ Forest = dict[tuple[int, int], Array]  # the sums of nodes by their level and nu
 
 
 def subtrees(first: int, count: int, units: int) -> Iterator[tuple[int, int, int, int]]:
-    """The fewest nodes that `count` units from `first` on are, of `units` in all: level, number, first unit, end.
+    """The fewest nodes that cover `count` units from `first` on, of `units` in all: level, number, first unit, end.
 
     Where the units end, a node is complete with what is there.
     """

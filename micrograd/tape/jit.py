@@ -63,12 +63,12 @@ def jit(
     of them; an integer is an open index for take(), a bool, a string or None part of the structure. `backend` is "numpy",
     "llvm" or "reference"; `dtype` float64 or float32; `precision` "exact" for the bits of the reference back end, or "fast":
     compiled code may round a product and the sum that it goes into once instead of twice, takes elementary functions for
-    vectors, which are within 4 units in the last place, and adds what all samples share of many sums once, and not for each.
+    vectors, which are within 4 units in the last place, and adds terms that all samples share once, and not for each sample.
 
     Numbers and Values that `fn` reads from its surroundings are watched: globals, closures, defaults, attributes that its code
     or that of functions it names reads, lists, dicts and NumPy arrays of up to 4 KiB there. When one has changed, the next
-    call records again. Of networks and of lists with more than 16 numbers only the containers are looked at where a call
-    takes theta or is a step of training; after 10,000 objects nothing more is. What cannot be watched is recorded as it was:
+    call records again. A call that takes theta, or is a step of training, looks only at the containers of networks and of
+    lists with more than 16 numbers. At most 10,000 objects are looked at. What cannot be watched stays as it was recorded:
     random numbers, the time, files, larger arrays, what C code holds.
 
     Calls of much work are shared among `threads` by compiled code: where not given, as many as the variable OMP_NUM_THREADS
@@ -121,7 +121,7 @@ class Jitted(Decorator, Generic[R]):
         return self._parameters.listed, self.backend, self.dtype, self.precision, self.threads
 
     def __getstate__(self) -> Any:
-        """The order of theta known so far, by where the function holds each parameter; None where it holds one nowhere."""
+        """The order of theta so far: where the function holds each parameter; None where it does not hold one of them."""
         return None if self.wrt is not None else places_of(self.fn, self._parameters.values)
 
     def __setstate__(self, order: list[int]) -> None:

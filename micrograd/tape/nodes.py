@@ -275,7 +275,7 @@ def _name(fn: Any) -> str:
 def opened(output: Value) -> Value:
     """The graph of `output` with what compiled functions do inside in the place of their calls, for drawings and explanations.
 
-    Leaves are the same ones, and so is all below which nothing was called. What a call does stands in a scope of the function's
+    Leaves stay the same ones, and so do nodes with no call below them. What a call does stands in a scope of the function's
     name. Numbers are computed anew, operation by operation: those of calls may differ in the last digits, but for
     `precision="exact"`.
 

@@ -223,7 +223,7 @@ def _simpler_dot(operands: tuple[int, ...], number: Number, kept: list[Instructi
 
 
 def _simpler_dot_exactly(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
-    """What holds for negative zeros too: a dot that starts from 0.0 is never one."""
+    """What may be done where zeros have signs: a dot that starts from 0.0 never gives -0.0."""
     if len(operands) == 1 or _is_zero(number(operands[-1]), -1.0):
         return _simpler_dot(operands, number, kept, first)
     return None
@@ -238,9 +238,9 @@ _SIMPLER_WITHOUT_NUMBERS = {rule: _SIMPLER[rule] for rule in (_SUB, _NEG, _SUM, 
 
 
 def _chained(tape: Tape) -> Tape:
-    """Left-to-right chains of + (and of + over ×) as one sum (or one dot); what was inside them falls dead."""
+    """Left-to-right chains of + (and of + over ×) as one sum (or one dot); what was inside them is dead then."""
     first, instructions = tape.first, tape.instructions
-    uses = [0] * (first + len(instructions))  # by what is not dead itself
+    uses = [0] * (first + len(instructions))  # by instructions that are not dead themselves
     for i in tape.outputs:
         uses[i] += 2
     for g in tape.guards:

@@ -105,7 +105,7 @@ def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
 
 
 def by_level(tape: Tape, by_operands: bool) -> Tape:
-    """The same tape with its instructions as late as what needs them allows, so that one step comes after another.
+    """The same tape with its instructions as late as their consumers allow, so that one step comes after another.
 
     Those of one level stay in their order, or are sorted by what they read: each makes some recurrences regular.
     """

@@ -154,7 +154,7 @@ def elementwise(places: Places, rule: Primitive, out: Array, operands: Array) ->
 
 
 def elementwise_of_one_kind(places: Places, rule: Primitive, out: Array, operands: Array, whole: bool = False) -> None:
-    """Those whose operands lie in the same spaces; by the vectors that operands are of, where only so they are views."""
+    """Those whose operands lie in the same spaces; split by the vectors of their operands where only that makes views."""
     positions = places.where[operands]
     spaces = [SPACES[v] for v in places.varies[operands[0]].tolist()]
     if len(out) == 1:

@@ -37,7 +37,7 @@ class Watch:
         self.directly_unchanged = _compared(walk, short if sum(map(len, short)) <= SHORT else [])
 
     def confirmed(self) -> bool:
-        """Whether what is there now is the same, or equal numbers in its place; asked where identities differ."""
+        """Whether the same things are there now, or equal numbers in their places; asked where identities differ."""
         try:
             now = _Walk(self._walk.fn)
         except Exception:  # what is looked at runs no code of the user's, except for attributes that compute
@@ -47,7 +47,7 @@ class Watch:
 
 
 def places_of(fn: Any, values: list[Value]) -> list[int] | None:
-    """Where a function holds some Values, as `values_at` finds them again in a copy of it; None where it holds one nowhere."""
+    """Where a function holds some Values, for `values_at` to find them in a copy; None where it does not hold one of them."""
     places = {v: i for i, v in enumerate(_held(fn))} if values else {}
     return [places[v] for v in values] if values and all(v in places for v in values) else None
 

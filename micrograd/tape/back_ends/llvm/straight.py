@@ -55,7 +55,7 @@ def operations(it: Kernel) -> Iterator[Operation]:
 
 
 def depth_first(makers: Mapping[Any, Operation], roots: Iterable[Any], done: set[Any]) -> list[Operation]:
-    """The operations that `roots` need and that are not in `done`, each as late as what needs it allows.
+    """The operations that `roots` need and that are not in `done`, each as late as its consumers allow.
 
     So few values are alive at once. `makers` are the operations by their results.
     """
