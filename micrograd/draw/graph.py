@@ -115,7 +115,7 @@ class Graph:
 
     @cached_property
     def operand(self) -> str:
-        """The letter for an operand without a name, inside an operation: x, or one that nothing here is called."""
+        """The letter for an operand without a name, inside an operation: x, or another one where something is called x."""
         return next((letter for letter in "xutspqrv" if letter not in self.labels), "x")
 
     def written(self, i: int, digits: int = 4, names: bool = True) -> str:

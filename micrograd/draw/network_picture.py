@@ -104,7 +104,7 @@ def short(x: float, digits: int) -> str:
 
 
 def shown_of(count: int, most: int, needed: Collection[int] = ()) -> list[int]:
-    """Which of so many are shown: all, or the first and last and those that are needed; -1 where some are left out."""
+    """Which of so many are shown: all, or the first and last and the ones needed; -1 stands for those left out."""
     if count <= most:
         return list(range(count))
     half = (most - 2) // 2

@@ -25,7 +25,7 @@ class Palette(NamedTuple):
     weak: tuple[int, int, int]
     nothing: str  # an edge into a constant
     lit: str
-    broken: str  # where nan or inf flows back: of no other use in a drawing, so that it is found at a glance
+    broken: str  # where nan or inf flows back; nothing else has this colour, so that it is found at a glance
     positive: str  # a weight in the picture of a network
     negative: str
     kinds: dict[str, tuple[str, str]]  # fill and stroke of each kind of box
