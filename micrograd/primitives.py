@@ -101,7 +101,7 @@ CONSTANT = Primitive("constant", "constant", lambda: nan, (), None, False)  # ho
 
 
 def handwritten(op: str) -> Primitive:
-    """What stands for the rule of a node whose derivative is no rule but a `_backward` that somebody wrote."""
+    """The stand-in for a rule, of a node whose derivative is a hand-written `_backward`."""
     return Primitive(op or "custom", op, lambda *x: nan, None, None, True)
 
 
@@ -239,7 +239,7 @@ def logsumexp(values: Iterable[Any]) -> Any:
 
 
 def _shares(xs: Sequence[Any], out: Any) -> tuple[Any, ...]:
-    """exp(xᵢ - out), divided by their sum: that is 1 but for what rounding took from `out`, all of it where xs are huge."""
+    """exp(xᵢ - out), divided by their sum, which is 1 up to the rounding of `out`: everything where the xs are huge."""
     parts = [exp(x - out) for x in xs]
     whole = 1 / _sum(*parts)
     return tuple([part * whole for part in parts])

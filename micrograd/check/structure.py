@@ -75,7 +75,7 @@ def sums_and_products(exam: Examination) -> bool:
 
 
 def _seeded_again(exam: Examination) -> bool:
-    """Whether every leaf has 1: then a product alone looks like a sum, and it is not the product's step that is wrong."""
+    """Whether every leaf has 1: then a product alone looks like a sum, although its own step may be right."""
     for _, program, at in (*CHAINS, *FORKS):
         if not _looks_like(exam, Mistake(SEEDED_AGAIN, "seeding_each", SEED_ONCE), False, program, at, exam.run(program, at)):
             return False

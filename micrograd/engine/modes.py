@@ -21,7 +21,7 @@ HERE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # where the
 
 
 class Holder(Protocol):
-    """What refuses that numbers are read off the Values that it holds. (`Any` is a Value, which is defined above modes.)"""
+    """Refuses to have numbers read off the Values that it holds. (`Any` is a Value, which is defined above modes.)"""
 
     def holds(self, value: Any, /) -> bool:
         """Whether the Value is one of those."""

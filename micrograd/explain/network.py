@@ -78,7 +78,7 @@ def _activation(term: Term) -> Value | None:
 
 
 def delta_of(page: Phrases, z: Value) -> Delta | None:
-    """δ of a neuron, taken apart; None where its output is not one known step away from z and from the next layer."""
+    """δ of a neuron, taken apart; None unless its output is one known step away from z and from the next layer."""
     where = place(z)
     assert where is not None and z.note is not None
     _, k, layer = where

@@ -42,9 +42,9 @@ class Watch(NamedTuple):
 class Run:
     """The graph that one call recorded: a fresh leaf in the place of each number of the arguments, and outputs over them.
 
-    Derivatives are plain numbers, or Values where `graph` holds: where a Value was passed, or one is found that the
-    function closes over. The leaves are leaves while derivatives are taken; before they are handed out as part of
-    Values, they become copies of what was passed, and derivatives flow on to that.
+    Derivatives are plain numbers. They are Values (`graph`) where a Value was passed, or the function closes over one.
+    Leaves stay leaves while derivatives are taken; before they are handed out inside Values, they become copies of what
+    was passed, so that derivatives flow on to it.
     """
 
     def __init__(

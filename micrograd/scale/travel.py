@@ -41,7 +41,7 @@ class Traveller:
         return f"<{self.name} with its tapes>"
 
     def calls(self) -> Calls:
-        """The function's calls in this process, made of what was sent when it is first needed."""
+        """The function's calls in this process, made from what was sent when they are first needed."""
         with _making:
             found = _made.get(self.digest)
             if found is None:
