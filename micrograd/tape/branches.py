@@ -16,7 +16,8 @@ from micrograd.tape.back_ends.reference import BLOCK, paired, total
 from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
 
-PATHS = 64  # paths through branches that one structure may take
+PATHS = 64  # paths through branches that one structure may take, unless one program computes and selects them all,
+MOST = 512  # and how many then
 MANY = 2048  # with so many results of a sum, those of single samples are not kept: paths are summed
 SPAN = 1 << 14  # in spans of so many samples
 ROOM = 1 << 21  # numbers of single samples that there is room for at a time
@@ -146,7 +147,7 @@ def _sorted_by_path(
                     path = recordings.record(call, int(left[0]), gradient)
                 same = [i for i, p in enumerate(paths) if p.decisions == path.decisions]
                 if not same:
-                    _add(recordings, paths, path)
+                    _add(recordings, paths, path, bool(gradient))
             if same:  # decided differently by rounding alone
                 samples.setdefault(same[0], []).append(left[:1])
                 left = left[1:]
@@ -182,13 +183,14 @@ def _decided(path: Path, pairs: Array) -> Array:
     return holds
 
 
-def _add(recordings: Recordings, paths: list[Path], path: Path) -> None:
+def _add(recordings: Recordings, paths: list[Path], path: Path, gradient: bool) -> None:
     """Keep one more path; RuntimeError where there are too many, TypeError where it returns another structure."""
-    if len(paths) == PATHS:
+    if len(paths) % PATHS == 0 and (len(paths) >= MOST or recordings.one_tape(paths, True, gradient) is None):
         lines = [a[0] for a, b in zip(path.decisions, paths[-1].decisions, strict=False) if a != b]
         where = lines[0] if lines else path.decisions[-1][0]
         raise RuntimeError(
-            f"{recordings.owner!r} took more than {PATHS} paths through comparisons of values, the latest at {where}: "
+            f"{recordings.owner!r} took more than {len(paths)} paths through comparisons of values, and one program of all of "
+            f"them would be too much; the latest at {where}: "
             "make the choice part of the graph with where(condition, a, b), maximum, minimum or take"
         )
     if repr(path.out) != repr(paths[0].out):

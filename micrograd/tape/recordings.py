@@ -240,20 +240,24 @@ class Recordings:
         return program
 
     def merged(self, paths: Sequence[Path], call: Call, results: bool, gradient: bool = False, reduce: bool = False) -> Any:
-        """A program of the tape of several paths, as `merge.merged` makes it, on all parameters; None where there is none.
-
-        There is none for results where they may need gates, or where paths look something up that is not there on others.
-        """
+        """A program of the tape of several paths, as `merge.merged` makes it, on all parameters; None where there is none."""
         key = ("merged", call.fields, results, reduce, len(paths), len(self.parameters))
         programs = paths[0].programs
         if key not in programs:
             with self.making, _collector_paused():
                 if key not in programs:
-                    tape, count = None, len(self.parameters)
-                    if not any(path.lookups or (results and path.again is not None) for path in paths):
-                        tape = merged([(p.tape, p.leaves) for p in paths], count, results, gradient, reduce)
+                    tape = self.one_tape(paths, results, gradient, reduce)
                     programs[key] = tape and self.back_end.make(swept(tape), call.fields, reduce, self.parameters.dtype)
         return programs[key]
+
+    def one_tape(self, paths: Sequence[Path], results: bool, gradient: bool = False, reduce: bool = False) -> Tape | None:
+        """The tape of several paths; None where `merge.merged` finds none.
+
+        Nor is there one for results where they may need gates, or where paths look something up that is not there on others.
+        """
+        if any(path.lookups or (results and path.again is not None) for path in paths):
+            return None
+        return merged([(path.tape, path.leaves) for path in paths], len(self.parameters), results, gradient, reduce)
 
     def _gated(self, path: Path, make: Callable[[Tape], Program]) -> Program:
         """A program that leaves what is not finite to one of the gated tape, where that may matter."""

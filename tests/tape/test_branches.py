@@ -93,3 +93,21 @@ def test_paths_have_parameters_of_their_own(many, monkeypatch):
     for _ in range(3):
         value, gradient = f.value_and_grad([2.0, 3.0], [2.0, 0.5, -1.0, 3.0], reduction="sum")
         assert (value, gradient.tolist()) == (4.0 + 0.75 + 6.0 + 6.0, [5.0 + 3.0, 0.25 + 2.0])
+
+
+def test_short_ifs_that_become_selections_are_not_too_many_paths():
+    """Seven choices in a row are 128 paths, and one program."""
+
+    def f(x, *choices):
+        for c in choices:
+            x = x + c if c > 0.0 else x * c
+        return x
+
+    choices = np.random.default_rng(7).normal(size=(2000, 7))
+    x = np.linspace(-1.0, 1.0, 2000)
+    g = jit(f, backend="numpy")
+    expected = [f(a, *row) for a, row in zip(x.tolist(), choices.tolist(), strict=True)]
+    for _ in range(2):
+        assert g.map(x, *choices.T).tolist() == expected
+    (paths,) = g.recorded.values()
+    assert len(paths) == 2**7
