@@ -115,6 +115,33 @@ def test_lanes_over_elements_give_the_reference_s_bits(n):
     np.testing.assert_allclose(fast.value_and_grad(f.theta(), X)[1], g.value_and_grad(f.theta(), X)[1], rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_lanes_over_elements_find_what_a_table_names(seed):
+    """Operands that repeat, run on, run back and jump, in vectors that are whole or not."""
+    rng = random.Random(seed)
+    n = rng.choice([22, 24, 29, 33, 70])
+
+    def places():
+        found = [0, 0]
+        while len(found) < n:
+            at, step, many = rng.randrange(n), rng.choice([-1, 0, 0, 1, 1, 2]), rng.randrange(1, 10)
+            found += [(at + k * step) % n for k in range(many)]
+        return found[:n]
+
+    three = list(zip(places(), places(), places(), strict=True))
+
+    def f(xs, ys):
+        products = [mg.dot([xs[i] for i in at], ys[k : k + 3]) for k, at in enumerate(three)]
+        return mg.sum([mg.tanh(p) for p in products]) * xs[0]
+
+    fast, exact = (jit(mg.value_and_grad(f, (0, 1)), precision=precision) for precision in ("fast", "exact"))
+    definition = jit(mg.value_and_grad(f, (0, 1)), backend="reference")
+    X = np.random.default_rng(seed).normal(size=(2, n + 2))
+    flat = lambda found: [found[0], *found[1][0], *found[1][1]]  # noqa: E731
+    assert flat(exact(*X)) == flat(definition(*X))
+    np.testing.assert_allclose(flat(fast(*X)), flat(definition(*X)), rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if not case.rule.variadic], ids=lambda case: case.name)
 def test_every_primitive_is_within_its_ulps(case):
     f = jit(lambda *args: case.rule(*args), backend="llvm")

@@ -52,9 +52,9 @@ def fetch(f: Function, arg: View, at: Sequence[Index], axis: int, count: int) ->
     found, step = arg, arg.strides[axis]
     if arg.table is not None and step and not (arg.step or any(i.terms for i in at)):  # its slots are known
         slots = [f.located(arg, [i + k if a == axis else i for a, i in enumerate(at)]).offset for k in range(count)]
-        step = slots[1] - slots[0] if count > 1 else 0
-        if step in (0, 1, -1) and slots == [slots[0] + k * step for k in range(count)]:
-            found = View(arg.place, slots[0], tuple([step if a == axis else 0 for a in range(len(at))]))
+        by = slots[1] - slots[0] if count > 1 else 0
+        if by in (0, 1, -1) and slots == [slots[0] + k * by for k in range(count)]:
+            found, step = View(arg.place, slots[0], tuple([by if a == axis else 0 for a in range(len(at))])), by
             at = [Index()] * len(at)
     if step == 0:
         return f.splat(f.new(f"load {t.real}, ptr {f.address(arg.place, f.located(found, at) * t.size)}, align {t.size}"))
