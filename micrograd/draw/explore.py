@@ -24,6 +24,7 @@ from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, operation, runs
 from micrograd.draw.network import Network, found_in
 from micrograd.draw.saving import opened
+from micrograd.draw.style import DARK, LIGHT, MORE, THINNEST, variables
 from micrograd.formula.javascript import functions, is_own, listed, printable, printed
 from micrograd.formula.mistakes import MISTAKES, SLIPS
 from micrograd.formula.symbol import Symbol
@@ -82,7 +83,10 @@ class Exploration:
         rows = [row for op in dict.fromkeys(self.graph.ops) if (row := RULES.get(op)) and is_own(row) and printable(row)]
         called = re.findall(r'\["(\w+)"', json.dumps(self._slips))
         rules = printed(rows, None if "expression" in self.more else (*self.graph.ops, *called))
-        text = "\n".join([functions(rules), rules, *[_part(f"{name}.js") for name in (*_ALWAYS, *self._more_parts, "page")]])
+        widths = f"const THINNEST = {THINNEST}, MORE = {MORE};"
+        text = "\n".join(
+            [functions(rules), rules, widths, *[_part(f"{name}.js") for name in (*_ALWAYS, *self._more_parts, "page")]]
+        )
         return f"(() => {{\n{_short(text)}}})();\n"
 
     @property
@@ -210,7 +214,8 @@ def data_url(svg: str) -> str:
 
 
 def _style(*names: str) -> str:
-    return (
+    colours = f".mg-explore{{{variables(LIGHT)}}}.mg-dark{{{variables(DARK)}}}"
+    return colours + (
         re.sub(r"\s*([{};,])\s*", r"\1", "".join([_part(f"{name}.css") for name in names]))
         .replace(": ", ":")
         .replace(";}", "}")

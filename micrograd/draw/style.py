@@ -46,6 +46,18 @@ DARK = Palette(
 THEMES = {"light": LIGHT, "dark": DARK, "transparent": LIGHT._replace(paper="")}
 
 
+def variables(palette: Palette) -> str:
+    """The palette as variables of CSS, for the living page."""
+    stroke = {kind: palette.kinds[kind][1] for kind in ("leaf", "parameter", "input")}
+    colours = {
+        "ink": palette.ink, "back": palette.paper, "edge": palette.nothing, "value": palette.value, "grad": palette.gradient,
+        "lit": palette.lit, "broken": palette.broken, "plus": palette.positive, "minus": palette.negative,
+        "leaf": stroke["leaf"], "weight": stroke["parameter"], "input": stroke["input"],
+        "fold": palette.kinds["fold"][0], "rim": palette.kinds["fold"][1],
+    }  # fmt: skip
+    return "".join([f"--{name}:{colour};" for name, colour in colours.items()])
+
+
 class Style(NamedTuple):
     """Colours, and how many significant digits numbers have."""
 
@@ -74,9 +86,12 @@ def share(flow: float, biggest: float) -> float:
     return 1.0 if not math.isfinite(flow) else math.sqrt(flow / biggest) if flow > 0 and biggest > 0 else 0.0
 
 
+THINNEST, MORE = 0.9, 2.6  # the width of an edge: with next to no share, and how much the whole adds
+
+
 def weight(part: float) -> float:
     """How wide an edge of this share is drawn."""
-    return 0.9 + 2.6 * part
+    return THINNEST + MORE * part
 
 
 def mixed(part: float, palette: Palette) -> str:

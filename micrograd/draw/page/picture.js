@@ -197,7 +197,7 @@ class Picture {
 
 	paintLine(line, { flow, live }, style, thin) {
 		const share = flow < Infinity ? Math.sqrt(flow / this.biggest || 0) : 1;
-		const width = ((0.9 + 2.6 * share) * thin).toFixed(2);
+		const width = ((THINNEST + MORE * share) * thin).toFixed(2);
 		if (line.getAttribute("stroke-width") !== width) line.setAttribute("stroke-width", width);
 		dress(line, "mg-edge" + (!live ? "" : flow === Infinity || flow !== flow ? " mg-nan" : !flow ? " mg-zero" : " mg-sent") + style);
 	}
