@@ -39,6 +39,16 @@ def power(x: float, y: float) -> float:
     return -inf if x < 0.0 and odd else inf  # overflow
 
 
+def power_log(x: float, y: float) -> float:
+    try:
+        out = math.pow(x, y)
+    except (ArithmeticError, ValueError):
+        out = power(x, y)
+    if x > 0.0 or x != x:
+        return out * math.log(x) if out else 0.0
+    return math.nan if x < 0.0 else out * -inf if out else 0.0
+
+
 def added(*xs: float) -> float:
     total = -0.0  # so that nothing is added to the first: 0.0 + -0.0 is 0.0
     for x in xs:

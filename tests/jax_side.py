@@ -22,7 +22,8 @@ OPS = {
     "dot": lambda *a: a[-1] + jnp.stack(a[: len(a) // 2]) @ jnp.stack(a[len(a) // 2 : -1]),
     "mod": jnp.mod, "floordiv": jnp.floor_divide, "floor": jnp.floor, "round": jnp.round, "asinh": jnp.arcsinh,
     "acosh": jnp.arccosh, "atanh": jnp.arctanh, "erfc": erfc, "log2": jnp.log2, "log10": jnp.log10, "exp2": jnp.exp2,
-    "cbrt": jnp.cbrt, "hypot": jnp.hypot, "lgamma": gammaln, "digamma": digamma, "polygamma": polygamma,
+    "cbrt": jnp.cbrt, "hypot": jnp.hypot, "power_log": lambda x, y: x**y * jnp.log(x),
+    "lgamma": gammaln, "digamma": digamma, "polygamma": lambda n, x: polygamma(int(n), x),
     "one_minus_square": lambda x: (1 - x) * (1 + x),
     "take": lambda *a: jnp.stack(a[:-1])[int(a[-1])],
 }  # fmt: skip

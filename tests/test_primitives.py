@@ -201,6 +201,17 @@ def test_the_partials_of_arctangents_hold_wherever_their_results_do():
                 assert off(got, truth) <= 4, (y, x, got)
 
 
+def test_the_hessian_of_a_power_is_symmetric():
+    def f(p):
+        return p[0] ** p[1]
+
+    for x, y in [(0.0, 1.0), (0.0, 2.0), (0.0, 0.0), (0.0, -1.0), (2.0, 0.0), (1.5, -2.5), (0.0, 0.5)]:
+        for hessian in (micrograd.hessian(f), micrograd.jacobian(micrograd.grad(f)), micrograd.jit(micrograd.hessian(f))):
+            (_, one), (other, _) = hessian([x, y])
+            assert same(one, other), (x, y)
+    assert micrograd.hessian(f)([0.0, 1.0]) == [[0.0, -math.inf], [-math.inf, 0.0]]
+
+
 ENDS = [  # where the first derivative is infinite: the signs of those of orders 1, 2 and 3, by the limit from inside
     ("asin", 1.0, "+++"), ("asin", -1.0, "+-+"), ("acos", 1.0, "---"), ("acos", -1.0, "-+-"), ("acosh", 1.0, "+-+"),
     ("atanh", 1.0, "+++"), ("atanh", -1.0, "+-+"), ("sqrt", 0.0, "+-+"), ("cbrt", 0.0, "+-+"), ("cbrt", -0.0, "+++"),
@@ -408,7 +419,17 @@ def test_partials_of_a_primitive_of_ones_own_are_real_numbers(book):
     assert (first.data, adjoints(first)[x]) == (3.0, 0.25)
 
 
-UNSPOKEN = {"add", "sub", "mul", "div", "neg", "mod", "floordiv", "one_minus_square"}  # operators, and a part of partials
+UNSPOKEN = {
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "neg",
+    "mod",
+    "floordiv",
+    "one_minus_square",
+    "power_log",
+}  # operators, and a part of partials
 
 
 def test_public_names_are_the_rows_and_nothing_is_hidden():

@@ -24,6 +24,7 @@ _VALUES = {  # of operands that are names or numbers
     "floordiv": "floordiv({0}, {1})",
     "digamma": "polygamma(0.0, {0})",
     "polygamma": "polygamma({0}, {1})",
+    "power_log": "{0} >= 0.0 && pow({0}, {1}) == 0.0 ? 0.0 : pow({0}, {1}) * log({0})",
     "floor": "floor({0})",
     "round": "rint({0})",
     "sigmoid": "isinf(exp(-{0})) ? exp({0}) : 1.0 / (1.0 + exp(-{0}))",

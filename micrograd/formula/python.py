@@ -100,6 +100,9 @@ class Python:
     def _polygamma(self, n: str, x: str) -> str:
         return f"polygamma({n}, {x})"
 
+    def _power_log(self, x: str, y: str) -> str:
+        return f"math.pow({x}, {y}) * math.log({x} if math.pow({x}, {y}) != 0.0 else 1.0)"
+
     def _take(self, i: str, *xs: str) -> str:
         return f"({', '.join(xs)},)[int({i})] if {i} in range({len(xs)}) else math.nan"
 

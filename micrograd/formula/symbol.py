@@ -17,6 +17,7 @@ from micrograd.primitives import Primitive, number
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how tightly a written formula holds together
 
 ADD, SUB, MUL, DIV, NEG, POW = map(primitives.rule, ("add", "sub", "mul", "div", "neg", "pow"))
+POWER_LOG, LOG = primitives.rule("power_log"), primitives.rule("log")
 WHERE, ONE_MINUS_SQUARE = primitives.rule("where"), primitives.rule("one_minus_square")
 CHOICE = Primitive("where", WHERE.written, WHERE.value, WHERE.partials, WHERE.beyond, False)  # written with both branches
 
@@ -55,11 +56,16 @@ class Symbol:
 
     @property
     def taken(self) -> Symbol:
-        """The formula as one reads it: its outermost choice made, the branch that the numbers take, and 1 − x² spelled out."""
+        """The formula as one reads it: its outermost choice made as the numbers make it, rows made for derivatives spelled out.
+
+        A 1 in the place of an operand keeps 0 · inf away, as in the derivatives of 0 ** 0: one reads the operand.
+        """
         s = self
         while s.rule is WHERE:
-            c = s.args[0].number
-            s = Symbol(math.nan) if c != c else s.args[1] if c > 0 else s.args[2]
+            c, a, b = s.args
+            s = Symbol(math.nan) if c.number != c.number else a if c.number > 0 or (b.literal and b.number == 1.0) else b
+        if s.rule is POWER_LOG:
+            return applied(MUL, (applied(POW, s.args), applied(LOG, s.args[:1])))
         return 1.0 - s.args[0] ** 2.0 if s.rule is ONE_MINUS_SQUARE else s
 
 

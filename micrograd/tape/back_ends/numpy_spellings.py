@@ -63,6 +63,12 @@ def _softplus(x: Array, out: Array) -> None:
     out += np.maximum(x, 0.0)
 
 
+def _power_log(x: Array, y: Array, out: Array) -> None:
+    power = np.power(x, y)
+    np.multiply(power, np.log(x), out)
+    np.copyto(out, 0.0, where=(power == 0.0) & (x >= 0.0))
+
+
 def _one_minus_square(x: Array, out: Array) -> None:
     np.multiply(1.0 - x, 1.0 + x, out)
 
@@ -88,6 +94,7 @@ _SPELLED: dict[str, Callable[..., Any]] = {
     "sign": np.sign, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus, "step": _step,
     "maximum": _maximum, "minimum": _minimum, "floor": np.floor, "round": np.rint,
     "mod": np.remainder, "floordiv": np.floor_divide, "one_minus_square": _one_minus_square,
+    "power_log": _power_log,
     "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
 }  # fmt: skip
 _BUILT_IN = {RULES[name]: function for name, function in _SPELLED.items()}  # by row: a name may be taken over

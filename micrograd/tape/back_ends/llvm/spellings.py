@@ -98,6 +98,12 @@ def _arithmetic(name: str) -> Callable[[Function, str, str], str]:
     return lambda f, x, y: f.two(name, x, y)
 
 
+def _power_log(f: Function, x: str, y: str) -> str:
+    power = f.call("pow", x, y)
+    out = f.two("fmul", power, f.call("log", x))
+    return _choice(f, power, "oeq", 0.0, _choice(f, x, "oge", 0.0, f.number(0.0), out), out)
+
+
 def _one_minus_square(f: Function, x: str) -> str:
     return f.two("fmul", f.two("fsub", f.number(1.0), x), f.two("fadd", f.number(1.0), x))
 
@@ -126,6 +132,7 @@ SPELLINGS: dict[str, Callable[..., str]] = {
     "mod": _modulo,
     "floordiv": _floor_divide,
     "one_minus_square": _one_minus_square,
+    "power_log": _power_log,
     "copy": lambda f, x: x,
 }
 N_ARY = ("sum", "dot", "logsumexp", "take")  # spelled in `loops` and in `spell_one`
