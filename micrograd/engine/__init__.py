@@ -2,25 +2,22 @@
 
 `primitives` comes before: every value and every derivative stands there. Everything above builds on the names here.
 `value` is the heart; `operators` spells `+` and its kin out for speed; `modes` are no_grad() and the like; `higher_order`
-makes adjoints that are graphs; `copies` copies and pickles graphs of any depth; `original` has the names of the original
-micrograd.
+makes adjoints that are graphs; `stored` lets other rooms walk and make nodes; `copies` copies and pickles graphs of any
+depth; `original` has the names of the original micrograd.
 """
 
 from micrograd.engine.assign import add_gradients
 from micrograd.engine.copies import redirect
 from micrograd.engine.modes import Note, mark
+from micrograd.engine.stored import attach, computed, edges, operands
 from micrograd.engine.value import (
     Value,
     adjoints,
     all_below,
     as_values,
-    attach,
-    computed,
     constant,
-    edges,
     general,
     node_of,
-    operands,
     primal,
     topological_order,
 )

@@ -64,24 +64,6 @@ def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
     return _recorded(rule, parents, tuple([p._data for p in parents]))
 
 
-def computed(rule: Primitive, data: float, parents: tuple[Value, ...], partials: Any, note: Note | None) -> Value:
-    """The node of a result whose number and partials have been computed elsewhere."""
-    node: Value = _new(Value)
-    node._data, node.rule, node.note = data, rule, note
-    node._x, node._dx, node._y, node._dy = parents, partials, 0.0, 0.0
-    return node
-
-
-def attach(leaf: Value, source: Any) -> None:
-    """Make a leaf a copy of `source`, a Value or a float, now that the graph built on it needs no leaf there any more.
-
-    Written as source * 1.0: exact for every number, and the sign of zero.
-    """
-    leaf.rule, leaf._x, leaf._dx, leaf._y, leaf._dy = primitives.mul, source, 1.0, 1.0, 0.0
-    if open_blocks and (scope := modes.current().scope):
-        leaf.note = Note(scope=scope)
-
-
 def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -> Value:
     out = rule.on_floats(data)
     mode = modes.current()
@@ -275,27 +257,11 @@ def constant(x: Any, label: str = "") -> Value:
     return node
 
 
-def operands(node: Value) -> tuple[Any, ...]:
-    """The operands as the node stores them: unlike in `.parents`, plain numbers are floats. A leaf has none."""
-    x = node._x
-    if x.__class__ is tuple:
-        return x
-    if x is None:
-        return ()
-    return (x,) if len(node.rule.partials) == 1 else (x, node._y)  # type: ignore[union-attr]
-
-
-def edges(node: Value) -> Iterable[tuple[Any, float]]:
-    """Each of the `operands` with its local partial derivative."""
-    x = node._x
-    return zip(x, node._dx) if x.__class__ is tuple else zip(operands(node), (node._dx, node._dy))  # noqa: B905 (an unused _dy)
-
-
 def all_below(*roots: Value, seen: set[Value] | None = None, before: Mapping[Value, Value] | None = None) -> list[Value]:
     """`roots` and every Value below them, constants too, in depth-first postorder that visits parents from left to right.
 
     Values in `seen` are left out, with all below them; the ones found are added to it. Where `before` has another Value for
-    a node, that one is sorted like a first operand of the node.
+    a leaf or a node of many operands, that one is sorted like a first operand.
     """
     order: list[Value] = []
     seen = set() if seen is None else seen
@@ -310,7 +276,7 @@ def all_below(*roots: Value, seen: set[Value] | None = None, before: Mapping[Val
             see(node)
             x = node._x
             if before and node in before:
-                x = (before[node], *operands(node))
+                x = (before[node], *(x or ()))
             if x is None:
                 done(node)
                 break

@@ -1,0 +1,49 @@
+"""How a node is stored, for whoever walks or makes nodes outside the engine: nobody else reads its slots.
+
+`value` comes before, and says there what the slots hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from micrograd import primitives
+from micrograd.engine import modes
+from micrograd.engine.modes import Note
+from micrograd.engine.value import Value
+from micrograd.primitives import Primitive
+
+
+def operands(node: Value) -> tuple[Any, ...]:
+    """The operands as the node stores them: unlike in `.parents`, plain numbers are floats. A leaf has none."""
+    x = node._x
+    if x.__class__ is tuple:
+        return x
+    if x is None:
+        return ()
+    return (x,) if len(node.rule.partials) == 1 else (x, node._y)  # type: ignore[union-attr]
+
+
+def edges(node: Value) -> Iterable[tuple[Any, float]]:
+    """Each of the `operands` with its local partial derivative."""
+    x = node._x
+    return zip(x, node._dx) if x.__class__ is tuple else zip(operands(node), (node._dx, node._dy))  # noqa: B905 (an unused _dy)
+
+
+def computed(rule: Primitive, data: float, parents: tuple[Value, ...], partials: Any, note: Note | None) -> Value:
+    """The node of a result whose number and partials have been computed elsewhere."""
+    node: Value = object.__new__(Value)
+    node._data, node.rule, node.note = data, rule, note
+    node._x, node._dx, node._y, node._dy = parents, partials, 0.0, 0.0
+    return node
+
+
+def attach(leaf: Value, source: Any) -> None:
+    """Make a leaf a copy of `source`, a Value or a float, now that the graph built on it needs no leaf there any more.
+
+    Written as source * 1.0: exact for every number, and the sign of zero.
+    """
+    leaf.rule, leaf._x, leaf._dx, leaf._y, leaf._dy = primitives.mul, source, 1.0, 1.0, 0.0
+    if modes.open_blocks and (scope := modes.current().scope):
+        leaf.note = Note(scope=scope)
