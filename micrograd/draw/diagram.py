@@ -77,39 +77,41 @@ class Contents(NamedTuple):
     picture: Picture
     texts: list[str]
     rooms: list[float]
+    flows: list[float]  # the strength of each edge
+    into: list[int]  # how many edges come into each box
     extents: list[tuple[float, float]]
     column: list[int]
 
 
 def contents(picture: Picture, digits: int = 4) -> Contents:
     """The texts of a picture, measured."""
-    into = Counter(edge.target for edge in picture.edges)
+    count = Counter([edge.target for edge in picture.edges])
+    into = [count[i] for i in range(len(picture.boxes))]
     full = [box.kind == "fold" and into[i] > _MANY for i, box in enumerate(picture.boxes)]
     texts = ["" if full[e.target] else edge_text(e, into[e.target] > 6, digits) for e in picture.edges]
     rooms = [width(text, EDGE) + 17 if text else 14.0 for text in texts]
     extents = [_extent(box, i == picture.output, digits) for i, box in enumerate(picture.boxes)]
     column = columns(len(extents), [(edge.source, edge.target) for edge in picture.edges])
-    return Contents(picture, texts, rooms, extents, column)
+    return Contents(picture, texts, rooms, [*map(strength, picture.edges)], into, extents, column)
 
 
 def measured(inside: Contents, rankdir: str = "LR") -> Measured:
     """The sizes of all that has to be placed."""
-    picture, texts, rooms, extents, column = inside
+    picture, texts, rooms, flows, into, extents, column = inside
     down = rankdir == "TB"
-    into = Counter(edge.target for edge in picture.edges)
-    pitch = dict.fromkeys(range(len(picture.boxes)), 0.0)  # the room of one port; 0 where no label has to fit in
+    pitch = [0.0] * len(into)  # the room of one port; 0 where no label has to fit in
     for edge, text, room in zip(picture.edges, texts, rooms, strict=True):
         if picture.boxes[edge.target].kind != "fold" or text:
             pitch[edge.target] = max(pitch[edge.target], (room if down and text else _PORT))
     links = [
-        Link(edge.source, edge.target, edge.port, (13.0 if text else 8.0) if down else room, strength(edge))
-        for edge, text, room in zip(picture.edges, texts, rooms, strict=True)
+        Link(edge.source, edge.target, edge.port, (13.0 if text else 8.0) if down else room, flow)
+        for edge, text, room, flow in zip(picture.edges, texts, rooms, flows, strict=True)
     ]
     if not down:
         extents = _evened(picture, extents, column)
-    live: list[list[int]] = [[] for _ in picture.boxes]
+    live: dict[int, list[int]] = {i: [] for i, count in enumerate(into) if count == 2}
     for edge in picture.edges:
-        if edge.flow is not None:
+        if edge.flow is not None and edge.target in live:
             live[edge.target].append(edge.port)
     sizes, blocks = [], []
     for i, (wide, high) in enumerate(extents):
@@ -117,7 +119,7 @@ def measured(inside: Contents, rankdir: str = "LR") -> Measured:
         across = max(wide if down else high, need)
         step = pitch[i] or (across - 10) / max(into[i], 1)
         ports = tuple([(k - (into[i] - 1) / 2) * step for k in range(into[i])])
-        if into[i] == 2 and step == _PORT and len(live[i]) == 1:  # the edge that carries a gradient comes in straight
+        if i in live and step == _PORT and len(live[i]) == 1:  # the edge that carries a gradient comes in straight
             ports = (0.0, step) if live[i] == [0] else (-step, 0.0)
         sizes.append((across, high) if down else (wide, across))
         blocks.append(Block(high if down else wide, across, ports))
@@ -279,11 +281,15 @@ class _Pen:
     ) -> list[Shape | Rectangle | Words]:
         """An edge, or a part of one, along the ends of its straight stretches."""
         down, left, top = self.down, self.left, self.top
-        points = [(across + left, along + top) if down else (along + left, across + top) for along, across in route]
+        if down:
+            points = [(across + left, along + top) for along, across in route]
+        else:
+            points = [(along + left, across + top) for along, across in route]
         steps: list[Step] = []
+        (x0, y0), last = points[0], len(points) - 1
         for k in range(1, len(points)):
-            (x0, y0), (x, y) = points[k - 1], points[k]
-            if k == len(points) - 1 and head:  # the arrow's head takes the last of it
+            x, y = points[k]
+            if k == last and head:  # the arrow's head takes the last of it
                 x, y = (x, y - 4) if down else (x - 4, y)
             if k % 2 or (x0 == x if down else y0 == y):
                 if abs(x - x0) + abs(y - y0) > 0.05:
@@ -292,6 +298,7 @@ class _Pen:
                 steps.append((x0, (y0 + y) / 2, x, (y0 + y) / 2, x, y))
             else:
                 steps.append(((x0 + x) / 2, y0, (x0 + x) / 2, y, x, y))
+            x0, y0 = x, y
         palette, part = self.palette, share(flow, self.biggest)
         colour = mixed(part, palette) if flow >= 0 else palette.nothing
         colour = palette.broken if flow == math.inf else palette.lit if lit else colour

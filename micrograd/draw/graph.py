@@ -156,6 +156,8 @@ class Graph:
         for i, x in enumerate(self.data):
             if not math.isfinite(x):
                 return i, "value"
+        if all(g is None or math.isfinite(g) for g in self.grad):  # else one of them would be the sum of what is not
+            return None
         for i in reversed(range(len(self))):
             for port in range(len(self.parents[i])):
                 sent = self.contribution(i, port)

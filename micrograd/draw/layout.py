@@ -11,6 +11,7 @@ graph. Crossings are reduced by sweeps over the columns, and places across are l
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
@@ -124,6 +125,8 @@ def arrange(blocks: Sequence[Block], links: Sequence[Link], output: int, column:
     light = [bool(using) and all(link.strength < 0.0 for link in using) for using in consumers]
     light += [light[i] for i, _ in slot_of]
     across = _placed(order, outs, offset, extent, len(blocks), light)
+    low = min([y - size / 2 for y, size in zip(across, extent, strict=True)], default=0.0)
+    across = [y - low for y in across]
 
     # Along: each column takes the room of its labels and boxes, and before it the curves take more where they are steep.
     box_room, label_room, steep = [0.0] * (last + 1), [0.0] * (last + 1), [0.0] * (last + 1)
@@ -169,14 +172,8 @@ def arrange(blocks: Sequence[Block], links: Sequence[Link], output: int, column:
             if len(points) > 2:
                 trunks.append(Trunk(strength, points, i))
                 points = [points[-1]] * 2
-    low = min((across[i] - extent[i] / 2 for i in range(len(across))), default=0.0)
-    high = max((across[i] + extent[i] / 2 for i in range(len(across))), default=0.0)
-
-    def shifted(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-        return [(a, y - low) for a, y in points]
-
-    moved = [trunk._replace(points=shifted(trunk.points)) for trunk in trunks]
-    return Layout(shifted(middles), [shifted(route) for route in routes], moved, at, high - low)
+    high = max([y + size / 2 for y, size in zip(across, extent, strict=True)], default=0.0)
+    return Layout(middles, routes, trunks, at, high)
 
 
 def _first_order(
@@ -224,8 +221,14 @@ def _ordered(
         for k, item in enumerate(items):
             place[item] = k
 
-    def crossings() -> int:
-        return sum(_crossings(items, after, place) for items in order)
+    def crossings(most: float = math.inf) -> int:
+        """How many edges cross; at `most` counting ends."""
+        total = 0
+        for items in order:
+            total += _crossings(items, after, place)
+            if total >= most:
+                break
+        return total
 
     best, fewest = [list(items) for items in order], crossings()
     sweeps = 24 if n < 150 else 12 if n < 600 else 6 if n < 3000 else 2
@@ -252,7 +255,7 @@ def _ordered(
                 for _ in range(4):
                     if not _swap_neighbours(order, after, before, place):
                         break
-            now = crossings()
+            now = crossings(fewest)
             if now < fewest:
                 best, fewest, since = [list(items) for items in order], now, 0
             else:
@@ -279,7 +282,8 @@ def _crossings(items: list[int], after: list[list[tuple[int, float]]], place: li
     """How many pairs of edges from these items to the next column cross."""
     ends: list[float] = []
     for item in items:
-        ends += sorted([place[target] + share for target, share in after[item]])
+        mine = [place[target] + share for target, share in after[item]]
+        ends += sorted(mine) if len(mine) > 1 else mine
     total = 0
     met: list[float] = []
     for end in ends:
@@ -341,17 +345,18 @@ def _placed(
         for item, step in zip(items, steps, strict=True):
             across[item] = step - steps[-1] / 2
         rows.append((items, steps))
+    pulls = [(near, [sum([w for _, _, w in each]) for each in near]) for near in (before, after)]
+    both = [a + b for a, b in zip(after, before, strict=True)]
+    pulls.append((both, [sum([w for _, _, w in each]) for each in both]))
     rounds = 40 if n < 150 else 10 if n < 600 else 6 if n < 3000 else 3
     for turn in range(rounds):
         backwards = turn % 2 == 0
+        near, total = pulls[2 if turn >= rounds - 2 else backwards]
         for items, steps in reversed(rows) if backwards else rows:
             wanted, weights = [], []
             for item in items:
-                near = after[item] if backwards else before[item]
-                if turn >= rounds - 2 or not near:
-                    near = after[item] + before[item]
-                weight = sum([w for _, _, w in near])
-                wanted.append(sum([w * (across[o] + s) for o, s, w in near]) / weight if weight else across[item])
+                weight, pull = (total[item], near[item]) if near[item] else (pulls[2][1][item], both[item])
+                wanted.append(sum([w * (across[o] + s) for o, s, w in pull]) / weight if weight else across[item])
                 weights.append(weight or 0.1)
             for item, y in zip(items, _least_squares(wanted, weights, steps), strict=True):
                 across[item] = y

@@ -6,6 +6,7 @@ exponent, and which are plain text.
 
 from __future__ import annotations
 
+import math
 import unicodedata
 
 from micrograd.formula.label import plain, runs
@@ -47,10 +48,8 @@ def clip(text: str, most: int = 28) -> str:
 
 def number(x: float, digits: int = 4) -> str:
     """The number in so many significant digits, with a real minus sign."""
-    if x != x:
-        return "nan"
-    if x in (float("inf"), float("-inf")):
-        return "∞" if x > 0 else "−∞"
+    if not math.isfinite(x):
+        return "nan" if x != x else "∞" if x > 0 else "−∞"
     return (repr(x) if digits > 16 else f"{x:.{digits}g}").replace("-", "−")
 
 
@@ -72,7 +71,10 @@ def width(text: str, size: float, bold: bool = False) -> float:
 def label_width(label: str, size: float, bold: bool = False) -> float:
     """How wide a label comes out: sub- and superscripts that follow each other stand above each other."""
     total, low, high = 0.0, 0.0, 0.0
-    for text, level in runs(clip(clean(label)) if len(runs(label)) == 1 else label):
+    pieces = runs(label)
+    if len(pieces) == 1:
+        return width(clip(clean(pieces[0][0])), size, bold)
+    for text, level in pieces:
         if level == 0:
             total += max(low, high) + width(text, size, bold)
             low = high = 0.0

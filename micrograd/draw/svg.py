@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from html import escape
+from itertools import chain
 from typing import Any
 
 from micrograd.draw.lettering import width
-from micrograd.draw.scene import Part, Rectangle, Scene, Shape, Words
+from micrograd.draw.scene import Rectangle, Scene, Shape, Words
 from micrograd.draw.style import FAINT, FONT, LEAST, SCRIPT
 
 
@@ -28,16 +30,16 @@ def svg(scene: Scene) -> str:
         out.append(f'<rect width="{wide}" height="{high}" fill="{scene.paper}"/>')
     front: list[str] = []
     faint: list[str] = []
-    for part in scene.parts:
-        (faint if part.faint else front).extend(_part(part))
+    for items, title, is_faint in scene.parts:
+        lines = faint if is_faint else front
+        if title:
+            lines.append(f"<g><title>{_escaped(title)}</title>")
+        lines += [_WRITERS[item.__class__](item) for item in items]
+        if title:
+            lines.append("</g>")
     if faint:
         out += [f'<g opacity="{FAINT}">', *faint, "</g>"]
     return "\n".join([*out, *front, "</svg>", ""])
-
-
-def _part(part: Part) -> list[str]:
-    lines = [_WRITERS[item.__class__](item) for item in part.items]
-    return [f"<g><title>{_escaped(part.title)}</title>", *lines, "</g>"] if part.title else lines
 
 
 def _n(x: float) -> str:
@@ -61,20 +63,24 @@ def _paint(fill: str, stroke: str, width: float) -> str:
 
 
 def _shape(shape: Shape) -> str:
-    (x, y), steps, fill, stroke, width, dash = shape
-    path = f"M{x:.1f} {y:.1f} "
-    for step in steps:
-        path += _STEPS[len(step)].format(*step)
+    start, steps, fill, stroke, width, dash = shape
+    path = _outline(tuple(map(len, steps))) % tuple(chain(start, *steps))
     dashes = f' stroke-dasharray="{" ".join([_n(x) for x in dash])}"' if dash else ""
     return f'<path d="{path.replace(".0 ", " ").rstrip()}"{_paint(fill, stroke, width)}{dashes}/>'
 
 
-_STEPS = {0: "Z ", 2: "L{:.1f} {:.1f} ", 6: "C{:.1f} {:.1f} {:.1f} {:.1f} {:.1f} {:.1f} "}
+_STEPS = {0: "Z ", 2: "L%.1f %.1f ", 6: "C%.1f %.1f %.1f %.1f %.1f %.1f "}
+
+
+@lru_cache(1000)
+def _outline(lengths: tuple[int, ...]) -> str:
+    """Where the numbers go in an outline whose steps have so many: few kinds of outlines make up a picture."""
+    return "M%.1f %.1f " + "".join([_STEPS[n] for n in lengths])
 
 
 def _rectangle(r: Rectangle) -> str:
     corner = f' rx="{_n(r.radius)}"' if r.radius else ""
-    where = f'x="{_n(r.x)}" y="{_n(r.y)}" width="{_n(r.wide)}" height="{_n(r.high)}"'
+    where = f'x="{r.x:.1f}" y="{r.y:.1f}" width="{r.wide:.1f}" height="{r.high:.1f}"'.replace('.0"', '"')
     return f"<rect {where}{corner}{_paint(r.fill, r.stroke, r.width)}/>"
 
 
@@ -84,7 +90,7 @@ def _words(w: Words) -> str:
     style = f' text-anchor="{anchor}"' if anchor != "start" else ""
     if bold:
         style += ' font-weight="bold"' + (' font-style="italic"' if len(pieces) > 1 else "")
-    start = f'<text x="{_n(x)}" y="{_n(y)}" font-size="{_n(size)}" fill="{colour}"{style}>'
+    start = f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:.1f}" fill="{colour}"{style}>'.replace('.0"', '"')
     if len(pieces) == 1:
         return f"{start}{_escaped(pieces[0][0])}</text>"
     if colours:
