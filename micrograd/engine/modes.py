@@ -48,6 +48,9 @@ class Observer(Holder, Protocol):
     def attempted(self, run: Callable[[], Any], /) -> Any:
         """The result of `run()`; None where it wants plain numbers, and then nothing of the attempt is kept."""
 
+    def merged(self, outputs: Sequence[Any], /) -> list[Any]:
+        """What a derivative is taken of, in the place of some outputs."""
+
     def stands_for(self, node: Any, value: Any, /) -> None:
         """A node is computed as another Value is; its derivative is that of its own rule."""
 

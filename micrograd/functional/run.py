@@ -80,8 +80,10 @@ class Run:
         if self.out is None:
             raise TypeError(f"{name}: the function returned None; does it lack a return?")
         self.outputs = as_values(numbers(self.out, f"{name}, the function's output", integers=True))
-        recorded = current().observer is not None  # for a tape, which keeps graphs and no numbers
-        self.graph = not plain and (recorded or any(isinstance(x, Value) for x in self.sources))
+        observer = current().observer  # of a tape, which keeps graphs and no numbers
+        if observer is not None:
+            self.outputs = tuple(observer.merged(self.outputs))
+        self.graph = not plain and (observer is not None or any(isinstance(x, Value) for x in self.sources))
 
     def finds(self, nodes: Iterable[Value]) -> bool:
         """Whether derivatives are Values, now that `nodes` have been seen: one may be a leaf from outside."""

@@ -12,6 +12,7 @@ from typing import Any
 from micrograd.engine import Value, all_below, as_values, constant, modes, node_of, operands, primal, topological_order
 from micrograd.engine.higher_order import adjoint_graph
 from micrograd.primitives import CONSTANT, Primitive
+from micrograd.tape.common import merged
 from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
 
 
@@ -51,8 +52,8 @@ class OnOnes(ValueError):
 class _Observer:
     """Listens to the engine while a function runs, and refuses to give away the numbers of this one run."""
 
-    def __init__(self, on_ones: bool = False) -> None:
-        self.on_ones = on_ones
+    def __init__(self, on_ones: bool = False, merges: bool = False) -> None:
+        self.on_ones, self.merges = on_ones, merges
         self.operands: list[Any] = []
         self.comparisons: list[tuple[str, Value, Any, bool, str]] = []
         self.sources: dict[Value, Value] = {}
@@ -92,6 +93,10 @@ class _Observer:
     def stands_for(self, node: Value, value: Value) -> None:
         self.sources[node] = value
 
+    def merged(self, outputs: Sequence[Value]) -> list[Value]:
+        """What a derivative is taken of, in the place of some outputs: where bits may differ, with equal operations once."""
+        return (self.merges and merged(outputs, all_below(*outputs), self.sources)) or list(outputs)
+
     def holds(self, value: Value) -> bool:
         """Whether the number belongs to this run alone, as all do but constants and leaves that the function made itself."""
         return value in self.sources or not (value.is_constant or value in self.inside)
@@ -112,7 +117,7 @@ class Recording:
 
     `run` gets fresh Values for `numbers` (an int becomes an open index) and returns any structure; `numbers_of` lists
     the Values and numbers of that structure. `gated` as in `modes.Mode`. With `on_ones`, where the numbers stand for a sample
-    that is not there, OnOnes where a function that compares raises or comes to no end.
+    that is not there, OnOnes where a function that compares raises or comes to no end. With `merges`, equal operations are one.
     """
 
     def __init__(
@@ -123,10 +128,11 @@ class Recording:
         wrt: Any,
         gated: bool | None = None,
         on_ones: bool = False,
+        merges: bool = False,
     ):
         self.gated = gated
         self.inputs: list[Value] = [Integer(x) if isinstance(x, int) else Value(x) for x in numbers]
-        observer = _Observer(on_ones)
+        observer = _Observer(on_ones, merges)
         try:
             with modes.inside(observer=observer, recording=True, anomaly=False, gated=gated), modes.refusals():
                 self.out = run(self.inputs)
@@ -141,7 +147,11 @@ class Recording:
         own = observer.inside.union(self.inputs)  # leaves made inside, a total that begins as Value(0.0), are constants
         found = dict.fromkeys(v for v in observer.operands if v.__class__ is not float and v.rule is None and v not in own)
         compared = [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
-        self.below = below = all_below(*self.results, *compared, before=self.sources)
+        below = all_below(*self.results, *compared, before=self.sources)
+        if merges and (fewer := merged(self.results, below, self.sources)):
+            self.results = fewer
+            below = all_below(*self.results, *compared, before=self.sources)
+        self.below = below
         found.update(dict.fromkeys(v for v in below if v.rule is None and v not in own))
         reached = set(below)
         captured = [v for v in found if v in reached]

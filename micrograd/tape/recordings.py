@@ -194,12 +194,13 @@ class Recordings:
         structure.inputs = []  # nothing of the data is kept for a later recording
 
         def made(gated: bool, wrt: Any) -> tuple[Recording, Tape]:
+            exact = self.back_end.keeps_signs
             recording = Recording(
-                lambda values: structure.applied(self.fn, values), numbers, numbers_of, wrt, gated, not call.n
+                lambda values: structure.applied(self.fn, values), numbers, numbers_of, wrt, gated, not call.n, not exact
             )
             if not recording.results and not any(is_array(leaf) for leaf in leaves_of(recording.out)):  # a matrix may be empty
                 raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
-            return recording, optimised(recording.tape(self.derivatives(recording, gradient)), self.back_end.keeps_signs)
+            return recording, optimised(recording.tape(self.derivatives(recording, gradient)), exact)
 
         recording, tape = made(False, parameters.listed)
         gates = may_matter(tape)
