@@ -12,7 +12,6 @@ from typing import Any
 from micrograd.engine import Value, topological_order
 from micrograd.formula.symbol import Symbol, applied, partial
 
-BRANCHES = ("sign", "step", "floor", "greater", "less", "equal")  # constant but for jumps
 Branches = list[tuple[Any, ...]]  # for each node: its operation, its plain numbers, and the branches that its row takes
 
 
@@ -31,7 +30,7 @@ def branch(node: Value) -> tuple[Any, ...]:
     args = tuple([Symbol(p.data, "x") for p in node.parents])
     out = Symbol(node.data, "x")
     taken: list[float] = []
-    if rule.name in (*BRANCHES, "where"):
+    if rule.is_flat or rule.name == "where":
         taken += _choices(applied(rule, args))
     operands = () if rule.variadic else range(len(args))
     for i in operands:
@@ -45,7 +44,7 @@ def _choices(s: Symbol) -> Iterator[float]:
     while pending:
         s = pending.pop()
         if s.rule is not None:
-            if s.rule.name in BRANCHES:
+            if s.rule.is_flat:
                 yield s.number
             elif s.rule.name == "where":
                 yield 1.0 if s.args[0].number > 0.0 else 0.0

@@ -81,6 +81,8 @@ def test_networks():
         (lambda x: x.maximum(2.0), 2.0, "maximum at 2, 2; from the left 0, from the right 1"),
         (lambda x: mg.where(x, x * x, -x), 0.0, "where at 0"),
         (lambda x: x.step(), 0.0, "step at 0, where the function jumps"),
+        (lambda x: mg.round(x) * x, 2.5, "round at 2.5, where the function jumps"),
+        (lambda x: x // 0.5 * x, 2.0, "floordiv at 2, 0.5, where the function jumps"),
         (lambda x: x * 2.0 if x > 1.0 else x + 1.0, 1.0, "another way on each side, by an `if` in Python"),
         (lambda x: x * 2.0 if x > 1.0 else x * 3.0 - 1.0, 1.0, "another way on each side, by an `if` in Python"),
     ],
@@ -270,7 +272,7 @@ def test_what_python_decides_is_a_kink(f, at, remark, order):
 
 def test_poles_and_jumps_of_ones_own_rules_are_not_accused(planted):
     floor = planted("my_floor", math.floor, 0.0)
-    assert "a jump of the function" in gradcheck(floor, 2.0).rows[0].remark
+    assert "my_floor at 2, where the function jumps" in gradcheck(floor, 2.0).rows[0].remark
     assert gradcheck(lambda x: floor(x) * x, 2.5) and gradcheck(lambda x: floor(x) * x * x, 0.0, order=2)
     pole = gradcheck(mg.tan, math.pi / 2)
     assert pole.rows[0].verdict == "unclear" and not pole.findings
