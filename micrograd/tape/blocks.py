@@ -109,8 +109,15 @@ def first(args: Sequence[Any], named: Mapping[str, Any], in_axes: Any) -> tuple[
 
 
 def any_on_disk(args: Sequence[Any], named: Mapping[str, Any]) -> bool:
-    """Whether one of the arguments is read piece by piece."""
-    return any(map(on_disk, args)) or any(map(on_disk, named.values()))
+    """Whether one of the arguments, or an array in a dict or dataclass among them, is read piece by piece."""
+    return any(map(_holds_some, args)) or any(map(_holds_some, named.values()))
+
+
+def _holds_some(x: Any) -> bool:
+    if x.__class__ in (np.ndarray, float, list, tuple) or on_disk(x):
+        return on_disk(x)
+    kind = kind_of(x)
+    return kind is not None and kind[0] not in ("list", "tuple") and any(map(_holds_some, parts_of(x, kind)))
 
 
 class _Sources:

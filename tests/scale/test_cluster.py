@@ -39,14 +39,15 @@ def slowed(x, folder, seconds):
     return x
 
 
-def killing_one(folder):
-    """A thread that kills one of the processes that have noted down that they work, in the middle of it."""
+def killing_one(folder, killed):
+    """A thread that kills one of the processes that have noted down that they work; `killed` gets its id."""
 
     def kill():
         while not (names := os.listdir(folder)):
             time.sleep(0.01)
         time.sleep(0.15)
         os.kill(int(names[0]), signal.SIGKILL)
+        killed.append(int(names[0]))
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -55,7 +56,7 @@ def killing_one(folder):
 
 def test_a_worker_killed_in_a_reduction_and_in_a_training_step_changes_no_bit(client, tmp_path):
     apart, together = (MLP(3, [4, 1], activation="tanh", seed=2) for _ in range(2))
-    losses, folders = [], [tmp_path / str(k) for k in range(2)]
+    losses, folders, dead = [], [tmp_path / str(k) for k in range(2)], []
     for model, whole in ((apart, False), (together, True)):
         f = jit(lambda x, t, model=model: (model(x) - t) ** 2, precision="exact")
 
@@ -68,7 +69,7 @@ def test_a_worker_killed_in_a_reduction_and_in_a_training_step_changes_no_bit(cl
 
         def killed(k, run, whole=whole):
             given = arrays(k)
-            thread = None if whole else killing_one(folders[k])
+            thread = None if whole else killing_one(folders[k], dead)
             losses.append(run(*given))
             if thread is not None:
                 thread.join()
@@ -77,7 +78,8 @@ def test_a_worker_killed_in_a_reduction_and_in_a_training_step_changes_no_bit(cl
         with f.training(SGD(model.parameters(), lr=0.05, momentum=0.9)) as step:
             killed(1, step)
     assert losses[:2] == losses[2:]
-    assert all(len(os.listdir(folder)) > 2 for folder in folders)  # a third process has come in the place of the dead one
+    assert len(dead) == 2 and not set(dead) & set(client.run(os.getpid).values())  # they died, and others did their work
+    assert all(len(os.listdir(folder)) > 1 for folder in folders)
     for p, q in zip(apart.parameters(), together.parameters(), strict=True):
         assert p.data == q.data and p.grad == q.grad
 

@@ -79,6 +79,11 @@ def test_sums_over_what_lies_on_a_disk_have_the_bits_of_one_sum(small, on_disk, 
             value, g = f.value_and_grad(f.theta(), *args, in_axes=axes, reduction=reduction)
             value_in_memory, g_in_memory = f.value_and_grad(f.theta(), X, S, reduction=reduction)
             assert value == value_in_memory and np.array_equal(g, g_in_memory)
+    inside = jit(lambda d: loss(d["x"], d["s"]), w[:2] if not bends else w, precision="exact")
+    sizes = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "_let_go", lambda array: sizes.append(len(array)))
+        assert inside.backward({"x": x, "s": s}) == wanted and len(sizes) > 4
     losses = []
     for data in ((X, S), (x, s)):
         start = [v.data for v in w]
