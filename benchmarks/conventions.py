@@ -65,6 +65,9 @@ SECTIONS: list[tuple[str, list[Row]]] = [
         ("asin(x)", {"x": 1.0}, 1, ""),
         ("asin(x)", {"x": 1.0}, 2, "by the limit from inside, at any order and in every mode"),
         ("acos(x)", {"x": 2.0}, 1, ""),
+        ("lgamma(x)", {"x": 0.0}, 1, "a pole: the derivative is digamma, whose sides differ; 0 is one from above"),
+        ("lgamma(x)", {"x": -1.0}, 1, "a pole of which no side is meant"),
+        ("digamma(x)", {"x": -1.0}, 1, "the value has no sign, the derivative has"),
         ("atan2(y, x)", {"y": 0.0, "x": 0.0}, 1, "0 / 0"),
         ("atan2(y, x)", {"y": 0.0, "x": -1.0}, 1, ""),
     ]),
@@ -147,6 +150,7 @@ def with_jax() -> Answer:
         "sigmoid": jax.nn.sigmoid, "sign": jnp.sign, "softplus": jax.nn.softplus, "sqrt": jnp.sqrt, "tanh": jnp.tanh,
         "step": lambda x: jnp.heaviside(x, 0.0), "where": lambda c, a, b: jnp.where(c > 0, a, b),
         "logsumexp": lambda xs: jax.nn.logsumexp(jnp.stack(xs)),
+        "lgamma": jax.scipy.special.gammaln, "digamma": jax.scipy.special.digamma,
     }  # fmt: skip
 
     def answer(expression: str, at: dict[str, float], order: int) -> list[float]:
@@ -171,7 +175,7 @@ def with_torch() -> Answer:
         "sqrt": torch.sqrt, "tanh": torch.tanh, "softplus": torch.nn.functional.softplus,
         "maximum": lambda x, y: torch.maximum(x, tensor(y)), "minimum": lambda x, y: torch.minimum(x, tensor(y)),
         "step": lambda x: torch.heaviside(x, zero), "where": lambda c, a, b: torch.where(c > 0, tensor(a), tensor(b)),
-        "logsumexp": lambda xs: torch.logsumexp(torch.stack(xs), 0),
+        "logsumexp": lambda xs: torch.logsumexp(torch.stack(xs), 0), "lgamma": torch.lgamma, "digamma": torch.digamma,
     }  # fmt: skip
 
     def answer(expression: str, at: dict[str, float], order: int) -> list[float]:
@@ -196,6 +200,7 @@ def with_autograd() -> Answer:
         "relu": lambda x: anp.maximum(x, 0.0), "sigmoid": special.expit, "softplus": lambda x: anp.logaddexp(x, 0.0),
         "sqrt": anp.sqrt, "tanh": anp.tanh, "step": lambda x: anp.where(x > 0, 1.0, 0.0),
         "where": lambda c, a, b: anp.where(c > 0, a, b), "logsumexp": lambda xs: special.logsumexp(anp.stack(xs)),
+        "lgamma": special.gammaln, "digamma": special.digamma,
     }  # fmt: skip
 
     def answer(expression: str, at: dict[str, float], order: int) -> list[float]:
