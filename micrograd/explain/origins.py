@@ -15,8 +15,6 @@ from micrograd.explain.chain import Explanation
 from micrograd.explain.graph import Graph, Term
 
 LARGE = 1e3  # what a huge number is traced back to: the first that is no larger
-SAME = ("neg", "abs", "sin", "tan", "asin", "atan", "tanh", "sinh", "sqrt", "erf", "expm1", "log1p", "asinh", "atanh", "relu")
-CHOICES = ("maximum", "minimum", "where", "take")
 
 ADVICE = {
     "relu": "shift the bias or scale the input so that some inputs make it positive, or use softplus or tanh",
@@ -100,23 +98,23 @@ class Origins:
         seen: set[Value] = set()
         while node not in seen:
             seen.add(node)
-            op, parents = node.op, node.parents
-            if node.rule is None or node.is_constant:
-                return Finding("times zero", node, f"{self.name(node)} itself is 0")
+            op, rule, parents = node.op, node.rule, node.parents
+            if rule is None or node.is_constant:
+                return Finding("times zero", node, f"{self.name(node)}, which is 0 itself")
             if op == "relu" and parents[0].data < 0.0:
                 text = f"{self.made(node)}: its input {self.valued(parents[0])} is negative{self.because(parents[0], -1.0)}"
                 return Finding("relu", node, text)
             zeros = [p for p in parents if p.data == 0.0]
             inner = [p for p in zeros if p.rule is not None and not p.is_constant]
             if op == "exp" or (op == "sigmoid" and parents[0].data < 0.0):
-                text = f"{self.made(node)} underflows: no float is that small{self.because(parents[0], -1.0)}"
+                text = f"{self.made(node)}, which underflows: no float is that small{self.because(parents[0], -1.0)}"
                 return Finding("underflow", node, text)
-            if op in SAME and zeros:
+            if len(parents) == 1 and zeros:
                 node = parents[0]
-            elif (op in CHOICES and zeros) or (op in ("mul", "div", "pow") and zeros):
+            elif zeros and (rule.chooses or op in ("mul", "div", "pow")):
                 node = (inner or zeros)[0]
             elif op in ("mul", "div", "pow"):
-                return Finding("underflow", node, f"{self.made(node)} underflows: no float is that small")
+                return Finding("underflow", node, f"{self.made(node)}, which underflows: no float is that small")
             elif op in ("add", "sub", "sum") and len(zeros) == len(parents):
                 node = (inner or zeros)[0]
             elif op == "dot" and (factor := self.zero_factor(node)) is not None:

@@ -852,7 +852,7 @@ def test_why_finds_the_cause(name):
         ("a dead layer", "relu", "z_1^[2] = -100.7 is negative, because b_1^[2] = -100"),
         ("behind a dead relu", "relu", "In 10 places alike"),
         ("behind a dead relu", "relu", "The 0 began at a_1 = relu(v1) = relu(-3) = 0"),
-        ("log of what underflowed", "exp", "The 0 began at v1 = exp(a) = exp(-800) = 0 underflows"),
+        ("log of what underflowed", "exp", "The 0 began at v1 = exp(a) = exp(-800) = 0, which underflows"),
         ("division by a difference", "sub", "The 0 began at v1 = a − 3 = 3 − 3 = 0"),
         ("a recurrence that grows", "mul", "×1.5 at each on average"),
         ("overflow after growth", "mul", "(overflowed)"),
@@ -1193,3 +1193,9 @@ def test_the_command_line_says_what_is_wrong(capsys):
 if __name__ == "__main__":
     for name, content in written():
         (GOLDEN / name).write_text(content, encoding="utf-8")
+
+
+@pytest.mark.parametrize("f", [mg.cbrt, mg.sin, mg.round, mg.step, lambda v: mg.maximum(v, -1.0)])
+def test_a_zero_is_followed_through_whatever_keeps_it(f):
+    x, y = Value(2.0, label="x"), Value(0.0, label="y")
+    assert "The 0 began at y, which is 0 itself." in str((f(y * 3.0) * x).why(x))
