@@ -138,7 +138,6 @@ def _sorted_by_path(
         left = np.flatnonzero(~(numbers >= 0.0))
     k = 0
     while len(left):
-        forced = False
         if k == len(paths):
             with recordings.making:
                 if k < len(paths):
@@ -152,13 +151,10 @@ def _sorted_by_path(
                 samples.setdefault(same[0], []).append(left[:1])
                 left = left[1:]
                 continue
-            forced = True
         path = paths[k]
         theta = recordings.parameters.grown(theta)
         pairs = recordings.program(path, call, False, guards=True)(call.rows(left), path.own(theta), len(left))
         holds = _decided(path, pairs)
-        if forced:
-            holds[0] = True
         if holds.any():
             samples.setdefault(k, []).append(left[holds])
         left = left[~holds]

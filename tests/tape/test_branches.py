@@ -111,3 +111,10 @@ def test_short_ifs_that_become_selections_are_not_too_many_paths():
         assert g.map(x, *choices.T).tolist() == expected
     (paths,) = g.recorded.values()
     assert len(paths) == 2**7
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_a_comparison_that_rounding_decides_otherwise_takes_the_path_of_the_function(backend):
+    """Single precision cannot see what the function itself, run on Values, does see."""
+    f = jit(lambda x: 2.0 * x if x + 1e-9 > x else 3.0 * x, dtype=np.float32, backend=backend)
+    assert f.map([1.0, 2.0, -1.0]).tolist() == [2.0, 4.0, -2.0] and f(1.0) == 2.0

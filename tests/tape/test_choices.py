@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import micrograd as mg
 from micrograd import Value, adjoints, exp, grad, hessian, hvp, jit, jvp, log, maximum, minimum, relu, sign, sqrt, where
+from micrograd.tape.choices import Gated
 
 
 def near(x):
@@ -116,3 +117,12 @@ def test_a_function_from_a_file_leaves_out_what_was_not_chosen(tmp_path):
     mg.tape.save(again, str(tmp_path / "g.npz"))
     for name in ("f.npz", "g.npz"):
         assert mg.tape.load(str(tmp_path / name), backend="reference").value_and_grad([0.0], [2.0])[1] == [2.0]
+
+
+def test_what_is_finite_stays_as_it_is_beside_what_is_not():
+    """The gated program may round otherwise, so a sample's last bit would depend on the samples beside it."""
+    gated = Gated(lambda *_: np.array([1.0, np.nan, np.inf]), lambda: lambda *_: np.array([2.0, 3.0, 4.0]))
+    assert gated().tolist() == [1.0, 3.0, 4.0]
+    several = Gated(lambda *_: [np.array([1.0]), np.array([np.nan])], lambda: lambda *_: [np.array([2.0]), np.array([3.0])])
+    assert [x.tolist() for x in several()] == [[1.0], [3.0]]
+    assert math.isnan(Gated(lambda *_: np.array(np.nan), lambda: None)())

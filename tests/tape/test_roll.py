@@ -191,6 +191,24 @@ def test_a_recurrence_of_any_length_has_the_same_schedule(program, inputs, few):
     assert max(counts) <= few and abs(counts[0] - counts[1]) <= 8
 
 
+def test_what_one_step_left_is_read_by_all_later_ones():
+    """It stands inside what would be the loop, and no step before has left it to each."""
+
+    def function(x):
+        h, early, left = x[0], x[0], []
+        for t in range(200):
+            a = mg.sin(h * 0.9)
+            early = a if t < 30 else early
+            h = mg.cos(h) * early + x[1]
+            left.append(a)
+        return mg.sum(left)
+
+    tape, _ = recorded(function, [0.3, 0.2], wrt=[])
+    fields, arrays = [(2, True)], [np.random.default_rng(0).normal(size=(5, 2))]
+    expected = reference.Program(tape, fields, False)(arrays, np.zeros(0), 5)
+    np.testing.assert_array_equal(interpreted(scheduled(tape, fields, False), arrays, np.zeros(0), 5), expected)
+
+
 def test_several_recurrences_side_by_side_are_one_loop():
     f = cell(100)
     tape, _ = recorded(lambda x: mg.sum([f(x[i : i + 100]) for i in range(0, 400, 100)]), [0.1] * 400)
