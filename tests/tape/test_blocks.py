@@ -36,7 +36,8 @@ def test_blocks_give_the_bits_of_one_call(small, on_disk, precision):
     out = {"a": np.zeros(5003), "b": on_disk("b", np.zeros((5003, 2))), "kind": "text"}
     assert f.map(on_disk("x", X), S, out=out) is out
     found = f.map(on_disk("x", X), S)
-    for results in (out, found, f.map(on_disk("xt", X.T.copy()), S, in_axes=(1, 0))):
+    turned = on_disk("xt", X.T.copy())
+    for results in (out, found, f.map(turned, S, in_axes=(1, 0)), f.map(turned, S, in_axes=-1)):
         assert results["kind"] == "text" and all(np.array_equal(results[k], wanted[k]) for k in "ab")
 
 
@@ -97,6 +98,16 @@ def test_sums_over_what_lies_on_a_disk_have_the_bits_of_one_sum(small, on_disk, 
         f.backward(x, S[:9])
     with pytest.raises(ValueError, match="reduction must be 'mean' or 'sum', got 'max'"):
         f.value_and_grad(f.theta(), x, s, reduction="max")
+
+
+def test_what_a_map_of_a_file_keeps_to_itself_stays(small, on_disk, tmp_path):
+    """Pages of a memory map of mode "c" are in no file: to let go of them would lose them."""
+    on_disk("x", X)
+    x, out = (np.memmap(tmp_path / "x", float, "c", shape=shape) for shape in (X.shape, (5003,)))
+    x[:, 0] = 7.0
+    f = jit(lambda x: x[0] * 2.0)
+    f.map(x, out=out)
+    assert (x[:, 0] == 7.0).all() and (out == 14.0).all()
 
 
 def test_zarr_is_read_and_written_chunk_by_chunk(small, tmp_path):

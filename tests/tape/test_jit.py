@@ -979,6 +979,22 @@ def test_a_call_just_like_the_latest_gives_what_the_first_one_gave(dtype):
     assert (*before, scaled([1.0, 2.0])) == (3.0, 3.0, 30.0)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_arrays_of_other_kinds_are_not_taken_for_the_latest(dtype):
+    """Neither where the numbers are the same, nor where they are none."""
+    w = Value(2.0)
+    f = jit(lambda x: x[0] * w + x[1], wrt=[w], backend="llvm", dtype=dtype)
+    X = np.arange(6.0).reshape(3, 2)
+    for kind in (np.float64, np.float32, np.int64, np.float32, np.float64, ">f8", np.float16):
+        value, gradient = f.value_and_grad([2.0], X.astype(kind))
+        assert (value, gradient.tolist(), f(X[1].astype(kind))) == (7.0, [2.0], 7.0)
+    for call in (lambda x: f.value_and_grad([2.0], x), lambda x: f(x[1])):
+        for wrong in (X.astype(complex), X.astype("m8[s]"), X.astype(str)):
+            call(X)
+            with pytest.raises((TypeError, ValueError), match="argument 0"):
+                call(wrong)
+
+
 @pytest.mark.parametrize("transform", [
     lambda f: mg.hessian(lambda x: mg.sum(f(x)), sparse=True), lambda f: mg.jacobian(f, sparse=True, mode="forward"),
     lambda f: mg.jacobian(f, sparse=True, mode="reverse"),
