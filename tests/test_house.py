@@ -32,13 +32,6 @@ def test_style(command):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@needs("mypy")
-@pytest.mark.slow
-def test_types():
-    done = run("-m", "mypy", "--no-incremental")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @needs("importlinter")
 def test_who_imports_whom():
     done = run("-c", "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))")
