@@ -140,8 +140,6 @@ class Module:
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Read what `save` wrote, without pickle. ValueError, and nothing changed, where it does not fit."""
-        from zipfile import BadZipFile
-
         import numpy as np
 
         from micrograd.nn import weights
@@ -149,11 +147,12 @@ class Module:
         if os.path.splitext(path)[1].lower() == ".safetensors":
             self.load_state_dict(weights.read(path))
             return
-        try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))
-        except (KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
-            raise ValueError(f"{path} holds no saved parameters as save() writes them; nothing was changed") from error
+        with open(path, "rb") as file:
+            try:
+                with np.load(file, allow_pickle=False) as arrays:
+                    state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))
+            except Exception as error:  # whatever a damaged file leads to
+                raise ValueError(f"{path} holds no saved parameters as save() writes them; nothing was changed") from error
         self.load_state_dict(state)
 
 

@@ -26,8 +26,6 @@ def contractions(places: Places, loops: Sequence[Loop]) -> dict[int, tuple[Slots
     for _, operands in tape.instructions:
         for i in operands:
             used[i] = 1
-    for g in tape.guards:
-        used[g.x] = used[g.y] = 1
     low = tape.inputs + tape.leaves
     nought = {low + i for i, x in enumerate(tape.constants) if x == 0.0}
     final: dict[int, tuple[Slots, Slots]] = {}

@@ -539,3 +539,20 @@ def test_weights_as_safetensors(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"micrograd-engine\[safetensors\]"):
         twin.load(path)
     assert twin.state_dict() == before
+
+
+def test_a_damaged_file_of_weights_is_a_value_error_and_changes_nothing(tmp_path):
+    """Cut, bytes changed, taken out and put in: what reads as a whole file reads as the right one."""
+    rng, net, path = random.Random(0), MLP(3, [2, 1], seed=1), tmp_path / "w.npz"
+    net.save(path)
+    good, before, refused = path.read_bytes(), net.state_dict(), 0
+    for _ in range(500):
+        at, much = rng.randrange(len(good)), rng.randrange(1, 50)
+        changes = good[:at], good[:at] + rng.randbytes(much) + good[at + much :], good[:at] + good[at + much :]
+        path.write_bytes(rng.choice([*changes, good[:at] + rng.randbytes(much) + good[at:]]))
+        try:
+            net.load(path)
+        except ValueError:
+            refused += 1
+        assert net.state_dict() == before
+    assert refused > 400
