@@ -131,6 +131,23 @@ def test_a_network_s_schedule_computes_exactly_what_its_tape_does(nin, nouts, lo
     np.testing.assert_array_equal(found, reference.Program(tape, fields, reduce)(arrays, theta, 20))
 
 
+@pytest.mark.parametrize("biases", [(0, 1, 2), (0, 2), (1,), ()])
+def test_some_neurons_of_a_layer_have_a_bias_and_others_none(biases):
+    """Only where all have one does its derivative come from a column of ones behind the inputs."""
+    rng = np.random.default_rng(0)
+    w = [[mg.Value(v) for v in row] for row in rng.normal(size=(3, 4))]
+    b = {k: mg.Value(0.1 * k) for k in biases}
+
+    def function(x):
+        return mg.sum([mg.tanh(mg.dot(row, x) + b.get(k, 0.0)) for k, row in enumerate(w)])
+
+    leaves = [v for row in w for v in row] + list(b.values())
+    tape, _ = recorded(function, [0.3] * 4, wrt=leaves)
+    arrays, theta = [rng.normal(size=(20, 4))], np.array([v.data for v in leaves])
+    found = interpreted(scheduled(tape, [(4, True)], True), arrays, theta, 20)
+    np.testing.assert_array_equal(found, reference.Program(tape, [(4, True)], True)(arrays, theta, 20))
+
+
 def test_a_small_network_is_23_vector_instructions():
     schedule = scheduled(network(2, [16, 16, 1], mg.hinge, 1.0), [(2, True), (1, True)], True)
     assert len(schedule.code) <= 23
