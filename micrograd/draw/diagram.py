@@ -234,6 +234,8 @@ def caption(placed: Placed, style: Style, room: float) -> list[list[tuple[str, s
     numbered = [e for e, text in zip(picture.edges, placed.texts, strict=True) if text and e.local is not None]
     if numbered:
         legend.append(("→ forward; the number at an arrow, a local derivative, multiplies what flows back", palette.local))
+    if picture.operand:
+        legend.append((f"{picture.operand}: what comes in", palette.quiet))
     if any(e.part is not None and text for e, text in zip(picture.edges, placed.texts, strict=True)):
         legend.append(("∂ at an arrow: the gradient that arrives through it", palette.gradient))
     if len({e.flow for e in picture.edges if e.flow is not None}) > 1:

@@ -9,6 +9,7 @@ the box of `local` times the gradient that the target shows; where the target sh
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -44,12 +45,16 @@ class Edge(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """Boxes in an order in which parents come first, their edges, which box is the output, and what was folded."""
+    """Boxes in an order in which parents come first, their edges, which box is the output, and what was folded.
+
+    `operand` is the letter that stands for an operand without a name inside operations, "" where none does.
+    """
 
     boxes: list[Box]
     edges: list[Edge]
     output: int
     caption: list[str]
+    operand: str = ""
 
 
 def picture(graph: Graph, limit: int | None = LIMIT, unfold: str | Iterable[str] = (), digits: int = 4) -> Picture:
@@ -82,7 +87,9 @@ def picture(graph: Graph, limit: int | None = LIMIT, unfold: str | Iterable[str]
     if (broken := graph.first_broken()) is not None:
         k = place[box_of[broken[0]]]
         made[k] = made[k]._replace(broken=broken[1])
-    return Picture(made, edges, place[box_of[graph.root]], _caption(graph, made, folds))
+    letter = re.compile(rf"(?<![a-zA-Z]){graph.operand}(?![a-zA-Z])")
+    stands = graph.operand if any(box.kind == "operation" and letter.search(box.tag) for box in made) else ""
+    return Picture(made, edges, place[box_of[graph.root]], _caption(graph, made, folds), stands)
 
 
 def _through(graph: Graph, inside: list[int], output: int) -> dict[int, float]:

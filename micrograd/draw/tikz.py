@@ -1,10 +1,12 @@
 r"""A scene as TikZ, for slides and papers: `\input` it where `\usepackage{tikz}` stands before.
 
-It is the scene that `svg` writes; a pixel is 0.75 pt, and the type is the document's sans serif.
+It is the scene that `svg` writes; a pixel is 0.75 pt, and the type is the document's sans serif. Letters that pdfLaTeX has no
+fonts for, such as 日, are set by LuaLaTeX and XeLaTeX with a font that has them; pdfLaTeX puts a question mark.
 """
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 
 from micrograd.draw.scene import Part, Rectangle, Scene, Shape, Words
@@ -17,10 +19,15 @@ _SIGNS = {letter: f"\\{name} " for name, letter in GREEK.items()} | {
     "∂": r"\partial ", "−": "-", "·": r"\cdot ", "×": r"\times ", "÷": r"\div ", "√": r"\surd ", "∞": r"\infty ", "→": r"\to ",
     "≤": r"\le ", "≥": r"\ge ", "∇": r"\nabla ", "⋮": r"\vdots ", "…": r"\ldots ", "′": "{}'", "⟨": r"\langle ",
     "⟩": r"\rangle ", "|": r"\vert ", "<": "<", ">": ">", "^": r"\wedge ", "~": r"\sim ", "\\": r"\backslash ", "ο": "o",
-    "°": r"{}^{\circ}", "\u202f": r"\,", "\u00a0": r"\ ",
+    "°": r"{}^{\circ}", "\u202f": r"\,", "\u00a0": r"\ ", "\ufffd": "?",
 }  # fmt: skip
 _SIGNS |= {c: f"{{}}^{{{d}}}" for c, d in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁱⁿʸˣ", "0123456789+-=()inyx", strict=True)}
 _SIGNS |= {c: f"{{}}_{{{d}}}" for c, d in zip("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢⱼₖₗₘₙ", "0123456789+-=()ijklmn", strict=True)}
+_LETTER = r"\mgletter{"
+_DEFINED = [
+    "% Some letters here need LuaLaTeX or XeLaTeX, and a font that has them.",
+    r"\providecommand\mgletter[1]{\mbox{\ifdefined\Uchar\Uchar#1\relax\else?\fi}}",
+]
 _SPECIAL = {c: f"\\{c}" for c in "{}$&#%_"} | {'"': "''"}
 
 
@@ -40,6 +47,8 @@ def tikz(scene: Scene) -> str:
     if faint:
         out += [f"\\begin{{scope}}[opacity={FAINT}, transparency group]", *faint, r"\end{scope}"]
     out += [line for part in parts if not part.faint for line in _part(part)]
+    if any(_LETTER in line for line in out):
+        out[2:2] = _DEFINED
     return "\n".join([*out, r"\end{tikzpicture}", ""])
 
 
@@ -84,7 +93,8 @@ def _words(w: Words) -> str:
     font = f"\\fontsize{{{size:.2f}}}{{{1.2 * size:.2f}}}\\selectfont\\sffamily" + (r"\bfseries" if w.bold else "")
     if w.colours:
         pairs = zip(w.pieces, w.colours, strict=True)
-        text = "".join([f"\\textcolor{{{_colour(c)}}}{{{escaped(piece)}}}" for (piece, _), c in pairs])
+        written = [(re.sub("^ +", r"\\ ", escaped(piece)), c) for (piece, _), c in pairs]  # a colour eats the space behind it
+        text = "".join([f"\\textcolor{{{_colour(c)}}}{{{piece}}}" for piece, c in written])
     else:
         text = ""
         for scripts, run in groupby(w.pieces, key=lambda piece: piece[1] != 0):
@@ -95,10 +105,12 @@ def _words(w: Words) -> str:
 
 
 def escaped(text: str, mathematics: bool = False) -> str:
-    r"""The text as LaTeX takes it, in text or in mathematics; a question mark for a letter that its usual fonts lack.
+    r"""The text as LaTeX takes it, in text or in mathematics; a letter that its usual fonts lack by its number.
 
     >>> print(escaped("∂L/∂W_1 = 50%"))
     $\partial $L/$\partial $W\_1 = 50\%
+    >>> print(escaped("日"))
+    \mgletter{"65E5}
     """
     out = []
     for c in text:
@@ -108,6 +120,8 @@ def escaped(text: str, mathematics: bool = False) -> str:
             out.append(_SPECIAL[c])
         elif c == " " and mathematics:
             out.append(r"\ ")
+        elif " " <= c < "\x7f" or ("À" <= c < "Ā" and not mathematics):
+            out.append(c)
         else:
-            out.append(c if " " <= c < "\x7f" or ("À" <= c < "Ā" and not mathematics) else "?")
+            out.append(f'{_LETTER}"{ord(c):X}}}')
     return "".join(out)

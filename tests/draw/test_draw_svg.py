@@ -212,6 +212,13 @@ def contrast(one, two):
     return (high + 0.05) / (low + 0.05)
 
 
+def test_the_legend_says_what_the_letter_in_an_operation_stands_for():
+    x = Value(2.0, label="x")
+    unnamed = (x.relu() * 2).draw().svg
+    assert ">u · 2</text>" in unnamed and "u: what comes in" in unnamed
+    assert "what comes in" not in (x * 2).draw().svg
+
+
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
 def test_text_has_a_contrast_of_four_and_a_half(palette):
     papers = [palette.paper, *[fill for fill, _ in palette.kinds.values()]]
@@ -246,7 +253,7 @@ def test_edges_of_nan_and_inf_stand_out():
     assert broken.count(True) == 3 and broken.count(False) == 5
     widest = re.findall(r'fill="none" stroke="#db2777" stroke-width="3.50"', drawing.svg)
     assert len(widest) == 3 == drawing.source.count('color="#db2777" penwidth=3.50')
-    assert drawing.svg.count('<tspan fill="#db2777">') == 1 and "nan or ∞ flows back" in drawing.svg
+    assert re.search('fill="#db2777">[ ·]*dots and dashes: nan or ∞ flows back', drawing.svg)
     assert "#db2777" not in (x * w + 2).draw().svg
 
 

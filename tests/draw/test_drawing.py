@@ -148,9 +148,17 @@ def test_what_is_faint_in_the_picture_is_faint_in_every_format(view):
     assert "linkStyle" in some.to_mermaid() and "opacity=0.3" in some.tikz
 
 
+def test_letters_of_all_languages_are_in_the_tikz_picture():
+    text = Value(1.0, label="日 Ж é ω").draw().tikz
+    assert r'\mgletter{"65E5} \mgletter{"416} é $\omega $' in text and text.count(r"\providecommand\mgletter") == 1
+    assert "mgletter" not in example().draw().tikz
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX with TikZ")
-def test_latex_sets_the_drawing(tmp_path):
+@pytest.mark.parametrize("program", ["pdflatex", "lualatex"])
+def test_latex_sets_the_drawing(program, tmp_path):
+    if shutil.which(program) is None:
+        pytest.skip(f"no {program} was found: it comes with TeX Live")
     model = MLP(2, [3, 2], activation="tanh", seed=1)
     net = sum(model([0.5, -1.0])).draw(view="network", through=model.layers[0].neurons[1].w[0])
     inputs = ""
@@ -160,10 +168,10 @@ def test_latex_sets_the_drawing(tmp_path):
     (tmp_path / "paper.tex").write_text(
         f"\\documentclass{{article}}\\usepackage{{tikz}}\\begin{{document}}\n{inputs}\\end{{document}}\n", encoding="utf-8"
     )
-    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
+    command = [program, "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     if "tikz.sty' not found" in ran.stdout:
-        pytest.skip("LaTeX has no TikZ")
+        pytest.skip("this LaTeX has no TikZ")
     assert ran.returncode == 0, ran.stdout[-2000:]
 
 
