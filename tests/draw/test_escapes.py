@@ -9,6 +9,7 @@ import pytest
 from micrograd import Value, primitive
 from micrograd.draw import Drawing, to_mermaid
 from micrograd.draw.picture import _range
+from micrograd.draw.tikz import escaped
 from micrograd.primitives import RULES
 
 HOSTILE = '</text><script>alert("x")&amp;<b>'
@@ -44,3 +45,9 @@ def test_the_range_of_a_fold_is_nan_where_a_number_in_it_is():
     for numbers in ([math.nan, 1.0], [1.0, math.nan, 2.0], [1.0, math.nan]):
         (shown,) = _range(numbers)
         assert shown != shown
+
+
+def test_what_latex_reads_as_commands_is_text_in_tikz():
+    text = r"50% of {a}_b & $c$ #1 \input{x}"
+    assert escaped(text) == r"50\% of \{a\}\_b \& \$c\$ \#1 $\backslash $input\{x\}"
+    assert r"50\% of" in (Value(2.0, label="50% of it") * 3).draw().tikz

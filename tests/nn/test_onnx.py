@@ -29,6 +29,10 @@ def test_what_has_no_export_is_named(monkeypatch):
     pytest.importorskip("onnx")
     with pytest.raises(ValueError, match="layer 1 has the activation <lambda>, and ONNX has one of relu"):
         to_onnx(MLP(2, [2, 1], activation=lambda z: z * z))
+    mixed = MLP(2, [2, 1])
+    mixed.layers[0].neurons[1].activation = "tanh"
+    with pytest.raises(ValueError, match="layer 1 has the activation relu, tanh, and ONNX has one of"):
+        to_onnx(mixed)
     with pytest.raises(TypeError, match="to_onnx needs an MLP, got Layer"):
         to_onnx(Layer(2, 1))
     monkeypatch.setitem(sys.modules, "onnx", None)

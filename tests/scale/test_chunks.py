@@ -406,3 +406,16 @@ def test_what_is_sent_of_a_large_network_is_small_enough_for_dask():
     f = jit(lambda x: model(x) ** 2, model.parameters())
     value, _ = f.value_and_grad(f.theta(), da.zeros((2, 100), chunks=(1, 100)))
     assert len(cloudpickle.dumps(dict(value.dask))) < 600_000  # 1.4 million bytes of tapes, packed
+
+
+def test_calls_that_differ_in_theta_or_in_what_comes_whole_are_computed_side_by_side():
+    """Dask computes tasks of one name once."""
+    w = Value(1.0)
+    f = jit(lambda x, s: w * x * s[0])
+    x = da.from_array(np.arange(6.0), chunks=2)
+    one, two = (da.from_array(np.array([k]), chunks=1) for k in (3.0, 4.0))
+    cases = [([1.0], one), ([1.0], two), ([10.0], one)]
+    each = dask.compute(*[f.map(x, s, in_axes=(0, None), theta=theta) for theta, s in cases])
+    assert [found[1] for found in each] == [3.0, 4.0, 30.0]
+    sums = [f.value_and_grad(theta, x, s, in_axes=(0, None), reduction="sum")[0] for theta, s in cases]
+    assert dask.compute(*sums) == (45.0, 60.0, 450.0)

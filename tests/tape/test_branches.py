@@ -118,3 +118,20 @@ def test_a_comparison_that_rounding_decides_otherwise_takes_the_path_of_the_func
     """Single precision cannot see what the function itself, run on Values, does see."""
     f = jit(lambda x: 2.0 * x if x + 1e-9 > x else 3.0 * x, dtype=np.float32, backend=backend)
     assert f.map([1.0, 2.0, -1.0]).tolist() == [2.0, 4.0, -2.0] and f(1.0) == 2.0
+
+
+def test_merged_paths_keep_signs_of_zero_apart_and_take_a_nan_where_the_function_does():
+    f = jit(lambda x: mg.where(1.0, 0.0, x) if x > 0.0 else mg.where(1.0, -0.0, x), precision="exact")
+    g = jit(lambda x: x[0] * 2.0 if x[0] > x[1] else x[1] * 3.0, backend="llvm")
+    for _ in range(3):  # once no new path is met, all become one program
+        assert np.signbit(f.map([1.0, -1.0])).tolist() == [False, True]
+        assert [g([2.0, 1.0]), g([1.0, 2.0])] == [4.0, 6.0]
+    assert g([math.nan, 1.0]) == 3.0 and math.isnan(g([1.0, math.nan]))
+
+
+def test_a_call_like_the_latest_knows_of_parameters_that_another_structure_has_brought():
+    w, v = Value(2.0), Value(5.0)
+    f = jit(lambda x: w * x[0] if len(x) == 1 else w * x[0] + v * x[1], backend="llvm")
+    X = np.array([[1.0], [2.0]])
+    f.backward(X), f.backward(X), f.map(np.ones((3, 2))), f.backward(X)
+    assert (w.grad, v.grad) == (4.5, 0.0)
