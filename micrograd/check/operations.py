@@ -96,7 +96,7 @@ def _made(exam: Examination, op: Operation) -> bool:
 
 
 def _missing(exam: Examination, op: Operation, where: str, error: str) -> None:
-    if op.optional and "**" in op.written:
+    if op.optional and op.method in ("__pow__", "__rpow__"):
         exam.notes.append(f"{op.written} is refused, as in the original ({error}).")
         return
     if op.method in ("__radd__", "__rmul__", "__rsub__", "__rtruediv__"):
