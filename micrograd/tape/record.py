@@ -246,9 +246,11 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
     for x in (1.0, -0.0):  # passes want them: with room for them here, they need not move everything else
         constant_slot(x)
     sources = recording.sources
-    for v in order:
-        rule: Any = v.rule
-        if not (used := operands(v)):
+    stored, rules = [*map(operands, order)], [v.rule for v in order]
+    compiled: set[Any] = {rule for rule in set(rules) if rule is not None and rule.compiled}
+    rule: Any
+    for v, used, rule in zip(order, stored, rules, strict=True):
+        if not used:
             if v not in slot and v not in sources:
                 slot[v] = constant_slot(primal(v))
         elif len(used) == 2:
@@ -257,30 +259,28 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
                 constant_slot(x)
             if y.__class__ is float:
                 constant_slot(y)
-        if rule is not None and rule.compiled:
+        if compiled and rule in compiled:
             rule.instructions([0] * len(used), 0, constant_slot)
     at, slot_of = base + len(constants), slot.__getitem__
     instructions: list[Instruction] = []
-    for v in order:
+    for v, used, rule in zip(order, stored, rules, strict=True):
         if sources and v in sources:
             slot[v] = slot[sources[v]]
+        elif not used:
             continue
-        if not (used := operands(v)):
-            continue
-        rule = v.rule
-        if rule.partials is None:
+        elif rule.partials is None:
             raise RuntimeError(f"{v!r} has a hand-written _backward: what it computes is not in the rule book; use primitive()")
-        if rule.compiled:  # the call of a compiled function: all that it does
-            inside, result = rule.instructions([*map(slot_of, used)], at, constant_slot)
+        elif compiled and rule in compiled:  # the call of a compiled function: all that it does
+            inside, slot[v] = rule.instructions([*map(slot_of, used)], at, constant_slot)
             instructions += inside
-            slot[v], at = result, at + len(inside)
-            continue
-        if len(used) == 2:  # of one or of more, all are Values
-            x, y = used
-            i = slot[x] if x.__class__ is not float else known.get(x) or constant_slot(x)
-            instructions.append((rule, (i, slot[y] if y.__class__ is not float else known.get(y) or constant_slot(y))))
+            at += len(inside)
         else:
-            instructions.append((rule, tuple(map(slot_of, used))))
-        slot[v] = at
-        at += 1
+            if len(used) == 2:  # of one or of more, all are Values
+                x, y = used
+                i = slot[x] if x.__class__ is not float else known.get(x) or constant_slot(x)
+                instructions.append((rule, (i, slot[y] if y.__class__ is not float else known.get(y) or constant_slot(y))))
+            else:
+                instructions.append((rule, tuple(map(slot_of, used))))
+            slot[v] = at
+            at += 1
     return slot, Tape(len(recording.inputs), len(recording.leaves), constants, instructions, [])
