@@ -190,7 +190,7 @@ def page_of(path: Path) -> str:
                 r"\n?```\n\n```text\n", "\n", "\n\n".join(map(shown, cell["outputs"]))
             )  # lines one by one are one text
             parts.append(f'<div class="output" style="overflow-x:auto" markdown="1">\n\n{shows}\n\n</div>')
-    return "\n\n".join(parts) + f"\n\nThis page is `notebooks/{path.name}`, as it was run.\n"
+    return "\n\n".join(parts) + f"\n\nThis page is `notebooks/{path.name}`, as it was run. {NEEDED}\n"
 
 
 def title(path: Path) -> str:
@@ -198,6 +198,7 @@ def title(path: Path) -> str:
     return "".join(first).splitlines()[0].lstrip("# ")
 
 
+NEEDED = "Without a checkout, `pip install 'micrograd-engine[notebook]'` brings what it imports."
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
