@@ -75,11 +75,13 @@ def unbounded(order: Sequence[Any], gated: bool | None = None) -> set[Any]:
     if not any(rule is not None and rule.chooses for rule in {node.rule for node in order}):
         return found
     for node in order:
-        rule, x = node.rule, node._x
-        if not -LARGE < node._data < LARGE:
+        rule, x, y = node.rule, node._x, node._y
+        fixed = (
+            y if y.__class__ is float else x if x.__class__ is float else 0.0
+        )  # perhaps a factor of every further derivative
+        if not (-LARGE < node._data < LARGE and -LARGE < fixed < LARGE):
             found.add(node)
         elif rule is not None and (found or rule.name not in TAME):
-            y = node._y
             by = y if y.__class__ is float else y._data if y.rule is CONSTANT else None
             if not (is_tame(rule.name, by) and found.isdisjoint(x if x.__class__ is tuple else (x, y))):
                 found.add(node)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.engine.choices import is_tame
+from micrograd.engine.choices import LARGE, is_tame
 from micrograd.tape.back_ends import Program
 from micrograd.tape.tape import Tape
 
@@ -26,7 +26,7 @@ def may_matter(tape: Tape) -> bool:
         return False
     wild = {rule for rule in rules if not is_tame(rule.name, None)}
     low, numbers = tape.inputs + tape.leaves, tape.constants
-    return any(
+    return not all(-LARGE < x < LARGE for x in numbers) or any(
         not (low <= operands[-1] < tape.first and is_tame(rule.name, numbers[operands[-1] - low]))
         for rule, operands in tape.instructions
         if rule in wild

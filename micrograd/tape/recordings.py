@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.engine import Value
+from micrograd.engine import Value, primal
 from micrograd.tape.apart import summed
 from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import BackEnd, Direct, Program
@@ -213,9 +213,11 @@ class Recordings:
         ids = iter(range(len(recording.results)))
         path = Path(tape, leaves, skeleton(recording.out, ids), tape.lookups(), operands=recording.operands)
         if gates:
+            theta = np.array([*map(primal, parameters.values)])
 
             def again() -> tuple[Tape, list[int]]:
-                twin, tape = made(True, [parameters.values[i] for i in leaves])
+                with parameters.holding(theta):  # which may have decided comparisons
+                    twin, tape = made(True, [parameters.values[i] for i in leaves])
                 return tape, parameters.numbers(twin.leaves)
 
             path.again = again

@@ -29,6 +29,8 @@ CASES = {  # a function, where, its derivative there, and the second one
     "greater": (lambda x: sqrt(mg.greater(x, 1.0)) + x, 0.0, 1.0, 0.0),
     "the condition": (lambda x: where(sqrt(x) - 1, x, 2 * x * x), 0.0, 0.0, 4.0),
     "used twice": (lambda x: where(1 - x, sqrt(x + 4), sqrt(x)) + where(x - 1, sqrt(x), x), 0.0, 1.25, -1 / 32),
+    "a quotient by zero": (lambda x: where(1 - x, x * x, x / 0.0), 0.0, 0.0, 2.0),
+    "a large factor": (lambda x: where(1 - x, x * x, x * 1e200 * x * 1e200), 1e-300, 2e-300, 2.0),
     "a zero that is a number": (lambda x: sqrt(x) ** 2, 0.0, math.nan, math.nan),
 }
 
@@ -122,7 +124,25 @@ def test_a_function_from_a_file_leaves_out_what_was_not_chosen(tmp_path):
 def test_what_is_finite_stays_as_it_is_beside_what_is_not():
     """The gated program may round otherwise, so a sample's last bit would depend on the samples beside it."""
     gated = Gated(lambda *_: np.array([1.0, np.nan, np.inf]), lambda: lambda *_: np.array([2.0, 3.0, 4.0]))
-    assert gated().tolist() == [1.0, 3.0, 4.0]
+    assert gated([], np.zeros(0), 3).tolist() == [1.0, 3.0, 4.0]
     several = Gated(lambda *_: [np.array([1.0]), np.array([np.nan])], lambda: lambda *_: [np.array([2.0]), np.array([3.0])])
-    assert [x.tolist() for x in several()] == [[1.0], [3.0]]
-    assert math.isnan(Gated(lambda *_: np.array(np.nan), lambda: None)())
+    assert [x.tolist() for x in several([], np.zeros(0), 1)] == [[1.0], [3.0]]
+    assert math.isnan(Gated(lambda *_: np.array(np.nan), lambda: None)([], np.zeros(0), 1))
+
+
+@pytest.mark.parametrize("backend", ["reference", None])
+def test_paths_that_parameters_decide_leave_out_what_was_not_chosen(backend):
+    """What computes a result again is recorded on the path of that result, whatever the parameters hold by then."""
+    w = Value(2.0)
+
+    def f(x):
+        y = where(1 - w * x, w * x + w, sqrt(w * x))
+        return y if w > 1.0 else y * 3.0
+
+    g = jit(f, backend=backend)
+    for held in (2.0, 0.5, 2.0):
+        w.data = held
+        g.backward([4.0])
+        w.data = 0.5
+        for theta, slope in ((2.0, 1.0), (0.5, 3.0)):
+            assert g.value_and_grad([theta], [0.0])[1].tolist() == [slope]
