@@ -88,11 +88,12 @@ class Checkpoint(WholeFunction):
     def computed(self, row: Row, xs: Sequence[float], out: float) -> tuple[float, ...]:
         """The derivatives as numbers. The outputs of one call that come one after the other share one run."""
         frame = row.frame
-        if frame.kept is None or frame.kept[0] is not xs:
-            frame.kept = xs, self.again(frame, xs), set()
-        _, segment, asked = frame.kept
+        kept = frame.kept  # which another thread may replace meanwhile
+        if kept is None or kept[0] is not xs:
+            kept = frame.kept = xs, self.again(frame, xs), set[int]()
+        _, segment, asked = kept
         asked.add(row.i)
-        if len(asked) == len(segment.found().nodes):
+        if len(asked) == len(segment.found().nodes) and frame.kept is kept:
             frame.kept = None
         found = adjoints(self.result(row, segment, out))
         return tuple([found.get(leaf, 0.0) for leaf in (*segment.leaves, *segment.copies)])

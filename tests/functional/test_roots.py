@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -194,6 +195,21 @@ def test_what_a_checkpoint_gives_must_stay():
         y.backward()
     with pytest.raises(TypeError, match=r"float\(\) or a function of math.*its derivative would be lost"):
         grad(checkpoint(lambda x: x * math.sin(x)))(1.0)
+
+
+def test_threads_share_a_checkpoint():
+    step = checkpoint(segment)
+
+    def slopes(seed):
+        a, b, w = Value(0.1 * seed), Value(-0.7), Value(1.1)
+        for _ in range(20):
+            out = chain(step, a, b, w, 3, 4)
+            found = adjoints(out, [a, b, w])
+        return [*found.values()]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(slopes, range(8)))
+    assert found == [slopes(seed) for seed in range(8)]
 
 
 @checkpoint
