@@ -35,6 +35,7 @@ from micrograd.saving import replacing
 _MOST = 50_000  # values that a page holds: with more, a browser takes too long to be of use
 _ALWAYS = ("graph", "formulas", "layout", "picture", "view", "values", "explanation", "descend", "guess")
 _COMMENTS = re.compile(r"^(\s+|//.*\n)+|  // .*$", re.MULTILINE)
+_HOLES = re.compile(r"\$\{[^\"`'{}]*\}")  # in templates
 _SPACES = re.compile(
     r"""("(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|(?<=[(=,&|?:])\ ?/(?:\\.|\[(?:\\.|[^\]\\])*\]|[^/\\\n\ ])+/[a-z]*)"""
     r"""|(?:(?<=[\w)\]"`}])|(?<=[)}]\ ))\ ?([-+*/%<>=?:&|!]+)\ ?(?=[\w(\["`!{])|\ ?([{}(),;])\ ?"""
@@ -228,12 +229,20 @@ def _part(name: str) -> str:
 
 
 def _short(script: str) -> str:
-    """The script without what only its readers need: comments, indentation, spaces around signs, line ends, the last ";"."""
-    script = _SPACES.sub(lambda m: m[1] or m[2] or m[3], _COMMENTS.sub("", script))
+    """The script without what only its readers need: comments, indentation, spaces around signs, line ends, the last ";", and
+    that a name keeps its value.
+    """
+    script = _SPACES.sub(lambda m: (m[1] and _HOLES.sub(_hole, m[1])) or m[2] or m[3], _COMMENTS.sub("", script))
     script = re.sub(
         r"^(const .*);\n(?:const .*;\n)+", lambda m: m[0][:-2].replace(";\nconst ", ",\n") + ";\n", script, flags=re.M
     )
-    return re.sub(r"(?<=[{(\[,;])\n|;?\n(?=[})\]])|(?<=\breturn) (?=[\[{(!])|(?<=\bconst) (?=\[)|;(?=\})", "", script)
+    script = re.sub(r"(?<=[{(\[,;])\n|;?\n(?=[})\]])|(?<=\breturn) (?=[\[{(!])|(?<=\bconst) (?=\[)|;(?=\})", "", script)
+    return re.sub(r"\bconst\b", "let", re.sub(r" ?([=:]) -(?=\w)", r"\1-", script))
+
+
+def _hole(match: re.Match[str]) -> str:
+    """What stands in a hole of a template, without spaces around signs: there are no texts in it."""
+    return re.sub(r" ?([-+*/<>=?:&|,]+) ?", r"\1", match[0])
 
 
 def _hash(text: str) -> str:

@@ -1,11 +1,13 @@
 // What JavaScript's Math lacks. Errors were found by comparison with mpmath; the tests hold them.
 
-const SQRT_PI = Math.sqrt(Math.PI);
+const { PI, abs, ceil, exp, floor, log, max, min, sin, sqrt } = Math;
+
+const SQRT_PI = sqrt(PI);
 
 // exp(-x²) to 2 ulps: x² is split, for its rounding would be multiplied by x².
 function gaussian(x) {
 	const high = Math.fround(x);
-	return Math.exp(-high * high) * Math.exp((high - x) * (high + x));
+	return exp(-high * high) * exp((high - x) * (high + x));
 }
 
 // erfc(x) for x > 1.5, by its continued fraction.
@@ -24,7 +26,7 @@ function tail(x) {
 
 // The error function, to 8 ulps: a series up to 1.5, the continued fraction beyond.
 function erf(x) {
-	if (!(Math.abs(x) < 1.5)) return x > 0 ? 1 - tail(x) : x < 0 ? tail(-x) - 1 : x;
+	if (!(abs(x) < 1.5)) return x > 0 ? 1 - tail(x) : x < 0 ? tail(-x) - 1 : x;
 	let sum = 0;
 	for (let k = 25.5; k > 1; k--) sum = 2 + x * x * sum / k;
 	return sum * x * gaussian(x) / SQRT_PI;
@@ -36,40 +38,40 @@ const erfc = x => x > 1.5 ? tail(x) : x < -1.5 ? 2 - tail(-x) : 1 - erf(x);
 // log |Γ(x)|, to 64 ulps of max(1, the value): by Stirling's series from 12 on, by the recurrence below, reflected for x < 0.5.
 function lgamma(x) {
 	if (!Number.isFinite(x)) return x * x;
-	if (x <= 0 && x === Math.floor(x)) return Infinity;
+	if (x <= 0 && x === floor(x)) return Infinity;
 	if (x === 1 || x === 2) return 0;
-	if (Math.abs(x) < 1e-300) return -Math.log(Math.abs(x));
-	if (x < 0.5) return Math.log(Math.PI / Math.abs(sine(x))) - lgamma(1 - x);
+	if (abs(x) < 1e-300) return -log(abs(x));
+	if (x < 0.5) return log(PI / abs(sine(x))) - lgamma(1 - x);
 	let product = 1;
 	for (; x < 12; x++) product *= x;
 	const y = 1 / (x * x);
 	const series = 1 / 12 - y * (1 / 360 - y * (1 / 1260 - y * (1 / 1680 - y * (1 / 1188 - y * (691 / 360360 - y / 156)))));
-	return (x - 0.5) * Math.log(x) - x + 0.5 * Math.log(2 * Math.PI) + series / x - Math.log(product);
+	return (x - 0.5) * log(x) - x + 0.5 * log(2 * PI) + series / x - log(product);
 }
 
 // sin πx, exact in its zeros
 function sine(x) {
 	const r = x - 2 * Math.round(x / 2);
-	return Math.abs(r) > 0.5 ? Math.sin(Math.PI * (Math.sign(r) - r)) : Math.sin(Math.PI * r);
+	return abs(r) > 0.5 ? sin(PI * (Math.sign(r) - r)) : sin(PI * r);
 }
 
 // The derivatives of log Γ(x) from the first, n = 0, on, to 16 ulps of the largest term: as in Python, see floats.py.
 function polygamma(n, x) {
 	const odd = n % 2 === 1, sign = odd ? 1 : -1;
 	if (!(n >= 0 && n <= 170) || n % 1 || x !== x || x === -Infinity) return NaN;
-	if (x <= 0 && x === Math.floor(x)) return odd ? Infinity : x ? NaN : -1 / x;
+	if (x <= 0 && x === floor(x)) return odd ? Infinity : x ? NaN : -1 / x;
 	if (x <= 0) {
-		let powers = [0, 1], scale = Math.PI, total = 0;
+		let powers = [0, 1], scale = PI, total = 0;
 		for (let i = 0; i < n; i++) {
 			const inner = powers.map((p, k) => k * p).slice(1);
 			powers = [...inner, 0, 0].map((a, k) => a + (k > 1 ? inner[k - 2] : 0));
-			scale *= Math.PI;
+			scale *= PI;
 		}
-		const c = 1 / Math.tan(Math.PI * (x - Math.round(x)));
+		const c = 1 / Math.tan(PI * (x - Math.round(x)));
 		for (const p of powers.reverse()) total = total * c + p;
 		return -sign * (polygamma(n, 1 - x) - scale * total);
 	}
-	const count = x > n + 12 ? 0 : Math.ceil(n + 12 - x), y = x + count;
+	const count = x > n + 12 ? 0 : ceil(n + 12 - x), y = x + count;
 	let factor = (n + 1) / 2 / (y * y), series = 0, factorial = 1;
 	[1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798].forEach((b, i) => {
 		const k = i + 1;
@@ -80,7 +82,7 @@ function polygamma(n, x) {
 	let total = n ? (1 / n + series) * y ** -n : series;
 	for (let k = count - 1; k >= 0; k--) total += (x + k) ** (-n - 1);
 	for (let k = 1; k <= n; k++) factorial *= k;
-	return n ? sign * factorial * total : Math.log(y) - total;
+	return n ? sign * factorial * total : log(y) - total;
 }
 const digamma = x => polygamma(0, x);
 
@@ -92,14 +94,14 @@ function mod(x, y) {
 function floordiv(x, y) {
 	const r = x % y;
 	if (y === 0 || r !== r) return y === 0 ? x / y : NaN;
-	const q = (x - r) / y - (r !== 0 && r < 0 !== y < 0 ? 1 : 0), low = Math.floor(q);
+	const q = (x - r) / y - (r !== 0 && r < 0 !== y < 0 ? 1 : 0), low = floor(q);
 	return q === 0 ? Math.sign(x / y) * 0 : q - low > 0.5 ? low + 1 : low;
 }
 
 // To the nearest whole number, and the even one of two as near.
 function roundToEven(x) {
-	const low = Math.floor(x), part = x - low;
-	return !Number.isFinite(x) || !part ? x : part < 0.5 || part === 0.5 && low % 2 === 0 ? low : Math.ceil(x);
+	const low = floor(x), part = x - low;
+	return !Number.isFinite(x) || !part ? x : part < 0.5 || part === 0.5 && low % 2 === 0 ? low : ceil(x);
 }
 
 // The values of the rows that take many operands, added from left to right as the engine adds.
@@ -115,6 +117,6 @@ function dotted(xs) {
 	return total;
 }
 function logSumExp(xs) {
-	const top = Math.max(...xs);
-	return Number.isFinite(top) ? top + Math.log(added(xs.map(x => Math.exp(x - top)))) : top;
+	const top = max(...xs);
+	return Number.isFinite(top) ? top + log(added(xs.map(x => exp(x - top)))) : top;
 }

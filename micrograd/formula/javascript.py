@@ -30,16 +30,16 @@ _VALUES = {
     "mul": "(x, y) => x * y",
     "div": "(x, y) => x / y",
     "neg": "x => -x",
-    "pow": "(x, y) => x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y",  # as C has it, and not JavaScript
+    "pow": "(x, y) => x === 1 || (x === -1 && abs(y) === Infinity) ? 1 : x ** y",  # as C has it, and not JavaScript
     "digamma": "digamma",
     "polygamma": "polygamma",
-    "power_log": "(x, y) => x === 1 || x >= 0 && x ** y === 0 ? 0 : x ** y * Math.log(x)",
+    "power_log": "(x, y) => x === 1 || x >= 0 && x ** y === 0 ? 0 : x ** y * log(x)",
     "mod": "mod",
     "floordiv": "floordiv",
     "round": "roundToEven",
-    "sigmoid": "x => x < -709 ? Math.exp(x) : 1 / (1 + Math.exp(-x))",
+    "sigmoid": "x => x < -709 ? exp(x) : 1 / (1 + exp(-x))",
     "relu": "x => x <= 0 ? 0 : x",
-    "softplus": "x => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))",
+    "softplus": "x => max(x, 0) + Math.log1p(exp(-abs(x)))",
     "sign": "x => x > 0 ? 1 : x < 0 ? -1 : x",
     "step": "x => x > 0 ? 1 : x <= 0 ? 0 : x",
     "maximum": "(x, y) => x >= y ? x : y > x ? y : NaN",
@@ -60,10 +60,10 @@ _POINTS = (0.0, 1.0, -1.0, 0.5, -2.0, 3.25, 1e-9, 40.0, -700.0)  # at which a fo
 def functions(script: str | None = None) -> str:
     """The JavaScript that printed rows call: all of it, or what `script` needs."""
     pieces = files(__package__).joinpath("functions.js").read_text(encoding="utf-8").split("\n\n")
-    needed = [script is None] * len(pieces)
+    needed = [script is None or piece.startswith("const {") for piece in pieces]
     for k, piece in reversed([*enumerate(pieces)] if script is not None else []):  # what calls stands below what it calls
         names = re.findall(r"^(?:function|const) (\w+)", piece, re.MULTILINE)
-        needed[k] = any(re.search(rf"\b{name}\b", str(script)) for name in names)
+        needed[k] |= any(re.search(rf"\b{name}\b", str(script)) for name in names)
         script = f"{script}{piece}" if needed[k] else script
     return "\n\n".join([piece for piece, wanted in zip(pieces, needed, strict=True) if wanted]) + "\n"
 
@@ -134,7 +134,7 @@ def _row(row: Primitive) -> tuple[str, str]:
 
 def _key(name: str) -> str:
     """The name as a key: a string that no HTML around it can be ended by, where it is no plain word."""
-    return name if re.fullmatch("[a-zA-Z][a-zA-Z0-9]*", name) else f"[{json.dumps(name)}]".replace("<", "\\u003c")
+    return name if re.fullmatch("[a-zA-Z][a-zA-Z0-9_]*", name) else f"[{json.dumps(name)}]".replace("<", "\\u003c")
 
 
 def _function(names: list[str], text: str) -> str:

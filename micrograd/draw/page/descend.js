@@ -86,7 +86,7 @@ function plot(svg, list, name, mark = -1, end = list.length - 1) {
 	text("0", left, h - 7, "middle");
 	if (list.length > 1) text(String(end), w - 8, h - 7, "end");
 	text(name, left, top - 9, "middle");
-	const every = max(1, Math.floor(list.length / 640));
+	const every = max(1, floor(list.length / 640));
 	const points = list.map((v, k) => [x(k), y(v)]).filter(([, v], k) => finite(v) && (k % every === 0 || k === list.length - 1));
 	if (points.length > 1) draw(svg, "polyline", { class: "mg-line", points: points.map(p => p.map(round).join()).join(" ") });
 	const at = mark < 0 ? points.at(-1) : [x(mark), y(list[mark])];

@@ -1,6 +1,6 @@
 // The graph as numbers: forward, local derivatives and backward, by the rules of the book and in the order of the engine.
 
-const { abs, max, min } = Math, finite = Number.isFinite;
+const finite = Number.isFinite;
 
 // Operations that choose among their operands: one that was not chosen has no edge, and nothing is multiplied there; nor where a rule is flat.
 const CHOOSING = new Set(["where", "relu", "abs", "maximum", "minimum", "take"]);

@@ -58,7 +58,7 @@ function mistake(graph, n, x, mistakes) {
 }
 
 class Guess {
-	constructor(page, card, { seed = Math.floor(Math.random() * 1e9), count = 0 } = {}) {
+	constructor(page, card, { seed = floor(Math.random() * 1e9), count = 0 } = {}) {
 		Object.assign(this, { page, card, count, dice: random(seed), asked: 0, right: 0, tried: false, question: null });
 		this.next();
 	}
@@ -79,7 +79,7 @@ class Guess {
 			return tell(this.card, "Guess", paragraph("There is nothing to guess here: unfold the graph."));
 		}
 		let at;
-		do at = pool[Math.floor(this.dice() * pool.length)]; while (pool.length > 1 && at.node === this.question?.node && at.port === this.question?.port);
+		do at = pool[floor(this.dice() * pool.length)]; while (pool.length > 1 && at.node === this.question?.node && at.port === this.question?.port);
 		this.question = at;
 		this.asked++;
 		this.tried = this.solved = false;

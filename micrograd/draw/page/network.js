@@ -103,7 +103,7 @@ class Network {
 		const thick = this.lines.length > 80 ? 2 : 4.5, biggest = most(this.lines.map(l => abs(l.weight.data)).filter(finite)) || 1, chosen = page.chosen, factors = this.factors(chosen);
 		for (const l of this.lines) {
 			const w = l.weight.data, on = l.weight === chosen ? " mg-lit" : factors?.lines.has(l) ? " mg-flows" : "";
-			l.line.setAttribute("stroke-width", (0.5 + thick * Math.sqrt(abs(w) / biggest || 0)).toFixed(2));
+			l.line.setAttribute("stroke-width", (0.5 + thick * sqrt(abs(w) / biggest || 0)).toFixed(2));
 			dress(l.line, (w < 0 ? "mg-minus" : "mg-plus") + on);
 			if (l.label) {
 				say(l.label, brief(w));

@@ -62,7 +62,7 @@ function steps(text) {
 		if (kind === "name" && WORDS.includes(text)) only(`not ${text}`, at);
 		k++;
 		if (kind === "number") return () => numberOf(text, at);
-		if (kind === "name") return names => names.has(text) ? names.get(text) : text === "pi" ? Math.PI : isFunction(text)
+		if (kind === "name") return names => names.has(text) ? names.get(text) : text === "pi" ? PI : isFunction(text)
 			? fail(`${text} is a function: write ${text}(...)`, at) : fail(`unknown name '${text}': give it a value, ${text}=1.0`, at);
 		if (kind === "string") return () => unreal(text, at);
 		if (kind === "[") return all(inside("]"));

@@ -196,7 +196,7 @@ class Picture {
 	lit(e) { return this.state.lit && e.all.some(([n, k]) => this.state.lit.has(n) && this.state.lit.has(n.operands[k])); }
 
 	paintLine(line, { flow, live }, style, thin) {
-		const share = flow < Infinity ? Math.sqrt(flow / this.biggest || 0) : 1;
+		const share = flow < Infinity ? sqrt(flow / this.biggest || 0) : 1;
 		const width = ((THINNEST + MORE * share) * thin).toFixed(2);
 		if (line.getAttribute("stroke-width") !== width) line.setAttribute("stroke-width", width);
 		dress(line, "mg-edge" + (!live ? "" : flow === Infinity || flow !== flow ? " mg-nan" : !flow ? " mg-zero" : " mg-sent") + style);

@@ -48,7 +48,7 @@ class Training {
 		if (this.frames.length * this.page.graph.nodes.length > 2e6) return null;
 		return this.frames.map((_, k) => {
 			this.set(k);
-			return layers.map(list => Math.sqrt(list.reduce((sum, w) => sum + w.full ** 2, 0) / list.length));
+			return layers.map(list => sqrt(list.reduce((sum, w) => sum + w.full ** 2, 0) / list.length));
 		});
 	}
 

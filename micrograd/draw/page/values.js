@@ -32,7 +32,7 @@ class Values {
 	range(n) {
 		let range = this.ranges.get(n);
 		if (!range) {
-			const size = finite(n.start) ? max(1, 2 * abs(n.start)) : 1, unit = 10 ** Math.floor(Math.log10(size));
+			const size = finite(n.start) ? max(1, 2 * abs(n.start)) : 1, unit = 10 ** floor(Math.log10(size));
 			const end = [1, 2, 3, 4, 5, 6, 8, 10].find(k => k * unit >= size * 0.999) * unit;
 			this.ranges.set(n, range = [-end, end]);
 		}

@@ -40,10 +40,9 @@ def to_javascript(fn: Callable[..., Any], *args: Any, gradient: bool = False, na
 const {name} = (() => {{
 {functions()}
 {printed(own.values())}
-function {name}(x, p = [{", ".join(map(_number, leaves))}]) {{
+return function {name}(x, p = [{", ".join(map(_number, leaves))}]) {{
 {body}
-}}
-return {name};
+}};
 }})();
 if (typeof module !== "undefined") module.exports = {name};
 """
