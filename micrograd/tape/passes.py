@@ -126,9 +126,7 @@ def _is_zero(x: float | None, sign: float) -> bool:
 
 def _simpler_sub(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
     x, y = operands
-    if _is_zero(number(y), 1.0):
-        return x
-    if _is_zero(number(x), -1.0):
+    if _is_zero(number(x), -1.0):  # x - 0.0 stays: in a loop the number may be another in every step
         return _NEG, (y,)
     if x >= first and y >= first and kept[x - first][0] is _ADD and kept[y - first][0] in _ORDERS:
         # 1 + greater(a, b) - less(a, b), as maximum and minimum are differentiated: 1 + sign(a - b), for a finite number b

@@ -11,21 +11,26 @@ In a loop, instruction m of step t stands in the tape at `start + t * period + m
     0             the same number in every step: a parameter, a constant, a result from before the loop
     period        a result of the loop itself: of this step, or carried over from an earlier one
     anything else what each step reads: an element of the arguments, or what an earlier loop has left, often backwards
+
+Operands from before the loop may also come in no order, such as numbers of a closure, of which equal ones are one constant:
+then their slots, step by step, stand in the place of the stride.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain, takewhile
 from typing import Any
 
 import numpy as np
 
 from micrograd.primitives import Primitive
-from micrograd.tape.tape import Tape
+from micrograd.tape.tape import Instruction, Tape
 
 Array = np.ndarray[Any, Any]
+Stride = int | tuple[int, ...]
 SMALL = 256  # instructions, and
 DEEP = 128  # kinds of instructions at different levels, up to which a tape is left as it is
 STEPS = 8  # fewer steps are no loop: what a loop saves in compiling, it costs in running
@@ -40,18 +45,25 @@ class Loop:
     start: int
     period: int
     steps: int
+    disordered: bool = False  # whether it has operands from before the loop that come in no order
 
     @property
     def end(self) -> int:
         """The number of the first instruction after the loop."""
         return self.start + self.period * self.steps
 
-    def body(self, tape: Tape) -> list[tuple[Primitive, list[tuple[int, int]]]]:
+    def body(self, tape: Tape) -> list[tuple[Primitive, list[tuple[int, Stride]]]]:
         """The instructions of a step: the primitive, and for each operand its slot in the first step and its stride."""
-        one, two = (tape.instructions[at : at + self.period] for at in (self.start, self.start + self.period))
+        end = self.end if self.disordered else self.start + 2 * self.period
+        every = [operands for _, operands in tape.instructions[self.start : end]]
+        slots = np.fromiter(chain.from_iterable(every), np.int64).reshape((end - self.start) // self.period, -1)
+        moves = np.diff(slots, axis=0)
+        strides: list[Stride] = moves[0].tolist()
+        for i in np.flatnonzero((moves != moves[0]).any(axis=0)).tolist():
+            strides[i] = tuple(slots[:, i].tolist())
+        rest = iter(strides)
         return [
-            (rule, [(x, y - x) for x, y in zip(operands, after, strict=True)])
-            for (rule, operands), (_, after) in zip(one, two, strict=True)
+            (rule, [(x, next(rest)) for x in operands]) for rule, operands in tape.instructions[self.start :][: self.period]
         ]
 
     def varying(self, tape: Tape, varies: list[bool]) -> list[bool]:
@@ -63,7 +75,9 @@ class Loop:
         for m, (_, operands) in enumerate(body):
             own = []
             for slot, stride in operands:
-                if stride == self.period:
+                if isinstance(stride, tuple):
+                    before[m] |= any(varies[each] for each in stride)
+                elif stride == self.period:
                     own.append((slot - first) % self.period)
                     before[m] |= any(varies[slot:first:stride])
                 elif stride:
@@ -93,15 +107,47 @@ def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
         return tape, []
     found = code.loops()
     best, cost = (tape, found), code.groups(found)
-    for by_operands in (False, True):
+    for order in (prepared, partial(by_level, by_operands=False), partial(by_level, by_operands=True)):
         if cost <= straight // 20:
             break
-        other = by_level(tape, by_operands)  # the steps lie askew, or several recurrences one after the other
+        other = order(tape)  # numbers come again, the steps lie askew, or several recurrences one after the other
+        if other is tape:
+            continue
         code = _Code(other)
         found = code.loops()
         if (lower := code.groups(found)) < cost:
             best, cost = (other, found), lower
     return best if straight - cost >= DEEP else (tape, [])
+
+
+def prepared(tape: Tape) -> Tape:
+    """The same tape with instructions first that work on parameters and constants alone.
+
+    Where numbers come again from step to step, those of later steps are merged with them, and have no instruction of their own.
+    The tape itself where there is no such instruction that many steps read.
+    """
+    starts, listed = tape.operands()
+    fixed = np.logical_and.reduceat((listed >= tape.inputs) & (listed < tape.first), starts[:-1])
+    early = np.flatnonzero(fixed)
+    uses = np.bincount(listed, minlength=tape.first + len(fixed))[tape.first + early]
+    if max(uses, default=0) < STEPS:
+        return tape
+    return reordered(tape, [*early.tolist(), *np.flatnonzero(~fixed).tolist()])
+
+
+def reordered(tape: Tape, order: Sequence[int]) -> Tape:
+    """The same tape with its instructions in another order, in which operands still come first."""
+    first = tape.first
+    new = [*range(first), *[0] * len(order)]
+    for at, k in enumerate(order, first):
+        new[first + k] = at
+    moved = new.__getitem__
+    return replace(
+        tape,
+        instructions=[(rule, tuple(map(moved, operands))) for rule, operands in map(tape.instructions.__getitem__, order)],
+        outputs=[*map(moved, tape.outputs)],
+        guards=[replace(g, x=new[g.x], y=new[g.y]) for g in tape.guards],
+    )
 
 
 def by_level(tape: Tape, by_operands: bool) -> Tape:
@@ -119,20 +165,21 @@ def by_level(tape: Tape, by_operands: bool) -> Tape:
     levels: list[list[int]] = [[] for _ in range(max(before) + 1)]
     for k in range(count):
         levels[-1 - before[first + k]].append(k)
-    new = list(range(first)) + [0] * count
+    if not by_operands:
+        return reordered(tape, [*chain.from_iterable(levels)])
+    new, order = list(range(first)) + [0] * count, list[int]()
     moved = new.__getitem__
-    kept: list[Any] = []
     for level in levels:
         entries = [(rule.name, tuple(map(moved, operands)), k) for k in level for rule, operands in [tape.instructions[k]]]
-        for _, operands, k in sorted(entries) if by_operands else entries:
-            new[first + k] = first + len(kept)
-            kept.append((tape.instructions[k][0], operands))
-    return replace(
-        tape,
-        instructions=kept,
-        outputs=[new[i] for i in tape.outputs],
-        guards=[replace(g, x=new[g.x], y=new[g.y]) for g in tape.guards],
-    )
+        for _, _, k in sorted(entries):
+            new[first + k] = first + len(order)
+            order.append(k)
+    return reordered(tape, order)
+
+
+def _fixed(tape: Tape, instruction: Instruction) -> bool:
+    """Whether all operands are parameters and constants."""
+    return all(tape.inputs <= i < tape.first for i in instruction[1])
 
 
 class _Code:
@@ -149,6 +196,7 @@ class _Code:
         for _, operands in tape.instructions:
             levels.append(1 + max(map(level_of, operands)))
         self.levels = np.array(levels[tape.first :], np.int64)
+        self.early = sum(1 for _ in takewhile(partial(_fixed, tape), tape.instructions))  # at the beginning
 
     @cached_property
     def _listed(self) -> tuple[Array, Array]:  # not for tapes that are left as they are
@@ -157,7 +205,7 @@ class _Code:
     def loops(self) -> list[Loop]:
         """The loops, in order: each as long as it repeats, none inside or across another."""
         found: list[Loop] = []
-        gaps = [(0, len(self.kinds))]
+        gaps = [(self.early, len(self.kinds))]
         while gaps:
             low, high = gaps.pop()
             best: Loop | None = None
@@ -222,11 +270,13 @@ class _Code:
             at, size = starts[a], starts[a + period] - starts[a]
             operands = listed[at : starts[b + period]]
             strides = operands[size:] - operands[:-size]
-            steady = strides[size:] == strides[:-size]
+            outside = operands < self.tape.first + a
+            regular = strides[size:] == strides[:-size]
+            steady = regular | (outside[size:-size] & outside[: -2 * size] & outside[2 * size :])
             alike = np.add.reduceat(~steady, starts[a : b - period] - at) == 0 if b - period > a else np.zeros(0, bool)
             for c, d in _runs(alike):
                 steps = (d - c + 2 * period) // period
-                loop = Loop(a + c, period, steps)
+                loop = Loop(a + c, period, steps, not regular[starts[a + c] - at : starts[a + d] - at].all())
                 if steps >= STEPS and self._carries(loop, strides[starts[a + c] - at :][:size]):
                     yield loop
 

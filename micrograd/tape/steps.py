@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.tape.memory import SPACES, Places, copies_of
-from micrograd.tape.roll import Loop
+from micrograd.tape.roll import Loop, Stride
 from micrograd.tape.schedule import ROWS, SHARED, Repeat, Vector
 
 Array = np.ndarray[Any, Any]
@@ -39,7 +39,7 @@ class Steps:
             if members:
                 self._part(members, rows)
 
-    def _back(self, slot: int, stride: int) -> tuple[int, int]:
+    def _back(self, slot: int, stride: Stride) -> tuple[int, int]:
         """The instruction of the body that an operand is a result of, and how many steps back; (-1, 0) for none."""
         if stride != self.loop.period:
             return -1, 0
@@ -50,8 +50,10 @@ class Steps:
         it, loop, first, space = self.places, self.loop, self.first, SPACES[int(rows)]
         mine, every = set(members), np.arange(loop.steps)
         kept, lasting = self._needed(mine)
-        carried: dict[tuple[int, int], int] = {}  # by slot in the first step and stride: whose result of the step before it is
-        read: dict[tuple[int, int], int] = {}  # and of what else a step reads: the slot of its place in the body
+        carried: dict[
+            tuple[int, Stride], int
+        ] = {}  # by slot in the first step and stride: whose result of the step before it is
+        read: dict[tuple[int, Stride], int] = {}  # and of what else a step reads: the slot of its place in the body
         early: dict[int, int] = {}  # how many steps back, more than one, results are read, by instruction
         for slot, stride in dict.fromkeys(operand for m in members for operand in self.body[m][1] if operand[1]):
             own, back = self._back(slot, stride)
@@ -101,17 +103,17 @@ class Steps:
         last = set((others % loop.period).tolist()) - several
         return sorted(several & mine), sorted(last & mine)
 
-    def _arriving(self, read: dict[tuple[int, int], int], kept_at: dict[int, int], rows: bool) -> list[Vector]:
+    def _arriving(self, read: dict[tuple[int, Stride], int], kept_at: dict[int, int], rows: bool) -> list[Vector]:
         """Copies of what each step reads to places of the body; `read` is given their slots."""
         it, every = self.places, np.arange(self.loop.steps)
-        groups: dict[tuple[str, int], list[tuple[int, tuple[int, int]]]] = {}
-        irregular: dict[str, list[tuple[Array, tuple[int, int]]]] = {}
+        groups: dict[tuple[str, int], list[tuple[int, tuple[int, Stride]]]] = {}
+        irregular: dict[str, list[tuple[Array, tuple[int, Stride]]]] = {}
         for slot, stride in read:
             own, back = self._back(slot, stride)
             if own in kept_at:
                 space, positions = SPACES[int(rows)], kept_at[own] - back + every
             else:
-                space, positions = it.placed(slot + stride * every)
+                space, positions = it.placed(np.array(stride) if isinstance(stride, tuple) else slot + stride * every)
             moves = np.diff(positions)
             if (moves != moves[0]).any():
                 irregular.setdefault(space, []).append((positions, (slot, stride)))

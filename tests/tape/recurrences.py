@@ -16,9 +16,12 @@ def recurrence(seed: int, steps: int) -> tuple[Any, int, list[mg.Value]]:
     size, inputs = rng.randint(1, 3), steps + 3
     leaves = [mg.Value(rng.uniform(-1, 1)) for _ in range(rng.randint(1, 4))]
     plan = [(rng.random(), rng.choice(UNARY), [rng.random() for _ in range(4)]) for _ in range(rng.randint(size, 3 * size + 3))]
-    reads = rng.sample(["x[t]", "x[T-t]", "x[t+1]", "x[0]", "time", "lag", "second lag", "leaf", "table"], rng.randint(2, 5))
+    reads = rng.sample(
+        ["x[t]", "x[T-t]", "x[t+1]", "x[0]", "time", "lag", "second lag", "leaf", "table", "letter"], rng.randint(2, 5)
+    )
     odd, early, late = (rng.choice([None, rng.randrange(steps)]) for _ in range(3))
     gathers = rng.random() < 0.5
+    letters = [rng.choice([0.0, 0.25, 0.5, 1.0, -1.0]) for _ in range(steps)]  # of a closure
 
     def function(xs: Any) -> Any:
         state: list[Any] = [rng2.uniform(-1, 1) if rng2.random() < 0.5 else leaves[0] * 0.5 for rng2 in [random.Random(seed)]]
@@ -29,6 +32,7 @@ def recurrence(seed: int, steps: int) -> tuple[Any, int, list[mg.Value]]:
             seen = {
                 "x[t]": xs[t], "x[T-t]": xs[steps - t], "x[t+1]": xs[t + 1], "x[0]": xs[0], "time": 0.01 * t,
                 "lag": past[-2][0], "second lag": past[-3][-1], "leaf": leaves[-1], "table": 0.5 if t == odd else 1.5,
+                "letter": letters[t],
             }  # fmt: skip
             pool = [*state, *[seen[name] for name in reads], *leaves]
             for kind, one, picks in plan:

@@ -259,3 +259,26 @@ def test_a_loop_inside_a_loop_of_any_length_has_the_same_schedule():
     at = next(i for i, line in enumerate(lines) if "tanh" in line)
     outer, inner = [line.index("for t") for line in lines[:at] if "for t in" in line]
     assert inner == outer + 2, "the inner loop is written inside the outer one"
+
+
+@pytest.mark.parametrize("data", ["bits", "letters", "reals"])
+def test_numbers_of_a_closure_leave_a_loop_a_loop(data):
+    """Equal numbers are one constant, products with them are merged over the steps, and some fold."""
+    rng = np.random.default_rng(0)
+    xs = {"bits": rng.integers(0, 2, 200) * 1.0, "letters": rng.integers(0, 9, 200) / 4, "reals": rng.normal(size=200)}[data]
+    w, u, b = Value(0.5), Value(0.3), Value(0.1)
+
+    def simple(z):
+        h = z[0]
+        for x in xs.tolist():
+            h = mg.tanh(w * h + u * x + b)
+        return h * h
+
+    run = memory_cell(60, 3)
+    for function, few in ((simple, 80), (lambda z: run(xs.tolist()) * z[0], 200)):
+        tape, recording = recorded(function, [0.5])
+        schedule = scheduled(tape, [(1, True)], True)
+        assert len(repeats(schedule)) >= 2 and sum(item.count for item in schedule.code) <= few
+        theta, z = np.array([p.data for p in recording.leaves]), rng.normal(size=(4, 1))
+        expected = reference.Program(tape, [(1, True)], True)([z], theta, 4)
+        np.testing.assert_array_equal(interpreted(schedule, [z], theta, 4), expected)
