@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from micrograd.check.verdicts import Row, along_leaf, judged
 from micrograd.engine import Value, constant, topological_order
 from micrograd.formula.symbol import Symbol, partial
-from micrograd.formula.text import Text
+from micrograd.formula.text import Text, clean
 from micrograd.primitives import Primitive
 from micrograd.trees import like, numbers, paths, plain_arrays
 
@@ -64,7 +64,7 @@ class GradCheck:
         if rest := Counter(row.verdict for row in self.rows) - Counter(row.verdict for row in shown):
             counts = ", ".join([f"{count} {verdict}" for verdict, count in rest.items()])
             text.append(f"... and {len(self.rows) - len(shown)} more of {len(self.rows)}, no worse than these: {counts}")
-        return "\n".join([*text, *([""] if self.findings else []), *self.findings])
+        return "\n".join(map(clean, [*text, *([""] if self.findings else []), *self.findings]))
 
     __repr__ = __str__
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from micrograd.engine import Value, adjoints, as_values, node_of, topological_order
+from micrograd.formula.text import clean
 from micrograd.functional.whole import Found, Frame, Row, WholeFunction, elements_of, number_of
 from micrograd.primitives import number
 from micrograd.trees import elements, flatten, has_value, is_array, kind_of, leaves_of, like, mapped, numbers, parts_of
@@ -71,8 +72,8 @@ class CustomDerivative(WholeFunction):
             values = [x for x in numbers(out, self.returned, True) if isinstance(x, Value)]
             if leaves := [v for v in topological_order(*values) if v.rule is None]:
                 raise TypeError(
-                    f"custom_derivative: {self.name} closes over the Value {leaves[0].label or repr(leaves[0])}, and partials "
-                    "says nothing of it: pass it as an argument, or take its number with .data"
+                    f"custom_derivative: {self.name} closes over the Value {clean(leaves[0].label) or repr(leaves[0])}, and "
+                    "partials says nothing of it: pass it as an argument, or take its number with .data"
                 )
             out = mapped(out, lambda leaf: like(leaf, iter([number_of(x) for x in elements(leaf)])))
         return Found(out, range(len(numbers(out, self.returned, True))))

@@ -11,6 +11,7 @@ from typing import Any
 
 from micrograd.engine import Value, all_below, as_values, constant, modes, node_of, operands, primal, topological_order
 from micrograd.engine.higher_order import adjoint_graph
+from micrograd.formula.text import clean
 from micrograd.primitives import CONSTANT, Primitive
 from micrograd.tape.common import merged
 from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
@@ -158,7 +159,7 @@ class Recording:
         if wrt is not None:
             listed = dict.fromkeys(wrt)
             if missing := [v for v in captured if v not in listed]:
-                shown = ", ".join(v.label or repr(v) for v in missing[:3])
+                shown = ", ".join(clean(v.label) or repr(v) for v in missing[:3])
                 raise ValueError(
                     f"the function uses {len(missing)} leaves that are not in wrt ({shown}...): list them too, "
                     "or make them constants with constant(x)"

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from micrograd import Value, primitive
+from micrograd import Value, custom_derivative, gradcheck, jit, primitive
 from micrograd.draw import Drawing, to_mermaid
 from micrograd.draw.picture import _range
 from micrograd.draw.tikz import escaped
@@ -51,3 +51,21 @@ def test_what_latex_reads_as_commands_is_text_in_tikz():
     text = r"50% of {a}_b & $c$ #1 \input{x}"
     assert escaped(text) == r"50\% of \{a\}\_b \& \$c\$ \#1 $\backslash $input\{x\}"
     assert r"50\% of" in (Value(2.0, label="50% of it") * 3).draw().tikz
+
+
+def test_labels_and_names_reach_a_terminal_without_what_it_obeys(monkeypatch):
+    """In tables of gradcheck and in errors: an escape would colour the terminal, a turn of direction hide what follows."""
+    hostile = "a\x1b[31m\u202eb\r\u2028"
+    monkeypatch.setattr("micrograd.primitives.RULES", dict(RULES))
+    bent = primitive(hostile, "f(x)", lambda x: abs(x), lambda x, out: 1.0)
+    w, seen = Value(0.0, label=hostile), []
+    seen.append(str(gradcheck(lambda v: bent(v) * 2.0 + (v if v > 0.0 else v * 3.0), w)))
+    for call in (
+        lambda: jit(lambda x: w * x, wrt=[Value(2.0)])(1.0),
+        lambda: custom_derivative(lambda x: w * x, lambda x, o: 1.0)(Value(2.0)),
+    ):
+        with pytest.raises((ValueError, TypeError)) as refused:
+            call()
+        seen.append(str(refused.value))
+    for text in seen:
+        assert "[31m" in text and not re.search("[\x1b\u202e\r\u2028]", text)
