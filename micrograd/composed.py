@@ -187,8 +187,8 @@ def log_softmax(xs: Any) -> Any:
     def of_row(row: Any) -> Any:
         if not len(row):
             raise ValueError("log_softmax and softmax need at least one value, got none")
-        largest = reduce(maximum, row)
-        largest = largest.detach() if hasattr(largest, "detach") else largest
+        of = next((kind.__largest__ for kind in map(type, row) if hasattr(kind, "__largest__")), None)
+        largest = of(row) if of is not None else reduce(maximum, row)
         shifted = [x - largest for x in row]
         total = logsumexp(shifted)
         return [x - total for x in shifted]

@@ -6,7 +6,9 @@ values beyond the finite, open blocks of no_grad() and the like. What a row's pa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
+from math import nan
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from micrograd import composed, primitives
@@ -179,6 +181,14 @@ class Operators:
 
     def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
         return other // self, other % self
+
+    @staticmethod
+    def __largest__(values: Sequence[Any]) -> Any:
+        """The largest of some Values and numbers as a constant: what softmax takes off, for which the derivatives cancel."""
+        if current().observer is not None:
+            return reduce(primitives.maximum, values).detach()
+        numbers = [x._data if hasattr(x, "_data") else number(x) for x in values]
+        return nan if any(x != x for x in numbers) else max(numbers)
 
     def conjugate(self: V) -> V:
         """Itself: a Value is real. NumPy's var and std ask for it."""
