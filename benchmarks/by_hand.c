@@ -196,6 +196,59 @@ void black_scholes(const double *restrict in, long n, double *restrict out)
     }
 }
 
+/* `steps` steps of Euler's method for Lorenz' equations from (1, 1, 1): x² + y² + z² at the end, and its derivatives by the
+ * equations' three numbers. `path` has room for 3 numbers a step. */
+double lorenz_value_and_grad(const double *restrict theta, long steps, double h, double *restrict path, double *restrict gradient)
+{
+    double s = theta[0], r = theta[1], b = theta[2], x = 1, y = 1, z = 1, ds = 0, dr = 0, db = 0;
+    for (long t = 0; t < steps; t++) {
+        double *p = path + 3 * t;
+        p[0] = x, p[1] = y, p[2] = z;
+        double u = s * (y - x), v = x * (r - z) - y, w = x * y - b * z;
+        x += h * u, y += h * v, z += h * w;
+    }
+    double value = x * x + y * y + z * z, gx = 2 * x, gy = 2 * y, gz = 2 * z;
+    for (long t = steps - 1; t >= 0; t--) {
+        double *p = path + 3 * t, u = h * gx, v = h * gy, w = h * gz;
+        x = p[0], y = p[1], z = p[2];
+        ds += u * (y - x), dr += v * x, db -= w * z;
+        gx += v * (r - z) + w * y - u * s;
+        gy += u * s - v + w * x;
+        gz -= v * x + w * b;
+    }
+    gradient[0] = ds, gradient[1] = dr, gradient[2] = db;
+    return value;
+}
+
+/* The second difference of n numbers; those at the ends are their own neighbours, so that it is its own transpose. */
+static inline void differences(const double *restrict u, long n, double *restrict out)
+{
+    out[0] = u[1] - u[0], out[n - 1] = u[n - 2] - u[n - 1];
+    for (long i = 1; i < n - 1; i++) out[i] = u[i - 1] - 2 * u[i] + u[i + 1];
+}
+
+/* `steps` explicit steps of the heat equation on n points, from u: Σ u² at the end, and its derivative by the one coefficient.
+ * `path` has room for n numbers a step and 3 n more. */
+double heat_value_and_grad(double theta, const double *restrict from, long steps, long n, double *restrict path, double *gradient)
+{
+    double *u = path, *d = path + n * (steps + 1), *g = d + n, value = 0, sum = 0;
+    memcpy(u, from, n * sizeof *u);
+    for (long t = 0; t < steps; t++, u += n) {
+        differences(u, n, d);
+        for (long i = 0; i < n; i++) u[n + i] = u[i] + theta * d[i];
+    }
+    for (long i = 0; i < n; i++) value += u[i] * u[i], g[i] = 2 * u[i];
+    for (long t = steps - 1; t >= 0; t--) {
+        u -= n;
+        differences(u, n, d);
+        for (long i = 0; i < n; i++) sum += g[i] * d[i];
+        differences(g, n, d);
+        for (long i = 0; i < n; i++) g[i] += theta * d[i];
+    }
+    *gradient = sum;
+    return value;
+}
+
 /* The sum of 12 n numbers that are made in registers, in as many chains as keep every unit for additions busy. */
 double additions(long n)
 {

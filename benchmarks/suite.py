@@ -34,6 +34,7 @@ NAMES = {
     "jax": "JAX",
     "torch": "PyTorch",
     "casadi": "CasADi",
+    "c": "C by hand",
 }
 AGREE = {"rtol": 1e-6, "atol": 1e-8}  # two derivatives
 NEAR = {"rtol": 2e-5, "atol": 1e-6}  # a derivative and differences

@@ -8,11 +8,12 @@ or the Jacobian. `scalars(m, theta, data)`, where there is one, is the same in s
 
 from __future__ import annotations
 
+import ctypes
 import math
 from functools import reduce
 
 import numpy as np
-from formulas import VARYING, projected
+from formulas import VARYING, by_hand, data_of, projected
 
 SIZES = {
     "gmm": [(2, 5, 1000), (10, 5, 1000), (20, 10, 1000), (64, 25, 1000)],  # dimensions, clusters, points
@@ -581,9 +582,34 @@ def casadi_peer():
     return prepare
 
 
+def c_peer():
+    library = by_hand()
+    pointer, size, number = ctypes.c_void_p, ctypes.c_long, ctypes.c_double
+    library.lorenz_value_and_grad.argtypes = (pointer, size, number, pointer, pointer)
+    library.heat_value_and_grad.argtypes = (number, pointer, size, size, pointer, pointer)
+    library.lorenz_value_and_grad.restype = library.heat_value_and_grad.restype = number
+
+    def prepare(name, d):
+        if name not in ("lorenz", "heat"):
+            return None
+        theta, X, steps, n = d["theta"], d["X"], int(d["size"][0]), len(d["X"])
+        path = np.empty((steps + 3) * max(n, 3))
+
+        def call():
+            gradient = np.empty(len(theta))
+            where = data_of(path), data_of(gradient)
+            if name == "lorenz":
+                return library.lorenz_value_and_grad(data_of(theta), steps, SMALL_NUMBER, *where), gradient
+            return library.heat_value_and_grad(theta[0], data_of(X), steps, n, *where), gradient
+
+        return call, lambda: np.array([call()[0], *call()[1]])
+
+    return prepare
+
+
 PEERS = {
     "ours-llvm": lambda: ours("llvm"), "ours-numpy": lambda: ours("numpy"), "jax": jax_peer, "torch": torch_peer,
-    "casadi": casadi_peer,
+    "casadi": casadi_peer, "c": c_peer,
 }  # fmt: skip
 
 
