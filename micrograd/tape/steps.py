@@ -80,14 +80,19 @@ class Steps:
         work, it.code = it.code, outer
         at = it.where[first : first + loop.period].copy()
         others = sorted((m for m in kept if m not in early), key=lambda m: int(at[m]))
-        kept_at |= {m: it.room(loop.steps, rows) for m in others}
+        row = it.room(loop.steps * len(others), rows)  # what else is kept: the numbers of a step one beside the other
         leaving: list[Vector] = []
-        for group in (list(early), others):
-            leaving += copies_of(space, at[group], space, np.array([kept_at[m] for m in group], np.int64), to_step=1)
+        places, along = np.array([kept_at[m] for m in early], np.int64), row + np.arange(len(others))
+        leaving += copies_of(space, at[[*early]], space, places, to_step=1)
+        leaving += copies_of(space, at[others], space, along, to_step=len(others))
         leaving += copies_of(space, at[list(carried.values())], space, it.where[handed])
         it.code.append(Repeat(loop.steps, arriving, work, leaving))
         for m, place in kept_at.items():
             it.own(first + m + loop.period * every, place + every)
+        it.own(
+            (first + np.array(others, np.int64) + loop.period * every[:, None]).ravel(),
+            row + np.arange(loop.steps * len(others)),
+        )
         for m in lasting:
             it.where[first + m + loop.period * (loop.steps - 1)] = at[m]
 
