@@ -13,7 +13,7 @@ class Training {
 		const figure = (title, child) => { figures.append(make("figure", {}, make("figcaption", {}, title), child)); return child; };
 		this.curve = figure("Loss", chart(card));
 		this.network = page.network;
-		if (this.network) this.bars = figure("Gradients of the layers, for the sample drawn", chart(card));
+		if (this.network) this.bars = figure("Gradients by layer, for this sample", chart(card));
 		if (this.network?.inputs.length === 2) this.map = figure("Decision boundary", make("canvas", { class: "mg-map", width: 260, height: 260, role: "img" }));
 		tell(card, "Training", make("div", "mg-row", this.playing, this.slider, this.told), figures);
 		if (this.network) this.norms = this.gradients();
