@@ -13,7 +13,7 @@ from micrograd.engine import Value, all_below, as_values, constant, modes, node_
 from micrograd.engine.higher_order import adjoint_graph
 from micrograd.formula.text import clean
 from micrograd.primitives import CONSTANT, Primitive
-from micrograd.tape.common import merged
+from micrograd.tape.repeats import merged
 from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
 
 

@@ -8,9 +8,9 @@ import pytest
 import micrograd as mg
 from micrograd import Value, custom_derivative, grad, jit
 from micrograd.primitives import RULES
-from micrograd.tape.common import merged
 from micrograd.tape.passes import optimised
 from micrograd.tape.record import Recording
+from micrograd.tape.repeats import merged
 
 
 def determinant(rows):

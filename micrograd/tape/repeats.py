@@ -1,4 +1,4 @@
-"""Common subexpressions: equal operations on equal operands, made one in a graph before it is differentiated.
+"""Repeats (common subexpressions): equal operations on equal operands, made one in a graph before it is differentiated.
 
 `record` asks for it where no bits are promised. An operation that was written k times has k adjoints, whose paths are
 multiplied one by one; merged, it has their sum. `passes` merge too, but after differentiation, when the order of these sums
