@@ -162,16 +162,16 @@ class JacobianOfArray(Protocol):
     @overload
     def __call__(self, x: Any, /, *args: Any, **named: Any) -> Any: ...
 
-class RootOfOne(Protocol):
-    """implicit(f, solve), where solve gives one number."""
+class NumberFound(Protocol):
+    """What implicit and custom_derivative make of a function of plain numbers that gives one number."""
 
     @overload
     def __call__(self, *args: Plain) -> float: ...
     @overload
     def __call__(self, *args: Any) -> Value: ...
 
-class RootOfMany(Protocol):
-    """implicit(f, solve), where solve gives a list of numbers."""
+class NumbersFound(Protocol):
+    """The same for one that gives a list of numbers."""
 
     @overload
     def __call__(self, *args: Plain) -> list[float]: ...

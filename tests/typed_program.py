@@ -12,6 +12,7 @@ from micrograd import (
     SGD,
     Value,
     checkpoint,
+    custom_derivative,
     dot,
     exp,
     gelu,
@@ -173,5 +174,8 @@ root = implicit(lambda y, p: y**2 - p, square_root)
 assert_type(root(9.0), float)
 assert_type(root(a), Value)
 assert_type(grad(root)(9.0), float)
+rooted = custom_derivative(square_root, lambda p, out: 0.5 / out)
+assert_type(rooted(9.0), float)
+assert_type(rooted(a) + 1, Value)
 with no_grad():
     a = a.detach()

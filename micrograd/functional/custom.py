@@ -8,7 +8,7 @@ detach, gradients for adjoints.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from micrograd.engine import Value, adjoints, as_values, node_of, topological_order
 from micrograd.formula.text import clean
@@ -16,7 +16,16 @@ from micrograd.functional.whole import Found, Frame, Row, WholeFunction, element
 from micrograd.primitives import number
 from micrograd.trees import elements, flatten, has_value, is_array, kind_of, leaves_of, like, mapped, numbers, parts_of
 
+if TYPE_CHECKING:
+    from micrograd.signatures import NumberFound, NumbersFound
 
+
+@overload
+def custom_derivative(f: Callable[..., float], partials: Callable[..., Any]) -> NumberFound: ...
+@overload
+def custom_derivative(f: Callable[..., list[float]], partials: Callable[..., Any]) -> NumbersFound: ...
+@overload
+def custom_derivative(f: Callable[..., Any], partials: Callable[..., Any]) -> CustomDerivative: ...
 def custom_derivative(f: Callable[..., Any], partials: Callable[..., Any]) -> CustomDerivative:
     """`f` with `partials` for its derivative, whatever `f` does inside: its graph, if it has one, is not looked at.
 

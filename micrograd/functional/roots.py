@@ -18,13 +18,13 @@ from micrograd.primitives import dot
 from micrograd.trees import like, numbers, plain_arrays
 
 if TYPE_CHECKING:
-    from micrograd.signatures import A, RootOfMany, RootOfOne
+    from micrograd.signatures import A, NumberFound, NumbersFound
 
 
 @overload
-def implicit(f: Callable[..., Any], solve: Callable[..., float]) -> RootOfOne: ...
+def implicit(f: Callable[..., Any], solve: Callable[..., float]) -> NumberFound: ...
 @overload
-def implicit(f: Callable[..., Any], solve: Callable[..., list[float]]) -> RootOfMany: ...
+def implicit(f: Callable[..., Any], solve: Callable[..., list[float]]) -> NumbersFound: ...
 @overload
 def implicit(f: Callable[..., Any], solve: Callable[..., A]) -> Callable[..., A]: ...
 def implicit(f: Callable[..., Any], solve: Callable[..., Any]) -> Callable[..., Any]:
