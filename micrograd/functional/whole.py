@@ -24,6 +24,7 @@ from micrograd.engine.modes import current, enable_grad, scope, unwatch, watch, 
 from micrograd.functional.run import Watch
 from micrograd.primitives import CONSTANT, FUNCTIONS, RULES, Primitive
 from micrograd.trees import (
+    LEAF,
     Structure,
     elements,
     flatten,
@@ -37,6 +38,9 @@ from micrograd.trees import (
 )
 
 _used: dict[str, Iterator[int]] = {}  # names of rows, each for one row in this process: compiled code knows rows by name
+
+
+_NUMBER: Structure = (LEAF, None)
 
 
 class Found(NamedTuple):
@@ -80,25 +84,34 @@ class WholeFunction:
         raise TypeError(f"{self.where}: {self.name} is called on plain numbers alone")
 
     def __call__(self, *args: Any) -> Any:
-        held = [arg if is_static(arg) else plain_arrays(arg, f"{self.where}, argument {i}") for i, arg in enumerate(args)]
-        found = [
-            x for i, arg in enumerate(held) if not is_static(arg) for x in numbers(arg, f"{self.where}, argument {i}", True)
-        ]
+        held, found, structures = [], list[Any](), list[Any]()
+        for i, arg in enumerate(args):
+            if is_static(arg):
+                structures.append((arg.__class__, arg))
+            elif arg.__class__ is not Value:
+                arg = plain_arrays(arg, f"{self.where}, argument {i}")
+                found += numbers(arg, f"{self.where}, argument {i}", True)
+                structures.append(_structure(arg))
+            else:
+                found.append(arg)
+                structures.append(_NUMBER)
+            held.append(arg)
         parents = as_values(found)
         mask = tuple([not x.is_constant for x in parents]) if self.masked else ()
-        key = (mask, *[(arg.__class__, arg) if is_static(arg) else _structure(arg) for arg in held])
-        if key not in self.frames:
-            self.frames[key] = Frame(self, [arg if is_static(arg) else mapped(arg, zeroed) for arg in held], mask)
-        frame = self.frames[key]
+        key = (mask, *structures)
+        frame = self.frames.get(key)
+        if frame is None:
+            template = [arg if is_static(arg) else mapped(arg, zeroed) for arg in held]
+            frame = self.frames.setdefault(key, Frame(self, template, mask))
         out, places, closed = frame.called([primal(x) for x in parents])
         parents = (*parents, *closed)
         if all(x.is_constant for x in parents):
             return out
-        results = numbers(out, self.returned, True)
-        nodes = {i: node_of(frame.row(out, i), parents) for i in places}
+        structure = _structure(out)
+        nodes = {i: node_of(frame.row(out, i, structure), parents) for i in places}
         if (observer := current().observer) is not None and nodes:
             computed = observer.attempted(lambda: numbers(self.attempt(frame, parents), self.where, True))
-            if computed is not None and len(computed) == len(results):
+            if computed is not None and len(computed) == len(elements_of(out)):
                 for i, node in nodes.items():
                     observer.stands_for(node, *as_values([computed[i]]))
         return _put(out, nodes)
@@ -163,9 +176,9 @@ class Frame:
         """These numbers, as one array for all outputs of a call."""
         return self.latest[0] if self.latest[0].tobytes() == (wanted := array("d", xs)).tobytes() else wanted
 
-    def row(self, out: Any, i: int) -> Row:
-        """The row of the i-th number of what the function returns."""
-        key = (i, _structure(out))
+    def row(self, out: Any, i: int, structure: Any = None) -> Row:
+        """The row of the i-th number of what the function returns, of that structure."""
+        key = (i, structure or _structure(out))
         return self.rows.get(key) or self.rows.setdefault(key, Row(self, mapped(out, zeroed), i))
 
     def changed(self) -> RuntimeError:
@@ -189,8 +202,9 @@ class Row(Primitive):
         super().__init__(name, f"{name}(xs)", self.number, self.derivatives, lambda *_: nan, True)
 
     def number(self, *xs: Any) -> Any:
-        if all(x.__class__ is float for x in xs):
-            return float(elements_of(self.frame.at(xs))[self.i])
+        if all([x.__class__ is float for x in xs]):  # noqa: C419 (quicker)
+            out = self.frame.at(xs)
+            return out if out.__class__ is float else float(elements_of(out)[self.i])
         return leaves_of(self.frame.whole.attempt(self.frame, xs))[self.i]  # on symbols, for what writes code
 
     def derivatives(self, xs: Sequence[Any], out: Any) -> Any:
@@ -278,6 +292,8 @@ class Segment:
 
 def _put(out: Any, change: dict[int, Any]) -> Any:
     """`out` with other numbers in the places that `change` names; what is not named stays as it is, integers too."""
+    if out.__class__ is float:
+        return change.get(0, out)
     at = count()
 
     def changed(leaf: Any) -> Any:
@@ -312,5 +328,7 @@ def zeroed(leaf: Any) -> Any:
 
 
 def _structure(arg: Any) -> Structure:
+    if arg.__class__ is float:
+        return _NUMBER
     leaves, structure = flatten(arg)
     return structure, *[leaf.shape if is_array(leaf) else None for leaf in leaves]
