@@ -39,6 +39,23 @@ def power(x: float, y: float) -> float:
     return -inf if x < 0.0 and odd else inf  # overflow
 
 
+def plain_power(y: float) -> bool:
+    """Whether power_less_one is the power y - 1 for every x."""
+    return y != 0.0 and math.fabs(y) < 2.0**53 and (y % 1.0 == 0.0) == ((y - 1.0) % 1.0 == 0.0)
+
+
+def power_less_one(x: float, y: float) -> float:
+    if y == 0.0 and math.fabs(x) < 2.0**-1024:
+        return 1.0
+    if -inf < x < 0.0 and y % 1.0 != 0.0:
+        return nan
+    try:
+        out = math.pow(x, y - 1.0)
+    except (ArithmeticError, ValueError):
+        out = power(x, y - 1.0)
+    return -out if x < 0.0 and y % 2.0 == (y - 1.0) % 2.0 == 0.0 else out  # y - 1 is odd, but no float
+
+
 def power_log(x: float, y: float) -> float:
     try:
         out = math.pow(x, y)

@@ -429,6 +429,7 @@ UNSPOKEN = {
     "floordiv",
     "one_minus_square",
     "power_log",
+    "power_less_one",
 }  # operators, and a part of partials
 
 

@@ -24,6 +24,7 @@ _VALUES = {  # of operands that are names or numbers
     "floordiv": "floordiv({0}, {1})",
     "digamma": "polygamma(0.0, {0})",
     "polygamma": "polygamma({0}, {1})",
+    "power_less_one": "power_less_one({0}, {1})",
     "power_log": "{0} >= 0.0 && pow({0}, {1}) == 0.0 ? 0.0 : pow({0}, {1}) * log({0})",
     "floor": "floor({0})",
     "round": "rint({0})",
@@ -53,6 +54,14 @@ static double floordiv(double x, double y) {
     if (r != 0.0 && (r < 0.0) != (y < 0.0)) q -= 1.0;
     low = floor(q);
     return q == 0.0 ? copysign(0.0, x / y) : q - low > 0.5 ? low + 1.0 : low;
+}
+""",
+    "power_less_one": """\
+static double power_less_one(double x, double y) {
+    double out = pow(x, y - 1.0);
+    if (y == 0.0 && fabs(x) < 0x1p-1024) return 1.0;
+    if (x < 0.0 && x > -INFINITY && !(fmod(y, 1.0) == 0.0)) return NAN;
+    return x < 0.0 && fmod(y, 2.0) == 0.0 && fmod(y - 1.0, 2.0) == 0.0 ? -out : out;
 }
 """,
     "polygamma": """\

@@ -86,6 +86,15 @@ function polygamma(n, x) {
 }
 const digamma = x => polygamma(0, x);
 
+// x ** (y - 1) as if y - 1 were not rounded; 1 at 0 ** -1, where it is multiplied by 0.
+function powerLessOne(x, y) {
+	if (y === 0 && Math.abs(x) < 2 ** -1024) return 1;
+	if (x < 0 && x > -Infinity && y % 1 !== 0) return NaN;
+	if (x === 1) return 1;
+	const out = x ** (y - 1);
+	return x < 0 && y % 2 === 0 && (y - 1) % 2 === 0 ? -out : out;
+}
+
 // x % y with the sign of y, and x // y, as Python has them.
 function mod(x, y) {
 	const r = x % y;

@@ -100,6 +100,9 @@ class Python:
     def _polygamma(self, n: str, x: str) -> str:
         return f"polygamma({n}, {x})"
 
+    def _power_less_one(self, x: str, y: str) -> str:
+        return f"math.pow({x} if {y} != 0.0 or not math.fabs({x}) < {2.0**-1024} else 1.0, {y} - 1.0)"
+
     def _power_log(self, x: str, y: str) -> str:
         return f"math.pow({x}, {y}) * math.log({x} if math.pow({x}, {y}) != 0.0 else 1.0)"
 

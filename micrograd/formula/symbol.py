@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from micrograd import primitives
+from micrograd.floats import plain_power
 from micrograd.primitives import Primitive, number
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how tightly a written formula holds together
 
 ADD, SUB, MUL, DIV, NEG, POW = map(primitives.rule, ("add", "sub", "mul", "div", "neg", "pow"))
-POWER_LOG, LOG = primitives.rule("power_log"), primitives.rule("log")
+POWER_LESS_ONE, POWER_LOG, LOG = map(primitives.rule, ("power_less_one", "power_log", "log"))
 WHERE, ONE_MINUS_SQUARE = primitives.rule("where"), primitives.rule("one_minus_square")
 CHOICE = Primitive("where", WHERE.written, WHERE.value, WHERE.partials, WHERE.beyond, False)  # written with both branches
 
@@ -64,8 +65,11 @@ class Symbol:
         while s.rule is WHERE:
             c, a, b = s.args
             s = Symbol(math.nan) if c.number != c.number else a if c.number > 0 or (b.literal and b.number == 1.0) else b
+        if s.rule is POWER_LESS_ONE:
+            return applied(POW, (s.args[0], s.args[1] - 1.0))
         if s.rule is POWER_LOG:
-            return applied(MUL, (applied(POW, s.args), applied(LOG, s.args[:1])))
+            x = s.args[0]  # log 2 stays as it is
+            return applied(MUL, (applied(POW, s.args), Symbol(LOG.on_floats([x.number]), None, LOG, (x,))))
         return 1.0 - s.args[0] ** 2.0 if s.rule is ONE_MINUS_SQUARE else s
 
 
@@ -79,6 +83,8 @@ def applied(rule: Primitive, args: Sequence[Any]) -> Symbol:
     out = rule.on_floats([s.number for s in symbols])
     if None not in literal or (rule is POW and literal[1] == 0.0):
         return Symbol(out)
+    if rule is POWER_LESS_ONE and literal[1] is not None and plain_power(literal[1]):
+        return applied(POW, (symbols[0], literal[1] - 1.0))
     if rule is MUL and 1.0 in literal:
         return symbols[1 - literal.index(1.0)]
     if rule in (POW, DIV) and literal[1] == 1.0:

@@ -82,7 +82,8 @@ def _functions(sympy: Any) -> dict[str, Callable[..., Any]]:
 
     return {
         "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "div": lambda x, y: x / y,
-        "neg": lambda x: -x, "pow": lambda x, y: x**y, "power_log": lambda x, y: x**y * sympy.log(x),
+        "neg": lambda x: -x, "pow": lambda x, y: x**y, "power_less_one": lambda x, y: x ** (y - 1),
+        "power_log": lambda x, y: x**y * sympy.log(x),
         "exp": sympy.exp, "log": sympy.log, "log1p": lambda x: sympy.log(1 + x),
         "expm1": lambda x: sympy.exp(x) - 1, "sqrt": sympy.sqrt, "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan,
         "asin": sympy.asin, "acos": sympy.acos, "atan": sympy.atan, "atan2": sympy.atan2, "sinh": sympy.sinh,

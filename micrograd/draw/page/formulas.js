@@ -110,6 +110,7 @@ function write(s, kit, numbers = false) {
 		exp: x => kit === TEXT ? called("exp", [x]) : [kit.sup(kit.word("e"), form(x)[0]), POWER],
 		sqrt: x => [kit.root(form(x)[0]), ATOM],
 		abs: x => [kit.row("|", form(x)[0], "|"), ATOM],
+		power_less_one: (x, y) => power(x, { op: "sub", args: [y, { value: 1 }] }),
 		power_log: (x, y) => rules.mul({ op: "pow", args: [x, y] }, { op: "log", args: [x] }),
 		one_minus_square: x => [kit.row(kit.number(1), kit.sign(" − "), power(x, { value: 2 })[0]), SUM],
 		mod: (x, y) => [kit.row(held(x, PRODUCT), kit.sign(" mod "), held(y, POWER)), PRODUCT],

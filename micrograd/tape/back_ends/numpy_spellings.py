@@ -63,6 +63,16 @@ def _softplus(x: Array, out: Array) -> None:
     out += np.maximum(x, 0.0)
 
 
+def _power_less_one(x: Array, y: Array, out: Array) -> None:
+    less = y - 1.0
+    np.power(x, less, out)
+    np.copyto(out, 1.0, where=(y == 0.0) & (np.abs(x) < 2.0**-1024))
+    below = x < 0.0
+    if below.any():
+        np.negative(out, out, where=below & (np.remainder(y, 2.0) == 0.0) & (np.remainder(less, 2.0) == 0.0))
+        np.copyto(out, np.nan, where=below & (x > -np.inf) & (np.remainder(y, 1.0) != 0.0))
+
+
 def _power_log(x: Array, y: Array, out: Array) -> None:
     power = np.power(x, y)
     np.multiply(power, np.log(x), out)
@@ -94,7 +104,7 @@ _SPELLED: dict[str, Callable[..., Any]] = {
     "sign": np.sign, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus, "step": _step,
     "maximum": _maximum, "minimum": _minimum, "floor": np.floor, "round": np.rint,
     "mod": np.remainder, "floordiv": np.floor_divide, "one_minus_square": _one_minus_square,
-    "power_log": _power_log,
+    "power_log": _power_log, "power_less_one": _power_less_one,
     "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
 }  # fmt: skip
 _BUILT_IN = {RULES[name]: function for name, function in _SPELLED.items()}  # by row: a name may be taken over

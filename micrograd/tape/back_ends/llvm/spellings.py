@@ -98,6 +98,28 @@ def _arithmetic(name: str) -> Callable[[Function, str, str], str]:
     return lambda f, x, y: f.two(name, x, y)
 
 
+def _power_less_one(f: Function, x: str, y: str) -> str:
+    less, one, zero = f.two("fsub", y, f.number(1.0)), f.number(1.0), f.number(0.0)
+    power = f.call("pow", x, less)
+    floor, size = _intrinsic("floor"), _intrinsic("fabs")
+
+    def even(z: str, then: str, otherwise: str) -> str:
+        half = f.two("fmul", z, f.number(0.5))
+        return f.choose(f.compare("oeq", floor(f, half), half), then, otherwise)
+
+    minus = f.new(f"fneg {f.target.vector} {power}")
+    whole = f.compare("oeq", f.two("fsub", y, floor(f, y)), zero)
+    below = f.choose(
+        whole, even(y, even(less, minus, power), power), _choice(f, x, "oeq", -math.inf, power, f.number(math.nan))
+    )
+    tiny = f.choose(f.compare("olt", size(f, x), f.number(2.0**-1024 if f.target.size == 8 else 2.0**-128)), one, power)
+    return f.choose(
+        f.compare("olt", x, zero),
+        f.choose(f.compare("oeq", y, zero), tiny, below),
+        f.choose(f.compare("oeq", y, zero), tiny, power),
+    )
+
+
 def _power_log(f: Function, x: str, y: str) -> str:
     power = f.call("pow", x, y)
     out = f.two("fmul", power, f.call("log", x))
@@ -133,6 +155,7 @@ SPELLINGS: dict[str, Callable[..., str]] = {
     "floordiv": _floor_divide,
     "one_minus_square": _one_minus_square,
     "power_log": _power_log,
+    "power_less_one": _power_less_one,
     "copy": lambda f, x: x,
 }
 N_ARY = ("sum", "dot", "logsumexp", "take")  # spelled in `loops` and in `spell_one`
