@@ -198,6 +198,15 @@ def test_constants_on_request_and_ranges(opened):
     assert page.page.get_by_role("slider", name="a, slider").get_attribute("max") == "50"
 
 
+def test_a_value_that_is_chosen_has_its_row_in_sight(opened):
+    page = opened(micrograd.sum([Value(float(k), label=f"x{k}") for k in range(40)]).draw(unfold="all"))
+    slider = page.page.get_by_role("slider", name="x₃₅, slider")
+    assert slider.count() == 0
+    page.page.locator("[data-node='35']").focus()
+    card_, row = card(page, "values").bounding_box(), slider.bounding_box()
+    assert card_["y"] < row["y"] and row["y"] + row["height"] < card_["y"] + card_["height"]
+
+
 def test_a_row_of_ones_own_moves_or_says_that_it_cannot(opened):
     try:
         good = primitive("bump", "bump(x)", lambda x: micrograd.exp(-x * x), lambda x, out: -2 * x * out)
@@ -604,6 +613,47 @@ def test_keyboard_and_screen_reader(opened):
         "math",
     ):
         assert part in tree
+
+
+def unnamed(page):
+    """The controls and pictures of a page that a screen reader has no name for."""
+    tree = page.page.locator("[data-micrograd]").aria_snapshot()
+    kinds = "button|slider|textbox|spinbutton|checkbox|combobox|img|region"
+    assert len(re.findall(f"^ *- '?({kinds}) ", tree, re.M)) > 10
+    return re.findall(rf"^ *- '?({kinds})(?! \")\b.*$", tree, re.M)
+
+
+def test_every_control_has_a_name_in_every_state(opened):
+    page = opened(neuron().draw())
+    assert unnamed(page) == []
+    page.page.evaluate("document.querySelector('[data-step][type=range]').removeAttribute('aria-label')")
+    assert unnamed(page) == ["slider"]
+    page = opened(neuron().draw())
+    page.click("constants too")
+    page.click("descend")
+    page.click("1 step")
+    assert unnamed(page) == []
+    tree = page.page.locator("[data-micrograd]").aria_snapshot()
+    for part in (
+        'checkbox "w moves when descending" [checked]',
+        'spinbutton "learning rate"',
+        'button "descend" [pressed]',
+        'img "L over 1 steps',
+    ):
+        assert part in tree
+    page.click("descend")
+    page.click("guess")
+    assert unnamed(page) == []
+    assert re.search(r'textbox "∂\w+/∂\w+"', page.page.locator("[data-card=guess]").aria_snapshot())
+    answered(page, "77")
+    assert "status: Not yet." in page.page.locator("[data-card=guess]").aria_snapshot()
+    page = opened(network(3).draw())
+    assert unnamed(page) == []
+    tree = page.page.locator("[data-micrograd]").aria_snapshot()
+    assert 'combobox "sample' in tree and re.search('img "a₁⁽¹⁾ = .*, z = .*, δ = .*"', tree) and 'img "W₁₁⁽¹⁾ = ' in tree
+    page.click("graph")
+    page.click("fold all")
+    assert unnamed(page) == [] and "folded" in page.page.locator(".mg-view").aria_snapshot()
 
 
 class Fingers:
