@@ -261,6 +261,8 @@ def test_forwards_and_backwards_by_every_control(opened):
     page.page.keyboard.press("ArrowRight")
     assert shown.text_content() == "backward 1 of 3"
     assert [g for _, g in sorted(page.gradients().items())] == [0.0, 4.0, 6.0, 1.0]
+    assert [label.split("gradient ")[1] for label in page.labels()] == [
+        "0, 0 of 3 contributions arrived", "4, final", "6, final", "1, final"]  # fmt: skip
     page.click("One step back")
     assert shown.text_content() == "forward 3 of 3"
     page.page.keyboard.press("End")
@@ -388,6 +390,7 @@ def test_guesses_right_and_wrong(opened):
         "-3": "value, not the gradient",
         "nonsense": "Type a number",
         "77": "none of the classic mistakes",
+        "-7.9": "none of the classic mistakes",  # two digits are not enough
     }.items():
         assert verdict in answered(page, wrong)
     assert "Right: −8." in answered(page, "−8")
@@ -733,6 +736,9 @@ def test_scrolling_stays_with_the_page_and_dragging_moves_the_picture(opened):
     svg = view.locator("svg")
     width = float(svg.get_attribute("width"))
     view.hover()
+    page.page.mouse.wheel(0, -200)
+    page.page.wait_for_timeout(50)
+    assert float(svg.get_attribute("width")) == width
     page.page.keyboard.down("Control")
     page.page.mouse.wheel(0, -200)
     page.page.keyboard.up("Control")
