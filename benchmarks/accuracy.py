@@ -59,9 +59,10 @@ def main() -> None:
         "",
         f"The largest error in units in the last place over {COUNT:,} arguments, half of them normally distributed around 0",
         "with a deviation of 3 where that is in the range, the rest uniformly over it; 0.5 is correctly rounded. The tests",
-        "hold compiled functions to 4 units, `softplus`, made of two, to 6, `lgamma` and `digamma` to 8, and arithmetic to",
-        "0.5. Primitives that choose one of their arguments have no error; `logsumexp`, `sum` and `dot` have that of their",
-        "operations, in order. `lgamma` and `digamma` are differences where they are below 1: there it is in units of 1.",
+        "hold compiled functions to 4 units, `softplus` and `power_log`, made of two, to 6, `lgamma` and `digamma` to 8, and",
+        "arithmetic to 0.5. Primitives that choose one of their arguments have no error; `logsumexp`, `sum` and `dot` have",
+        "that of their operations, in order. `lgamma` and `digamma` are differences where they are below 1: there it is in",
+        "units of 1.",
         "Written by `python benchmarks/accuracy.py`: "
         f"{platform.system()}, {' '.join(platform.libc_ver())}, {platform.machine()}, mpmath {mpmath.__version__}.",
         "",

@@ -88,7 +88,7 @@ const digamma = x => polygamma(0, x);
 
 // x ** (y - 1) as if y - 1 were not rounded; 1 at 0 ** -1, where it is multiplied by 0.
 function powerLessOne(x, y) {
-	if (y === 0 && Math.abs(x) < 2 ** -1024) return 1;
+	if (y === 0 && abs(x) < 2 ** -1024) return 1;
 	if (x < 0 && x > -Infinity && y % 1 !== 0) return NaN;
 	if (x === 1) return 1;
 	const out = x ** (y - 1);

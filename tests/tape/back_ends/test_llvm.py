@@ -165,7 +165,8 @@ def test_the_page_of_accuracy_says_what_the_tests_hold():
     held = {case.name: case for case in CASES if case.range is not None}
     assert rows.keys() == held.keys(), "run benchmarks/accuracy.py again"
     for name, (eager, compiled, single) in rows.items():
-        assert eager <= 3 and max(compiled, single) <= held[name].compiled, name
+        largest = held[name].compiled if held[name].unit else 3  # differences, which compiled code calls Python for
+        assert eager <= largest and max(compiled, single) <= held[name].compiled, name
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
