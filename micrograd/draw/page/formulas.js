@@ -9,6 +9,7 @@ function applied(op, args) {
 	const symbols = args.map(asSymbol), literal = symbols.map(s => !s.op && !s.name);
 	const value = FLOATS[op](...symbols.map(s => s.value)), one = k => literal[k] && symbols[k].value === 1;
 	if (literal.every(Boolean) || op === "pow" && literal[1] && symbols[1].value === 0) return { value };
+	if (op === "power_less_one" && literal[1] && symbols[1].value) return applied("pow", [symbols[0], symbols[1].value - 1]);
 	if (op === "mul" && (one(0) || one(1))) return symbols[one(0) ? 1 : 0];
 	if ((op === "pow" || op === "div") && one(1)) return symbols[0];
 	if (op === "where" && !(symbols[0].value !== symbols[0].value)) return symbols[symbols[0].value > 0 ? 1 : 2];
