@@ -148,7 +148,7 @@ def row(peers, name: str, number: int, firsts: dict[str, float], times: dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="jax, torch or casadi; all")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="jax, torch, casadi or c; all")
     parser.add_argument("--only", default="", help="problems, by name, with commas between")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.1, help="time for each call in each round")
@@ -165,9 +165,9 @@ def main() -> None:
         check_ours(names)
         return
     pythons = {"ours-llvm" if importlib.util.find_spec("llvmlite") else "ours-numpy": sys.executable}
-    for entry in options.peer or ["jax", "torch", "casadi"]:
+    for entry in options.peer or ["jax", "torch", "casadi", "c"]:
         peer, _, python = entry.partition("=")
-        pythons[peer] = python or str(peers.python_with(peer))
+        pythons[peer] = python or (sys.executable if peer == "c" else str(peers.python_with(peer)))
     running = [Peer(peer, python, options.core) for peer, python in pythons.items()]
     lines = ["| problem | size | " + " | ".join(NAMES[peer] for peer in pythons) + " |", "|---" * (2 + len(pythons)) + "|"]
     with tempfile.TemporaryDirectory() as folder:
@@ -201,8 +201,8 @@ def main() -> None:
 
 INTRODUCTION = """`benchmarks/suite.py` writes this page. The problems are those of the public suites ADBench and GradBench and
 three loops over time, as scalar code for this project and CasADi and as arrays for JAX and PyTorch: value and gradient, for ba
-and ht the Jacobian, for kmeans-hvp the Hessian times a vector. Before anything was timed, all answers agreed with each other,
-and with differences of NumPy code that knows no derivative.
+and ht the Jacobian, for kmeans-hvp the Hessian times a vector. lorenz and heat stand in C by hand too (`benchmarks/by_hand.c`).
+Before anything was timed, all answers agreed with each other, and with differences of NumPy code that knows no derivative.
 """
 
 
