@@ -57,7 +57,7 @@ def build(site: Path, pyodide: Path | None = None) -> Path:
     shutil.rmtree(output, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        wheels, contents = place / "pypi", place / "contents"
+        wheels, contents = place / "wheels", place / "contents"
         contents.mkdir()
         for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
             notebook = with_its_installation(json.loads(path.read_text(encoding="utf-8")))
@@ -73,6 +73,7 @@ def build(site: Path, pyodide: Path | None = None) -> Path:
                 shutil.copy(wheel, wheels)
         command = ["jupyterlite_core", "build", "--lite-dir", place, "--contents", contents, "--output-dir", output]
         options = ["--apps", "notebooks", "--apps", "lab", "--no-sourcemaps", "--no-unused-shared-packages"]
+        options += [f"--piplite-wheels={wheel}" for wheel in sorted(wheels.glob("*.whl"))]
         subprocess.run([sys.executable, "-m", *command, *options], cwd=place, check=True)
     for page in (site / "tutorial").glob("*.html"):
         if (ROOT / "notebooks" / f"{page.stem}.ipynb").exists():
