@@ -22,7 +22,6 @@ from micrograd.primitives import CONSTANT, Primitive
 from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import Program, back_end
 from micrograd.tape.branches import path_of
-from micrograd.tape.choices import Gated
 from micrograd.tape.passes import swept
 from micrograd.tape.record import Recording
 from micrograd.tape.recordings import Path, Recordings
@@ -67,9 +66,7 @@ class Linear:
         def made(tape: Tape) -> Program:
             return chosen.make(swept(replace(tape, guards=[])), fields, False, dtype)
 
-        program: Any = made(self.path.tape)
-        if self.path.again is not None:
-            program = Gated(program, lambda: None if (twin := self.path.gated()) is None else made(twin))
+        program: Any = self.path.program(made)
         if singly:
             return lambda xs, leaves: program.single(tuple(xs), leaves)
         arrays: Callable[[Any], Any] = lambda xs: [np.array(xs)] if inputs else []  # noqa: E731

@@ -99,6 +99,12 @@ class Path:
         """Whether its leaves are the function's parameters, all `count` of them, in their order."""
         return self.in_order and len(self.leaves) == count
 
+    def program(self, make: Callable[[Tape], Program]) -> Program:
+        """A program of its tape, which leaves what is not finite to one of the gated tape where that may matter."""
+        if self.again is None:
+            return make(self.tape)
+        return Gated(make(self.tape), lambda: None if (twin := self.gated()) is None else make(twin))
+
     def own(self, theta: Array) -> Array:
         """Its leaves' part of the parameters."""
         return theta if self.uses_all(len(theta)) else theta[self.leaves]
@@ -216,7 +222,7 @@ class Recordings:
             theta = np.array([*map(primal, parameters.values)])
 
             def again() -> tuple[Tape, list[int]]:
-                with parameters.holding(theta):  # which may have decided comparisons
+                with self.making, parameters.holding(theta):  # which may have decided comparisons
                     twin, tape = made(True, [parameters.values[i] for i in leaves])
                 return tape, parameters.numbers(twin.leaves)
 
@@ -239,7 +245,7 @@ class Recordings:
                             return summed(make, part, fields, dtype)
                         return make(part, fields, reduce, dtype)
 
-                    program = path.programs[key] = self._gated(path, made)
+                    program = path.programs[key] = self._program(path, made)
         return program
 
     def merged(self, paths: Sequence[Path], call: Call, results: bool, gradient: bool = False, reduce: bool = False) -> Any:
@@ -262,17 +268,14 @@ class Recordings:
             return None
         return merged([(path.tape, path.leaves) for path in paths], len(self.parameters), results, gradient, reduce)
 
-    def _gated(self, path: Path, make: Callable[[Tape], Program]) -> Program:
-        """A program that leaves what is not finite to one of the gated tape, where that may matter."""
-        if path.again is None:
-            return make(path.tape)
+    def _program(self, path: Path, make: Callable[[Tape], Program]) -> Program:
+        """What `path.program` gives; also what it makes later, when it is first needed, is made under the lock."""
 
-        def other() -> Program | None:
+        def made(tape: Tape) -> Program:
             with self.making:
-                tape = path.gated()
-                return make(tape) if tape is not None else None
+                return make(tape)
 
-        return Gated(make(path.tape), other)
+        return path.program(made)
 
     def grouped(self, path: Path, call: Call, widths: list[int]) -> Direct:
         """What computes a path's outputs as arrays of so many columns each; the back end is one of direct programs."""
@@ -284,7 +287,7 @@ class Recordings:
                 if program is None:
                     make, fields, dtype = self.back_end.make_direct, call.fields, self.parameters.dtype
                     assert make is not None
-                    made: Any = self._gated(path, lambda tape: make(tape, fields, False, dtype, groups=widths))
+                    made: Any = self._program(path, lambda tape: make(tape, fields, False, dtype, groups=widths))
                     program = path.programs[key] = made
         return program
 
