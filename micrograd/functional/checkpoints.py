@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
+from weakref import ref
 
-from micrograd.engine import Value, adjoints, attach, primal
+from micrograd.engine import Value, adjoints, attach, constant, primal
 from micrograd.engine.modes import current
 from micrograd.functional.whole import Found, Frame, Later, Row, Segment, WholeFunction, number_of
 
@@ -18,9 +19,10 @@ def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
     """`f`, but its graph is dropped as soon as it has been recorded, and recorded again on the way back.
 
     For chains that outgrow memory: each number that f returns becomes one node over the Values that f takes and those that it
-    closes over. backward() runs f again, with one pass through its graph for each output, and keeps nothing of it. So f has to
-    give the same again: RuntimeError where it does not, as with random numbers of its own. Higher derivatives run f once more.
-    Where a function is recorded by jit, it is just f.
+    closes over. backward() runs f again, with one pass through its graph for each output. That graph is dropped once it was
+    asked for all outputs of the call, and earlier where another call is next or the nodes of this one are gone: one is kept.
+    So f has to give the same again: RuntimeError where it does not, as with random numbers of its own. Higher derivatives run f
+    once more. Where a function is recorded by jit, it is just f.
 
     >>> from micrograd import Value, checkpoint
     >>> step = checkpoint(lambda x, w: (x * w + 1.0) * x)
@@ -39,20 +41,22 @@ class Checkpoint(WholeFunction):
     """What `checkpoint` returns; see there."""
 
     where = "checkpoint"
-    masked = True  # f gets plain numbers where it got plain numbers
+    masked = True  # f gets plain numbers where it got plain numbers, and constants where it got constants
 
     def __init__(self, f: Callable[..., Any]):
         super().__init__(f)
         self.f = f
+        self.kept: Any = None  # the latest run for derivatives: whose it is, weakly, the run, and the outputs asked for
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **named: Any) -> Any:
         mode = current()
-        return self.f(*args) if mode.observer is not None or not mode.recording else super().__call__(*args)
+        plain = mode.observer is not None or not mode.recording
+        return self.f(*args, **named) if plain else super().__call__(*args, **named)
 
     def segment(self, frame: Frame, xs: Sequence[Any]) -> Segment:
         """f on leaves for the numbers of its arguments."""
-        data = map(number_of, xs[: frame.size])
-        args = [Value(x) if is_value else x for x, is_value in zip(data, frame.mask, strict=True)]
+        kinds: dict[Any, Any] = {None: float, False: constant, True: Value}
+        args = [kinds[kind](number_of(x)) for x, kind in zip(xs[: frame.size], frame.mask, strict=True)]
         return Segment(self, self.f, frame.args(args), args)
 
     def again(self, frame: Frame, xs: Sequence[Any]) -> Segment:
@@ -78,25 +82,29 @@ class Checkpoint(WholeFunction):
             return Later(row, xs, out)
         segment = self.again(row.frame, xs)
         own = [*segment.leaves, *segment.copies]
-        leaves = [leaf for leaf in own if isinstance(leaf, Value)]
+        leaves = [leaf for leaf in own if isinstance(leaf, Value) and not leaf.is_constant]
         found = adjoints(self.result(row, segment, out), leaves, create_graph=True)
         for leaf, x in zip(own, xs, strict=True):
-            if isinstance(leaf, Value) and isinstance(x, Value):
+            if isinstance(x, Value) and leaf in found:
                 attach(leaf, x)
         return tuple([found.get(leaf, 0.0) for leaf in own])
 
     def computed(self, row: Row, xs: Sequence[float], out: float) -> tuple[float, ...]:
         """The derivatives as numbers. The outputs of one call that come one after the other share one run."""
         frame = row.frame
-        kept = frame.kept  # which another thread may replace meanwhile
-        if kept is None or kept[0] is not xs:
-            kept = frame.kept = xs, self.again(frame, xs), set[int]()
+        kept = self.kept  # which another thread may replace meanwhile
+        if kept is None or kept[0]() is not xs:
+            kept = self.kept = ref(xs, self._gone), self.again(frame, xs), set[int]()
         _, segment, asked = kept
         asked.add(row.i)
-        if len(asked) == len(segment.found().nodes) and frame.kept is kept:
-            frame.kept = None
+        if len(asked) == len(segment.found().nodes) and self.kept is kept:
+            self.kept = None
         found = adjoints(self.result(row, segment, out))
         return tuple([found.get(leaf, 0.0) for leaf in (*segment.leaves, *segment.copies)])
+
+    def _gone(self, whose: Any) -> None:
+        if (kept := self.kept) is not None and kept[0] is whose:
+            self.kept = None
 
     def made_of(self) -> tuple[Any, ...]:
         return (self.f,)

@@ -66,8 +66,9 @@ class CustomDerivative(WholeFunction):
         super().__init__(f)
         self.f, self.given = f, partials
 
-    def __call__(self, *args: Any) -> Any:
-        return super().__call__(*args) if has_value(args) else self.f(*args)
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        given = has_value(args) or (named and has_value(named))
+        return super().__call__(*args, **named) if given else self.f(*args, **named)
 
     def attempt(self, frame: Frame, xs: Sequence[Any]) -> Any:
         out = self.f(*frame.args(xs))

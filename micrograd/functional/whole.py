@@ -8,8 +8,10 @@ custom_derivative (its derivative is given), checkpoint (its derivative is compu
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
+import threading
 from abc import abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +19,9 @@ from functools import update_wrapper
 from itertools import count
 from math import nan
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
-from micrograd.engine import Value, as_values, node_of, primal, redirect
+from micrograd.engine import Value, as_values, constant, node_of, primal, redirect
 from micrograd.engine.modes import current, enable_grad, scope, unwatch, watch, watches
 from micrograd.functional.run import Watch
 from micrograd.primitives import CONSTANT, FUNCTIONS, RULES, Primitive
@@ -37,7 +39,9 @@ from micrograd.trees import (
     plain_arrays,
 )
 
+FRAMES = 128  # structures of arguments whose frames a function keeps, the latest ones; rows in use keep theirs
 _used: dict[str, Iterator[int]] = {}  # names of rows, each for one row in this process: compiled code knows rows by name
+_making = threading.Lock()  # held while a frame is added
 
 
 _NUMBER: Structure = (LEAF, None)
@@ -49,6 +53,7 @@ class Found(NamedTuple):
     out: Any  # in its structure, with numbers for Values
     nodes: Sequence[int]  # which of its numbers, counted in order, depend on Values
     closed: Sequence[Value] = ()  # the Values that it closes over
+    constants: Sequence[int] = ()  # which of its numbers are Values that depend on none
 
 
 class WholeFunction:
@@ -58,7 +63,7 @@ class WholeFunction:
     """
 
     where: str
-    masked = False  # whether it matters which numbers of the arguments are Values
+    masked = False  # whether it matters which numbers of the arguments are Values, and which of these are constants
 
     def __init__(self, f: Callable[..., Any]):
         name = getattr(f, "__name__", type(f).__name__)
@@ -83,7 +88,8 @@ class WholeFunction:
         """Compute the function on Values, for jit. Where this raises anything, jit calls the function for each sample."""
         raise TypeError(f"{self.where}: {self.name} is called on plain numbers alone")
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        args = self.placed(args, named) if named else args
         held, found, structures = [], list[Any](), list[Any]()
         for i, arg in enumerate(args):
             if is_static(arg):
@@ -97,16 +103,17 @@ class WholeFunction:
                 structures.append(_NUMBER)
             held.append(arg)
         parents = as_values(found)
-        mask = tuple([not x.is_constant for x in parents]) if self.masked else ()
+        mask = tuple([None if x.__class__ is float else not x.is_constant for x in found]) if self.masked else ()
         key = (mask, *structures)
         frame = self.frames.get(key)
         if frame is None:
-            template = [arg if is_static(arg) else mapped(arg, zeroed) for arg in held]
-            frame = self.frames.setdefault(key, Frame(self, template, mask))
-        out, places, closed = frame.called([primal(x) for x in parents])
+            frame = self.frame(key, [arg if is_static(arg) else mapped(arg, zeroed) for arg in held], mask)
+        out, places, closed, constants = frame.called([primal(x) for x in parents])
         parents = (*parents, *closed)
         if all(x.is_constant for x in parents):
-            return out
+            if not (self.masked or any(isinstance(x, Value) for x in found)):
+                return out
+            places, constants = (), (*constants, *places)
         structure = _structure(out)
         nodes = {i: node_of(frame.row(out, i, structure), parents) for i in places}
         if (observer := current().observer) is not None and nodes:
@@ -114,12 +121,37 @@ class WholeFunction:
             if computed is not None and len(computed) == len(elements_of(out)):
                 for i, node in nodes.items():
                     observer.stands_for(node, *as_values([computed[i]]))
+        if constants:
+            xs = elements_of(out)
+            nodes |= {i: constant(xs[i]) for i in constants}
         return _put(out, nodes)
 
-    def row_of(self, template: Sequence[Any], mask: Sequence[bool], shape: Any, i: int) -> Row:
+    def placed(self, args: Sequence[Any], named: dict[str, Any]) -> tuple[Any, ...]:
+        """The arguments of a call in their places, those by name too."""
+        try:
+            bound = inspect.signature(self.__wrapped__).bind(*args, **named)  # type: ignore[attr-defined]
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{self.where}, {self.name}: {error}") from None
+        bound.apply_defaults()
+        if bound.kwargs:
+            raise TypeError(
+                f"{self.where}: {self.name} takes {', '.join(bound.kwargs)} by name alone; give it a place among its parameters"
+            )
+        return bound.args
+
+    def frame(self, key: Any, template: Sequence[Any], mask: Sequence[Any]) -> Frame:
+        """The frame of arguments of one structure."""
+        frame = Frame(self, template, mask)
+        with _making:
+            frame = self.frames.setdefault(key, frame)
+            if len(self.frames) > FRAMES:
+                del self.frames[next(iter(self.frames))]
+        return frame
+
+    def row_of(self, template: Sequence[Any], mask: Sequence[Any], shape: Any, i: int) -> Row:
         """The row of the i-th number of `shape`, for arguments like `template`."""
         key = (tuple(mask), *[(arg.__class__, arg) if is_static(arg) else _structure(arg) for arg in template])
-        return self.frames.setdefault(key, Frame(self, template, mask)).row(shape, i)
+        return (self.frames.get(key) or self.frame(key, template, mask)).row(shape, i)
 
     @property
     def returned(self) -> str:
@@ -140,13 +172,13 @@ class WholeFunction:
 class Frame:
     """Arguments of one structure: puts numbers into it, and remembers the latest ones with their result."""
 
-    def __init__(self, whole: WholeFunction, template: Sequence[Any], mask: Sequence[bool]):
+    def __init__(self, whole: WholeFunction, template: Sequence[Any], mask: Sequence[Any]):
         self.whole, self.template, self.mask = whole, template, mask
         self.open = [i for i, arg in enumerate(template) if not is_static(arg)]
         self.sizes = [[len(elements(leaf)) for leaf in flatten(template[i])[0]] for i in self.open]
         self.size = sum(map(sum, self.sizes))
-        self.latest: tuple[Any, Any] = (array("d"), None)  # one run for all outputs
-        self.kept: Any = None  # what a kind of function likes to keep from one output of a call to the next
+        self.latest: tuple[bytes, Any] = (b"", None)  # one run for all outputs
+        self.numbers: Callable[[], array[float] | None] = lambda: None  # those of one call, while any of its nodes is there
         self.rows: dict[Any, Row] = {}
 
     def args(self, xs: Sequence[Any]) -> list[Any]:
@@ -159,13 +191,13 @@ class Frame:
     def called(self, xs: Sequence[float]) -> Found:
         """What the function gives for the numbers of its arguments."""
         found = self.whole.run(self, xs)
-        self.latest = array("d", [*xs, *map(primal, found.closed)]), found.out
+        self.latest = array("d", [*xs, *map(primal, found.closed)]).tobytes(), found.out
         return found
 
     def at(self, xs: Sequence[float]) -> Any:
         """What the function gives for its arguments and what it closes over; RuntimeError where that holds something else."""
         latest, out = self.latest
-        if latest.tobytes() != (wanted := array("d", xs)).tobytes():
+        if latest != (wanted := array("d", xs)).tobytes():
             found = self.called(xs[: self.size])
             if array("d", map(primal, found.closed)).tobytes() != wanted[self.size :].tobytes():
                 raise self.changed()
@@ -174,7 +206,10 @@ class Frame:
 
     def shared(self, xs: Sequence[float]) -> array[float]:
         """These numbers, as one array for all outputs of a call."""
-        return self.latest[0] if self.latest[0].tobytes() == (wanted := array("d", xs)).tobytes() else wanted
+        numbers, wanted = self.numbers(), array("d", xs)
+        if numbers is None or numbers.tobytes() != wanted.tobytes():
+            self.numbers, numbers = ref(wanted), wanted
+        return numbers
 
     def row(self, out: Any, i: int, structure: Any = None) -> Row:
         """The row of the i-th number of what the function returns, of that structure."""
@@ -286,8 +321,10 @@ class Segment:
         self.closed, self.copies = tuple(copies), tuple(copies.values())
 
     def found(self) -> Found:
-        nodes = [i for i, x in enumerate(self.results) if isinstance(x, Value)]
-        return Found(_put(self.out, {i: primal(self.results[i]) for i in nodes}), nodes, self.closed)
+        values = {i: x for i, x in enumerate(self.results) if isinstance(x, Value)}
+        fixed = [i for i, x in values.items() if x.is_constant]
+        nodes = [i for i, x in values.items() if not x.is_constant]
+        return Found(_put(self.out, {i: primal(x) for i, x in values.items()}), nodes, self.closed, fixed)
 
 
 def _put(out: Any, change: dict[int, Any]) -> Any:
@@ -308,7 +345,7 @@ def elements_of(tree: Any) -> list[Any]:
     return [x for leaf in leaves_of(tree) for x in elements(leaf)]
 
 
-def _row(whole: WholeFunction, template: Sequence[Any], mask: Sequence[bool], shape: Any, i: int) -> Row:
+def _row(whole: WholeFunction, template: Sequence[Any], mask: Sequence[Any], shape: Any, i: int) -> Row:
     return whole.row_of(template, mask, shape, i)
 
 
