@@ -273,12 +273,13 @@ class _Code:
             outside = operands < self.tape.first + a
             regular = strides[size:] == strides[:-size]
             steady = regular | (outside[size:-size] & outside[: -2 * size] & outside[2 * size :])
-            alike = np.add.reduceat(~steady, starts[a : b - period] - at) == 0 if b - period > a else np.zeros(0, bool)
-            for c, d in _runs(alike):
-                steps = (d - c + 2 * period) // period
-                loop = Loop(a + c, period, steps, not regular[starts[a + c] - at : starts[a + d] - at].all())
-                if steps >= STEPS and self._carries(loop, strides[starts[a + c] - at :][:size]):
-                    yield loop
+            for alike in (regular, steady):  # where leaving out a few steps makes a loop regular, that comes first
+                same = np.add.reduceat(~alike, starts[a : b - period] - at) == 0 if b - period > a else np.zeros(0, bool)
+                for c, d in _runs(same):
+                    steps = (d - c + 2 * period) // period
+                    loop = Loop(a + c, period, steps, not regular[starts[a + c] - at : starts[a + d] - at].all())
+                    if steps >= STEPS and self._carries(loop, strides[starts[a + c] - at :][:size]):
+                        yield loop
 
     def _carries(self, loop: Loop, strides: Array) -> bool:
         """Whether some step of a loop reads what an earlier one has left, and none from inside in any other way."""

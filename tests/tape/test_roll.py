@@ -191,6 +191,30 @@ def test_a_recurrence_of_any_length_has_the_same_schedule(program, inputs, few):
     assert max(counts) <= few and abs(counts[0] - counts[1]) <= 8
 
 
+def particle(steps):
+    w = Value(0.5)
+
+    def run(state):
+        x, y, u, v = state
+        for _ in range(steps):
+            far = mg.sqrt(x * x + (y - w) * (y - w))
+            near, further = 1 / far, mg.sqrt((x - 10.0) * (x - 10.0) + y * y)
+            fall, pull = -near / far * (1 / (2 * far)), -(1 / further) / further * (1 / (2 * further))
+            a, b = 2 * fall * x + 2 * pull * (x - 10.0), 2 * fall * (y - w) + 2 * pull * y
+            x, y, u, v = x + 0.001 * u, y + 0.001 * v, u - 0.001 * a, v - 0.001 * b
+        return x * x + 0.1 * y * y
+
+    return run
+
+
+def test_a_loop_leaves_out_the_few_steps_that_read_from_elsewhere():
+    """The first steps backward read what the last ones forward have left, which are no part of the loop forward."""
+    schedule = scheduled(recorded(particle(200), [0.0, 8.0, 0.75, 0.0])[0], [(4, False)], False)
+    assert len(repeats(schedule)) == 2
+    gathers = [v for v in schedule.code if not isinstance(v, Repeat) and any(o.strides is None for o in v.operands)]
+    assert sum(v.size for v in gathers) < 400, "some numbers of a step, and not all, are put in order before the loop"
+
+
 def test_what_one_step_left_is_read_by_all_later_ones():
     """It stands inside what would be the loop, and no step before has left it to each."""
 
