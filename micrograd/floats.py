@@ -101,25 +101,25 @@ def polygamma(n: float, x: float) -> float:
     sign = 1.0 if n % 2.0 else -1.0
     if x <= 0.0 and x == math.floor(x):  # a pole, whose sides have one sign where n is odd; those of 0 are told apart
         return math.inf if n % 2.0 else math.nan if x else -math.copysign(math.inf, x)
-    if x <= 0.0:
-        slope, powers, scale = 1.0 / math.tan(math.pi * (x - round(x))), [0.0, 1.0], math.pi
-        for _ in range(int(n)):  # the next derivative: 1 + c² times that of a polynomial of c
-            inner = [k * p for k, p in enumerate(powers)][1:]
-            powers, scale = [a + b for a, b in zip([*inner, 0.0, 0.0], [0.0, 0.0, *inner], strict=True)], scale * math.pi
-        total = 0.0
-        for p in reversed(powers):
-            total = total * slope + p
-        return -sign * (polygamma(n, 1.0 - x) - scale * total)
+    if x < 0.0:  # the sum over all whole k, which has a period of 1, less what lies on the other side
+        beside = x - round(x)
+        near, far = polygamma(n, math.fabs(beside)), polygamma(n, 1.0 - math.fabs(beside))
+        total = near + sign * far
+        if total != total:  # both are infinite: the nearer one is ahead
+            total = near if math.fabs(beside) < 0.5 else 0.0
+        return (total if beside > 0.0 else sign * total) - sign * polygamma(n, 1.0 - x)
     count = 0 if x > n + 12.0 else math.ceil(n + 12.0 - x)
-    y, series, factorial = x + count, 0.0, 1.0
+    y, series = x + count, 0.0
     factor = (n + 1.0) / 2.0 / (y * y)
     for k, b in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798), 1):
         series += b * factor
         factor *= (2 * k + n) * (2 * k + n + 1) / ((2 * k + 1) * (2 * k + 2)) / (y * y)
     series += 0.5 / y
-    total = (1.0 / n + series) * math.pow(y, -n) if n else series
-    for k in reversed(range(count)):
-        total += math.pow(x + k, -n - 1.0)
+    total = 1.0 / n + series if n else series
+    if count:
+        total *= math.pow(x / y, n)
+    for k in reversed(range(count)):  # times xⁿ, for the powers alone would underflow
+        total += math.pow(x / (x + k), n) / (x + k)
     for k in range(int(n)):
-        factorial *= k + 1.0
-    return sign * factorial * total if n else math.log(y) - total
+        total *= (k + 1.0) / x
+    return sign * total if n else math.log(y) - total

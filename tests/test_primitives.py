@@ -201,6 +201,27 @@ def test_the_partials_of_arctangents_hold_wherever_their_results_do():
                 assert off(got, truth) <= 4, (y, x, got)
 
 
+def test_polygamma_is_right_at_every_order_and_every_size():
+    """To 4 + n units of the largest term: each order multiplies by one more rounded quotient."""
+    rng = random.Random(14)
+    for _ in range(500):
+        n = float(rng.choice((0, 1, 2, 3, 170, rng.randint(0, 170))))
+        x = 10.0 ** rng.uniform(-320, 308) if rng.random() < 0.4 else 10.0 ** rng.uniform(-3, 4)
+        x = rng.choice((x, -x if x < 1e4 else x))
+        if x < 0.0 and x == math.floor(x):
+            continue
+        with mp.workdps(600 if x < 0.0 else 50):
+            truth = mp.polygamma(int(n), mp.mpf(x))
+            largest = abs(truth) if n else max(1, abs(truth), abs(mp.log(abs(x))))
+            if x < 0.0:
+                largest = max(largest, mp.factorial(n) / abs(mp.mpf(x) - round(x)) ** (n + 1))
+            if largest * 2 < mp.mpf(2) ** 1024:
+                assert off(RULES["polygamma"](n, x), truth, float(largest)) <= 4 + n, (n, x)
+            elif abs(truth) > mp.mpf(2) ** 1024:
+                assert RULES["polygamma"](n, x) == math.copysign(math.inf, truth), (n, x)
+    assert [RULES["polygamma"](n, -1e-320) for n in (0.0, 1.0, 2.0, 3.0)] == [math.inf] * 4
+
+
 def test_the_hessian_of_a_power_is_symmetric():
     def f(p):
         return p[0] ** p[1]

@@ -204,7 +204,7 @@ CASES = [
     Case("polygamma", lambda n, x: mp.polygamma(int(mp.nint(n)), x), [(0, 4), (0.0, 1e10)], (4, 6, 6), unit=1e-300, small=1e-10, digits=120, javascript=64, points=(
         (1.0, -0.25), (2.0, -1.25), (1.0, -1e-10), (3.0, 1e8), (20.0, 30.0)), edges=(
         ((1.0, 0.0), inf, (0.0, -inf)), ((0.0, 0.0), -inf, (0.0, inf)), ((2.0, -3.0), nan, (0.0, inf)), ((0.5, 1.0), nan, (0.0, nan)), ((171.0, 1.0), nan, (0.0, nan)),
-        ((1.0, 1e-320), inf, (0.0, -inf)), ((1.0, inf), 0.0, (0.0, -0.0)), ((1.0, nan), nan, (0.0, nan)), ((nan, 1.0), nan, (0.0, nan)))),
+        ((1.0, 1e-320), inf, (0.0, -inf)), ((1.0, -1e-320), inf, (0.0, inf)), ((50.0, 1e7), -6.0828338474021976e-288, (0.0, 3.0414170757718234e-293)), ((0.0, -1e-320), inf, (0.0, inf)), ((1.0, inf), 0.0, (0.0, -0.0)), ((1.0, nan), nan, (0.0, nan)), ((nan, 1.0), nan, (0.0, nan)))),
     Case("greater", lambda x, y: mp.mpf(x > y), [ALL, ALL], (0, 0, 0), javascript=0, edges=(
         ((1.0, 1.0), 0.0, (0.0, 0.0)), ((inf, 1.0), 1.0, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)), ((1.0, nan), nan, (0.0, 0.0)))),
     Case("less", lambda x, y: mp.mpf(x < y), [ALL, ALL], (0, 0, 0), javascript=0, edges=(

@@ -68,19 +68,15 @@ static double power_less_one(double x, double y) {
 static double polygamma(double n, double x) {
     static const double b[] = {
         1.0 / 6, -1.0 / 30, 1.0 / 42, -1.0 / 30, 5.0 / 66, -691.0 / 2730, 7.0 / 6, -3617.0 / 510, 43867.0 / 798};
-    double sign = fmod(n, 2.0) == 0.0 ? -1.0 : 1.0, y, factor, series = 0.0, total, factorial = 1.0;
+    double sign = fmod(n, 2.0) == 0.0 ? -1.0 : 1.0, y, factor, series = 0.0, total;
     int count;
     if (!(n >= 0.0 && n <= 170.0) || n != floor(n) || x != x || x == -INFINITY) return NAN;
     if (x <= 0.0 && x == floor(x)) return sign > 0.0 ? INFINITY : x ? NAN : -copysign(INFINITY, x);
-    if (x <= 0.0) {
-        double c = 1.0 / tan(acos(-1.0) * (x - rint(x))), p[173] = {0.0, 1.0}, next[173] = {0.0}, scale = acos(-1.0);
-        for (int i = 1; i <= n; i++, scale *= acos(-1.0)) {
-            for (int k = 0; k <= i + 1; k++) next[k] = (k < i ? (k + 1) * p[k + 1] : 0.0) + (k > 1 ? (k - 1) * p[k - 1] : 0.0);
-            for (int k = 0; k <= i + 1; k++) p[k] = next[k];
-        }
-        total = 0.0;
-        for (int k = (int)n + 1; k >= 0; k--) total = total * c + p[k];
-        return -sign * (polygamma(n, 1.0 - x) - scale * total);
+    if (x < 0.0) {
+        double beside = x - rint(x), near = polygamma(n, fabs(beside)), far = polygamma(n, 1.0 - fabs(beside));
+        total = near + sign * far;
+        if (total != total) total = fabs(beside) < 0.5 ? near : 0.0;
+        return (beside > 0.0 ? total : sign * total) - sign * polygamma(n, 1.0 - x);
     }
     count = x > n + 12.0 ? 0 : (int)ceil(n + 12.0 - x);
     y = x + count;
@@ -90,10 +86,11 @@ static double polygamma(double n, double x) {
         factor *= (2 * k + n) * (2 * k + n + 1) / ((2 * k + 1) * (2 * k + 2)) / (y * y);
     }
     series += 0.5 / y;
-    total = n ? (1.0 / n + series) * pow(y, -n) : series;
-    for (int k = count - 1; k >= 0; k--) total += pow(x + k, -n - 1.0);
-    for (int k = 1; k <= n; k++) factorial *= k;
-    return n ? sign * factorial * total : log(y) - total;
+    total = n ? 1.0 / n + series : series;
+    if (count) total *= pow(x / y, n);
+    for (int k = count - 1; k >= 0; k--) total += pow(x / (x + k), n) / (x + k);
+    for (int k = 1; k <= n; k++) total *= k / x;
+    return n ? sign * total : log(y) - total;
 }
 """,
     "logsumexp": """\

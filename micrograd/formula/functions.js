@@ -60,29 +60,24 @@ function polygamma(n, x) {
 	const odd = n % 2 === 1, sign = odd ? 1 : -1;
 	if (!(n >= 0 && n <= 170) || n % 1 || x !== x || x === -Infinity) return NaN;
 	if (x <= 0 && x === floor(x)) return odd ? Infinity : x ? NaN : -1 / x;
-	if (x <= 0) {
-		let powers = [0, 1], scale = PI, total = 0;
-		for (let i = 0; i < n; i++) {
-			const inner = powers.map((p, k) => k * p).slice(1);
-			powers = [...inner, 0, 0].map((a, k) => a + (k > 1 ? inner[k - 2] : 0));
-			scale *= PI;
-		}
-		const c = 1 / Math.tan(PI * (x - Math.round(x)));
-		for (const p of powers.reverse()) total = total * c + p;
-		return -sign * (polygamma(n, 1 - x) - scale * total);
+	if (x < 0) {
+		const whole = Math.round(x), beside = abs(x - whole), near = polygamma(n, beside), total = near + sign * polygamma(n, 1 - beside);
+		const sum = total === total ? total : beside < 0.5 ? near : 0;
+		return (x > whole ? sum : sign * sum) - sign * polygamma(n, 1 - x);
 	}
 	const count = x > n + 12 ? 0 : ceil(n + 12 - x), y = x + count;
-	let factor = (n + 1) / 2 / (y * y), series = 0, factorial = 1;
+	let factor = (n + 1) / 2 / (y * y), series = 0;
 	[1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798].forEach((b, i) => {
 		const k = i + 1;
 		series += b * factor;
 		factor *= (2 * k + n) * (2 * k + n + 1) / ((2 * k + 1) * (2 * k + 2)) / (y * y);
 	});
 	series += 0.5 / y;
-	let total = n ? (1 / n + series) * y ** -n : series;
-	for (let k = count - 1; k >= 0; k--) total += (x + k) ** (-n - 1);
-	for (let k = 1; k <= n; k++) factorial *= k;
-	return n ? sign * factorial * total : log(y) - total;
+	let total = n ? 1 / n + series : series;
+	if (count) total *= (x / y) ** n;
+	for (let k = count - 1; k >= 0; k--) total += (x / (x + k)) ** n / (x + k);
+	for (let k = 1; k <= n; k++) total *= k / x;
+	return n ? sign * total : log(y) - total;
 }
 const digamma = x => polygamma(0, x);
 
