@@ -25,6 +25,7 @@ __all__ = ["MLP", "Layer", "Module", "Neuron"]
 
 _DOT = primitives.rule("dot")
 _networks = count(1)
+_calls = count(1)
 
 
 class Neuron(Module):
@@ -151,9 +152,9 @@ class MLP(Module):
             many = ": one sample at a time; for rows of samples, jit(model).map(X)" if x and hasattr(x[0], "__len__") else ""
             raise ValueError(f"this network takes {len(self._inputs)} inputs, got {len(x)}{many}")
         a = tuple([v if isinstance(v, Value) else constant(v, label) for v, label in zip(x, self._inputs, strict=True)])
-        self._note = self._note._replace(call=self._note.call + 1)
+        note = self._note._replace(call=next(_calls))  # nothing of the network changes, so what is compiled of it stays
         for layer in self.layers:
-            a = layer.forward(a, self._note)
+            a = layer.forward(a, note)
         return cast("Outputs", a[0] if len(a) == 1 else list(a))
 
     def __repr__(self) -> str:

@@ -62,14 +62,18 @@ class Calls:
     def one(self, args: Sequence[Any], named: Mapping[str, Any], theta: Array | None = None) -> Any:
         """The results of one evaluation; None where a Value is among the arguments."""
         self.renew()
+        since = self.recordings.forgotten
         try:
             call = Call(args, [None] * (len(args) + 1), named)
         except ValueAmong:
             return None
         path, found = self._run(call, False, theta, False)
         if not named and theta is None:
-            self.quick = latest_call.of_floats(self.recordings, call, args, path) or self.quick
-            self.on_arguments = latest_call.on_arguments(self.recordings, call, args, path) or self.on_arguments
+            quick = latest_call.of_floats(self.recordings, call, args, path)
+            on_arguments = latest_call.on_arguments(self.recordings, call, args, path)
+            with self.recordings.making:
+                if since == self.recordings.forgotten:  # else another thread has found that something has changed
+                    self.quick, self.on_arguments = quick or self.quick, on_arguments or self.on_arguments
         return reader(path.out)(found[:, 0].astype(np.float64, copy=False))
 
     def many(
@@ -113,11 +117,14 @@ class Calls:
         if blocks.any_on_disk(args, named):
             return self._in_blocks(theta, args, named, reduction, in_axes, gradient)
         self.renew(held=theta is None)
+        since = self.recordings.forgotten
         call = Call(args, axes_of(in_axes, args, named), named)
         path, total = self._run(call, gradient, theta, True)
         averaged(total, reduction, call.n)
         if not named:
-            self._latest = latest_call.of_arrays(self.recordings, call, args, in_axes) or self._latest
+            latest = latest_call.of_arrays(self.recordings, call, args, in_axes)
+            with self.recordings.making:
+                self._latest = latest if latest and since == self.recordings.forgotten else self._latest
         return path.out, total
 
     def _in_blocks(

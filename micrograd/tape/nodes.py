@@ -181,6 +181,7 @@ class Nodes(Recordings):
         taken = None if named else _flat(args)
         parameters.settle()
         self.outdated()
+        quick = self.quick  # which another thread replaces where something has changed since
         held = [plain_arrays(x, f"argument {i}") for i, x in enumerate(args)]
         by_name = {name: plain_arrays(x, f"argument {name}") for name, x in named.items()}
         call = Call(
@@ -198,9 +199,9 @@ class Nodes(Recordings):
                 linear = path.programs.setdefault("linear", Linear(path, _name(self.fn), self.made_with))
         leaves = [parameters.values[i] for i in path.leaves]
         if taken is not None and not path.tape.guards:
-            if len(self.quick) >= LATEST:
-                self.quick.clear()
-            self.quick[taken[1]] = linear, leaves, len(parameters)
+            if len(quick) >= LATEST:
+                quick.clear()
+            quick[taken[1]] = linear, leaves, len(parameters)
         return self._results(linear, sources, leaves, mode)
 
     def called_again(self, args: Sequence[Any]) -> Any:
@@ -214,7 +215,7 @@ class Nodes(Recordings):
     def outdated(self) -> bool:
         changed = super().outdated()
         if changed:
-            self.quick.clear()
+            self.quick = {}
         return changed
 
     def _results(self, linear: Linear, sources: Sequence[Any], leaves: Sequence[Value], mode: Any) -> Any:

@@ -46,6 +46,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 EACH = "each"  # for the gradients of each of several results, in the place of True for that of the only one
 STRUCTURES = 32  # structures of arguments whose tapes are kept, the latest ones
+RESTLESS = 3  # recordings one after the other during which something read changed: from then on it is the function's own doing
 
 
 @contextmanager
@@ -139,6 +140,8 @@ class Recordings:
         self.making = threading.RLock()  # held while something is recorded or compiled, by no call that runs a program
         _all.add(self)
         self._before: dict[Any, list[int]] = {}  # the parameters of structures that are to be recorded again
+        self._restless = 0
+        self.forgotten = 0  # how often all has been forgotten
 
     def paths(self, call: Call, gradient: Any) -> list[Path]:
         """The paths known for the structure of a call, the first one recorded now where there is none.
@@ -173,6 +176,7 @@ class Recordings:
         if not same:
             self._before = {key: paths[0].leaves for key, paths in self.kept.items()}
             self.kept.clear()
+            self.forgotten += 1
         return True
 
     def straight(self, call: Call, gradient: bool) -> Path | None:
@@ -198,6 +202,7 @@ class Recordings:
         parameters, numbers = self.parameters, call.sample(sample)
         structure = copy(call)
         structure.inputs = []  # nothing of the data is kept for a later recording
+        watch = self.watch or Watch(self.fn)
 
         def made(gated: bool, wrt: Any) -> tuple[Recording, Tape]:
             exact = self.back_end.keeps_signs
@@ -214,8 +219,7 @@ class Recordings:
             recording, tape = made(True, parameters.listed)
             gates = False
         leaves = parameters.numbers(recording.leaves, before)
-        if self.watch is None or not self.watch.unchanged():  # the function itself may leave something behind as it runs
-            self.watch = Watch(self.fn)
+        self.watch = self._after(watch)
         ids = iter(range(len(recording.results)))
         path = Path(tape, leaves, skeleton(recording.out, ids), tape.lookups(), operands=recording.operands)
         if gates:
@@ -228,6 +232,20 @@ class Recordings:
 
             path.again = again
         return path
+
+    def _after(self, watch: Watch) -> Watch:
+        """What watches on after a recording. Where something changed meanwhile, the next call shall record all again.
+
+        That is so where another thread has set something, or the function itself, which may do so each time: then no more.
+        """
+        if watch.confirmed():
+            self._restless = 0
+            return watch if watch.unchanged() else Watch(self.fn)
+        self._restless += 1
+        if self._restless >= RESTLESS:
+            return Watch(self.fn)
+        watch.distrust()
+        return watch
 
     def program(self, path: Path, call: Call, reduce: bool, guards: bool = False) -> Program:
         """What computes a path's outputs, or what its `guards` compare, for arguments that arrive as those of a call do."""

@@ -36,6 +36,10 @@ class Watch:
         short = [c for c in walk.containers if any(isinstance(x, Real) for x in c)]
         self.directly_unchanged = _compared(walk, short if sum(map(len, short)) <= SHORT else [])
 
+    def distrust(self) -> None:
+        """Have all calls find that something has changed."""
+        self.unchanged = self.directly_unchanged = lambda: False
+
     def confirmed(self) -> bool:
         """Whether the same things are there now, or equal numbers in their places; asked where identities differ."""
         try:

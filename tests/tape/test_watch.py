@@ -10,6 +10,8 @@ import pytest
 
 import micrograd as mg
 from micrograd import Value, jit
+from micrograd.tape import latest_call
+from micrograd.tape.arguments import Call
 
 FACTOR = 2.0
 TABLE = {"k": 2.0}
@@ -166,3 +168,94 @@ def test_numbers_are_watched_where_theta_is_given_and_in_training():
         assert step(X) == step(X) == 6.0
         rate[0] = 2.0
         assert step(X) == 3.0
+
+
+def test_networks_stay_as_they_are_when_they_are_called():
+    runs, model = deque(), mg.MLP(2, [3, 1], activation="tanh", seed=0)
+
+    def f(x):
+        runs.append(1)
+        return model(x)
+
+    compiled = jit(f)
+    for _ in range(3):
+        assert compiled([1.0, 2.0]) == pytest.approx(model([1.0, 2.0]).data, rel=1e-15)
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize("kind", [float, Value])
+def test_what_changes_while_a_function_is_recorded_is_noticed_at_the_next_call(kind):
+    numbers, first, runs = [1.0], deque([True]), deque()
+
+    def f(x, more=False):
+        runs.append(1)
+        y = x * numbers[0]
+        if first:  # in the place of another thread
+            first.clear()
+            numbers[0] = 5.0
+        if more:
+            numbers[0] = 7.0
+        return y + 0.0
+
+    def called(*args):
+        found = compiled(kind(2.0), *args)
+        return found.data if kind is Value else found
+
+    compiled = jit(f, backend="reference")
+    assert [called() for _ in range(3)] == [2.0, 10.0, 10.0] and len(runs) == 2
+    assert [called(True), called(), called(True), called()] == [10.0, 14.0, 14.0, 14.0]
+    assert len(runs) == 5  # that of two kinds of arguments had been forgotten
+
+
+def test_attributes_that_come_with_the_first_call_are_watched():
+    class Lazy:
+        def __call__(self, x):
+            if not hasattr(self, "factor"):
+                self.factor = 2.0
+            return x * self.factor
+
+    lazy = Lazy()
+    compiled = jit(lazy, backend="reference")
+    assert [compiled(3.0) for _ in range(3)] == [6.0] * 3
+    lazy.factor = 5.0
+    assert compiled(3.0) == 15.0
+
+
+def test_a_function_that_changes_what_it_reads_each_time_is_not_recorded_for_ever():
+    counts, runs = [0], deque()
+
+    def f(x):
+        runs.append(1)
+        counts[0] += 1
+        return x * 2.0
+
+    compiled = jit(f, backend="reference")
+    for _ in range(10):
+        assert compiled(1.0) == 2.0 and compiled.map([1.0]).tolist() == [2.0]
+    assert len(runs) < 8
+
+
+@pytest.mark.parametrize("way", ["floats", "arrays", "Values", "gradients"])
+def test_what_another_thread_forgets_meanwhile_is_no_quick_way_any_more(way, monkeypatch):
+    """As a thread begins a call, another one changes a number and calls too, before the first one notes its quick way."""
+    w, numbers, X = Value(1.0), [1.0], np.array([2.0])
+    compiled = jit(lambda x: w * x * numbers[0])
+    calls = {
+        "floats": (lambda: compiled(2.0), latest_call, "of_floats"),
+        "arrays": (lambda: float(compiled(X)[0]), latest_call, "on_arguments"),
+        "Values": (lambda: compiled(Value(2.0)).data, Call, "check_lookups"),
+        "gradients": (lambda: compiled.value_and_grad(np.ones(1), X)[0], latest_call, "of_arrays"),
+    }
+    call, room, name = calls[way]
+    known = getattr(room, name)
+
+    def interrupted(*args):
+        found = known(*args)
+        if numbers[0] == 1.0:
+            numbers[0] = 5.0
+            assert call() == 10.0
+        return found
+
+    monkeypatch.setattr(room, name, interrupted)
+    assert call() == 2.0  # the number that it began with
+    assert call() == call() == 10.0
