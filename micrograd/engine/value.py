@@ -6,8 +6,9 @@ build on what is here: `Value`, `topological_order`, `adjoints`. There is no cal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
+from operator import attrgetter
 from typing import Any
 
 from micrograd import primitives
@@ -236,9 +237,7 @@ class Value(Operators, Number, Shown, Original):
         return copies.reduced(self, all_below)
 
 
-def primal(value: Value) -> float:
-    """The number of a Value, read without telling an observer."""
-    return value._data
+primal: Callable[[Value], float] = attrgetter("_data")  # the number of a Value, read without telling an observer
 
 
 def constant(x: Any, label: str = "") -> Value:

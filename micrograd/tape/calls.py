@@ -47,10 +47,6 @@ class Calls:
                 "this one run: call the function itself on Values"
             )
 
-    def unchanged(self) -> bool:
-        """Whether what the recordings have read outside the arguments is as it was."""
-        return self.recordings.current()
-
     def renew(self, held: bool = True) -> None:
         """Forget recordings of what has changed outside the arguments; `held` as in `Recordings.current`."""
         self.parameters.settle()
@@ -106,14 +102,17 @@ class Calls:
         gradient: Any = EACH,
     ) -> tuple[Any, Array]:
         """The structure of the results, and the means or sums of their values and then of their gradients."""
-        self.refuse_inside("a gradient of it")
         latest = None if open_blocks or named else self._latest
         if (
             latest is not None
             and latest.fits(theta, args, reduction, in_axes, gradient)
-            and latest.current(self.recordings, theta is None)
+            and latest.current(self.parameters, theta is None)
         ):
-            return latest.out, latest.run(args, self.parameters.theta() if theta is None else theta, reduction)
+            if latest.lookups:
+                latest.check_lookups(args)
+            theta = self.parameters.theta() if theta is None else theta
+            return latest.out, latest.program(args, theta, latest.n, reduction == "mean")
+        self.refuse_inside("a gradient of it")
         if blocks.any_on_disk(args, named):
             return self._in_blocks(theta, args, named, reduction, in_axes, gradient)
         self.renew(held=theta is None)
@@ -162,7 +161,7 @@ class Calls:
         """See that a reduced call like this has been recorded; whether it is at once just like the latest."""
         latest = None if open_blocks or named else self._latest
         if latest is not None and latest.fits(None, args, reduction, in_axes):
-            return latest.current(self.recordings, False)
+            return latest.current(self.parameters, False)
         try:
             if blocks.any_on_disk(args, named):
                 args, named = blocks.first(args, named, in_axes)

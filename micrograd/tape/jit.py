@@ -146,8 +146,8 @@ class Jitted(Decorator, Generic[R]):
         """
         quick = self._calls.quick
         if quick is not None and quick[0] == [*map(type, args)] and theta is None and not named and not open_blocks:
-            parameters = self._parameters
-            if quick[1] == len(parameters.values) and self._calls.unchanged():
+            parameters, watch = self._parameters, quick[5]
+            if quick[1] == len(parameters.values) and (watch is None or watch.unchanged()):
                 numbers = quick[3](args, parameters.theta() if quick[1] else _NOTHING)
                 if not quick[4] or numbers[-1] >= 0.0:
                     return quick[2](numbers)
@@ -237,7 +237,8 @@ class Jitted(Decorator, Generic[R]):
         >>> value.tolist(), gradient.tolist()
         ([4.5, 13.5], [[1.5], [9.0]])
         """
-        theta = self._vector(theta)
+        if theta.__class__ is not np.ndarray or theta.dtype is not self.dtype:
+            theta = self._vector(theta)
         try:
             out, total = self._calls.reduced_each(theta, args, named, reduction, in_axes)
         except Chunked:

@@ -17,9 +17,10 @@ import numpy as np
 from micrograd.tape.arguments import Call, check_column
 from micrograd.tape.back_ends import Direct
 from micrograd.tape.branches import settled
-from micrograd.tape.parameters import Array
+from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.recordings import Path, Recordings
 from micrograd.tape.results import Place, put_together, reader
+from micrograd.tape.watch import Watch
 
 _NOTHING, _REAL = np.zeros(0), np.dtype(np.float64)
 
@@ -35,6 +36,7 @@ class OfArrays:
     out: Any  # the structure of the results
     many: bool  # several of them
     lookups: list[tuple[int, int, int]]  # argument and column of an index, and the length of its table
+    watch: Watch | None  # what has to be unchanged
 
     def fits(self, theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any, gradient: Any = True) -> bool:
         """Whether a call is just like this one; if not, it takes the long way, which tells what is wrong."""
@@ -47,15 +49,17 @@ class OfArrays:
                 return False
         return reduction == "mean" or reduction == "sum"
 
-    def current(self, recordings: Recordings, held: bool) -> bool:
+    def current(self, parameters: Parameters, held: bool) -> bool:
         """Whether the recording still holds; `held` as in `Recordings.current`."""
-        return self.count == len(recordings.parameters.values) and recordings.current(held)
+        if self.count != len(parameters.values):
+            return False
+        watch = self.watch
+        return watch is None or (watch.unchanged() if held else watch.directly_unchanged())
 
-    def run(self, args: Sequence[Any], theta: Array, reduction: str) -> Array:
-        """The value and the gradient."""
+    def check_lookups(self, args: Sequence[Any]) -> None:
+        """IndexError where an index lies outside its table."""
         for i, j, n in self.lookups:
             check_column(args[i].reshape(self.n, -1)[:, j], n)
-        return self.program(args, theta, self.n, reduction == "mean")  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -124,9 +128,9 @@ def _single(recordings: Recordings, call: Call, path: Path) -> Any:
     return recordings.program(path, call, False) if path.uses_all(len(recordings.parameters)) else None
 
 
-OfFloats = tuple[list[type], int, Callable[[list[float]], Any], Callable[..., list[float]], bool]
-# for one call on plain floats: their types, how many parameters there are, what puts the results together, the program, and
-# whether there are comparisons, so that its last output is the number of the path taken
+OfFloats = tuple[list[type], int, Callable[[list[float]], Any], Callable[..., list[float]], bool, Watch | None]
+# for one call on plain floats: their types, how many parameters there are, what puts the results together, the program,
+# whether there are comparisons, so that its last output is the number of the path taken, and what has to be unchanged
 
 
 def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfArrays | None:
@@ -139,7 +143,7 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
     program: Any = recordings.program(path, call, True)
     lookups = [(*call.place(i), n) for i, n in path.lookups]
     signature, count = [(x.dtype, x.shape) for x in args], len(recordings.parameters)
-    return OfArrays(program, signature, call.n, count, path.out, path.values > 1, lookups)
+    return OfArrays(program, signature, call.n, count, path.out, path.values > 1, lookups, recordings.watch)
 
 
 def of_floats(recordings: Recordings, call: Call, args: Sequence[Any], path: Path) -> OfFloats | None:
@@ -156,4 +160,4 @@ def of_floats(recordings: Recordings, call: Call, args: Sequence[Any], path: Pat
     else:
         array = lambda numbers, ids, shape: np.array([numbers[i] for i in ids]).reshape(shape)  # noqa: E731
         finish = lambda numbers: put_together(out, numbers.__getitem__, partial(array, numbers))  # noqa: E731
-    return [float] * len(args), len(recordings.parameters), finish, program.single, compares
+    return [float] * len(args), len(recordings.parameters), finish, program.single, compares, recordings.watch

@@ -90,8 +90,8 @@ class Parameters:
         """What the Values themselves hold: inside a block of training, without what was learnt there."""
         while True:
             before = _lent[0]
-            numbers = [p.data for p in self.values] if open_blocks else [*map(primal, self.values)]  # a recording refuses
-            found = np.fromiter(numbers, self.dtype, len(numbers))
+            numbers = [p.data for p in self.values] if open_blocks else map(primal, self.values)  # a recording refuses
+            found = np.fromiter(numbers, self.dtype, len(self.values))
             if before == _lent[0] and (before % 2 == 0 or _lent[1] == threading.get_ident()):
                 return found
             time.sleep(0.0001)  # another thread records, and the Values hold the numbers of its sample's theta
