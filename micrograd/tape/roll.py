@@ -277,17 +277,23 @@ class _Code:
                 same = np.add.reduceat(~alike, starts[a : b - period] - at) == 0 if b - period > a else np.zeros(0, bool)
                 for c, d in _runs(same):
                     steps = (d - c + 2 * period) // period
-                    loop = Loop(a + c, period, steps, not regular[starts[a + c] - at : starts[a + d] - at].all())
-                    if steps >= STEPS and self._carries(loop, strides[starts[a + c] - at :][:size]):
+                    if steps < STEPS:
+                        continue
+                    first = starts[a + c] - at
+                    ordered = regular[first:][: (steps - 2) * size].reshape(-1, size).all(axis=0)
+                    loop = Loop(a + c, period, steps, not ordered.all())
+                    if self._carries(loop, ordered & (strides[first:][:size] == period)):
                         yield loop
 
-    def _carries(self, loop: Loop, strides: Array) -> bool:
-        """Whether some step of a loop reads what an earlier one has left, and none from inside in any other way."""
+    def _carries(self, loop: Loop, own: Array) -> bool:
+        """Whether some step of a loop reads what an earlier one has left, and none from inside in any other way.
+
+        `own` says which operands of a step are `period` slots behind those of the step before, in all steps.
+        """
         last = loop.end - loop.period
         starts, listed = self._listed
         operands = listed[starts[last] : starts[loop.end]]
         inside = operands >= self.tape.first + loop.start
-        own = strides == loop.period
         return bool((own & (operands < self.tape.first + last) & inside).any() and own[inside].all())
 
 

@@ -15,6 +15,7 @@ from micrograd.tape.back_ends import reference
 from micrograd.tape.roll import by_level, rolled
 from micrograd.tape.schedule import Repeat
 from micrograd.tape.scheduler import scheduled
+from micrograd.tape.tape import Tape
 
 
 def repeats(schedule):
@@ -306,3 +307,20 @@ def test_numbers_of_a_closure_leave_a_loop_a_loop(data):
         theta, z = np.array([p.data for p in recording.leaves]), rng.normal(size=(4, 1))
         expected = reference.Program(tape, [(1, True)], True)([z], theta, 4)
         np.testing.assert_array_equal(interpreted(schedule, [z], theta, 4), expected)
+
+
+@pytest.mark.parametrize("last", [1005, 905])
+def test_operands_in_no_order_that_end_inside_the_loop_are_none_of_it(last):
+    """Inputs in no order, of which the first two are as far apart as two steps, and the last one may be what a step left."""
+    inputs, steps, period, rng = 1000, 40, 8, np.random.default_rng(0)
+    slots = [10, 18, 26, *rng.integers(0, inputs, steps - 6).tolist(), last - 200, last - 100, last]
+    code = []
+    for t in range(steps):
+        at = inputs + t * period
+        code.append((mg.primitives.rule("sub"), (at - 1 if t else 0, slots[t])))
+        code += [(mg.primitives.rule("tanh" if m % 2 else "sin"), (at + m - 1,)) for m in range(1, period)]
+    tape, x = Tape(inputs, 0, [], code, [inputs + steps * period - 1]), [rng.normal(size=(4, inputs))]
+    schedule = scheduled(tape, [(inputs, True)], False)
+    assert len(repeats(schedule)) == (last < inputs)
+    expected = reference.Program(tape, [(inputs, True)], False)(x, np.zeros(0), 4)
+    np.testing.assert_array_equal(interpreted(schedule, x, np.zeros(0), 4), expected)
