@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from threading import Lock
 from typing import Any
 
+from micrograd.engine.modes import open_blocks, write
+
 adding = Lock()  # held while gradients are added: reading, adding and writing are three steps to a thread
 
 
@@ -22,8 +24,13 @@ def assign(objects: Iterable[Any], names: Iterable[str], values: Iterable[Any]) 
     >>> a.data, b.data
     (3.0, 4.0)
     """
+    objects, names = [*objects], [*names]
+    if open_blocks:
+        for x, name in zip(objects, names, strict=True):
+            if name in ("data", "grad"):
+                write(x, f".{name}")
     slots = ["_data" if name == "data" else name for name in names]  # .data itself runs Python code
-    deque(map(setattr, [*objects], slots, [*values]), maxlen=0)
+    deque(map(setattr, objects, slots, [*values]), maxlen=0)
 
 
 def add_gradients(leaves: Iterable[Any], gradients: Iterable[float]) -> None:

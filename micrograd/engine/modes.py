@@ -57,6 +57,9 @@ class Observer(Holder, Protocol):
     def read(self, value: Any, how: str, /) -> None:
         """A number was read off a Value; raises where it holds the Value."""
 
+    def written(self, value: Any, what: str, /) -> None:
+        """An attribute of a Value is about to be set; raises where the function did not make the Value."""
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -149,6 +152,13 @@ def read(value: Any, how: str) -> None:
         observer.read(value, how)
     else:
         refuse_watched(value, how, 3)
+
+
+def write(value: Any, what: str) -> None:
+    """Tell the observer of this thread that an attribute of a Value is about to be set; it may refuse."""
+    observer = current().observer
+    if observer is not None:
+        observer.written(value, what)
 
 
 def refuse_watched(value: Any, how: str, depth: int) -> None:
@@ -411,7 +421,12 @@ def when_set(slot: str, default: Any, doc: str, how: str = "") -> Any:
             read(self, how)
         return getattr(self, slot, default)
 
-    return property(get, lambda self, value: setattr(self, slot, value), doc=doc)
+    def put(self: Any, value: Any) -> None:
+        if how and open_blocks:
+            write(self, how)
+        setattr(self, slot, value)
+
+    return property(get, put, doc=doc)
 
 
 def tell_hooks(found: dict[Any, float]) -> None:

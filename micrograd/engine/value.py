@@ -152,6 +152,8 @@ class Value(Operators, Number, Shown, Original):
 
     @data.setter
     def data(self, x: Any) -> None:
+        if open_blocks:
+            modes.write(self, ".data")
         self._data = x if x.__class__ is float else number(x)
 
     # -- what the graph remembers

@@ -106,6 +106,13 @@ class _Observer:
         if self.holds(value):
             self.frozen(value, how)
 
+    def written(self, value: Value, what: str) -> None:
+        if value not in self.inside:
+            raise TypeError(
+                f"{what} of a value was set while recording, at {modes.line()}: later calls would not set it again. "
+                "Set it before the call, or pass the number as an argument"
+            )
+
     def frozen(self, value: Value, how: str) -> None:
         raise TypeError(
             f"a value was turned into a plain number by {how} while recording, at {modes.line()}: the tape would keep the "

@@ -1,13 +1,15 @@
 """What a recorded function has read from its surroundings: where it came from, and whether it is still there.
 
-A tape keeps the numbers that were met while it was recorded, and knows the Values by identity. `watched` looks for both where
-Python code finds them: in closures, globals, defaults, attributes that the code names, and in the lists, dicts, small arrays
-and objects there. `calls` asks at every call whether all are as they were, and records anew where one is not.
+A tape keeps the numbers that were met while it was recorded, those of constants too, and knows other Values by identity. A
+`Watch` looks for both where Python code finds them: in closures, globals, defaults, attributes that the code names, and in the
+lists, dicts, small arrays and objects there. `calls` asks at every call whether all are as they were, and has the function
+recorded anew where one is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from array import array as packed
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, chain
 from numbers import Real
@@ -17,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.engine import Value, modes
+from micrograd.engine import Value, modes, primal
 
 MOST = 10_000  # objects that are looked at; what lies beyond is watched by the identity of its containers alone
-SHORT = 16  # numbers in lists and dicts up to which they are looked at also where a call takes theta
+SHORT = 16  # entries of all containers with numbers up to which each is looked at also where a call takes theta
 LARGE = 1 << 12  # bytes of an array from which on it is watched by identity alone
 _END = object()
 
@@ -32,9 +34,12 @@ class Watch:
         walk = _Walk(fn)
         self._walk = walk
         sizes = accumulate(map(len, walk.containers))
-        self.unchanged = _compared(walk, [c for c, size in zip(walk.containers, sizes, strict=True) if size <= MOST])
+        near = [c for c, size in zip(walk.containers, sizes, strict=True) if size <= MOST]
+        lists = [c for c in near if c.__class__ is list and c and all(isinstance(x, (Real, str)) for x in c)]
+        equal = {id(c) for c in lists if 0.0 not in c}  # 0.0 == -0.0
+        self.unchanged = _compared(walk, [c for c in near if id(c) not in equal], [c for c in lists if id(c) in equal])
         short = [c for c in walk.containers if any(isinstance(x, Real) for x in c)]
-        self.directly_unchanged = _compared(walk, short if sum(map(len, short)) <= SHORT else [])
+        self.directly_unchanged = _compared(walk, short) if sum(map(len, short)) <= SHORT else _compared(walk, [], lists)
 
     def distrust(self) -> None:
         """Have all calls find that something has changed."""
@@ -47,7 +52,9 @@ class Watch:
         except Exception:  # what is looked at runs no code of the user's, except for attributes that compute
             return False
         before = self._walk
-        return len(now.found) == len(before.found) and all(map(_same, now.found, before.found)) and now.bytes == before.bytes
+        if now.bytes != before.bytes or now.numbers != before.numbers:
+            return False
+        return len(now.found) == len(before.found) and all(map(_same, now.found, before.found))
 
 
 def places_of(fn: Any, values: list[Value]) -> list[int] | None:
@@ -70,9 +77,14 @@ def _same(x: Any, y: Any) -> bool:
     return x is y or (type(x) is type(y) and isinstance(x, (Real, str)) and (x == y or x != x) and repr(x) == repr(y))
 
 
-def _compared(walk: _Walk, containers: list[Any]) -> Callable[[], bool]:
+def _numbers_of(constants: list[Value]) -> bytes:
+    return packed("d", map(primal, constants)).tobytes()
+
+
+def _compared(walk: _Walk, containers: list[Any], lists: Sequence[list[Any]] = ()) -> Callable[[], bool]:
     """A function of no arguments that says whether the places, and what is in the containers, are the objects they were.
 
+    Of `lists` it says whether they are equal to what they were, which takes a small part of the time.
     It is written for the places at hand, because a small function's call has no time for a loop.
     """
     names: dict[str, Any] = {}
@@ -84,9 +96,15 @@ def _compared(walk: _Walk, containers: list[Any]) -> Callable[[], bool]:
         names.update(all=all, map=map, is_=is_, chain=chain, containers=containers, end=(_END,))
         names["flat"] = [*chain.from_iterable(containers), _END]
         terms.append("all(map(is_, chain(chain.from_iterable(containers), end), flat))")
+    for i, numbers in enumerate(lists):
+        names[f"l{i}"], names[f"m{i}"] = numbers, [*numbers]
+        terms.append(f"l{i} == m{i}")
     for i, (array, content) in enumerate(walk.arrays):
         names[f"a{i}"], names[f"b{i}"] = array, content
         terms.append(f"a{i}.tobytes() == b{i}")
+    if walk.constants:
+        names.update(numbers_of=_numbers_of, constants=walk.constants, numbers=walk.numbers)
+        terms.append("numbers_of(constants) == numbers")
     condition = " and ".join(terms) or "True"
     text = f"def unchanged():\n    try:\n        return {condition}\n    except Exception:\n        return False\n"
     exec(text, names)  # names made here, those of attributes, and the repr of those of globals
@@ -95,7 +113,7 @@ def _compared(walk: _Walk, containers: list[Any]) -> Callable[[], bool]:
 
 
 class _Walk:
-    """Everything that a function holds on to: places with one object each, containers, and small arrays."""
+    """Everything that a function holds on to: places with one object each, containers, small arrays, and constants."""
 
     def __init__(self, fn: Any):
         self.fn = fn
@@ -105,11 +123,13 @@ class _Walk:
             self.places: list[tuple[Any, Any, Any]] = []  # holder, key (of a dict) or attribute, what stands there
             self.containers: list[Any] = []
             self.arrays: list[tuple[Any, bytes]] = []
+            self.constants: list[Value] = []
             self.found: list[Any] = []
             self._walk(fn)
             if len(self.names) == known:
                 break
         self.bytes = [content for _, content in self.arrays]
+        self.numbers = _numbers_of(self.constants)
 
     def _walk(self, fn: Any) -> None:
         seen: dict[int, Any] = {}
@@ -117,6 +137,8 @@ class _Walk:
         while stack and len(self.found) < MOST:
             item = stack.pop()
             self.found.append(item)
+            if isinstance(item, Value) and item.is_constant:
+                self.constants.append(item)
             if isinstance(item, (Value, Real, str, bytes, type(None), CodeType)) or id(item) in seen:
                 continue
             seen[id(item)] = item

@@ -1,6 +1,7 @@
 """What a compiled function reads outside its arguments: noticed at the next call when it has changed."""
 
 import dataclasses
+import math
 import types
 from collections import deque
 from functools import partial
@@ -66,10 +67,10 @@ def with_default(x, k=2.0, *, more=3.0):
 
 def cases():
     """Functions of one number, and what changes them; each multiplies by 2.0 somewhere, by 5.0 after."""
-    numbers, nested, array, cell = [2.0], {"a": [(1.0, [2.0])]}, np.array([2.0]), 2.0
+    numbers, nested, array, cell, table = [2.0], {"a": [(1.0, [2.0])]}, np.array([2.0]), 2.0, [2.0, *range(1, 100)]
     scaled, settings, network, other = Scaled(), Settings(), Network(), Scaled()
     model = mg.MLP(1, [1], seed=0)
-    value = Value(2.0)
+    value, held, far = Value(2.0), mg.constant(2.0), Settings([mg.constant(2.0)])
 
     def assigned(x):
         return x * cell
@@ -96,6 +97,10 @@ def cases():
     yield "number of a network", network, lambda: setattr(network, "gain", 5.0)
     yield "weight", lambda x: model([x]), lambda: put(model.layers[0].neurons[0].w, 0, Value(5.0))
     yield "layer", lambda x: model([x]), lambda: put(model.layers, 0, mg.MLP(1, [1], seed=5).layers[0])
+    yield "constant", lambda x: x * held, lambda: setattr(held, "data", 5.0)
+    yield "constant in a list", lambda x: x * far.factor[0], lambda: setattr(far.factor[0], "data", 5.0)
+    yield "number of a constant", lambda x: x * held.data, lambda: setattr(held, "data", 6.0)
+    yield "long list", lambda x: x * table[0], lambda: put(table, 0, 5.0)
     yield "Value", lambda x: numbers[-1] * x * value, lambda: numbers.append(Value(7.0))
 
 
@@ -259,3 +264,38 @@ def test_what_another_thread_forgets_meanwhile_is_no_quick_way_any_more(way, mon
     monkeypatch.setattr(room, name, interrupted)
     assert call() == 2.0  # the number that it began with
     assert call() == call() == 10.0
+
+
+@pytest.mark.parametrize("count", [1, 16, 100, 1000])
+def test_lists_of_numbers_and_constants_are_watched_where_theta_is_given_and_in_training(count):
+    rates, w, bias = [2.0] * count, Value(1.0), mg.constant(0.0)
+    f = jit(lambda x: x * w * rates[-1] + bias)
+    X = np.array([1.0, 2.0])
+    assert f.value_and_grad([1.0], X)[0] == f.value_and_grad([1.0], X)[0] == 3.0
+    rates[-1] = 4.0
+    assert f.value_and_grad([1.0], X)[0] == 6.0
+    bias.data = 1.0
+    assert f.value_and_grad([1.0], X)[0] == 7.0
+    with f.training(mg.SGD([w], lr=0.0)) as step:
+        assert step(X) == step(X) == 7.0
+        rates[-1] = 2.0
+        assert step(X) == 4.0
+        bias.data = 0.0
+        assert step(X) == 3.0
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_the_sign_of_a_zero_is_watched_and_nan_is_equal_to_itself(count):
+    numbers, held, runs = [0.0] * count, mg.constant(math.nan), deque()
+
+    def f(x):
+        runs.append(1)
+        return mg.atan2(x * numbers[-1], -1.0) + 0.0 * held
+
+    compiled = jit(lambda x: mg.atan2(x * numbers[-1], -1.0))
+    assert compiled(1.0) == compiled(1.0) == math.pi
+    numbers[-1] = -0.0
+    assert compiled(1.0) == -math.pi
+    compiled = jit(f)
+    assert all(math.isnan(compiled(1.0)) for _ in range(4))
+    assert len(runs) == 1
