@@ -155,11 +155,8 @@ class Recording:
         own = observer.inside.union(self.inputs)  # leaves made inside, a total that begins as Value(0.0), are constants
         found = dict.fromkeys(v for v in observer.operands if v.__class__ is not float and v.rule is None and v not in own)
         compared = [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
-        below = all_below(*self.results, *compared, before=self.sources)
-        if merges and (fewer := merged(self.results, below, self.sources)):
-            self.results = fewer
-            below = all_below(*self.results, *compared, before=self.sources)
-        self.below = below
+        self.below = below = all_below(*self.results, *compared, before=self.sources)
+        self.merges, self.compared = merges, compared
         found.update(dict.fromkeys(v for v in below if v.rule is None and v not in own))
         reached = set(below)
         captured = [v for v in found if v in reached]
@@ -174,6 +171,12 @@ class Recording:
             captured = list(listed)
         self.leaves: list[Value] = captured
 
+    def _merge(self) -> None:
+        """Before derivatives are taken: equal operations made one, where bits may differ."""
+        if self.merges and (fewer := merged(self.results, self.below, self.sources)):
+            self.results = fewer
+            self.below = all_below(*fewer, *self.compared, before=self.sources)
+
     def compares_nan(self) -> bool:
         """Whether a comparison was decided by a nan."""
         return any(primal(v) != primal(v) for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value))
@@ -187,6 +190,7 @@ class Recording:
             raise TypeError(NEEDS_ONE.format(len(self.results)))
         if not self.leaves:
             return []
+        self._merge()
         gradients: list[Value] = []
         for i, output in enumerate(self.results):
             fresh: list[Value] = []
@@ -206,6 +210,7 @@ class Recording:
         Which these are, by number with leaves behind inputs, is left in `operands`. Derivatives by inputs that are not `wanted`
         are 0.0. The list is empty where they would be far more than the products that the graph has.
         """
+        self._merge()
         sources = [*self.inputs, *self.leaves]
         reached = {v: 1 << i for i, v in enumerate(sources)}
         edges = 0

@@ -107,3 +107,12 @@ def test_zeros_of_both_signs_and_nans_are_told_apart():
     outputs = [a / 0.0, a / -0.0, a / 0.0, a * float("nan"), a * float("nan")]
     fewer = merged(outputs, mg.engine.all_below(*outputs), {})
     assert fewer[0] is fewer[2] and fewer[0].data == -fewer[1].data == float("inf") and fewer[3] is fewer[4]
+
+
+def test_a_graph_is_made_anew_only_for_a_derivative():
+    recording = Recording(lambda xs: mg.sum([mg.sin(xs[0]) * mg.sin(xs[0])] * 9), [0.3], lambda out: [out], None, merges=True)
+    recording.tape()
+    assert recording.results[0] is recording.out, "the passes merge what is run"
+    recording.leaves.append(recording.inputs[0])
+    recording.gradient()
+    assert recording.results[0] is not recording.out

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from micrograd.tape.back_ends.llvm import across
 from micrograd.tape.back_ends.llvm.arrays import (
@@ -26,8 +28,9 @@ from micrograd.tape.back_ends.llvm.operands import Kernel, Loop, View
 from micrograd.tape.back_ends.llvm.plan import Plan
 from micrograd.tape.back_ends.llvm.recurrences import write_loop, write_steps
 from micrograd.tape.back_ends.llvm.straight import Operation, depth_first, operations, write_straight, write_whole
-from micrograd.tape.back_ends.llvm.target import ROWS, THETA, THETA_AT, Target
+from micrograd.tape.back_ends.llvm.target import ROWS, THETA_AT, Target
 
+Array = np.ndarray[Any, Any]
 LONGEST = 200  # operations in one function: LLVM's time is quadratic in the length of a block
 WHOLE = 400  # operations up to which arguments, work and results of a vector of samples are one function
 LOOPED = 64  # operations from which on an instruction is a loop rather than straight-line code
@@ -66,9 +69,10 @@ def functions(
             straight.extend(operations(it))
     cut()
     outside, home = set(wanted), dict[tuple[str, int], int]()
+    made = made_by(work)
     for n, piece in enumerate(pieces):
         if not isinstance(piece, list):
-            outside |= read_by(piece)
+            outside.update(read_by(piece, made))
             continue
         for one in piece:
             outside.update(arg for arg in one.args if isinstance(arg, tuple) and home.get(arg, n) != n)
@@ -96,7 +100,8 @@ def write_one_loop(f: Function, it: Loop, outside: set[tuple[str, int]]) -> None
     if len(kernels) == len(it.body) and sum(one.work for one in kernels) <= LONGEST and all(map(short, kernels)):
         write_loop(f, it, kernels, outside.__contains__)
         return
-    wanted = {*outside, *(place for one in it.leaving for place in read_by(one))}
+    made = made_by([it])
+    wanted = {*outside, *(place for one in it.leaving for place in read_by(one, made))}
     moves: list[list[Function]] = []
     for name, copies in (("in", it.arriving), ("out", it.leaving)):
         moves.append([Function(f"{f.name}.{name}{i}", f.target, stepped=True) for i in range(len(copies))])
@@ -124,24 +129,46 @@ def in_one(plan: Plan, t: Target) -> bool:
     )
 
 
-def read_by(it: Kernel | Loop, steps: int = 1) -> set[tuple[str, int]]:
-    """The places that an instruction reads, in all of `steps` steps; parameters left out."""
+def made_by(work: Iterable[Kernel | Loop]) -> dict[str, Array]:
+    """The slots of each place whose numbers may stay in registers: what short instructions and loops write."""
+    found: dict[str, list[Array]] = {}
+
+    def add(it: Kernel | Loop, inside: bool) -> None:
+        if isinstance(it, Loop):
+            for one in it.body:
+                add(one, True)
+        elif inside or short(it):
+            found.setdefault(it.out.place, []).append(it.out.slots(it.shape))
+
+    for it in work:
+        add(it, False)
+    return {place: np.unique(np.concatenate(slots)) for place, slots in found.items()}
+
+
+def among(made: Mapping[str, Array], place: str, slots: Array) -> Iterator[tuple[str, int]]:
+    """Those of some slots of a place that are `made`."""
+    if place in made:
+        yield from ((place, slot) for slot in np.intersect1d(slots, made[place]).tolist())
+
+
+def read_by(it: Kernel | Loop, made: Mapping[str, Array], steps: int = 1) -> Iterator[tuple[str, int]]:
+    """Which of the places that are `made` an instruction reads, in all of `steps` steps."""
     if isinstance(it, Loop):
-        return {place for one in (*it.arriving, *it.body, *it.leaving) for place in read_by(one, it.steps)}
-    return {
-        (a.place, slot + a.step * t)
-        for a in it.args
-        if a.value is None and a.place != THETA
-        for slot in a.slots((*it.shape, it.terms)[: len(a.strides)]).tolist()
-        for t in range(steps if a.step else 1)
-    }
+        for one in (*it.arriving, *it.body, *it.leaving):
+            yield from read_by(one, made, it.steps)
+        return
+    for a in it.args:
+        if a.value is None and a.place in made:
+            slots = a.slots((*it.shape, it.terms)[: len(a.strides)])
+            yield from among(made, a.place, (slots + a.step * np.arange(steps if a.step else 1)[:, None]).ravel())
 
 
 def written(plan: Plan, t: Target) -> str:
     """A plan as one module of assembly, with `run` as its door."""
     once = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library)
-    needed = [place for it in plan.work for place in read_by(it)] if plan.before else []
-    needed += [(it.slots.place, at) for it in plan.same for at in it.slots.slots((it.count,)).tolist()]
+    early = made_by(plan.before)
+    needed = [place for it in plan.work for place in read_by(it, early)]
+    needed += [place for it in plan.same for place in among(early, it.slots.place, it.slots.slots((it.count,)))]
     before = functions(plan.before, needed, once, "before")
     arrive = list(plan.fixed)
     if plan.copies_leaves and plan.schedule.leaves:
