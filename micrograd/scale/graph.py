@@ -15,7 +15,9 @@ from typing import Any
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
+from dask.core import flatten
 from dask.highlevelgraph import HighLevelGraph
+from dask.layers import ArrayBlockwiseDep
 
 from micrograd.engine.modes import current, inside
 from micrograd.scale.arguments import Arguments, filled
@@ -29,6 +31,7 @@ from micrograd.tape.results import put_together, with_gradients
 from micrograd.tape.watch import places_of, values_at
 
 Array = np.ndarray[Any, Any]
+NOTHING = np.empty(0, object)
 MERGED = 8  # forests that a task merges
 
 
@@ -53,12 +56,16 @@ def mapped(
     tree, shapes = paths[0].out, list[tuple[int, ...]]()
     put_together(tree, lambda _: shapes.append(()), lambda _, shape: shapes.append(shape), lists_are_arrays=True)
     name = f"map-{tokenize(function, shared, [x.name for x in (*given.arrays, *given.wholes)])}"
-    graph = _over_chunks(name, _mapped, function, shared, given, [()] * len(given.chunks))
+    alone = len(shapes) == 1
+    chunks = _over_chunks(name, _mapped_alone if alone else _mapped, function, shared, given, [()] * len(given.chunks))
     arrays = []
     for i, shape in enumerate(shapes):
-        own, zeros = f"{name}-{i}", (0,) * len(shape)
-        layer = {(own, k, *zeros): (getitem, (name, k), i) for k in range(len(given.chunks))}
-        arrays.append(_array(graph, name, own, layer, (given.chunks, *[(d,) for d in shape]), shared.theta.dtype))
+        sizes, own, zeros = (given.chunks, *[(d,) for d in shape]), f"{name}-{i}", (0,) * len(shape)
+        if alone and len(sizes) == chunks.ndim:  # one task less for each chunk, and it merges with what comes after
+            arrays.append(da.Array(chunks.dask, name, sizes, dtype=shared.theta.dtype))  # type: ignore[no-untyped-call]
+            continue
+        layer = {(own, k, *zeros): key if alone else (getitem, key, i) for k, key in enumerate(_keys(chunks))}
+        arrays.append(_array(chunks, own, layer, sizes, shared.theta.dtype))
     rest = iter(arrays)
     return put_together(tree, lambda _: next(rest), lambda _, shape: next(rest), lists_are_arrays=True)
 
@@ -90,12 +97,11 @@ def _reduced(
     gradient: Any,
 ) -> tuple[Any, Any]:
     """The structure of the results, and the means or sums of their values and then of their gradients."""
-    name, graph, given, units, shared, path = _sums(calls, theta, args, named, in_axes, _summed, gradient)
-    n = int(sum(given.chunks))
+    chunks, given, units, shared, path = _sums(calls, theta, args, named, in_axes, _summed, gradient)
+    n, keys = int(sum(given.chunks)), _keys(chunks)
     averaged(np.zeros(1), reduction, n)  # which refuses what cannot be
     layer: dict[Any, Any] = {}
-    keys: list[Any] = [(name, k) for k in range(len(given.chunks))]
-    own, level = f"total-{tokenize(name, reduction)}", 0
+    own, level = f"total-{tokenize(chunks.name, reduction)}", 0
     while len(keys) > MERGED:
         level += 1
         groups = [keys[i : i + MERGED] for i in range(0, len(keys), MERGED)]
@@ -103,30 +109,29 @@ def _reduced(
         layer.update({key: (merged, group, units) for key, group in zip(keys, groups, strict=True)})
     layer[own, 0] = (_finished, keys, units, n, reduction)
     size = path.values * (1 + len(shared.theta))
-    return path.out, _array(graph, name, own, layer, ((size,),), shared.theta.dtype)
+    return path.out, _array(chunks, own, layer, ((size,),), shared.theta.dtype)
 
 
 def _sums(
     calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, work: Any, gradient: Any
-) -> tuple[str, HighLevelGraph, Arguments, int, Shared, Path]:
-    """The tasks (name, k) of a sum, one for each chunk; the arguments, how many units of samples they are, what all share.
-
-    And the path that was recorded first.
-    """
+) -> tuple[Any, Arguments, int, Shared, Path]:
+    """The forest of each chunk, the arguments, how many units of samples they are, what all share, the path recorded first."""
     calls.refuse_inside("a gradient of it")
     given = Arguments(args, named, in_axes)
     given.check_known()
-    n = int(sum(given.chunks))
     function, paths = _recorded(calls, given, gradient, theta is None)
-    unit = branches.unit(calls.recordings, paths)
-    given.align_to(unit)
-    units = max(1, -(-n // unit))
+    if calls.recordings.back_end.keeps_signs:  # the sum is that of all samples, whatever the chunks
+        unit = branches.unit(calls.recordings, paths)
+        given.align_to(unit)
+        starts = accumulate(given.chunks[:-1], initial=0)
+        places = [(int(at) // unit, max(1, -(-int(k) // unit))) for at, k in zip(starts, given.chunks, strict=True)]
+        units = max(1, -(-int(sum(given.chunks)) // unit))
+    else:  # that of the chunks
+        places, unit, units = [(k, 1) for k in range(len(given.chunks))], int(max(given.chunks)), len(given.chunks)
     shared = Shared(given, calls.parameters.theta() if theta is None else calls.parameters.checked(theta))
     name = f"{work.__name__[1:]}-{tokenize(function, shared, [x.name for x in (*given.arrays, *given.wholes)])}"
-    starts = accumulate(given.chunks[:-1], initial=0)
-    places = [(int(at) // unit, max(1, -(-int(k) // unit)), units, unit) for at, k in zip(starts, given.chunks, strict=True)]
-    graph = _over_chunks(name, work, function, shared, given, places)
-    return name, graph, given, units, shared, paths[0]
+    further = [(*place, units, unit) for place in places]
+    return _over_chunks(name, work, function, shared, given, further), given, units, shared, paths[0]
 
 
 def reduced_now(
@@ -139,9 +144,9 @@ def reduced_now(
         return found
     except NewParameters:
         pass
-    name, graph, given, *_ = _sums(calls, theta, args, named, in_axes, _new_in, True)
-    layer = {(f"{name}-all", 0): (_new_in_all, [(name, k) for k in range(len(given.chunks))])}
-    new = _array(graph, name, f"{name}-all", layer, ((math.nan,),), np.int64).compute()
+    chunks, *_ = _sums(calls, theta, args, named, in_axes, _new_in, True)
+    name = f"{chunks.name}-all"
+    new = _array(chunks, name, {(name, 0): (_new_in_all, _keys(chunks))}, ((math.nan,),), np.int64).compute()
     calls.parameters.numbers(values_at(calls.fn, new.tolist()))
     theta = None if theta is None else calls.parameters.grown(theta)
     found = reduced(calls, theta, args, named, reduction, in_axes).compute()
@@ -193,34 +198,58 @@ class Shared:
 
 def _over_chunks(
     name: str, work: Any, function: Traveller, shared: Shared, given: Arguments, further: Sequence[tuple[int, ...]]
-) -> HighLevelGraph:
-    """Tasks (name, k): work(function, shared, the k-th chunk of each array, arrays that come whole, *further[k])."""
+) -> Any:
+    """As an array of Dask, for each chunk work([function, shared, *arrays that come whole], further[k], *its arrays).
+
+    Dask makes one task of these and of those that make the chunks, as long as no axis ends here: so it has, beside that of
+    samples, all axes that the arrays have, with one block each.
+    """
+    same = f"shared-{name}"
     wholes = [(x.name, *(0,) * x.ndim) for x in given.wholes]
-    ours = f"function-{name}", f"shared-{name}"
-    layer: dict[Any, Any] = dict(zip(ours, (function, shared), strict=True))
-    for k, numbers in enumerate(further):
-        chunks = [(x.name, k, *(0,) * (x.ndim - 1)) for x in given.arrays]
-        layer[name, k] = (work, *ours, chunks, wholes, *numbers)
-    return HighLevelGraph.from_collections(name, layer, [*given.arrays, *given.wholes])
+    layer: dict[Any, Any] = {(same,): (list, [function, shared, *wholes])}
+    graph = HighLevelGraph.from_collections(same, layer, given.wholes)
+    pairs: list[Any] = [da.Array(graph, same, (), meta=NOTHING), ()]  # type: ignore[no-untyped-call]
+    pairs += [Places((given.chunks,), further), ("samples",)]
+    for i, x in enumerate(given.arrays):
+        pairs += [x, ("samples", *[f"{i}, {axis}" for axis in range(1, x.ndim)])]
+    axes = list(dict.fromkeys(axis for of in pairs[1::2] for axis in of))
+    return da.blockwise(work, axes, *pairs, name=name, align_arrays=False, meta=NOTHING)  # type: ignore[no-untyped-call]
 
 
-def _array(graph: HighLevelGraph, before: str, name: str, layer: dict[Any, Any], chunks: Any, dtype: Any) -> Any:
-    """The array that one more layer of a graph makes of the layer `before`."""
-    whole = HighLevelGraph({**graph.layers, name: layer}, {**graph.dependencies, name: {before}})
-    return da.Array(whole, name, chunks, dtype=dtype)  # type: ignore[no-untyped-call]
+class Places(ArrayBlockwiseDep):
+    """What each chunk gets besides its arrays."""
+
+    def __init__(self, chunks: Any, values: Sequence[Any]):
+        super().__init__(chunks)
+        self.values = values
+
+    def __getitem__(self, at: tuple[int, ...]) -> Any:
+        return self.values[at[0]]
+
+
+def _keys(chunks: Any) -> list[Any]:
+    """The names of the tasks of what `_over_chunks` gives, in order."""
+    return list(flatten(chunks.__dask_keys__()))  # type: ignore[no-untyped-call]
+
+
+def _array(before: Any, name: str, layer: dict[Any, Any], chunks: Any, dtype: Any) -> Any:
+    """The array that one more layer of a graph makes of another array."""
+    graph = HighLevelGraph.from_collections(name, layer, [before])
+    return da.Array(graph, name, chunks, dtype=dtype)  # type: ignore[no-untyped-call]
 
 
 # -- the tasks
 
 
-def _mapped(function: Traveller, shared: Shared, arrays: list[Array], wholes: list[Array]) -> list[Array]:
+def _mapped(same: list[Any], _: tuple[()], *arrays: Array) -> list[Array]:
     """The arrays of the results for one chunk, in order."""
+    function, shared, *wholes = same
     calls = function.calls()
     args, named = shared.filled(arrays, wholes)
     with shared.mode():
-        tree, n, numbers, arrays = calls.many(args, named, shared.in_axes, calls.parameters.grown(shared.theta))
+        tree, n, numbers, found = calls.many(args, named, shared.in_axes, calls.parameters.grown(shared.theta))
     _check_parameters(calls, shared)
-    rest, results = iter(arrays), list[Array]()
+    rest, results = iter(found), list[Array]()
 
     def one(i: int) -> None:
         results.append(next(rest) if numbers is None else numbers[i])
@@ -232,10 +261,15 @@ def _mapped(function: Traveller, shared: Shared, arrays: list[Array], wholes: li
     return results
 
 
-def _summed(
-    function: Traveller, shared: Shared, arrays: list[Array], wholes: list[Array], first: int, count: int, units: int, unit: int
-) -> Forest:
+def _mapped_alone(same: list[Any], _: tuple[()], *arrays: Array) -> Array:
+    """The array of the only result for one chunk."""
+    return _mapped(same, _, *arrays)[0]
+
+
+def _summed(same: list[Any], place: tuple[int, int, int, int], *arrays: Array) -> Forest:
     """The sums of a chunk of `count` units of `unit` samples, from number `first` on, of `units` in all."""
+    function, shared, *wholes = same
+    first, count, units, unit = place
     calls = function.calls()
     forest: Forest = {}
     theta = calls.parameters.grown(shared.theta)  # where another chunk has brought parameters, as the check will say

@@ -278,12 +278,33 @@ def test_what_changed_outside_is_recorded_again():
 
 
 def test_theta_stands_once_in_the_graph():
-    f, _ = FUNCTIONS["squared"]
-    total = f.value_and_grad(f.theta(), da.from_array(X, chunks=(256, 3)), da.from_array(T, chunks=256))[1]
-    (total,) = dask.optimize(total)
-    shared = [v for v in dict(total.__dask_graph__()).values() if "what all chunks share" in repr(v)]
-    nodes = [v for v in shared if not getattr(v, "dependencies", ())]
-    assert len(nodes) == 1
+    model = MLP(50, [40, 1], activation="tanh", seed=1)
+    f = jit(lambda x: model(x) ** 2, model.parameters())
+    x = da.zeros((80, 50), chunks=(10, 50)).persist()
+    for lazy in (f.value_and_grad(f.theta(), x)[1], f.map(x)):
+        tasks = dict(dask.optimize(lazy)[0].__dask_graph__()).values()
+        assert sum(len(cloudpickle.dumps(task)) > f.theta().nbytes > 16_000 for task in tasks) == 1
+
+
+def tasks_run(*lazy):
+    """The names of the tasks that run for lazy arrays."""
+    names = []
+    with dask.callbacks.Callback(pretask=lambda key, *_: names.append(key[0] if isinstance(key, tuple) else key)):
+        dask.compute(*lazy)
+    return names
+
+
+def test_what_makes_a_chunk_and_what_is_computed_of_it_are_one_task():
+    x = da.zeros((800, 3), chunks=(100, 3)).map_blocks(np.cos)
+    wide, narrow = jit(lambda x: [x[0] * x[1], x[2]]), jit(lambda x: x[0], [])
+    two = jit(lambda x: {"a": x[0] * x[1], "b": x[2]})
+    more = 2  # what is the same for all chunks, and the result as one array
+    assert len(tasks_run(wide.map(x))) == len(tasks_run(narrow.map(x))) == 8 + more
+    assert len(tasks_run(narrow.value_and_grad([], x)[0])) == 8 + 1 + more  # and their sum
+    y, names = two.map(x), ["map", "cos", "zeros"]
+    assert len([name for name in tasks_run(*y.values()) if name.split("-")[0] in names]) == 3 * 8
+    y = wide.map(x)  # of which two things are wanted
+    assert len([name for name in tasks_run(y.mean(axis=0), y.std(axis=0)) if name.split("-")[0] in names]) == 8
 
 
 def test_without_dask_everything_else_works_and_a_line_says_what_to_install():
