@@ -14,7 +14,7 @@ import numpy as np
 
 from micrograd.tape.back_ends.llvm.arrays import masked, transposed
 from micrograd.tape.back_ends.llvm.function import Function
-from micrograd.tape.back_ends.llvm.loops import nest
+from micrograd.tape.back_ends.llvm.loops import nest, over_lanes
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View
 from micrograd.tape.back_ends.llvm.spellings import N_ARY, larger, log_of_sum, spell
 from micrograd.tape.back_ends.llvm.target import DIVISOR, Target
@@ -201,7 +201,7 @@ def turns(arg: View, axis: int) -> bool:
 
 
 def write_logsumexp(f: Function, it: Kernel) -> None:
-    """log Σ exp(x) for every element, lanes over the terms; their exponentials are added one by one."""
+    """log Σ exp(x) for every element, lanes over the terms; in exact code their exponentials are added one by one."""
     t, (x,), n = f.target, it.args, f.target.lanes
     whole = it.terms - it.terms % n
 
@@ -220,15 +220,19 @@ def write_logsumexp(f: Function, it: Kernel) -> None:
 
         def added(total: str, j: Index, count: int = n) -> str:
             found = f.call("exp", f.two("fsub", part(j, count), top))
+            if not t.exact:
+                return f.two("fadd", total, found)
             for k in range(count):
                 one = f.new(f"extractelement {t.vector} {found}, i64 {k}")
                 total = f.new(f"fadd {t.real} {total}, {one}")
             return total
 
-        with f.loop(whole, n, [(t.real, "0.0")]) as (j, (total,), out):
+        start = (t.real, "0.0") if t.exact else (t.vector, f.number(0.0))
+        with f.loop(whole, n, [start]) as (j, (total,), out):
             out[0] = added(total, j)
         total = added(out[0], Index((), whole), rest) if rest else out[0]
-        put(f, f.address(it.out.place, f.located(it.out, at) * t.size), log_of_sum(f, top, f.splat(total)), 1)
+        total = f.splat(total if t.exact else over_lanes(f, [total])[0])
+        put(f, f.address(it.out.place, f.located(it.out, at) * t.size), log_of_sum(f, top, total), 1)
 
     nest(f, it.shape, [1] * len(it.shape), tile)
 

@@ -14,6 +14,7 @@ from micrograd.tape.back_ends.llvm.spellings import larger, log_of_sum, spell
 from micrograd.tape.back_ends.llvm.target import ROWS
 
 UNROLLED = 32  # terms of a sum over the samples up to which they are not a loop
+CHAINS = 4  # sums that are added side by side where there is a loop over their terms, so that none waits for the one before it
 
 
 def nest(
@@ -159,37 +160,64 @@ def write_total(f: Function, it: Total, direct: int) -> None:
         if not direct:
             begin = [f.new(f"load {t.vector}, ptr {f.address('totals', row)}, align {t.size}") for row in rows]
 
-        def term(s: Index, sums: Sequence[str]) -> list[str]:
-            seen: dict[Any, str] = {}
-
-            def fetch(arg: View, at: tuple[Index, ...]) -> str:
+        def plus(total: str, at: tuple[Index, ...], s: Index, seen: dict[Any, str]) -> str:
+            def fetch(arg: View) -> str:
                 i = f.located(arg, at)
-                key = (id(arg), i)
+                key = (id(arg), i, s)
                 if key not in seen:
                     seen[key] = f.load(arg, i, s)
                 return seen[key]
 
-            def plus(total: str, at: tuple[Index, ...]) -> str:
-                x = fetch(it.x, at)
-                return f.two("fadd", total, x) if it.y is None else f.multiply_add(x, fetch(it.y, at), total)
+            x = fetch(it.x)
+            return f.two("fadd", total, x) if it.y is None else f.multiply_add(x, fetch(it.y), total)
 
-            # the terms of a sample by themselves where exact, as the definition has it
-            found = [f.number(0.0)] * len(sums) if t.exact and it.terms > 1 else list(sums)
-            if it.terms <= UNROLLED:
-                for j in range(it.terms):
-                    found = [plus(total, (*at, Index((), j))) for total, at in zip(found, spots, strict=True)]
-            else:
-                with f.loop(it.terms, 1, [(t.vector, x) for x in found]) as (k, values, found):
-                    found[:] = [plus(total, (*at, k)) for total, at in zip(values, spots, strict=True)]
-            if t.exact and it.terms > 1:
-                found = [f.two("fadd", total, own) for total, own in zip(sums, found, strict=True)]
+        def added(sums: Sequence[str], s: Index) -> list[str]:
+            """The sums with the terms of one vector of samples."""
+            found, seen = list(sums), dict[Any, str]()
+            for j in range(it.terms):
+                found = [plus(total, (*at, Index((), j)), s, seen) for total, at in zip(found, spots, strict=True)]
             return found
 
-        if t.block == t.lanes:
-            sums = term(Index(), begin)
+        def apart(places: Sequence[Index]) -> list[list[str]]:
+            """The sums of some vectors of samples by themselves, as the definition has it, or in parts."""
+            parts = 1 if t.exact else max(1, CHAINS // (len(places) * len(spots)))
+            many, every = it.terms - it.terms % parts, [(s, at) for s in places for at in spots]
+
+            def terms(values: Sequence[str], k: Index, parts: int) -> list[str]:
+                seen: dict[Any, str] = {}
+                pairs = [(k + p, *one) for p in range(parts) for one in every]
+                return [plus(total, (*at, j), s, seen) for total, (j, s, at) in zip(values, pairs, strict=False)]
+
+            zeros = [(t.vector, f.number(0.0))] * (parts * len(every))
+            with f.loop(many, parts, zeros) as (k, values, results):
+                results[:] = terms(values, k, parts)
+            found = results
+            for j in range(many, it.terms):
+                found = [*terms(found, Index((), j), 1), *found[len(every) :]]
+            while len(found) > len(every):
+                half = len(found) // 2
+                found = [f.two("fadd", a, b) for a, b in zip(found[:half], found[half:], strict=True)]
+            return [found[i : i + len(spots)] for i in range(0, len(found), len(spots))]
+
+        def over(places: Sequence[Index], sums: Sequence[str]) -> list[str]:
+            if it.terms > UNROLLED:
+                groups = apart(places)
+            elif t.exact and it.terms > 1:
+                groups = [added([f.number(0.0)] * len(sums), s) for s in places]
+            else:
+                for s in places:
+                    sums = added(sums, s)
+                return list(sums)
+            for own in groups:
+                sums = [f.two("fadd", total, one) for total, one in zip(sums, own, strict=True)]
+            return list(sums)
+
+        u = unrolled(f, max(1, CHAINS // len(spots))) if it.terms > UNROLLED else 1
+        if t.block == u * t.lanes:
+            sums = over([Index((), k * t.lanes) for k in range(u)], begin)
         else:
-            with f.loop(t.block, t.lanes, [(t.vector, b) for b in begin]) as (s, values, results):
-                results[:] = term(s, values)
+            with f.loop(t.block, u * t.lanes, [(t.vector, b) for b in begin]) as (s, values, results):
+                results[:] = over([s + k * t.lanes for k in range(u)], values)
             sums = results
         if not direct:
             for total, row in zip(sums, rows, strict=True):

@@ -29,6 +29,7 @@ from micrograd.tape.back_ends.llvm.plan import Plan
 from micrograd.tape.back_ends.llvm.recurrences import write_loop, write_steps
 from micrograd.tape.back_ends.llvm.straight import Operation, depth_first, operations, write_straight, write_whole
 from micrograd.tape.back_ends.llvm.target import ROWS, THETA_AT, Target
+from micrograd.tape.back_ends.llvm.terms import many_terms, write_terms
 
 Array = np.ndarray[Any, Any]
 LONGEST = 200  # operations in one function: LLVM's time is quadratic in the length of a block
@@ -80,7 +81,9 @@ def functions(
     found, wider = [], across.widened(t)
     for n, piece in enumerate(pieces):
         f = Function(f"{prefix}{n}", t, stepped=stepped)
-        wide = across.writer(piece, wider.lanes) if t.lanes == 1 and isinstance(piece, Kernel) else None
+        wide: Callable[[Function, Kernel], None] | None = None
+        if isinstance(piece, Kernel) and t.lanes == 1:
+            wide = write_terms if many_terms(piece, t) else across.writer(piece, wider.lanes)
         if isinstance(piece, Loop):
             write_one_loop(f, piece, outside)
         elif isinstance(piece, Kernel) and wide:

@@ -3,14 +3,16 @@
 `schedule` comes before; from there on, in this folder,
 
     plan       the schedule in the words of this back end: kernels (operands.py) for a Target (target.py)
-    module     what becomes a loop nest (loops.py) and what straight-line code (straight.py): text, function by function
+    module     what becomes a loop nest (loops.py; for one sample across.py, and terms.py for long sums), what a loop over
+               steps (recurrences.py) and what straight-line code (straight.py): text, function by function
                (function.py, spellings.py), with arguments and results (arrays.py) and the doors to it (driver.py)
     code       that text as machine code, for this machine and its mathematics library (machine.py)
     program    this file: versions of the code for few and many samples, called with memory of its own (frames.py)
 
 Results agree with the reference back end bit for bit with `exact`. Otherwise a product and the sum that it goes into may
-be rounded once instead of twice (a fused multiply-add), and exp, log, sin, ... come from the platform's library for
-vectors (glibc's libmvec, within 4 units in the last place; softplus, made of two of them, within 6) where there is one.
+be rounded once instead of twice (a fused multiply-add), long sums are added in parts, and exp, log, sin, ... come from the
+platform's library for vectors (glibc's libmvec, within 4 units in the last place; softplus, made of two of them, within 6)
+where there is one.
 Either way the sum over the samples is the same for any number of threads; in float64 it is added in the one order that
 `reference.total` defines.
 """

@@ -1,0 +1,142 @@
+"""One sum of many terms, for one sample and where no bits are promised: lanes over its terms, in the order of their slots.
+
+A sum from left to right is a chain, in which every addition waits for the one before it. Here some vectors of partial sums
+are added side by side, and then pairwise, as sums over samples are. Terms that lie in runs need no table of their slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from micrograd.tape.back_ends.llvm.across import fetch, put
+from micrograd.tape.back_ends.llvm.arrays import masked
+from micrograd.tape.back_ends.llvm.function import Function
+from micrograd.tape.back_ends.llvm.loops import over_lanes
+from micrograd.tape.back_ends.llvm.operands import Index, Kernel, View
+from micrograd.tape.back_ends.llvm.target import Target
+
+Array = np.ndarray[Any, Any]
+MANY = 64  # terms from which on the order of a sum is not the one in which it is written
+FEW = 4  # such sums up to which lanes are not better taken over the sums
+PARTS = 16  # pieces of runs up to which they are written out
+VECTORS = 4  # of partial sums
+
+
+def many_terms(it: Kernel, t: Target) -> bool:
+    """Whether an instruction is a few sums of many terms, for one sample, whose order is free."""
+    return not t.exact and t.lanes == 1 and it.name in ("sum", "dot") and it.terms >= MANY and it.elements < FEW
+
+
+@dataclass(frozen=True)
+class Runs:
+    """`many` runs of `length` terms each: where each factor begins, how far it moves on from run to run and inside one."""
+
+    many: int
+    length: int
+    firsts: tuple[int, ...]
+    apart: tuple[int, ...]
+    steps: tuple[int, ...]
+
+
+def runs_of(slots: Array) -> list[Runs]:
+    """The terms as runs, from `slots` with a row for each factor and a column for each term; none where they are too many."""
+    count = slots.shape[1]
+    moves = np.diff(slots, axis=1)
+    edges = np.flatnonzero((moves[:, 1:] != moves[:, :-1]).any(axis=0)).tolist()  # behind the last of equal moves
+    single: list[tuple[int, int]] = []  # first and length
+    at = 0
+    for edge in [*edges, count - 2]:
+        if edge < at:
+            continue
+        single.append((at, edge + 2 - at))
+        at = edge + 2
+        if len(single) > max(PARTS, count // 8):
+            return []
+    if at < count:
+        single.append((at, count - at))
+    found: list[Runs] = []
+    for first, length in single:
+        firsts = tuple(slots[:, first].tolist())
+        steps = tuple(moves[:, first].tolist()) if length > 1 else (0,) * len(slots)
+        if found and (before := found[-1]).length == length and before.steps == steps:
+            apart = tuple([b - a - (before.many - 1) * m for a, b, m in zip(before.firsts, firsts, before.apart, strict=True)])
+            if before.many == 1 or apart == before.apart:
+                found[-1] = Runs(before.many + 1, length, before.firsts, apart, steps)
+                continue
+        found.append(Runs(1, length, firsts, (0,) * len(slots), steps))
+        if len(found) > PARTS:
+            return []
+    return found
+
+
+def slots_of(arg: View, at: Sequence[int], terms: int) -> Array:
+    """The slots of the terms of one sum."""
+    first = arg.base + sum(i * by for i, by in zip(at, arg.strides, strict=False))
+    along = first + arg.strides[-1] * np.arange(terms)
+    return along if arg.table is None else arg.table[along].astype(np.int64)
+
+
+def pieces(it: Kernel, at: Sequence[int]) -> list[tuple[int, int, list[View]]]:
+    """The terms of one sum as some runs of so many terms, with views of the factors in them; none where they are too many."""
+    factors = it.args[: 1 + (it.name == "dot")]
+    slots = np.array([slots_of(arg, at, it.terms) for arg in factors if arg.value is None])
+    found = runs_of(slots[:, np.lexsort(slots[::-1])])
+    out = []
+    for runs in found:
+        along = iter(zip(runs.firsts, runs.apart, runs.steps, strict=True))
+        views = []
+        for arg in factors:
+            if arg.value is not None:
+                views.append(View(value=arg.value, strides=(0, 0)))
+            else:
+                first, apart, step = next(along)
+                views.append(View(arg.place, first, (apart, step)))
+        out.append((runs.many, runs.length, views))
+    return out
+
+
+def write_terms(f: Function, it: Kernel) -> None:
+    """Σ x, or start + Σ x y, one sum after the other."""
+    t, n = f.target, f.target.lanes
+    zeros = [f.number(0.0)] * VECTORS
+
+    def added(total: str, views: Sequence[View], at: Sequence[Index], count: int) -> str:
+        x = [fetch(f, view, at, len(at) - 1, count) for view in views]
+        found = f.multiply_add(x[0], x[1], total) if len(x) > 1 else f.two("fadd", total, x[0])
+        return found if count == n else f.new(f"select {masked(f, count)}, {t.vector} {found}, {t.vector} {total}")
+
+    def run(views: Sequence[View], at: list[Index], length: int, sums: list[str]) -> list[str]:
+        """The sums with the terms of one run added."""
+        step, done = VECTORS * n, 0
+        if length >= 4 * step:
+            done = length - length % step
+            with f.loop(done, step, [(t.vector, total) for total in sums]) as (j, values, out):
+                out[:] = [added(total, views, [*at, j + k * n], n) for k, total in enumerate(values)]
+            sums = out
+        sums = list(sums)
+        for k, first in enumerate(range(done, length, n)):
+            sums[k % VECTORS] = added(sums[k % VECTORS], views, [*at, Index((), first)], min(n, length - first))
+        return sums
+
+    for at in np.ndindex(*it.shape):
+        sums, place = zeros, [Index((), i) for i in at]
+        parts = pieces(it, at)
+        for many, length, views in parts:
+            if many == 1:
+                sums = run(views, [Index()], length, sums)
+                continue
+            with f.loop(many, 1, [(t.vector, total) for total in sums]) as (i, values, out):
+                out[:] = run(views, [i], length, values)
+            sums = out
+        if not parts:
+            sums = run(it.args[: 1 + (it.name == "dot")], place, it.terms, sums)
+        while len(sums) > 1:
+            sums = [f.two("fadd", a, b) for a, b in zip(sums[::2], sums[1::2], strict=True)]
+        total = f.splat(over_lanes(f, sums)[0])
+        if it.name == "dot":
+            total = f.two("fadd", fetch(f, it.args[2], place, len(place) - 1, 1), total)
+        put(f, f.address(it.out.place, f.located(it.out, place) * t.size), total, 1)

@@ -1,0 +1,97 @@
+"""Long sums in compiled code where no bits are promised: the terms in any order, each once."""
+
+import importlib.util
+import math
+import random
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from test_schedule import recorded
+
+import micrograd as mg
+from micrograd import Value, jit
+
+if importlib.util.find_spec("llvmlite") is None:
+    pytest.skip("llvmlite is not installed", allow_module_level=True)
+
+from micrograd.primitives import RULES
+from micrograd.tape.back_ends import reference
+from micrograd.tape.back_ends.llvm.program import Program
+from micrograd.tape.back_ends.llvm.terms import runs_of
+from micrograd.tape.tape import Tape
+
+
+def places(rng, n, terms):
+    """Numbers of inputs, as the tables of sums have them: runs up, down, askew, of one number, or in no order."""
+    kind, found = rng.choice(["runs", "blocks", "random", "constant"]), []
+    if kind == "blocks":  # rows of a matrix, from the last to the first
+        width = rng.randrange(3, 30)
+        found = [(row * width + k) % n for row in reversed(range(terms // width + 1)) for k in range(width)]
+    while len(found) < terms:
+        at, step = rng.randrange(n), {"runs": rng.choice([-3, -1, 1, 1, 2]), "constant": 0}.get(kind, rng.randrange(n))
+        found += [(at + k * step) % n for k in range(rng.randrange(1, 90))]
+    return found[:terms]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_every_term_counts_once(seed):
+    rng = random.Random(seed)
+    n, terms = 97, rng.choice([64, 65, 100, 257, 1000])
+    numbers = np.random.default_rng(seed).normal(size=n)
+    x, y = places(rng, n, terms), places(rng, n, terms)
+    dotted, weights = seed % 3 != 0, [0.5, -2.0, 3.0]
+    tape = Tape(n, 0, weights, [], [])
+    if seed % 4 == 1:
+        y = [n] * terms  # one constant
+    operands = (*x, *y, n + 1) if dotted else tuple(x)
+    tape.instructions.append((RULES["dot" if dotted else "sum"], operands))
+    tape.outputs.append(tape.first)
+    found = Program(tape, [(n, False)], False)([numbers], np.zeros(0), 1)[0, 0]
+    every = [*map(Fraction, [*numbers.tolist(), *weights])]
+    products = [every[i] * every[j] for i, j in zip(x, y, strict=True)] if dotted else [every[i] for i in x]
+    exactly = sum(products) + (every[n + 1] if dotted else 0)
+    assert abs(Fraction(float(found)) - exactly) <= terms * Fraction(2) ** -52 * sum(map(abs, products))
+    exact = Program(tape, [(n, False)], False, exact=True)([numbers], np.zeros(0), 1)
+    assert exact == reference.Program(tape, [(n, False)], False)([numbers], np.zeros(0), 1)
+
+
+@pytest.mark.parametrize("odd", [math.inf, -math.inf, math.nan])
+def test_what_is_not_finite_comes_through_whole_and_broken_vectors(odd):
+    x = np.ones(101)
+    f = jit(lambda v: mg.dot(list(v), [2.0] * 101) + mg.dot(list(v), list(v), start=1.0))
+    for at in (0, 99, 100):
+        x[:] = 1.0
+        x[at] = odd
+        expected = odd * 2 + odd * odd
+        assert f(x) == expected or (expected != expected and math.isnan(f(x)))
+    w = Value(odd)
+    assert math.isnan(jit(lambda v: mg.dot(list(v), [w] * 101))(np.zeros(101)))
+    assert jit(lambda v: mg.dot(list(v), [w] * 101))(np.ones(101)) == odd or math.isnan(odd)
+
+
+def test_runs_that_follow_one_another_are_one_piece():
+    rows, up = np.arange(50) + 60 * np.arange(40)[:, None], np.arange(2000)
+    (piece,) = runs_of(np.stack([up, rows[::-1].ravel()]))
+    assert (piece.many, piece.length, piece.apart, piece.steps) == (40, 50, (50, -60), (1, 1))
+    assert not runs_of(np.random.default_rng(0).permutation(2000)[None])
+
+
+def cell(steps):
+    w, u, b = Value(0.5), Value(0.3), Value(0.1)
+
+    def run(x):
+        h = 0.0
+        for t in range(steps):
+            h = mg.tanh(w * h + u * x[t] + b)
+        return h * h
+
+    return run, [w, u, b]
+
+
+def test_loops_run_on_several_vectors_of_samples_however_many_rows_they_keep():
+    """A step waits for the one before it, so there must be something else to do meanwhile."""
+    function, leaves = cell(2000)
+    tape, _ = recorded(function, [0.1] * 2000, wrt=leaves)
+    program = Program(tape, [(2000, True)], True)
+    assert program.blocks()[0] >= 4 * 8
