@@ -33,6 +33,7 @@ Array = np.ndarray[Any, Any]
 Stride = int | tuple[int, ...]
 SMALL = 256  # instructions, and
 DEEP = 128  # kinds of instructions at different levels, up to which a tape is left as it is
+LEAST = 128  # fewer instructions are no loop
 STEPS = 8  # fewer steps are no loop: what a loop saves in compiling, it costs in running
 _WINDOWS = (4, 16, 64, 256, 1024, 4096, 16384)  # instructions that are compared at once to find how long a step is
 _CANDIDATES = 6  # lengths of steps that are tried, for each window
@@ -209,7 +210,7 @@ class _Code:
         while gaps:
             low, high = gaps.pop()
             best: Loop | None = None
-            if high - low < SMALL:
+            if high - low < LEAST:
                 continue
             for period in self.periods(low, high):
                 for loop in self.repeats(low, high, period):
@@ -264,7 +265,7 @@ class _Code:
         """The recurrences of that period between two instructions."""
         starts, listed = self._listed
         for a, b in _runs(self.kinds[low + period : high] == self.kinds[low : high - period]):
-            if b - a + period < max(STEPS * period, SMALL):
+            if b - a + period < max(STEPS * period, LEAST):
                 continue
             a, b = low + a, low + b  # instruction i repeats at i + period, for i from a to b - 1
             at, size = starts[a], starts[a + period] - starts[a]

@@ -26,7 +26,7 @@ from micrograd.tape.back_ends.llvm.function import Function, declared, lanes_fun
 from micrograd.tape.back_ends.llvm.loops import WRITERS, write_elementwise, write_total
 from micrograd.tape.back_ends.llvm.operands import Kernel, Loop, View
 from micrograd.tape.back_ends.llvm.plan import Plan
-from micrograd.tape.back_ends.llvm.recurrences import write_loop, write_steps
+from micrograd.tape.back_ends.llvm.recurrences import side_by_side, write_loop, write_steps
 from micrograd.tape.back_ends.llvm.straight import Operation, depth_first, operations, write_straight, write_whole
 from micrograd.tape.back_ends.llvm.target import ROWS, THETA_AT, Target
 from micrograd.tape.back_ends.llvm.terms import many_terms, write_terms
@@ -99,8 +99,8 @@ def functions(
 
 def write_one_loop(f: Function, it: Loop, outside: set[tuple[str, int]]) -> None:
     """A loop: with the values of a step in registers where these are few, else a call of functions for each step."""
-    kernels = [one for one in it.body if isinstance(one, Kernel)]
-    if len(kernels) == len(it.body) and sum(one.work for one in kernels) <= LONGEST and all(map(short, kernels)):
+    kernels = in_registers(it)
+    if kernels:
         write_loop(f, it, kernels, outside.__contains__)
         return
     made = made_by([it])
@@ -112,6 +112,19 @@ def write_one_loop(f: Function, it: Loop, outside: set[tuple[str, int]]) -> None
             write_elementwise(part, one)
     f.parts = [*moves[0], *functions(it.body, wanted, f.target, f"{f.name}.", stepped=True), *moves[1]]
     write_steps(f, it.steps)
+
+
+def in_registers(it: Loop) -> list[Kernel]:
+    """The instructions of a step where they are so few that its values stay in registers; else none."""
+    kernels = [one for one in it.body if isinstance(one, Kernel)]
+    few = len(kernels) == len(it.body) and sum(one.work for one in kernels) <= LONGEST and all(map(short, kernels))
+    return kernels if few else []
+
+
+def vectors(plan: Plan) -> int:
+    """How many vectors of samples the work is best done on at once, for the sake of the loops in it."""
+    loops = [in_registers(it) for it in plan.work if isinstance(it, Loop)]
+    return max([side_by_side(sum(one.elements for one in kernels)) for kernels in loops if kernels], default=1)
 
 
 def short(it: Kernel, looped: int = LOOPED) -> bool:

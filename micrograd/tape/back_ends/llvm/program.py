@@ -33,7 +33,7 @@ from micrograd.tape.back_ends.llvm.code import Code, compiled, making
 from micrograd.tape.back_ends.llvm.code import check as check
 from micrograd.tape.back_ends.llvm.code import trouble as trouble
 from micrograd.tape.back_ends.llvm.frames import Frame, Single, room
-from micrograd.tape.back_ends.llvm.module import LOOPED, in_one, written
+from micrograd.tape.back_ends.llvm.module import LOOPED, in_one, vectors, written
 from micrograd.tape.back_ends.llvm.plan import MANY, Plan
 from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, COUNT, OUT, Target
 from micrograd.tape.scheduler import scheduled
@@ -42,7 +42,8 @@ from micrograd.tape.tape import Tape
 Array = np.ndarray[Any, Any]
 NEAR = 98304  # bytes of a block of samples that stay close to the processor,
 NEAREST = 24576  # the same for straight-line code, whose every value comes and goes once,
-FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are not kept lane by lane
+FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are not kept lane by lane,
+WAITING = 16 << 20  # or of loops, whose every step waits for the one before it: they are run on some vectors side by side
 SHORT = 32  # samples in a block of the version for calls that would not fill half of a longer one
 STREAMED = 16 << 20  # bytes of results from which on stores are non-temporal: the caches could not hold them
 ALONE = 16  # single results up to which each has an array of its own
@@ -130,7 +131,9 @@ class Program:
             return CHUNK, SHORT
         near = NEAR if self.plan.sums or any(it.work >= LOOPED for it in self.plan.work) else NEAREST
         block = CHUNK
-        while block > lanes and bytes_each * block > (near if block > 2 * lanes else 1 << 20):
+        least = vectors(self.plan) * lanes
+        few = WAITING if least > lanes else 1 << 20
+        while block > lanes and bytes_each * block > (near if block > max(least, 2 * lanes) else few):
             block //= 2
         return block, block if block <= 2 * SHORT else SHORT
 

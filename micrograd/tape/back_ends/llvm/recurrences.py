@@ -59,7 +59,12 @@ def write_loop(f: Function, it: Loop, body: Sequence[Kernel], wanted: Callable[[
         place, slot, step = source
         held.values[to] = f.load(View(place), t * step + slot, held.s)
 
-    over_samples(f, unrolled(f, 4 if len(work) <= 24 else 2 if len(work) <= 80 else 1), samples)
+    over_samples(f, unrolled(f, side_by_side(len(work))), samples)
+
+
+def side_by_side(operations: int) -> int:
+    """How many vectors of samples a loop of so many operations is best run on at once: a step waits for the one before it."""
+    return 4 if operations <= 24 else 2 if operations <= 80 else 1
 
 
 def copied(it: Kernel) -> list[tuple[tuple[str, int, int], tuple[str, int, int]]]:
