@@ -355,7 +355,7 @@ def numbers(tree: Any, where: str, integers: bool) -> list[Any]:
         if isinstance(x, Value):
             if integers or not hasattr(x, "__take__"):
                 return x
-            got, wanted = "an integer", "a float"  # of a function that is being recorded: which one is not told
+            got, wanted = "an integer or truth value", "a float"  # of a function that is being recorded: which one is not told
         elif integers or not (isinstance(x, Integral) or type(x).__name__.startswith("bool")):
             return number(x)
         else:

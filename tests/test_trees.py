@@ -99,6 +99,7 @@ COUNTED = {  # jit takes them as they are, and nothing is differentiated by them
     "array of integers": np.array([1, 2]),
     "range": range(1, 3),
     "bool": True,
+    "array of bools": np.array([True, False]),
 }
 
 
@@ -142,6 +143,20 @@ def test_transforms_compiled_functions_and_checks_take_the_same_arguments(argume
         assert plain(compiled) == plain(gradient) and value == sum(np.square([r.analytic / 2 for r in report(argument)]))
     assert len(f.recorded) == 1
     assert gradcheck(squares, argument)
+    mg.assert_gradients(squares, argument)
+
+
+@pytest.mark.parametrize(("argument", "expected"), TAKEN.values(), ids=TAKEN)
+def test_all_transforms_take_the_same_arguments(argument, expected):
+    expected = plain(expected)
+    value, gradient = mg.value_and_grad(squares)(argument)
+    assert plain(gradient) == plain(mg.jacobian(squares)(argument)) == expected
+    assert plain(mg.vjp(squares, argument)[1](1.0)[0]) == plain(mg.hvp(squares, (argument,), (argument,))) == expected
+    assert mg.jvp(squares, (argument,), (argument,)) == (value, 2 * value)
+    out, pull = mg.vjp(lambda x: x, argument)
+    assert plain(pull(argument)[0]) == plain(out)
+    total = sum(x for leaf in leaves_of(plain(mg.hessian(squares)(argument))) for x in np.ravel(leaf))
+    assert total == 2 * len(report(argument))
 
 
 def report(argument):
@@ -155,6 +170,11 @@ def test_integers_are_for_counting(argument):
         lambda: grad(squares)(argument),
         lambda: jit(grad(squares), backend="reference")(argument),
         lambda: gradcheck(squares, argument),
+        lambda: mg.jacobian(squares)(argument),
+        lambda: mg.hessian(squares)(argument),
+        lambda: mg.jvp(squares, (argument,), (argument,)),
+        lambda: mg.hvp(squares, (argument,), (argument,)),
+        lambda: mg.vjp(squares, argument),
     ):
         with pytest.raises(TypeError, match="a derivative is with respect to real numbers"):
             function()

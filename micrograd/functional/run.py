@@ -293,6 +293,7 @@ def _plain(x: Any) -> Any:
 
 def matching(name: str, what: str, tree: Any, model: str, model_tree: Any) -> list[Any]:
     """The numbers of `tree`; TypeError unless it has the structure of `model_tree`, which is called `model`."""
+    tree, model_tree = plain_arrays(tree, f"{name}, {what}"), plain_arrays(model_tree, f"{name}, {model}")
 
     def shape(tree: Any) -> Any:
         return mapped(tree, lambda leaf: f"array of shape {leaf.shape}" if is_array(leaf) and leaf.shape else "number")

@@ -37,7 +37,7 @@ class Call:
     `fields` lists (width, varying) for each array of `inputs`; varying ones have shape (n, width). The key holds the structure
     of each argument, and then, where there are any, that of a dict of those by name. In the place of leaves stand
     ("number", kind), ("array", shape, kind, varying), ("static", x) and ("floats", "list" or "tuple", n), where kind is "i" for
-    integers and "f" for other numbers.
+    integers, truth values in arrays among them, and "f" for other numbers.
     """
 
     def __init__(self, args: Sequence[Any], axes: Sequence[int | None], named: Mapping[str, Any] | None = None):
@@ -240,7 +240,7 @@ def is_chunked(x: Any) -> bool:
 
 
 def _kind(array: Array) -> str:
-    return "i" if array.dtype.kind in "iu" else "f"
+    return "i" if array.dtype.kind in "iub" else "f"
 
 
 def axes_of(in_axes: Any, args: Sequence[Any], named: Mapping[str, Any] | None = None) -> Sequence[int | None]:
