@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
-from dask.base import compute
+from dask.base import compute, get_scheduler, tokenize
 
 from micrograd.tape.arguments import axes_of, is_chunked
 from micrograd.trees import kind_of, mapped, of_parts, parts_of, plain_array, steps
 
 Array = np.ndarray[Any, Any]
+LARGE = 1 << 20  # bytes from which on an array of NumPy goes to a cluster by itself, once
 WORK = "call x.compute_chunk_sizes() first, or make the array with df.to_dask_array(lengths=True)"
 
 
@@ -30,8 +33,8 @@ class Chunk:
 class Arguments:
     """The arguments of a call, with a `Chunk` in the place of each array that comes from Dask or goes with one.
 
-    `arrays` have their samples first and the same chunks along them; `wholes` are one chunk each. `chunks` are the numbers of
-    samples, nan where they are not known.
+    `arrays` have their samples first and the same chunks along them; `wholes` are one chunk each. Some may be NumPy's until
+    `settle` makes arrays of Dask of them. `chunks` are the numbers of samples, nan where they are not known.
     """
 
     def __init__(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any):
@@ -60,7 +63,7 @@ class Arguments:
 
     def _taken(self, x: Any, axis: int | None, where: str) -> Any:
         if axis is None:
-            return mapped(x, lambda leaf: self._whole(leaf, where) if is_chunked(leaf) else leaf)
+            return mapped(x, lambda leaf: self._whole(leaf, where))
         kind = kind_of(x)
         if kind is None or kind[0] in ("list", "tuple"):
             return self._samples(x, axis, where)
@@ -68,11 +71,15 @@ class Arguments:
         ways = zip(parts, steps(kind, len(parts)), strict=True)
         return of_parts(kind, [self._taken(part, axis, where + step) for part, step in ways])
 
-    def _whole(self, x: Any, where: str) -> Chunk:
-        x = _array(x, where)
-        if any(map(math.isnan, x.shape)):
-            raise ValueError(f"{where} has chunks of unknown sizes: {WORK}")
-        self.wholes.append(x.rechunk(-1) if x.ndim and x.npartitions != 1 else x)
+    def _whole(self, x: Any, where: str) -> Any:
+        if is_chunked(x):
+            x = _array(x, where)
+            if any(map(math.isnan, x.shape)):
+                raise ValueError(f"{where} has chunks of unknown sizes: {WORK}")
+            x = x.rechunk(-1) if x.ndim and x.npartitions != 1 else x
+        elif not isinstance(x, np.ndarray) or x.nbytes < LARGE or x.dtype.kind not in "fiu":
+            return x  # it goes along with the call
+        self.wholes.append(x)
         return Chunk(len(self.wholes) - 1, True)
 
     def _samples(self, x: Any, axis: int, where: str) -> Any:
@@ -117,9 +124,7 @@ class Arguments:
         """Chunk all arrays so along the samples, and not at all along other axes."""
         self.chunks = chunks
         for i, x in enumerate(self.arrays):
-            if not is_chunked(x):
-                self.arrays[i] = da.from_array(x, chunks=(chunks, *x.shape[1:]))  # type: ignore[no-untyped-call]
-            elif any(k != 1 for k in x.numblocks[1:]) or (self.known and x.chunks[0] != chunks):
+            if is_chunked(x) and (any(k != 1 for k in x.numblocks[1:]) or (self.known and x.chunks[0] != chunks)):
                 along = {0: chunks} if self.known else {}
                 self.arrays[i] = x.rechunk({**along, **dict.fromkeys(range(1, x.ndim), -1)}, method="tasks")
 
@@ -136,16 +141,23 @@ class Arguments:
         """Arguments of the same structure with the first sample alone, which is computed now; None where there is none."""
         for k, count in enumerate(self.chunks):
             if count:  # or nobody knows
-                found = compute(*[x.blocks[k] for x in self.arrays], *self.wholes)  # type: ignore[no-untyped-call]
+                start = 0 if math.isnan(count) else int(sum(self.chunks[:k]))
+                given = [x.blocks[k] if is_chunked(x) else x[start : start + 1] for x in self.arrays]
+                found = compute(*given, *self.wholes)  # type: ignore[no-untyped-call]
                 arrays = [np.asarray(x)[:1] for x in found[: len(self.arrays)]]
                 if not arrays or len(arrays[0]):
                     return filled(self.args, self.named, arrays, found[len(arrays) :])
         return None
 
     def like(self) -> tuple[list[Any], dict[str, Any]]:
-        """Arguments of the same structure, without samples, and with ones for arrays that come whole."""
+        """Arguments of the same structure, without samples, and with ones for lazy arrays that come whole."""
         arrays = [np.empty((0, *map(int, x.shape[1:])), x.dtype) for x in self.arrays]
-        return filled(self.args, self.named, arrays, [np.ones(x.shape, x.dtype) for x in self.wholes])
+        return filled(self.args, self.named, arrays, [np.ones(x.shape, x.dtype) if is_chunked(x) else x for x in self.wholes])
+
+    def settle(self) -> None:
+        """Make arrays of Dask of those of NumPy."""
+        self.arrays = [x if is_chunked(x) else _lazy(x, (self.chunks, *x.shape[1:])) for x in self.arrays]
+        self.wholes = [x if is_chunked(x) else _lazy(x, -1) for x in self.wholes]
 
 
 def filled(
@@ -172,3 +184,25 @@ def _array(x: Any, where: str) -> Any:
             f"{where} is a Dask {type(x).__name__}, of unknown shape: make it an array, dask.array.from_delayed(...)"
         )
     return x
+
+
+_sent: dict[tuple[int, Any], tuple[str, Any]] = {}  # by identity and chunks of NumPy's arrays: what it is of, and Dask's
+
+
+def _lazy(x: Array, chunks: Any) -> Any:
+    """An array of NumPy as one of Dask.
+
+    A cluster keeps a large one as long as it lives and is not changed: it is sent once, however many calls it is given to.
+    """
+    client = getattr(get_scheduler(), "__self__", None)  # type: ignore[no-untyped-call]
+    name = f"array-{tokenize(x, chunks)}"
+    if x.nbytes < LARGE or not hasattr(client, "persist"):
+        return da.from_array(x, chunks=chunks, name=name)  # type: ignore[no-untyped-call]
+    key, own = (id(x), chunks), f"{name} {id(client)}"
+    found = _sent.get(key)
+    if found is None:
+        weakref.finalize(x, _sent.pop, key, None)
+    if found is None or found[0] != own:
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 1 << 62}):  # which it is on purpose
+            found = _sent[key] = own, da.from_array(x, chunks=chunks, name=name).persist()  # type: ignore[no-untyped-call]
+    return found[1]

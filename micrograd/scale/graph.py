@@ -52,12 +52,14 @@ def mapped(
     calls.refuse_inside("map")
     given = Arguments(args, named, in_axes)
     function, paths = _recorded(calls, given, False, True)
+    given.settle()
     shared = Shared(given, calls.parameters.theta() if theta is None else calls.parameters.checked(theta))
     tree, shapes = paths[0].out, list[tuple[int, ...]]()
     put_together(tree, lambda _: shapes.append(()), lambda _, shape: shapes.append(shape), lists_are_arrays=True)
     name = f"map-{tokenize(function, shared, [x.name for x in (*given.arrays, *given.wholes)])}"
     alone = len(shapes) == 1
-    chunks = _over_chunks(name, _mapped_alone if alone else _mapped, function, shared, given, [()] * len(given.chunks))
+    work, ndim = (_mapped_alone, 1 + len(shapes[0])) if alone else (_mapped, 1)
+    chunks = _over_chunks(name, work, function, shared, given, [()] * len(given.chunks), ndim)
     arrays = []
     for i, shape in enumerate(shapes):
         sizes, own, zeros = (given.chunks, *[(d,) for d in shape]), f"{name}-{i}", (0,) * len(shape)
@@ -128,6 +130,7 @@ def _sums(
         units = max(1, -(-int(sum(given.chunks)) // unit))
     else:  # that of the chunks
         places, unit, units = [(k, 1) for k in range(len(given.chunks))], int(max(given.chunks)), len(given.chunks)
+    given.settle()
     shared = Shared(given, calls.parameters.theta() if theta is None else calls.parameters.checked(theta))
     name = f"{work.__name__[1:]}-{tokenize(function, shared, [x.name for x in (*given.arrays, *given.wholes)])}"
     further = [(*place, units, unit) for place in places]
@@ -176,11 +179,12 @@ class Shared:
 
     def __init__(self, given: Arguments, theta: Array):
         self.args, self.named, self.in_axes, self.theta = given.args, given.named, given.in_axes, theta
+        self.count = len(given.arrays)
         self.anomaly = current().anomaly
 
-    def filled(self, arrays: Sequence[Array], wholes: Sequence[Array]) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments with these arrays in their places."""
-        return filled(self.args, self.named, arrays, wholes)
+    def filled(self, arrays: Sequence[Array], part: slice = slice(None)) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments with these arrays in their places: that part of a chunk of each, and those that come whole."""
+        return filled(self.args, self.named, [x[part] for x in arrays[: self.count]], arrays[self.count :])
 
     def mode(self) -> AbstractContextManager[Any]:
         """The mode in which a chunk is computed: that of the call."""
@@ -197,23 +201,31 @@ class Shared:
 
 
 def _over_chunks(
-    name: str, work: Any, function: Traveller, shared: Shared, given: Arguments, further: Sequence[tuple[int, ...]]
+    name: str,
+    work: Any,
+    function: Traveller,
+    shared: Shared,
+    given: Arguments,
+    further: Sequence[tuple[int, ...]],
+    ndim: int = 1,
 ) -> Any:
-    """As an array of Dask, for each chunk work([function, shared, *arrays that come whole], further[k], *its arrays).
+    """As an array of Dask, for each chunk work([function, shared], further[k], *its arrays, *arrays that come whole).
 
-    Dask makes one task of these and of those that make the chunks, as long as no axis ends here: so it has, beside that of
-    samples, all axes that the arrays have, with one block each.
+    Dask makes one task of these and of those that make the chunks, as long as no axis ends here: so it has as many axes as the
+    arrays have, or more to be `ndim`, with one block each but along the samples.
     """
-    same = f"shared-{name}"
-    wholes = [(x.name, *(0,) * x.ndim) for x in given.wholes]
-    layer: dict[Any, Any] = {(same,): (list, [function, shared, *wholes])}
-    graph = HighLevelGraph.from_collections(same, layer, given.wholes)
+    same = f"shared-{name}"  # a layer that lists arrays that come whole, so that Dask does not make these again for each chunk
+    graph = HighLevelGraph.from_collections(same, {(same,): (list, [function, shared])}, given.wholes)
     pairs: list[Any] = [da.Array(graph, same, (), meta=NOTHING), ()]  # type: ignore[no-untyped-call]
-    pairs += [Places((given.chunks,), further), ("samples",)]
-    for i, x in enumerate(given.arrays):
-        pairs += [x, ("samples", *[f"{i}, {axis}" for axis in range(1, x.ndim)])]
-    axes = list(dict.fromkeys(axis for of in pairs[1::2] for axis in of))
-    return da.blockwise(work, axes, *pairs, name=name, align_arrays=False, meta=NOTHING)  # type: ignore[no-untyped-call]
+    pairs += [Places((given.chunks,), further), (0,)]  # axis 0 is that of samples
+    for x in given.arrays:
+        pairs += [x, tuple(range(x.ndim))]
+    for x in given.wholes:
+        pairs += [x, tuple(range(1, 1 + x.ndim))]
+    axes = tuple(range(max(ndim, *(1 + max(of, default=0) for of in pairs[1::2]))))
+    new = dict.fromkeys(set(axes).difference(*pairs[1::2]), 1)
+    how = {"name": name, "new_axes": new, "align_arrays": False, "meta": NOTHING}
+    return da.blockwise(work, axes, *pairs, **how)  # type: ignore[no-untyped-call]
 
 
 class Places(ArrayBlockwiseDep):
@@ -243,9 +255,9 @@ def _array(before: Any, name: str, layer: dict[Any, Any], chunks: Any, dtype: An
 
 def _mapped(same: list[Any], _: tuple[()], *arrays: Array) -> list[Array]:
     """The arrays of the results for one chunk, in order."""
-    function, shared, *wholes = same
+    function, shared = same
     calls = function.calls()
-    args, named = shared.filled(arrays, wholes)
+    args, named = shared.filled(arrays)
     with shared.mode():
         tree, n, numbers, found = calls.many(args, named, shared.in_axes, calls.parameters.grown(shared.theta))
     _check_parameters(calls, shared)
@@ -268,14 +280,14 @@ def _mapped_alone(same: list[Any], _: tuple[()], *arrays: Array) -> Array:
 
 def _summed(same: list[Any], place: tuple[int, int, int, int], *arrays: Array) -> Forest:
     """The sums of a chunk of `count` units of `unit` samples, from number `first` on, of `units` in all."""
-    function, shared, *wholes = same
+    function, shared = same
     first, count, units, unit = place
     calls = function.calls()
     forest: Forest = {}
     theta = calls.parameters.grown(shared.theta)  # where another chunk has brought parameters, as the check will say
     for level, number, start, end in subtrees(first, count, units):
         part = slice((start - first) * unit, (end - first) * unit)
-        args, named = shared.filled([x[part] for x in arrays], wholes)
+        args, named = shared.filled(arrays, part)
         with shared.mode():
             forest[level, number] = calls.reduced_each(theta, args, named, "sum", shared.in_axes)[1]
         _check_parameters(calls, shared)

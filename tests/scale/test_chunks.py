@@ -307,6 +307,22 @@ def test_what_makes_a_chunk_and_what_is_computed_of_it_are_one_task():
     assert len([name for name in tasks_run(y.mean(axis=0), y.std(axis=0)) if name.split("-")[0] in names]) == 8
 
 
+def test_an_array_that_comes_whole_is_made_once_and_not_for_each_chunk():
+    made = []
+
+    def weights(zeros):
+        made.append(len(zeros))
+        return zeros + 2.0
+
+    w = da.zeros(5, chunks=5).map_blocks(weights, meta=np.empty(0))
+    x = da.from_array(X, chunks=(300, 3))
+    f = jit(lambda x, w: x[0] * w[4], [])
+    for lazy in (f.map(x, w, in_axes=(0, None)), f.value_and_grad([], x, w, in_axes=(0, None))[0]):
+        made.clear()
+        lazy.compute()
+        assert made == [5]
+
+
 def test_without_dask_everything_else_works_and_a_line_says_what_to_install():
     program = """
 import sys

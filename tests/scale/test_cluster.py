@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from micrograd import MLP, SGD, Value, jit, take
 
 dask = pytest.importorskip("dask", reason="the extra `scale` has it")
 da = pytest.importorskip("dask.array", reason="the extra `scale` has it")
+cloudpickle = pytest.importorskip("cloudpickle", reason="the extra `scale` has it")
 distributed = pytest.importorskip("distributed", reason="the extra `scale` has it")
 
 pytestmark = pytest.mark.slow  # a cluster takes seconds to start and to end
@@ -117,6 +119,42 @@ def test_closures_lookups_and_new_paths_travel(client):
     assert np.array_equal(g.map(lazy[0]).compute(), X[:, 0] * 2.0)
     with pytest.raises(RuntimeError, match="cannot be pickled"):
         g.map(lazy[0] + 10.0).compute()
+
+
+def test_large_arrays_of_numpy_are_sent_once_as_long_as_they_live_unchanged(client):
+    from micrograd.scale.arguments import _sent
+
+    before = set(_sent)
+    table, t = np.arange(2e6), np.linspace(0.0, 1.0, 300_000)
+    x, wanted = da.zeros(300_000, chunks=70_000), 2e6 - 1.0
+    f = jit(lambda x, t, table: (x + t) * table[0] + table[-1], [Value(2.0)], precision="exact")
+    sent = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # that a large graph is sent
+        for _ in range(3):
+            value, gradient = f.value_and_grad([2.0], x, t, table, in_axes=(0, 0, None))
+            lazy = f.map(x, t, table, in_axes=(0, 0, None))
+            assert len(cloudpickle.dumps(lazy.dask)) < 40_000
+            assert value.compute() == wanted and gradient.compute() == [0.0] and lazy.compute().tolist() == [wanted] * len(t)
+            sent.append({key: found[1] for key, found in _sent.items() if key not in before})
+            if len(sent) == 2:
+                table[-1] = wanted = 7.0
+    assert len(sent[0]) == 3 and sent[0] == sent[1]  # t in other chunks for the exact sum
+    assert [key[0] == id(table) for key in sent[0] if sent[0][key] is not sent[2][key]] == [True]  # which changed
+    assert set(_sent) == before | set(sent[0])
+    del table, t, lazy, value, gradient
+    assert set(_sent) == before
+
+
+def test_large_arrays_outlive_the_worker_that_has_them(client, tmp_path):
+    table = np.arange(1e6)
+    f = jit(lambda x, table: x + table[-1])
+    x = da.zeros(3000, chunks=100).map_blocks(slowed, str(tmp_path), 0.05, dtype=float, meta=X[:0, 0])
+    dead = []
+    thread = killing_one(tmp_path, dead)
+    assert np.array_equal(f.map(x, table, in_axes=(0, None)).compute(), np.full(3000, table[-1]))
+    thread.join()
+    assert len(dead) == 1
 
 
 SCRIPT = """
