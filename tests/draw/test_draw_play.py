@@ -23,6 +23,7 @@ from micrograd.command.main import main
 from micrograd.command.play import EXAMPLES
 from micrograd.draw.graph import Graph
 from micrograd.draw.layout import Block, Link, arrange, columns
+from micrograd.draw.style import DARK, LIGHT
 from micrograd.formula.javascript import functions, printed
 from micrograd.formula.mistakes import MISTAKES, SLIPS
 from micrograd.formula.parse import named_values, parse
@@ -328,6 +329,16 @@ def test_what_cannot_be_recorded_is_refused():
         record(model, lambda: 3.0)
 
 
+PAINTED = """() => {  // the colours on the map
+    const map = document.querySelector("canvas"), copy = new OffscreenCanvas(map.width, map.height);
+    const paint = copy.getContext("2d", { willReadFrequently: true }), found = new Set();
+    paint.drawImage(map, 0, 0);
+    const d = paint.getImageData(0, 0, map.width, map.height).data;
+    for (let i = 0; i < d.length; i += 4) found.add(d[i] << 16 | d[i + 1] << 8 | d[i + 2]);
+    return found;
+}"""
+
+
 def test_a_recorded_run_is_scrubbed(opened):
     model, run, _, data, sample = trained(12, "hand")
     run.data = [[*x, y] for x, y in zip(*data, strict=True)]
@@ -345,7 +356,10 @@ def test_a_recorded_run_is_scrubbed(opened):
         assert f"step {k}, loss" in page.page.locator("[data-card=training] output").inner_text()
     assert page.page.get_by_role("img", name=re.compile("^loss over 12 steps")).count() == 1
     assert page.page.get_by_role("img", name=re.compile("^layer 1: ")).count() == 1
-    ink = "c => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; return new Set(d).size; }"
-    assert page.page.eval_on_selector("canvas", ink) > 20
+    assert page.page.evaluate(f"({PAINTED})().size") > 20
+    for scheme, palette in (("light", LIGHT), ("dark", DARK)):
+        page.page.emulate_media(color_scheme=scheme)
+        for colour in (palette.ink, palette.positive, palette.negative):  # the sample drawn, and the others
+            page.until(f"({PAINTED})().has({int(colour[1:], 16)})")
     page.page.locator("[data-card=training]").get_by_role("button", name="play").click()
     page.until("document.querySelector('[data-card=training] output').value.startsWith('step 12')")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from graphs_to_draw import chain, example, hostile, network, neuron, recurrent, square, tangled
 
+import micrograd.draw
 from micrograd import MLP, Value, constant, dot, maximum, primitive, sum, where
 from micrograd.draw.lettering import clean, clip, number, plain, runs, width
 from micrograd.draw.style import DARK, LIGHT
@@ -217,6 +218,11 @@ def test_the_legend_says_what_the_letter_in_an_operation_stands_for():
     unnamed = (x.relu() * 2).draw().svg
     assert ">u · 2</text>" in unnamed and "u: what comes in" in unnamed
     assert "what comes in" not in (x * 2).draw().svg
+
+
+@pytest.mark.parametrize("script", sorted(Path(micrograd.draw.__file__).parent.glob("page/*.js")), ids=lambda path: path.stem)
+def test_scripts_take_their_colours_from_the_palette(script):
+    assert not re.findall(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})\b|\b(?:hsl|rgb)a?\(", script.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])

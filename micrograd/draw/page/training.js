@@ -19,6 +19,7 @@ class Training {
 		if (this.network) this.norms = this.gradients();
 		if (this.map) this.prepare();
 		page.onrefresh = () => this.draw();
+		if (this.map) new MutationObserver(page.onrefresh).observe(page.root, { attributeFilter: ["class"] });  // light or dark
 		this.go(this.at);
 	}
 
@@ -94,22 +95,26 @@ class Training {
 
 	drawMap() {
 		const { map: canvas, grid, inputs: [a, b] } = this, size = grid.width, paint = canvas.getContext("2d"), points = grid.getContext("2d"), all = [a, b, ...this.program], kept = all.map(n => n.data);
+		const style = getComputedStyle(canvas), [plus, minus, ink, back] = ["plus", "minus", "ink", "back"].map(name => style.getPropertyValue(`--${name}`));
 		const [left, right] = this.across, [low, high] = this.up;
+		points.clearRect(0, 0, size, size);
 		for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) {
 			a.data = left + (right - left) * (i + 0.5) / size;
 			b.data = high - (high - low) * (j + 0.5) / size;
 			for (const n of this.program) n.data = FLOATS[n.op](...n.operands.map(p => p.data));
-			const v = this.output.data - this.level, strength = min(1, abs(v) * 0.8);
-			points.fillStyle = v > 0 ? `hsl(217 80% ${95 - 33 * strength}%)` : `hsl(24 90% ${95 - 30 * strength}%)`;
+			const v = this.output.data - this.level;
+			points.fillStyle = v > 0 ? plus : minus;
+			points.globalAlpha = 0.07 + 0.4 * min(1, abs(v) * 0.8);
 			points.fillRect(i, j, 1, 1);
 		}
+		paint.clearRect(0, 0, canvas.width, canvas.height);
 		paint.drawImage(grid, 0, 0, canvas.width, canvas.height);
 		all.forEach((n, k) => { n.data = kept[k]; });
-		paint.strokeStyle = "#fff";
+		paint.strokeStyle = back;
 		for (const [x, y, t] of [...this.points ?? [], [a.data, b.data]]) {  // the sample drawn comes last
 			paint.beginPath();
 			paint.arc((x - left) / (right - left) * canvas.width, (high - y) / (high - low) * canvas.height, t === undefined ? 5 : 3, 0, 7);
-			paint.fillStyle = t === undefined ? "#111827" : t > 0 ? "#1d4ed8" : "#c2410c";
+			paint.fillStyle = t === undefined ? ink : t > 0 ? plus : minus;
 			paint.fill();
 			paint.lineWidth = t === undefined ? 2 : 0.7;
 			paint.stroke();
