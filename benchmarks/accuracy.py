@@ -34,8 +34,9 @@ of the derivative itself, or is not a number where that is one, comes from one o
   |x| = 19.1, from x = 36.8 and below x = −37.5 on the derivative is 0.
 - `erf`, `erfc`: exp(−x²) is as many units off as x² is large, 300 at |x| = 24.
 - `cbrt`: 7 units, for the value of the C library is up to 3 off, and stands there twice.
-- `pow`: by x, y − 1 is rounded for |y| < 1, which makes up to 180 units where x is near the ends of the range; and for a
-  denormal x and |y| below 1e-16 the power overflows before it is multiplied by y.
+- `pow`: by x, where x ** (y − 1) is below the smallest normal number and y brings it back, or, for a denormal x and |y| below
+  1e-16, overflows before it is multiplied by y. The second derivative takes y − 1 as it is rounded: up to 180 units where x is
+  near the ends of the range, and a factor of x, with its sign, for |y| ≥ 2⁵³.
 - `hypot`, `exp2`: where the value overflows, though its derivative would not, that is 0 and infinite.
 - `div`, `atan2`: where a quotient on the way is below the smallest normal number, 2.2e-308.
 - `lgamma`, `digamma`, `polygamma`: near their zeros, units of the terms whose difference they are.

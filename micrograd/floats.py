@@ -33,27 +33,37 @@ def divided(x: float, y: float) -> float:  # only reached where y is zero
 def power(x: float, y: float) -> float:
     odd = y == math.floor(y) and y % 2.0 == 1.0
     if x < 0.0 and y != math.floor(y):
-        return nan
+        return math.nan
     if x == 0.0:  # y < 0: a pole
-        return math.copysign(inf, x) if odd else inf
-    return -inf if x < 0.0 and odd else inf  # overflow
+        return math.copysign(math.inf, x) if odd else math.inf
+    return -math.inf if x < 0.0 and odd else math.inf  # overflow
 
 
 def plain_power(y: float) -> bool:
-    """Whether power_less_one is the power y - 1 for every x."""
-    return y != 0.0 and math.fabs(y) < 2.0**53 and (y % 1.0 == 0.0) == ((y - 1.0) % 1.0 == 0.0)
+    """Whether power_less_one is the power y - 1 for every x: y - 1 is a float."""
+    return y != 0.0 and -(2.0**53) < y < 2.0**53 and y - 1.0 + 1.0 == y
 
 
 def power_less_one(x: float, y: float) -> float:
+    """x ** (y - 1) as if y - 1 were not rounded: times x to the power of what the rounding took, which is next to 1."""
     if y == 0.0 and math.fabs(x) < 2.0**-1024:
         return 1.0
-    if -inf < x < 0.0 and y % 1.0 != 0.0:
-        return nan
+    if -math.inf < x < 0.0 and y % 1.0 != 0.0:
+        return math.nan
+    less = y - 1.0
     try:
-        out = math.pow(x, y - 1.0)
+        out = math.pow(x, less)
     except (ArithmeticError, ValueError):
-        out = power(x, y - 1.0)
-    return -out if x < 0.0 and y % 2.0 == (y - 1.0) % 2.0 == 0.0 else out  # y - 1 is odd, but no float
+        out = power(x, less)
+    if less + 1.0 == y and -(2.0**53) < y < 2.0**53:
+        return out
+    if x < 0.0 and y % 2.0 == less % 2.0 == 0.0:  # y - 1 is odd, but no float
+        out = -out
+    took = less - y
+    rest = y - (less - took) - (1.0 + took)
+    if 0.0 < math.fabs(rest) < 2.0 and 0.0 < math.fabs(out) < math.inf:
+        out *= 1.0 + rest * math.log(math.fabs(x))
+    return out
 
 
 def power_log(x: float, y: float) -> float:

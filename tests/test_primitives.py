@@ -222,6 +222,21 @@ def test_polygamma_is_right_at_every_order_and_every_size():
     assert [RULES["polygamma"](n, -1e-320) for n in (0.0, 1.0, 2.0, 3.0)] == [math.inf] * 4
 
 
+def test_the_partial_of_a_power_holds_where_y_less_one_is_no_float():
+    """Wherever x ** (y - 1) is a normal number: for |y| < 1 at any x, for huge ones where x is next to 1 or -1."""
+    rng = random.Random(15)
+    for k in range(1000):
+        x, y = 10.0 ** rng.uniform(-307, 307), rng.uniform(-1, 1)
+        if k % 2:
+            x = rng.choice((1, -1)) * (1 + rng.choice((1, -1)) * 10.0 ** rng.uniform(-15.5, -13))
+            y = rng.choice((1, -1)) * float(int(10.0 ** rng.uniform(15, 18.5)))
+        with mp.workdps(60):
+            less = mp.mpf(y) - 1
+            power = mp.exp(less * mp.log(abs(x))) * (-1 if x < 0 and int(less) % 2 else 1)
+            if mp.mpf(2) ** -1022 < abs(power) < mp.mpf(2) ** 1023 / abs(y):
+                assert off(RULES["pow"](Value(x), y).partials[0], y * power) <= 4, (x, y)
+
+
 def test_the_hessian_of_a_power_is_symmetric():
     def f(p):
         return p[0] ** p[1]

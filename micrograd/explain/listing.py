@@ -113,8 +113,9 @@ def to_code(output: Value, name: str = "f") -> Listing:
                 backward.append((f"reached_{names[parent]} = {before}{through}", i))
             arrived.add(parent)
     width = min(60, max([len(line) for line, _ in (*forward, *backward)], default=0))
-    if any("polygamma(" in line for line, _ in (*forward, *backward)):
-        lines[1:1] = ["", "", *getsource(floats.polygamma).splitlines()]
+    for function in (floats.polygamma, floats.power_less_one, floats.power):  # what `math` has not, above what calls it
+        if any(re.search(rf"\b{function.__name__}\(", line) for line in (*lines, *[line for line, _ in (*forward, *backward)])):
+            lines[1:1] = ["", "", *getsource(function).splitlines()]
     lines += [f"    {line.ljust(width)}  # {i}" for line, i in forward]
     lines += ["", "    # backward", *[f"    {line.ljust(width)}  # {i}" if i else f"    {line}" for line, i in backward]]
     value = number(output.data) if output.is_constant else names[output]
@@ -204,7 +205,17 @@ def _wrapped(start: str, parts: Sequence[str], end: str) -> list[str]:
 
 def _identifiers(order: Sequence[Value], names: Names, function: str) -> dict[Value, str]:
     """A Python name for every node, each its own, none that shadows what the listing uses."""
-    taken = {*_USED, "top", "choice", "local", "common", "polygamma", unicodedata.normalize("NFKC", function)}
+    taken = {
+        *_USED,
+        "top",
+        "choice",
+        "local",
+        "common",
+        "polygamma",
+        "power",
+        "power_less_one",
+        unicodedata.normalize("NFKC", function),
+    }
     found: dict[Value, str] = {}
     count: dict[str, int] = {}
     for node in order:

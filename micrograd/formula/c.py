@@ -58,10 +58,11 @@ static double floordiv(double x, double y) {
 """,
     "power_less_one": """\
 static double power_less_one(double x, double y) {
-    double out = pow(x, y - 1.0);
+    double less = y - 1.0, out = pow(x, less), took = less - y, rest = y - (less - took) - (1.0 + took);
     if (y == 0.0 && fabs(x) < 0x1p-1024) return 1.0;
     if (x < 0.0 && x > -INFINITY && !(fmod(y, 1.0) == 0.0)) return NAN;
-    return x < 0.0 && fmod(y, 2.0) == 0.0 && fmod(y - 1.0, 2.0) == 0.0 ? -out : out;
+    if (x < 0.0 && fmod(y, 2.0) == 0.0 && fmod(less, 2.0) == 0.0) out = -out;
+    return fabs(rest) > 0.0 && fabs(out) > 0.0 && fabs(out) < INFINITY ? out * (1.0 + rest * log(fabs(x))) : out;
 }
 """,
     "polygamma": """\

@@ -86,8 +86,9 @@ function powerLessOne(x, y) {
 	if (y === 0 && abs(x) < 2 ** -1024) return 1;
 	if (x < 0 && x > -Infinity && y % 1 !== 0) return NaN;
 	if (x === 1) return 1;
-	const out = x ** (y - 1);
-	return x < 0 && y % 2 === 0 && (y - 1) % 2 === 0 ? -out : out;
+	const less = y - 1, out = x ** less * (x < 0 && y % 2 === 0 && less % 2 === 0 ? -1 : 1);
+	const took = less - y, rest = y - (less - took) - (1 + took);  // what the rounding of y - 1 took
+	return rest && out && Number.isFinite(out) ? out * (1 + rest * log(abs(x))) : out;
 }
 
 // x % y with the sign of y, and x // y, as Python has them.

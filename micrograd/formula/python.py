@@ -8,6 +8,7 @@ from inspect import unwrap
 from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POWER, PRODUCT, SUB, SUM, WHERE, Symbol
 
 CHOICE = 0  # how tightly `a if c else b` holds
+_CALLED = ("abs", "digamma", "polygamma", "power_less_one")  # rows that are written as a call
 
 
 def number(x: float) -> str:
@@ -47,7 +48,7 @@ class Python:
             return f"math.{rule.name}({', '.join(map(self, args))})", ATOM
         writer = getattr(self, f"_{rule.name}", None)
         if writer is not None:
-            return writer(*[self.held(a, POWER) for a in args]), CHOICE if rule.name != "abs" else ATOM
+            return writer(*[self.held(a, POWER) for a in args]), ATOM if rule.name in _CALLED else CHOICE
         if rule.compiled:
             raise ValueError(f"{rule.name!r} is a compiled function: write to_code(opened(y)) for what it does inside")
         try:  # a row of the user's own: its value on floats, called on symbols
@@ -101,7 +102,7 @@ class Python:
         return f"polygamma({n}, {x})"
 
     def _power_less_one(self, x: str, y: str) -> str:
-        return f"math.pow({x} if {y} != 0.0 or not math.fabs({x}) < {2.0**-1024} else 1.0, {y} - 1.0)"
+        return f"power_less_one({x}, {y})"
 
     def _power_log(self, x: str, y: str) -> str:
         return f"math.pow({x}, {y}) * math.log({x} if math.pow({x}, {y}) != 0.0 else 1.0)"

@@ -66,6 +66,11 @@ def _softplus(x: Array, out: Array) -> None:
 def _power_less_one(x: Array, y: Array, out: Array) -> None:
     less = y - 1.0
     np.power(x, less, out)
+    took = less - y
+    rest = y - (less - took) - (1.0 + took)  # what the rounding of y - 1 took
+    rounded = (np.abs(rest) > 0.0) & (out != 0.0) & np.isfinite(out)
+    if rounded.any():
+        np.multiply(out, 1.0 + rest * np.log(np.abs(x)), out, where=rounded)
     np.copyto(out, 1.0, where=(y == 0.0) & (np.abs(x) < 2.0**-1024))
     below = x < 0.0
     if below.any():

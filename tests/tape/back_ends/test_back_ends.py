@@ -85,6 +85,26 @@ def test_every_primitive_follows_the_rule_book_at_its_edges(backend, rule):
         assert same(a, b) or math.isclose(a, b, rel_tol=1e-14), f"{rule.name}{tuple(args)} = {b}, {backend} gives {a}"
 
 
+@pytest.mark.parametrize("backend", BACK_ENDS)
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_a_power_less_one_is_right_where_y_less_one_is_no_float(backend, precision):
+    """The row is the one of floats, to the bit in exact mode; the table of cases compares that with the truth."""
+    if (backend, precision) == ("numpy", "exact"):
+        pytest.skip("NumPy rounds in its own way")
+    rng, rule = np.random.default_rng(5), RULES["power_less_one"]
+    tiny = 10.0 ** rng.uniform(-300, 300, 300), rng.uniform(-1, 1, 300)
+    huge = rng.choice((1, -1), 300) * (1 + 10.0 ** rng.uniform(-15.5, -10, 300)), np.rint(10.0 ** rng.uniform(14, 18, 300))
+    odd = np.array(np.meshgrid([0.0, -0.0, 1.0, -1.0, 5e-324, -math.inf], [0.1, 2.0**54, 1e300, math.inf, math.nan])).reshape(
+        2, -1
+    )
+    x, y = np.concatenate([tiny, huge, odd], axis=1)
+    found = jit(lambda x, y: rule(x, y), backend=backend, precision=precision).map(x, y)
+    expected = [rule(*args) for args in zip(x.tolist(), y.tolist(), strict=True)]
+    if precision == "exact":
+        assert same(found, expected)
+    np.testing.assert_allclose(found, expected, rtol=4e-16 if precision == "exact" else 1e-15, atol=1e-320)
+
+
 def without_spelling(rule):
     """The back ends that would call into Python for every number of a primitive: 40 to 140 times as slow."""
     found = []

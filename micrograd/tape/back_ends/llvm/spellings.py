@@ -102,6 +102,12 @@ def _power_less_one(f: Function, x: str, y: str) -> str:
     less, one, zero = f.two("fsub", y, f.number(1.0)), f.number(1.0), f.number(0.0)
     power = f.call("pow", x, less)
     floor, size = _intrinsic("floor"), _intrinsic("fabs")
+    took = f.two("fsub", less, y)
+    rest = f.two("fsub", f.two("fsub", y, f.two("fsub", less, took)), f.two("fsub", took, f.number(-1.0)))
+    factor = f.two("fadd", one, f.two("fmul", rest, f.call("log", size(f, x))))
+    corrected = _choice(f, size(f, rest), "ogt", 0.0, f.two("fmul", power, factor), power)
+    corrected = _choice(f, size(f, power), "olt", math.inf, corrected, power)
+    power = _choice(f, power, "one", 0.0, corrected, power)
 
     def even(z: str, then: str, otherwise: str) -> str:
         half = f.two("fmul", z, f.number(0.5))
