@@ -19,7 +19,7 @@ from micrograd.draw.dot import digraph, mermaid
 from micrograd.draw.explore import Exploration, data_url
 from micrograd.draw.fit import fitted
 from micrograd.draw.folding import LIMIT
-from micrograd.draw.frames import frames
+from micrograd.draw.frames import frames, graph_steps, network_steps
 from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, number, plain
 from micrograd.draw.network import found_in
@@ -252,7 +252,9 @@ class Drawing:
 
     def frames(self, pattern: str | os.PathLike[str]) -> list[str]:
         """Write the passes step by step, "step-*.svg" (or .png, .pdf, .tex) with numbers for the *: the paths, for slides."""
-        return frames(self, pattern)
+        if self._network is None:
+            return frames(graph_steps(self._placed, self.title, self._style, self.lit), pattern)
+        return frames(network_steps(self.graph, self._network, self.title, self._style, self.width, self._call), pattern)
 
     def show(self) -> str:
         """Open the picture in the browser, for scripts and terminals: the path of the temporary file that it is in."""

@@ -1,31 +1,31 @@
 """A drawing step by step, as a series of pictures of one size: forward through the values, then back through the gradients.
 
-`diagram` and `network_picture` make each scene, `saving` writes it. A step is one operation; in a network one layer.
+`diagram` and `network_picture` make each scene, `saving` writes it. A step is one operation; in a network one layer. Each comes
+with what it is, in words.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
 from micrograd.draw.diagram import Placed, caption, scene
+from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, numbers, plain
+from micrograd.draw.network import Network
 from micrograd.draw.network_picture import Until, drawn
 from micrograd.draw.saving import of_scene
 from micrograd.draw.scene import Scene
+from micrograd.draw.style import Style
 from micrograd.saving import replacing
 
-if TYPE_CHECKING:
-    from micrograd.draw import Drawing
 
-
-def frames(drawing: Drawing, pattern: str | os.PathLike[str]) -> list[str]:
+def frames(steps: Iterable[tuple[Scene, str]], pattern: str | os.PathLike[str]) -> list[str]:
     """Write the series to files whose names have the step's number for the `*` of the pattern: their paths."""
     before, star, after = os.fspath(pattern).rpartition("*")
     if not star or "*" in before or os.sep in after:
         raise ValueError(f'frames need a pattern with one * for the number of the step, such as "step-*.svg", got {pattern!r}')
-    made = list(_network_steps(drawing) if drawing.shows == "network" else _graph_steps(drawing))
+    made = list(steps)
     ending = os.path.splitext(f"step{after}")[1].lower()
     paths = []
     for k, (shown, said) in enumerate(made, 1):
@@ -37,8 +37,8 @@ def frames(drawing: Drawing, pattern: str | os.PathLike[str]) -> list[str]:
     return paths
 
 
-def _graph_steps(drawing: Drawing) -> Iterator[tuple[Scene, str]]:
-    placed, style = drawing._placed, drawing._style
+def graph_steps(placed: Placed, title: str, style: Style, lit: set[int] | None) -> Iterator[tuple[Scene, str]]:
+    """The steps of a graph that has been laid out; boxes that are `lit` stand out."""
     boxes, edges = placed.picture.boxes, placed.picture.edges
     legend = caption(placed, style, max(placed.size[0], 400.0))
     made = [i for i, box in enumerate(boxes) if box.kind in ("operation", "fold")]
@@ -55,7 +55,7 @@ def _graph_steps(drawing: Drawing) -> Iterator[tuple[Scene, str]]:
         labels = [spot if text else None for spot, text in zip(placed.labels, texts, strict=True)]
         now: Placed = placed._replace(picture=placed.picture._replace(boxes=shown), texts=texts, labels=labels)
         lines = [*legend, [(said, style.palette.ink)]]
-        return scene(now, drawing.title, style, drawing.lit, lines), said
+        return scene(now, title, style, lit, lines), said
 
     yield picture("Given: the leaves", False)
     for i in made:
@@ -69,14 +69,14 @@ def _graph_steps(drawing: Drawing) -> Iterator[tuple[Scene, str]]:
         yield picture(f"Backward through {name}: its gradient times the number at each arrow", True)
 
 
-def _network_steps(drawing: Drawing) -> Iterator[tuple[Scene, str]]:
-    network = drawing._network
-    assert network is not None
+def network_steps(
+    graph: Graph, network: Network, title: str, style: Style, width: float, call: int | None
+) -> Iterator[tuple[Scene, str]]:
+    """The steps of a network's picture, of one `call` or of means over all."""
     last = len(network.layers)
     steps = [(Until(c, last + 2), f"Forward: layer {c}" if c else "Given: the inputs") for c in range(last + 1)]
-    if network.layers[-1][0].a != (drawing.graph.root,):
+    if network.layers[-1][0].a != (graph.root,):
         steps.append((Until(last + 1, last + 2), "Forward: the loss"))
     steps += [(Until(last + 1, c), f"Backward: δ and ∂W of layer {c}") for c in range(last, 0, -1)]
     for until, said in steps:
-        made = drawn(drawing.graph, network, drawing.title, drawing._style, drawing.width, (), drawing._call, until)
-        yield made.scene, said
+        yield drawn(graph, network, title, style, width, (), call, until).scene, said

@@ -10,18 +10,31 @@ import tempfile
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from micrograd.draw.scene import Scene
 from micrograd.draw.svg import svg
 from micrograd.draw.tikz import tikz
 
-if TYPE_CHECKING:
-    from micrograd.draw import Drawing
+
+class Picture(Protocol):
+    """What a drawing can be written as."""
+
+    @property
+    def svg(self) -> str: ...
+    @property
+    def tikz(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def digraph(self) -> Any: ...
+    def to_mermaid(self) -> str: ...
+    def explore(self) -> Any: ...
+
 
 RASTER = ("png", "pdf")
 _SCALE = 2.0  # pixels of a PNG for one of the picture, for screens and print
-_FORMATS: dict[str, Callable[[Drawing], str | bytes]] = {
+_FORMATS: dict[str, Callable[[Picture], str | bytes]] = {
     ".svg": lambda drawing: drawing.svg,
     ".html": lambda drawing: drawing.explore().page,
     ".png": lambda drawing: converted(drawing, "png"),
@@ -34,7 +47,7 @@ _FORMATS: dict[str, Callable[[Drawing], str | bytes]] = {
 ENDINGS = tuple(_FORMATS)  # of the files that a drawing is saved to
 
 
-def rendered(drawing: Drawing, path: str | os.PathLike[str]) -> bytes:
+def rendered(drawing: Picture, path: str | os.PathLike[str]) -> bytes:
     """What is written to a file of this name; ValueError where its ending is none of those."""
     ending = os.path.splitext(os.fspath(path))[1].lower()
     if ending not in _FORMATS:
@@ -43,7 +56,7 @@ def rendered(drawing: Drawing, path: str | os.PathLike[str]) -> bytes:
     return content if isinstance(content, bytes) else content.encode()
 
 
-def converted(drawing: Drawing, format: str) -> bytes:
+def converted(drawing: Picture, format: str) -> bytes:
     """The picture as PNG or PDF; without cairosvg Graphviz lays it out again. RuntimeError where neither is installed."""
     try:
         return _by_cairo(drawing.svg, format)
@@ -72,7 +85,7 @@ def _by_cairo(picture: str, format: str) -> bytes:
     return bytes(made[format](picture.encode()))
 
 
-def _by_graphviz(drawing: Drawing, format: str) -> bytes:
+def _by_graphviz(drawing: Picture, format: str) -> bytes:
     import graphviz
 
     try:
