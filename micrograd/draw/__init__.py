@@ -22,7 +22,7 @@ from micrograd.draw.folding import LIMIT
 from micrograd.draw.frames import frames, graph_steps, network_steps
 from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, number, plain
-from micrograd.draw.network import found_in
+from micrograd.draw.network import evident, found_in
 from micrograd.draw.network_dot import network_digraph, network_mermaid
 from micrograd.draw.network_picture import drawn
 from micrograd.draw.picture import Picture
@@ -100,6 +100,8 @@ class Drawing:
         said = view or call or rankdir or limit or self.unfold
         legible = fits and not self._placed.picture.caption
         self._network = found_in(self.graph) if view == "network" or call or not (said or legible) else None
+        if self._network is not None and not (view or call or evident(self.graph, self._network)):
+            self._network = None
         if self._network is None and (view == "network" or call is not None):
             raise ValueError('this graph is not one network of layers: draw it with view="graph"')
         if self._network is not None and call is not None and not 1 <= call <= self._network.calls:

@@ -94,6 +94,14 @@ def found_in(graph: Graph) -> Network | None:
     return _stacked(graph, groups, layer_of, before, calls.pop())
 
 
+def evident(graph: Graph, network: Network) -> bool:
+    """Whether this is a network beyond doubt: made of layers, or fed with plain numbers. Sums of products of leaves may be
+    anything else, such as the scores of an attention.
+    """
+    layered = all(graph.scopes[neuron.z[0]] for layer in network.layers for neuron in layer)
+    return layered or all(graph.kinds[i] == "constant" for inputs in network.inputs for i in inputs)
+
+
 def _stacked(
     graph: Graph,
     groups: dict[tuple[int, ...], list[int]],

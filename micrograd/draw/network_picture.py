@@ -14,12 +14,14 @@ from micrograd.draw.diagram import MARGIN, wrapped, written_caption
 from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, number, plain, width
 from micrograd.draw.network import Network, Neuron, slope
-from micrograd.draw.scene import Part, Rectangle, Scene, Shape, Words, arrowhead, circle, label, words
-from micrograd.draw.style import TAG, Palette, Style, blend
+from micrograd.draw.scene import Part, Rectangle, Scene, Shape, Words, arrowhead, circle, label, warning, words
+from micrograd.draw.style import BROKEN, TAG, Palette, Style, blend
 
 _BIG, _SMALL, _INPUT = 38.0, 21.0, 20.0  # radii of a neuron with all its numbers, of one with two, of an input
 _ROW, _ROW_SIZE = 12.0, 9.5  # the rows of weights beside a neuron
 _HEAD = 34.0  # above the neurons: what layer it is
+_NAME = 12.0  # above a neuron with all its numbers: what it is called
+_TURN = 0.45  # how far from its right end lines may leave a circle, in radians: further round they would cross its neighbours
 _MOST, _FEW = 16, 6  # neurons of a column that are shown, and with all their numbers
 
 _HEADS = 4  # arrows into the loss that still have heads of their own
@@ -149,6 +151,8 @@ class _Picture:
         self.digits = digits
         needed = lit or set()
         self.root = f"{clip(plain(graph.labels[graph.root])) or 'L'}"
+        broken = graph.first_broken()
+        self.broken = network.place(broken[0]) if broken else ()  # where the first nan or infinity arose
         counts = [len(network.inputs), *[len(layer) for layer in network.layers]]
         self.columns = [
             shown_of(n, (10 if c == 0 and radius == _BIG else _MOST), [p[1] for p in needed if len(p) == 2 and p[0] == c])
@@ -179,12 +183,12 @@ class _Picture:
             for c in range(len(counts))
         ]  # fmt: skip
         heights = [pitch * len(column) for pitch, column in zip(pitches, self.columns, strict=True)]
-        self.high = max(heights)
+        self.high, self.top = max(heights), MARGIN + _HEAD + (_NAME if radius == _BIG else 0.0)
         if radius != _BIG:  # a column of few spreads beside one of many
             pitches = [min(2.4 * pitch, self.high / len(column)) for pitch, column in zip(pitches, self.columns, strict=True)]
             heights = [pitch * len(column) for pitch, column in zip(pitches, self.columns, strict=True)]
         self.y = {
-            (c, k if k >= 0 else -1 - n): _HEAD + MARGIN + self.high / 2 + (n + 0.5) * pitches[c] - heights[c] / 2
+            (c, k if k >= 0 else -1 - n): self.top + self.high / 2 + (n + 0.5) * pitches[c] - heights[c] / 2
             for c, column in enumerate(self.columns)
             for n, k in enumerate(column)
         }
@@ -217,7 +221,8 @@ class _Picture:
         self.boxes: list[tuple[float, float, float, float]] = []
         spots: list[Spot] = []
         nodes: list[Part] = []
-        biggest = [max(abs(self.graph.data[w]) for neuron in layer for w in neuron.weights) for layer in self.network.layers]
+        sizes = [[abs(self.graph.data[w]) for neuron in layer for w in neuron.weights] for layer in self.network.layers]
+        biggest = [max(filter(math.isfinite, found), default=0.0) for found in sizes]
         for c, column in enumerate(self.columns):
             nodes.append(Part(self._header(c)))
             for n, k in enumerate(column):
@@ -236,7 +241,7 @@ class _Picture:
         if self.read.has_loss:
             nodes.append(self._loss(lines, rows))
         caption = self._caption()
-        high = _HEAD + self.high + 2 * MARGIN + 15 * len(caption) + 6
+        high = self.top + self.high + MARGIN + 15 * len(caption) + 6
         lines.sort(
             key=lambda part: max([i.width for i in part.items if isinstance(i, Shape)])
         )  # what is strong lies above what is weak
@@ -245,19 +250,13 @@ class _Picture:
         return Drawn(scene, spots, self.boxes, self.rows)
 
     def _header(self, c: int) -> list[Item]:
-        what = "inputs" if c == 0 else f"layer {c}"
-        out: list[Item] = [words(what, self.middle[c], MARGIN + 10, 11.0, self.palette.ink, "middle", True)]
+        what, below = "inputs", str(len(self.network.inputs))
         if c:
-            neuron = self.network.layers[c - 1][0]
-            g = self.graph.written(neuron.a[0], names=False) if neuron.a[0] != neuron.z[0] else "linear"
-            out.append(
-                words(
-                    f"{len(self.network.layers[c - 1])} × {g}", self.middle[c], MARGIN + 23, TAG, self.palette.quiet, "middle"
-                )
-            )
-        else:
-            out.append(words(str(len(self.network.inputs)), self.middle[c], MARGIN + 23, TAG, self.palette.quiet, "middle"))
-        return out
+            layer = self.network.layers[c - 1]
+            what, below = f"layer {c}", f"{len(layer)} × {_activation(self.graph, layer[0].z[0], layer[0].a[0])}"
+        x, palette = self.middle[c], self.palette
+        return [words(what, x, MARGIN + 10, 11.0, palette.ink, "middle", True),
+                words(below, x, MARGIN + 23, TAG, palette.quiet, "middle")]  # fmt: skip
 
     def _neuron(self, spot: Spot) -> Part:
         (c, k), x, y, r = spot
@@ -293,6 +292,8 @@ class _Picture:
                 out.append(words(short(a, 2), x, y - 1.5, _ROW_SIZE, palette.value, "middle"))
             if c >= self.until.backward:
                 out.append(words(short(numbers[-1][1], 2), x, y + 10.5, _ROW_SIZE, palette.gradient, "middle"))
+        if self.broken == (c, k):
+            out += warning(x + 0.7 * r, y - 0.7 * r, palette.broken, palette.paper)
         return Part(out, title, self.faint(c, k))
 
     def _weights(self, spot: Spot, biggest: float, lines: list[Part], rows: list[Part]) -> None:
@@ -303,38 +304,35 @@ class _Picture:
         for n, row in enumerate(found):
             j, at = sources[n] if n < len(sources) else -1, top + _ROW * n
             if self.rows:
-                right = x - r - 4
-                middle = right - self.grad_room[c]
-                wide = width(row.weight, _ROW_SIZE)
-                self.boxes.append((middle - wide, at - 7, wide, 11.0))
-                items = [words(row.weight, middle, at + 3, _ROW_SIZE, self.palette.ink, "end")]
+                left, right = x - r - self.row_room[c] + 3, x - r - 4
+                self.boxes.append((left, at - 7, width(row.weight, _ROW_SIZE), 11.0))
+                items: list[Item] = [words(row.weight, left, at + 3, _ROW_SIZE, self.palette.ink)]
                 if row.gradient and c >= self.until.backward:
                     wide = width(row.gradient, _ROW_SIZE)
                     self.boxes.append((right - wide, at - 7, wide, 11.0))
                     items.append(words(row.gradient, right, at + 3, _ROW_SIZE, self.palette.gradient, "end"))
+                if self.broken == (c, j, k):
+                    items += warning(left + width(row.weight, _ROW_SIZE) + 7, at, self.palette.broken, self.palette.paper)
                 rows.append(Part(items, row.title, self.faint(c, j, k)))
             if j < 0:
                 continue
             sx, sy = self.middle[c - 1], self.y[c - 1, j]
             ex, ey = (x - r - self.row_room[c], at) if self.rows else (x, y)
             before = _INPUT if c == 1 else self.radius
-            far = math.hypot(ex - sx, ey - sy)
-            start = (sx + before * (ex - sx) / far, sy + before * (ey - sy) / far)
-            end = (ex, ey) if self.rows else (x - r * (ex - sx) / far, y - r * (ey - sy) / far)
+            turn, most = math.atan2(ey - sy, ex - sx), _TURN if self.radius == _BIG else math.pi
+            turn = max(-most, min(turn, most))
+            start = (sx + before * math.cos(turn), sy + before * math.sin(turn))
+            end = (ex, ey) if self.rows else (x - r * math.cos(turn), y - r * math.sin(turn))
             w = self.graph.data[self.network.layers[c - 1][k].weights[j]]
-            lines.append(Part([self._line(start, end, w, biggest)], row.title, self.faint(c, j, k)))
-
-    def _line(self, start: tuple[float, float], end: tuple[float, float], w: float, biggest: float) -> Shape:
-        part = min(abs(w) / biggest, 1.0) if biggest and math.isfinite(w) else 1.0
-        colour = self.palette.positive if w >= 0 else self.palette.negative
-        thick, least = (0.5 + 2.6 * part, 0.35) if self.radius == _BIG else (0.4 + 1.4 * part**1.5, 0.15)
-        return Shape(start, [end], stroke=blend(self.palette.nothing, colour, least + (1 - least) * part), width=thick,
-                     dash=() if w >= 0 else (5.0, 3.0))  # fmt: skip
+            line: list[Item] = [_line(start, end, w, biggest, self.palette, self.radius == _BIG)]
+            if not self.rows and self.broken == (c, j, k):
+                line += warning((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, self.palette.broken, self.palette.paper)
+            lines.append(Part(line, row.title, self.faint(c, j, k)))
 
     def _loss(self, lines: list[Part], rows: list[Part]) -> Part:
         palette, last = self.palette, len(self.network.layers)
         x = self.wide - MARGIN - self.loss_wide
-        y = _HEAD + MARGIN + self.high / 2
+        y = self.top + self.high / 2
         for k in [k for k in self.columns[last] if k >= 0]:
             neuron = self.network.layers[-1][k]
             start = (self.middle[last] + self.radius, self.y[last, k])
@@ -364,6 +362,8 @@ class _Picture:
         if last < self.until.forward:
             loss = number(self.graph.data[self.graph.root], self.style.digits)
             out.append(words(loss, x + 12, y + 14, 11.5, palette.value))
+        if self.broken == (last + 1, 0):
+            out += warning(x + self.loss_wide - 2, y - 26, palette.broken, palette.paper)
         return Part(out, f"{self.root} = {self.graph.data[self.graph.root]!r}", self.faint(last + 1, 0))
 
     def _caption(self) -> list[list[tuple[str, str]]]:
@@ -386,9 +386,29 @@ class _Picture:
             pieces.append((f"  ·  call {self.read.call} of {calls}: ∂ is its part of each gradient", palette.quiet))
         elif calls > 1:
             pieces.append((f"  ·  z, a and δ are means over {calls} calls; .draw(call=1) shows one", palette.quiet))
+        if self.broken:
+            pieces.append(("  ·  !: where nan or ∞ first arose", palette.broken))
         if self.network.shared:
             pieces.append(("  ·  weights count outside of the network too: ∂W holds that as well", palette.quiet))
         count = f"{len(self.graph):,}".replace(",", "\u202f")
         pieces.append((f'  ·  the scalar graph, {count} values: .draw(view="graph"), or .explore()', palette.quiet))
         split = [(word + " ", colour) for text, colour in pieces for word in text.split(" ")]
         return wrapped(split, max(self.wide, 420.0) - 2 * MARGIN)
+
+
+def _activation(graph: Graph, z: int, a: int) -> str:
+    """What a neuron does with z, as it stands above its layer: tanh, or g(z) where that takes several steps."""
+    if a == z:
+        return "linear"
+    return graph.written(a, names=False) if all(p == z or p in graph.literals for p in graph.parents[a]) else "g(z)"
+
+
+def _line(
+    start: tuple[float, float], end: tuple[float, float], w: float, biggest: float, palette: Palette, roomy: bool
+) -> Shape:
+    """The line of a weight: how thick and dark says |w|, colour and dash its sign."""
+    part = min(abs(w) / biggest, 1.0) if biggest and math.isfinite(w) else 1.0
+    colour = palette.broken if not math.isfinite(w) else palette.positive if w >= 0 else palette.negative
+    dash = BROKEN if not math.isfinite(w) else () if w >= 0 else (5.0, 3.0)
+    thick, least = (0.5 + 2.6 * part, 0.35) if roomy else (0.4 + 1.4 * part**1.5, 0.15)
+    return Shape(start, [end], stroke=blend(palette.nothing, colour, least + (1 - least) * part), width=thick, dash=dash)

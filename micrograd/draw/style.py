@@ -86,6 +86,7 @@ def share(flow: float, biggest: float) -> float:
     return 1.0 if not math.isfinite(flow) else math.sqrt(flow / biggest) if flow > 0 and biggest > 0 else 0.0
 
 
+BROKEN = (9.0, 3.0, 2.0, 3.0)  # the dash of what nan or infinity flows through
 THINNEST, MORE = 0.9, 2.6  # the width of an edge: with next to no share, and how much the whole adds
 
 

@@ -2,20 +2,22 @@
 
 import builtins
 import itertools
+import math
 import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 
 import pytest
-from zoo import ZOO, lecture_loss, mlp, residual, single, vector_rnn
+from zoo import ZOO, attention, lecture_loss, mlp, residual, single, vector_rnn
 
 from micrograd import MLP, Layer, adjoints, mse, sum
 from micrograd.draw import draw_dot
 from micrograd.draw.graph import Graph
 from micrograd.draw.network import found_in
 from micrograd.draw.network_picture import drawn, shown_of
-from micrograd.draw.style import Style
+from micrograd.draw.scene import Shape
+from micrograd.draw.style import BROKEN, LIGHT, Style
 
 NETWORKS = {
     "2-3-2": lambda: mlp(2, [3, 2]), "3-4-4-1": lambda: single(3, [4, 4, 1]), "2-16-16-1": lambda: single(2, [16, 16, 1]),
@@ -42,6 +44,13 @@ def test_it_is_drawn_where_the_scalar_graph_would_not_be_legible():
         ZOO["readme"]().draw(view="network")
     with pytest.raises(ValueError, match="from 1 to 10, got 11"):
         NETWORKS["10 points"]().draw(call=11)
+
+
+def test_sums_of_products_of_leaves_are_no_network_unless_one_asks():
+    """The scores of an attention are weighted sums too, q · k: nothing there is a layer."""
+    assert attention().draw().shows == attention(8, 4).draw().shows == "graph"
+    assert attention().draw(view="network").shows == attention().draw(call=2).shows == "network"
+    assert ZOO["logistic 10"]().draw().shows == "network"  # fed with plain numbers
 
 
 @pytest.mark.parametrize(
@@ -132,6 +141,53 @@ def test_nothing_overlaps_and_all_fits(name):
     assert all(
         x >= 0 and y >= 0 and x + w <= made.scene.wide and y + h <= made.scene.high for x, y, w, h in [*circles, *made.rows]
     )
+
+
+@pytest.mark.parametrize("name", ["2-3-2", "3-4-4-1", "10 points", "with L2"])
+def test_no_line_crosses_a_neuron_a_name_or_a_number(name):
+    graph = Graph(NETWORKS[name]())
+    made = drawn(graph, found_in(graph), "t", Style(), 850)
+    assert made.full
+    names = [(s.x - 10, s.y - s.radius - 20, 26, 17) for s in made.spots]
+    assert min(y for _, y, _, _ in names) > 14 + 23 + 5  # the last line of the headings
+    lines = [item for part in made.scene.parts for item in part.items if isinstance(item, Shape) and len(item.steps) == 1]
+    assert len(lines) >= builtins.sum(len(n.weights) for layer in found_in(graph).layers for n in layer)
+    for line in lines:
+        (a, b), (c, d) = line.start, line.steps[0]
+        for k in range(101):
+            x, y = a + (c - a) * k / 100, b + (d - b) * k / 100
+            assert all(math.hypot(x - s.x, y - s.y) > s.radius - 0.1 for s in made.spots)
+            assert not any(u < x < u + w and v < y < v + h for u, v, w, h in [*names, *made.rows])
+
+
+@pytest.mark.parametrize("hidden", [3, 16])
+def test_the_first_nan_or_infinity_is_marked_where_it_arose(hidden):
+    def marks(loss):
+        svg = loss.draw(view="network").svg
+        assert ("where nan or ∞ first arose" in " ".join(texts(svg))) == (">!</text>" in svg)
+        found = [g for g in re.findall(r"<g><title>([^<]*)</title>(.*?)</g>", svg, re.S) if ">!</text>" in g[1]]
+        return [title for title, _ in found]
+
+    model = MLP(2, [hidden, 1], activation="tanh", seed=1)
+    assert marks((model([0.5, -1.0]) - 1.0) ** 2) == []
+    (mark,) = marks((model([math.nan, -1.0]) - 1.0) ** 2)
+    assert mark.startswith("a₁⁽⁰⁾") and "nan" in mark
+    (mark,) = marks((model([0.5, -1.0]) * 1e200 * 1e200) ** 2)
+    assert "inf" in mark and not mark.startswith(("a", "z", "W"))
+    model.layers[0].neurons[1].w[0].data = math.inf
+    broken = (model([0.0, -1.0]) - 1.0) ** 2
+    (mark,) = marks(broken)
+    assert mark.startswith("W₁₂⁽¹⁾ = inf")
+    graph = Graph(broken)
+    items = [i for part in drawn(graph, found_in(graph), "t", Style(), 850).scene.parts for i in part.items]
+    lines = [i for i in items if isinstance(i, Shape) and len(i.steps) == 1 and i.start[0] < 60]
+    assert [i.stroke for i in lines if i.dash == BROKEN] == [LIGHT.broken]
+    assert builtins.sum(i.width > 1.0 for i in lines) > 3  # an infinite weight makes no others thin
+
+
+def test_an_activation_of_several_steps_is_called_g():
+    assert "3 × g(z)" in texts(ZOO["own activation"]().draw().svg)
+    assert "3 × tanh" in texts(NETWORKS["2-3-2"]().draw(view="network").svg)
 
 
 def test_wide_layers_are_cut_in_the_middle_and_say_so():
