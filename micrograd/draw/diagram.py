@@ -11,14 +11,15 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from micrograd.draw.layout import Block, Layout, Link, arrange, columns, least_size
+from micrograd.draw.layout import GAP, Block, Layout, Link, arrange, columns, least_size
 from micrograd.draw.lettering import clip, label_width, number, numbers, plain, width
 from micrograd.draw.picture import Box, Edge, Picture
 from micrograd.draw.scene import Part, Rectangle, Scene, Shape, Step, Words, arrowhead, label, warning, words
-from micrograd.draw.style import EDGE, LABEL, NUMBER, TAG, Palette, Style, mixed, share, weight
+from micrograd.draw.style import BROKEN, EDGE, LABEL, NUMBER, TAG, Palette, Style, mixed, share, weight
 
 MARGIN = 14.0
 _PORT = 15.0  # from one input port to the next, so that a label fits between two edges
+_BESIDE = 12.0  # between boxes that stand side by side
 _LINE = 15.0  # from one line of the caption to the next
 _WIDE = 1.12  # room for a font wider than Arial, where a line of the caption has no box around it
 _MANY = 8  # edges into a fold that still have numbers
@@ -51,9 +52,14 @@ class Measured(NamedTuple):
     dense: list[bool]
     column: list[int]
 
+    @property
+    def gap(self) -> float:
+        """The room between boxes: less where they stand side by side, for there are few pixels across a page."""
+        return _BESIDE if self.down else GAP
+
     def least(self) -> tuple[float, float]:
         """Width and height that no placement goes below."""
-        along, across = least_size(self.blocks, self.links, self.column)
+        along, across = least_size(self.blocks, self.links, self.column, self.gap)
         return (across, along) if self.down else (along, across)
 
 
@@ -129,8 +135,9 @@ def measured(inside: Contents, rankdir: str = "LR") -> Measured:
 
 def place(picture: Picture, rankdir: str = "LR", digits: int = 4, sizes: Measured | None = None) -> Placed:
     """The picture with the places of everything in it; it runs to the right, or down where `rankdir` is "TB"."""
-    down, sizes_, blocks, links, texts, dense, column = sizes or measured(contents(picture, digits), rankdir)
-    layout = arrange(blocks, links, picture.output, column)
+    sizes = sizes or measured(contents(picture, digits), rankdir)
+    down, sizes_, blocks, links, texts, dense, column = sizes
+    layout = arrange(blocks, links, picture.output, column, sizes.gap)
     boxes = []
     for (along, across), (wide, high) in zip(layout.middles, sizes_, strict=True):
         x, y = (across, along) if down else (along, across)
@@ -144,7 +151,7 @@ def place(picture: Picture, rankdir: str = "LR", digits: int = 4, sizes: Measure
         elif down:
             labels.append((across + 5, along - 17, wide, 10.0))
         else:
-            labels.append((along - 9 - wide, across - 12, wide, 10.0))
+            labels.append((along - 9 - wide, across - 12.5, wide, 10.0))
     right = max([x + w for x, _, w, _ in (*boxes, *filter(None, labels))])
     size = (max(layout.across, right), layout.along) if down else (layout.along, layout.across)
     return Placed(picture, layout, boxes, texts, labels, dense, down, size)
@@ -172,10 +179,10 @@ def _rows(box: Box, digits: int) -> tuple[str, str, str, str]:
 def _extent(box: Box, output: bool, digits: int) -> tuple[float, float]:
     text, tag, value, grad = _rows(box, digits)
     top = label_width(text, LABEL, bold=True) + 2 + (12 if text and tag else 0) + width(tag, TAG if text else 12.0)
-    bottom = width(value, NUMBER) + (14 if grad else 0) + width(grad, NUMBER)
+    bottom = width(value, NUMBER) + (10 if grad else 0) + width(grad, NUMBER)
     extra = 6.0 if box.kind == "fold" or output else 0.0
     bar = 8.0 if box.kind in ("leaf", "parameter", "input") else 0.0
-    return max(top, bottom, 26.0) + 18 + bar + extra, (42.0 if text or tag else 24.0) + extra
+    return max(top, bottom, 26.0) + 16 + bar + extra, (42.0 if text or tag else 24.0) + extra
 
 
 # -- the scene
@@ -238,6 +245,8 @@ def caption(placed: Placed, style: Style, room: float) -> list[list[tuple[str, s
         legend.append((f"{picture.operand}: what comes in", palette.quiet))
     if any(e.part is not None and text for e, text in zip(picture.edges, placed.texts, strict=True)):
         legend.append(("∂ at an arrow: the gradient that arrives through it", palette.gradient))
+    if many := next((text for text in placed.texts if text.startswith("×")), ""):
+        legend.append((f"{many} at an arrow: it stands for so many", palette.local))
     if len({e.flow for e in picture.edges if e.flow is not None}) > 1:
         legend.append(("thick: much flows back", palette.quiet))
     if any(edge.flow == 0 for edge in picture.edges):
@@ -305,7 +314,7 @@ class _Pen:
         colour = mixed(part, palette) if flow >= 0 else palette.nothing
         colour = palette.broken if flow == math.inf else palette.lit if lit else colour
         thick = (weight(part) if flow >= 0 else 1.0) * (0.6 if dense else 1.0)
-        dash = (4.0, 3.0) if flow == 0 else (9.0, 3.0, 2.0, 3.0) if flow == math.inf else ()
+        dash = (4.0, 3.0) if flow == 0 else BROKEN if flow == math.inf else ()
         shape = Shape(points[0], steps, stroke=colour, width=thick, dash=dash)
         if not head:
             return [shape]
@@ -344,7 +353,7 @@ def _box(box: Box, spot: tuple[float, float, float, float], output: bool, style:
     if box.kind == "leaf":
         out.append(Rectangle(x, y, 5, h, 0.0, stroke))
     text, tag, value, grad = _rows(box, digits)
-    left, right, middle = x + 9 + bar, x + w - 9, y + h / 2
+    left, right, middle = x + 8 + bar, x + w - 8, y + h / 2
     quiet = box.kind == "constant"
     if text:
         out.append(label(text, left, middle - 5, LABEL, palette.quiet if quiet else palette.ink))

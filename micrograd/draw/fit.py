@@ -12,7 +12,7 @@ from micrograd.draw.folding import LIMIT
 from micrograd.draw.graph import Graph
 from micrograd.draw.picture import Picture, picture
 
-_TALL = 1.6  # the height of a picture, in widths, that one still scrolls through before it is folded further
+_TALL = 1.7  # the height of a picture, in widths, that one still scrolls through before it is folded further
 _LIMITS = (LIMIT, 60, 40, 28, 20, 14, 9, 5)  # numbers of boxes that are tried
 
 

@@ -275,7 +275,9 @@ class _Folding:
         if rule is None:
             return f"{len(found)} {label or f'{self.graph.kinds[first]}s'.replace('leafs', 'leaves')}"
         written = {self.graph.written(i, names=False) for i in found}
-        return f"{len(found)}× ({label or (general(rule) if len(written) > 1 or rule.variadic else written.pop())})"
+        name = written.pop() if len(written) == 1 else ""
+        alone = len(name) == 1 and not name.isalpha()  # a sign, such as ×: it is clearer with operands
+        return f"{len(found)}× ({label or (name if name and not alone else general(rule))})"
 
 
 def visible(tree: Group, limit: int | None, unfold: tuple[str, ...] = ()) -> tuple[list[Part], list[Group]]:

@@ -167,9 +167,9 @@ class Graph:
 
 
 def general(rule: Primitive) -> str:
-    """A rule as it is written of any operands: x · y, x², softplus(x)."""
+    """A rule as it is written of any operands: x · y, x², softplus(x), Σxy."""
     if rule.variadic:
-        return clean(rule.written)
+        return operation(rule.name)
     args = [Symbol(math.nan, Math(name, "")) for name in _names(rule, len(rule.partials))]
     return Text()(Symbol(math.nan, None, rule, tuple(args)))
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-_GAP = 18.0  # between boxes of one column
+GAP = 18.0  # between boxes of one column
 _SLOT = 7.0  # between an edge that passes and what is beside it
 _CURVE = 34.0  # the least room for curves between columns
 _LIGHT = 0.02  # how much a link from a constant pulls, beside any other
@@ -74,15 +74,15 @@ def columns(count: int, edges: Iterable[tuple[int, int]]) -> list[int]:
     return [last - r for r in rank]
 
 
-def least_size(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[int]) -> tuple[float, float]:
+def least_size(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[int], gap: float = GAP) -> tuple[float, float]:
     """A size (along, across) that no arrangement of these goes below: cheap, to choose between arrangements."""
     count = max(column, default=0) + 1
-    box_room, label_room, across = [0.0] * count, [0.0] * count, [-_GAP] * count
+    box_room, label_room, across = [0.0] * count, [0.0] * count, [-gap] * count
     passing = [0] * (count + 1)  # trunks that start to pass at a column, less those that ended before it
     reach = list(column)
     for block, c in zip(blocks, column, strict=True):
         box_room[c] = max(box_room[c], block.along)
-        across[c] += block.across + _GAP
+        across[c] += block.across + gap
     for link in links:
         c = column[link.target]
         label_room[c] = max(label_room[c], link.label)
@@ -96,8 +96,10 @@ def least_size(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[
     return along, max([room + _SLOT * slots[c] for c, room in enumerate(across)], default=0.0)
 
 
-def arrange(blocks: Sequence[Block], links: Sequence[Link], output: int, column: list[int]) -> Layout:
-    """The places of all blocks, in their columns, and the routes of all links; blocks come with sources before targets."""
+def arrange(blocks: Sequence[Block], links: Sequence[Link], output: int, column: list[int], gap: float = GAP) -> Layout:
+    """The places of all blocks, in their columns, and the routes of all links; blocks come with sources before targets, and
+    are at least a `gap` apart.
+    """
     last = max(column, default=0)
     consumers: list[list[Link]] = [[] for _ in blocks]
     producers: list[list[Link]] = [[] for _ in blocks]
@@ -124,7 +126,7 @@ def arrange(blocks: Sequence[Block], links: Sequence[Link], output: int, column:
     extent = [block.across for block in blocks] + [0.0] * len(slot_of)
     light = [bool(using) and all(link.strength < 0.0 for link in using) for using in consumers]
     light += [light[i] for i, _ in slot_of]
-    across = _placed(order, outs, offset, extent, len(blocks), light)
+    across = _placed(order, outs, offset, extent, len(blocks), light, gap)
     low = min([y - size / 2 for y, size in zip(across, extent, strict=True)], default=0.0)
     across = [y - low for y in across]
 
@@ -322,6 +324,7 @@ def _placed(
     extent: list[float],
     blocks: int,
     light: list[bool],
+    gap: float,
 ) -> list[float]:
     """Where each item is across: as near as its order allows to where its edges would be straight; `light` items pull least."""
     n = len(outs)
@@ -340,8 +343,8 @@ def _placed(
     for items in order:
         steps = [0.0]
         for a, b in pairwise(items):
-            gap = _GAP if a < blocks and b < blocks else _SLOT if a >= blocks and b >= blocks else 0.6 * _GAP
-            steps.append(steps[-1] + (extent[a] + extent[b]) / 2 + gap)
+            room = gap if a < blocks and b < blocks else _SLOT if a >= blocks and b >= blocks else 0.6 * gap
+            steps.append(steps[-1] + (extent[a] + extent[b]) / 2 + room)
         for item, step in zip(items, steps, strict=True):
             across[item] = step - steps[-1] / 2
         rows.append((items, steps))

@@ -47,15 +47,16 @@ def clip(text: str, most: int = 28) -> str:
 
 
 def number(x: float, digits: int = 4) -> str:
-    """The number in so many significant digits, with a real minus sign."""
+    """The number in so many significant digits, with a real minus sign; zero without one."""
     if not math.isfinite(x):
         return "nan" if x != x else "∞" if x > 0 else "−∞"
-    return (repr(x) if digits > 16 else f"{x:.{digits}g}").replace("-", "−")
+    return (repr(x + 0.0) if digits > 16 else f"{x + 0.0:.{digits}g}").replace("-", "−")
 
 
 def numbers(xs: tuple[float, ...], digits: int = 4) -> str:
-    """One number, or the least and the greatest of several."""
-    return " … ".join([number(x, digits) for x in xs])
+    """One number, or the least and the greatest of several, with a digit less; as one where they are written alike."""
+    most = digits if len(xs) == 1 else max(digits - 1, 1)
+    return " … ".join(dict.fromkeys([number(x, most) for x in xs]))
 
 
 def operation(name: str) -> str:

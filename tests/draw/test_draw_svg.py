@@ -15,7 +15,7 @@ from graphs_to_draw import chain, example, hostile, network, neuron, recurrent, 
 
 import micrograd.draw
 from micrograd import MLP, Value, constant, dot, maximum, primitive, sum, where
-from micrograd.draw.lettering import clean, clip, number, plain, runs, width
+from micrograd.draw.lettering import clean, clip, number, numbers, plain, runs, width
 from micrograd.draw.style import DARK, LIGHT
 from micrograd.primitives import RULES
 
@@ -141,6 +141,8 @@ def test_lettering():
     assert clean("a\nb\tc\x00\ud800\x85") == "a⏎b␉c␀\ufffd\ufffd" and clip("x" * 100).count("x") == 27
     assert [number(x) for x in (1.0, -0.5, 1 / 3, 1e-12, -1e20, float("nan"), -float("inf"))] == [
         "1", "−0.5", "0.3333", "1e−12", "−1e+20", "nan", "−∞"]  # fmt: skip
+    assert number(-0.0) == "0" and number(-0.0, 17) == "0.0"
+    assert numbers((0.12345, 2.0)) == "0.123 … 2" and numbers((0.12345,)) == "0.1235" and numbers((1.0001, 1.0002)) == "1"
     assert width("W", 10) > width("i", 10) and width("😀", 10) > 10 and width("e\u0301", 10) == width("e", 10)
 
 

@@ -31,6 +31,19 @@ def test_it_fits_the_page_and_no_text_is_small(name):
     assert width_of(drawing.svg) <= WIDTH  # so nothing is shrunk: what is wider scrolls
 
 
+@pytest.mark.parametrize("name", ["Black-Scholes", "KL", "third order", "kinematics", "Newton 3", "Rosenbrock 4", "GRU"])
+def test_formulas_of_a_textbook_are_shown_whole(name):
+    assert ZOO[name]().draw().picture.caption == []
+
+
+def test_folds_are_named_and_numbered_briefly():
+    boxes = {box.label: box for box in ZOO["attention"]().draw().picture.boxes}
+    assert {"3× (Σxy)", "3× (x / 1.414)", "3× (x − y)", "3× (exp)"} < boxes.keys()
+    svg = ZOO["attention"]().draw().svg
+    assert "−0.649 … 0.465" in svg and "×3 at an arrow: it stands for so many" in svg
+    assert "∂ 0.000623<" in ZOO["Euler 100"]().draw().svg  # and not the same number twice
+
+
 def apart(one, two):
     (x, y, w, h), (u, v, p, q) = one, two
     return x + w <= u + 1e-6 or u + p <= x + 1e-6 or y + h <= v + 1e-6 or v + q <= y + 1e-6
