@@ -12,7 +12,7 @@ import dask.array as da
 import numpy as np
 from dask.base import compute, get_scheduler, tokenize
 
-from micrograd.tape.arguments import axes_of, is_chunked
+from micrograd.tape.arguments import axes_of, check_axis, is_chunked
 from micrograd.trees import kind_of, mapped, of_parts, parts_of, plain_array, steps
 
 Array = np.ndarray[Any, Any]
@@ -41,7 +41,7 @@ class Arguments:
         axes = axes_of(in_axes, args, named)
         self.arrays: list[Any] = []
         self.wholes: list[Any] = []
-        self._names: list[str] = []
+        self.names: list[str] = []
         self.args = [self._taken(x, axis, f"argument {i}") for i, (x, axis) in enumerate(zip(args, axes, strict=False))]
         self.named = {name: self._taken(x, axes[len(args)], f"argument {name}") for name, x in named.items()}
         self.in_axes = in_axes
@@ -59,7 +59,7 @@ class Arguments:
     def check_known(self) -> None:
         """ValueError where the numbers of samples are not known."""
         if not self.known:
-            raise ValueError(f"{self._names[0]} has chunks of unknown sizes, and a sum needs the place of each sample: {WORK}")
+            raise ValueError(f"{self.names[0]} has chunks of unknown sizes, and a sum needs the place of each sample: {WORK}")
 
     def _taken(self, x: Any, axis: int | None, where: str) -> Any:
         if axis is None:
@@ -85,7 +85,9 @@ class Arguments:
     def _samples(self, x: Any, axis: int, where: str) -> Any:
         if not is_chunked(x):
             if isinstance(x, (list, tuple)) and any(map(is_chunked, x)):
-                raise TypeError(f"{where} is a {type(x).__name__} of Dask arrays: make one of them, dask.array.stack(...)")
+                raise TypeError(
+                    f"{where} is a {type(x).__name__} of Dask arrays: make one of them, dask.array.stack(..., axis=1)"
+                )
             x = plain_array(x)
             x = np.asarray(x) if isinstance(x, (list, tuple)) else x
             if not isinstance(x, np.ndarray) or not x.ndim:
@@ -95,11 +97,12 @@ class Arguments:
             if not x.ndim:
                 raise ValueError(f"{where} needs a leading axis of samples, got {x!r}: use in_axes=None for it")
         if axis:
+            check_axis(x, axis, where)
             x = (da if is_chunked(x) else np).moveaxis(x, axis, 0)
         if any(map(math.isnan, x.shape[1:])):
             raise ValueError(f"{where} has chunks of unknown sizes beside those of samples: {WORK}")
         self.arrays.append(x)
-        self._names.append(where)
+        self.names.append(where)
         return Chunk(len(self.arrays) - 1)
 
     def _align(self) -> None:
@@ -107,13 +110,13 @@ class Arguments:
         n = [len(x) if not is_chunked(x) else x.shape[0] for x in self.arrays]
         unknown = [math.isnan(k) for k in n]
         if any(unknown):
-            which = self._names[unknown.index(True)]
+            which = self.names[unknown.index(True)]
             blocks = {x.numblocks[0] for x in self.arrays if is_chunked(x)}
             if not all(unknown) or len(blocks) > 1:
                 raise ValueError(f"{which} has chunks of unknown sizes, which cannot be aligned with those of others: {WORK}")
             self.chunks = (math.nan,) * blocks.pop()
         else:
-            for name, k in zip(self._names, n, strict=True):
+            for name, k in zip(self.names, n, strict=True):
                 if k != n[0]:
                     raise ValueError(f"{name} has {k} samples, and another argument has {n[0]}")
             largest = max((x for x in self.arrays if is_chunked(x)), key=lambda x: x.nbytes)

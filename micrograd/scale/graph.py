@@ -59,7 +59,7 @@ def mapped(
     name = f"map-{tokenize(function, shared, [x.name for x in (*given.arrays, *given.wholes)])}"
     alone = len(shapes) == 1
     work, ndim = (_mapped_alone, 1 + len(shapes[0])) if alone else (_mapped, 1)
-    chunks = _over_chunks(name, work, function, shared, given, [()] * len(given.chunks), ndim)
+    chunks = _over_chunks(name, work, function, shared, given, [(k,) for k in given.chunks], ndim)
     arrays = []
     for i, shape in enumerate(shapes):
         sizes, own, zeros = (given.chunks, *[(d,) for d in shape]), f"{name}-{i}", (0,) * len(shape)
@@ -133,7 +133,7 @@ def _sums(
     given.settle()
     shared = Shared(given, calls.parameters.theta() if theta is None else calls.parameters.checked(theta))
     name = f"{work.__name__[1:]}-{tokenize(function, shared, [x.name for x in (*given.arrays, *given.wholes)])}"
-    further = [(*place, units, unit) for place in places]
+    further = [(int(k), *place, units, unit) for k, place in zip(given.chunks, places, strict=True)]
     return _over_chunks(name, work, function, shared, given, further), given, units, shared, paths[0]
 
 
@@ -179,12 +179,22 @@ class Shared:
 
     def __init__(self, given: Arguments, theta: Array):
         self.args, self.named, self.in_axes, self.theta = given.args, given.named, given.in_axes, theta
-        self.count = len(given.arrays)
+        self.names = given.names
         self.anomaly = current().anomaly
 
     def filled(self, arrays: Sequence[Array], part: slice = slice(None)) -> tuple[list[Any], dict[str, Any]]:
         """The arguments with these arrays in their places: that part of a chunk of each, and those that come whole."""
-        return filled(self.args, self.named, [x[part] for x in arrays[: self.count]], arrays[self.count :])
+        count = len(self.names)
+        return filled(self.args, self.named, [x[part] for x in arrays[:count]], arrays[count:])
+
+    def check(self, arrays: Sequence[Array], n: float) -> None:
+        """ValueError where a chunk has not the n samples that its array says, unless nobody knows."""
+        for name, x in zip(self.names, arrays, strict=False):
+            if len(x) != n and not math.isnan(n):
+                raise ValueError(
+                    f"{name} has a chunk of {len(x)} samples where its .chunks say {n}: tell Dask the sizes, as with "
+                    "map_blocks(..., chunks=...), or have it find them, x.compute_chunk_sizes()"
+                )
 
     def mode(self) -> AbstractContextManager[Any]:
         """The mode in which a chunk is computed: that of the call."""
@@ -206,7 +216,7 @@ def _over_chunks(
     function: Traveller,
     shared: Shared,
     given: Arguments,
-    further: Sequence[tuple[int, ...]],
+    further: Sequence[tuple[float, ...]],
     ndim: int = 1,
 ) -> Any:
     """As an array of Dask, for each chunk work([function, shared], further[k], *its arrays, *arrays that come whole).
@@ -253,9 +263,10 @@ def _array(before: Any, name: str, layer: dict[Any, Any], chunks: Any, dtype: An
 # -- the tasks
 
 
-def _mapped(same: list[Any], _: tuple[()], *arrays: Array) -> list[Array]:
-    """The arrays of the results for one chunk, in order."""
+def _mapped(same: list[Any], place: tuple[float], *arrays: Array) -> list[Array]:
+    """The arrays of the results for one chunk of so many samples, in order."""
     function, shared = same
+    shared.check(arrays, *place)
     calls = function.calls()
     args, named = shared.filled(arrays)
     with shared.mode():
@@ -273,15 +284,16 @@ def _mapped(same: list[Any], _: tuple[()], *arrays: Array) -> list[Array]:
     return results
 
 
-def _mapped_alone(same: list[Any], _: tuple[()], *arrays: Array) -> Array:
-    """The array of the only result for one chunk."""
-    return _mapped(same, _, *arrays)[0]
+def _mapped_alone(same: list[Any], place: tuple[float], *arrays: Array) -> Array:
+    """The array of the only result for one chunk of so many samples."""
+    return _mapped(same, place, *arrays)[0]
 
 
-def _summed(same: list[Any], place: tuple[int, int, int, int], *arrays: Array) -> Forest:
-    """The sums of a chunk of `count` units of `unit` samples, from number `first` on, of `units` in all."""
+def _summed(same: list[Any], place: tuple[int, int, int, int, int], *arrays: Array) -> Forest:
+    """The sums of a chunk of n samples: `count` units of `unit` samples, from number `first` on, of `units` in all."""
     function, shared = same
-    first, count, units, unit = place
+    n, first, count, units, unit = place
+    shared.check(arrays, n)
     calls = function.calls()
     forest: Forest = {}
     theta = calls.parameters.grown(shared.theta)  # where another chunk has brought parameters, as the check will say

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array as packed
 from collections.abc import Mapping, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from operator import countOf
 from struct import pack
 from typing import Any
@@ -106,6 +106,7 @@ class Call:
         if array.ndim == 0:
             raise ValueError(f"{where} needs a leading axis of samples, got the number {x!r}: use in_axes=None for it")
         if axis:
+            check_axis(array, axis, where)
             array = np.moveaxis(array, axis, 0)
         n = len(array)
         if self.n >= 0 and n != self.n:
@@ -212,7 +213,7 @@ def _array(x: Any, where: str) -> Any:
     """The array of a leaf, or of lists of numbers; TypeError or ValueError where it is none."""
     if x.__class__ is np.ndarray and x.dtype.kind in "fiu":
         return x
-    nested = x.__class__ is list and not _PLAIN.issuperset(map(type, x))
+    nested = x.__class__ in (list, tuple) and not _PLAIN.issuperset(map(type, x))
     if any(map(is_chunked, x if nested else (x,))):
         raise Chunked(
             f"{where} is a Dask collection, {x!r}"[:160] + ": map, value_and_grad, backward and training go over its "
@@ -243,10 +244,20 @@ def _kind(array: Array) -> str:
     return "i" if array.dtype.kind in "iub" else "f"
 
 
+def check_axis(x: Any, axis: int, where: str) -> None:
+    """ValueError where an array has no such axis."""
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"{where} has no axis {axis} of samples: its shape is {x.shape}")
+
+
 def axes_of(in_axes: Any, args: Sequence[Any], named: Mapping[str, Any] | None = None) -> Sequence[int | None]:
     """The axis of each argument, and one more for those by name: the same as for the others, or 0 beside a sequence."""
-    if in_axes is None or isinstance(in_axes, int):
+    if in_axes is None or in_axes.__class__ is int:
         return [in_axes] * (len(args) + 1)
+    if not isinstance(in_axes, (tuple, list)) or any(
+        a is not None and (not isinstance(a, Integral) or isinstance(a, bool)) for a in in_axes
+    ):
+        raise TypeError(f"in_axes must be the axis of samples, None where there is none, or a tuple of these, got {in_axes!r}")
     if len(in_axes) != len(args):
         raise ValueError(f"in_axes needs one entry for each of the {len(args)} arguments, got {in_axes!r}")
     return (*in_axes, 0) if named else in_axes

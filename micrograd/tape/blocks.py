@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.tape.arguments import Chunked, axes_of, is_chunked
+from micrograd.tape.arguments import Chunked, axes_of, check_axis, is_chunked
 from micrograd.tape.forest import Forest, merged, subtrees
 from micrograd.trees import flatten, kind_of, leaves_of, of_parts, parts_of, plain_array, steps, unflatten
 
@@ -157,6 +157,7 @@ class _Sources:
             x = np.asarray(x) if isinstance(x, (list, tuple)) else plain_array(x)
         if not getattr(x, "ndim", 0):
             return x  # no array of samples, as the call will say
+        check_axis(x, axis, where)
         self.lengths[where] = x.shape[axis]
         self.arrays.append(x)
         self.bytes += _width(x, axis)

@@ -254,12 +254,25 @@ def test_what_cannot_be_is_said_at_once():
         (lambda: f(x, 1.0), TypeError, "argument 0 is a Dask collection.*compute"),
         (lambda: f.map(dask.delayed(1.0), T), TypeError, "from_delayed"),
         (lambda: f.map([x, x], T), TypeError, "a list of Dask arrays.*stack"),
+        (lambda: f.map((x, x), T), TypeError, "a tuple of Dask arrays.*stack"),
+        (lambda: f.map(x, T, in_axes=(5, 0)), ValueError, r"argument 0 has no axis 5 of samples: its shape is \(1500, 3\)"),
+        (lambda: f.map(x[:, 0], T, in_axes="a"), TypeError, "in_axes must be the axis of samples.*'a'"),
         (lambda: f.value_and_grad(np.zeros(2), x, T), ValueError, "theta must be a flat vector of the 21 parameters"),
         (lambda: f.value_and_grad(f.theta(), x, T, reduction="all"), ValueError, "reduction must be"),
         (lambda: FUNCTIONS["looked up"][0].map(x, T, INDEX + 9).compute(), IndexError, "index from 0 to 3"),
     ]:
         with pytest.raises(error, match=message):
             call()
+
+
+def test_chunks_that_are_not_of_the_size_that_their_array_says_are_refused():
+    f = FUNCTIONS["squared"][0]
+    t = da.from_array(T, chunks=256)
+    for change in (lambda x: x[:5], lambda x: np.concatenate([x, x])):
+        x = da.from_array(X, chunks=(256, 3)).map_blocks(change, meta=X[:0])
+        for lazy in (f.map(x, t), f.value_and_grad(f.theta(), x, t)[0]):
+            with pytest.raises(ValueError, match=r"argument 0 has a chunk of (5|440|512) samples where its .chunks say 2"):
+                lazy.compute()
 
 
 def test_what_changed_outside_is_recorded_again():
