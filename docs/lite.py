@@ -1,9 +1,9 @@
 """The tour in the browser: `python docs/lite.py`, after `python -m mkdocs build --strict`, adds it to the site.
 
 JupyterLite is JupyterLab as files: Python itself, compiled to WebAssembly (Pyodide), runs in the page, and a server that hands
-out files is enough. This builds the wheel of this checkout, puts a cell that installs it into a copy of each notebook, and
-links each page of the tutorial to its notebook. Without --pyodide the page takes Python and NumPy from Pyodide's
-server.
+out files is enough. This builds the wheel of this checkout, fetches the wheels that Pyodide lacks, puts a cell that installs
+what is needed into a copy of each notebook, and links each page of the tutorial to its notebook. Without --pyodide the page
+takes Python and NumPy from Pyodide's server.
 
     python docs/lite.py                        # into site/lite
     python docs/lite.py --pyodide FOLDER       # an unpacked Pyodide beside it: then nothing is asked of any other server
@@ -24,6 +24,15 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 OTHERS = {"sklearn": "scikit-learn", "dask": "dask[array]"}  # what is installed for what is imported, where the names differ
+BESIDE = ["comm", "dask", "partd", "locket"]  # pure Python for kernel and notebooks that Pyodide lacks
+WITH_NUMPY = """\
+import piplite
+
+try:
+    await piplite.install({needed})
+except Exception as error:
+    raise ImportError("not to be had for the browser: {said}; Pyodide's server does not answer") from error\
+"""
 LINK = (
     '<p><a href="../lite/notebooks/index.html?path={name}.ipynb">Run this notebook in the browser</a>: nothing is installed, '
     "the first cell takes half a minute.</p>"
@@ -46,8 +55,10 @@ def imported(notebook: dict[str, Any]) -> set[str]:
 def with_its_installation(notebook: dict[str, Any]) -> dict[str, Any]:
     """The notebook with a first cell of code that installs what it needs."""
     needed = [OTHERS.get(name, name) for name in sorted(imported(notebook))]
-    command = f"%pip install -q micrograd-engine {' '.join(needed)}" if needed else "%pip install -q --no-deps micrograd-engine"
-    cell = {"cell_type": "code", "execution_count": None, "id": "install", "metadata": {}, "outputs": [], "source": [command]}
+    source = "%pip install -q --no-deps micrograd-engine"  # graphviz is for `dot`, which no browser has
+    if needed:
+        source = f"{source}\n{WITH_NUMPY.format(needed=needed, said=', '.join(needed))}"
+    cell = {"cell_type": "code", "execution_count": None, "id": "install", "metadata": {}, "outputs": [], "source": source}
     return {**notebook, "cells": [*notebook["cells"][:1], cell, *notebook["cells"][1:]]}
 
 
@@ -67,10 +78,10 @@ def build(site: Path, pyodide: Path | None = None) -> Path:
             json.dumps({"jupyter-lite-schema-version": 0, "jupyter-config-data": settings}), encoding="utf-8"
         )
         subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels], cwd=ROOT, check=True)
+        download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", wheels, *BESIDE]
+        subprocess.run(download, check=True)
         if pyodide is not None:
             shutil.copytree(pyodide, place / "static" / "pyodide")
-            for wheel in pyodide.glob("comm-*.whl"):  # of the kernel's needs the one that Pyodide does not list
-                shutil.copy(wheel, wheels)
         command = ["jupyterlite_core", "build", "--lite-dir", place, "--contents", contents, "--output-dir", output]
         options = ["--apps", "notebooks", "--apps", "lab", "--no-sourcemaps", "--no-unused-shared-packages"]
         options += [f"--piplite-wheels={wheel}" for wheel in sorted(wheels.glob("*.whl"))]

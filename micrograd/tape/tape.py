@@ -64,9 +64,12 @@ class Tape:
         return list(found)
 
     def operands(self) -> tuple[Array, Array]:
-        """Where the operands of each instruction begin in the list of all operands (and where it ends), and that list."""
-        starts = np.concatenate([[0], np.cumsum([len(operands) for _, operands in self.instructions], dtype=np.int64)])
-        return starts, np.fromiter(chain.from_iterable([operands for _, operands in self.instructions]), np.int64, starts[-1])
+        """Where the operands of each instruction begin in the list of all operands (and where it ends), and that list.
+
+        As `np.intp`, the only integers that NumPy takes as places everywhere: a browser's have 32 bits.
+        """
+        starts = np.cumsum([0, *(len(operands) for _, operands in self.instructions)], dtype=np.intp)
+        return starts, np.fromiter(chain.from_iterable([operands for _, operands in self.instructions]), np.intp, starts[-1])
 
     def name(self, slot: int) -> str:
         """How a slot is printed: an input x0, a leaf p0, a constant by its number, a result %0."""

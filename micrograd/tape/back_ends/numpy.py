@@ -137,7 +137,7 @@ class _Plan:
         lengths = (*shape, terms) if terms else shape
         if operand.strides is None:
             assert operand.index is not None
-            index = np.ascontiguousarray(np.broadcast_to(operand.index, lengths)) if full else operand.index
+            index = np.ascontiguousarray(np.broadcast_to(operand.index, lengths) if full else operand.index, np.intp)
             buffer = np.empty((*index.shape, self.n) if varying else index.shape, self.dtype)
             self.steps.append((np.take, (space, index, 0, buffer, "clip")))
             return buffer[..., None] if rows and not varying else buffer
@@ -255,7 +255,7 @@ class _Plan:
         index, table = v.operands
         i = self._array(index, v.shape, rows)
         varying = table.space == ROWS
-        positions = table.positions((*v.shape, v.terms))
+        positions = table.positions((*v.shape, v.terms)).astype(np.intp)
         space = (self.rows if varying else self.shared).reshape(-1)
         steps = np.diff(positions, axis=-1)
         even = steps.size == 0 or (steps == steps.flat[0]).all()
