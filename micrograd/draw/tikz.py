@@ -1,17 +1,18 @@
 r"""A scene as TikZ, for slides and papers: `\input` it where `\usepackage{tikz}` stands before.
 
 It is the scene that `svg` writes; a pixel is 0.75 pt, and the type is the document's sans serif. Letters that pdfLaTeX has no
-fonts for, such as 日, are set by LuaLaTeX and XeLaTeX with a font that has them; pdfLaTeX puts a question mark.
+fonts for, such as 日, are set by LuaLaTeX and XeLaTeX where the document's font has them; else a question mark stands there.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from itertools import groupby
 
 from micrograd.draw.scene import Part, Rectangle, Scene, Shape, Words
 from micrograd.draw.style import FAINT
-from micrograd.formula.label import GREEK
+from micrograd.formula.label import GREEK, accented
 from micrograd.formula.text import clean
 
 _POINT = 0.75  # points in a pixel
@@ -23,10 +24,14 @@ _SIGNS = {letter: f"\\{name} " for name, letter in GREEK.items()} | {
 }  # fmt: skip
 _SIGNS |= {c: f"{{}}^{{{d}}}" for c, d in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁱⁿʸˣ", "0123456789+-=()inyx", strict=True)}
 _SIGNS |= {c: f"{{}}_{{{d}}}" for c, d in zip("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢⱼₖₗₘₙ", "0123456789+-=()ijklmn", strict=True)}
+_ACCENTS = {"hat": "^", "bar": "=", "tilde": "~", "dot": ".", "ddot": '"', "check": "v", "breve": "u", "acute": "'",
+            "grave": "`", "mathring": "r"}  # fmt: skip
+_LETTERS = {"\u0131": r"\i{}", "ł": r"\l{}", "Ł": r"\L{}", "œ": r"\oe{}", "Œ": r"\OE{}"}
+_LETTERS |= {f"{c}\u0327": rf"\c{{{c}}}" for c in "cstCST"} | {f"{c}\u030b": rf"\H{{{c}}}" for c in "ouOU"}
 _LETTER = r"\mgletter{"
 _DEFINED = [
     "% Some letters here need LuaLaTeX or XeLaTeX, and a font that has them.",
-    r"\providecommand\mgletter[1]{\mbox{\ifdefined\Uchar\Uchar#1\relax\else?\fi}}",
+    r"\providecommand\mgletter[1]{\mbox{\ifdefined\Uchar\iffontchar\font#1\relax\Uchar#1\relax\else?\fi\else?\fi}}",
 ]
 _SPECIAL = {c: f"\\{c}" for c in "{}$&#%_"} | {'"': "''"}
 
@@ -109,19 +114,30 @@ def escaped(text: str, mathematics: bool = False) -> str:
 
     >>> print(escaped("∂L/∂W_1 = 50%"))
     $\partial $L/$\partial $W\_1 = 50\%
-    >>> print(escaped("日"))
-    \mgletter{"65E5}
+    >>> print(escaped("日 ŷ Gauß"), escaped("ŷ", mathematics=True))
+    \mgletter{"65E5} \^{y} Gauß \hat{y}
     """
-    out = []
-    for c in text:
-        if c in _SIGNS:
-            out.append(_SIGNS[c] if mathematics else f"${_SIGNS[c]}$")
-        elif c in _SPECIAL:
-            out.append(_SPECIAL[c])
-        elif c == " " and mathematics:
-            out.append(r"\ ")
-        elif " " <= c < "\x7f" or ("À" <= c < "Ā" and not mathematics):
-            out.append(c)
-        else:
-            out.append(f'{_LETTER}"{ord(c):X}}}')
-    return "".join(out)
+    return "".join([_letter(c, mathematics) for c in re.findall(".[\u0300-\u036f]?", unicodedata.normalize("NFC", text), re.S)])
+
+
+def _letter(c: str, mathematics: bool) -> str:
+    """One letter or sign, with the accent on it."""
+    letter, accent = accented(c)
+    if accent and ("a" <= letter.lower() <= "z" or letter in _SIGNS):
+        under = _letter(letter, True)
+        if mathematics:
+            return rf"\{accent}{{{under}}}"
+        return rf"\{_ACCENTS[accent]}{{{letter}}}" if letter not in _SIGNS else rf"$\{accent}{{{under}}}$"
+    if not mathematics and (found := _LETTERS.get(unicodedata.normalize("NFD", c))):
+        return found
+    if len(c) > 1:
+        return "".join([_letter(part, mathematics) for part in c])
+    if c in _SIGNS:
+        return _SIGNS[c] if mathematics else f"${_SIGNS[c]}$"
+    if c in _SPECIAL:
+        return _SPECIAL[c]
+    if c == " " and mathematics:
+        return r"\ "
+    if " " <= c < "\x7f" or ("À" <= c < "Ā" and not mathematics):
+        return c
+    return f'{_LETTER}"{ord(c):X}}}'

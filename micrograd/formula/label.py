@@ -1,11 +1,13 @@
 r"""A label as mathematics: its letter, its index, its exponent. Drawings, explanations and DOT read labels here, and so agree.
 
-`W_{12}^{[1]}` and `W_12^[1]`, `h_{t-1}`, `x1`, `\alpha` and `alpha`, `$x_1$` are mathematics; any other label is plain words.
+`W_{12}^{[1]}` and `W_12^[1]`, `h_{t-1}`, `x1`, `\alpha` and `alpha`, `\hat{y}`, `$x_1$` are mathematics; any other label is
+plain words.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,11 +21,15 @@ _NAMES = (
 )
 GREEK = dict(zip(_NAMES.split(), _LETTERS, strict=True))
 _COMMANDS = {letter: f"\\{name}" for name, letter in GREEK.items()}
-_LETTER = rf"(?:\\?(?:{'|'.join(sorted(GREEK, key=len, reverse=True))})(?![^\W\d_])|[^\W\d_](?![^\W\d_]))"
+ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303", "dot": "\u0307", "ddot": "\u0308", "check": "\u030c",
+           "breve": "\u0306", "acute": "\u0301", "grave": "\u0300", "mathring": "\u030a"}  # fmt: skip
+_LETTER = rf"(?:\\?(?:{'|'.join(sorted(GREEK, key=len, reverse=True))})(?![^\W\d_])|[^\W\d_](?![^\W\d_])[\u0300-\u036f]?)"
 _SCRIPT = r"(?:\{[^{}]*\}|\[[^\[\]{}]*\](?:\([^(){}]*\))?|\d+(?:,\d+)+|[^\W_]+|[^\s\w{}\\$^])"
 _MATHS = re.compile(rf"({_LETTER}['′]*|[^_^{{}}\\$]+(?=[_^]\{{))((?:[_^]{_SCRIPT}){{0,2}})")
 _NUMBERED = re.compile(rf"({_LETTER})(\d+)")
-_WORD = re.compile(r"[^\W\d]\w*")
+_WORD = re.compile(r"[^\W\d][\w\u0300-\u036f]*")
+_ACCENTED = re.compile(rf"\\({'|'.join(ACCENTS)})(?:\{{(\\?[^\W\d_]+)\}}| ?([^\W\d_])(?![^\W\d_])|(?= ?\\) ?(\\[^\W\d_]+))")
+_FACE = re.compile(r"\\(?:mathrm|mathbf|mathit|mathsf|boldsymbol|text|operatorname)\{([^{}\\]*)\}")
 _ELEMENT = re.compile(r"([^\W\d]\w*)((?:\[\d+\])+)")
 _RUN = re.compile(rf"([_^])({_SCRIPT})")
 _GREEK_NAME = re.compile(rf"(?<![^\W_])\\?({'|'.join(sorted(GREEK, key=len, reverse=True))})(?![^\W\d_])")
@@ -61,7 +67,10 @@ class Name(NamedTuple):
     def latex(self) -> str:
         letters = self.base.rstrip("'′")
         high = r"\prime" * (len(self.base) - len(letters)) + (_script(self.high) if self.high else "")
-        base = _COMMANDS.get(letters, letters if len(letters) == 1 and letters.isalpha() else rf"\mathrm{{{words(letters)}}}")
+        letter, accent = accented(letters)
+        base = _COMMANDS.get(letter, letter if len(letter) == 1 and letter.isalpha() else rf"\mathrm{{{words(letters)}}}")
+        if accent:
+            base = rf"\{accent}{{{base}}}"
         if not self.plain:
             base = rf"\langle {base} \rangle"
         return base + (f"_{{{_script(self.low)}}}" if self.low else "") + (f"^{{{high}}}" if high else "")
@@ -106,6 +115,8 @@ def named(label: str) -> Name:
         return Name(letter, ("," if max(index) > 9 else "").join(map(str, index)), f"[{layer}]")
     label = clean(str(label))
     inner = label[1:-1] if len(label) > 2 and label[0] == label[-1] == "$" else label
+    if "\\" in inner:
+        inner = _ACCENTED.sub(_marked, _FACE.sub(r"\1", inner))
     written = label if _WORD.fullmatch(label) else ""  # what could be a variable's name stays as it is
     if len(label) <= 60 and (match := _MATHS.fullmatch(inner)):
         scripts = [(sign, _greek(script[1:-1] if script[0] == "{" else script)) for sign, script in _RUN.findall(match[2])]
@@ -117,6 +128,23 @@ def named(label: str) -> Name:
         of = named(match[1])
         return of._replace(low=",".join(filter(None, [of.low, *re.findall("[0-9]+", match[2])])), written=label)
     return Name(inner)
+
+
+def _marked(match: re.Match[str]) -> str:
+    """The letter of \\hat{y} with its accent: ŷ; what stands under an accent and is no letter stays as it is."""
+    letter = _greek(match[2] or match[3] or match[4])
+    return unicodedata.normalize("NFC", letter + ACCENTS[match[1]]) if len(letter) == 1 else match[0]
+
+
+def accented(letter: str) -> tuple[str, str]:
+    """A letter and the name of its accent, ("y", "hat") for ŷ; the text itself and "" where it is not that.
+
+    >>> accented("ŷ"), accented("y"), accented("größe")
+    (('y', 'hat'), ('y', ''), ('größe', ''))
+    """
+    apart = unicodedata.normalize("NFD", letter)
+    accent = next((name for name, mark in ACCENTS.items() if apart[1:] == mark), "")
+    return (apart[0], accent) if accent else (letter, "")
 
 
 def _greek(text: str) -> str:

@@ -15,6 +15,7 @@ from graphs_to_draw import example, hostile, network
 from micrograd import MLP, Value
 from micrograd.command.main import main
 from micrograd.draw import Drawing, draw_dot, to_mermaid
+from micrograd.draw.tikz import escaped
 
 NEEDS_DOT = pytest.mark.skipif(shutil.which("dot") is None, reason="needs the program `dot` of Graphviz")
 
@@ -150,19 +151,23 @@ def test_what_is_faint_in_the_picture_is_faint_in_every_format(view):
 
 def test_letters_of_all_languages_are_in_the_tikz_picture():
     text = Value(1.0, label="日 Ж é ω").draw().tikz
-    assert r'\mgletter{"65E5} \mgletter{"416} é $\omega $' in text and text.count(r"\providecommand\mgletter") == 1
+    assert r"""\mgletter{"65E5} \mgletter{"416} \'{e} $\omega $""" in text and text.count(r"\providecommand\mgletter") == 1
+    assert escaped("ŷ ş ő ł ı ñ ί θ\u0302 Gauß") == r"\^{y} \c{s} \H{o} \l{} \i{} \~{n} $\acute{\iota }$ $\hat{\theta }$ Gauß"
+    assert escaped("ŷθ\u0302é", mathematics=True) == r"\hat{y}\hat{\theta }\acute{e}"
     assert "mgletter" not in example().draw().tikz
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", ["pdflatex", "lualatex"])
+@pytest.mark.parametrize("program", ["pdflatex", "xelatex", "lualatex"])
 def test_latex_sets_the_drawing(program, tmp_path):
     if shutil.which(program) is None:
         pytest.skip(f"no {program} was found: it comes with TeX Live")
     model = MLP(2, [3, 2], activation="tanh", seed=1)
     net = sum(model([0.5, -1.0])).draw(view="network", through=model.layers[0].neurons[1].w[0])
     inputs = ""
-    for name, drawing in {"example": example().draw(), "hostile": hostile().draw(theme="dark"), "net": net}.items():
+    letters = sum([Value(1.0, label=label) for label in ("日 Ж", "şőłičé", "ελπίδα", r"\hat{y}_1", r"\tilde\theta", "x_{ŷ}")])
+    drawn = {"example": example().draw(), "hostile": hostile().draw(theme="dark"), "net": net, "letters": letters.draw()}
+    for name, drawing in drawn.items():
         drawing.save(tmp_path / f"{name}.tex")
         inputs += f"\\input{{{name}}}\\par\n"
     (tmp_path / "paper.tex").write_text(
@@ -173,6 +178,7 @@ def test_latex_sets_the_drawing(program, tmp_path):
     if "tikz.sty' not found" in ran.stdout:
         pytest.skip("this LaTeX has no TikZ")
     assert ran.returncode == 0, ran.stdout[-2000:]
+    assert "Missing character" not in (tmp_path / "paper.log").read_text(encoding="utf-8", errors="replace")  # "?" stands there
 
 
 @pytest.mark.parametrize("view", ["graph", "network"])

@@ -22,6 +22,15 @@ READ = {  # what stands in a terminal, in LaTeX, and the pieces that drawings se
     r"\alpha": ("α", r"\alpha", [("α", 0)]),
     "alpha": ("alpha", r"\alpha", [("α", 0)]),
     r"\theta_{\alpha}^2": ("θ_α^2", r"\theta_{\alpha}^{2}", [("θ", 0), ("α", -1), ("2", 1)]),
+    r"\hat{y}": ("ŷ", r"\hat{y}", [("ŷ", 0)]),
+    r"$\hat y_1$": ("ŷ_1", r"\hat{y}_{1}", [("ŷ", 0), ("1", -1)]),
+    r"\bar{x}": ("x\u0304", r"\bar{x}", [("x\u0304", 0)]),
+    r"\tilde{\theta}_k": ("θ\u0303_k", r"\tilde{\theta}_{k}", [("θ\u0303", 0), ("k", -1)]),
+    r"\dot\theta": ("θ\u0307", r"\dot{\theta}", [("θ\u0307", 0)]),
+    "ŷ": ("ŷ", r"\hat{y}", [("ŷ", 0)]),
+    r"\mathbf{w}_2": ("w_2", "w_{2}", [("w", 0), ("2", -1)]),
+    r"\mathrm{loss}": ("loss", r"\mathrm{loss}", [("loss", 0)]),
+    r"\hat{xy}": (r"⟨\hat{xy}⟩", r"\langle \mathrm{/hat\{xy\}} \rangle", [(r"\hat{xy}", 0)]),
     "f'": ("f'", r"f^{\prime}", [("f'", 0)]),
     "loss_{val}": ("loss_val", r"\mathrm{loss}_{\mathrm{val}}", [("loss", 0), ("val", -1)]),
     "learning_rate": ("learning_rate", r"\mathrm{learning\_rate}", [("learning_rate", 0)]),
@@ -55,7 +64,28 @@ def test_names_are_told_apart():
 
 def test_random_labels_are_one_line_of_text_and_valid_latex():
     rng, parser = random.Random(5), MathTextParser("path")
-    pieces = ["W", "x", "_", "^", "{", "}", "\\", "alpha", "\\beta", "input", "12", "[1]", "(2)", "$", "'", " ", "\n", "%", "&"]
+    pieces = [
+        "W",
+        "x",
+        "_",
+        "^",
+        "{",
+        "}",
+        "\\",
+        "alpha",
+        "\\beta",
+        "\\hat",
+        "input",
+        "12",
+        "[1]",
+        "(2)",
+        "$",
+        "'",
+        " ",
+        "\n",
+        "%",
+        "&",
+    ]
     for _ in range(300):
         label = "".join(rng.choices(pieces, k=rng.randint(1, 7)))
         found = named(label)
