@@ -17,7 +17,7 @@ from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
 
 PATHS = 64  # paths through branches that one structure may take, unless one program computes and selects them all,
-MOST = 512  # and how many then
+MOST = 4096  # and how many then
 MANY = 2048  # with so many results of a sum, those of single samples are not kept: paths are summed
 SPAN = 1 << 14  # in spans of so many samples
 ROOM = 1 << 21  # numbers of single samples that there is room for at a time
@@ -132,28 +132,49 @@ def _sorted_by_path(
     """The samples of each path by its number; theta, longer where a path met now has brought parameters."""
     samples: dict[int, list[Array]] = {}
     left, known = np.arange(call.n), len(paths)
-    if known > 1 and len(settled(paths)) == known and (program := recordings.merged(paths, call, False)) is not None:
-        (numbers,) = program(call.inputs, theta, call.n)
-        samples = {i: [rows] for i in range(known) if len(rows := np.flatnonzero(numbers == i))}
-        left = np.flatnonzero(~(numbers >= 0.0))
+    found = dict[tuple[tuple[str, bool], ...], int]()  # paths by their decisions
+
+    def met(row: int) -> bool:
+        """Record the path of a sample; whether it is a new one."""
+        with recordings.making:
+            with recordings.parameters.holding(theta):
+                path = recordings.record(call, row, gradient)
+            found.update((paths[i].decisions, i) for i in range(len(found), len(paths)))
+            if new := path.decisions not in found:
+                _add(recordings, paths, path, bool(gradient))
+                found[path.decisions] = len(paths) - 1
+            samples.setdefault(found[path.decisions], []).append(np.array([row]))
+            return new
+
+    odd = left[:0]  # samples that compare a nan
+    while len(left) and (known == 1 or len(settled(paths)) == known or len(paths) > known):
+        among = paths[:]
+        program = recordings.merged(among, call, False)
+        if program is None:
+            break
+        (numbers,) = program(call.rows(left), recordings.parameters.grown(theta), len(left))
+        for i in np.unique(numbers[numbers >= 0.0]).astype(int).tolist():
+            samples.setdefault(i, []).append(left[numbers == i])
+        odd, left = np.append(odd, left[np.isnan(numbers)]), left[numbers < 0.0]
+        again = 0  # how often the path had been met already
+        for tried, row in enumerate(left[: len(among)].tolist(), 1):
+            again += not met(row)
+            if 2 * again > tried + 1:
+                break
+        else:
+            tried = min(len(left), len(among))
+        left = left[tried:]
+    left = np.sort(np.append(odd, left))
     k = 0
     while len(left):
         if k == len(paths):
-            with recordings.making:
-                if k < len(paths):
-                    continue  # another thread has met one meanwhile
-                with recordings.parameters.holding(theta):
-                    path = recordings.record(call, int(left[0]), gradient)
-                same = [i for i, p in enumerate(paths) if p.decisions == path.decisions]
-                if not same:
-                    _add(recordings, paths, path, bool(gradient))
-            if same:  # decided differently by rounding alone
-                samples.setdefault(same[0], []).append(left[:1])
-                left = left[1:]
-                continue
+            met(int(left[0]))
+            left = left[1:]
+            continue
         path = paths[k]
-        theta = recordings.parameters.grown(theta)
-        pairs = recordings.program(path, call, False, guards=True)(call.rows(left), path.own(theta), len(left))
+        pairs = recordings.program(path, call, False, guards=True)(
+            call.rows(left), path.own(recordings.parameters.grown(theta)), len(left)
+        )
         holds = _decided(path, pairs)
         if holds.any():
             samples.setdefault(k, []).append(left[holds])
@@ -161,7 +182,7 @@ def _sorted_by_path(
         k += 1
     if len(paths) == known:
         paths[0].settled = known
-    return samples, theta
+    return samples, recordings.parameters.grown(theta)
 
 
 def _decided(path: Path, pairs: Array) -> Array:
@@ -181,7 +202,8 @@ def _decided(path: Path, pairs: Array) -> Array:
 
 def _add(recordings: Recordings, paths: list[Path], path: Path, gradient: bool) -> None:
     """Keep one more path; RuntimeError where there are too many, TypeError where it returns another structure."""
-    if len(paths) % PATHS == 0 and (len(paths) >= MOST or recordings.one_tape(paths, True, gradient) is None):
+    full = len(paths) >= PATHS and len(paths) & (len(paths) - 1) == 0  # each time that there are twice as many
+    if full and (len(paths) >= MOST or recordings.one_tape(paths, True, gradient) is None):
         lines = [a[0] for a, b in zip(path.decisions, paths[-1].decisions, strict=False) if a != b]
         where = lines[0] if lines else path.decisions[-1][0]
         raise RuntimeError(

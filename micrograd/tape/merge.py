@@ -1,25 +1,36 @@
 """Paths merged: one tape that computes the results of several paths, and selects those of the path that a sample takes.
 
 `branches` comes here once a call has met no new path. What the paths have in common is computed once; the rest is computed for
-every path and every sample, and chosen by the comparisons, which are part of the tape. Each number is that of its own path's
-tape, bit for bit. An infinity on another path reaches nothing: a selection takes one number and leaves the other.
+every path and every sample, and chosen by the comparisons, which are part of the tape. Where two paths do the same after an
+`if` with different numbers, the numbers are chosen and it is done once: so n independent ifs, which are 2ⁿ paths, become n
+selections. Each number is that of its own path's tape, bit for bit. An infinity on another path reaches nothing: a selection
+takes one number and leaves the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial, reduce
+from itertools import zip_longest
 from typing import Any
 
 from micrograd.primitives import RULES, Primitive
+from micrograd.tape.passes import chained, swept
 from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
 
 _COUNTED = {  # a comparison as a primitive, and the result of the comparison for which that is 1.0
     "__lt__": ("less", True), "__le__": ("greater", False), "__gt__": ("greater", True), "__ge__": ("less", False),
     "__eq__": ("equal", True), "__ne__": ("equal", False),
 }  # fmt: skip
-_WHERE, _SUM, _SUB, _EQUAL, _LESS = (RULES[name] for name in ("where", "sum", "sub", "equal", "less"))
+_WHERE, _SUM, _DOT, _ADD, _SUB, _MUL, _EQUAL, _LESS = (
+    RULES[name] for name in ("where", "sum", "dot", "add", "sub", "mul", "equal", "less")
+)
 ELSEWHERE = -1.0  # the number of the path of a sample that takes none of them
-SMALL, GROWTH = 2000, 4  # instructions that a merged tape may have, and how many times as many as its longest path
+SMALL, GROWTH = 2000, 4  # instructions that a merged tape may have, or so many times its longest path, or 3 for each path
+MANY = 1 << 16  # results, counted for every path, up to which
+ANYTHING = -1  # stands for the result on a side of a comparison where no path is known
+LONG = 17  # operands of sums that are not taken apart
+FEW = 8  # selections for the sake of which instructions on two paths become one
 
 
 def merged(
@@ -27,10 +38,10 @@ def merged(
 ) -> Tape | None:
     """The tape of some paths, each a tape with the numbers of its leaves among all `leaves`.
 
-    Its outputs are the results, where they are asked for, with a `gradient` that of each for all leaves, then the number of the
-    path that the sample takes: ELSEWHERE for none of them, nan where it compares a nan. With `reduce`, in place of the number,
-    what sums to 0.0 where every sample takes one of them. None where the paths do not compare the same in the same order, or
-    where computing all of them for every sample would be too much.
+    With `results`, its outputs are these, with a `gradient` that of each for all leaves, and then 0.0 where the sample takes
+    one of the paths; without, the number of the path that it takes. Either is ELSEWHERE for none of them, nan where it compares
+    a nan. With `reduce`, in its place, what sums to 0.0 where every sample takes one of them. None where the paths do not
+    compare the same in the same order, or where computing all of them for every sample would be too much.
     """
     code = _Code(paths, leaves, results, gradient)
     try:
@@ -39,10 +50,11 @@ def merged(
         return None
     if reduce:
         number = code.add(_LESS, number, code.number(0.0))
-    longest = max(len(tape.instructions) for tape, _ in paths)
-    if len(paths) > 1 and results and len(code.instructions) > max(SMALL, GROWTH * longest):
+    longest = max(3 * len(paths), *(len(tape.instructions) for tape, _ in paths))
+    found = code.tape(paths[0][0].inputs, leaves, [*chosen, number])
+    if len(paths) > 1 and results and len(found.instructions) > max(SMALL, GROWTH * longest):
         return None
-    return Tape(paths[0][0].inputs, leaves, code.numbers, code.instructions, [*chosen, number])
+    return found
 
 
 class _Unlike(Exception):
@@ -53,9 +65,13 @@ class _Code:
     """The instructions of the paths, equal ones once, and the tree of their comparisons."""
 
     def __init__(self, paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool):
+        self.results, self.apart = results, len(paths) > 2
         self.guards: list[list[Guard]] = [tape.guards for tape, _ in paths]
+        every = zip_longest(*([guard.result for guard in guards] for guards in self.guards))
+        self.split = [{True, False} <= {*at} for at in every]  # at which comparisons paths part
         self.instructions: list[Instruction] = []
         self._known: dict[Instruction, int] = {}
+        self._depths: dict[int, int] = {}  # of comparisons: how many come before
         self.numbers: list[float] = []
         self._slots: dict[Any, int] = {}
         self._base = paths[0][0].inputs + leaves
@@ -91,8 +107,20 @@ class _Code:
     def _taken_in(self, tape: Tape, leaves: Sequence[int]) -> list[int]:
         to = [*range(tape.inputs), *(tape.inputs + i for i in leaves), *map(self.number, tape.constants)]
         for rule, operands in tape.instructions:
-            to.append(self.add(rule, *[to[i] for i in operands]))
+            own = [to[i] for i in operands]
+            to.append(self._apart(rule, own) if self.apart and rule in (_SUM, _DOT) else self.add(rule, *own))
         return to
+
+    def _apart(self, rule: Primitive, operands: list[int]) -> int:
+        """A short sum, or dot, as the additions that it is: paths may have it in common up to some term."""
+        if len(operands) > LONG:
+            return self.add(rule, *operands)
+        half = len(operands) // 2
+        terms = operands
+        if rule is _DOT:
+            products = [self.add(_MUL, x, y) for x, y in zip(operands[:half], operands[half:-1], strict=True)]
+            terms = [*operands[-1:], *products] if operands[-1] != self._slots.get(constant_key(-0.0)) else products
+        return reduce(partial(self.add, _ADD), terms)
 
     def compared(self, path: int, depth: int) -> tuple[int, bool]:
         """The slot of a comparison of a path, and the result of the comparison for which there is a 1.0."""
@@ -103,23 +131,111 @@ class _Code:
     def tree(self, members: list[int], depth: int) -> tuple[int, list[int]]:
         """The slots of the number and of the results of the paths that have decided alike up to `depth` comparisons."""
         path, ones, zeros = members[0], list[int](), list[int]()  # comparisons that all members decide alike
+        sides = list[tuple[int, bool]]()  # of those, at which others part
         while depth < len(self.guards[path]):
             here = {(g[depth].name, g[depth].line) if depth < len(g) else None for g in map(self.guards.__getitem__, members)}
             if len(here) > 1:
                 raise _Unlike
             slot, holds = self.compared(path, depth)
+            self._depths.setdefault(slot, depth)
             one = [m for m in members if self.guards[m][depth].result == holds]
             zero = [m for m in members if self.guards[m][depth].result != holds]
             depth += 1
+            if self.split[depth - 1] and not (one and zero):
+                sides.append((slot, bool(one)))
             if one and zero:
                 (number, outputs), (other, others) = self.tree(one, depth), self.tree(zero, depth)
-                pairs = zip(outputs, others, strict=True)
-                outputs = [a if a == b else self.add(_WHERE, slot, a, b) for a, b in pairs]
-                return self._where_all(ones, zeros, self.add(_WHERE, slot, number, other)), outputs
+                if self.results:
+                    number, *outputs = self.joined(slot, zip([number, *outputs], [other, *others], strict=True))
+                    other = number  # a nan that is compared still makes it nan
+                return self._where_all(ones, zeros, self.add(_WHERE, slot, number, other)), self._on(sides, outputs)
             (ones if one else zeros).append(slot)
         if len(members) > 1:
             raise _Unlike
-        return self._where_all(ones, zeros, self.number(path)), self.outputs[path]
+        return self._where_all(ones, zeros, self.number(0 if self.results else path)), self._on(sides, self.outputs[path])
+
+    def _on(self, sides: list[tuple[int, bool]], outputs: list[int]) -> list[int]:
+        """Outputs that are wanted on one side of some comparisons, and anything on the other: no path known goes there."""
+        if len(outputs) * len(self.outputs) <= MANY:
+            for slot, one in reversed(sides):
+                outputs = [self.add(_WHERE, slot, *((i, ANYTHING) if one else (ANYTHING, i))) for i in outputs]
+        return outputs
+
+    def joined(self, slot: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+        """Of each pair of results, the slot of the first where a comparison is 1.0, and of the second where it is 0.0.
+
+        Two instructions of one primitive are one, on operands that are joined in their turn, where that takes few selections.
+        """
+        chosen: dict[tuple[int, int], tuple[frozenset[tuple[int, int]], int]] = {}  # pairs that are selected, and how far below
+        parts: dict[tuple[int, int], tuple[Primitive | None, list[tuple[int, int]]]] = {}
+        made: dict[tuple[int, int], int] = {}
+        wanted = [*pairs]
+        for pair in wanted:
+            stack = [pair]
+            while stack:
+                a, b = at = stack[-1]
+                if at in chosen:
+                    stack.pop()
+                    continue
+                if a == b or ANYTHING in at:
+                    chosen[at], made[at] = (frozenset(), 0), b if a == ANYTHING else a
+                    continue
+                parts[at] = _, below = self._parts(a, b)
+                if missing := [p for p in below if p not in chosen]:
+                    stack += missing
+                    continue
+                selected = frozenset[tuple[int, int]]().union(*(chosen[p][0] for p in below))
+                depth = 1 + max((chosen[p][1] for p in below), default=0)
+                shared = below and len(selected) <= min(depth + 1, FEW)
+                chosen[at] = (selected, depth) if shared else (frozenset([at]), 0)
+        for pair in wanted:
+            stack = [pair]
+            while stack:
+                at = stack[-1]
+                if at in made:
+                    stack.pop()
+                elif at in chosen[at][0]:
+                    made[at] = self.add(_WHERE, slot, *at)
+                elif missing := [p for p in parts[at][1] if p not in made]:
+                    stack += missing
+                else:
+                    rule, below = parts[at]
+                    own = [made[p] for p in below]
+                    made[at] = self.add(rule, *own) if rule is not None else own[0]
+                    if at[0] in self._depths:
+                        self._depths.setdefault(made[at], self._depths[at[0]])
+        return [made[pair] for pair in wanted]
+
+    def _parts(self, a: int, b: int) -> tuple[Primitive | None, list[tuple[int, int]]]:
+        """The primitive and pairs of operands of two instructions of one kind.
+
+        Where one of two unlike ones may be anything on a side, None and the pair in whose place they stand.
+        """
+        (rule, xs), (other, ys) = pair = [self._instruction(i) for i in (a, b)]
+        open_ends = [operands for _, operands in pair if ANYTHING in operands]
+        alike = rule is not None and rule is other and len(xs) == len(ys)
+        if alike and (not open_ends or self._depths.get(xs[0], -1) == self._depths.get(ys[0], -2)):
+            return rule, [*zip(xs, ys, strict=True)]
+        if not open_ends:
+            return None, []
+        early = min(open_ends, key=lambda operands: self._depths[operands[0]])
+        one = next(x for x in early[1:] if x != ANYTHING)
+        return None, [(one, b) if early is xs else (a, one)]
+
+    def _instruction(self, slot: int) -> tuple[Primitive | None, tuple[int, ...]]:
+        return self.instructions[slot - self.first] if slot >= self.first else (None, ())
+
+    def tape(self, inputs: int, leaves: int, outputs: list[int]) -> Tape:
+        """The tape with those outputs, with no selection between a number and anything."""
+        to, kept = [*range(self.first)], list[Instruction]()
+        for rule, operands in self.instructions:
+            if ANYTHING in operands:
+                to.append(to[next(x for x in operands[1:] if x != ANYTHING)])
+            else:
+                to.append(self.first + len(kept))
+                kept.append((rule, tuple([to[x] for x in operands])))
+        found = Tape(inputs, leaves, self.numbers, kept, [to[i] for i in outputs])
+        return swept(chained(found) if self.apart else found)
 
     def _where_all(self, ones: list[int], zeros: list[int], number: int) -> int:
         """`number` where some comparisons are 1.0 and others 0.0, else ELSEWHERE."""

@@ -28,7 +28,7 @@ def optimised(tape: Tape, exact: bool = False) -> Tape:
     With `exact`, to the sign of every zero; without, a sum of nothing but negative zeros may be a positive one, and small whole
     powers are rounded as products.
     """
-    return swept(_chained(_simplified(tape, exact)))
+    return swept(chained(_simplified(tape, exact)))
 
 
 class _Constants:
@@ -242,7 +242,7 @@ _SIMPLER_EXACTLY = _SIMPLER | {_DOT: _simpler_dot_exactly, _POW: _simpler_pow}
 _SIMPLER_WITHOUT_NUMBERS = {rule: _SIMPLER[rule] for rule in (_SUB, _NEG, _SUM, _DOT)}  # what may apply where none is constant
 
 
-def _chained(tape: Tape) -> Tape:
+def chained(tape: Tape) -> Tape:
     """Left-to-right chains of + (and of + over ×) as one sum (or one dot); what was inside them is dead then."""
     first, instructions = tape.first, tape.instructions
     uses = [0] * (first + len(instructions))  # by instructions that are not dead themselves

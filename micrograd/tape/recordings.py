@@ -274,7 +274,7 @@ class Recordings:
             with self.making, _collector_paused():
                 if key not in programs:
                     tape = self.one_tape(paths, results, gradient, reduce)
-                    programs[key] = tape and self.back_end.make(swept(tape), call.fields, reduce, self.parameters.dtype)
+                    programs[key] = tape and self.back_end.make(tape, call.fields, reduce, self.parameters.dtype)
         return programs[key]
 
     def one_tape(self, paths: Sequence[Path], results: bool, gradient: bool = False, reduce: bool = False) -> Tape | None:

@@ -113,6 +113,57 @@ def test_short_ifs_that_become_selections_are_not_too_many_paths():
     assert len(paths) == 2**7
 
 
+def independent(runs):
+    """A function with an `if` on each of its arguments, which says in `runs` how often it was run."""
+
+    def f(*xs):
+        runs.append(1)
+        total = 1.0
+        for x in xs:
+            total = total * 1.5 + x * x if x > 0.0 else total * 0.5 - mg.sin(x)
+        return total
+
+    return f
+
+
+def test_independent_ifs_are_a_selection_each():
+    f = independent([])
+    g = jit(f, backend="reference")
+    X = np.array(list(np.ndindex(2, 2, 2, 2, 2, 2))) * 2.0 - 1.25
+    g.map(*X.T)
+    (paths,) = g.recorded.values()
+    tapes = [(path.tape, path.leaves) for path in paths]
+    assert len(tapes) == 64 and len(merge.merged(tapes, 0, True).instructions) < 64
+    several = tapes[3:10] + tapes[20:50]  # some paths are not known: what is met there belongs to none
+    program = reference.Program(merge.merged(several, 0, True), [(1, True)] * 6, False)
+    found, number = program([*X.T[:, :, None]], np.zeros(0), len(X))
+    decisions = {tuple(g.result for g in tape.guards) for tape, _ in several}
+    known = np.array([tuple((row > 0.0).tolist()) in decisions for row in X])
+    assert known.sum() == len(several) and np.array_equal(number, np.where(known, 0.0, merge.ELSEWHERE))
+    assert found[known].tolist() == [f(*row) for row in X[known].tolist()]
+
+
+@pytest.mark.parametrize("kind", ["all alike", "some rare", "nan"])
+def test_many_paths_take_few_runs_and_programs(kind):
+    runs, rng = [], np.random.default_rng(3)
+    f = independent(runs)
+    X = rng.normal(size=(2000, 8))
+    if kind != "all alike":
+        X = np.where(rng.random(X.shape) < 0.02, abs(X), -abs(X))
+    if kind == "nan":
+        X[:, 0] = math.nan
+    expected = [f(*row) for row in X.tolist()]
+    runs.clear()
+    g = jit(f, backend="numpy")
+    for _ in range(2):
+        np.testing.assert_allclose(g.map(*X.T), expected, rtol=1e-13)
+    (paths,) = g.recorded.values()
+    assert len(paths) > (250 if kind == "all alike" else 15)
+    assert len(runs) < 3 * len(paths)
+    if kind != "nan":  # which goes from path to path
+        assert sum(len(path.programs) for path in paths) < 30
+
+
 @pytest.mark.parametrize("backend", ["numpy", "llvm"])
 def test_a_comparison_that_rounding_decides_otherwise_takes_the_path_of_the_function(backend):
     """Single precision cannot see what the function itself, run on Values, does see."""

@@ -172,7 +172,7 @@ def test_one_structure_after_another_finds_its_own_parameters(backend):
 
 
 def test_more_paths_than_allowed_name_the_line(monkeypatch):
-    monkeypatch.setattr(branches, "MOST", branches.PATHS)  # 512 take a while
+    monkeypatch.setattr(branches, "MOST", branches.PATHS)  # 4,096 take a while
 
     def f(x):
         n = 0
