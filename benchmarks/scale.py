@@ -109,41 +109,50 @@ def timed(work, *args):
     return time.perf_counter() - start, found
 
 
-def option(brief):
-    """Seconds on one and two processes, ours and NumPy's, in turns."""
-    paths, per_chunk = (200_000, 20_000) if brief else (10_000_000, 100_000)
-    z = normals(paths, per_chunk)
-    seconds: dict[tuple[str, int], list[float]] = {}
-    own: dict[tuple[str, int], list[float]] = {}
-    results = []
-    for _ in range(1 if brief else 2):
+def in_turns(rounds, works):
+    """A table of seconds on one and two processes, taken in turns, and what was computed, by name.
+
+    A work is two functions of the client: one after which the processes have imported and compiled, and the one that is timed.
+    """
+    seconds, results = {}, {}
+    for _ in range(rounds):
         for workers in (1, 2):
             client = cluster(workers)
-            for name, work in (("this project", ours), ("NumPy by hand", control)):
-                work(normals(2 * per_chunk, per_chunk))  # compiles, and imports
+            for name, (ready, work) in works.items():
+                ready(client)
                 before = client.run(time.process_time)
-                took, found = timed(work, z)
+                took, found = timed(work, client)
                 after = client.run(time.process_time)
-                seconds.setdefault((name, workers), []).append(took)
-                own.setdefault((name, workers), []).append(sum(after[w] - before[w] for w in after) / workers)
-                results.append(found)
+                used = sum(after[worker] - before[worker] for worker in after) / workers
+                seconds.setdefault((name, workers), []).append((took, used))
+                results.setdefault(name, []).append(found)
             closed(client)
-    for other in results[1:]:
-        assert np.allclose(other, results[0], rtol=1e-9)
     lines = ["|  | one process | two processes | ratio |", "|---|---|---|---|"]
-    for what, measured in (("", seconds), (", processor time by worker", own)):
-        for name in ("this project", "NumPy by hand"):
-            one, two = (statistics.median(measured[name, workers]) for workers in (1, 2))
+    for which, what in enumerate(("", ", processor time by worker")):
+        for name in works:
+            one, two = (statistics.median(pair[which] for pair in seconds[name, workers]) for workers in (1, 2))
             lines.append(f"| {name}{what} | {one:.2f} s | {two:.2f} s | {one / two:.2f} |")
-    values = ", ".join(
-        f"{name} {mean:.5f} ± {error:.5f}"
-        for name, (mean, error) in zip(("price", "delta", "vega", "rho"), np.transpose(results[0]), strict=True)
-    )
+    return lines, results
+
+
+def option(brief):
+    """Seconds on one and two processes, ours and NumPy's."""
+    paths, per_chunk, rounds = (200_000, 20_000, 1) if brief else (10_000_000, 100_000, 3)
+    z, few = normals(paths, per_chunk), normals(2 * per_chunk, per_chunk)
+    works = {
+        "this project": (lambda _: ours(few), lambda _: ours(z)),
+        "NumPy by hand": (lambda _: control(few), lambda _: control(z)),
+    }
+    lines, results = in_turns(rounds, works)
+    (first, *rest) = [found for each in results.values() for found in each]
+    assert all(np.allclose(other, first, rtol=1e-9) for other in rest)
+    columns = zip(("price", "delta", "vega", "rho"), np.transpose(first), strict=True)
+    values = ", ".join(f"{name} {mean:.5f} ± {error:.5f}" for name, (mean, error) in columns)
     return [
         "## An Asian option",
         "",
         f"{paths:,} paths of {STEPS} steps, drawn in chunks of {per_chunk:,}; price and three greeks of each path, "
-        f"their means and standard errors. Medians of {len(results) // 4}.",
+        f"their means and standard errors. Medians of {rounds}.",
         "",
         *lines,
         "",
@@ -198,27 +207,32 @@ def peak_of_this_process():
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
-def synthetic(rows, block_info=None):
-    place = block_info[None]["chunk-location"][0] if block_info else 0
-    return np.random.default_rng(place).random((int(rows[0, 0]), 16))
+def synthetic(zeros, block_info=None):
+    place, *_ = block_info[None]["chunk-location"]
+    return np.random.default_rng(place).random(block_info[None]["chunk-shape"])
+
+
+def with_peaks(work, **how):
+    """What a work on two processes took, in words, and what it gave."""
+    client = cluster(2, **how)
+    took, found = timed(work)
+    peaks = sorted(client.run(peak_of_this_process).values())
+    closed(client)
+    return f"{took:.0f} s, peaks of {peaks[0]:.0f} and {peaks[1]:.0f} MB", found
 
 
 def memory(brief):
     """The peak of each of two workers in a sum over 10 GB."""
     chunks, rows = (20 if brief else 640), 125_000  # 16 MB each
-    sizes = da.from_array(np.full((chunks, 1), rows), chunks=1)
-    x = sizes.map_blocks(synthetic, chunks=((rows,) * chunks, (16,)), dtype=float, meta=np.empty((0, 0)))
+    x = da.zeros((chunks, 1), chunks=1)
+    x = x.map_blocks(synthetic, chunks=((rows,) * chunks, (16,)), dtype=float, meta=np.empty((0, 0)))
     model = MLP(16, [8, 1], activation="tanh", seed=1)
     f = jit(lambda x: (model(x) - x[0]) ** 2, model.parameters())
-    client = cluster(2)
-    took, _ = timed(lambda: dask.compute(*f.value_and_grad(f.theta(), x)))
-    peaks = sorted(client.run(peak_of_this_process).values())
-    closed(client)
+    took, _ = with_peaks(lambda: dask.compute(*f.value_and_grad(f.theta(), x)))
     return [
         "## Memory",
         "",
-        f"Value and gradient of a network over {x.nbytes / 1e9:.1f} GB, drawn in {chunks} chunks, on two processes: "
-        f"{took:.0f} s, peaks of {peaks[0]:.0f} and {peaks[1]:.0f} MB.",
+        f"Value and gradient of a network over {x.nbytes / 1e9:.1f} GB, drawn in {chunks} chunks, on two processes: {took}.",
     ]
 
 
@@ -241,24 +255,22 @@ def counted(seed):
 def seeds(brief):
     """A hundred networks of different seeds: one task each, whose machine code a process makes once."""
     count, rounds = (4, 1) if brief else (100, 3)
-    seconds, losses = {}, []
-    for _ in range(rounds):
-        for workers in (1, 2):
-            client = cluster(workers)
-            client.run(trained, -1)  # imports, and compiles where nothing is kept
-            for work in (trained, counted):
-                took, found = timed(swept, client, work, count)
-                seconds.setdefault((work, workers), []).append(took)
-                losses += [found] if work is trained else []
-            closed(client)
+    lines, results = in_turns(
+        rounds,
+        {
+            "this project": (lambda client: client.run(trained, -1), lambda client: swept(client, trained, count)),
+            "plain Python": (lambda client: None, lambda client: swept(client, counted, count)),
+        },
+    )
+    losses = results["this project"]
     assert all(found == losses[0] for found in losses)
-    ours, control = ([statistics.median(seconds[work, workers]) for workers in (1, 2)] for work in (trained, counted))
     return [
         "## A sweep",
         "",
-        f"{count} networks of 1-8-8-1, 200 steps each: {ours[0]:.1f} s on one process, {ours[1]:.1f} s on two; "
-        f"as many tasks of plain Python beside them {control[0]:.1f} s and {control[1]:.1f} s. Medians of {rounds}; losses "
+        f"{count} networks of 1-8-8-1, 200 steps each, and as many tasks of plain Python. Medians of {rounds}; losses "
         f"from {min(losses[0]):.2g} to {max(losses[0]):.2g}, the same bits every time.",
+        "",
+        *lines,
     ]
 
 
@@ -283,17 +295,13 @@ def large(brief):
         x = starts.map_blocks(read, file, rows, per_chunk, chunks=chunks, dtype=np.float32, meta=np.empty((0, 0)))
         model = MLP(31, [16, 1], activation="tanh", seed=1)
         f = jit(lambda x: (model(x[:31]) - x[31]) ** 2, model.parameters(), dtype="float32")
-        client = cluster(2, memory_limit="1GB")
-        losses = []
         with f.training(SGD(model.parameters(), lr=0.05, momentum=0.9)) as step:
-            took, _ = timed(lambda: losses.extend(step(x) for _ in range(3)))
-        peaks = sorted(client.run(peak_of_this_process).values())
-        closed(client)
+            took, losses = with_peaks(lambda: [step(x) for _ in range(3)], memory_limit="1GB")
     return [
         "## Data larger than memory",
         "",
-        f"Three steps of 31-16-1 on all of a memory map of {size / 1e9:.2f} GB, on two workers of at most 1 GB: {took:.0f} s, "
-        f"peaks of {peaks[0]:.0f} and {peaks[1]:.0f} MB, losses {', '.join(f'{x:.5f}' for x in losses)}.",
+        f"Three steps of 31-16-1 on all of a memory map of {size / 1e9:.2f} GB, on two workers of at most 1 GB: {took}, "
+        f"losses {', '.join(f'{x:.5f}' for x in losses)}.",
     ]
 
 

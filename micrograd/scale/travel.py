@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import threading
 import zlib
 from collections import OrderedDict
@@ -31,7 +32,7 @@ class Traveller:
     """One structure of arguments of a compiled function, on its way to where chunks of them are."""
 
     def __init__(self, content: bytes, name: str):
-        self.content, self.name = content, name
+        self.content, self.name, self.version = content, name, _version()
         self.digest = hashlib.blake2b(content, digest_size=16).hexdigest()
 
     def __dask_tokenize__(self) -> Any:
@@ -45,11 +46,21 @@ class Traveller:
         with _making:
             found = _made.get(self.digest)
             if found is None:
+                if self.version != _version():
+                    raise RuntimeError(
+                        f"{self.name} was sent by micrograd-engine {self.version}, and this worker has {_version()}: install "
+                        "one version on all machines"
+                    )
                 found = _made[self.digest] = _unpacked(self.content, self.name)
                 while len(_made) > KEPT:
                     _made.popitem(last=False)
             _made.move_to_end(self.digest)
             return found
+
+
+def _version() -> str:
+    """That of this package."""
+    return str(sys.modules["micrograd"].__version__)
 
 
 def traveller(calls: Calls, key: Any, gradient: bool, paths: list[Path]) -> Traveller:

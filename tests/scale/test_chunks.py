@@ -336,6 +336,24 @@ def test_an_array_that_comes_whole_is_made_once_and_not_for_each_chunk():
         assert made == [5]
 
 
+def test_what_another_version_has_sent_is_refused():
+    from micrograd.scale import travel
+
+    lazy = jit(lambda x: x * 12345.0).map(da.ones(3))
+    travel._made.clear()
+    (sent,) = [x for task in lazy.dask.values() for x in find(task, travel.Traveller)]
+    sent.version = "0.0.7"
+    with pytest.raises(RuntimeError, match=r"sent by micrograd-engine 0.0.7, and this worker has .*: install one version"):
+        lazy.compute()
+
+
+def find(task, kind):
+    """The objects of a class in a task."""
+    if isinstance(task, (list, tuple)):
+        return [x for part in task for x in find(part, kind)]
+    return [task] if isinstance(task, kind) else []
+
+
 def test_without_dask_everything_else_works_and_a_line_says_what_to_install():
     program = """
 import sys
