@@ -36,6 +36,9 @@ ROOMS = {
     "formula": "Other libraries",
     "sklearn": "Estimators",
 }
+INTRODUCED = {
+    "primitives": ["`from micrograd import tanh`, and so for each. On numbers they give a number, and on Values a Value."],
+}
 GIVEN_BACK = [  # what public functions return, and modules of their own
     "micrograd.tape.Jitted", "micrograd.tape.training.Training", "micrograd.tape.Tape", "micrograd.tape.save",
     "micrograd.tape.load",
@@ -44,6 +47,11 @@ GIVEN_BACK = [  # what public functions return, and modules of their own
     "micrograd.draw.Recording", "micrograd.nn.optim.Optimiser", "micrograd.primitives.Primitive",
     "micrograd.sklearn.MLPClassifier", "micrograd.sklearn.MLPRegressor",
 ]  # fmt: skip
+INSIDE = {  # without an underscore, for other rooms of the package call them, and no part of what is public
+    "Drawing": "lit picture rendered scene shows", "Explanation": "page", "Exploration": "data page script showing style",
+    "Jitted": "bound_to options refuse_unbound wrt", "Primitive": "described in_math is_flat leaves_out on_floats",
+    "Tape": "first lookups name operands", "Training": "data write_data", "Value": "conjugate note",
+}  # fmt: skip
 KEPT: list[str] = []  # formulas and living pages as HTML, by the number that stands for them until the page is HTML
 LIVING = {"neuron": "A neuron, live", "network": "A network, live", "training": "A training run, live"}
 
@@ -101,11 +109,18 @@ def signature(value: Any) -> str:
     return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(found.replace(parameters=bare, return_annotation=found.empty)))
 
 
+def elsewhere(kind: type) -> list[type]:
+    """The bases of a class that have an entry of their own, or documentation of their own elsewhere."""
+    bases = (micrograd.Module, micrograd.nn.optim.Optimiser)
+    return [b for b in kind.__mro__[1:] if b in bases or b.__module__.startswith("sklearn.")]
+
+
 def members(kind: type) -> Iterator[tuple[str, str, str]]:
     """Name, heading and docstring of what a class has of its own and is public."""
-    for name in dir(kind):
+    told = {name for base in elsewhere(kind) for name, held in vars(base).items() if getattr(kind, name, None) is held}
+    for name in sorted(set(dir(kind)) - told - set(INSIDE.get(kind.__name__, "").split())):
         held = inspect.getattr_static(kind, name)
-        if name.startswith("_") or not hasattr(held, "__doc__") or name in ("count", "index"):
+        if name.startswith("_") or not getattr(held, "__doc__", None):
             continue
         if isinstance(held, property):
             yield name, name, held.__doc__ or ""
@@ -117,7 +132,7 @@ def entry(name: str, value: Any) -> str:
     called = name.rpartition(".")[2]
     lines = [f"## {called} {{ #{called} }}", f"`from {name.rpartition('.')[0] or 'micrograd'} import {called}`"]
     if isinstance(value, Primitive):
-        lines.append(f"```python\n{value.written}\n```")
+        lines[1:] = [f"```python\n{value.written}\n```"]
         calls = [
             ast.unparse(call)
             for line in re.findall(r"^>>> (.*)$", micrograd.__doc__ or "", re.M)
@@ -127,7 +142,10 @@ def entry(name: str, value: Any) -> str:
         shown = [
             f"```pycon\n>>> {call}\n{eval(call, vars(micrograd))!r}\n```" for call in calls[:1] if "x" not in call.split("(")[1]
         ]
-        return "\n\n".join([*lines, *markdown(value.__doc__ or ""), *shown])
+        told = [
+            part for part in markdown(value.__doc__ or "") if not part.endswith("a number for numbers, a Value for Values.")
+        ]
+        return "\n\n".join([*lines, *told, *shown])
     lines.append(f"```python\n{called}{signature(value)}\n```")
     lines += markdown(value.__doc__ or "")
     if inspect.isclass(value):
@@ -136,6 +154,8 @@ def entry(name: str, value: Any) -> str:
             + "\n\n".join(markdown(doc))
             for member, heading, doc in members(value)
         ]
+        if others := [base.__name__ for base in elsewhere(value)]:
+            lines.append(f"And what it has of {', '.join(f'`{name}`' for name in others)}.")
     return "\n\n".join(lines)
 
 
@@ -159,8 +179,21 @@ def mathematics(text: str) -> str:
     return re.sub(r"(?<![\\$`])(\$\$?)(?!\s\w)(.+?)\1", formula, text, flags=re.S)
 
 
+def aligned(text: str) -> str:
+    """The equations of an `aligned` environment as MathML, with the spaces between its parts."""
+    body = re.sub(r"\\(?:begin|end){aligned}", "", text.strip("$\n"))
+    rows = []
+    for line, space in re.findall(r"(.+?)(?:\\\\(\[[\w.]+\])?\n|$)", body.strip(), flags=re.S):
+        style = "text-align:left;padding:.25em .1em " + (".9em" if space else ".25em")
+        cells = [
+            re.sub(r"^<math[^>]*>|</math>$", "", convert(cell.strip() or "{}", display="block")) for cell in line.split("&")
+        ]
+        rows.append("<mtr>" + "".join(f'<mtd style="{style}">{cell}</mtd>' for cell in cells) + "</mtr>")
+    return '<math display="block" style="width:max-content"><mtable>' + "".join(rows) + "</mtable></math>"
+
+
 def shown(output: dict[str, Any]) -> str:
-    """One output of a cell: a picture or a living page where there is one, else text."""
+    """One output of a cell: a picture, a living page or mathematics where there is one, else text."""
     if output["output_type"] == "stream":
         return f"```text\n{''.join(output['text']).rstrip()}\n```"
     data = {kind: "".join(text) for kind, text in output["data"].items()}
@@ -172,6 +205,8 @@ def shown(output: dict[str, Any]) -> str:
             alt = html.escape(data.get("text/plain", "picture").splitlines()[0])
             width = "none" if kind.endswith("xml") else "100%"  # drawings scroll, so that they stay legible
             return f'<img alt="{alt}" style="max-width:{width}" src="data:{kind};base64,{content}">'
+    if "text/latex" in data:
+        return kept(f'<div style="overflow-x:auto">{aligned(data["text/latex"])}</div>')
     return f"```text\n{data.get('text/plain', '')}\n```"
 
 
@@ -220,7 +255,7 @@ def on_files(files: Any, config: Any) -> Any:
         files.append(File.generated(config, f"tutorial/{path.stem}.md", content=page_of(path)))
     for room, entries in reference().items():
         said = ROOMS.get(room, room)
-        text = "\n\n".join([f"# {said}", *[entry(name, value) for name, value in entries]])
+        text = "\n\n".join([f"# {said}", *INTRODUCED.get(room, ()), *[entry(name, value) for name, value in entries]])
         files.append(File.generated(config, f"reference/{room}.md", content=text))
     for name in ("compiled.png", "curves.png"):
         files.append(File.generated(config, f"pictures/{name}", content=(ROOT / "benchmarks" / name).read_bytes()))

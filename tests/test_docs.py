@@ -67,6 +67,11 @@ def test_the_site_has_every_name_needs_no_network_and_its_links_lead_somewhere(s
     assert all(
         f'id="{name}"' in reference for name in ("Jitted.map", "Why", "GradCheck", "BugReport", "Exploration", "save", "load")
     )
+    inside = ("Jitted.bound_to", "Training.write_data", "Tape.first", "Drawing.scene", "Primitive.is_flat", "SGD.zero_grad")
+    assert not [name for name in inside if f'id="{name}"' in reference]  # no part of what is public, or of a base
+    chapters = {page.stem: text for page, text in pages.items() if page.parent.name == "tutorial"}
+    assert chapters["02_backpropagation"].count("<mtable") >= 5  # explanations are mathematics, as in Jupyter
+    assert not [name for name, text in chapters.items() if "aligned" in re.sub("<pre.*?</pre>", "", text, flags=re.S)]
     for page, text in pages.items():
         loaded = re.findall(r'<(?:script|link|img|iframe)[^>]* (?:src|href)="(?!data:)([^"]*)"', text)
         assert not [address for address in loaded if "//" in address], page
