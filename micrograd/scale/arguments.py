@@ -10,6 +10,7 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
+from dask.array.core import normalize_chunks
 from dask.base import compute, get_scheduler, tokenize
 
 from micrograd.tape.arguments import axes_of, check_axis, is_chunked
@@ -106,7 +107,7 @@ class Arguments:
         return Chunk(len(self.arrays) - 1)
 
     def _align(self) -> None:
-        """Chunk all arrays as the one with the most bytes is."""
+        """Chunk all arrays as the one of Dask's with the most bytes is, or as Dask thinks best where all are NumPy's."""
         n = [len(x) if not is_chunked(x) else x.shape[0] for x in self.arrays]
         unknown = [math.isnan(k) for k in n]
         if any(unknown):
@@ -119,8 +120,12 @@ class Arguments:
             for name, k in zip(self.names, n, strict=True):
                 if k != n[0]:
                     raise ValueError(f"{name} has {k} samples, and another argument has {n[0]}")
-            largest = max((x for x in self.arrays if is_chunked(x)), key=lambda x: x.nbytes)
-            self.chunks = largest.chunks[0]
+            largest = max(self.arrays, key=lambda x: (is_chunked(x), x.nbytes))
+            if is_chunked(largest):
+                self.chunks = largest.chunks[0]
+            else:  # and what comes whole is Dask's
+                ways = ["auto", *[-1] * (largest.ndim - 1)]
+                self.chunks = normalize_chunks(ways, largest.shape, dtype=np.dtype(float))[0]  # type: ignore[no-untyped-call]
         self.rechunk(self.chunks)
 
     def rechunk(self, chunks: tuple[float, ...]) -> None:
@@ -189,23 +194,32 @@ def _array(x: Any, where: str) -> Any:
     return x
 
 
-_sent: dict[tuple[int, Any], tuple[str, Any]] = {}  # by identity and chunks of NumPy's arrays: what it is of, and Dask's
+_sent: dict[Any, tuple[str, Any]] = {}  # by the place and chunks of NumPy's arrays: what it is of, and the array of Dask
 
 
 def _lazy(x: Array, chunks: Any) -> Any:
     """An array of NumPy as one of Dask.
 
-    A cluster keeps a large one as long as it lives and is not changed: it is sent once, however many calls it is given to.
+    A cluster keeps a large one as long as it lives, or what it is a view of, and is not changed: it is sent once, however many
+    calls it is given to.
     """
-    client = getattr(get_scheduler(), "__self__", None)  # type: ignore[no-untyped-call]
+    client: Any = getattr(get_scheduler(), "__self__", None)  # type: ignore[no-untyped-call]
     name = f"array-{tokenize(x, chunks)}"
     if x.nbytes < LARGE or not hasattr(client, "persist"):
         return da.from_array(x, chunks=chunks, name=name)  # type: ignore[no-untyped-call]
-    key, own = (id(x), chunks), f"{name} {id(client)}"
+    owner = x
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    key, own = (id(owner), x.ctypes.data, x.shape, x.strides, x.dtype.str, chunks), f"{name} {client.id}"
     found = _sent.get(key)
     if found is None:
-        weakref.finalize(x, _sent.pop, key, None)
-    if found is None or found[0] != own:
+        weakref.finalize(owner, _sent.pop, key, None)
+    if found is None or found[0] != own or any(future.cancelled() for future in _futures(found[1])):
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": 1 << 62}):  # which it is on purpose
             found = _sent[key] = own, da.from_array(x, chunks=chunks, name=name).persist()  # type: ignore[no-untyped-call]
     return found[1]
+
+
+def _futures(x: Any) -> list[Any]:
+    """What a cluster has promised of an array that it keeps."""
+    return [task for task in dict(x.dask).values() if hasattr(task, "cancelled")]

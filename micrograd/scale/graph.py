@@ -1,6 +1,6 @@
 """Calls over Dask collections as graphs of tasks: one for each chunk, and a tree that merges their sums.
 
-The function and what is the same for all chunks of a call, such as theta, are one node each, which the tasks share.
+The function and what is the same for all chunks of a call, such as theta, are one node, which the tasks share.
 """
 
 from __future__ import annotations

@@ -164,6 +164,7 @@ def test_structures_in_and_out_names_and_what_is_the_same_for_all():
     g = jit(lambda x, w: x[0] * w[0] + w[1], precision="exact")
     assert np.array_equal(g.map(lazy, weights, in_axes=(0, None)).compute(), X[:, 0] * 2.0 + 3.0)
     assert np.array_equal(g.map(lazy.T, weights, in_axes=(1, None)).compute(), X[:, 0] * 2.0 + 3.0)
+    assert np.array_equal(g.map(X, weights, in_axes=(0, None)).compute(), X[:, 0] * 2.0 + 3.0)
     assert g.map(lazy[0], weights, in_axes=None).compute().tolist() == [X[0, 0] * 2.0 + 3.0]
 
 

@@ -18,6 +18,7 @@ dask = pytest.importorskip("dask", reason="the extra `scale` has it")
 da = pytest.importorskip("dask.array", reason="the extra `scale` has it")
 cloudpickle = pytest.importorskip("cloudpickle", reason="the extra `scale` has it")
 distributed = pytest.importorskip("distributed", reason="the extra `scale` has it")
+arguments = pytest.importorskip("micrograd.scale.arguments", reason="the extra `scale` has Dask")
 
 pytestmark = pytest.mark.slow  # a cluster takes seconds to start and to end
 
@@ -122,8 +123,7 @@ def test_closures_lookups_and_new_paths_travel(client):
 
 
 def test_large_arrays_of_numpy_are_sent_once_as_long_as_they_live_unchanged(client):
-    from micrograd.scale.arguments import _sent
-
+    _sent = arguments._sent
     before = set(_sent)
     table, t = np.arange(2e6), np.linspace(0.0, 1.0, 300_000)
     x, wanted = da.zeros(300_000, chunks=70_000), 2e6 - 1.0
@@ -144,6 +144,19 @@ def test_large_arrays_of_numpy_are_sent_once_as_long_as_they_live_unchanged(clie
     assert set(_sent) == before | set(sent[0])
     del table, t, lazy, value, gradient
     assert set(_sent) == before
+
+
+def test_large_arrays_that_a_cluster_has_lost_are_sent_again(client):
+    data = np.random.default_rng(0).random((300_000, 3))
+    x, f = da.zeros(300_000, chunks=70_000), jit(lambda x, t: x + t)
+    for k in range(3):
+        assert np.array_equal(f.map(x, data[:, 1]).compute(), data[:, 1])  # a view, which lives as long as `data`
+        (sent,) = [found[1] for key, found in arguments._sent.items() if key[0] == id(data)]
+        if k == 0:
+            first = sent
+        elif k == 1:
+            assert sent is first
+            client.restart()
 
 
 def test_large_arrays_outlive_the_worker_that_has_them(client, tmp_path):
