@@ -39,6 +39,7 @@ class Primitive:
 
     __slots__ = ("beyond", "chooses", "name", "partials", "value", "variadic", "written")
     compiled = False  # whether its numbers are those of compiled code, and its graph on Values may round otherwise
+    own = False  # whether its partials are a user's code, which may compare numbers
 
     def __init__(self, name: str, written: str, value: Callable[..., float], partials: Any, beyond: Any, variadic: bool):
         self.name, self.written, self.value = name, written, value
@@ -95,6 +96,13 @@ class Primitive:
 
     def __reduce__(self) -> Any:  # pickled by name: the receiver looks the rule up in its own book
         return (rule, (self.name,)) if self.partials is not None else (handwritten, (self.written,))
+
+
+class Own(Primitive):
+    """A row that a user wrote."""
+
+    __slots__ = ()
+    own = True
 
 
 CONSTANT = Primitive("constant", "constant", lambda: nan, (), None, False)  # how a value without a gradient came about
@@ -169,7 +177,8 @@ def primitive(
         given = value
         value = wraps(given)(lambda *args: number(given(*args)))
         partials = tuple([_held(written, p, variadic) if callable(p) else p for p in partials])
-    RULES[name] = row = Primitive(name, written, value, partials[0] if variadic else partials, beyond, variadic)
+    kind = Own if _BUILT_IN else Primitive
+    RULES[name] = row = kind(name, written, value, partials[0] if variadic else partials, beyond, variadic)
     return row
 
 

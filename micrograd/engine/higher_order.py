@@ -7,14 +7,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from micrograd.engine.choices import unbounded
-from micrograd.engine.modes import current
+from micrograd.engine.modes import current, line, unwatch, watch
 from micrograd.engine.value import Value, as_values, constant, local_numbers, node_of, topological_order
 from micrograd.primitives import CONSTANT, RULES, Primitive, abs, dot, maximum, where
 
 DOT = RULES["dot"]
+
+
+class Watch(NamedTuple):
+    """Refuses plain numbers of what depends on the leaves while a function runs: derivatives through them would be lost."""
+
+    name: str
+    leaves: list[Value]
+
+    def holds(self, value: Value) -> bool:
+        return not set(topological_order(value)).isdisjoint(self.leaves)
+
+    def frozen(self, value: Value, how: str) -> None:
+        raise TypeError(
+            f"{self.name}: a value was turned into a plain number by {how}, at {line()}: its derivative would be lost. Use "
+            "Values and the functions of micrograd (exp, log, where, take, ...), and arrays with dtype=object; where only the "
+            "number is meant, write x.detach().data"
+        )
 
 
 def adjoint_graph(
@@ -65,7 +82,7 @@ def _passed_on(node: Value, g: Value, arrived: dict[Value, list[Any]]) -> bool:
     """What `_passed_on_gated` does for most nodes, written out for speed; False, and nothing done, where that is to do it."""
     rule: Any = node.rule
     x, y, partials, to_y = node._x, node._y, rule.partials, None
-    if x.__class__ is tuple:
+    if x.__class__ is tuple or rule.own:
         return False
     to_x = arrived.get(x) if x.__class__ is not float else None
     a = x if x.__class__ is float or x.rule is not CONSTANT else x._data
@@ -158,6 +175,11 @@ def local_graph(node: Value, parents: tuple[Any, ...], wanted: list[bool], check
     if rule.partials is None:
         raise RuntimeError(f"{node!r} has a hand-written _backward: its derivative is a number, not a graph; use primitive()")
     args = [p if p.__class__ is float else p._data if p.rule is CONSTANT else p for p in parents]
+    token = (
+        watch(Watch(f"a partial derivative of {rule.name}", [p for p in parents if p.__class__ is not float]))
+        if rule.own
+        else None
+    )
     try:
         if len(args) == 2 and not rule.variadic:
             (x, y), (dx, dy), (want_x, want_y) = args, rule.partials, wanted
@@ -169,6 +191,9 @@ def local_graph(node: Value, parents: tuple[Any, ...], wanted: list[bool], check
             local = rule.local(tuple(args), node, wanted)
     except (ArithmeticError, ValueError):  # 1 / 0: Values follow IEEE where Python's floats raise
         local = rule.local(as_values(parents), node, wanted)
+    finally:
+        if token is not None:
+            unwatch(token)
     if checked:
         refuse_stale(node, parents, local, wanted)
     return local

@@ -143,15 +143,14 @@ def told(operands: Sequence[Any]) -> bool:
 
 
 def read(value: Any, how: str) -> None:
-    """Tell the observer of this thread, or else its watches, that a number is read off a Value; they may refuse.
+    """Tell the observer of this thread, and its watches, that a number is read off a Value; they may refuse.
 
     To be called by the function that the reader called: a watch does not refuse what this package reads itself.
     """
     observer = current().observer
     if observer is not None:
         observer.read(value, how)
-    else:
-        refuse_watched(value, how, 3)
+    refuse_watched(value, how, 3)
 
 
 def write(value: Any, what: str) -> None:

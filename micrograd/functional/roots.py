@@ -51,6 +51,7 @@ class Implicit(WholeFunction):
     """What `implicit` returns; see there."""
 
     where = "implicit"
+    watched = True  # what it solves is there to be differentiated
 
     def __init__(self, f: Callable[..., Any], solve: Callable[..., Any]):
         super().__init__(solve)

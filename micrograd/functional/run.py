@@ -11,32 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, islice
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 from micrograd.engine import Value, adjoints, as_values, attach, constant, edges, primal, topological_order
 from micrograd.engine.choices import unbounded
-from micrograd.engine.higher_order import chosen, gathered, local_graph
-from micrograd.engine.modes import current, enable_grad, line, refusals, unwatch, watch
+from micrograd.engine.higher_order import Watch, chosen, gathered, local_graph
+from micrograd.engine.modes import current, enable_grad, refusals, unwatch, watch
 from micrograd.trees import Pattern, Sparse, elements, is_array, leaves_of, like, mapped, numbers, plain_arrays, shaped
 
 Rows = list[dict[int, Any]]  # a Jacobian: for each output, its derivative by the number of the input it depends on
-
-
-class Watch(NamedTuple):
-    """Refuses plain numbers of what depends on the leaves while a function runs: derivatives through them would be lost."""
-
-    name: str
-    leaves: list[Value]
-
-    def holds(self, value: Value) -> bool:
-        return not set(topological_order(value)).isdisjoint(self.leaves)
-
-    def frozen(self, value: Value, how: str) -> None:
-        raise TypeError(
-            f"{self.name}: a value was turned into a plain number by {how}, at {line()}: its derivative would be lost. Use "
-            "Values and the functions of micrograd (exp, log, where, take, ...), and arrays with dtype=object; where only the "
-            "number is meant, write x.detach().data"
-        )
 
 
 class Run:

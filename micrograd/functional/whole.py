@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary, ref
 
 from micrograd.engine import Value, as_values, constant, node_of, primal, redirect
+from micrograd.engine.higher_order import Watch
 from micrograd.engine.modes import current, enable_grad, scope, unwatch, watch, watches
-from micrograd.functional.run import Watch
 from micrograd.primitives import CONSTANT, FUNCTIONS, RULES, Primitive
 from micrograd.trees import (
     LEAF,
@@ -63,6 +63,7 @@ class WholeFunction:
     """
 
     where: str
+    watched = False  # whether plain numbers of its arguments are refused also where nothing else refuses them
     masked = False  # whether it matters which numbers of the arguments are Values, and which of these are constants
 
     def __init__(self, f: Callable[..., Any]):
@@ -227,6 +228,7 @@ class Row(Primitive):
     """The row of one number that a whole function returns; `shape` is the structure of all that it returns."""
 
     __slots__ = ("frame", "i", "shape")
+    own = True
 
     def __init__(self, frame: Frame, shape: Any, i: int):
         self.frame, self.shape, self.i = frame, shape, i
@@ -285,7 +287,7 @@ class Segment:
     """
 
     def __init__(self, whole: WholeFunction, f: Callable[..., Any], args: Sequence[Any], leaves: Sequence[Value]):
-        token = watch(Watch(whole.where, list(leaves))) if watches else None
+        token = watch(Watch(whole.where, list(leaves))) if watches or whole.watched else None
         try:
             with enable_grad(), scope(whole.name):
                 (entry,) = current().scope[-1:]

@@ -6,7 +6,9 @@ show, the engine tells the observer here: which leaves were used first, which co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from typing import Any
 
 from micrograd.engine import Value, all_below, as_values, constant, modes, node_of, operands, primal, topological_order
@@ -138,11 +140,11 @@ class Recording:
         on_ones: bool = False,
         merges: bool = False,
     ):
-        self.gated = gated
+        self.gated, self.observer = gated, _Observer(on_ones, merges)
         self.inputs: list[Value] = [Integer(x) if isinstance(x, int) else Value(x) for x in numbers]
-        observer = _Observer(on_ones, merges)
+        observer = self.observer
         try:
-            with modes.inside(observer=observer, recording=True, anomaly=False, gated=gated), modes.refusals():
+            with self.observed():
                 self.out = run(self.inputs)
         except Exception as error:
             if on_ones and observer.comparisons and not isinstance(error, OnOnes):
@@ -177,6 +179,22 @@ class Recording:
             self.results = fewer
             self.below = all_below(*fewer, *self.compared, before=self.sources)
 
+    @cached_property
+    def has_own(self) -> bool:
+        """Whether rows that a user wrote are among the operations."""
+        return any(rule is not None and rule.own for rule in {node.rule for node in self.below})
+
+    @contextmanager
+    def observed(self) -> Iterator[None]:
+        """A block that is part of the recording."""
+        with modes.inside(observer=self.observer, recording=True, anomaly=False, gated=self.gated), modes.refusals():
+            yield
+
+    def adjoints(self, output: Value, wrt: Sequence[Value], fresh: Sequence[Value]) -> dict[Value, Value]:
+        """The adjoints of `wrt` as graphs; what partials of a user's own compare or read is part of the recording."""
+        with self.observed() if self.has_own else nullcontext():
+            return adjoint_graph(output, tuple(wrt), self.gated, fresh)
+
     def compares_nan(self) -> bool:
         """Whether a comparison was decided by a nan."""
         return any(primal(v) != primal(v) for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value))
@@ -200,7 +218,7 @@ class Recording:
                     fresh = [node for node in self.below[: end + 1] if node.rule is not CONSTANT]
                 else:
                     fresh = topological_order(output)
-            found = adjoint_graph(output, tuple(self.leaves), self.gated, fresh)
+            found = self.adjoints(output, self.leaves, fresh)
             gradients += [found[leaf] if leaf in found else constant(0.0) for leaf in self.leaves]
         return gradients
 
@@ -226,7 +244,7 @@ class Recording:
         is_wanted, found = [*wanted, *[True] * len(self.leaves)], list[Value]()
         for result, own in zip(self.results, self.operands, strict=True):
             by = [sources[i] for i in own if is_wanted[i]]
-            adjoint = adjoint_graph(result, tuple(by), self.gated, topological_order(result)) if by else {}
+            adjoint = self.adjoints(result, by, topological_order(result)) if by else {}
             found += [adjoint.get(sources[i], constant(0.0)) if is_wanted[i] else constant(0.0) for i in own]
         return found
 
@@ -234,7 +252,7 @@ class Recording:
         """The run as a tape whose outputs are the results, and after them derivatives of them."""
         outputs = [*self.results, *derivatives]
         guarded = [(n, x, y if isinstance(y, Value) else constant(y), r, line) for n, x, y, r, line in self.comparisons]
-        roots = [*outputs, *(y for _, _, y, _, _ in guarded)]
+        roots = [*outputs, *(v for _, x, y, _, _ in guarded for v in (x, y))]
         order = self.below + all_below(*roots, seen=set(self.below), before=self.sources)
         slot, tape = _flattened(order, self)
         tape.outputs = [slot[v] for v in outputs]

@@ -128,10 +128,14 @@ def test_a_built_in_rule_gone_wrong_is_caught(monkeypatch):
 
 
 def test_a_rule_that_is_right_only_once(planted):
-    once = planted("once", lambda x: x * x, lambda x, out: 2 * float(x))
+    once = planted("once", lambda x: x * x, lambda x, out: 2 * mg.stop_gradient(x))
     assert gradcheck(lambda x: once(x) * x, 0.3)
     report = gradcheck(lambda x: once(x) * x, 0.3, order=2)
     assert not report and "right once, but wrong when differentiated again" in report.findings[0]
+    numbers = planted("numbers", lambda x: x * x, lambda x, out: 2 * float(x))
+    assert gradcheck(lambda x: numbers(x) * x, 0.3)
+    with pytest.raises(TypeError, match=r"a partial derivative of numbers: a value was turned into a plain number"):
+        gradcheck(lambda x: numbers(x) * x, 0.3, order=2)
 
 
 def test_what_the_graph_does_not_see_is_suspected():

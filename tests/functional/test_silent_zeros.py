@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import micrograd as mg
-from micrograd import MLP, Value, adjoints, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from micrograd import MLP, Value, adjoints, grad, hessian, hvp, jacobian, jit, jvp, value_and_grad, vjp
 
 
 def swallowed(x):
@@ -65,6 +65,14 @@ def test_a_number_taken_out_is_an_error_that_names_the_line(transform, way):
     said = str(caught.value)
     assert said.startswith(f"{transform}: a value was turned into a plain number by ") and "x.detach().data" in said
     assert "test_silent_zeros.py:" in said
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("way", LOST)
+def test_a_number_taken_out_is_an_error_inside_compiled_code_too(transform, way):
+    compiled = jit(lambda x: mg.sum(np.ravel(TRANSFORMS[transform](LOST[way])).tolist()) * x, backend="reference")
+    with pytest.raises(TypeError, match=r"a value was turned into a plain number by .*test_silent_zeros.py:\d+"):
+        compiled(1.5)
 
 
 @pytest.mark.parametrize(

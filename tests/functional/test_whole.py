@@ -1,14 +1,17 @@
 """What checkpoint, custom_derivative and implicit share: which calls give Values, arguments by name, and what is kept."""
 
 import gc
+import math
 import weakref
 
 import pytest
 
 import micrograd as mg
-from micrograd import Value, adjoints, checkpoint, constant, custom_derivative, implicit, jit
+from micrograd import Value, adjoints, checkpoint, constant, custom_derivative, grad, implicit, jit
 from micrograd.functional import whole
 from micrograd.functional.whole import Segment
+from micrograd.primitives import RULES
+from micrograd.tape.back_ends import NAMES
 
 KINDS = {
     "checkpoint": checkpoint(lambda p, n=2: p**n),
@@ -93,3 +96,53 @@ def test_a_run_for_derivatives_is_kept_until_all_outputs_were_asked_for_or_the_n
     assert runs() == (5, 1)
     del d
     assert runs() == (5, 0) and x.grad == 9.0 + 1.5 + 9.0 + 12.0
+
+
+def bent(x):
+    return x * x if x > 0.0 else -x
+
+
+def slope(x, out):
+    return 2.0 * x if x > 0.0 else -1.0
+
+
+OWN = {
+    "custom_derivative": lambda: custom_derivative(bent, slope),
+    "primitive": lambda: mg.primitive("bent", "bent(x)", bent, slope),
+    "implicit": lambda: implicit(lambda y, p: y - p * p if p > 0.0 else y + p, bent),
+}
+
+
+@pytest.fixture
+def own_book(monkeypatch):
+    """Rows that are made inside go with the test."""
+    monkeypatch.setattr("micrograd.primitives.RULES", dict(RULES))
+
+
+@pytest.mark.parametrize("backend", sorted(NAMES))
+@pytest.mark.parametrize("kind", OWN)
+def test_what_a_derivative_compares_is_a_path_of_compiled_code_too(kind, backend, own_book):
+    f = OWN[kind]()
+    w, xs = Value(2.0), [1.0, -1.0, 2.0, -2.0]
+    expected = [adjoints(f(w * x), w)[w] for x in xs]
+    assert expected == [4.0, 1.0, 16.0, 2.0]
+    compiled = jit(lambda x: f(x * w), backend=backend)
+    for x, slope in zip(xs, expected, strict=True):
+        assert compiled.value_and_grad([2.0], [x])[1].tolist() == [slope]
+        found = adjoints(compiled(Value(x)), w, create_graph=True)[w]
+        assert (found.data, adjoints(found, w).get(w)) == (slope, 2.0 * x * x if x > 0.0 else 0.0)
+    assert compiled.value_and_grad([2.0], xs, reduction="sum")[1].tolist() == [sum(expected)]
+
+
+def test_plain_numbers_are_refused_where_they_would_freeze_a_derivative(own_book):
+    primitive = mg.primitive("sine_by_math", "sine(x)", math.sin, lambda x, out: math.cos(x))
+    w = Value(2.0)
+    for f in (primitive, custom_derivative(math.sin, lambda x, out: math.cos(x))):
+        assert grad(f)(1.0) == math.cos(1.0)
+        for derived in (grad(grad(f)), mg.hessian(f), jit(grad(f)), lambda x, f=f: jit(lambda x: f(x * w)).backward([x])):
+            with pytest.raises(TypeError, match=r"turned into a plain number by float\(\) or a function of math"):
+                derived(1.0)
+    root = implicit(lambda y, p: y * math.sin(p) - 1.0, lambda p: 1.0 / math.sin(p))
+    for derived in (grad(root), lambda x: root(Value(x)), lambda x: jit(lambda x: root(x * w)).backward([x])):
+        with pytest.raises(TypeError, match=r"implicit: a value was turned into a plain number"):
+            derived(1.0)
