@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -269,7 +270,12 @@ def test_terms_and_paths_add_up_to_the_gradient(program):
         count = e.path_count
         if count <= 3000:
             paths = e.paths(count + 5)
-            assert len(paths) == count == len({(p.nodes, p.locals) for p in paths}) or len(paths) == count
+            assert len(paths) == count
+            for (nodes, locals_), times in Counter((p.nodes, p.locals) for p in paths).items():
+                assert times == math.prod(
+                    sum(p is parent and d == local for p, d in zip(consumer.parents, consumer.partials, strict=True))
+                    for (consumer, parent), local in zip(pairwise(nodes), locals_, strict=True)
+                )
             sizes = [abs(p.value) for p in paths]
             assert all(a >= b * (1 - 1e-12) for a, b in pairwise(sizes))
             assert abs(sum(p.value for p in paths) - e.value) <= 1e-13 * (math.fsum(sizes) + 1e-300)

@@ -28,15 +28,7 @@ def written(text):
     return float(text.split("data=")[-1].split(",")[0].strip(")]"))
 
 
-WAYS = {  # functions of a Value, of an input or a leaf of MODEL, that give a number or Value
-    "data": lambda v: v.data,
-    "attrgetter": operator.attrgetter("data"),
-    "descriptor": lambda v: Value.data.__get__(v),
-    "detach": lambda v: v.detach().data,
-    "Value of data": lambda v: Value(v.data),
-    "float": float,
-    "int": lambda v: float(int(float(v))),
-    "complex": lambda v: complex(v).real,
+FOLLOWED = {  # functions of a Value, an input or a leaf of MODEL, that give a number or Value
     "bool": lambda v: 1.0 if v - 2.5 else 2.0,
     "compared": lambda v: 1.0 if v > 2.0 else 2.0,
     "compared and looked up": lambda v: {True: 1.0, False: 2.0}[v > 2.0],
@@ -45,6 +37,23 @@ WAYS = {  # functions of a Value, of an input or a leaf of MODEL, that give a nu
     "sorted": lambda v: sorted([v, Value(2.0)])[0],
     "round": lambda v: round(v, 1),
     "divmod": lambda v: divmod(v, 2.0)[1],
+    "median": lambda v: statistics.median([v, Value(0.0), Value(9.0)]),
+    "np.argmax": lambda v: float(np.argmax([v, Value(2.0)])),
+    "parents": lambda v: (v * v).parents[0],
+    "compiled": lambda v: OTHER(v),
+    "compiled on a number": lambda v: OTHER(2.0),
+    "grad": mg.grad(lambda t: t * t),
+    "jvp": lambda v: mg.jvp(lambda t: t * t, (v,), (1.0,))[1],
+}
+REFUSED = {
+    "data": lambda v: v.data,
+    "attrgetter": operator.attrgetter("data"),
+    "descriptor": lambda v: Value.data.__get__(v),
+    "detach": lambda v: v.detach().data,
+    "Value of data": lambda v: Value(v.data),
+    "float": float,
+    "int": lambda v: float(int(float(v))),
+    "complex": lambda v: complex(v).real,
     "range": lambda v: float(sum(range(int(float(v)) + 1))),
     "index": lambda v: [1.0, 2.0, 3.0, 4.0, 5.0, 6.0][int(float(v))],
     "repr": lambda v: written(repr(v)),
@@ -66,33 +75,27 @@ WAYS = {  # functions of a Value, of an input or a leaf of MODEL, that give a nu
     "math.isclose": lambda v: float(math.isclose(v, 2.5)),
     "Fraction": lambda v: float(Fraction(v.data)),
     "fmean": lambda v: statistics.fmean([v, v]),
-    "median": lambda v: statistics.median([v, Value(0.0), Value(9.0)]),
     "array of floats": lambda v: np.array([v], float)[0],
     "astype": lambda v: np.array([v]).astype(float)[0],
     "put into an array": lambda v: operator.setitem(a := np.zeros(1), 0, v) or a[0],
     "np.float64": np.float64,
     "np.interp": lambda v: np.interp(v, [0.0, 10.0], [0.0, 1.0]),
-    "np.argmax": lambda v: float(np.argmax([v, Value(2.0)])),
     "np.save": lambda v: np.save(io.BytesIO(), np.array([v])) or v,
     "partials": lambda v: (v * v).partials[0],
-    "parents": lambda v: (v * v).parents[0],
     "adjoints": lambda v: mg.adjoints(v * v)[v],
     "gradients": lambda v: mg.gradients(v * v, [v])[0],
     "backward": lambda v: (y := v * v).backward() or y.parents[0].grad,
     "explain": lambda v: (v * v).explain(v).value,
     "why": lambda v: float(len(str((v * v).why(v)))),
     "draw": lambda v: float((v * v).draw().source.count("2.5")),
+    "to_code": lambda v: float(mg.to_code(v * v).count("2.5")),
     "to_networkx": lambda v: next(iter(mg.to_networkx(v * v).nodes(data="data")))[1],
     "state_dict": lambda v: next(iter(MODEL.state_dict().values())),
     "trace": lambda v: float(len(str(MODEL.trace([1.0])))),
     "theta": lambda v: OTHER.theta()[0],
-    "compiled": lambda v: OTHER(v),
-    "compiled on a number": lambda v: OTHER(2.0),
     "compiled map": lambda v: OTHER.map([2.0])[0],
     "compiled gradient": lambda v: OTHER.backward([2.0]),
-    "grad": mg.grad(lambda t: t * t),
     "grad with data": lambda v: mg.grad(lambda t: t * v.data)(2.0),
-    "jvp": lambda v: mg.jvp(lambda t: t * t, (v,), (1.0,))[1],
     "checkpoint": lambda v: mg.checkpoint(lambda t: t * W.data)(v),
     "gradient": lambda v: W.grad,
 }
@@ -103,20 +106,32 @@ def eager(way, x, w, of_input):
     return float(way(Value(x) if of_input else W))
 
 
+def compiled(way, of_input):
+    f = jit(lambda x: way(x if of_input else W) + 0.0 * x, backend="numpy")
+    W.data = W.grad = 2.5
+    return f
+
+
 @pytest.mark.parametrize("of_input", [True, False], ids=["input", "leaf"])
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_a_number_is_refused_or_follows(way, of_input):
+@pytest.mark.parametrize("way", FOLLOWED.values(), ids=FOLLOWED)
+def test_a_number_that_may_leave_is_followed(way, of_input):
     before, after = eager(way, 2.5, 2.5, of_input), eager(way, 1.2, 0.7, of_input)
     assert before != after
-    W.data = W.grad = 2.5
-    f = jit(lambda x: way(x if of_input else W) + 0.0 * x, backend="numpy")
-    try:
-        assert f(2.5) == pytest.approx(before)
-    except (TypeError, ValueError, struct.error):
-        return
+    f = compiled(way, of_input)
+    assert f(2.5) == pytest.approx(before)
     W.data = W.grad = 0.7
     assert f(1.2) == pytest.approx(after)
     assert f.map([1.2, 1.2]).tolist() == pytest.approx([after, after])
+
+
+@pytest.mark.parametrize("of_input", [True, False], ids=["input", "leaf"])
+@pytest.mark.parametrize("way", REFUSED.values(), ids=REFUSED)
+def test_any_other_is_refused(way, of_input):
+    assert eager(way, 2.5, 2.5, of_input) != eager(way, 1.2, 0.7, of_input)
+    f = compiled(way, of_input)
+    with pytest.raises((TypeError, ValueError, struct.error)):
+        f(2.5)
+    assert W.data == W.grad == 2.5 and repr(W) == "Value(data=2.5, grad=2.5, label='W_11^[1]')"  # the recording is over
 
 
 @pytest.mark.parametrize(
