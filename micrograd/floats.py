@@ -7,8 +7,8 @@ from typing import Any
 inf, nan = math.inf, math.nan
 
 
-def number(x: Any) -> float:
-    """`x` as a float: int, float, bool, Fraction or NumPy scalar; TypeError for everything else."""
+def number(x: Any, name: str = "") -> float:
+    """`x` as a float: int, float, bool, Fraction or NumPy scalar; TypeError for everything else, which says its `name`."""
     kind = type(x).__name__
     if isinstance(x, (float, int, Real)) or (type(x).__module__ == "numpy" and kind.startswith("bool")):
         return float(x)
@@ -23,7 +23,7 @@ def number(x: Any) -> float:
         what, advice = repr(x), "a Value cannot hold a Value; use it as it is, or v.detach() for a constant copy"
     else:
         what, advice = repr(x)[:60] if x is not None else "", "pass an int, a float or a Value"
-    raise TypeError(f"expected a number, got {kind} {what}".rstrip() + f": {advice}")
+    raise TypeError((name and f"{name}: ") + f"expected a number, got {kind} {what}".rstrip() + f": {advice}")
 
 
 def divided(x: float, y: float) -> float:  # only reached where y is zero

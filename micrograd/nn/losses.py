@@ -49,7 +49,7 @@ def huber(predictions: Any, targets: Any, delta: float = 1.0, reduction: str = "
     >>> huber([1.0, 2.0], [0.5, 5.0], reduction="none")
     [0.125, 2.5]
     """
-    width = number(delta)
+    width = number(delta, "delta")
     if not width > 0:
         raise ValueError(f"delta must be a positive number, got {delta!r}")
 

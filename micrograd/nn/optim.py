@@ -20,14 +20,14 @@ Rate = float | Callable[[int], float]  # a learning rate, or a function from the
 
 def not_negative(name: str, x: Any) -> float:
     """`x` as a float. ValueError where it is negative or not finite."""
-    found = number(x)
+    found = number(x, name)
     if not (math.isfinite(found) and found >= 0):
         raise ValueError(f"{name} must be a finite number and not negative, got {x!r}")
     return found
 
 
 def _fraction(name: str, x: Any) -> float:
-    found = number(x)
+    found = number(x, name)
     if not 0 <= found < 1:
         raise ValueError(f"{name} must be in [0, 1), got {x!r}")
     return found

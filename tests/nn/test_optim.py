@@ -134,7 +134,7 @@ def test_the_learning_rate_may_change_between_steps():
         (lambda: SGD(Value(1.0)), TypeError, r"SGD needs a list of Values, got Value Value\(data=1.0.*a list of Values"),
         (lambda: Adam([Value(1.0)], lr=float("nan")), ValueError, "lr must be a finite number and not negative, got nan"),
         (lambda: SGD([Value(1.0)], lr=float("inf")), ValueError, "lr must be a finite number and not negative, got inf"),
-        (lambda: SGD([Value(1.0)], lr="0.1"), TypeError, "expected a number, got str '0.1'"),
+        (lambda: SGD([Value(1.0)], lr="0.1"), TypeError, "^lr: expected a number, got str '0.1'"),
         (lambda: SGD([]), ValueError, "SGD needs at least one parameter, got none"),
         (lambda: Adam([1.0]), TypeError, "Adam needs Values as parameters, got float 1.0"),
         (lambda: SGD([Value(1.0)], lr=-1.0), ValueError, "lr must be a finite number and not negative, got -1.0"),
