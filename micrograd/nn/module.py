@@ -16,7 +16,7 @@ from typing import Any, cast
 from micrograd.engine import Value
 from micrograd.engine.assign import assign
 from micrograd.primitives import number
-from micrograd.saving import replacing
+from micrograd.saving import arrays_in, replacing
 
 
 class Module:
@@ -139,18 +139,21 @@ class Module:
             np.savez(file, names=np.array(list(state), dtype=str), data=np.array(list(state.values()), dtype=np.float64))
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Read what `save` wrote, without pickle. ValueError, and nothing changed, where it does not fit."""
-        import numpy as np
+        """Read what `save` wrote, without pickle. ValueError, and nothing changed, where it does not fit.
 
+        No more is unpacked than a file with the parameters here may hold.
+        """
         from micrograd.nn import weights
 
+        names = self._by_name()
+        most = (1 << 20) + 16 * sum(len(name) + 8 for name in names) + 4 * len(names) * max(map(len, names), default=0)
         if os.path.splitext(path)[1].lower() == ".safetensors":
-            self.load_state_dict(weights.read(path))
+            self.load_state_dict(weights.read(path, most))
             return
         with open(path, "rb") as file:
             try:
-                with np.load(file, allow_pickle=False) as arrays:
-                    state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))
+                arrays = arrays_in(file, most)
+                state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))
             except Exception as error:  # whatever a damaged file leads to
                 raise ValueError(f"{path} holds no saved parameters as save() writes them; nothing was changed") from error
         self.load_state_dict(state)

@@ -26,13 +26,15 @@ def write(path: str | os.PathLike[str], state: dict[str, float]) -> None:
         file.write(data)
 
 
-def read(path: str | os.PathLike[str]) -> dict[str, float]:
-    """The state in a file; ValueError where it is none, or has anything but numbers."""
+def read(path: str | os.PathLike[str], most: int) -> dict[str, float]:
+    """The state in a file; ValueError where it is none, has anything but numbers, or more than `most` bytes."""
     import numpy as np
 
     library = _library()
     with open(path, "rb") as file:
-        data = file.read()
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"{os.fspath(path)} has more than {most:,} bytes, far more than the parameters here take")
     try:
         tensors = library.load(data)
     except Exception as error:  # the library's own kind of error is not among its public names

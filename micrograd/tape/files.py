@@ -6,18 +6,17 @@ name in the receiver's own rule book, and every slot is checked before a tape is
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import zipfile
 from operator import index
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from micrograd.engine import Value
 from micrograd.primitives import FUNCTIONS, rule
-from micrograd.saving import replacing
+from micrograd.saving import arrays_in, replacing
 from micrograd.tape.arguments import canonical
 from micrograd.tape.back_ends import back_end
 from micrograd.tape.jit import Jitted
@@ -59,34 +58,13 @@ def load(path: str, backend: str | None = None) -> Jitted[Any]:
     back_end(backend)  # an unknown one is no fault of the file's
     with open(path, "rb") as opened:
         try:
-            return _loaded(_arrays(opened), backend)
+            return _loaded(arrays_in(opened, opened.seek(0, 2), packed=False), backend)
         except Exception as error:  # whatever a damaged file leads to
             if isinstance(error, KeyError) and "no primitive" in str(error):
                 raise ValueError(f"{path} uses a primitive that is not in this rule book: {error}") from error
             if not zipfile.is_zipfile(path):
                 error = ValueError("it is no .npz file")
             raise ValueError(f"{path} holds no compiled function that can be read ({error or type(error).__name__})") from error
-
-
-def _arrays(opened: IO[bytes]) -> dict[str, Any]:
-    """The arrays of an .npz file as save writes it: none is larger than the bytes that stand for it."""
-    found: dict[str, Any] = {}
-    size = opened.seek(0, 2)
-    with zipfile.ZipFile(opened) as archive:
-        for member in archive.infolist():
-            if max(member.file_size, member.compress_size) > size:  # reading makes room for as much as is asked for
-                raise ValueError(f"its array {member.filename} is larger than the file")
-            if member.compress_type != zipfile.ZIP_STORED or member.filename[:-4] in found:
-                raise ValueError("it has been packed in another way than save() does")
-            data = io.BytesIO(archive.read(member))
-            if np.lib.format.read_magic(data) != (1, 0):
-                raise ValueError("its arrays are of another version")
-            shape, _, dtype = np.lib.format.read_array_header_1_0(data)
-            if dtype.kind not in "ifU" or math.prod(shape) * dtype.itemsize != member.file_size - data.tell():
-                raise ValueError(f"its array {member.filename} is damaged")
-            data.seek(0)
-            found[member.filename[:-4]] = np.lib.format.read_array(data, allow_pickle=False)
-    return found
 
 
 def _loaded(arrays: dict[str, Any], backend: str | None) -> Jitted[Any]:

@@ -1,10 +1,12 @@
 """Networks: the textbook's derivation edge by edge, labels, weights, and what goes in wrong."""
 
 import copy
+import io
 import math
 import pickle
 import random
 import sys
+import tracemalloc
 from collections import deque
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -535,10 +537,34 @@ def test_weights_as_safetensors(tmp_path, monkeypatch):
     net.save(path)
     with pytest.raises(ValueError, match="nothing was changed"):
         MLP(3, [3, 1]).load(path)
+    path.write_bytes(bytes(2_000_000))
+    with pytest.raises(ValueError, match=r"more than [0-9,]+ bytes, far more than the parameters here take"):
+        net.load(path)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     with pytest.raises(ImportError, match=r"micrograd-engine\[safetensors\]"):
         twin.load(path)
     assert twin.state_dict() == before
+
+
+@pytest.mark.parametrize("lies", [False, True])
+def test_few_packed_bytes_that_stand_for_gigabytes_are_not_unpacked(tmp_path, lies):
+    net, packed = MLP(3, [2, 1], seed=1), io.BytesIO()
+    before = net.state_dict()
+    np.savez_compressed(packed, names=np.array(list(before)), data=np.zeros(20_000_000))
+    data = bytearray(packed.getvalue())
+    if lies:  # the directory of the archive says of the last array that it is small
+        directory = data.rindex(b"PK\x01\x02")
+        data[directory + 24 : directory + 28] = (128 + 8 * len(before)).to_bytes(4, "little")
+    (tmp_path / "w.npz").write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="nothing was changed"):
+        net.load(tmp_path / "w.npz")
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+    assert net.state_dict() == before
+    np.savez_compressed(tmp_path / "w.npz", names=np.array(list(before)), data=np.arange(float(len(before))))
+    net.load(tmp_path / "w.npz")
+    assert list(net.state_dict().values()) == [*range(len(before))]
 
 
 def test_a_damaged_file_of_weights_is_a_value_error_and_changes_nothing(tmp_path):

@@ -102,7 +102,7 @@ def test_random_damages_are_value_errors_and_take_no_memory(tmp_path):
             data = bytearray(whole)
             data[directory + at : directory + at + 4] = (1 << 30).to_bytes(4, "little")
             bad.write_bytes(data)
-            with pytest.raises(ValueError, match="larger than the file"):
+            with pytest.raises(ValueError, match=r"larger than the [0-9,]+ bytes"):
                 load(bad, backend="reference")
         assert tracemalloc.get_traced_memory()[1] < 50 * len(whole) + 4_000_000
     finally:
