@@ -10,7 +10,12 @@ import warnings
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+except ModuleNotFoundError as error:
+    said = "micrograd.sklearn needs scikit-learn: python -m pip install 'micrograd-engine[sklearn]'"
+    raise ModuleNotFoundError(said, name=error.name) from error
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state

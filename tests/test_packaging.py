@@ -86,6 +86,12 @@ def test_the_wheel_works_where_nothing_else_of_this_project_is(built, tmp_path):
     assert refused.returncode == 2 and "pip install 'micrograd-engine[demo]'" in refused.stderr
 
 
+def test_without_scikit_learn_the_estimators_say_what_to_install():
+    code = "import sys; sys.modules['sklearn'] = None; import micrograd.sklearn"
+    refused = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "pip install 'micrograd-engine[sklearn]'" in refused.stderr
+
+
 def test_names_versions_and_extras():
     assert PROJECT["name"] == "micrograd-engine" and PROJECT["requires-python"] == ">=3.11"
     assert set(PROJECT["optional-dependencies"]) == {

@@ -111,7 +111,8 @@ def explain(
     """
     for name, v in (("the output", output), ("x", x)):
         if not isinstance(v, Value):
-            raise TypeError(f"explain needs Values, got {type(v).__name__} {v!r} as {name}")
+            advice = f": the Value that is shown by a name is found by output[{v!r}]" if isinstance(v, str) else ""
+            raise TypeError(f"explain needs Values, got {type(v).__name__} {v!r} as {name}{advice}")
     if notation not in ("leibniz", "delta"):
         raise ValueError(f"notation is 'leibniz' or 'delta', got {notation!r}")
     if depth is not None and depth < 1:

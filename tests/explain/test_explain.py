@@ -693,6 +693,8 @@ def test_bad_options_are_refused():
             (a * a).explain(a, **options)
     with pytest.raises(TypeError, match="needs Values, got float"):
         explain(a * a, 2.0)
+    with pytest.raises(TypeError, match=r"got str 'a' as x: .* output\['a'\]"):
+        explain(a * a, "a")
 
 
 # -- why
