@@ -249,6 +249,76 @@ double heat_value_and_grad(double theta, const double *restrict from, long steps
     return value;
 }
 
+/* One sample through a layer of n neurons with n inputs, forward and backward: half the sum of squares of relu(W x + b), and its
+ * derivatives by W, b and x. theta and gradient hold these one after the other (W row by row); d has room for n numbers. */
+double dense_value_and_grad(const double *restrict theta, long n, double *restrict d, double *restrict gradient)
+{
+    const double *W = theta, *b = theta + n * n, *x = b + n;
+    double *restrict dW = gradient, *restrict db = dW + n * n, *restrict dx = db + n, value = 0;
+    memset(dx, 0, n * sizeof *dx);
+    for (long k = 0; k < n; k++) {
+        double z = b[k];
+        for (long j = 0; j < n; j++) z += W[n * k + j] * x[j];
+        d[k] = z > 0 ? z : 0;
+        value += 0.5 * d[k] * d[k];
+    }
+    for (long k = 0; k < n; k++) {
+        db[k] = d[k];
+        for (long j = 0; j < n; j++) dW[n * k + j] = d[k] * x[j], dx[j] += W[n * k + j] * d[k];
+    }
+    return value;
+}
+
+/* Half the sum of squares of relu of the convolution of n numbers with 5 weights, and its derivatives by weights and numbers, which
+ * theta and gradient hold one after the other. d has room for n numbers. */
+double convolution_value_and_grad(const double *restrict theta, long n, double *restrict d, double *restrict gradient)
+{
+    enum { K = 5 };
+    const double *w = theta, *x = theta + K;
+    double *restrict dw = gradient, *restrict dx = gradient + K, value = 0;
+    memset(dx, 0, n * sizeof *dx);
+    for (long i = 0; i <= n - K; i++) {
+        double z = 0;
+        for (int j = 0; j < K; j++) z += w[j] * x[i + j];
+        d[i] = z > 0 ? z : 0;
+        value += 0.5 * d[i] * d[i];
+    }
+    for (int j = 0; j < K; j++) {
+        double sum = 0;
+        for (long i = 0; i <= n - K; i++) sum += d[i] * x[i + j], dx[i + j] += w[j] * d[i];
+        dw[j] = sum;
+    }
+    return value;
+}
+
+/* The sum of the logarithms of the pivots of an n by n matrix, factored without exchanges, and its derivative by the matrix. lu has
+ * room for n * n numbers. */
+double lu_value_and_grad(const double *restrict theta, long n, double *restrict lu, double *restrict gradient)
+{
+    double value = 0, *restrict g = gradient;
+    memcpy(lu, theta, n * n * sizeof *lu);
+    memset(g, 0, n * n * sizeof *g);
+    for (long k = 0; k < n; k++) {
+        double over = 1 / lu[n * k + k];
+        for (long i = k + 1; i < n; i++) {
+            double l = lu[n * i + k] *= over;
+            for (long j = k + 1; j < n; j++) lu[n * i + j] -= l * lu[n * k + j];
+        }
+        value += log(lu[n * k + k]);
+        g[n * k + k] = over;
+    }
+    for (long k = n - 1; k >= 0; k--) {
+        double over = 1 / lu[n * k + k];
+        for (long i = k + 1; i < n; i++) {
+            double l = lu[n * i + k], dl = g[n * i + k];
+            for (long j = k + 1; j < n; j++) dl -= g[n * i + j] * lu[n * k + j], g[n * k + j] -= l * g[n * i + j];
+            g[n * i + k] = dl * over;
+            g[n * k + k] -= dl * over * l;
+        }
+    }
+    return value;
+}
+
 /* The sum of 12 n numbers that are made in registers, in as many chains as keep every unit for additions busy. */
 double additions(long n)
 {

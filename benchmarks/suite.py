@@ -35,6 +35,7 @@ NAMES = {
     "torch": "PyTorch",
     "casadi": "CasADi",
     "c": "C by hand",
+    "numpy": "NumPy by hand",
 }
 AGREE = {"rtol": 1e-6, "atol": 1e-8}  # two derivatives
 NEAR = {"rtol": 2e-5, "atol": 1e-6}  # a derivative and differences
@@ -148,7 +149,9 @@ def row(peers, name: str, number: int, firsts: dict[str, float], times: dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="jax, torch, casadi or c; all")
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="jax, torch, casadi, c or numpy; all"
+    )
     parser.add_argument("--only", default="", help="problems, by name, with commas between")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.1, help="time for each call in each round")
@@ -165,9 +168,9 @@ def main() -> None:
         check_ours(names)
         return
     pythons = {"ours-llvm" if importlib.util.find_spec("llvmlite") else "ours-numpy": sys.executable}
-    for entry in options.peer or ["jax", "torch", "casadi", "c"]:
+    for entry in options.peer or ["jax", "torch", "casadi", "c", "numpy"]:
         peer, _, python = entry.partition("=")
-        pythons[peer] = python or (sys.executable if peer == "c" else str(peers.python_with(peer)))
+        pythons[peer] = python or (sys.executable if peer in ("c", "numpy") else str(peers.python_with(peer)))
     running = [Peer(peer, python, options.core) for peer, python in pythons.items()]
     lines = ["| problem | size | " + " | ".join(NAMES[peer] for peer in pythons) + " |", "|---" * (2 + len(pythons)) + "|"]
     with tempfile.TemporaryDirectory() as folder:
@@ -200,8 +203,9 @@ def main() -> None:
 
 
 INTRODUCTION = """`benchmarks/suite.py` writes this page. The problems are those of the public suites ADBench and GradBench and
-three loops over time, as scalar code for this project and CasADi and as arrays for JAX and PyTorch: value and gradient, for ba
-and ht the Jacobian, for kmeans-hvp the Hessian times a vector. lorenz and heat stand in C by hand too (`benchmarks/by_hand.c`).
+three loops over time, and linear algebra on one sample, as scalar code for this project and CasADi and as arrays for JAX and
+PyTorch: value and gradient, for ba and ht the Jacobian, for kmeans-hvp the Hessian times a vector. C by hand stands in
+`benchmarks/by_hand.c`.
 Before anything was timed, all answers agreed with each other, and with differences of NumPy code that knows no derivative.
 """
 

@@ -1,9 +1,10 @@
 """The problems of `suite.py`: each as arrays, for NumPy, JAX and PyTorch, and as scalar code, for this project and CasADi.
 
 They are those of the public suites ADBench and GradBench (gmm, ba, lstm, ht, kmeans, lse, ode, det, llsq, particle, saddle), in
-code of our own, and three loops over time (rnn, lorenz, heat). A problem of one size gives data; `arrays(xp, theta, data)` is
-its value, or for ba and ht its vector of results; `ours(data)` a call and what that gives, flat: the value and the gradient,
-or the Jacobian. `scalars(m, theta, data)`, where there is one, is the same in scalars, for any module `m` with the functions.
+code of our own, three loops over time (rnn, lorenz, heat), and three of linear algebra on one sample (dense, convolution, lu).
+A problem of one size gives data; `arrays(xp, theta, data)` is its value, or for ba and ht its vector of results; `ours(data)`
+a call and what that gives, flat: the value and the gradient, or the Jacobian. `scalars(m, theta, data)`, where there is one, is
+the same in scalars, for any module `m` with the functions.
 """
 
 from __future__ import annotations
@@ -31,9 +32,13 @@ SIZES = {
     "rnn": [(100, 64), (1000, 64), (10000, 64)],  # steps, samples
     "lorenz": [(100,), (1000,)],  # steps
     "heat": [(100, 50), (1000, 50)],  # steps, points
+    "dense": [(16,), (160,)],  # neurons, and inputs, of a layer that one sample goes through
+    "convolution": [(64,), (640,)],  # points, with five weights
+    "lu": [(8,), (24,), (80,)],  # rows; the logarithms of the pivots
 }
 JACOBIANS = ("ba", "ht")
 SMALL_NUMBER = 1e-3  # the step of explicit schemes
+WEIGHTS = 5  # of a convolution
 
 
 def data(name: str, size: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -66,6 +71,12 @@ def data(name: str, size: tuple[int, ...]) -> dict[str, np.ndarray]:
         return {"size": sizes, "theta": rng.normal(size=size[1]), "X": np.linspace(-1.0, 1.0, size[0])}
     if name == "rnn":
         return {"size": sizes, "theta": np.array([0.9, 0.5, 0.1]), "X": rng.normal(size=(size[1], size[0]))}
+    if name == "lu":  # that needs no exchanges
+        theta = rng.normal(size=(size[0], size[0])) + 2.0 * size[0] * np.eye(size[0])
+        return {"size": sizes, "theta": theta.ravel(), "X": np.zeros(1)}
+    if name in ("dense", "convolution"):
+        count = size[0] * (size[0] + 2) if name == "dense" else size[0] + WEIGHTS
+        return {"size": sizes, "theta": rng.normal(0.0, 0.3, count), "X": np.zeros(1)}
     theta = {
         "lse": lambda: rng.normal(size=size[0]), "ode": lambda: rng.random(size[0]), "heat": lambda: np.array([0.1]),
         "det": lambda: rng.normal(size=size[0] ** 2), "particle": lambda: np.array([0.5]),
@@ -225,9 +236,28 @@ def heat(xp, theta, data):
     return (xp.scan(step, data["X"] + theta[0] * 0.0, (np.zeros(steps),))[0] ** 2).sum()
 
 
+def dense(xp, theta, data):
+    n = int(data["size"][0])
+    W, b, x = theta[: n * n].reshape(n, n), theta[n * n : n * n + n], theta[n * n + n :]
+    z = W @ x + b
+    return 0.5 * (xp.where(z > 0.0, z, 0.0) ** 2).sum()
+
+
+def convolution(xp, theta, data):
+    m = int(data["size"][0]) - WEIGHTS + 1
+    w, x = theta[:WEIGHTS], theta[WEIGHTS:]
+    z = sum(w[j] * x[j : j + m] for j in range(WEIGHTS))
+    return 0.5 * (xp.where(z > 0.0, z, 0.0) ** 2).sum()
+
+
+def lu(xp, theta, data):
+    return xp.linalg.slogdet(theta.reshape(int(data["size"][0]), -1))[1]
+
+
 ARRAYS = {
     "gmm": gmm, "ba": ba, "lstm": lstm, "ht": ht, "kmeans": kmeans, "kmeans-hvp": kmeans, "lse": lse, "ode": ode, "det": det,
     "llsq": llsq, "particle": particle, "saddle": saddle, "rnn": rnn, "lorenz": lorenz, "heat": heat,
+    "dense": dense, "convolution": convolution, "lu": lu,
 }  # fmt: skip
 
 
@@ -409,7 +439,33 @@ def heat_scalars(m, theta, data):
     return m.dot(u, u)
 
 
-SCALARS = {"lstm": lstm_scalars, "ode": ode_scalars, "det": det_scalars, "lorenz": lorenz_scalars, "heat": heat_scalars}
+def dense_scalars(m, theta, data):
+    n = int(data["size"][0])
+    b, x = theta[n * n : n * n + n], theta[n * n + n :]
+    outputs = [m.relu(m.dot(theta[n * k : n * k + n], x, start=b[k])) for k in range(n)]
+    return 0.5 * m.dot(outputs, outputs)
+
+
+def convolution_scalars(m, theta, data):
+    w, x = theta[:WEIGHTS], theta[WEIGHTS:]
+    outputs = [m.relu(m.dot(w, x[i : i + WEIGHTS])) for i in range(len(x) - WEIGHTS + 1)]
+    return 0.5 * m.dot(outputs, outputs)
+
+
+def lu_scalars(m, theta, data):
+    n = int(data["size"][0])
+    rows = [theta[n * i : n * i + n] for i in range(n)]
+    for k in range(n):
+        for row in rows[k + 1 :]:
+            row[k] = row[k] / rows[k][k]
+            row[k + 1 :] = [a - row[k] * u for a, u in zip(row[k + 1 :], rows[k][k + 1 :], strict=True)]
+    return m.sum([m.log(rows[k][k]) for k in range(n)])
+
+
+SCALARS = {
+    "lstm": lstm_scalars, "ode": ode_scalars, "det": det_scalars, "lorenz": lorenz_scalars, "heat": heat_scalars,
+    "dense": dense_scalars, "convolution": convolution_scalars, "lu": lu_scalars,
+}  # fmt: skip
 
 
 def ours(backend):
@@ -543,7 +599,7 @@ def torch_peer():
     xp = Torch()
 
     def prepare(name, d):
-        if name not in ("gmm", "kmeans", "lse", "det", "llsq"):
+        if name not in ("gmm", "kmeans", "lse", "det", "llsq", "dense", "convolution", "lu"):
             return None
         theta = torch.tensor(d["theta"], requires_grad=True)
         rest = {k: x if k == "size" else torch.tensor(x) for k, x in d.items() if k != "theta"}
@@ -588,11 +644,22 @@ def c_peer():
     library.lorenz_value_and_grad.argtypes = (pointer, size, number, pointer, pointer)
     library.heat_value_and_grad.argtypes = (number, pointer, size, size, pointer, pointer)
     library.lorenz_value_and_grad.restype = library.heat_value_and_grad.restype = number
+    one_size = {name: getattr(library, f"{name}_value_and_grad") for name in ("dense", "convolution", "lu")}
+    for function in one_size.values():
+        function.argtypes, function.restype = (pointer, size, pointer, pointer), number
 
     def prepare(name, d):
+        theta, X, steps, n = d["theta"], d["X"], int(d["size"][0]), len(d["X"])
+        if name in one_size:
+            function, room = one_size[name], np.empty(len(theta))
+
+            def of_size():
+                gradient = np.empty(len(theta))
+                return function(data_of(theta), steps, data_of(room), data_of(gradient)), gradient
+
+            return of_size, lambda: np.array([of_size()[0], *of_size()[1]])
         if name not in ("lorenz", "heat"):
             return None
-        theta, X, steps, n = d["theta"], d["X"], int(d["size"][0]), len(d["X"])
         path = np.empty((steps + 3) * max(n, 3))
 
         def call():
@@ -607,9 +674,31 @@ def c_peer():
     return prepare
 
 
+def numpy_peer():
+    """NumPy by hand, forward and backward, where that is a few lines."""
+
+    def prepare(name, d):
+        if name != "dense":
+            return None
+        theta, n = d["theta"], int(d["size"][0])
+        W, b, x = theta[: n * n].reshape(n, n), theta[n * n : n * n + n], theta[n * n + n :]
+
+        def call():
+            out = np.maximum(W @ x + b, 0.0)
+            gradient = np.empty(len(theta))
+            np.outer(out, x, out=gradient[: n * n].reshape(n, n))
+            gradient[n * n : n * n + n] = out
+            np.dot(out, W, out=gradient[n * n + n :])
+            return 0.5 * (out @ out), gradient
+
+        return call, lambda: np.array([call()[0], *call()[1]])
+
+    return prepare
+
+
 PEERS = {
     "ours-llvm": lambda: ours("llvm"), "ours-numpy": lambda: ours("numpy"), "jax": jax_peer, "torch": torch_peer,
-    "casadi": casadi_peer, "c": c_peer,
+    "casadi": casadi_peer, "c": c_peer, "numpy": numpy_peer,
 }  # fmt: skip
 
 
