@@ -619,3 +619,19 @@ def test_memory_of_large_results_is_used_again_only_when_nobody_holds_them():
     place = third.ctypes.data
     del third
     assert f.map(X).ctypes.data == place
+
+
+@pytest.mark.parametrize(("reduce", "n"), [(False, 1), (False, 3), (True, 1), (True, 3), (True, 9)])
+def test_what_lies_side_by_side_is_copied_by_runs_and_not_by_a_table(reduce, n):
+    """Results of two vector instructions, the same for all samples: two runs, in the order of the results."""
+    twice, more = ([(RULES[name], (i, 150)) for i in range(150)] for name in ("mul", "add"))
+    tape = Tape(150, 0, [2.0], [*twice, *more], [*range(301, 451), *range(151, 251)])
+    fields, x = [(150, False)], np.random.default_rng(0).normal(size=150)
+    compiled = llvm.Program(tape, fields, reduce, exact=True)
+    expected = reference.Program(tape, fields, reduce)([x], np.zeros(0), n)
+    assert same(compiled([x], np.zeros(0), n), expected)
+    if reduce:
+        assert len(compiled.plan.work) == 2 and all(arg.table is None for it in compiled.plan.work for arg in it.args)
+    else:
+        text = module.written(compiled.plan, compiled.target(0))
+        assert re.search(r"@same0.*?^}", text, re.DOTALL | re.MULTILINE)[0].count("@llvm.memcpy") == 2

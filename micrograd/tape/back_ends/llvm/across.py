@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from micrograd.tape.back_ends.llvm.arrays import masked, transposed
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.loops import nest, over_lanes
@@ -281,10 +279,7 @@ def parts(it: Total) -> list[Total]:
     if it.out.table is None or not it.shape or it.shape[-1] < 2:
         return [it]
     n, axis = it.shape[-1] - 1, len(it.shape) - 1
-    at = np.array(it.out.base)
-    for count, by in zip(it.shape, it.out.strides, strict=True):
-        at = at[..., None] + np.arange(count) * by
-    sides = operand_of(it.out.place, it.out.table[at][..., :-1])
+    sides = operand_of(it.out.place, it.out.every(it.shape).reshape(it.shape)[..., :-1])
     if sides.strides is None:
         return [it]
     last = [None if x is None else replace(x, base=x.base + n * x.strides[axis]) for x in (it.out, it.x, it.y)]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.loops import nest, over_lanes, over_samples, unrolled
-from micrograd.tape.back_ends.llvm.operands import Index, View
+from micrograd.tape.back_ends.llvm.operands import Index, View, runs
 from micrograd.tape.back_ends.llvm.target import COUNT, DIVISOR, ROWS, SHARED
 
 
@@ -289,10 +291,23 @@ def write_fixed(f: Function, it: Rows) -> None:
 
 
 def write_same(f: Function, it: Columns) -> None:
-    """Shared numbers as rows of arrays of results, the same for all samples."""
+    """Shared numbers as rows of arrays of results, the same for all samples; those of a single sample run by run."""
     t, count = f.target, count_of(f)
     assert it.repeats is not None
     repeats, some, none = it.repeats, f.label(), f.label()
+    shape = (it.count,)
+    numbers, rows, slots = it.numbers.every(shape), it.rows.every(shape), it.slots.every(shape)
+    found = runs(rows + (numbers.astype(np.int64) << 32), slots) if (repeats.every(shape) == 1).all() else []
+    if found:
+        alone, several = f.label(), f.label()
+        f.do(f"br i1 {f.new(f'icmp eq i64 {count}, 1')}, label %{alone}, label %{several}")
+        f.start(alone)
+        for first, end in found:
+            array, start = f.pointer(Index((), int(numbers[first]))), Index((), int(rows[first]) * t.size)
+            source = f.address(it.slots.place, Index((), int(slots[first]) * t.size))
+            copy(f, f.address(array, start), source, end - first)
+        f.do(f"br label %{none}")
+        f.start(several)
     f.do(f"br i1 {f.new(f'icmp ugt i64 {count}, 0')}, label %{some}, label %{none}")
     f.start(some)
 

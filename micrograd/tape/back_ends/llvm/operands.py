@@ -11,6 +11,7 @@ import numpy as np
 
 from micrograd.tape.back_ends.llvm.target import SHARED
 
+LONG = 64  # neighbours in a row on average from which on they are copied run by run
 Array = np.ndarray[Any, Any]
 
 
@@ -56,6 +57,14 @@ class View:
         for n, by in zip(shape, self.strides, strict=False):
             at = at[..., None] + np.arange(n if by else min(n, 1)) * by
         found: Array = np.unique(at if self.table is None else self.table[at])
+        return found
+
+    def every(self, shape: Sequence[int]) -> Array:
+        """The slots of all elements, in order."""
+        at = np.array(self.base)
+        for n, by in zip(shape, self.strides, strict=False):
+            at = at[..., None] + np.arange(n) * by
+        found: Array = at.ravel() if self.table is None else self.table[at.ravel()]
         return found
 
     def slot(self, position: Sequence[int]) -> int:
@@ -106,6 +115,14 @@ class Total:
     out: View
     x: View
     y: View | None = None
+
+
+def runs(*slots: Array) -> list[tuple[int, int]]:
+    """The runs in which all of these slots go up by one, as pairs of first and one behind last; none where they are short."""
+    edges = np.flatnonzero(np.any([np.diff(each) != 1 for each in slots], axis=0)) + 1
+    if len(edges) >= len(slots[0]) // LONG:
+        return []
+    return [*zip([0, *edges.tolist()], [*edges.tolist(), len(slots[0])], strict=True)]
 
 
 def turned(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from micrograd.primitives import Primitive
 from micrograd.tape import schedule
 from micrograd.tape.back_ends.llvm.arrays import Columns, Grouped, Rows
-from micrograd.tape.back_ends.llvm.operands import Kernel, Loop, Total, View
+from micrograd.tape.back_ends.llvm.operands import Kernel, Loop, Total, View, runs
 from micrograd.tape.back_ends.llvm.spellings import N_ARY, SPELLINGS, from_library
 from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, OUT, ROWS, SHARED, THETA, Target
 from micrograd.tape.positions import operand_of
@@ -22,6 +22,15 @@ from micrograd.tape.steps import of_rows
 
 Array = np.ndarray[Any, Any]
 MANY = 2048  # sums over the samples from which on they are better not kept lane by lane
+
+
+def copies(shape: tuple[int, ...], out: View, x: View) -> list[Kernel]:
+    """Copies of an operand to places side by side: a table of a few runs as a copy of each, with no table."""
+    slots = x.every(shape) if x.table is not None else np.zeros(0, int)
+    return [
+        Kernel("copy", (end - first,), View(out.place, out.base + first, (1,)), (View(x.place, int(slots[first]), (1,)),))
+        for first, end in runs(slots)
+    ] or [Kernel("copy", shape, out, (x,))]
 
 
 class Plan:
@@ -198,7 +207,7 @@ class Plan:
             if x.place != ROWS or x.value is not None:
                 strides = tuple(int(np.prod(shape[k + 1 :])) for k in range(len(shape)))
                 out = View(ROWS, self.rows, strides)
-                self.work.append(Kernel("copy", shape, out, (x,)))
+                self.work += copies(shape, out, x)
                 self.rows += int(np.prod(shape))
                 xs[i] = out
         return Total(vector.shape, vector.terms, self.operand(vector.out, vector.shape), xs[0], xs[1] if len(xs) > 1 else None)
