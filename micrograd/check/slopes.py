@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 Function = Callable[[float], float]
 EPSILON = 2.0**-52
-RESOLVED = 1e-2  # a slope is one where it is uncertain by no more than this part of the change along its step
+RESOLVED = 1e-2  # a slope counts as found where its uncertainty is at most this part of the change along its step
 SMALLEST = 2.0**-1074  # the smallest float: what is lost by underflow
 
 
@@ -26,7 +26,7 @@ class Slope(NamedTuple):
     doubt: float
 
     def differs(self, analytic: float, tolerance: float) -> bool:
-        """Whether `analytic` is farther away than `tolerance`, relative to the larger one, and the doubt explain."""
+        """Whether `analytic` is farther away than `tolerance`, relative to the larger one, and its uncertainty allow."""
         size = max(math.fabs(analytic), math.fabs(self.value))
         return not math.fabs(analytic - self.value) <= tolerance * size + 8.0 * self.doubt
 

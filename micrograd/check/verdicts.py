@@ -204,7 +204,7 @@ def _at_kink(name: str, along: Along, analytic: float, kink: str, tolerance: flo
 
 
 def _beside_wrong(along: Along, sides: Sequence[Side], tolerance: float) -> bool:
-    """Whether the engine's derivative is wrong on one side of the point, and nearer to it too."""
+    """Whether the engine's derivative is wrong on one side of the point, at some distance from it and much nearer."""
     size = max(math.fabs(along.x), 1.0)
     slack = tolerance * max([math.fabs(side.slope.value) for side in sides], default=0.0)
     for sign in (-1.0, 1.0):

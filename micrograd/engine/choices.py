@@ -13,7 +13,7 @@ from typing import Any
 from micrograd.engine.modes import current
 from micrograd.primitives import CONSTANT
 
-LARGE = 1e100  # numbers from which on products of few factors overflow
+LARGE = 1e100  # size from which on a product of a few factors may overflow
 TAME = frozenset({
     "add", "sub", "mul", "neg", "dot", "sum", "sin", "cos", "tanh", "atan", "erf", "sigmoid", "softplus", "relu", "abs", "sign",
     "step", "floor", "round", "asinh", "erfc", "maximum", "minimum", "greater", "less", "equal", "where", "take", "logsumexp",
@@ -66,7 +66,7 @@ def adjoints_of_chosen(order: Sequence[Any], output: Any) -> dict[Any, float]:
 def unbounded(order: Sequence[Any], gated: bool | None = None) -> set[Any]:
     """The nodes of which some derivative may be infinite or nan, by their own rule or by that of a node below them.
 
-    There are none where nothing chooses. `gated` True gives all nodes, False none; where it is None, the mode's counts.
+    There are none where nothing chooses. With `gated` True these are all nodes, with False none; None leaves it to the mode.
     """
     gated = current().gated if gated is None else gated
     if gated is not None:

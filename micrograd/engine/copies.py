@@ -60,7 +60,7 @@ def deep(node: Any, sort: Callable[..., list[Any]], memo: dict[Any, Any]) -> Any
 
 # Pickle recurses into what an object refers to. So a node hands it its ancestors first, as a list in topological order:
 # each one's parents are then already in the pickle, and saving it refers to them. While that list is being saved, its
-# members leave out the ancestors; and what an earlier node of the same pickle has brought along, no later one brings again.
+# members leave out the ancestors; and no node brings along what an earlier one of the same pickle has brought.
 
 
 def reduced(node: Any, sort: Callable[..., list[Any]]) -> Any:

@@ -25,7 +25,7 @@ _new = object.__new__
 
 
 def _told(value: Any, operands: tuple[Any, ...]) -> bool:
-    """As `modes.told`; False for integer arguments, for the results of operations on them are no integers."""
+    """As `modes.told`; False for integer arguments, since the results of operations on them are no integers."""
     return not hasattr(value, "__take__") and told(operands)
 
 

@@ -40,7 +40,7 @@ def computed(rule: Primitive, data: float, parents: tuple[Value, ...], partials:
 
 
 def attach(leaf: Value, source: Any) -> None:
-    """Make a leaf a copy of `source`, a Value or a float, now that the graph built on it needs no leaf there any more.
+    """Turn a leaf into a copy of `source`, a Value or a float, once the graph above it no longer needs a leaf there.
 
     Written as source * 1.0: exact for every number, and the sign of zero.
     """

@@ -183,7 +183,7 @@ def _forward(name: str, node: Value, args: tuple[Symbol, ...], write: Python) ->
 
 
 def _added(name: str, terms: Sequence[str]) -> list[str]:
-    """name = a + b + ..., in the order of the terms; a long sum goes on with +=, one term a line, which groups alike."""
+    """name = a + b + ..., in the order of the terms; a long sum goes on with +=, one term a line: the same order."""
     head = f"{name} = {' + '.join(terms[:LONGEST])}"
     return [head, *[f"{name} += {term}" for term in terms[LONGEST:]]]
 

@@ -19,10 +19,10 @@ def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
     """`f`, but its graph is dropped as soon as it has been recorded, and recorded again on the way back.
 
     For chains that outgrow memory: each number that f returns becomes one node over the Values that f takes and those that it
-    closes over. backward() runs f again, with one pass through its graph for each output. That graph is dropped once it was
-    asked for all outputs of the call, and earlier where another call is next or the nodes of this one are gone: one is kept.
-    So f has to give the same again: RuntimeError where it does not, as with random numbers of its own. Higher derivatives run f
-    once more. Where a function is recorded by jit, it is just f.
+    closes over. backward() runs f again, with one pass through its graph for each output. One such graph is kept: until all
+    outputs of the call have been asked for, or another call comes next, or the nodes of this one are gone. So f has to give the
+    same again: RuntimeError where it does not, as with random numbers of its own. Higher derivatives run f once more. Where a
+    function is recorded by jit, it is just f.
 
     >>> from micrograd import Value, checkpoint
     >>> step = checkpoint(lambda x, w: (x * w + 1.0) * x)

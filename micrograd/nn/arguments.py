@@ -37,7 +37,7 @@ _BOUNDS: dict[str, Callable[[int, int], float]] = {  # weights are uniform withi
 
 
 def bound(init: str, nin: int, nout: int) -> float:
-    """How far from 0 the weights of a layer begin at most, by the way of initialisation called `init`."""
+    """The largest distance from 0 at which weights of a layer begin, with the initialisation called `init`."""
     if not isinstance(init, str) or init not in _BOUNDS:
         raise ValueError(f"unknown init {init!r}: use {', '.join(map(repr, _BOUNDS))}")
     return _BOUNDS[init](nin, nout)

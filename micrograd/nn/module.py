@@ -116,10 +116,11 @@ class Module:
         assign(own.values(), ["data"] * len(data), data)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the parameters to a NumPy `.npz` file: their names, and their data as float64. The old file stays till the end.
+        """Write the parameters to a NumPy `.npz` file: their names, and their data as float64.
 
-        A name that ends in .safetensors gives a file of that kind, for other libraries: a list of parameters is one tensor.
-        ValueError for a name that ends in anything else: the file would not be what its name says.
+        The old file stays until the new one is complete. A name that ends in .safetensors gives a file of that kind, for other
+        libraries: a list of parameters is one tensor. ValueError for a name that ends in anything else: the file would not be
+        what its name says.
         """
         import numpy as np
 

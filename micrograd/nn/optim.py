@@ -145,7 +145,7 @@ class Optimiser:
         raise NotImplementedError
 
     def _next(self) -> Iterator[tuple[Self, slice]]:
-        """This optimiser as it is at its next step, for each group: one step on, its rate a number."""
+        """For each group this optimiser as at its next step, its rate a number; and the places of the parameters."""
         for places, own in self.groups:
             lr = self.lr if own is None else own
             now = object.__new__(type(self))

@@ -101,7 +101,7 @@ def _reduced(
     """The structure of the results, and the means or sums of their values and then of their gradients."""
     chunks, given, units, shared, path = _sums(calls, theta, args, named, in_axes, _summed, gradient)
     n, keys = int(sum(given.chunks)), _keys(chunks)
-    averaged(np.zeros(1), reduction, n)  # which refuses what cannot be
+    averaged(np.zeros(1), reduction, n)  # which refuses any other reduction, and the mean of nothing
     layer: dict[Any, Any] = {}
     own, level = f"total-{tokenize(chunks.name, reduction)}", 0
     while len(keys) > MERGED:

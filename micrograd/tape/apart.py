@@ -34,7 +34,7 @@ def summed(make: Make, tape: Tape, fields: Fields, dtype: Any) -> Program:
 
 
 class Apart:
-    """A program of sums over the samples, and one of the terms that every sample adds alike, to the sums at the places `at`."""
+    """A program of sums over the samples, and one of what is the same for every sample, for the sums at places `at`."""
 
     def __init__(self, program: Program, shared: Program, at: Array):
         self.program: Any = program

@@ -229,7 +229,7 @@ def _places(found: list[Any], structure: Any, n: int, held: Any) -> list[Any]:
 
 
 def _let_go(x: Any) -> None:
-    """Have no page of a memory map in this process any more; what was written to it is in the file, or on the way there."""
+    """Let go of a memory map's pages in this process; what was written to them is in the file, or on the way there."""
     if isinstance(x, np.memmap) and x.mode != "c" and sys.platform == "linux":
         with suppress(AttributeError, ValueError, OSError):
             x._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]

@@ -130,7 +130,7 @@ class Calls:
         self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any, gradient: Any
     ) -> tuple[Any, Array]:
         """As `reduced_each`, over arrays that lie on a disk."""
-        averaged(np.zeros(1), reduction, 1)  # which refuses what is none
+        averaged(np.zeros(1), reduction, 1)  # which refuses any other reduction
 
         def run(args: Any, named: Any) -> tuple[Any, Array]:
             now = None if theta is None else self.parameters.grown(theta)  # a block before may have brought parameters

@@ -89,7 +89,7 @@ class Decorator:
         found: Any = sys.modules.get(getattr(fn, "__module__", None) or "")
         for part in getattr(fn, "__qualname__", "").split("."):
             found = getattr(found, part, None)
-        if found is self:  # as a decorator: the name of the function is that of what it became
+        if found is self:  # it stands where the function of that name did, as a decorator
             return fn.__qualname__
         return type(self), (fn, *self.options()), self.__getstate__()
 

@@ -102,7 +102,7 @@ def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
     """
     if len(tape.instructions) < SMALL:
         return tape, []
-    code = _Code(tape)
+    code = _Columns(tape)
     straight = code.groups([])
     if straight < DEEP:
         return tape, []
@@ -114,7 +114,7 @@ def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
         other = order(tape)  # numbers come again, the steps lie askew, or several recurrences one after the other
         if other is tape:
             continue
-        code = _Code(other)
+        code = _Columns(other)
         found = code.loops()
         if (lower := code.groups(found)) < cost:
             best, cost = (other, found), lower
@@ -183,7 +183,7 @@ def _fixed(tape: Tape, instruction: Instruction) -> bool:
     return all(tape.inputs <= i < tape.first for i in instruction[1])
 
 
-class _Code:
+class _Columns:
     """The instructions of a tape as arrays."""
 
     def __init__(self, tape: Tape):
@@ -231,7 +231,7 @@ class _Code:
         return count
 
     def periods(self, low: int, high: int) -> Iterator[int]:
-        """Lengths that steps between two instructions may have: the usual distances from one window to its like before it."""
+        """Lengths that a step between two instructions may have: the most frequent distances between equal windows."""
         tried: set[int] = set()
         for window in _WINDOWS:
             if 2 * window > high - low:

@@ -50,10 +50,9 @@ class Steps:
         it, loop, first, space = self.places, self.loop, self.first, SPACES[int(rows)]
         mine, every = set(members), np.arange(loop.steps)
         kept, lasting = self._needed(mine)
-        carried: dict[
-            tuple[int, Stride], int
-        ] = {}  # by slot in the first step and stride: whose result of the step before it is
-        read: dict[tuple[int, Stride], int] = {}  # and of what else a step reads: the slot of its place in the body
+        # Operands are known by their slot in the first step and their stride.
+        carried: dict[tuple[int, Stride], int] = {}  # the instruction whose result of the step before it is
+        read: dict[tuple[int, Stride], int] = {}  # of what else a step reads: the slot of its place in the body
         early: dict[int, int] = {}  # how many steps back, more than one, results are read, by instruction
         for slot, stride in dict.fromkeys(operand for m in members for operand in self.body[m][1] if operand[1]):
             own, back = self._back(slot, stride)

@@ -138,7 +138,7 @@ class Training:
         assign((*parameters, *objects, self), (*data, *names, "_written"), (*now[0].tolist(), *values, now))
 
     def _end(self, *exception: Any) -> None:
-        """End the block: write back what was learnt, and that before an interrupt is heeded."""
+        """End the block: write back what was learnt, before any interrupt is heeded."""
         interrupt: KeyboardInterrupt | None = None
         while self._now is not None or self in blocks:
             try:

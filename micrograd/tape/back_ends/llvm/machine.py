@@ -96,7 +96,7 @@ def address(function: Any) -> int:
 
 
 class Failures(threading.local):
-    """What primitives of the user's own raised in compiled code that this thread ran: the first of it."""
+    """The first error that a primitive of the user's own raised in compiled code that this thread ran."""
 
     first: BaseException | None = None
 
