@@ -46,7 +46,7 @@ def mapped(
 ) -> Any:
     """The function over the samples: in the place of each number it returns, a lazy Dask array."""
     if out is not None:
-        raise ValueError("out takes results at once, and those of Dask arrays come later: dask.array.store(results, out)")
+        raise ValueError("out takes results at once, and those of Dask arrays come later: .compute(), or .to_zarr(path)")
     if progress:
         raise ValueError("progress shows what is computed now, and Dask arrays are later: dask.diagnostics.ProgressBar() does")
     calls.refuse_inside("map")
