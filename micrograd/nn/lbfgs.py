@@ -40,7 +40,11 @@ class LBFGS:
         value_and_grad); or it is any function that gives the loss as a Value, and is called on `args` as they are.
         """
         import numpy as np
-        from scipy.optimize import minimize
+
+        try:
+            from scipy.optimize import minimize
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("LBFGS is SciPy's: python -m pip install scipy", name=error.name) from error
 
         compiled = hasattr(f, "value_and_grad")
         if how and not compiled:

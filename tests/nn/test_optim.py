@@ -328,6 +328,12 @@ def test_schedules():
         one_cycle_schedule(0.1, 10, up=1.0)
 
 
+def test_without_scipy_lbfgs_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install scipy"):
+        LBFGS([Value(1.0)]).minimize(lambda: Value(1.0))
+
+
 def test_lbfgs_compiled_and_eagerly():
     pytest.importorskip("scipy", reason="L-BFGS is SciPy's")
     net = MLP(2, [4, 1], "tanh", seed=3)
