@@ -57,6 +57,7 @@ def adjoint_graph(
     adjoint: dict[Value, Value] = {}
     seed = constant(1.0)
     checked = not fresh and current().observer is None  # what is recorded for a tape is computed again, from leaves
+    numbers: dict[Any, Value] | None = None if checked else {}  # a tape has each constant once
     for node in reversed(order):
         terms = arrived.pop(node, None)
         if terms is None:
@@ -71,7 +72,7 @@ def adjoint_graph(
             g, gate = gathered(terms, seed)
             gate = gate if node in wild else None  # what is below is finite, and so is 0 times it
         else:
-            g = accumulated(terms, seed)
+            g = accumulated(terms, seed, numbers)
         adjoint[node] = g
         if node._x is not None and (wild or checked or not _passed_on(node, g, arrived)):
             _passed_on_gated(node, g, gate, arrived, bool(wild), checked)
@@ -152,11 +153,24 @@ def gathered(terms: list[tuple[Value, Any, Value | None]], seed: Value) -> tuple
     return total, gate
 
 
-def accumulated(terms: list[tuple[Value, Any]], seed: Value) -> Value:
-    """Σ t * local over the pairs in `terms`, as one node; a factor that is exactly one is left out, as is `seed`, a 1."""
+def accumulated(terms: list[tuple[Value, Any]], seed: Value, numbers: dict[Any, Value] | None = None) -> Value:
+    """Σ t * local over the pairs in `terms`, as one node; a factor that is exactly one is left out, as is `seed`, a 1.
+
+    Among `numbers`, where given, are the constants that other nodes have, to be shared.
+    """
     if len(terms) > 1:
         adjoints_, factors = zip(*terms, strict=True)
-        return node_of(DOT, (*adjoints_, *as_values(factors), constant(0.0)))
+        if numbers is None:
+            return node_of(DOT, (*adjoints_, *as_values(factors), constant(0.0)))
+        operands = list(adjoints_)
+        for x in (*factors, 0.0):
+            if x.__class__ is float:
+                key = x or str(x)  # zeros have signs
+                if key not in numbers:
+                    numbers[key] = constant(x)
+                x = numbers[key]
+            operands.append(x)
+        return node_of(DOT, tuple(operands))
     t, local = terms[0]
     if t is seed:
         return local if isinstance(local, Value) else constant(local)

@@ -28,7 +28,11 @@ def optimised(tape: Tape, exact: bool = False) -> Tape:
     With `exact`, to the sign of every zero; without, a sum of nothing but negative zeros may be a positive one, and small whole
     powers are rounded as products.
     """
-    return swept(chained(_simplified(tape, exact)))
+    held = [tape]  # here alone, so that a tape is freed once the next one is made of it, where the caller does not keep it
+    del tape
+    held.append(_simplified(held.pop(), exact))
+    held.append(chained(held.pop()))
+    return swept(held.pop())
 
 
 class _Constants:

@@ -159,8 +159,8 @@ class Recording:
         compared = [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
         self.below = below = all_below(*self.results, *compared, before=self.sources)
         self.merges, self.compared = merges, compared
-        found.update(dict.fromkeys(v for v in below if v.rule is None and v not in own))
-        reached = set(below)
+        reached = dict.fromkeys(v for v in below if v.rule is None)
+        found.update({v: None for v in reached if v not in own})
         captured = [v for v in found if v in reached]
         if wrt is not None:
             listed = dict.fromkeys(wrt)
@@ -172,6 +172,7 @@ class Recording:
                 )
             captured = list(listed)
         self.leaves: list[Value] = captured
+        self.compares_nan = False  # whether a comparison was decided by a nan: known once the graph is let go of
 
     def _merge(self) -> None:
         """Before derivatives are taken: equal operations made one, where bits may differ."""
@@ -194,10 +195,6 @@ class Recording:
         """The adjoints of `wrt` as graphs; what partials of a user's own compare or read is part of the recording."""
         with self.observed() if self.has_own else nullcontext():
             return adjoint_graph(output, tuple(wrt), self.gated, fresh)
-
-    def compares_nan(self) -> bool:
-        """Whether a comparison was decided by a nan."""
-        return any(primal(v) != primal(v) for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value))
 
     def gradient(self, each: bool = False) -> list[Value]:
         """The adjoints of the leaves for the one output, or with `each` for each of them, one after the other.
@@ -252,12 +249,25 @@ class Recording:
         """The run as a tape whose outputs are the results, and after them derivatives of them."""
         outputs = [*self.results, *derivatives]
         guarded = [(n, x, y if isinstance(y, Value) else constant(y), r, line) for n, x, y, r, line in self.comparisons]
-        roots = [*outputs, *(v for _, x, y, _, _ in guarded for v in (x, y))]
-        order = self.below + all_below(*roots, seen=set(self.below), before=self.sources)
+        others = [*derivatives, *(v for _, x, y, _, _ in guarded for v in (x, y))]
+        order = self.below
+        if others:
+            order = order + all_below(*others, seen=set(order), before=self.sources)
         slot, tape = _flattened(order, self)
         tape.outputs = [slot[v] for v in outputs]
         tape.guards = [Guard(name, slot[x], slot[y], result, line) for name, x, y, result, line in guarded]
         return tape
+
+    def forget(self) -> None:
+        """Let go of the graph: a tape has been made of it, and there is to be room for what is made of that."""
+        compared = [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
+        self.compares_nan = any(primal(v) != primal(v) for v in compared)
+        self.out = None
+        self.observer.operands.clear()
+        self.observer.inside.clear()
+        for part in (self.below, self.results, self.comparisons, self.compared):
+            part.clear()
+        self.sources.clear()
 
 
 def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, int], Tape]:
@@ -277,10 +287,10 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
     for x in (1.0, -0.0):  # passes want them: with room for them here, they need not move everything else
         constant_slot(x)
     sources = recording.sources
-    stored, rules = [*map(operands, order)], [v.rule for v in order]
-    compiled: set[Any] = {rule for rule in set(rules) if rule is not None and rule.compiled}
+    compiled: set[Any] = {rule for rule in {v.rule for v in order} if rule is not None and rule.compiled}
     rule: Any
-    for v, used, rule in zip(order, stored, rules, strict=True):
+    for v in order:
+        used, rule = operands(v), v.rule
         if not used:
             if v not in slot and v not in sources:
                 slot[v] = constant_slot(primal(v))
@@ -294,7 +304,8 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
             rule.instructions([0] * len(used), 0, constant_slot)
     at, slot_of = base + len(constants), slot.__getitem__
     instructions: list[Instruction] = []
-    for v, used, rule in zip(order, stored, rules, strict=True):
+    for v in order:
+        used, rule = operands(v), v.rule
         if sources and v in sources:
             slot[v] = slot[sources[v]]
         elif not used:

@@ -204,30 +204,33 @@ class Recordings:
         structure.inputs = []  # nothing of the data is kept for a later recording
         watch = self.watch or Watch(self.fn)
 
-        def made(gated: bool, wrt: Any) -> tuple[Recording, Tape]:
+        def made(gated: bool, wrt: Any) -> tuple[Recording, Tape, Any]:
+            """A run, its tape, and the structure of its results."""
             exact = self.back_end.keeps_signs
             recording = Recording(
                 lambda values: structure.applied(self.fn, values), numbers, numbers_of, wrt, gated, not call.n, not exact
             )
             if not recording.results and not any(is_array(leaf) for leaf in leaves_of(recording.out)):  # a matrix may be empty
                 raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
-            return recording, optimised(recording.tape(self.derivatives(recording, gradient)), exact)
+            tapes = [recording.tape(self.derivatives(recording, gradient))]
+            out = skeleton(recording.out, iter(range(len(recording.results))))
+            recording.forget()
+            return recording, optimised(tapes.pop(), exact), out
 
-        recording, tape = made(False, parameters.listed)
+        recording, tape, out = made(False, parameters.listed)
         gates = may_matter(tape)
-        if gates and recording.compares_nan():  # perhaps of what was not chosen
-            recording, tape = made(True, parameters.listed)
+        if gates and recording.compares_nan:  # perhaps of what was not chosen
+            recording, tape, out = made(True, parameters.listed)
             gates = False
         leaves = parameters.numbers(recording.leaves, before)
         self.watch = self._after(watch)
-        ids = iter(range(len(recording.results)))
-        path = Path(tape, leaves, skeleton(recording.out, ids), tape.lookups(), operands=recording.operands)
+        path = Path(tape, leaves, out, tape.lookups(), operands=recording.operands)
         if gates:
             theta = np.array([*map(primal, parameters.values)])
 
             def again() -> tuple[Tape, list[int]]:
                 with self.making, parameters.holding(theta):  # which may have decided comparisons
-                    twin, tape = made(True, [parameters.values[i] for i in leaves])
+                    twin, tape, _ = made(True, [parameters.values[i] for i in leaves])
                 return tape, parameters.numbers(twin.leaves)
 
             path.again = again

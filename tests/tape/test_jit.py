@@ -1062,3 +1062,36 @@ def test_a_mean_of_several_results_is_what_jacobian_says():
     with pytest.raises(ValueError, match=r"theta has 0 numbers.*now 1"):
         g.value_and_grad([], [-1.0, 1.0])
     assert g.value_and_grad([2.0], [-1.0, 3.0])[1].tolist() == [[1.5], [0.0]]
+
+
+def test_no_graph_is_held_while_its_tape_is_rewritten(monkeypatch):
+    """Both together would take twice the memory; and a graph of adjoints has each of its constants once."""
+    import gc
+
+    from micrograd.tape import recordings
+
+    w, found, rewrite = Value(0.3), [], recordings.optimised
+
+    def values():
+        return [v for v in gc.get_objects() if isinstance(v, Value)]
+
+    def optimised(tape, exact):
+        found.append(len(values()))
+        return rewrite(tape, exact)
+
+    def grows(z):
+        for _ in range(100):
+            z = z + 0.1 * z
+        return z * w
+
+    def run(x):
+        found.append(sum(v.is_constant for v in values()))
+        dy = mg.grad(grows)(x)
+        found.append(sum(v.is_constant for v in values()))
+        return dy
+
+    monkeypatch.setattr(recordings, "optimised", optimised)
+    before = len(values())
+    jit(run).value_and_grad([0.3], np.array([0.5]))
+    assert found[-1] - before < 20
+    assert found[1] - found[0] < 20
