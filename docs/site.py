@@ -39,14 +39,20 @@ ROOMS = {
 INTRODUCED = {
     "primitives": ["`from micrograd import tanh`, and so for each. On numbers they give a number, and on Values a Value."],
 }
-GIVEN_BACK = [  # what public functions return, and modules of their own
-    "micrograd.tape.Jitted", "micrograd.tape.training.Training", "micrograd.tape.Tape", "micrograd.tape.save",
-    "micrograd.tape.load",
-    "micrograd.tape.back_ends.c.CSource", "micrograd.explain.Why", "micrograd.explain.Listing", "micrograd.explain.Term",
-    "micrograd.check.gradcheck.GradCheck", "micrograd.check.find_bug.BugReport", "micrograd.draw.explore.Exploration",
-    "micrograd.draw.Recording", "micrograd.nn.optim.Optimiser", "micrograd.primitives.Primitive",
-    "micrograd.sklearn.MLPClassifier", "micrograd.sklearn.MLPRegressor",
-]  # fmt: skip
+GIVEN_BACK = {  # what public functions return, with what gives it; and what is imported from modules of its own
+    "micrograd.tape.Jitted": "jit(f)", "micrograd.tape.training.Training": "jit(f).training(optimiser)",
+    "micrograd.tape.Tape": "", "micrograd.tape.save": "", "micrograd.tape.load": "",
+    "micrograd.tape.back_ends.c.CSource": "to_c(f, x)", "micrograd.explain.Why": "L.why(x)",
+    "micrograd.explain.origins.Finding": "L.why(x).findings", "micrograd.explain.Listing": "to_code(L)",
+    "micrograd.explain.Term": "L.explain(x).terms", "micrograd.explain.graph.Path": "L.explain(x).paths()",
+    "micrograd.check.gradcheck.GradCheck": "gradcheck(f, x)", "micrograd.check.verdicts.Row": "gradcheck(f, x).rows",
+    "micrograd.check.find_bug.BugReport": "find_bug(MyValue)",
+    "micrograd.check.examination.Finding": "find_bug(MyValue).findings",
+    "micrograd.draw.explore.Exploration": "L.draw().explore()", "micrograd.draw.Recording": "record(model, loss)",
+    "micrograd.nn.trace.Trace": "model.trace(loss)", "micrograd.nn.trace.LayerTrace": "model.trace(loss)[i]",
+    "micrograd.nn.optim.Optimiser": "", "micrograd.primitives.Primitive": "primitive(...)",
+    "micrograd.sklearn.MLPClassifier": "", "micrograd.sklearn.MLPRegressor": "",
+}  # fmt: skip
 INSIDE = {  # without an underscore, for other rooms of the package call them, and no part of what is public
     "Drawing": "lit picture rendered scene shows", "Explanation": "page", "Exploration": "data page script showing style",
     "Jitted": "bound_to options refuse_unbound wrt", "Primitive": "described in_math is_flat leaves_out on_floats",
@@ -117,20 +123,22 @@ def elsewhere(kind: type) -> list[type]:
 
 def members(kind: type) -> Iterator[tuple[str, str, str]]:
     """Name, heading and docstring of what a class has of its own and is public."""
-    told = {name for base in elsewhere(kind) for name, held in vars(base).items() if getattr(kind, name, None) is held}
+    bases = elsewhere(kind)
+    told = {n for b in bases for n in vars(b) if (own := getattr(kind, n)) is getattr(b, n) or not own.__doc__}
     for name in sorted(set(dir(kind)) - told - set(INSIDE.get(kind.__name__, "").split())):
         held = inspect.getattr_static(kind, name)
-        if name.startswith("_") or not getattr(held, "__doc__", None):
+        if name.startswith("_") or not (isinstance(held, property) or inspect.isfunction(held)):
             continue
-        if isinstance(held, property):
-            yield name, name, held.__doc__ or ""
-        elif inspect.isfunction(held):
-            yield name, name + signature(held).replace("(self, ", "(").replace("(self)", "()"), held.__doc__ or ""
+        assert held.__doc__, f"{kind.__name__}.{name} has no docstring"
+        called = name if isinstance(held, property) else name + signature(held)
+        yield name, re.sub(r"\(self(, )?", "(", called), held.__doc__
 
 
 def entry(name: str, value: Any) -> str:
     called = name.rpartition(".")[2]
-    lines = [f"## {called} {{ #{called} }}", f"`from {name.rpartition('.')[0] or 'micrograd'} import {called}`"]
+    given = GIVEN_BACK.get(name)
+    lines = [f"## {called} {{ #{called} }}"]
+    lines.append(f"`{given}` gives it." if given else f"`from {name.rpartition('.')[0] or 'micrograd'} import {called}`")
     if isinstance(value, Primitive):
         lines[1:] = [f"```python\n{value.written}\n```"]
         calls = [

@@ -23,10 +23,12 @@ class BugReport:
 
     @property
     def ok(self) -> bool:
+        """Whether nothing was found."""
         return not self.findings
 
     @property
     def mistakes(self) -> list[str]:
+        """What was found, a line each."""
         return [finding.mistake for finding in self.findings]
 
     def __bool__(self) -> bool:

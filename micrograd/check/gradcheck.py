@@ -28,6 +28,7 @@ class GradCheck:
 
     @property
     def ok(self) -> bool:
+        """Whether every derivative agrees, kinks aside."""
         return all(row.verdict in ("agrees", "kink") for row in self.rows)
 
     def __bool__(self) -> bool:

@@ -34,14 +34,17 @@ class Why:
 
     @property
     def value(self) -> float:
+        """The gradient itself."""
         return self.explanation.value
 
     @property
     def cause(self) -> str:
+        """The kind of cause of the first finding, such as "relu" or "nothing unusual"."""
         return self.findings[0].cause
 
     @property
     def node(self) -> Value | None:
+        """Where it began; None where no single value did it."""
         return self.findings[0].node
 
     @property

@@ -73,9 +73,11 @@ class Module:
         return found
 
     def parameters(self) -> list[Value]:
+        """The parameters, in the order of `named_parameters`."""
         return [value for _, value in self.named_parameters()]
 
     def zero_grad(self) -> None:
+        """Set the gradient of each parameter to 0, before the next backward()."""
         for p in self.parameters():
             p.grad = 0.0
 

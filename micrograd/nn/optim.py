@@ -142,6 +142,7 @@ class Optimiser:
         raise NotImplementedError
 
     def update(self, data: Any, grad: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        """A parameter and its state after a step: of floats, or of arrays of many parameters alike."""
         raise NotImplementedError
 
     def _next(self) -> Iterator[tuple[Self, slice]]:
@@ -191,6 +192,7 @@ class Optimiser:
         return now.update(data, grad, state)
 
     def zero_grad(self) -> None:
+        """Set the gradient of each parameter to 0, before the next backward()."""
         for p in self.parameters:
             p.grad = 0.0
 
