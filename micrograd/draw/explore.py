@@ -25,7 +25,7 @@ from micrograd.draw.lettering import clip, operation, runs
 from micrograd.draw.network import Network, found_in
 from micrograd.draw.saving import opened
 from micrograd.draw.style import DARK, LIGHT, MORE, THINNEST, variables
-from micrograd.formula.javascript import functions, is_own, listed, printable, printed
+from micrograd.formula.javascript import functions, listed, printable, printed
 from micrograd.formula.mistakes import MISTAKES, SLIPS
 from micrograd.formula.symbol import Symbol
 from micrograd.formula.text import clean
@@ -81,7 +81,7 @@ class Exploration:
     @property
     def script(self) -> str:
         """The rule book as JavaScript, with rows of one's own that the graph uses, and what works with it."""
-        rows = [row for op in dict.fromkeys(self.graph.ops) if (row := RULES.get(op)) and is_own(row) and printable(row)]
+        rows = [row for op in dict.fromkeys(self.graph.ops) if (row := RULES.get(op)) and row.own and printable(row)]
         called = re.findall(r'\["(\w+)"', json.dumps(self._slips))
         rules = printed(rows, None if "expression" in self.more else (*self.graph.ops, *called))
         widths = f"const THINNEST = {THINNEST}, MORE = {MORE};"
@@ -141,7 +141,7 @@ class Exploration:
             within[literal] = within[consumer]
         ops, kinds = dict.fromkeys(graph.ops), dict.fromkeys(graph.kinds)
         op_number, kind_number = ({name: k for k, name in enumerate(names)} for names in (ops, kinds))
-        frozen = [name for name in ops if name and (name not in RULES or (is_own(RULES[name]) and not printable(RULES[name])))]
+        frozen = [name for name in ops if name and (name not in RULES or (RULES[name].own and not printable(RULES[name])))]
         nodes = []
         for i, op in enumerate(graph.ops):
             node: list[Any] = [

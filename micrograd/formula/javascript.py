@@ -76,7 +76,7 @@ def printed(rows: Iterable[Primitive] = (), ops: Iterable[str] | None = None) ->
     list with one for each operand, a function of operands and output or a number, or one function where there may be any number
     of operands; `RULES` is `rulesOf(FLOATS)`. ValueError for a row that cannot be printed; `printable` says so before.
     """
-    built_in = [row for row in RULES.values() if not is_own(row)]
+    built_in = [row for row in RULES.values() if not row.own]
     texts = {row.name: _row(row) for row in (*built_in, *rows)}
     needed = list(texts if ops is None else dict.fromkeys([op for op in ops if op in texts]))
     for name in needed:
@@ -117,11 +117,6 @@ def printable(row: Primitive) -> bool:
     return True
 
 
-def is_own(row: Primitive) -> bool:
-    """Whether the row is one of the user's: primitive() wraps its value."""
-    return hasattr(row.value, "__wrapped__")
-
-
 def _row(row: Primitive) -> tuple[str, str]:
     """Value and partials; a $ stands before each operation that they call."""
     if row.partials is None:
@@ -153,7 +148,7 @@ def _names(row: Primitive, count: int) -> list[str]:
 
 
 def _value(row: Primitive, count: int) -> str:
-    if row.name in _VALUES and not is_own(row):
+    if row.name in _VALUES and not row.own:
         return _VALUES[row.name]
     if row.in_math:  # some of whose functions JavaScript lacks
         return row.name if re.search(rf"^(function|const) {row.name}\b", functions(), re.M) else f"Math.{row.name}"
@@ -175,7 +170,7 @@ def _partial(row: Primitive, names: list[str], operand: int) -> str:
         out = Symbol(row.on_floats([s.number for s in symbols]), "out")
         return partial(row, symbols, out, operand)
 
-    if is_own(row):
+    if row.own:
         text = _agreed(row, count, on_symbols, lambda numbers, out: float(rule(*numbers, out)))
     else:
         text = _written(on_symbols(_symbols(names, [0.5] * count)), row)
@@ -246,7 +241,7 @@ def _written(s: object, row: Primitive, many: int = 0) -> str:
     if not isinstance(s, Symbol):
         raise ValueError(f"{row.written} cannot be printed: a partial derivative is no formula")
     if s.rule is not None:
-        if is_own(s.rule):
+        if s.rule.own:
             raise ValueError(f"{row.written} cannot be printed: it calls {s.rule.written}, which is no built-in row")
         args = [_written(a, row, many) for a in s.args]
         if many and args == [re.sub(r"\bx0\b", f"x{k}", args[0]) for k in range(many)]:

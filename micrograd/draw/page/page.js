@@ -273,6 +273,7 @@ class Page {
 				if (a > 0.5) { isDark = 0.3 * r + 0.59 * g + 0.11 * b < 128; break; }
 			}
 			this.root.classList.toggle("mg-dark", isDark);
+			this.onrefresh?.();
 		};
 		theme();
 		on(dark, "change", theme);

@@ -19,7 +19,6 @@ class Training {
 		if (this.network) this.norms = this.gradients();
 		if (this.map) this.prepare();
 		page.onrefresh = () => this.draw();
-		if (this.map) new MutationObserver(page.onrefresh).observe(page.root, { attributeFilter: ["class"] });  // light or dark
 		this.go(this.at);
 	}
 
@@ -95,9 +94,11 @@ class Training {
 
 	drawMap() {
 		const { map: canvas, grid, inputs: [a, b] } = this, size = grid.width, paint = canvas.getContext("2d"), points = grid.getContext("2d"), all = [a, b, ...this.program], kept = all.map(n => n.data);
-		const style = getComputedStyle(canvas), [plus, minus, ink, back] = ["plus", "minus", "ink", "back"].map(name => style.getPropertyValue(`--${name}`));
+		const style = getComputedStyle(canvas), [plus, minus, ink, back] = ["plus", "minus", "ink", "back"].map(name => style.getPropertyValue("--" + name));
 		const [left, right] = this.across, [low, high] = this.up;
-		points.clearRect(0, 0, size, size);
+		points.globalAlpha = 1;
+		points.fillStyle = back;
+		points.fillRect(0, 0, size, size);
 		for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) {
 			a.data = left + (right - left) * (i + 0.5) / size;
 			b.data = high - (high - low) * (j + 0.5) / size;
@@ -107,7 +108,6 @@ class Training {
 			points.globalAlpha = 0.07 + 0.4 * min(1, abs(v) * 0.8);
 			points.fillRect(i, j, 1, 1);
 		}
-		paint.clearRect(0, 0, canvas.width, canvas.height);
 		paint.drawImage(grid, 0, 0, canvas.width, canvas.height);
 		all.forEach((n, k) => { n.data = kept[k]; });
 		paint.strokeStyle = back;

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from micrograd.formula.javascript import functions, is_own, printed
+from micrograd.formula.javascript import functions, printed
 from micrograd.tape.back_ends.c import recorded
 
 
@@ -33,7 +33,7 @@ def to_javascript(fn: Callable[..., Any], *args: Any, gradient: bool = False, na
     for i, (rule, operands) in enumerate(tape.instructions):
         lines.append(f"\tconst v{i} = FLOATS.{rule.name}({', '.join([slots[slot] for slot in operands])});")
         slots.append(f"v{i}")
-    own = {rule.name: rule for rule, _ in tape.instructions if is_own(rule)}
+    own = {rule.name: rule for rule, _ in tape.instructions if rule.own}
     body = "\n".join([*lines, f"\treturn [{', '.join([slots[slot] for slot in tape.outputs])}];"])
     return f"""\
 // x: {tape.inputs} arguments, p: {tape.leaves} parameters, {len(tape.outputs)} results.
