@@ -5,6 +5,7 @@ hundreds of digits), where it is defined, in how many ulps value, first and seco
 worth a visit beside random ones, and what happens exactly at kinks, poles, infinities and where a partial saturates.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -37,10 +38,26 @@ class Case:
     compiled: float = 4  # ulps by which a compiled value may be off: what glibc states for its vector functions
     unit: float = 0.0  # where the value is smaller, its error is counted in ulps of this: it is a difference of such numbers
     digits: int = 3000  # of the truth's arithmetic: after two differences, more than 50 of them are right
+    jax: str = ""  # the same in JAX's words jax, jnp and special, where it is not jax.numpy's function of this name
+    called: bool = False  # whether back ends call the engine's own value, because no library has one
+    in_c: float = 0  # ulps, of `unit` at least, between the engine and what C gives; 0: the same bits
+    public: bool = True  # whether the row has a name that people call it by: operators and parts of partials have not
 
     @property
     def rule(self) -> Primitive:
         return RULES[self.name]
+
+    def inside(self, *numbers: float) -> list[float]:
+        """One number for each argument, in the middle of its domain: those given where they lie in it, 2 where it is of whole ones."""
+        return [
+            2.0 if isinstance(low, int) else x if low < x < high else low + abs(x)
+            for (low, high), x in zip(self.domain, itertools.cycle(numbers))
+        ]
+
+    @property
+    def whole(self) -> int:
+        """How many of the first arguments are whole numbers."""
+        return sum([isinstance(low, int) for low, _ in self.domain])
 
     def arguments(self, count: int, dtype: Any) -> np.ndarray:
         """A row of numbers for each argument, in `range`: half of them near 0 where that is in it, the rest anywhere."""
@@ -84,25 +101,25 @@ def dotted(*args):
 
 # fmt: off
 CASES = [
-    Case("add", lambda x, y: x + y, [ALL, ALL], range=(-1e30, 1e30), compiled=0.5, javascript=0, points=((1e16, 1.0), (0.1, 0.2), (1.0, -1.0)), edges=(
+    Case("add", lambda x, y: x + y, [ALL, ALL], range=(-1e30, 1e30), compiled=0.5, javascript=0, public=False, points=((1e16, 1.0), (0.1, 0.2), (1.0, -1.0)), edges=(
         ((inf, -inf), nan, (1.0, 1.0)), ((1.7e308, 1.7e308), inf, (1.0, 1.0)), ((nan, 1.0), nan, (1.0, 1.0)))),
-    Case("sub", lambda x, y: x - y, [ALL, ALL], range=(-1e30, 1e30), compiled=0.5, javascript=0, points=((1e16, 1.0), (0.3, 0.1)), edges=(
+    Case("sub", lambda x, y: x - y, [ALL, ALL], range=(-1e30, 1e30), compiled=0.5, javascript=0, jax="jnp.subtract", public=False, points=((1e16, 1.0), (0.3, 0.1)), edges=(
         ((inf, inf), nan, (1.0, -1.0)), ((-1.7e308, 1.7e308), -inf, (1.0, -1.0)))),
-    Case("mul", lambda x, y: x * y, [MEDIUM, MEDIUM], range=(-1e15, 1e15), compiled=0.5, javascript=0, points=((0.1, 0.1), (-3.0, 7.0)), edges=(
+    Case("mul", lambda x, y: x * y, [MEDIUM, MEDIUM], range=(-1e15, 1e15), compiled=0.5, javascript=0, jax="jnp.multiply", public=False, points=((0.1, 0.1), (-3.0, 7.0)), edges=(
         ((0.0, inf), nan, (inf, 0.0)), ((1e200, 1e200), inf, (1e200, 1e200)), ((nan, 2.0), nan, (2.0, nan)))),
-    Case("div", lambda x, y: x / y, [MEDIUM, MEDIUM], (1, 2, 3), range=(-1e15, 1e15), compiled=0.5, javascript=0, small=1e-75, points=((1.0, 3.0), (1.0, 49.0), (2.0, -7.0)), edges=(
+    Case("div", lambda x, y: x / y, [MEDIUM, MEDIUM], (1, 2, 3), range=(-1e15, 1e15), compiled=0.5, javascript=0, small=1e-75, jax="jnp.divide", public=False, points=((1.0, 3.0), (1.0, 49.0), (2.0, -7.0)), edges=(
         ((1.0, 0.0), inf, (inf, -inf)), ((-1.0, 0.0), -inf, (inf, inf)), ((1.0, -0.0), -inf, (-inf, -inf)),
         ((0.0, 0.0), nan, (inf, nan)), ((inf, inf), nan, (0.0, nan)), ((1.0, inf), 0.0, (0.0, 0.0)), ((2.0**900, 2.0**-900), inf, (2.0**900, -inf)),
         ((nan, 2.0), nan, (0.5, nan)), ((2.0, nan), nan, (nan, nan)))),
-    Case("neg", lambda x: -x, [ALL], (0, 0, 0), range=(-1e30, 1e30), compiled=0.5, javascript=0, edges=(((inf,), -inf, (-1.0,)), ((nan,), nan, (-1.0,)))),
-    Case("mod", lambda x, y: x - y * mp.floor(x / y), [MEDIUM, MEDIUM], (1, 2, 0), javascript=0, small=1e-75, points=((7.5, 2.0), (-7.5, 2.0), (1.0, 0.1), (1e16, -3.0)), edges=(
+    Case("neg", lambda x: -x, [ALL], (0, 0, 0), range=(-1e30, 1e30), compiled=0.5, javascript=0, jax="jnp.negative", public=False, edges=(((inf,), -inf, (-1.0,)), ((nan,), nan, (-1.0,)))),
+    Case("mod", lambda x, y: x - y * mp.floor(x / y), [MEDIUM, MEDIUM], (1, 2, 0), javascript=0, small=1e-75, public=False, points=((7.5, 2.0), (-7.5, 2.0), (1.0, 0.1), (1e16, -3.0)), edges=(
         ((6.0, 2.0), 0.0, (1.0, -3.0)), ((5.0, inf), 5.0, (1.0, -0.0)), ((-5.0, inf), inf, (1.0, 1.0)), ((inf, 2.0), nan, (1.0, nan)),
         ((5.0, 0.0), nan, (1.0, -inf)), ((nan, 2.0), nan, (1.0, nan)), ((2.0, nan), nan, (1.0, nan)))),
-    Case("floordiv", lambda x, y: mp.floor(x / y), [MEDIUM, MEDIUM], (2, 0, 0), javascript=0, small=1e-75, points=((7.5, 2.0), (-7.5, 2.0), (1.0, 0.1), (1e16, -3.0)), edges=(
+    Case("floordiv", lambda x, y: mp.floor(x / y), [MEDIUM, MEDIUM], (2, 0, 0), javascript=0, small=1e-75, jax="jnp.floor_divide", public=False, points=((7.5, 2.0), (-7.5, 2.0), (1.0, 0.1), (1e16, -3.0)), edges=(
         ((6.0, 2.0), 3.0, (0.0, 0.0)), ((5.0, inf), 0.0, (0.0, 0.0)), ((-5.0, inf), -1.0, (0.0, 0.0)), ((inf, 2.0), nan, (0.0, 0.0)),
         ((5.0, 0.0), inf, (0.0, 0.0)), ((-5.0, 0.0), -inf, (0.0, 0.0)), ((0.0, 0.0), nan, (0.0, 0.0)), ((nan, 2.0), nan, (0.0, 0.0)), ((2.0, nan), nan, (0.0, 0.0)))),
     # of the second order, y - 1 is rounded for |y| < 1, which x ** (y - 2) takes times log x
-    Case("pow", real(lambda x, y: x ** y), [(1e-30, 1e30), (-8.0, 8.0)], (1, 4, 40), range=(0.0, 20.0), small=1e-30, points=(
+    Case("pow", real(lambda x, y: x ** y), [(1e-30, 1e30), (-8.0, 8.0)], (1, 4, 40), range=(0.0, 20.0), small=1e-30, jax="jnp.power", points=(
         (2.0, 0.5), (1.0, 3.7), (1e-30, 2.5), (1e30, -2.5), (0.999999, 300.0), (1.0000001, -1e7), (10.0, 22.0), (1e-150, 0.5)), digits=1200, edges=(
         # at x = 0 as the limit says where it exists
         ((0.0, 0.0), 1.0, (0.0, -inf)), ((0.0, 1.0), 0.0, (1.0, 0.0)), ((0.0, 2.0), 0.0, (0.0, 0.0)), ((0.0, 3.5), 0.0, (0.0, 0.0)),
@@ -115,11 +132,11 @@ CASES = [
         ((1e200, 2.0), inf, (2e200, inf)), ((-1e200, 3.0), -inf, (inf, nan)), ((1e-200, 2.0), 0.0, (2e-200, 0.0)),
         ((inf, 2.0), inf, (inf, inf)), ((inf, -1.0), 0.0, (-0.0, 0.0)), ((inf, 0.0), 1.0, (0.0, inf)), ((-1.0, 2.0**53 + 2), 1.0, (-(2.0**53 + 2), nan)), ((-2.0, -1e300), 0.0, (0.0, nan)), ((-2.0, 1e300), inf, (-inf, nan)), ((-2.0, 1e-20), nan, (nan, nan)), ((2.0, inf), inf, (inf, inf)),
         ((nan, 2.0), nan, (nan, nan)), ((2.0, nan), nan, (nan, nan)), ((nan, 0.0), 1.0, (nan, nan)))),
-    Case("power_less_one", real(lambda x, y: x ** (y - 1)), [(1e-30, 1e30), (-8.0, 8.0)], (3, 40, 40), range=(0.0, 20.0), small=1e-30, digits=1200, points=(
+    Case("power_less_one", real(lambda x, y: x ** (y - 1)), [(1e-30, 1e30), (-8.0, 8.0)], (3, 40, 40), range=(0.0, 20.0), small=1e-30, digits=1200, jax="lambda x, y: x ** (y - 1)", public=False, points=(
         (2.0, 0.5), (1e-30, 2.5), (0.999999, 300.0), (10.0, 22.0)), edges=(
         ((0.0, 0.0), 1.0, (-1.0, 0.0)), ((0.0, 1.0), 1.0, (0.0, -inf)), ((0.0, 2.0), 0.0, (1.0, 0.0)), ((0.0, 0.5), inf, (-inf, -inf)), ((-0.0, -1.0), inf, (inf, -inf)),
         ((-2.0, 3.0), 4.0, (-4.0, nan)), ((-2.0, 0.5), nan, (nan, nan)), ((nan, 2.0), nan, (1.0, nan)), ((2.0, nan), nan, (nan, nan)), ((nan, 0.0), nan, (nan, nan)))),
-    Case("power_log", real(lambda x, y: x ** y * mp.log(x)), [(1e-30, 1e30), (-8.0, 8.0)], (40, 40, 40), range=(0.0, 20.0), compiled=6, small=1e-30, digits=1200, points=(
+    Case("power_log", real(lambda x, y: x ** y * mp.log(x)), [(1e-30, 1e30), (-8.0, 8.0)], (40, 40, 40), range=(0.0, 20.0), compiled=6, small=1e-30, digits=1200, jax="lambda x, y: x ** y * jnp.log(x)", public=False, points=(
         (2.0, 0.5), (1e-30, 2.5), (0.999999, 300.0), (10.0, 22.0)), edges=(
         ((0.0, 0.0), -inf, (1.0, inf)), ((0.0, 1.0), 0.0, (-inf, 0.0)), ((0.0, 2.0), 0.0, (0.0, 0.0)), ((0.0, -1.0), -inf, (inf, inf)), ((-0.0, -1.0), inf, (inf, -inf)),
         ((-2.0, 3.0), nan, (nan, nan)), ((-40.0, -709.0), nan, (nan, nan)), ((1.0, 5.0), 0.0, (1.0, 0.0)), ((inf, -1.0), 0.0, (0.0, 0.0)), ((inf, 0.0), inf, (0.0, inf)),
@@ -147,7 +164,7 @@ CASES = [
     Case("sin", mp.sin, [ALL], range=(-1e4, 1e4), points=((math.pi,), (1e22,), (0.0,), (5e-324,)), edges=(((inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
     Case("cos", mp.cos, [ALL], range=(-1e4, 1e4), points=((math.pi / 2,), (1e22,), (0.0,)), edges=(((-inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
     Case("tan", mp.tan, [ALL], (1, 2, 2), range=(-1e4, 1e4), points=((math.pi / 2,), (1e22,), (0.0,), (0.7,)), edges=(((inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
-    Case("one_minus_square", lambda x: 1 - x * x, [MEDIUM], (2, 0, 0), range=(-1.0, 1.0), javascript=0, points=((1 - 2**-53,), (-1 + 2**-53,), (1.0,), (1e-9,)), edges=(
+    Case("one_minus_square", lambda x: 1 - x * x, [MEDIUM], (2, 0, 0), range=(-1.0, 1.0), javascript=0, jax="lambda x: (1 - x) * (1 + x)", public=False, points=((1 - 2**-53,), (-1 + 2**-53,), (1.0,), (1e-9,)), edges=(
         ((1.0,), 0.0, (-2.0,)), ((-1.0,), 0.0, (2.0,)), ((1e200,), -inf, (-2e200,)), ((-inf,), -inf, (inf,)), ((nan,), nan, (nan,)))),
     Case("asin", real(mp.asin), [(-1.0, 1.0)], (1, 2, 3), range=(-1.0, 1.0), points=((1 - 2**-53,), (-1 + 2**-53,), (0.0,), (0.5,)), edges=(
         ((1.0,), math.pi / 2, (inf,)), ((-1.0,), -math.pi / 2, (inf,)), ((1.5,), nan, (nan,)), ((-inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
@@ -170,11 +187,11 @@ CASES = [
         ((711.0,), inf, (inf,)), ((-711.0,), inf, (-inf,)), ((nan,), nan, (nan,)))),
     Case("tanh", mp.tanh, [(-19.0, 19.0)], (1, 2, 2), range=(-80.0, 80.0), points=((0.0,), (1e-300,), (300.0,), (-40.0,)), edges=(
         ((inf,), 1.0, (0.0,)), ((-inf,), -1.0, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("sigmoid", lambda x: 1 / (1 + mp.exp(-x)), [(-350.0, 36.0)], (2, 3, 4), range=(-80.0, 80.0), points=((0.0,), (-705.0,), (-709.5,), (-740.0,), (60.0,)), edges=(
+    Case("sigmoid", lambda x: 1 / (1 + mp.exp(-x)), [(-350.0, 36.0)], (2, 3, 4), range=(-80.0, 80.0), jax="jax.nn.sigmoid", points=((0.0,), (-705.0,), (-709.5,), (-740.0,), (60.0,)), edges=(
         ((-800.0,), 0.0, (0.0,)), ((inf,), 1.0, (0.0,)), ((-inf,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("relu", lambda x: max(x, mp.mpf(0)), [ALL], (0, 0, 0), javascript=0, points=((5e-324,), (-5e-324,)), edges=(
+    Case("relu", lambda x: max(x, mp.mpf(0)), [ALL], (0, 0, 0), javascript=0, jax="jax.nn.relu", points=((5e-324,), (-5e-324,)), edges=(
         ((0.0,), 0.0, (0.0,)), ((-0.0,), 0.0, (0.0,)), ((inf,), inf, (1.0,)), ((-inf,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("softplus", lambda x: mp.log(1 + mp.exp(x)), [(-350.0, 1e10)], (1, 3, 4), range=(-80.0, 80.0), compiled=6, points=((0.0,), (-705.0,), (-740.0,), (1e300,)), small=1e-30, digits=1500, edges=(
+    Case("softplus", lambda x: mp.log(1 + mp.exp(x)), [(-350.0, 1e10)], (1, 3, 4), range=(-80.0, 80.0), compiled=6, jax="jax.nn.softplus", points=((0.0,), (-705.0,), (-740.0,), (1e300,)), small=1e-30, digits=1500, edges=(
         ((inf,), inf, (1.0,)), ((-inf,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
     Case("floor", mp.floor, [(-1e15, 1e15)], (0, 0, 0), javascript=0, points=((0.5,), (-0.5,), (2.0**51 + 0.5,), (-1e-300,)), edges=(
         ((2.0,), 2.0, (0.0,)), ((-0.0,), -0.0, (0.0,)), ((inf,), inf, (0.0,)), ((-inf,), -inf, (0.0,)), ((nan,), nan, (0.0,)))),
@@ -183,44 +200,44 @@ CASES = [
     Case("abs", abs, [ALL], (0, 0, 0), javascript=0, points=((5e-324,), (-5e-324,)), edges=(
         ((0.0,), 0.0, (0.0,)), ((-0.0,), 0.0, (0.0,)), ((-inf,), inf, (-1.0,)), ((nan,), nan, (nan,)))),
     Case("sign", mp.sign, [ALL], (0, 0, 0), javascript=0, edges=(((0.0,), 0.0, (0.0,)), ((-inf,), -1.0, (0.0,)), ((nan,), nan, (0.0,)))),
-    Case("step", lambda x: mp.mpf(x > 0), [ALL], (0, 0, 0), javascript=0, edges=(((0.0,), 0.0, (0.0,)), ((inf,), 1.0, (0.0,)), ((nan,), nan, (0.0,)))),
+    Case("step", lambda x: mp.mpf(x > 0), [ALL], (0, 0, 0), javascript=0, jax="lambda x: jnp.where(x > 0, 1.0, 0.0)", edges=(((0.0,), 0.0, (0.0,)), ((inf,), 1.0, (0.0,)), ((nan,), nan, (0.0,)))),
     Case("maximum", max, [ALL, ALL], (0, 0, 0), javascript=0, points=((1.0, 1.0 + 2**-52),), edges=(
         ((2.0, 2.0), 2.0, (0.5, 0.5)), ((0.0, -0.0), 0.0, (0.5, 0.5)), ((inf, inf), inf, (0.5, 0.5)), ((inf, 1.0), inf, (1.0, 0.0)),
         ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
     Case("minimum", min, [ALL, ALL], (0, 0, 0), javascript=0, points=((1.0, 1.0 + 2**-52),), edges=(
         ((2.0, 2.0), 2.0, (0.5, 0.5)), ((0.0, -0.0), 0.0, (0.5, 0.5)), ((-inf, 1.0), -inf, (1.0, 0.0)),
         ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
-    Case("erf", mp.erf, [(-26.0, 26.0)], (1, 2, 2), range=(-80.0, 80.0), points=((0.0,), (1e-30,), (26.5,)), small=1e-30, digits=1000, edges=(
+    Case("erf", mp.erf, [(-26.0, 26.0)], (1, 2, 2), range=(-80.0, 80.0), jax="special.erf", points=((0.0,), (1e-30,), (26.5,)), small=1e-30, digits=1000, edges=(
         ((inf,), 1.0, (0.0,)), ((-inf,), -1.0, (0.0,)), ((1e200,), 1.0, (0.0,)), ((nan,), nan, (nan,)))),
-    Case("erfc", mp.erfc, [(-26.0, 26.0)], (3, 2, 2), range=(-5.0, 5.0), points=((0.0,), (1e-30,), (26.5,)), small=1e-30, digits=1000, javascript=128, edges=(
+    Case("erfc", mp.erfc, [(-26.0, 26.0)], (3, 2, 2), range=(-5.0, 5.0), jax="special.erfc", points=((0.0,), (1e-30,), (26.5,)), small=1e-30, digits=1000, javascript=128, edges=(
         ((inf,), 0.0, (-0.0,)), ((-inf,), 2.0, (-0.0,)), ((1e200,), 0.0, (-0.0,)), ((nan,), nan, (nan,)))),
-    Case("lgamma", lambda x: mp.re(mp.loggamma(x)), [(0.0, 1e10)], (4, 6, 6), range=(0.0, 1e4), compiled=8, unit=1.0, small=1e-10, digits=120, javascript=64, points=(
+    Case("lgamma", lambda x: mp.re(mp.loggamma(x)), [(0.0, 1e10)], (4, 6, 6), range=(0.0, 1e4), compiled=8, unit=1.0, small=1e-10, digits=120, javascript=64, jax="special.gammaln", called=True, in_c=8, points=(
         (-0.25,), (-1.25,), (-10.3,), (-1e-10,), (1e15,), (3.0,)), edges=(
         ((0.0,), inf, (-inf,)), ((-0.0,), inf, (inf,)), ((-1.0,), inf, (nan,)),
         ((inf,), inf, (inf,)), ((-inf,), inf, (nan,)), ((1.7e308,), inf, (math.log(1.7e308),)), ((nan,), nan, (nan,)))),
-    Case("digamma", mp.digamma, [(0.0, 1e10)], (4, 6, 6), range=(0.0, 1e4), compiled=8, unit=1.0, small=1e-10, digits=120, javascript=16, points=(
+    Case("digamma", mp.digamma, [(0.0, 1e10)], (4, 6, 6), range=(0.0, 1e4), compiled=8, unit=1.0, small=1e-10, digits=120, javascript=16, jax="special.digamma", called=True, points=(
         (-0.25,), (-1.25,), (-10.3,), (-1e-10,), (1e15,)), edges=(
         ((0.0,), -inf, (inf,)), ((-0.0,), inf, (inf,)), ((-1.0,), nan, (inf,)), ((inf,), inf, (0.0,)), ((-inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
-    Case("polygamma", lambda n, x: mp.polygamma(int(mp.nint(n)), x), [(0, 4), (0.0, 1e10)], (4, 6, 6), unit=1e-300, small=1e-10, digits=120, javascript=64, points=(
+    Case("polygamma", lambda n, x: mp.polygamma(int(mp.nint(n)), x), [(0, 4), (0.0, 1e10)], (4, 6, 6), unit=1e-300, small=1e-10, digits=120, javascript=64, jax="lambda n, x: special.polygamma(int(n), x)", called=True, points=(
         (1.0, -0.25), (2.0, -1.25), (1.0, -1e-10), (3.0, 1e8), (20.0, 30.0)), edges=(
         ((1.0, 0.0), inf, (0.0, -inf)), ((0.0, 0.0), -inf, (0.0, inf)), ((2.0, -3.0), nan, (0.0, inf)), ((0.5, 1.0), nan, (0.0, nan)), ((171.0, 1.0), nan, (0.0, nan)),
         ((1.0, 1e-320), inf, (0.0, -inf)), ((1.0, -1e-320), inf, (0.0, inf)), ((50.0, 1e7), -6.0828338474021976e-288, (0.0, 3.0414170757718234e-293)), ((0.0, -1e-320), inf, (0.0, inf)), ((1.0, inf), 0.0, (0.0, -0.0)), ((1.0, nan), nan, (0.0, nan)), ((nan, 1.0), nan, (0.0, nan)))),
-    Case("greater", lambda x, y: mp.mpf(x > y), [ALL, ALL], (0, 0, 0), javascript=0, edges=(
+    Case("greater", lambda x, y: mp.mpf(x > y), [ALL, ALL], (0, 0, 0), javascript=0, jax="lambda x, y: jnp.where(x > y, 1.0, 0.0)", edges=(
         ((1.0, 1.0), 0.0, (0.0, 0.0)), ((inf, 1.0), 1.0, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)), ((1.0, nan), nan, (0.0, 0.0)))),
-    Case("less", lambda x, y: mp.mpf(x < y), [ALL, ALL], (0, 0, 0), javascript=0, edges=(
+    Case("less", lambda x, y: mp.mpf(x < y), [ALL, ALL], (0, 0, 0), javascript=0, jax="lambda x, y: jnp.where(x < y, 1.0, 0.0)", edges=(
         ((1.0, 1.0), 0.0, (0.0, 0.0)), ((-inf, 1.0), 1.0, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)), ((1.0, nan), nan, (0.0, 0.0)))),
-    Case("equal", lambda x, y: mp.mpf(x == y), [ALL, ALL], (0, 0, 0), javascript=0, points=((1.0, 1.0 + 2**-52),), edges=(
+    Case("equal", lambda x, y: mp.mpf(x == y), [ALL, ALL], (0, 0, 0), javascript=0, jax="lambda x, y: jnp.where(x == y, 1.0, 0.0)", points=((1.0, 1.0 + 2**-52),), edges=(
         ((1.0, 1.0), 1.0, (0.0, 0.0)), ((0.0, -0.0), 1.0, (0.0, 0.0)), ((inf, inf), 1.0, (0.0, 0.0)), ((nan, nan), nan, (0.0, 0.0)), ((nan, 1.0), nan, (0.0, 0.0)))),
-    Case("where", lambda c, a, b: a if c > 0 else b, [ALL, ALL, ALL], (0, 0, 0), javascript=0, edges=(
+    Case("where", lambda c, a, b: a if c > 0 else b, [ALL, ALL, ALL], (0, 0, 0), javascript=0, jax="lambda c, a, b: jnp.where(c > 0, a, b)", edges=(
         ((0.0, 2.0, 3.0), 3.0, (0.0, 0.0, 1.0)), ((1.0, 2.0, nan), 2.0, (0.0, 1.0, 0.0)), ((-1.0, inf, 3.0), 3.0, (0.0, 0.0, 1.0)),
         ((nan, 2.0, 3.0), nan, (0.0, nan, nan)))),
-    Case("sum", lambda *xs: mp.fsum(xs), [ALL] * 5, (4, 0, 0), javascript=0, points=((1e16, 1.0, -1e16), (0.1,) * 10, (1.0,)), edges=(
+    Case("sum", lambda *xs: mp.fsum(xs), [ALL] * 5, (4, 0, 0), javascript=0, jax="lambda *xs: jnp.sum(jnp.stack(xs))", points=((1e16, 1.0, -1e16), (0.1,) * 10, (1.0,)), edges=(
         ((inf, -inf, 1.0), nan, (1.0, 1.0, 1.0)), ((0.1, nan), nan, (1.0, 1.0)))),
-    Case("dot", dotted, [MEDIUM] * 7, (4, 0, 0), javascript=0, points=((3.0,), (2.0, 3.0, 4.0), (0.1, 0.2, 0.3, -0.1, 0.7, 0.9, 1e-3)), edges=(
+    Case("dot", dotted, [MEDIUM] * 7, (4, 0, 0), javascript=0, jax="lambda *a: a[-1] + jnp.stack(a[:len(a) // 2]) @ jnp.stack(a[len(a) // 2:-1])", points=((3.0,), (2.0, 3.0, 4.0), (0.1, 0.2, 0.3, -0.1, 0.7, 0.9, 1e-3)), edges=(
         ((inf, 0.0, 1.0), nan, (0.0, inf, 1.0)), ((2.0, nan, 1.0), nan, (nan, 2.0, 1.0)))),
-    Case("take", lambda i, *xs: xs[int(mp.nint(i))], [(0, 2), ALL, ALL, ALL], (0, 0, 0), javascript=0, points=((0.0, 0.1, 0.2), (2.0, 0.1, 0.2, 0.3)), edges=(
+    Case("take", lambda i, *xs: xs[int(mp.nint(i))], [(0, 2), ALL, ALL, ALL], (0, 0, 0), javascript=0, jax="lambda i, *xs: jnp.stack(xs)[int(i)]", points=((0.0, 0.1, 0.2), (2.0, 0.1, 0.2, 0.3)), edges=(
         ((1.0, nan, 2.0), 2.0, (0.0, 0.0, 1.0)), ((0.0, nan, 2.0), nan, (0.0, 1.0, 0.0)), ((0.5, 1.0, 2.0), nan, (0.0, 0.0, 0.0)), ((nan, 1.0, 2.0), nan, (0.0, nan, nan)))),
-    Case("logsumexp", log_sum_exp, [(-300.0, 300.0)] * 4, (2, 4, 6), points=(
+    Case("logsumexp", log_sum_exp, [(-300.0, 300.0)] * 4, (2, 4, 6), jax="lambda *xs: special.logsumexp(jnp.stack(xs))", points=(
         (7.0,), (1e5, 1e5), (-1e5, -1e5 + 1), (0.0, 0.0, 0.0), (1.0, -40.0)), small=1e-10, digits=400, edges=(
         ((-inf, 0.0), 0.0, (0.0, 1.0)), ((1e308, 0.0), 1e308, (1.0, 0.0)), ((inf, 0.0), inf, (nan, nan)), ((1e16, 1e16), 1e16, (0.5, 0.5)), ((-1e300, -1e300, -1e300, -1e300), -1e300, (0.25, 0.25, 0.25, 0.25)),
         ((-inf, -inf), -inf, (nan, nan)), ((nan, 1.0), nan, (nan, nan)), ((inf, nan), nan, (nan, nan)))),

@@ -6,6 +6,7 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
+from truth import CASES
 
 import micrograd as mg
 from micrograd import MLP, Value, adjoints, assert_gradients, gradcheck
@@ -39,16 +40,11 @@ def test_right_gradients_agree_to_many_digits():
     assert first.split()[0] == "a" and first.endswith("agrees")
 
 
-@pytest.mark.parametrize("name", RULES)
-def test_every_rule_agrees_to_second_order(name):
-    rule = RULES[name]
-    data = [0.37, 0.61, 0.82, -0.45, 0.15][: 5 if rule.variadic else len(rule.partials)]
-    if name == "acosh":  # of numbers from 1 on
-        data = [1.37]
-    if name in ("take", "polygamma"):  # whose first operand is a whole number
-        report = gradcheck(lambda *xs: rule(2.0, *xs), *(data if name == "take" else data[1:]), order=2)
-    else:
-        report = gradcheck(lambda *xs: rule(*xs), *data, order=2)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_rule_agrees_to_second_order(case):
+    data = case.inside(0.37, 0.61, 0.82, -0.45, 0.15)
+    whole, data = data[: case.whole], data[case.whole :]
+    report = gradcheck(lambda *xs: case.rule(*whole, *xs), *data, order=2)
     assert report, report
     assert all(row.verdict == "agrees" for row in report.rows)
 
