@@ -272,7 +272,11 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(text: str, page: Any, config: Any, files: Any) -> str:
     """Links to files of the repository that are no pages of the site become their names."""
-    return re.sub(r"\[([^\]]+)\]\(\.\./((?:benchmarks|tests|notebooks|micrograd)/[^)]+|\w+\.\w+)\)", r"\1 (`\2`)", text)
+
+    def named(m: re.Match[str]) -> str:
+        return f"`{m[2]}`" if m[1] == m[2] else f"{m[1]} (`{m[2]}`)"
+
+    return re.sub(r"\[([^\]]+)\]\(\.\./((?:benchmarks|tests|notebooks|micrograd)/[^)]+|\w+\.\w+)\)", named, text)
 
 
 def on_page_content(content: str, page: Any, config: Any, files: Any) -> str:
