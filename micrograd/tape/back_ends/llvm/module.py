@@ -70,7 +70,7 @@ def functions(
             straight.extend(operations(it))
     cut()
     outside, home = set(wanted), dict[tuple[str, int], int]()
-    made = made_by(work)
+    made = made_by(work) if any(not isinstance(piece, list) for piece in pieces) else {}
     for n, piece in enumerate(pieces):
         if not isinstance(piece, list):
             outside.update(read_by(piece, made))
@@ -147,18 +147,18 @@ def in_one(plan: Plan, t: Target) -> bool:
 
 def made_by(work: Iterable[Kernel | Loop]) -> dict[str, Array]:
     """The slots of each place whose numbers may stay in registers: what short instructions and loops write."""
-    found: dict[str, list[Array]] = {}
+    found: dict[str, list[int]] = {}
 
     def add(it: Kernel | Loop, inside: bool) -> None:
         if isinstance(it, Loop):
             for one in it.body:
                 add(one, True)
         elif inside or short(it):
-            found.setdefault(it.out.place, []).append(it.out.slots(it.shape))
+            found.setdefault(it.out.place, []).extend(it.out.listed(it.shape))
 
     for it in work:
         add(it, False)
-    return {place: np.unique(np.concatenate(slots)) for place, slots in found.items()}
+    return {place: np.unique(slots) for place, slots in found.items()}
 
 
 def among(made: Mapping[str, Array], place: str, slots: Array) -> Iterator[tuple[str, int]]:
@@ -182,7 +182,7 @@ def read_by(it: Kernel | Loop, made: Mapping[str, Array], steps: int = 1) -> Ite
 def written(plan: Plan, t: Target) -> str:
     """A plan as one module of assembly, with `run` as its door."""
     once = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library)
-    early = made_by(plan.before)
+    early = made_by(plan.before) if plan.work or plan.same else {}
     needed = [place for it in plan.work for place in read_by(it, early)]
     needed += [place for it in plan.same for place in among(early, it.slots.place, it.slots.slots((it.count,)))]
     before = functions(plan.before, needed, once, "before")

@@ -61,11 +61,21 @@ class View:
 
     def every(self, shape: Sequence[int]) -> Array:
         """The slots of all elements, in order."""
+        if math.prod(shape) == 1:
+            return np.array([self.base if self.table is None else self.table[self.base]])
         at = np.array(self.base)
         for n, by in zip(shape, self.strides, strict=False):
             at = at[..., None] + np.arange(n) * by
         found: Array = at.ravel() if self.table is None else self.table[at.ravel()]
         return found
+
+    def listed(self, shape: Sequence[int]) -> list[int]:
+        """As `every`, one integer after the other."""
+        if math.prod(shape) == 1:
+            return [self.base if self.table is None else int(self.table[self.base])]
+        if len(shape) == 1 and self.table is None:
+            return [self.base + self.strides[0] * i for i in range(shape[0])]
+        return self.every(shape).tolist()  # type: ignore[no-any-return]
 
     def slot(self, position: Sequence[int]) -> int:
         """The slot of one element."""

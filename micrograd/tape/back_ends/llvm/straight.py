@@ -8,8 +8,6 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
-import numpy as np
-
 from micrograd.tape.back_ends.llvm.arrays import (
     Columns,
     Grouped,
@@ -42,16 +40,15 @@ class Operation:
 
 def operations(it: Kernel) -> Iterator[Operation]:
     """The elements of a vector instruction, one by one."""
-    for position in np.ndindex(*it.shape):
-
-        def one(arg: View, at: tuple[int, ...]) -> Any:
-            return arg.value if arg.value is not None else (arg.place, arg.slot(at))
-
-        args: list[Any] = []
-        for a in it.args:
-            many = it.terms and len(a.strides) > len(position)
-            args += [one(a, (*position, j)) for j in range(it.terms)] if many else [one(a, position)]
-        yield Operation(it.name, (it.out.place, it.out.slot(position)), tuple(args))
+    columns: list[list[Any]] = []
+    for a in it.args:
+        terms = it.terms if it.terms and len(a.strides) > len(it.shape) else 0
+        many = it.elements * max(1, terms)
+        slots = a.listed((*it.shape, terms) if terms else it.shape) if a.value is None else []
+        found: list[Any] = [(a.place, slot) for slot in slots] or [a.value] * many
+        columns += [found[j::terms] for j in range(terms)] if terms else [found]
+    for slot, *args in zip(it.out.listed(it.shape), *columns, strict=True):
+        yield Operation(it.name, (it.out.place, slot), tuple(args))
 
 
 def depth_first(makers: Mapping[Any, Operation], roots: Iterable[Any], done: set[Any]) -> list[Operation]:
