@@ -12,6 +12,7 @@ import dask.array as da
 import numpy as np
 from dask.array.core import normalize_chunks
 from dask.base import compute, get_scheduler, tokenize
+from dask.layers import ArrayChunkShapeDep
 
 from micrograd.tape.arguments import axes_of, check_axis, is_chunked
 from micrograd.trees import kind_of, mapped, of_parts, parts_of, plain_array, steps
@@ -134,6 +135,7 @@ class Arguments:
         for i, x in enumerate(self.arrays):
             if is_chunked(x) and (any(k != 1 for k in x.numblocks[1:]) or (self.known and x.chunks[0] != chunks)):
                 along = {0: chunks} if self.known else {}
+                x = _checked(x, self.names[i]) if self.known else x  # or what is beyond the sizes said would be cut off
                 self.arrays[i] = x.rechunk({**along, **dict.fromkeys(range(1, x.ndim), -1)}, method="tasks")
 
     def align_to(self, unit: int) -> None:
@@ -179,6 +181,28 @@ def filled(
         return wholes[leaf.number] if leaf.whole else arrays[leaf.number]
 
     return [mapped(x, change) for x in args], {name: mapped(x, change) for name, x in named.items()}
+
+
+def check_sizes(names: Sequence[str], arrays: Sequence[Array], n: float) -> None:
+    """ValueError where chunks have not the n samples that their arrays say, unless nobody knows."""
+    for name, x in zip(names, arrays, strict=False):
+        if len(x) != n and not math.isnan(n):
+            raise ValueError(
+                f"{name} has a chunk of {len(x)} samples where its .chunks say {n}: tell Dask the sizes, as with "
+                "map_blocks(..., chunks=...), or have it find them, x.compute_chunk_sizes()"
+            )
+
+
+def _checked(x: Any, name: str) -> Any:
+    """The array, with a look at the size of each chunk."""
+    axes = tuple(range(x.ndim))
+    how = {"name": f"checked-{tokenize(x.name, name)}", "dtype": x.dtype, "meta": x._meta, "align_arrays": False}
+    return da.blockwise(_same, axes, x, axes, ArrayChunkShapeDep(x.chunks), axes, name, None, **how)  # type: ignore[no-untyped-call]
+
+
+def _same(chunk: Array, shape: tuple[int, ...], name: str) -> Array:
+    check_sizes([name], [chunk], shape[0])
+    return chunk
 
 
 def _array(x: Any, where: str) -> Any:

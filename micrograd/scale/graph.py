@@ -20,7 +20,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.layers import ArrayBlockwiseDep
 
 from micrograd.engine.modes import current, inside
-from micrograd.scale.arguments import Arguments, filled
+from micrograd.scale.arguments import Arguments, check_sizes, filled
 from micrograd.scale.travel import Traveller, traveller
 from micrograd.tape import branches
 from micrograd.tape.calls import Calls, averaged
@@ -187,15 +187,6 @@ class Shared:
         count = len(self.names)
         return filled(self.args, self.named, [x[part] for x in arrays[:count]], arrays[count:])
 
-    def check(self, arrays: Sequence[Array], n: float) -> None:
-        """ValueError where a chunk has not the n samples that its array says, unless nobody knows."""
-        for name, x in zip(self.names, arrays, strict=False):
-            if len(x) != n and not math.isnan(n):
-                raise ValueError(
-                    f"{name} has a chunk of {len(x)} samples where its .chunks say {n}: tell Dask the sizes, as with "
-                    "map_blocks(..., chunks=...), or have it find them, x.compute_chunk_sizes()"
-                )
-
     def mode(self) -> AbstractContextManager[Any]:
         """The mode in which a chunk is computed: that of the call."""
         return inside(anomaly=True) if self.anomaly else nullcontext()
@@ -266,7 +257,7 @@ def _array(before: Any, name: str, layer: dict[Any, Any], chunks: Any, dtype: An
 def _mapped(same: list[Any], place: tuple[float], *arrays: Array) -> list[Array]:
     """The arrays of the results for one chunk of so many samples, in order."""
     function, shared = same
-    shared.check(arrays, *place)
+    check_sizes(shared.names, arrays, *place)
     calls = function.calls()
     args, named = shared.filled(arrays)
     with shared.mode():
@@ -293,7 +284,7 @@ def _summed(same: list[Any], place: tuple[int, int, int, int, int], *arrays: Arr
     """The sums of a chunk of n samples: `count` units of `unit` samples, from number `first` on, of `units` in all."""
     function, shared = same
     n, first, count, units, unit = place
-    shared.check(arrays, n)
+    check_sizes(shared.names, arrays, n)
     calls = function.calls()
     forest: Forest = {}
     theta = calls.parameters.grown(shared.theta)  # where another chunk has brought parameters, as the check will say
