@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,10 @@ def put_together(out: Any, one: Callable[[int], Any], many: Callable[..., Any], 
 def reader(out: Any) -> Callable[[Any], Any]:
     """What puts together the results of one evaluation, given their array, whose parts it hands out as they are."""
     if out.__class__ is Place:
-        return lambda numbers: numbers.item(out)
+        return methodcaller("item", int(out))
     if isinstance(out, np.ndarray):
         shape, part = out.shape, _slice(out.ravel().tolist())
-        return lambda numbers: numbers[part].reshape(shape)
+        return itemgetter(part) if len(shape) == 1 else lambda numbers: numbers[part].reshape(shape)
     kind = kind_of(out)
     if kind is None:
         return lambda numbers: out
@@ -62,6 +63,9 @@ def reader(out: Any) -> Callable[[Any], Any]:
         numbers_in = list if kind[0] == "list" else tuple
         return lambda numbers: numbers_in(numbers[part].tolist())
     readers = [reader(x) for x in inside]
+    if kind[0] == "tuple" and len(readers) == 2:  # a value and a gradient
+        first, second = readers
+        return lambda numbers: (first(numbers), second(numbers))
     if kind[0] == "tuple":
         return lambda numbers: tuple([read(numbers) for read in readers])
     return lambda numbers: of_parts(kind, [read(numbers) for read in readers])
