@@ -38,6 +38,7 @@ from micrograd.saving import replacing
 __all__ = ["ENDINGS", "LIMIT", "Drawing", "Recording", "draw_dot", "record", "to_mermaid"]
 
 _LARGE = 500  # boxes
+_FRAME = 4.0  # pixels of a notebook's cell beside what is shown in it
 
 
 class Drawing:
@@ -92,10 +93,11 @@ class Drawing:
             raise ValueError(f"width is that of the page in pixels, at least 100, got {width!r}")
         self.graph = Graph(root)
         self.format, self.limit, self.width = format, limit, width
+        self._room = width - _FRAME
         self._asked = rankdir
         self.unfold = (unfold,) if isinstance(unfold, str) else tuple(unfold)
         self._style = Style(THEMES[theme], digits)
-        self._placed, fits = fitted(self.graph, rankdir, limit, self.unfold, width, digits)
+        self._placed, fits = fitted(self.graph, rankdir, limit, self.unfold, self._room, digits)
         self._reached = self._above(through)
         said = view or call or rankdir or limit or self.unfold
         legible = fits and not self._placed.picture.caption
@@ -158,7 +160,7 @@ class Drawing:
         """The picture as shapes and words with their places; made anew each time, for it is larger than the SVG."""
         if self._network is None:
             return scene(self._placed, self.title, self._style, self.lit)
-        return drawn(self.graph, self._network, self.title, self._style, self.width, self.through, self._call).scene
+        return drawn(self.graph, self._network, self.title, self._style, self._room, self.through, self._call).scene
 
     @cached_property
     def svg(self) -> str:
@@ -232,7 +234,7 @@ class Drawing:
         """The picture for where no script runs: of a large graph it is folded, for each page would hold it a second time."""
         if len(self.picture.boxes) < _LARGE:
             return self.svg
-        placed, _ = fitted(self.graph, self._asked, None, (), self.width, self._style.digits)
+        placed, _ = fitted(self.graph, self._asked, None, (), self._room, self._style.digits)
         return svg(scene(placed, self.title, self._style, None))
 
     def _opened(self) -> tuple[int | None, tuple[str, ...]]:
@@ -256,7 +258,7 @@ class Drawing:
         """Write the passes step by step, "step-*.svg" (or .png, .pdf, .tex) with numbers for the *: the paths, for slides."""
         if self._network is None:
             return frames(graph_steps(self._placed, self.title, self._style, self.lit), pattern)
-        return frames(network_steps(self.graph, self._network, self.title, self._style, self.width, self._call), pattern)
+        return frames(network_steps(self.graph, self._network, self.title, self._style, self._room, self._call), pattern)
 
     def show(self) -> str:
         """Open the picture in the browser, for scripts and terminals: the path of the temporary file that it is in."""
@@ -285,7 +287,10 @@ class Drawing:
             '<script>(i=>{i.outerHTML=new TextDecoder().decode(Uint8Array.from(atob(i.src.split(",")[1]),c=>c.charCodeAt()))'
             '.replace("<svg ",\'<svg style="max-width:none" \')})(document.currentScript.previousElementSibling)</script>'
         )
-        return f'<div style="overflow-x:auto">{image}{inline}</div>'
+        room = (
+            "overflow-x:auto;width:max-content;max-width:calc(100% + 20px)"  # JupyterLab keeps 20 on the right of what is HTML
+        )
+        return f'<div style="{room}">{image}{inline}</div>'
 
 
 def draw_dot(root: Value, format: str = "svg", rankdir: str | None = None, view: str = "graph", **options: Any) -> Drawing:

@@ -17,7 +17,7 @@ from micrograd.draw.picture import Box, Edge, Picture
 from micrograd.draw.scene import Part, Rectangle, Scene, Shape, Step, Words, arrowhead, label, warning, words
 from micrograd.draw.style import BROKEN, EDGE, LABEL, NUMBER, TAG, Palette, Style, mixed, share, weight
 
-MARGIN = 14.0
+MARGIN = 12.0
 _PORT = 15.0  # from one input port to the next, so that a label fits between two edges
 _BESIDE = 12.0  # between boxes that stand side by side
 _LINE = 15.0  # from one line of the caption to the next

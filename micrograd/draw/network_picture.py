@@ -133,7 +133,7 @@ def drawn(
     lit = network.lit(chosen) if chosen else None
     widest = max(len(layer) for layer in network.layers)
     for rows, digits in ((True, 3), (True, 2), (False, 3)) if widest <= _FEW else ():
-        made = _Picture(graph, network, style, lit, call, _BIG, rows, min(style.digits, digits), until=until)
+        made = _Picture(graph, network, style, lit, call, _BIG, rows, min(style.digits, digits), page, until)
         if made.wide <= page:
             return made.drawn(title)
     return _Picture(graph, network, style, lit, call, _SMALL, False, 2, page, until).drawn(title)
@@ -142,7 +142,7 @@ def drawn(
 class _Picture:
     def __init__(
         self, graph: Graph, network: Network, style: Style, lit: set[tuple[int, ...]] | None, call: int | None, radius: float,
-        rows: bool, digits: int, room: float = 0.0, until: Until | None = None,
+        rows: bool, digits: int, page: float, until: Until | None,
     ):  # fmt: skip
         self.until = until or Until(len(network.layers) + 1, 0)
         self.graph, self.network, self.style, self.lit, self.radius, self.rows = graph, network, style, lit, radius, rows
@@ -168,7 +168,7 @@ class _Picture:
         needs = 2 * MARGIN + 2 * _INPUT + count * 2 * radius + sum(row_room[1:])
         needs += self.loss_wide + 70 if self.read.has_loss else 20.0
         least = 36.0 if rows else 60.0
-        gap = max(least, min(120.0 if radius == _BIG else 230.0, ((room or 850.0) - needs) / count))
+        gap = max(least, min(120.0 if radius == _BIG else 230.0, (page - needs) / count))
         self.wide = needs + count * gap
         x = MARGIN + _INPUT
         self.middle = [x]

@@ -21,6 +21,13 @@ def acyclic(picture):
     return all(edge.source < edge.target for edge in picture.edges)
 
 
+def test_a_first_power_is_told_from_its_base():
+    x = Value(0.7, label="x")
+    assert {box.tag for box in boxes((x**1 * x**3).draw())} >= {"x¹", "x³"}
+    slope = adjoints(x.sin() * x**2, x, create_graph=True)[x]
+    assert {box.tag for box in boxes(slope.draw())} == {"leaf", "x¹", "2 · u", "x²", "sin", "cos", "Σxy"}
+
+
 @pytest.mark.parametrize("make", [example, square, neuron, network, recurrent, lambda: tangled(60, 1), lambda: chain(20)])
 def test_the_snapshot_is_the_engines_graph(make):
     root = make()

@@ -46,6 +46,13 @@ def test_it_is_drawn_where_the_scalar_graph_would_not_be_legible():
         NETWORKS["10 points"]().draw(call=11)
 
 
+@pytest.mark.parametrize("name", ["2-3-2", "3-4-4-1", "10 points", "layers", "with L2"])
+@pytest.mark.parametrize("width", [850, 1000])
+def test_a_small_network_has_all_its_numbers_in_a_notebook(name, width):
+    said = " ".join(texts(NETWORKS[name]().draw(view="network", width=width).svg))
+    assert "at its end W" in " ".join(said.split())
+
+
 def test_sums_of_products_of_leaves_are_no_network_unless_one_asks():
     """The scores of an attention are weighted sums too, q · k: nothing there is a layer."""
     assert attention().draw().shows == attention(8, 4).draw().shows == "graph"

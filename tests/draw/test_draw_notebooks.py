@@ -19,6 +19,7 @@ CELLS = [
     "c",
     "c.draw()",
     "c.draw().explore()",
+    "from micrograd import MLP\n((MLP(3, [4, 4, 1], seed=1)([0.1, 0.2, 0.3]) - 1) ** 2).draw()",
 ]
 
 
@@ -70,14 +71,14 @@ def test_nbconvert(notebook, environment, browser, tmp_path, trusted):
     page.route("**/*", lambda route: route.continue_() if route.request.url.startswith(("file:", "data:")) else route.abort())
     page.goto(f"file://{tmp_path / 'drawn.html'}")
     drawn = page.locator(".jp-OutputArea-output").filter(has=page.locator("img, svg"))
-    assert drawn.count() == 2
+    assert drawn.count() == 3
     assert drawn.nth(0).locator("img, svg").first.bounding_box()["width"] > 300
     page.get_by_role("button", name="To the end", exact=True).click()
     assert page.locator("[data-node='0']").get_attribute("data-grad") == "1"
     page.close()
     without_scripts = browser.new_context(java_script_enabled=False).new_page()
     without_scripts.goto(f"file://{tmp_path / 'drawn.html'}")
-    assert [image.bounding_box()["width"] > 300 for image in without_scripts.locator("img").all()] == [True, True]
+    assert [image.bounding_box()["width"] > 300 for image in without_scripts.locator("img").all()] == [True] * 3
     without_scripts.context.close()
 
 
@@ -123,6 +124,14 @@ def test_jupyterlab(notebook, environment, lab, browser):
     assert drawing.locator("svg title").count() > 3
     svg = drawing.locator("svg").first
     assert float(svg.get_attribute("width")) == pytest.approx(svg.bounding_box()["width"], abs=0.5)  # it is never shrunk
+    narrow = browser.new_page(viewport={"width": 1016, "height": 3000})
+    narrow.goto(f"{lab}/doc/tree/drawn.ipynb?reset")
+    wide = narrow.locator(".jp-OutputArea-output").nth(3)
+    wide.locator("svg").first.wait_for(timeout=90_000)
+    assert 840 <= wide.bounding_box()["width"] <= 850  # as wide as drawings are made for: the widest is seen whole
+    assert wide.locator("svg").first.bounding_box()["width"] > 800
+    assert wide.locator("div").last.evaluate("e => e.scrollWidth - e.clientWidth") == 0
+    narrow.close()
     page.get_by_role("button", name="To the end", exact=True).click()
     assert page.locator("[data-node='0']").get_attribute("data-grad") == "1"
     cell = page.evaluate("document.querySelector('.jp-Notebook-cell.jp-mod-active')?.dataset.windowedListIndex")

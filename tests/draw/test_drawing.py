@@ -239,7 +239,7 @@ def test_what_jupyter_shows():
     )
     image = re.search(r'<img class="jp-mod-unconfined" [^>]*src="data:image/svg\+xml;base64,([^"]*)">', bundle["text/html"])
     assert base64.b64decode(image[1]).decode() == bundle["image/svg+xml"]
-    assert bundle["text/html"].startswith('<div style="overflow-x:auto">')
+    assert bundle["text/html"].startswith('<div style="overflow-x:auto;')
     assert set(network().draw().explore()._repr_mimebundle_()) == {"text/html", "text/plain"}
 
 

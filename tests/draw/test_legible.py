@@ -28,7 +28,9 @@ def test_the_zoo_is_large_enough():
 def test_it_fits_the_page_and_no_text_is_small(name):
     drawing = ZOO[name]().draw(width=WIDTH)
     assert size_of_text(drawing.svg) >= 9
-    assert width_of(drawing.svg) <= WIDTH  # so nothing is shrunk: what is wider scrolls
+    assert (
+        width_of(drawing.svg) <= WIDTH - 4
+    )  # a notebook's cell leaves so much of 850: nothing is shrunk, or has to be scrolled
 
 
 @pytest.mark.parametrize("name", ["Black-Scholes", "KL", "third order", "kinematics", "Newton 3", "Rosenbrock 4", "GRU"])
@@ -66,5 +68,5 @@ def test_a_direction_a_limit_and_unfold_are_obeyed(name):
     assert len(everything.picture.boxes) == len(everything.graph) - len(everything.graph.literals)
     assert len(root.draw(limit=5).picture.boxes) <= 9
     narrow, wide = root.draw(width=500), root.draw(width=1600)
-    assert width_of(narrow.svg) <= 500 and width_of(wide.svg) <= 1600
+    assert width_of(narrow.svg) <= 496 and width_of(wide.svg) <= 1596
     assert len(narrow.picture.boxes) <= len(wide.picture.boxes)
