@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 def may_matter(tape: Tape) -> bool:
     """Whether a tape chooses between operands, and computes something whose derivative may be infinite or nan."""
     rules = {rule for rule, _ in tape.instructions}
-    if not any(rule.chooses or (not rule.variadic and all(p == 0.0 for p in rule.partials)) for rule in rules):
+    if not any(rule.chooses or rule.is_flat for rule in rules):
         return False
     wild = {rule for rule in rules if not is_tame(rule.name, None)}
     low, numbers = tape.inputs + tape.leaves, tape.constants

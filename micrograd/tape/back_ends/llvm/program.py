@@ -158,15 +158,10 @@ class Program:
 
         With `groups`, a list of arrays instead, each of as many outputs as it says: of shape (n,) for one, else (n, outputs).
         """
-        which = (
-            (4 if n == 1 and self.plan.sums > SINGLE else 0)
-            if n <= 3
-            else 1
-            if n <= self._short
-            else 2
-            if n < self._streamed
-            else 3
-        )
+        if n <= 3:
+            which = 4 if n == 1 and self.plan.sums > SINGLE else 0
+        else:
+            which = 1 if n <= self._short else 2 if n < self._streamed else 3
         version = self._versions[which] or self.version(which)
         frame = self._frame(version)
         dtype, pointers = self.dtype, frame.pointers
