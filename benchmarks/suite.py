@@ -207,6 +207,14 @@ three loops over time, and linear algebra on one sample, as scalar code for this
 PyTorch: value and gradient, for ba and ht the Jacobian, for kmeans-hvp the Hessian times a vector. C by hand stands in
 `benchmarks/by_hand.c`.
 Before anything was timed, all answers agreed with each other, and with differences of NumPy code that knows no derivative.
+
+What they are, and what their sizes count: gmm, a mixture of Gaussians (dimensions × clusters × points); ba, bundle
+adjustment (observations); lstm and rnn, recurrent networks (characters × width, steps × samples); ht, the tracking of a
+hand (points); kmeans, clustering (points × clusters × dimensions); lse, logsumexp (terms); ode, a system by Runge and Kutta
+(dimensions × steps); det, a determinant by minors (rows); llsq, least squares of polynomials (samples × coefficients);
+particle, a path whose force is a gradient (steps); saddle, a maximum inside a minimum (dimensions × steps); lorenz, Lorenz'
+equations (steps); heat, the heat equation (steps × points); dense, a layer of so many neurons; convolution (points); lu, a
+factorisation (rows).
 """
 
 

