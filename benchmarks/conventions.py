@@ -19,6 +19,20 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "conventions.md"
 inf, nan = math.inf, math.nan
 
+LIMITS = """\
+## What cannot hold
+
+- `sum`, `dot` and chains of + round each product and each partial sum, from left to right: what is beyond 1.8e308 on the way
+  is infinite, or nan where two such meet, although the result may be a number. So it is in JAX, PyTorch and autograd.
+- Compiled by LLVM with `precision="fast"`, a product is not rounded before it is added. Where it is beyond 1.8e308,
+  x·y − z·w can be ±inf where eager code and `precision="exact"` give nan.
+- `cross_entropy` is logsumexp(z) − z[t], as in the textbook: its value is right to the last place of the largest logit (1e-10
+  for logits of 1e6), its derivatives to their own. `nll(log_softmax(z), t)` keeps the digits of the value too, as PyTorch's
+  cross_entropy does, for one more operation for each logit.
+- `hypot` and `atan2` divide by √(x² + y²), which has few digits below 2.2e-308; second derivatives of `atan2` that are beyond
+  1.8e308, and those of `hypot` from there down, can be nan.
+""".splitlines()
+
 # (title, rows of (expression, values of its variables, order of the derivative, why this project answers as it does))
 Row = tuple[str, dict[str, float], int, str]
 SECTIONS: list[tuple[str, list[Row]]] = [
@@ -82,6 +96,10 @@ SECTIONS: list[tuple[str, list[Row]]] = [
         ("logsumexp([x, y])", {"x": -inf, "y": -inf}, 1, ""),
         ("logsumexp([x, x])", {"x": 1.0}, 1, "no tie to break"),
         ("logsumexp([x, y])", {"x": 1e16, "y": 1e16}, 1, "softmax, to its last digits however large the numbers"),
+        ("logsumexp([x, y]) - x", {"x": 1e9, "y": 1e9 + 1}, 1, "cross-entropy, to the last place of the logits (see below)"),
+        ("-log_softmax([x, y])[0]", {"x": 1e9, "y": 1e9 + 1}, 1, "the same, the largest taken off first"),
+        ("x * 1e200 - y * 1e200", {"x": 1e200, "y": 1e200}, 1, "inf − inf; dot, too, rounds each product before it adds"),
+        ("x + y - x", {"x": 1e308, "y": 1e308}, 1, "inf on the way; sum, too, adds from left to right"),
         ("atan(x)", {"x": 1e200}, 1, "too small for a float"),
         ("x * y", {"x": 0.0, "y": inf}, 1, "IEEE"),
         ("x - x", {"x": inf}, 1, "the value is nan, the derivative 1 − 1"),
@@ -149,7 +167,7 @@ def with_jax() -> Answer:
         "log": jnp.log, "log1p": jnp.log1p, "maximum": jnp.maximum, "minimum": jnp.minimum, "relu": jax.nn.relu,
         "sigmoid": jax.nn.sigmoid, "sign": jnp.sign, "softplus": jax.nn.softplus, "sqrt": jnp.sqrt, "tanh": jnp.tanh,
         "step": lambda x: jnp.heaviside(x, 0.0), "where": lambda c, a, b: jnp.where(c > 0, a, b),
-        "logsumexp": lambda xs: jax.nn.logsumexp(jnp.stack(xs)),
+        "logsumexp": lambda xs: jax.nn.logsumexp(jnp.stack(xs)), "log_softmax": lambda xs: jax.nn.log_softmax(jnp.stack(xs)),
         "lgamma": jax.scipy.special.gammaln, "digamma": jax.scipy.special.digamma,
     }  # fmt: skip
 
@@ -175,7 +193,8 @@ def with_torch() -> Answer:
         "sqrt": torch.sqrt, "tanh": torch.tanh, "softplus": torch.nn.functional.softplus,
         "maximum": lambda x, y: torch.maximum(x, tensor(y)), "minimum": lambda x, y: torch.minimum(x, tensor(y)),
         "step": lambda x: torch.heaviside(x, zero), "where": lambda c, a, b: torch.where(c > 0, tensor(a), tensor(b)),
-        "logsumexp": lambda xs: torch.logsumexp(torch.stack(xs), 0), "lgamma": torch.lgamma, "digamma": torch.digamma,
+        "logsumexp": lambda xs: torch.logsumexp(torch.stack(xs), 0),
+        "log_softmax": lambda xs: torch.log_softmax(torch.stack(xs), 0), "lgamma": torch.lgamma, "digamma": torch.digamma,
     }  # fmt: skip
 
     def answer(expression: str, at: dict[str, float], order: int) -> list[float]:
@@ -200,6 +219,7 @@ def with_autograd() -> Answer:
         "relu": lambda x: anp.maximum(x, 0.0), "sigmoid": special.expit, "softplus": lambda x: anp.logaddexp(x, 0.0),
         "sqrt": anp.sqrt, "tanh": anp.tanh, "step": lambda x: anp.where(x > 0, 1.0, 0.0),
         "where": lambda c, a, b: anp.where(c > 0, a, b), "logsumexp": lambda xs: special.logsumexp(anp.stack(xs)),
+        "log_softmax": lambda xs: anp.stack(xs) - max(xs) - special.logsumexp(anp.stack(xs) - max(xs)),
         "lgamma": special.gammaln, "digamma": special.digamma,
     }  # fmt: skip
 
@@ -259,6 +279,7 @@ def main() -> None:
             ours, *others = next(each)
             cells = [shown(a) if alike(ours, a) else f"**{shown(a)}**" for a in others]
             lines.append(f"{start(row, ours)} {' | '.join(cells)} | {row[3]} |")
+    lines += ["", *LIMITS]
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text("\n".join(lines) + "\n")
     print(f"wrote {PAGE.relative_to(HERE.parent)}")

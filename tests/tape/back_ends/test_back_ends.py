@@ -142,6 +142,30 @@ def test_n_ary_primitives_follow_the_rule_book_at_their_edges(backend, rule):
 
 
 @pytest.mark.parametrize("backend", BACK_ENDS)
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: mg.sum(x),
+        lambda x: mg.dot(x[:2], x[2:4], x[4]),
+        lambda x: mg.dot([x[0], 1e200, x[1]], [1e200, x[2], -1e200], x[3]),
+        lambda x: x[0] * 1e200 + x[1] * x[2] - x[3] * x[4],
+        lambda x: mg.logsumexp(x),
+    ],
+    ids=["sum", "dot", "dot with constants", "chain", "logsumexp"],
+)
+def test_sums_of_huge_tiny_and_infinite_operands_are_the_engine_s(backend, f):
+    """Values, first and second derivatives. In fast mode LLVM does not round a product before it adds it."""
+    rng = np.random.default_rng(6)
+    ends = [1e200, -1e200, 1e-200, 1e308, -1.7e308, 5e-324, 1e-320, 1e160, math.inf, -math.inf, math.nan, 0.0, 1.0]
+    X = rng.choice([*ends, *rng.normal(size=10)], size=(100, 5))
+    precision = "fast" if backend == "numpy" else "exact"
+    for function in (f, mg.grad(f), mg.hessian(f)):
+        found = np.moveaxis(np.array(jit(function, backend=backend, precision=precision).map(X)), -1, 0)
+        expected = np.array([np.array(function(x), float) for x in X.tolist()])
+        np.testing.assert_allclose(found, expected, rtol=1e-13 if precision == "fast" else 0.0)
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
 def test_awkward_arrays(backend):
     w = [Value(0.5), Value(-1.5)]
     f = jit(lambda x: mg.tanh(mg.dot(w, x)), backend=backend)
