@@ -1,12 +1,14 @@
 """Expressions as text: `parse("tanh(a*b) + c", named_values(["a=1", "b=-2", "c=0.5"]))` is the Value they mean.
 
-The command line reads its expressions here, for `draw` and for `explain`. Python's parser makes the tree; this module
-walks it and applies the rule book. Nothing is ever evaluated by Python, so only arithmetic on the given names can happen.
+The command line reads its expressions here, for `draw` and for `explain`, which know the composed functions too. Python's
+parser makes the tree; this module walks it and applies the rule book. Nothing is ever evaluated by Python, so only arithmetic
+on the given names can happen.
 """
 
 from __future__ import annotations
 
 import ast
+import inspect
 import math
 import re
 import unicodedata
@@ -14,9 +16,9 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from micrograd import primitives
+from micrograd import composed, primitives
 from micrograd.engine import Value, constant
-from micrograd.primitives import RULES
+from micrograd.primitives import HELPERS, RULES
 
 _OPERATORS: dict[type, Any] = {
     ast.Add: primitives.add,
@@ -33,6 +35,11 @@ _OPERATORS: dict[type, Any] = {
 }
 _OF_MANY = {"sum": primitives.sum, "logsumexp": primitives.logsumexp}
 _ALIASES = {"max": "maximum", "min": "minimum", "ln": "log"}
+_OF_LISTS = ("softmax", "log_softmax", "cumsum", "mean", "var", "std", "norm", "prod")
+_COMPOSED = {
+    name: getattr(composed, name)
+    for name in ("ceil", "trunc", "clip", "gelu", "silu", "elu", "leaky_relu", "logaddexp", *_OF_LISTS)
+}
 
 
 class ExpressionError(ValueError):
@@ -67,11 +74,14 @@ def named_values(assignments: Iterable[str]) -> dict[str, Value]:
 def read(text: str, assignments: Iterable[str]) -> tuple[Value, dict[str, Any]]:
     """What `parse_steps` gives for "a=1", "b=-2"; ExpressionError where a value is given that the expression does not use.
 
+    Composed functions are known here too, and entries of the lists that some give: softmax([a, b])[0].
+
     >>> read("a*b", ["a=2", "b=3"])[0].data
     6.0
     """
     named = named_values(assignments)
-    out, names = parse_steps(text, named)
+    out, names = parse_steps(text, _COMPOSED | named)
+    names = {name: x for name, x in names.items() if not callable(x)}
     used = {_restored(node.id) for node in ast.walk(ast.parse(_guarded(text.strip()))) if isinstance(node, ast.Name)}
     for name in named:
         if name not in used:
@@ -149,7 +159,7 @@ def _evaluate(tree: ast.expr, names: Mapping[str, Any], lines: list[str]) -> Any
     while stack:
         node, count = stack.pop()
         if count < 0:
-            operands = _operands(node, lines)
+            operands = _operands(node, names, lines)
             stack.append((node, len(operands)))
             stack.extend((operand, -1) for operand in reversed(operands))
         else:
@@ -159,7 +169,7 @@ def _evaluate(tree: ast.expr, names: Mapping[str, Any], lines: list[str]) -> Any
     return results[0]
 
 
-def _operands(node: ast.expr, lines: list[str]) -> list[ast.expr]:
+def _operands(node: ast.expr, names: Mapping[str, Any], lines: list[str]) -> list[ast.expr]:
     match node:
         case ast.Constant() | ast.Name():
             return []
@@ -175,6 +185,8 @@ def _operands(node: ast.expr, lines: list[str]) -> list[ast.expr]:
             return args
         case ast.Call(func=ast.Attribute(value=x), args=args, keywords=[]):
             return [x, *args]
+        case ast.Subscript(value=x, slice=ast.Constant()) if any(map(callable, names.values())):
+            return [x]
     raise _error(f"only arithmetic is read here, not {_kind(node)}", node, lines)
 
 
@@ -195,11 +207,11 @@ def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], lines: l
                 raise _error("this number is too large for a float", node, lines) from None
         case ast.Name(id=name):
             name = _restored(name)
-            if name in names:
+            if name in names and not callable(names[name]):
                 return names[name]
             if name == "pi":
                 return math.pi
-            if name in _ALIASES or name in _functions():
+            if name in _ALIASES or name in _functions(names):
                 raise _error(f"{name} is a function: write {name}(...)", node, lines)
             raise _error(f"unknown name {name!r}: give it a value, {name}=1.0", node, lines)
         case ast.List() | ast.Tuple():
@@ -221,18 +233,40 @@ def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], lines: l
                 if len(args) not in (2, 3) or not all(isinstance(xs, list) for xs in args[:2]):
                     raise _error("dot takes two lists, and perhaps a start: dot([a, b], [c, d], e)", node, lines)
                 return _applied(primitives.dot, args, node, lines)
+            if callable(function := names.get(name)):
+                return _composed(name, function, args, node, lines)
             row = RULES.get(name)
             if row is None or row.variadic:
-                raise _error(f"unknown function {name!r}: known are {', '.join(_functions())}", node, lines)
+                raise _error(f"unknown function {name!r}: known are {', '.join(_functions(names))}", node, lines)
             if len(args) != len(row.partials):
                 raise _error(f"{name} takes {len(row.partials)} argument(s), got {len(args)}", node, lines)
             return _applied(row, args, node, lines)
+        case ast.Subscript(slice=ast.Constant(value=i)):
+            (values,) = args
+            if not isinstance(values, list):
+                raise _error("an index stands behind a list, and this is one number", node, lines)
+            if i.__class__ is not int or i >= len(values):
+                raise _error(f"a list of {len(values)} has no entry {i!r}: count from 0", node, lines)
+            return values[i]
     raise _error(f"only arithmetic is read here, not {_kind(node)}", node, lines)
 
 
-def _functions() -> list[str]:
+def _composed(name: str, function: Any, args: list[Any], node: ast.expr, lines: list[str]) -> Any:
+    """What a composed function gives; those of lists take the entries too."""
+    if name in _OF_LISTS:
+        args = args if len(args) == 1 and isinstance(args[0], list) else [args]
+    else:
+        given = [p.default is p.empty for p in inspect.signature(function).parameters.values()]
+        if not sum(given) <= len(args) <= len(given):
+            wanted = " or ".join(map(str, range(sum(given), len(given) + 1)))
+            raise _error(f"{name} takes {wanted} argument(s), got {len(args)}", node, lines)
+    return _applied(function, args, node, lines)
+
+
+def _functions(names: Mapping[str, Any]) -> list[str]:
     """The names of the functions that are read here: of those that take lists, the ones for which there is a spelling."""
-    return sorted(name for name, row in RULES.items() if not row.variadic or name in (*_OF_MANY, "dot"))
+    rows = [name for name, row in RULES.items() if not row.variadic or name in (*_OF_MANY, "dot")]
+    return sorted({*rows, *[name for name, x in names.items() if callable(x)]} - HELPERS)
 
 
 def _applied(apply: Any, args: list[Any], node: ast.expr, lines: list[str]) -> Any:

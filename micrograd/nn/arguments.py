@@ -25,7 +25,8 @@ def activation_called(name: str | Callable[[Value], Value]) -> Callable[[Value],
         return getattr(Value, name, row)
     if isinstance(name, str) and name in OF_ONE:
         return OF_ONE[name]
-    names = [r.name for r in primitives.RULES.values() if not r.variadic and len(r.partials) == 1] + [*OF_ONE]
+    rows = [r for name, r in primitives.RULES.items() if name not in primitives.HELPERS]
+    names = [r.name for r in rows if not r.variadic and len(r.partials) == 1] + [*OF_ONE]
     raise ValueError(f"unknown activation {name!r}: use 'linear', a function, or one of {', '.join(names)}")
 
 

@@ -1,10 +1,14 @@
 """Expressions as text: what they mean, and what is said of those that mean nothing."""
 
+import re
+
 import pytest
 from expressions import MEANINGS, REFUSALS, B
 
-from micrograd import adjoints
-from micrograd.formula.parse import ExpressionError, named_values, parse
+import micrograd
+from micrograd import adjoints, composed
+from micrograd.formula.parse import ExpressionError, named_values, parse, read
+from micrograd.primitives import HELPERS, RULES
 
 
 def values():
@@ -64,3 +68,52 @@ def test_two_values_for_one_name_are_refused_and_names_are_read_as_python_reads_
     with pytest.raises(ExpressionError, match="two values"):
         named_values(["a=1", "a=2"])
     assert parse("µ*2", named_values(["µ=pi"])).data == 2 * 3.141592653589793
+
+
+COMPOSED = [
+    ("gelu(a)", composed.gelu(1.0)),
+    ("b.silu()", composed.silu(-2.0)),
+    ("elu(b, 0.5)", composed.elu(-2.0, 0.5)),
+    ("clip(b, -1, c)", -1.0),
+    ("logaddexp(a, b)", composed.logaddexp(1.0, -2.0)),
+    ("softmax([a, b])[1]", composed.softmax([1.0, -2.0])[1]),
+    ("s = softmax(a, b, c); s[0] + cumsum(s)[2]", composed.softmax([1.0, -2.0, 0.5])[0] + 1.0),
+    ("norm(a, b)", 5.0**0.5),
+    ("mean([a, b]) * var([a, b]) + std(a, b) - prod([b, c])", -0.5 * 2.25 + 1.5 + 1.0),
+    ("gelu = a + b; gelu*c", -0.5),
+]
+NOT_COMPOSED = [
+    ("gelu(a, b)", "gelu takes 1 argument(s), got 2"),
+    ("clip()", "clip takes 1 or 2 or 3 argument(s), got 0"),
+    ("gelu + a", "gelu is a function: write gelu(...)"),
+    ("softmax([a, b])", "the result must be one number, not a list"),
+    ("softmax([a, b])[2]", "a list of 2 has no entry 2: count from 0"),
+    ("a[0]", "an index stands behind a list, and this is one number"),
+    ("softmax([a, b])[c]", "only arithmetic is read here, not an index"),
+    ("foo(a)", "cbrt, ceil, clip, cos"),
+    ("mean([])", "mean needs at least 1 value"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), COMPOSED)
+def test_the_command_line_reads_composed_functions(text, expected):
+    given = [f"{name}={x}" for name, x in (("a", 1), ("b", -2), ("c", 0.5)) if re.search(rf"\b{name}\b", text)]
+    out, names = read(text, given)
+    assert out.data == pytest.approx(expected, rel=1e-15) and "softmax" not in names
+
+
+@pytest.mark.parametrize(("text", "message"), NOT_COMPOSED)
+def test_what_is_said_of_composed_functions(text, message):
+    with pytest.raises(ExpressionError, match=re.escape(message)):
+        read(text, ["a=1", "b=-2", "c=0.5"])
+
+
+def test_no_list_names_the_rows_that_derivatives_alone_have_a_use_for():
+    assert RULES.keys() > HELPERS and not any(hasattr(micrograd, name) for name in HELPERS)
+    for text in ("foo(a)", "take(a, a)"):
+        with pytest.raises(ExpressionError) as caught:
+            parse(text, values())
+        assert HELPERS.isdisjoint(caught.value.message.partition("known are ")[2].split(", "))
+    with pytest.raises(ValueError, match="unknown activation 'foo'") as refused:
+        micrograd.MLP(1, [1], activation="foo")
+    assert not any(name in str(refused.value) for name in HELPERS)
