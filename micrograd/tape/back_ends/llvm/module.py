@@ -30,6 +30,7 @@ from micrograd.tape.back_ends.llvm.recurrences import side_by_side, write_loop, 
 from micrograd.tape.back_ends.llvm.straight import Operation, depth_first, operations, write_straight, write_whole
 from micrograd.tape.back_ends.llvm.target import ROWS, THETA_AT, Target
 from micrograd.tape.back_ends.llvm.terms import many_terms, write_terms
+from micrograd.tape.back_ends.llvm.together import together_pays, write_together
 
 Array = np.ndarray[Any, Any]
 LONGEST = 200  # operations in one function: LLVM's time is quadratic in the length of a block
@@ -99,6 +100,12 @@ def functions(
 
 def write_one_loop(f: Function, it: Loop, outside: set[tuple[str, int]]) -> None:
     """A loop: with the values of a step in registers where these are few, else a call of functions for each step."""
+    step, wider = [*it.arriving, *it.body], across.widened(f.target)
+    if f.target.lanes == 1 and together_pays(step, it.leaving, wider.lanes):
+        f.parts = [Function(f"{f.name}.step", wider, stepped=True)]
+        write_together(f.parts[0], step, it.leaving, outside.__contains__)
+        write_steps(f, it.steps)
+        return
     kernels = in_registers(it)
     if kernels:
         write_loop(f, it, kernels, outside.__contains__)

@@ -4,8 +4,9 @@
 
     plan       the schedule in the words of this back end: kernels (operands.py) for a Target (target.py)
     module     what becomes a loop nest (loops.py; for one sample across.py, and terms.py for long sums), what a loop over
-               steps (recurrences.py) and what straight-line code (straight.py): text, function by function
-               (function.py, spellings.py), with arguments and results (arrays.py) and the doors to it (driver.py)
+               steps (recurrences.py; together.py for rows of neighbours) and what straight-line code (straight.py): text,
+               function by function (function.py, spellings.py), with arguments and results (arrays.py) and the doors to it
+               (driver.py)
     code       that text as machine code, for this machine and its mathematics library (machine.py)
     program    this file: versions of the code for few and many samples, called with memory of its own (frames.py)
 

@@ -1,0 +1,158 @@
+"""A step of a loop over rows of neighbours, for one sample: vectors of elements in registers through all its instructions.
+
+The cells of a bar or the units of a layer are elements of vector instructions. Instruction by instruction, each would be read
+from memory and written back there. Here a vector of neighbours goes from one instruction to the next in a register, and is
+written only where someone reads it in another arrangement, or elsewhere. Every element is computed by the same operations in
+the same order as by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from micrograd.tape.back_ends.llvm.across import loaded, put
+from micrograd.tape.back_ends.llvm.function import Function
+from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Loop, View
+from micrograd.tape.back_ends.llvm.spellings import spell
+
+Array = np.ndarray[Any, Any]
+Slots = tuple[int, ...]
+LONGEST = 400  # operations on vectors in one function
+TERMS = 8  # of a sum that is written out
+
+
+def slots_of(arg: View, it: Kernel) -> Array:
+    """The slots of an operand: a row of them for each element, of one or of all terms."""
+    at = np.array(arg.base)
+    for n, by in zip((*it.shape, it.terms), arg.strides, strict=False):
+        at = at[..., None] + np.arange(n) * by
+    found = at if arg.table is None else arg.table[at]
+    return np.broadcast_to(found, found.shape).reshape(it.elements, -1)
+
+
+def vectors(it: Kernel, lanes: int) -> Iterator[tuple[int, int]]:
+    """First and number of the elements of each vector."""
+    return ((k, min(lanes, it.elements - k)) for k in range(0, it.elements, lanes))
+
+
+def apart(slots: Array, lanes: int) -> bool:
+    """Whether the numbers of a vector are fetched one by one: they are not all within reach of one vector."""
+    return bool(np.ptp(slots) >= lanes)
+
+
+def together_pays(step: Sequence[Kernel | Loop], leaving: Sequence[Kernel], lanes: int) -> TypeGuard[Sequence[Kernel]]:
+    """Whether a step is better done by vectors of elements than number by number, and can be."""
+    alone = together = 0
+    for it in (*step, *leaving):
+        if isinstance(it, Loop) or it.terms > (TERMS if it.name in ("sum", "dot") else 0):
+            return False
+        out = slots_of(it.out, it)[:, 0]
+        if not np.array_equal(out, out[0] + np.arange(len(out))):
+            return False
+        alone += it.work
+        together += -(-it.elements // lanes) * max(1, it.terms)
+        for slots in (slots_of(arg, it) for arg in it.args if arg.value is None):
+            for k, count in vectors(it, lanes):
+                together += sum(7 * apart(column, lanes) for column in slots[k : k + count].T)
+    return together <= LONGEST and 2 * together < alone
+
+
+class Registers:
+    """Vectors of numbers by the slots that these have, as long as they are what memory holds or is to hold."""
+
+    def __init__(self, f: Function):
+        self.f = f
+        self.known: dict[tuple[str, Slots], str] = {}
+
+    def fetch(self, place: str, slots: Array, step: int) -> str:
+        """The numbers of some slots in the lanes of a vector."""
+        key = (place, tuple(slots.tolist()))
+        if step or key not in self.known:
+            self.known[key] = found = self.gathered(place, slots, step)
+            if step:
+                del self.known[key]
+            return found
+        return self.known[key]
+
+    def gathered(self, place: str, slots: Array, step: int) -> str:
+        f, t = self.f, self.f.target
+        moved = Index((("%t", step * t.size),)) if step else Index()
+
+        def address(slot: int) -> str:
+            return f.address(place, moved + slot * t.size)
+
+        low, count = int(slots.min()), len(slots)
+        reach = int(slots.max()) - low + 1
+        if reach == 1:
+            return f.splat(f.new(f"load {t.real}, ptr {address(low)}, align {t.size}"))
+        if reach <= t.lanes:
+            value = loaded(f, address(low), reach)
+            lanes = [*(slots - low).tolist(), *range(count, t.lanes)]
+            return value if lanes == list(range(t.lanes)) else f.shuffle(value, "poison", t.lanes, lanes)
+        value = "poison"
+        for k, slot in enumerate(slots.tolist()):
+            one = f.new(f"load {t.real}, ptr {address(slot)}, align {t.size}")
+            value = f.new(f"insertelement {t.vector} {value}, {t.real} {one}, i64 {k}")
+        return value
+
+    def keep(self, place: str, slots: Array, value: str) -> None:
+        """What is now in some slots, and not what was there."""
+        new = set(slots.tolist())
+        self.known = {key: old for key, old in self.known.items() if key[0] != place or new.isdisjoint(key[1])}
+        self.known[place, tuple(slots.tolist())] = value
+
+    def store(self, place: str, first: int, step: int, value: str, count: int) -> None:
+        t = self.f.target
+        at = Index((("%t", step * t.size),)) if step else Index()
+        put(self.f, self.f.address(place, at + first * t.size), value, count)
+
+
+def write_together(
+    f: Function, step: Sequence[Kernel], leaving: Sequence[Kernel], wanted: Callable[[tuple[str, int]], bool]
+) -> None:
+    """The instructions of one step, then the copies of what it leaves; stored are those, and what is `wanted`."""
+    n, held = f.target.lanes, Registers(f)
+    whole, scattered = set[tuple[str, Slots]](), set[tuple[str, int]]()
+    for it in step:
+        out = slots_of(it.out, it)[:, 0]
+        whole.update((it.out.place, tuple(out[k : k + count].tolist())) for k, count in vectors(it, n))
+    for it in (*step, *leaving):
+        for arg in it.args:
+            if arg.value is not None or arg.step:
+                continue
+            slots = slots_of(arg, it)
+            for k, count in vectors(it, n):
+                for column in slots[k : k + count].T:
+                    key = (arg.place, tuple(column.tolist()))
+                    if key not in whole:
+                        scattered.update((arg.place, slot) for slot in key[1])
+
+    def value_of(it: Kernel, k: int, count: int) -> str:
+        def fetch(arg: View, term: int = 0) -> str:
+            if arg.value is not None:
+                return f.number(arg.value)
+            slots = slots_of(arg, it)
+            return held.fetch(arg.place, slots[k : k + count, term if slots.shape[1] > 1 else 0], arg.step)
+
+        if not it.terms:
+            return spell(f, it.name, *[fetch(arg) for arg in it.args])
+        dotted = it.name == "dot"
+        total = fetch(it.args[2]) if dotted else f.number(-0.0)
+        for j in range(it.terms):
+            x = fetch(it.args[0], j)
+            total = f.multiply_add(x, fetch(it.args[1], j), total) if dotted else f.two("fadd", total, x)
+        return total
+
+    for it in (*step, *leaving):
+        place, out = it.out.place, slots_of(it.out, it)[:, 0]
+        lasting = it in leaving or it.out.step
+        made = [(k, count, value_of(it, k, count)) for k, count in vectors(it, n)]
+        for k, count, value in made:
+            slots = out[k : k + count]
+            if lasting or any((place, slot) in scattered or wanted((place, slot)) for slot in slots.tolist()):
+                held.store(place, int(slots[0]), it.out.step, value, count)
+            if not it.out.step:
+                held.keep(place, slots, value)
