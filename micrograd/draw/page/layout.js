@@ -59,16 +59,16 @@ function firstOrder(output, columns) {  // from the output to the leaves, port b
 	}
 }
 
-function uncross(columns, sweep, count) {  // each item to the mean of its neighbours; the order with the fewest crossings is kept
-	let best = null, fewest = Infinity;
+function uncross(columns, sweep, count) {  // each item to the mean of its neighbours, at last on both sides; the best order is kept
+	let best, fewest = Infinity;
 	const keep = () => {
-		const crossings = count < 1500 ? columns.reduce((sum, c) => sum + crossingsOf(c.items), 0) : 0;
-		if (crossings < fewest || count >= 1500) [best, fewest] = [columns.map(c => [...c.items]), crossings];
+		const crossings = count < 1500 && columns.reduce((sum, c) => sum + crossingsOf(c.items), 0);  // else the last is kept
+		if (crossings <= fewest) [best, fewest] = [columns.map(c => [...c.items]), crossings];
 	};
 	keep();
 	sweep(count < 900 ? 12 : 3, (list, t) => {
 		for (const item of list) {
-			const near = t % 2 ? item.ins : item.outs;
+			const near = t > 3 ? [...item.ins, ...item.outs] : t % 2 ? item.ins : item.outs;
 			item.want = near.length ? near.reduce((sum, i) => sum + i.o.place + i.part, 0) / near.length : item.place;
 		}
 		list.sort((a, b) => a.want - b.want).forEach((item, k) => { item.place = k; });
@@ -78,9 +78,7 @@ function uncross(columns, sweep, count) {  // each item to the mean of its neigh
 }
 
 function crossingsOf(list) {
-	const ends = list.flatMap(item => item.outs.map(e => e.o.place + e.part).sort((a, b) => a - b));
-	const met = [];
-	let total = 0;
+	let ends = list.flatMap(item => item.outs.map(e => e.o.place + e.part).sort((a, b) => a - b)), met = [], total = 0;
 	for (const end of ends) {
 		let low = 0, high = met.length;
 		while (low < high) {
