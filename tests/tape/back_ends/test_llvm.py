@@ -635,3 +635,43 @@ def test_what_lies_side_by_side_is_copied_by_runs_and_not_by_a_table(reduce, n):
     else:
         text = module.written(compiled.plan, compiled.target(0))
         assert re.search(r"@same0.*?^}", text, re.DOTALL | re.MULTILINE)[0].count("@llvm.memcpy") == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_rounded_once_stands_on_the_tape_and_is_not_the_optimiser_s_choice(seed, monkeypatch):
+    """One product among many terms is rounded by itself; and code that LLVM does not optimise has the same bits."""
+    import llvmlite.binding as binding
+
+    from micrograd.tape.back_ends.llvm import code
+
+    rng = np.random.default_rng(seed)
+    f = jit(lambda a, b, c, d, x, y: a + b + c + d + x * y)
+    for a, b, c, d, x, y in rng.normal(size=(50, 6)).tolist():
+        assert f(a, b, c, d, x, y) == a + b + c + d + x * y
+    a, b, c, d, x, y = rng.normal(size=(6, 50))
+    assert same(f.map(a, b, c, d, x, y), a + b + c + d + x * y)
+
+    made, machine_for = [], binding.Target.create_target_machine
+    model = mg.MLP(5, [9, 9, 2], activation=["tanh", "sigmoid", "softplus"][seed], seed=seed)
+
+    def function(xs):
+        h = xs[0]
+        for t in range(70):
+            h = mg.sin(h * xs[1] + xs[2 + t % 3]) * h + model(xs)[0] * 0.1 if t < 3 else mg.tanh(h * xs[1] + xs[2 + t % 3] * h)
+        return mg.mean([v * v for v in model(xs)]) + h * h + xs[0] + xs[1] + xs[2] + xs[3] * xs[4]
+
+    X = rng.normal(size=(37, 5))
+    for level in (2, 0):
+        monkeypatch.setattr(
+            binding.Target, "create_target_machine", lambda self, opt, level=level, **k: machine_for(self, opt=level, **k)
+        )
+        monkeypatch.setattr(code.cache, "read", lambda key: None)
+        monkeypatch.setattr(code.cache, "write", lambda key, content: None)
+        code._alive.clear()
+        code._latest.clear()
+        g = jit(function, model.parameters())
+        made.append([np.append(*reversed(g.value_and_grad(g.theta(), X[:n]))) for n in (1, 3, 37)])
+    code._alive.clear()
+    code._latest.clear()
+    for optimised, plain in zip(*made, strict=True):
+        assert same(optimised, plain)

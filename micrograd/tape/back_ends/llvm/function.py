@@ -150,8 +150,7 @@ class Function:
     # -- arithmetic
 
     def two(self, operation: str, x: str, y: str) -> str:
-        flags = "" if self.target.exact or operation == "fsub" else " contract"  # x² - x² is 0, and not what rounding left
-        return self.new(f"{operation}{flags} {self.target.vector} {x}, {y}")
+        return self.new(f"{operation} {self.target.vector} {x}, {y}")  # as it stands: what is rounded once is `multiply_add`
 
     def multiply_add(self, x: str, y: str, start: str) -> str:
         t = self.target
