@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import micrograd as mg
@@ -101,7 +101,7 @@ def test_random_functions_have_the_derivatives_of_what_was_chosen(case):
     chosen, function, at = case
     expected = grad(chosen)(at)
     if not np.isfinite(expected).all() or not math.isfinite(chosen(at)):
-        return
+        assume(False)
     assert grad(function)(at) == expected
     assert jit(grad(function), backend="reference")(at) == expected
     assert [jvp(function, (at,), (list(d),))[1] for d in ((1.0, 0.0), (0.0, 1.0))] == pytest.approx(expected)
