@@ -42,7 +42,7 @@ def tikz(scene: Scene) -> str:
     used = {scene.paper, *(c for part in parts for item in part.items for c in _colours(item))} - {""}
     size = f"({scene.wide:.1f}, {scene.high:.1f})"
     out = [
-        f"% {' '.join(clean(scene.title).split())}",
+        f"% {clean(scene.title)}",
         r"% \usepackage{tikz} before \begin{document}, and \input of this file where the picture stands.",
         r"\begin{tikzpicture}[x=0.75pt, y=-0.75pt, inner sep=0pt, outer sep=0pt]",
         *[f"\\definecolor{{{_colour(c)}}}{{HTML}}{{{c[1:].upper()}}}" for c in sorted(used)],

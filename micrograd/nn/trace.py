@@ -128,7 +128,7 @@ def _output(z: Value, neuron: Any, consumers: dict[Value, list[Value]]) -> Value
         return z
     waiting = [z]
     for node in waiting:  # grows while it is read
-        if node is not z and node.label == neuron._a and node.label != neuron._z:
+        if node is not z and node.label == neuron._a:
             return node
         waiting.extend(consumers[node])
     return z

@@ -22,9 +22,7 @@ _COUNTED = {  # a comparison as a primitive, and the result of the comparison fo
     "__lt__": ("less", True), "__le__": ("greater", False), "__gt__": ("greater", True), "__ge__": ("less", False),
     "__eq__": ("equal", True), "__ne__": ("equal", False),
 }  # fmt: skip
-_WHERE, _SUM, _DOT, _ADD, _SUB, _MUL, _EQUAL, _LESS = (
-    RULES[name] for name in ("where", "sum", "dot", "add", "sub", "mul", "equal", "less")
-)
+_WHERE, _SUM, _DOT, _ADD, _SUB, _MUL, _EQUAL = (RULES[name] for name in ("where", "sum", "dot", "add", "sub", "mul", "equal"))
 ELSEWHERE = -1.0  # the number of the path of a sample that takes none of them
 SMALL, GROWTH = 2000, 4  # instructions that a merged tape may have, or so many times its longest path, or 3 for each path
 MANY = 1 << 16  # results, counted for every path, up to which
@@ -33,23 +31,19 @@ LONG = 17  # operands of sums that are not taken apart
 FEW = 8  # selections for the sake of which instructions on two paths become one
 
 
-def merged(
-    paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool = False, reduce: bool = False
-) -> Tape | None:
+def merged(paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool = False) -> Tape | None:
     """The tape of some paths, each a tape with the numbers of its leaves among all `leaves`.
 
     With `results`, its outputs are these, with a `gradient` that of each for all leaves, and then 0.0 where the sample takes
     one of the paths; without, the number of the path that it takes. Either is ELSEWHERE for none of them, nan where it compares
-    a nan. With `reduce`, in its place, what sums to 0.0 where every sample takes one of them. None where the paths do not
-    compare the same in the same order, or where computing all of them for every sample would be too much.
+    a nan, so that over samples the former sums to 0.0 where each takes one of them. None where the paths do not compare the
+    same in the same order, or where computing all of them for every sample would be too much.
     """
     code = _Code(paths, leaves, results, gradient)
     try:
         number, chosen = code.tree(list(range(len(paths))), 0)
     except _Unlike:
         return None
-    if reduce:
-        number = code.add(_LESS, number, code.number(0.0))
     longest = max(3 * len(paths), *(len(tape.instructions) for tape, _ in paths))
     found = code.tape(paths[0][0].inputs, leaves, [*chosen, number])
     if len(paths) > 1 and results and len(found.instructions) > max(SMALL, GROWTH * longest):

@@ -276,18 +276,18 @@ class Recordings:
         if key not in programs:
             with self.making, _collector_paused():
                 if key not in programs:
-                    tape = self.one_tape(paths, results, gradient, reduce)
+                    tape = self.one_tape(paths, results, gradient)
                     programs[key] = tape and self.back_end.make(tape, call.fields, reduce, self.parameters.dtype)
         return programs[key]
 
-    def one_tape(self, paths: Sequence[Path], results: bool, gradient: bool = False, reduce: bool = False) -> Tape | None:
+    def one_tape(self, paths: Sequence[Path], results: bool, gradient: bool = False) -> Tape | None:
         """The tape of several paths; None where `merge.merged` finds none.
 
         Nor is there one for results where they may need gates, or where paths look something up that is not there on others.
         """
         if any(path.lookups or (results and path.again is not None) for path in paths):
             return None
-        return merged([(path.tape, path.leaves) for path in paths], len(self.parameters), results, gradient, reduce)
+        return merged([(path.tape, path.leaves) for path in paths], len(self.parameters), results, gradient)
 
     def _program(self, path: Path, make: Callable[[Tape], Program]) -> Program:
         """What `path.program` gives; also what it makes later, when it is first needed, is made under the lock."""

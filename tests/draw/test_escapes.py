@@ -9,7 +9,8 @@ import pytest
 from micrograd import Value, custom_derivative, gradcheck, jit, primitive
 from micrograd.draw import Drawing, to_mermaid
 from micrograd.draw.picture import _range
-from micrograd.draw.tikz import escaped
+from micrograd.draw.scene import Part, Rectangle, Scene, Words
+from micrograd.draw.tikz import escaped, tikz
 from micrograd.primitives import RULES
 
 HOSTILE = '</text><script>alert("x")&amp;<b>'
@@ -69,3 +70,14 @@ def test_labels_and_names_reach_a_terminal_without_what_it_obeys(monkeypatch):
         seen.append(str(refused.value))
     for text in seen:
         assert "[31m" in text and not re.search("[\x1b\u202e\r\u2028]", text)
+
+
+def test_tikz_keeps_a_title_in_its_comment_and_corners_in_their_rectangle():
+    words = [Words([("a", 0)], 1.0, 2.0, 12.0, "#111827")]
+    parts = [Part([Rectangle(0.0, 0.0, 30.0, 8.0, 20.0, "#111827"), *words])]
+    scene = Scene(100.0, 50.0, "one\n\\input{two}\r\x0bthree", "", parts)
+    text = tikz(scene)
+    first, second, *_ = text.split("\n")
+    assert first.startswith("% one") and first.endswith("three") and second.startswith("% \\usepackage")
+    assert [line for line in text.splitlines() if "input{two}" in line] == [first]
+    assert "rounded corners=3.00pt" in text  # half of the height

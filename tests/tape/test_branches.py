@@ -9,7 +9,7 @@ import pytest
 import micrograd as mg
 from micrograd import Value, jit
 from micrograd.tape import branches, merge
-from micrograd.tape.back_ends import reference
+from micrograd.tape.back_ends import NAMES, reference
 
 
 def piecewise(seed, w):
@@ -186,3 +186,14 @@ def test_a_call_like_the_latest_knows_of_parameters_that_another_structure_has_b
     X = np.array([[1.0], [2.0]])
     f.backward(X), f.backward(X), f.map(np.ones((3, 2))), f.backward(X)
     assert (w.grad, v.grad) == (4.5, 0.0)
+
+
+@pytest.mark.parametrize("backend", sorted(NAMES))
+def test_a_sample_that_takes_none_of_the_known_paths_is_not_outweighed_by_others(backend):
+    """In sums, what tells of such samples is added over all of them: the numbers of their paths are 0, 1 and -1."""
+    w = Value(2.0)
+    f = lambda x: w * x if x > 0.0 else (w * w * x if x > -10.0 else w * w * w * x)  # noqa: E731
+    compiled = jit(f, backend=backend)
+    for _ in range(2):
+        assert compiled.value_and_grad([2.0], [1.0, -1.0], reduction="sum")[1].tolist() == [1.0 - 4.0]
+    assert compiled.value_and_grad([2.0], [-1.0, -20.0], reduction="sum")[1].tolist() == [-4.0 - 240.0]
