@@ -31,6 +31,8 @@ LIMITS = """\
   cross_entropy does, for one more operation for each logit.
 - `hypot` and `atan2` divide by √(x² + y²), which has few digits below 2.2e-308; second derivatives of `atan2` that are beyond
   1.8e308, and those of `hypot` from there down, can be nan.
+- `round(x, 2)`, of Values too, is NumPy's: x · 100 is rounded and divided by 100, so 2.675 gives 2.68. Python's own round reads
+  the float to its last digit, 2.67499999999999982, and gives 2.67; no back end has an operation for that.
 """.splitlines()
 
 # (title, rows of (expression, values of its variables, order of the derivative, why this project answers as it does))
