@@ -44,6 +44,7 @@ TRUTH = {case.name: case.truth for case in CASES}
 ARITY = {case.name: len(case.domain) for case in CASES}
 EVERYTHING = sorted(set(TRUTH) - {"take"})  # which wants an index
 KINKED = {case.name for case in CASES if case.rule.is_flat or case.rule.chooses} | {"mod"}
+DIFFERENCES = {case.name for case in CASES if case.unit}  # which have few digits of their own near their zeros
 NARY = ("dot", "logsumexp", "sum")
 SMOOTH = sorted(set(EVERYTHING) - KINKED)
 
@@ -121,6 +122,8 @@ def test_first_and_second_derivatives_of_random_graphs_are_right(program):
     assume(all(abs(d) < 1e6 for v in everything for d in v.partials))
     assume(all(v.data != 0.0 for v in everything if v.op in ("log", "div", "pow", "atan2", "sqrt")))
     assume(all(v.parents[0].data > 0.0 for v in everything if v.op in ("pow", "atan2")))
+
+    assume(all(abs(v.data) > 0.5 for v in everything if v.op in DIFFERENCES))
 
     def truth(*exact):
         values = dict(zip(xs, exact, strict=True))
