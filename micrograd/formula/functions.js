@@ -2,8 +2,6 @@
 
 const { PI, abs, ceil, exp, floor, log, max, min, sin, sqrt } = Math;
 
-const SQRT_PI = sqrt(PI);
-
 // exp(-x²) to 2 ulps: x² is split, for its rounding would be multiplied by x².
 function gaussian(x) {
 	const high = Math.fround(x);
@@ -21,7 +19,7 @@ function tail(x) {
 		[before, p] = [p, b * p - a * before];
 		[under, q] = [q, b * q - a * under];
 	}
-	return p / q * x * gaussian(x) / SQRT_PI;
+	return p / q * x * gaussian(x) / sqrt(PI);
 }
 
 // The error function, to 8 ulps: a series up to 1.5, the continued fraction beyond.
@@ -29,7 +27,7 @@ function erf(x) {
 	if (!(abs(x) < 1.5)) return x > 0 ? 1 - tail(x) : x < 0 ? tail(-x) - 1 : x;
 	let sum = 0;
 	for (let k = 25.5; k > 1; k--) sum = 2 + x * x * sum / k;
-	return sum * x * gaussian(x) / SQRT_PI;
+	return sum * x * gaussian(x) / sqrt(PI);
 }
 
 // 1 - erf(x), to 32 ulps; to 128 between 1 and 1.5, where the difference cancels.
@@ -57,9 +55,9 @@ function sine(x) {
 
 // The derivatives of log Γ(x) from the first, n = 0, on, to 16 ulps of the largest term: as in Python, see floats.py.
 function polygamma(n, x) {
-	const odd = n % 2 === 1, sign = odd ? 1 : -1;
-	if (!(n >= 0 && n <= 170) || n % 1 || x !== x || x === -Infinity) return NaN;
-	if (x <= 0 && x === floor(x)) return odd ? Infinity : x ? NaN : -1 / x;
+	const sign = n % 2 ? 1 : -1;
+	if (!(n >= 0 && n <= 170) || n % 1 || !(x > -Infinity)) return NaN;
+	if (x <= 0 && x === floor(x)) return sign > 0 ? Infinity : x ? NaN : -1 / x;
 	if (x < 0) {
 		const whole = Math.round(x), beside = abs(x - whole), near = polygamma(n, beside), total = near + sign * polygamma(n, 1 - beside);
 		const sum = total === total ? total : beside < 0.5 ? near : 0;
@@ -88,7 +86,7 @@ function powerLessOne(x, y) {
 	if (x === 1) return 1;
 	const less = y - 1, out = x ** less * (x < 0 && y % 2 === 0 && less % 2 === 0 ? -1 : 1);
 	const took = less - y, rest = y - (less - took) - (1 + took);  // what the rounding of y - 1 took
-	return rest && out && Number.isFinite(out) ? out * (1 + rest * log(abs(x))) : out;
+	return rest && out && out - out === 0 ? out * (1 + rest * log(abs(x))) : out;  // not of infinities
 }
 
 // x % y with the sign of y, and x // y, as Python has them.
@@ -105,8 +103,8 @@ function floordiv(x, y) {
 
 // To the nearest whole number, and the even one of two as near.
 function roundToEven(x) {
-	const low = floor(x), part = x - low;
-	return !Number.isFinite(x) || !part ? x : part < 0.5 || part === 0.5 && low % 2 === 0 ? low : ceil(x);
+	const low = floor(x), part = x - low;  // NaN of infinities
+	return !part ? x : part < 0.5 || part === 0.5 && low % 2 === 0 ? low : ceil(x);
 }
 
 // The values of the rows that take many operands, added from left to right as the engine adds.
@@ -123,5 +121,5 @@ function dotted(xs) {
 }
 function logSumExp(xs) {
 	const top = max(...xs);
-	return Number.isFinite(top) ? top + log(added(xs.map(x => exp(x - top)))) : top;
+	return top - top === 0 ? top + log(added(xs.map(x => exp(x - top)))) : top;
 }
