@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.engine import Value, modes, primal
+from micrograd.engine import Value, all_below, modes, primal
 
 MOST = 10_000  # objects that are looked at; what lies beyond is watched by the identity of its containers alone
 SHORT = 16  # entries of all containers with numbers up to which each is looked at also where a call takes theta
@@ -137,8 +137,9 @@ class _Walk:
         while stack and len(self.found) < MOST:
             item = stack.pop()
             self.found.append(item)
-            if isinstance(item, Value) and item.is_constant:
-                self.constants.append(item)
+            if isinstance(item, Value) and item.rule is not None and len(self.constants) < MOST:
+                below = [item] if item.is_constant else all_below(item)  # which the tape computes anew
+                self.constants += [x for x in below if x.is_constant]
             if isinstance(item, (Value, Real, str, bytes, type(None), CodeType)) or id(item) in seen:
                 continue
             seen[id(item)] = item

@@ -72,6 +72,9 @@ def cases():
     model = mg.MLP(1, [1], seed=0)
     value, held, far = Value(2.0), mg.constant(2.0), Settings([mg.constant(2.0)])
 
+    inner = mg.constant(2.0)
+    made = Value(1.0) * inner
+
     def assigned(x):
         return x * cell
 
@@ -99,6 +102,7 @@ def cases():
     yield "layer", lambda x: model([x]), lambda: put(model.layers, 0, mg.MLP(1, [1], seed=5).layers[0])
     yield "constant", lambda x: x * held, lambda: setattr(held, "data", 5.0)
     yield "constant in a list", lambda x: x * far.factor[0], lambda: setattr(far.factor[0], "data", 5.0)
+    yield "constant below", lambda x: x * made, lambda: (setattr(inner, "data", 5.0), made.recompute())
     yield "number of a constant", lambda x: x * held.data, lambda: setattr(held, "data", 6.0)
     yield "long list", lambda x: x * table[0], lambda: put(table, 0, 5.0)
     yield "Value", lambda x: numbers[-1] * x * value, lambda: numbers.append(Value(7.0))
