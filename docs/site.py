@@ -197,7 +197,7 @@ def aligned(text: str) -> str:
             re.sub(r"^<math[^>]*>|</math>$", "", convert(cell.strip() or "{}", display="block")) for cell in line.split("&")
         ]
         rows.append("<mtr>" + "".join(f'<mtd style="{style}">{cell}</mtd>' for cell in cells) + "</mtr>")
-    return '<math display="block" style="width:max-content"><mtable>' + "".join(rows) + "</mtable></math>"
+    return '<math display="block" style="width:max-content"><mtable displaystyle="true">' + "".join(rows) + "</mtable></math>"
 
 
 def shown(output: dict[str, Any]) -> str:
