@@ -108,6 +108,7 @@ def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
         return tape, []
     found = code.loops()
     best, cost = (tape, found), code.groups(found)
+    del code  # whose arrays are large
     for order in (prepared, partial(by_level, by_operands=False), partial(by_level, by_operands=True)):
         if cost <= straight // 20:
             break
@@ -163,15 +164,16 @@ def by_level(tape: Tape, by_operands: bool) -> Tape:
         for i in tape.instructions[k][1]:
             if before[i] < height:
                 before[i] = height
-    levels: list[list[int]] = [[] for _ in range(max(before) + 1)]
-    for k in range(count):
-        levels[-1 - before[first + k]].append(k)
+    heights = np.array(before[first:], np.int64)
+    del before
+    latest = np.argsort(-heights, kind="stable")
     if not by_operands:
-        return reordered(tape, [*chain.from_iterable(levels)])
+        return reordered(tape, latest.tolist())
     new, order = list(range(first)) + [0] * count, list[int]()
     moved = new.__getitem__
-    for level in levels:
-        entries = [(rule.name, tuple(map(moved, operands)), k) for k in level for rule, operands in [tape.instructions[k]]]
+    for level in np.split(latest, np.flatnonzero(np.diff(heights[latest])) + 1):
+        every = [(k, *tape.instructions[k]) for k in level.tolist()]
+        entries = [(rule.name, tuple(map(moved, operands)), k) for k, rule, operands in every]
         for _, _, k in sorted(entries):
             new[first + k] = first + len(order)
             order.append(k)
@@ -188,8 +190,8 @@ class _Columns:
 
     def __init__(self, tape: Tape):
         known: dict[Any, int] = {}
-        pairs = [(rule, len(operands)) for rule, operands in tape.instructions]
-        self.kinds = np.array([known.setdefault(pair, len(known)) for pair in pairs], np.int64)
+        pairs = ((rule, len(operands)) for rule, operands in tape.instructions)
+        self.kinds = np.fromiter((known.setdefault(pair, len(known)) for pair in pairs), np.int64, len(tape.instructions))
         self.tape = tape
         self.hashes: dict[int, Array] = {}
         levels = [0] * tape.first
