@@ -143,6 +143,8 @@ class _Folding:
         self, members: Iterable[int], depth: int, paths: list[tuple[str, ...]], height: list[int], limit: int | None
     ) -> list[Part]:
         members = list(members)
+        if depth and all(len(paths[i]) <= depth for i in members):  # no groups in it: as they come, sources are first
+            return _gapped([*members], limit, _HEAD, _TAIL)
         key: dict[int, Hashable] = {i: paths[i][depth] if len(paths[i]) > depth else i for i in members}
         for finer in (lambda i: self.graph.place[i], lambda i: height[i]):
             tangled = self._tangled(key)
