@@ -38,7 +38,9 @@ of the derivative itself, or is not a number where that is one, comes from one o
   1e-16, overflows before it is multiplied by y. The second derivative takes y − 1 as it is rounded: up to 180 units where x is
   near the ends of the range, and a factor of x, with its sign, for |y| ≥ 2⁵³.
 - `hypot`, `exp2`: where the value overflows, though its derivative would not, that is 0 and infinite.
-- `div`, `atan2`: where a quotient on the way is below the smallest normal number, 2.2e-308.
+- `div`, `atan2`, `hypot`: where a quotient or a root on the way is below the smallest normal number, 2.2e-308.
+- Second derivatives: 5 units for `asin`, `acos`, `asinh` and `acosh`, 17 for `cbrt`; nan where those of `atan2` are beyond
+  1.8e308, and those of `hypot` from there down.
 - `lgamma`, `digamma`, `polygamma`: near their zeros, units of the terms whose difference they are.
 """.strip("\n").split("\n")
 DERIVATIVES.insert(0, "")
