@@ -146,3 +146,37 @@ def test_plain_numbers_are_refused_where_they_would_freeze_a_derivative(own_book
     for derived in (grad(root), lambda x: root(Value(x)), lambda x: jit(lambda x: root(x * w)).backward([x])):
         with pytest.raises(TypeError, match=r"implicit: a value was turned into a plain number"):
             derived(1.0)
+
+
+@pytest.mark.parametrize("backend", [None, *sorted(NAMES)])
+def test_a_system_whose_first_equation_lacks_the_first_unknown_is_solved(backend):
+    f = lambda p: mg.sum([a * y for a, y in zip((1.0, 10.0), root(p), strict=True)])  # noqa: E731
+    root = implicit(lambda y, p: [y[1] - p * p, y[0] + y[1] - p], lambda p: [p - p * p, p * p])
+    slope, curve = grad(f), grad(grad(f))
+    if backend is not None:
+        slope, curve = jit(slope, backend=backend), jit(curve, backend=backend)
+    assert (slope(3.0), curve(3.0)) == (1.0 + 2.0 * 9.0 * 3.0, 18.0)
+
+
+@pytest.mark.parametrize(
+    ("off", "size", "holds"), [(5e-4, 1.0, True), (2e-3, 1.0, False), (0.05, 100.0, True), (0.2, 100.0, False)]
+)
+def test_a_root_is_one_within_a_thousandth(off, size, holds):
+    root = implicit(lambda y, p: y - p, lambda p: p + off)
+    if holds:
+        assert root(size) == size + off
+    else:
+        with pytest.raises(ValueError, match="which is no root of f"):
+            root(size)
+
+
+@pytest.mark.parametrize("many", [1, 3, 4])
+def test_partials_are_as_many_as_numbers_are_given(many):
+    total = custom_derivative(lambda xs: xs[0] + xs[1], lambda xs, out: [1.0] * many)
+    with pytest.raises(TypeError, match=f"must be 2 numbers for an argument of 2, got {many}"):
+        total([Value(1.0), Value(2.0)]).backward()
+
+
+def test_a_truth_value_is_no_integer():
+    f = checkpoint(lambda x, n: x * (2.0 if n is True else 3.0))
+    assert [f(Value(1.0), n).data for n in (1, True, 1)] == [3.0, 2.0, 3.0]
