@@ -1,15 +1,19 @@
 """Saving: the old file or the new one, whole, whatever happens in between."""
 
+import io
 import os
 import resource
 import subprocess
 import sys
+import warnings
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from micrograd import MLP, Value, jit
-from micrograd.saving import replacing
+from micrograd.saving import arrays_in, replacing
 from micrograd.tape import load, save
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -118,3 +122,37 @@ def test_a_process_that_is_killed_while_it_saves_leaves_whole_files(tmp_path):
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 5
     load(tmp_path / "f.npz", backend="numpy")
+
+
+def archive(*members):
+    """An .npz file of arrays by name, each with bytes behind it."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as opened, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of two members of one name
+        for name, array, behind in members:
+            data = io.BytesIO()
+            np.save(data, array)
+            opened.writestr(f"{name}.npy", data.getvalue() + behind)
+    return file
+
+
+def test_arrays_are_read_from_files_that_hold_nothing_else():
+    ones = np.ones(3)
+    assert arrays_in(archive(("a", ones, b""), ("b", np.array(["x"]), b"")), 1000)["a"].tolist() == [1.0] * 3
+    for members, said in (
+        ([("a", ones, b""), ("a", ones, b"")], "packed in another way"),
+        ([("a", ones, b"more")], "array a is damaged"),
+        ([("a", ones * 1j, b"")], "array a is damaged"),
+        ([("a", np.ones(200), b"")], "array a is larger than the 1,000 bytes"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            arrays_in(archive(*members), 1000)
+
+
+def test_a_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
+    told, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (told.append("synced"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (told.append("replaced"), replace(*paths)))
+    with replacing(tmp_path / "f") as file:
+        file.write(b"whole")
+    assert told[:2] == ["synced", "replaced"] and (tmp_path / "f").read_bytes() == b"whole"

@@ -8,6 +8,7 @@ import pytest
 
 import micrograd as mg
 from micrograd import Value, adjoints, jit, opened, to_code, topological_order
+from micrograd.tape import nodes
 from micrograd.tape.back_ends import NAMES
 
 A, B = Value(0.7, label="A"), Value(-0.4, label="B")
@@ -193,3 +194,10 @@ def test_transforms_go_through_it(transform):
     with mg.no_grad():
         found, expected = transform(jit(swing))(0.4), transform(swing)(0.4)
     assert mg.trees.leaves_of(found) == pytest.approx(mg.trees.leaves_of(expected), rel=1e-12)
+
+
+def test_quick_ways_are_kept_for_so_many_kinds_of_arguments_alone():
+    total = jit(lambda xs: mg.sum(xs) * A, backend="reference")
+    for n in range(1, nodes.LATEST + 10):
+        assert total([Value(1.0)] * n).data == n * A.data
+        assert 0 < len(total._nodes.quick) <= nodes.LATEST
