@@ -1,6 +1,6 @@
 """Arrays of positions: as views with constant strides, as shapes over which they have them, and as grids of pairs.
 
-`scheduler` asks, for the positions of the operands of many instructions at once.
+`vectorise` asks, for the positions of the operands of many instructions at once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The schedule: the array program in a tape of scalars, found again.
 
-`scheduler` makes one of a tape, back ends run it. Instructions of one primitive that do not depend on one another become one
+`vectorise` makes one of a tape, back ends run it. Instructions of one primitive that do not depend on one another become one
 **vector instruction**; results get positions such that operands are strided views where possible, gathers elsewhere. A
 layer of scalar neurons is one matrix product again, and its weight and bias gradient one product over the samples.
 

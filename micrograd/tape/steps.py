@@ -1,6 +1,6 @@
 """The schedule of a loop: its body, scheduled once, and what moves from step to step.
 
-`roll` has found the loop; `scheduler` schedules what lies before and after it, and the body by the same rules.
+`roll` has found the loop; `vectorise` schedules what lies before and after it, and the body by the same rules.
 """
 
 from __future__ import annotations

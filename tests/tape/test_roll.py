@@ -14,8 +14,8 @@ from micrograd.tape.back_ends import numpy as numpy_back_end
 from micrograd.tape.back_ends import reference
 from micrograd.tape.roll import by_level, rolled
 from micrograd.tape.schedule import Repeat
-from micrograd.tape.scheduler import scheduled
 from micrograd.tape.tape import Tape
+from micrograd.tape.vectorise import scheduled
 
 
 def repeats(schedule):

@@ -13,8 +13,8 @@ from micrograd.tape.back_ends import reference
 from micrograd.tape.passes import optimised
 from micrograd.tape.record import Recording
 from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Repeat, Schedule
-from micrograd.tape.scheduler import scheduled
 from micrograd.tape.tape import Tape
+from micrograd.tape.vectorise import scheduled
 
 
 def recorded(function, numbers, gradient=True, wrt=None):

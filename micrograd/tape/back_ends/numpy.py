@@ -20,8 +20,8 @@ import numpy as np
 from micrograd.primitives import RULES
 from micrograd.tape.back_ends.numpy_spellings import log_sum_exp, spelled
 from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Operand, Repeat, Schedule, Vector
-from micrograd.tape.scheduler import scheduled
 from micrograd.tape.tape import Tape
+from micrograd.tape.vectorise import scheduled
 
 Array = np.ndarray[Any, Any]
 Step = tuple[Callable[..., Any], tuple[Any, ...]]

@@ -37,8 +37,8 @@ from micrograd.tape.back_ends.llvm.frames import Frame, Single, room
 from micrograd.tape.back_ends.llvm.module import LOOPED, in_one, vectors, written
 from micrograd.tape.back_ends.llvm.plan import MANY, Plan
 from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, COUNT, OUT, Target
-from micrograd.tape.scheduler import scheduled
 from micrograd.tape.tape import Tape
+from micrograd.tape.vectorise import scheduled
 
 Array = np.ndarray[Any, Any]
 NEAR = 98304  # bytes of a block of samples that stay close to the processor,

@@ -1,4 +1,4 @@
-"""The scheduler: instructions of one primitive that do not depend on one another, found and made vector instructions.
+"""From scalar instructions to vector ones, matrix products among them: those of one primitive that are independent.
 
 `passes` come before; what comes out is a `schedule`, which back ends run. Level by level, results get positions
 (`memory`) such that operands become strided views where possible, gathers elsewhere (`positions`).
