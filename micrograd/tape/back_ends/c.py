@@ -93,7 +93,7 @@ def _written(tape: Tape, name: str, inputs: list[float], leaves: list[float]) ->
         slots.append(f"v{i}")
     lines += [f"y[{i}] = {slots[slot]};" for i, slot in enumerate(tape.outputs)]
     head = f"void {name}(const double *x, const double *p, double *y)"
-    sizes = f"x: {tape.inputs} arguments, p: {tape.leaves} parameters, y: {len(tape.outputs)} results"
+    sizes = f"x: arguments ({tape.inputs}), p: parameters ({tape.leaves}), y: results ({len(tape.outputs)})"
     body = "\n    ".join(lines)
     functions = "\n".join([text for called, text in FUNCTIONS.items() if re.search(rf"\b{called}\(", body)])
     source = f"""\

@@ -36,7 +36,7 @@ def to_javascript(fn: Callable[..., Any], *args: Any, gradient: bool = False, na
     own = {rule.name: rule for rule, _ in tape.instructions if rule.own}
     body = "\n".join([*lines, f"\treturn [{', '.join([slots[slot] for slot in tape.outputs])}];"])
     return f"""\
-// x: {tape.inputs} arguments, p: {tape.leaves} parameters, {len(tape.outputs)} results.
+// x: arguments ({tape.inputs}), p: parameters ({tape.leaves}); results: {len(tape.outputs)}.
 const {name} = (() => {{
 {functions()}
 {printed(own.values())}

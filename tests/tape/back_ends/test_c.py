@@ -57,7 +57,7 @@ def test_a_network_with_its_gradient(tmp_path):
     value, gradient = f.value_and_grad(f.theta(), [x], [t])
     source = to_c(f, x, t, gradient=True)
     assert run(source, tmp_path) == [value, *gradient.tolist()]
-    assert "x: 5 arguments, p: 27 parameters, y: 28 results" in source.header
+    assert "x: arguments (5), p: parameters (27), y: results (28)" in source.header
 
 
 @needs_cc
