@@ -1,8 +1,8 @@
 """Drawings of the graph below a Value: `v.draw()`, `draw_dot(root)`.
 
-`graph` takes a snapshot, `folding` and `picture` say what of it is shown, `layout`, `diagram` and `fit` where, `svg`, `tikz`
-and `dot` write it down, `saving` knows the endings of files, `explore` makes the page in which one steps through backward. No
-program has to be installed to see a drawing.
+`graph` takes a snapshot, `folding` and `picture` say what of it is shown, `layout`, `boxes_and_arrows` and `fit` where, `svg`,
+`tikz` and `dot` write it down, `saving` knows the endings of files, `explore` makes the page in which one steps through
+backward. No program has to be installed to see a drawing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cached_property
 from html import escape
 from typing import Any
 
-from micrograd.draw.diagram import scene
+from micrograd.draw.boxes_and_arrows import scene
 from micrograd.draw.dot import digraph, mermaid
 from micrograd.draw.explore import Exploration, data_url
 from micrograd.draw.fit import fitted

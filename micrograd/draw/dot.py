@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from html import escape
 from typing import Any
 
-from micrograd.draw.diagram import edge_text
+from micrograd.draw.boxes_and_arrows import edge_text
 from micrograd.draw.lettering import clip, numbers, plain, runs
 from micrograd.draw.picture import Box, Picture
 from micrograd.draw.style import FAINT, Style, faded, share, weight

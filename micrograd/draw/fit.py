@@ -1,13 +1,14 @@
 """How a graph is made to fit the page: which way it runs, and how much of it is folded.
 
-`picture` and `diagram` come before: this chooses among what they make. No text is ever shrunk; what cannot fit scrolls.
+`picture` and `boxes_and_arrows` come before: this chooses among what they make. No text is ever shrunk; what cannot fit
+scrolls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from micrograd.draw.diagram import MARGIN, Measured, Placed, contents, measured, place
+from micrograd.draw.boxes_and_arrows import MARGIN, Measured, Placed, contents, measured, place
 from micrograd.draw.folding import LIMIT
 from micrograd.draw.graph import Graph
 from micrograd.draw.picture import Picture, picture

@@ -1,7 +1,7 @@
 """A drawing step by step, as a series of pictures of one size: forward through the values, then back through the gradients.
 
-`diagram` and `network_picture` make each scene, `saving` writes it. A step is one operation; in a network one layer. Each comes
-with what it is, in words.
+`boxes_and_arrows` and `network_picture` make each scene, `saving` writes it. A step is one operation; in a network one
+layer. Each comes with what it is, in words.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from micrograd.draw.diagram import Placed, caption, scene
+from micrograd.draw.boxes_and_arrows import Placed, caption, scene
 from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, numbers, plain
 from micrograd.draw.network import Network

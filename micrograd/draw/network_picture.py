@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection
 from typing import NamedTuple
 
-from micrograd.draw.diagram import MARGIN, wrapped, written_caption
+from micrograd.draw.boxes_and_arrows import MARGIN, wrapped, written_caption
 from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, number, plain, width
 from micrograd.draw.network import Network, Neuron, slope

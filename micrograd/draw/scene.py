@@ -1,6 +1,6 @@
 """A picture as shapes and words with their places: what every format of a vector drawing writes down.
 
-`diagram` and `network_picture` make scenes, `svg` and `tikz` write them. Lengths are in pixels, y runs down.
+`boxes_and_arrows` and `network_picture` make scenes, `svg` and `tikz` write them. Lengths are in pixels, y runs down.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from graphs_to_draw import chain, example, hostile, network, neuron, recurrent, 
 
 from micrograd import Value
 from micrograd.draw import layout
-from micrograd.draw.diagram import place
+from micrograd.draw.boxes_and_arrows import place
 
 GRAPHS = {
     "example": (example, {}),

@@ -6,7 +6,7 @@ import re
 import pytest
 from zoo import ZOO
 
-from micrograd.draw.diagram import place
+from micrograd.draw.boxes_and_arrows import place
 
 WIDTH = 850
 
