@@ -71,30 +71,38 @@ def _sync_folder(folder: str) -> None:
             os.close(fd)
 
 
+class TooLargeError(ValueError):
+    """A file says that it holds more than there can be."""
+
+
 def arrays_in(file: IO[bytes], most: int, packed: bool = True) -> dict[str, Any]:
     """The arrays of numbers and texts in an .npz file, by name; packed ones too unless `packed` is False.
 
-    None takes more than `most` bytes of memory, whatever the file says: a few packed bytes may stand for gigabytes. ValueError,
-    or what `zipfile` raises, where there is anything else in it.
+    Together they take no more than `most` bytes, whatever the file says: a few packed bytes may stand for gigabytes.
+    TooLargeError where they would, ValueError, or what `zipfile` raises, where there is anything else in it.
     """
     import zipfile  # which, like NumPy, takes a while to import
 
     import numpy as np
 
     found: dict[str, Any] = {}
+    whole = 0
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             name, size = member.filename.removesuffix(".npy"), member.file_size
-            if max(size, member.compress_size) > most:
-                raise ValueError(f"its array {name} is larger than the {most:,} bytes that there can be")
-            if name in found or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[: 1 + packed]:
+            whole += max(size, member.compress_size)
+            if whole > most:
+                raise TooLargeError(f"its arrays are larger than the {most:,} bytes that there can be")
+            if name in found:
+                raise ValueError(f"it has an array {name} twice")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[: 1 + packed]:
                 raise ValueError("it has been packed in another way than save() does")
             with archive.open(member) as part:
                 data = io.BytesIO(part.read(size))  # no further than the size that it says, of whatever is packed there
             if np.lib.format.read_magic(data) != (1, 0):
                 raise ValueError("its arrays are of another version")
             shape, _, dtype = np.lib.format.read_array_header_1_0(data)
-            if dtype.kind not in "ifU" or math.prod(shape) * dtype.itemsize != size - data.tell():
+            if dtype.kind not in "ifU" or not dtype.itemsize or math.prod(shape) * dtype.itemsize != size - data.tell():
                 raise ValueError(f"its array {name} is damaged")
             data.seek(0)
             found[name] = np.lib.format.read_array(data, allow_pickle=False)

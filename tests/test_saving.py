@@ -140,13 +140,21 @@ def test_arrays_are_read_from_files_that_hold_nothing_else():
     ones = np.ones(3)
     assert arrays_in(archive(("a", ones, b""), ("b", np.array(["x"]), b"")), 1000)["a"].tolist() == [1.0] * 3
     for members, said in (
-        ([("a", ones, b""), ("a", ones, b"")], "packed in another way"),
+        ([("a", ones, b""), ("a", ones, b"")], "an array a twice"),
         ([("a", ones, b"more")], "array a is damaged"),
         ([("a", ones * 1j, b"")], "array a is damaged"),
-        ([("a", np.ones(200), b"")], "array a is larger than the 1,000 bytes"),
+        ([("a", np.ones(200), b"")], "arrays are larger than the 1,000 bytes"),
+        ([(name, np.ones(40), b"") for name in "abc"], "arrays are larger than the 1,000 bytes"),
     ):
         with pytest.raises(ValueError, match=said):
             arrays_in(archive(*members), 1000)
+    header = io.BytesIO()  # of a hundred million empty texts, which take no byte in the file
+    np.lib.format.write_array_header_1_0(header, {"descr": "<U0", "fortran_order": False, "shape": (100_000_000,)})
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as opened:
+        opened.writestr("a.npy", header.getvalue())
+    with pytest.raises(ValueError, match="array a is damaged"):
+        arrays_in(file, 1000)
 
 
 def test_a_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(tmp_path, monkeypatch):

@@ -107,7 +107,9 @@ class WholeFunction:
         mask = tuple([None if x.__class__ is float else not x.is_constant for x in found]) if self.masked else ()
         key = (mask, *structures)
         frame = self.frames.get(key)
-        if frame is None:
+        if frame is not None and len(self.frames) == FRAMES:
+            self.used(key)
+        elif frame is None:
             frame = self.frame(key, [arg if is_static(arg) else mapped(arg, zeroed) for arg in held], mask)
         out, places, closed, constants = frame.called([primal(x) for x in parents])
         parents = (*parents, *closed)
@@ -133,7 +135,11 @@ class WholeFunction:
             bound = inspect.signature(self.__wrapped__).bind(*args, **named)  # type: ignore[attr-defined]
         except (TypeError, ValueError) as error:
             raise TypeError(f"{self.where}, {self.name}: {error}") from None
-        bound.apply_defaults()
+        parameters = [*bound.signature.parameters.values()]
+        last = max([i for i, p in enumerate(parameters) if p.name in bound.arguments])
+        for p in parameters[:last]:  # what comes behind is left out, as in a call by places
+            if p.kind is p.POSITIONAL_OR_KEYWORD:
+                bound.arguments.setdefault(p.name, p.default)
         if bound.kwargs:
             raise TypeError(
                 f"{self.where}: {self.name} takes {', '.join(bound.kwargs)} by name alone; give it a place among its parameters"
@@ -148,6 +154,12 @@ class WholeFunction:
             if len(self.frames) > FRAMES:
                 del self.frames[next(iter(self.frames))]
         return frame
+
+    def used(self, key: Any) -> None:
+        """Let a frame be the latest one."""
+        with _making:
+            if key in self.frames:
+                self.frames[key] = self.frames.pop(key)
 
     def row_of(self, template: Sequence[Any], mask: Sequence[Any], shape: Any, i: int) -> Row:
         """The row of the i-th number of `shape`, for arguments like `template`."""

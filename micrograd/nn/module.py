@@ -16,7 +16,7 @@ from typing import Any, cast
 from micrograd.engine import Value
 from micrograd.engine.assign import assign
 from micrograd.primitives import number
-from micrograd.saving import arrays_in, replacing
+from micrograd.saving import TooLargeError, arrays_in, replacing
 
 
 class Module:
@@ -157,6 +157,8 @@ class Module:
             try:
                 arrays = arrays_in(file, most)
                 state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))
+            except TooLargeError as error:
+                raise ValueError(f"{path} holds far more than the parameters here take; nothing was changed") from error
             except Exception as error:  # whatever a damaged file leads to
                 raise ValueError(f"{path} holds no saved parameters as save() writes them; nothing was changed") from error
         self.load_state_dict(state)

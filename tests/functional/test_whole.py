@@ -3,6 +3,7 @@
 import gc
 import math
 import weakref
+from functools import partial
 
 import pytest
 
@@ -42,11 +43,31 @@ def test_a_function_with_checkpoints_gets_constants_as_constants():
 @pytest.mark.parametrize("f", KINDS.values(), ids=KINDS)
 def test_arguments_may_be_given_by_name(f):
     x = Value(3.0)
-    for found in (f(p=x), f(x, n=2), f(n=2, p=x)):
+    for found in (f(p=x, n=2), f(x, n=2), f(n=2, p=x)):
         assert (found.data, adjoints(found, x)[x]) == (9.0, 6.0)
     assert f(p=3.0, n=3) == 27.0
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'k'"):
         f(x, k=1)
+
+
+def test_a_default_behind_the_arguments_given_by_name_is_left_to_the_function():
+    def power(x, n=2):
+        return x**n
+
+    def twice(x, out):
+        return 2 * x
+
+    def scaled(x, *, k=2.0):
+        return x * k
+
+    for f in (custom_derivative(power, twice), custom_derivative(partial(power, n=2), twice)):
+        x = Value(3.0)
+        f(x=x).backward()
+        assert x.grad == 6.0
+    x = Value(3.0)
+    assert adjoints(checkpoint(scaled)(x=x), x)[x] == 2.0
+    root = implicit(lambda y, p: y * y - p, lambda p, tolerance=1e-9: p**0.5)
+    assert adjoints(root(p=x), x)[x] == pytest.approx(0.5 / 3**0.5)
 
 
 def test_what_can_be_given_by_name_alone_is_refused_in_one_line():
@@ -64,6 +85,10 @@ def test_frames_are_kept_for_the_latest_structures_alone(f):
     assert len(f.frames) == whole.FRAMES
     assert adjoints(first, x)[x] == 0.0 and first.recompute().data == 1.0  # a node keeps what it needs
     assert adjoints(f(x, 5), x)[x] == 5.0
+    row = f(x, 5).rule
+    for n in range(1000, 1000 + 2 * whole.FRAMES):
+        f(x, n)
+        assert f(x, 5).rule is row  # what is used in between stays
 
 
 def test_a_run_for_derivatives_is_kept_until_all_outputs_were_asked_for_or_the_nodes_are_gone(monkeypatch):

@@ -440,6 +440,10 @@ def test_files_that_hold_no_parameters_are_refused_and_change_nothing(tmp_path):
         with pytest.raises(ValueError, match=r"holds no saved parameters .*nothing was changed"):
             net.load(path)
         assert net.state_dict() == before
+    large = tmp_path / "large.npz"
+    MLP(64, [400, 400, 1]).save(large)
+    with pytest.raises(ValueError, match="holds far more than the parameters here take; nothing was changed"):
+        net.load(large)
     with pytest.raises(FileNotFoundError):
         net.load(tmp_path / "nowhere.npz")
 
