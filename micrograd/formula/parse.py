@@ -80,8 +80,7 @@ def read(text: str, assignments: Iterable[str]) -> tuple[Value, dict[str, Any]]:
     6.0
     """
     named = named_values(assignments)
-    out, names = parse_steps(text, _COMPOSED | named)
-    names = {name: x for name, x in names.items() if not callable(x)}
+    out, names = parse_steps(text, named, _COMPOSED)
     used = {_restored(node.id) for node in ast.walk(ast.parse(_guarded(text.strip()))) if isinstance(node, ast.Name)}
     for name in named:
         if name not in used:
@@ -97,11 +96,14 @@ def parse(text: str, named: Mapping[str, Any]) -> Value:
     Operators + - * / // % ** < >, the functions of the rule book by name (also as methods), `pi`; several steps are written
     `d = a*b; tanh(d) + c`, where d becomes a label. ExpressionError for anything else, with a caret under it.
     """
-    return parse_steps(text, named)[0]
+    return parse_steps(text, named, {})[0]
 
 
-def parse_steps(text: str, named: Mapping[str, Any]) -> tuple[Value, dict[str, Any]]:
-    """What `parse` gives, and what each name means at the end: a Value, a number or a list of these."""
+def parse_steps(text: str, named: Mapping[str, Any], functions: Mapping[str, Any]) -> tuple[Value, dict[str, Any]]:
+    """What `parse` gives, and what each name means at the end: a Value, a number or a list of these.
+
+    `functions` are known beside the rule book's, by names that values may have too. With them entries of lists are read.
+    """
     lines = (text := text.strip()).splitlines() or [""]
     if not text:
         raise ExpressionError("the expression is empty: write one such as tanh(a*b) + c", "", 0)
@@ -122,12 +124,12 @@ def parse_steps(text: str, named: Mapping[str, Any]) -> tuple[Value, dict[str, A
     out: Any = None
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
-            out, name = _evaluate(statement.value, names, lines), _restored(statement.targets[0].id)
+            out, name = _evaluate(statement.value, names, functions, lines), _restored(statement.targets[0].id)
             if isinstance(out, Value) and not out.label:
                 out.label = name
             names[name] = out
         elif isinstance(statement, ast.Expr):
-            out = _evaluate(statement.value, names, lines)
+            out = _evaluate(statement.value, names, functions, lines)
         else:
             raise _error("only arithmetic is read here, and steps such as d = a*b", statement, lines)
     if isinstance(out, (list, tuple)):
@@ -152,24 +154,24 @@ def _restored(text: str) -> str:
     return re.sub("ƕ\\w+", lambda match: next((w for w, g in _WORDS.items() if g == match[0]), match[0]), text)
 
 
-def _evaluate(tree: ast.expr, names: Mapping[str, Any], lines: list[str]) -> Any:
+def _evaluate(tree: ast.expr, names: Mapping[str, Any], functions: Mapping[str, Any], lines: list[str]) -> Any:
     """The meaning of `tree`: its operands first, from left to right, without recursion (a sum may have 10,000 terms)."""
     results: list[Any] = []
     stack: list[tuple[ast.expr, int]] = [(tree, -1)]  # what is left to do; a count says that its operands are done
     while stack:
         node, count = stack.pop()
         if count < 0:
-            operands = _operands(node, names, lines)
+            operands = _operands(node, bool(functions), lines)
             stack.append((node, len(operands)))
             stack.extend((operand, -1) for operand in reversed(operands))
         else:
             args = results[len(results) - count :]
             del results[len(results) - count :]
-            results.append(_meaning(node, args, names, lines))
+            results.append(_meaning(node, args, names, functions, lines))
     return results[0]
 
 
-def _operands(node: ast.expr, names: Mapping[str, Any], lines: list[str]) -> list[ast.expr]:
+def _operands(node: ast.expr, indexed: bool, lines: list[str]) -> list[ast.expr]:
     match node:
         case ast.Constant() | ast.Name():
             return []
@@ -185,7 +187,9 @@ def _operands(node: ast.expr, names: Mapping[str, Any], lines: list[str]) -> lis
             return args
         case ast.Call(func=ast.Attribute(value=x), args=args, keywords=[]):
             return [x, *args]
-        case ast.Subscript(value=x, slice=ast.Constant()) if any(map(callable, names.values())):
+        case ast.Subscript(value=x, slice=i) if indexed:
+            if not isinstance(i, ast.Constant) or i.value.__class__ is not int:
+                raise _error("an index is a whole number from 0", i, lines)
             return [x]
     raise _error(f"only arithmetic is read here, not {_kind(node)}", node, lines)
 
@@ -196,7 +200,7 @@ def _kind(node: ast.AST) -> str:
     )
 
 
-def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], lines: list[str]) -> Any:
+def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], functions: Mapping[str, Any], lines: list[str]) -> Any:
     match node:
         case ast.Constant(value=number):
             if isinstance(number, bool) or not isinstance(number, (int, float)):
@@ -207,11 +211,11 @@ def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], lines: l
                 raise _error("this number is too large for a float", node, lines) from None
         case ast.Name(id=name):
             name = _restored(name)
-            if name in names and not callable(names[name]):
+            if name in names:
                 return names[name]
             if name == "pi":
                 return math.pi
-            if name in _ALIASES or name in _functions(names):
+            if name in _ALIASES or name in _functions(functions):
                 raise _error(f"{name} is a function: write {name}(...)", node, lines)
             raise _error(f"unknown name {name!r}: give it a value, {name}=1.0", node, lines)
         case ast.List() | ast.Tuple():
@@ -233,19 +237,19 @@ def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], lines: l
                 if len(args) not in (2, 3) or not all(isinstance(xs, list) for xs in args[:2]):
                     raise _error("dot takes two lists, and perhaps a start: dot([a, b], [c, d], e)", node, lines)
                 return _applied(primitives.dot, args, node, lines)
-            if callable(function := names.get(name)):
-                return _composed(name, function, args, node, lines)
+            if name in functions:
+                return _composed(name, functions[name], args, node, lines)
             row = RULES.get(name)
             if row is None or row.variadic:
-                raise _error(f"unknown function {name!r}: known are {', '.join(_functions(names))}", node, lines)
+                raise _error(f"unknown function {name!r}: known are {', '.join(_functions(functions))}", node, lines)
             if len(args) != len(row.partials):
                 raise _error(f"{name} takes {len(row.partials)} argument(s), got {len(args)}", node, lines)
             return _applied(row, args, node, lines)
-        case ast.Subscript(slice=ast.Constant(value=i)):
+        case ast.Subscript(slice=ast.Constant(value=int() as i)):
             (values,) = args
             if not isinstance(values, list):
                 raise _error("an index stands behind a list, and this is one number", node, lines)
-            if i.__class__ is not int or i >= len(values):
+            if i >= len(values):
                 raise _error(f"a list of {len(values)} has no entry {i!r}: count from 0", node, lines)
             return values[i]
     raise _error(f"only arithmetic is read here, not {_kind(node)}", node, lines)
@@ -258,19 +262,24 @@ def _composed(name: str, function: Any, args: list[Any], node: ast.expr, lines: 
     else:
         given = [p.default is p.empty for p in inspect.signature(function).parameters.values()]
         if not sum(given) <= len(args) <= len(given):
-            wanted = " or ".join(map(str, range(sum(given), len(given) + 1)))
-            raise _error(f"{name} takes {wanted} argument(s), got {len(args)}", node, lines)
+            least, most = sum(given), len(given)
+            wanted = f"{most} argument(s)" if least == most else f"{least} to {most} arguments"
+            raise _error(f"{name} takes {wanted}, got {len(args)}", node, lines)
     return _applied(function, args, node, lines)
 
 
-def _functions(names: Mapping[str, Any]) -> list[str]:
+def _functions(functions: Mapping[str, Any]) -> list[str]:
     """The names of the functions that are read here: of those that take lists, the ones for which there is a spelling."""
     rows = [name for name, row in RULES.items() if not row.variadic or name in (*_OF_MANY, "dot")]
-    return sorted({*rows, *[name for name, x in names.items() if callable(x)]} - HELPERS)
+    return sorted({*rows, *functions} - HELPERS)
 
 
 def _applied(apply: Any, args: list[Any], node: ast.expr, lines: list[str]) -> Any:
     try:
         return apply(*args)
     except (TypeError, ValueError) as error:
-        raise _error(str(error), node, lines) from None
+        message = str(error)
+        if message.startswith("expected a number, got list"):  # and then how Python writes it
+            name = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+            message = f"{name}: expected a number, got list".removeprefix(": ")
+        raise _error(message, node, lines) from None

@@ -84,12 +84,18 @@ COMPOSED = [
 ]
 NOT_COMPOSED = [
     ("gelu(a, b)", "gelu takes 1 argument(s), got 2"),
-    ("clip()", "clip takes 1 or 2 or 3 argument(s), got 0"),
+    ("clip()", "clip takes 1 to 3 arguments, got 0"),
     ("gelu + a", "gelu is a function: write gelu(...)"),
     ("softmax([a, b])", "the result must be one number, not a list"),
     ("softmax([a, b])[2]", "a list of 2 has no entry 2: count from 0"),
     ("a[0]", "an index stands behind a list, and this is one number"),
-    ("softmax([a, b])[c]", "only arithmetic is read here, not an index"),
+    ("softmax([a, b])[c]", "an index is a whole number from 0\n  softmax([a, b])[c]\n                  ^"),
+    ("softmax([a, b])[-1]", "an index is a whole number from 0\n"),
+    ("softmax([a, b])[0.5]", "an index is a whole number from 0\n"),
+    ("softmax([a, b])[0:1]", "an index is a whole number from 0\n"),
+    ("trunc([a])", "trunc: expected a number, got list\n"),
+    ("[a].sin()", "sin: expected a number, got list\n"),
+    ("2 * [a]", "expected a number, got list\n"),
     ("foo(a)", "cbrt, ceil, clip, cos"),
     ("mean([])", "mean needs at least 1 value"),
 ]
@@ -100,6 +106,13 @@ def test_the_command_line_reads_composed_functions(text, expected):
     given = [f"{name}={x}" for name, x in (("a", 1), ("b", -2), ("c", 0.5)) if re.search(rf"\b{name}\b", text)]
     out, names = read(text, given)
     assert out.data == pytest.approx(expected, rel=1e-15) and "softmax" not in names
+
+
+@pytest.mark.parametrize("name", ["exp", "norm", "clip"])
+def test_a_value_may_have_the_name_of_a_function_that_the_expression_calls(name):
+    out, names = read(f"{name} * {name}(a)", [f"{name}=2", "a=1"])
+    assert out.data == pytest.approx(2.0 * read(f"{name}(a)", ["a=1"])[0].data) and names.keys() == {name, "a"}
+    assert read(f"{name} = 2*a; {name}({name})", ["a=1"])[0].data == read(f"{name}(a)", ["a=2"])[0].data
 
 
 @pytest.mark.parametrize(("text", "message"), NOT_COMPOSED)
