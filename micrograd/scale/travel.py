@@ -46,9 +46,11 @@ class Traveller:
         with _making:
             found = _made.get(self.digest)
             if found is None:
-                if self.version != _version():
+                version = getattr(self, "version", None)  # which older versions did not send
+                if version != _version():
+                    sender = f"micrograd-engine {version}" if version else "another version of micrograd-engine"
                     raise RuntimeError(
-                        f"{self.name} was sent by micrograd-engine {self.version}, and this worker has {_version()}: install "
+                        f"{self.name} was sent by {sender}, and this worker has {_version()}: install "
                         "one version on all machines"
                     )
                 found = _made[self.digest] = _unpacked(self.content, self.name)

@@ -346,6 +346,9 @@ def test_what_another_version_has_sent_is_refused():
     sent.version = "0.0.7"
     with pytest.raises(RuntimeError, match=r"sent by micrograd-engine 0.0.7, and this worker has .*: install one version"):
         lazy.compute()
+    del sent.version  # as one pickled by a version that did not say its own
+    with pytest.raises(RuntimeError, match=r"sent by another version of micrograd-engine, and this worker has .*: install one"):
+        lazy.compute()
 
 
 def find(task, kind):
