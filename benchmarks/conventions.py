@@ -25,7 +25,7 @@ LIMITS = """\
 - `sum`, `dot` and chains of + round each product and each partial sum, from left to right: what is beyond 1.8e308 on the way
   is infinite, or nan where two such meet, although the result may be a number. So it is in JAX, PyTorch and autograd.
 - Compiled by LLVM with `precision="fast"`, a product is not rounded before it is added. Where it is beyond 1.8e308,
-  x·y − z·w can be ±inf where eager code and `precision="exact"` give nan.
+  x·y − z·w can be ±inf or nan, by how it is written, where eager code and `precision="exact"` give nan.
 - `cross_entropy` is logsumexp(z) − z[t], as in the textbook: its value is right to the last place of the largest logit (1e-10
   for logits of 1e6), its derivatives to their own. `nll(log_softmax(z), t)` keeps the digits of the value too, as PyTorch's
   cross_entropy does, for one more operation for each logit.

@@ -62,9 +62,8 @@ def jit(
     first use, or as listed in `wrt`. Arguments, also by name, are numbers, arrays, and lists, tuples, dicts and dataclasses
     of them; an integer is an open index for take(), a bool, a string or None part of the structure. `backend` is "numpy",
     "llvm" or "reference"; `dtype` float64 or float32; `precision` "exact" for the bits of the reference back end, or "fast":
-    compiled code may round a product and the sum that it goes into once instead of twice, takes elementary functions for
-    vectors, which are within 4 units in the last place, adds terms that all samples share once, and not for each sample, and
-    long sums in parts.
+    compiled code may round a product and its sum once; take elementary functions for vectors, within 4 units in the last
+    place; add once, times their number, terms that all samples share; add long sums, and those over samples, in another order.
 
     Numbers and Values that `fn` reads from its surroundings are watched: globals, closures, defaults, attributes that its code
     or that of functions it names reads, constants, lists, dicts and NumPy arrays of up to 4 KiB there. Where one has changed,
