@@ -139,7 +139,7 @@ def row(peers, name: str, number: int, firsts: dict[str, float], times: dict[str
             continue
         middle, low, high = compiled.spread(times[peer])
         ratios = [a / b for a, b in zip(times[peer], times[ours], strict=True)]
-        beside = f", ×{compiled.spread(ratios)[0]:.2g}" if peer != ours else ""
+        beside = f", ×{float(f'{compiled.spread(ratios)[0]:.2g}'):,g}" if peer != ours else ""
         cells.append(
             f"{compiled.shown(middle)} ({compiled.shown(low)} to {compiled.shown(high)}{beside}); "
             f"first {compiled.shown(firsts[peer])}"
@@ -202,10 +202,10 @@ def main() -> None:
         PAGE.write_text(page, "utf-8")
 
 
-INTRODUCTION = """`benchmarks/suite.py` writes this page. The problems are those of the public suites ADBench and GradBench and
-three loops over time, and linear algebra on one sample, as scalar code for this project and CasADi and as arrays for JAX and
-PyTorch: value and gradient, for ba and ht the Jacobian, for kmeans-hvp the Hessian times a vector. C by hand stands in
-`benchmarks/by_hand.c`.
+INTRODUCTION = """`benchmarks/suite.py` writes this page. The problems are those of ADBench and GradBench, with
+three loops over time and some linear algebra on one sample, written as scalar code for this project and CasADi and as arrays
+for JAX and PyTorch: value and gradient, for ba and ht the Jacobian, for kmeans-hvp the Hessian times a vector. C by hand
+stands in `benchmarks/by_hand.c`.
 Before anything was timed, all answers agreed with each other, and with differences of NumPy code that knows no derivative.
 
 What they are, and what their sizes count: gmm, a mixture of Gaussians (dimensions × clusters × points); ba, bundle
