@@ -31,7 +31,7 @@ import piplite
 try:
     await piplite.install({needed})
 except Exception as error:
-    raise ImportError("not to be had for the browser: {said}; Pyodide's server does not answer") from error\
+    raise ImportError("could not be installed in the browser: {said}; the error above says why") from error\
 """
 LINK = (
     '<p><a href="../lite/notebooks/index.html?path={name}.ipynb">Run this notebook in the browser</a>: nothing is installed, '

@@ -45,7 +45,7 @@ def plain_power(y: float) -> bool:
 
 
 def power_less_one(x: float, y: float) -> float:
-    """x ** (y - 1) as if y - 1 were not rounded: times x to the power of what the rounding took, which is next to 1."""
+    """x ** (y - 1) as if y - 1 were not rounded: multiplied by x to the power that rounding took away, next to 1."""
     if y == 0.0 and math.fabs(x) < 2.0**-1024:
         return 1.0
     if -math.inf < x < 0.0 and y % 1.0 != 0.0:

@@ -138,7 +138,7 @@ def test_where_numpy_cannot_be_had_the_first_cell_says_so(served):
         pytest.skip("it can be had")
     first = run_all(ROOT / "notebooks" / "05_array_speed.ipynb", served)[0]
     (error,) = first["outputs"]
-    assert error["evalue"] == "not to be had for the browser: numpy; Pyodide's server does not answer"
+    assert error["evalue"] == "could not be installed in the browser: numpy; the error above says why"
 
 
 def test_what_is_installed_is_what_is_imported():

@@ -26,7 +26,7 @@ class Slope(NamedTuple):
     doubt: float
 
     def differs(self, analytic: float, tolerance: float) -> bool:
-        """Whether `analytic` is farther away than `tolerance`, relative to the larger one, and its uncertainty allow."""
+        """Whether `analytic` is farther away than the tolerance and the uncertainty together allow; the first is relative."""
         size = max(math.fabs(analytic), math.fabs(self.value))
         return not math.fabs(analytic - self.value) <= tolerance * size + 8.0 * self.doubt
 

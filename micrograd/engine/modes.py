@@ -58,7 +58,7 @@ class Observer(Holder, Protocol):
         """A number was read off a Value; raises where it holds the Value."""
 
     def written(self, value: Any, what: str, /) -> None:
-        """An attribute of a Value is about to be set; raises where the function did not make the Value."""
+        """An attribute of a Value is about to be set; raises unless the Value is a leaf that the function made."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])

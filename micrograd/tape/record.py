@@ -111,8 +111,8 @@ class _Observer:
     def written(self, value: Value, what: str) -> None:
         if value not in self.inside:
             raise TypeError(
-                f"{what} of a value was set while recording, at {modes.line()}: later calls would not set it again. "
-                "Set it before the call, or pass the number as an argument"
+                f"{what} of a value was set while recording, at {modes.line()}: later calls would not set it again, and "
+                "only leaves that the function made may be set. Set it before the call, or pass the number as an argument"
             )
 
     def frozen(self, value: Value, how: str) -> None:
