@@ -103,9 +103,10 @@ def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bo
     found: Array | None = None
     left, inputs = np.arange(call.n), call.inputs
     for group in groups:
-        program = recordings.merged(group, call, True, gradient, reduce)
+        program, count = recordings.merged(group, call, True, gradient, reduce)
         if program is None:
             return None
+        theta = recordings.parameters.grown(theta)[:count]
         if reduce:
             sums: Array = program(inputs, theta, call.n)
             paths[0].settled = known if sums[-1] == 0.0 else paths[0].settled
@@ -149,10 +150,10 @@ def _sorted_by_path(
     odd = left[:0]  # samples that compare a nan
     while len(left) and (known == 1 or len(settled(paths)) == known or len(paths) > known):
         among = paths[:]
-        program = recordings.merged(among, call, False)
+        program, count = recordings.merged(among, call, False)
         if program is None:
             break
-        (numbers,) = program(call.rows(left), recordings.parameters.grown(theta), len(left))
+        (numbers,) = program(call.rows(left), recordings.parameters.grown(theta)[:count], len(left))
         for i in np.unique(numbers[numbers >= 0.0]).astype(int).tolist():
             samples.setdefault(i, []).append(left[numbers == i])
         odd, left = np.append(odd, left[np.isnan(numbers)]), left[numbers < 0.0]
@@ -203,7 +204,7 @@ def _decided(path: Path, pairs: Array) -> Array:
 def _add(recordings: Recordings, paths: list[Path], path: Path, gradient: bool) -> None:
     """Keep one more path; RuntimeError where there are too many, TypeError where it returns another structure."""
     full = len(paths) >= PATHS and len(paths) & (len(paths) - 1) == 0  # each time that there are twice as many
-    if full and (len(paths) >= MOST or recordings.one_tape(paths, True, gradient) is None):
+    if full and (len(paths) >= MOST or recordings.one_tape(paths, True, gradient, len(recordings.parameters)) is None):
         lines = [a[0] for a, b in zip(path.decisions, paths[-1].decisions, strict=False) if a != b]
         where = lines[0] if lines else path.decisions[-1][0]
         raise RuntimeError(

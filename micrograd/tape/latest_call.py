@@ -71,6 +71,7 @@ class OnArguments:
     count: int  # of parameters
     finish: Callable[[Array], Any]  # puts the results together
     compares: bool  # the last output is then the number of the path taken
+    watch: Watch | None  # what has to be unchanged
 
     def run(self, recordings: Recordings, args: Sequence[Any]) -> Any:
         """The results of a call just like this one; None where it is another, or something has changed outside."""
@@ -90,7 +91,7 @@ class OnArguments:
                 inputs.append(np.frombuffer(kind(*x)))
             else:
                 return None
-        if not recordings.current():
+        if self.watch is not None and not self.watch.unchanged():
             return None
         parameters = recordings.parameters
         numbers = self.program(inputs, parameters.theta() if self.count else _NOTHING, 1)[:, 0]
@@ -116,7 +117,8 @@ def on_arguments(recordings: Recordings, call: Call, args: Sequence[Any], path: 
             signature.append((x.__class__, Struct(f"{len(x)}d").pack, len(x)))
         else:
             return None
-    return OnArguments(program, signature, len(recordings.parameters), reader(path.out), bool(path.tape.guards))
+    count, compares = len(recordings.parameters), bool(path.tape.guards)
+    return OnArguments(program, signature, count, reader(path.out), compares, recordings.watch)
 
 
 def _single(recordings: Recordings, call: Call, path: Path) -> Any:
@@ -124,7 +126,7 @@ def _single(recordings: Recordings, call: Call, path: Path) -> Any:
     if recordings.back_end.make_direct is None:
         return None
     if path.tape.guards:
-        return recordings.merged(settled(recordings.kept.get((call.key, False), [path])), call, True)
+        return recordings.merged(settled(recordings.kept.get((call.key, False), [path])), call, True)[0]
     return recordings.program(path, call, False) if path.uses_all(len(recordings.parameters)) else None
 
 
@@ -155,7 +157,7 @@ def of_floats(recordings: Recordings, call: Call, args: Sequence[Any], path: Pat
         return None
     if isinstance(out, Place):
         finish: Callable[[list[float]], Any] = itemgetter(out)
-    elif type(out) is tuple and [*out] == [Place(i) for i in range(len(out))]:
+    elif type(out) is tuple and all(x.__class__ is Place for x in out) and [*out] == [Place(i) for i in range(len(out))]:
         finish = tuple if not compares else lambda numbers: tuple(numbers[:-1])
     else:
         array = lambda numbers, ids, shape: np.array([numbers[i] for i in ids]).reshape(shape)  # noqa: E731

@@ -42,7 +42,7 @@ def merged(paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bo
     code = _Code(paths, leaves, results, gradient)
     try:
         number, chosen = code.tree(list(range(len(paths))), 0)
-    except _Unlike:
+    except (_Unlike, RecursionError):  # or a loop of many hundred steps, whose paths part one by one
         return None
     longest = max(3 * len(paths), *(len(tape.instructions) for tape, _ in paths))
     found = code.tape(paths[0][0].inputs, leaves, [*chosen, number])
@@ -190,6 +190,8 @@ class _Code:
                     stack.pop()
                 elif at in chosen[at][0]:
                     made[at] = self.add(_WHERE, slot, *at)
+                    if depths := [self._depths[i] for i in at if i in self._depths]:
+                        self._depths.setdefault(made[at], min(depths))
                 elif missing := [p for p in parts[at][1] if p not in made]:
                     stack += missing
                 else:

@@ -269,25 +269,31 @@ class Recordings:
                     program = path.programs[key] = self._program(path, made)
         return program
 
-    def merged(self, paths: Sequence[Path], call: Call, results: bool, gradient: bool = False, reduce: bool = False) -> Any:
-        """A program of the tape of several paths, as `merge.merged` makes it, on all parameters; None where there is none."""
-        key = ("merged", call.fields, results, reduce, len(paths), len(self.parameters))
+    def merged(
+        self, paths: Sequence[Path], call: Call, results: bool, gradient: bool = False, reduce: bool = False
+    ) -> tuple[Any, int]:
+        """A program of the tape of several paths, as `merge.merged` makes it; None where there is none.
+
+        And of how many parameters its theta is: all that are known now. Another thread may meet more meanwhile.
+        """
+        paths, count = [*paths], len(self.parameters)
+        key = ("merged", call.fields, results, reduce, len(paths), count)
         programs = paths[0].programs
         if key not in programs:
             with self.making, _collector_paused():
                 if key not in programs:
-                    tape = self.one_tape(paths, results, gradient)
+                    tape = self.one_tape(paths, results, gradient, count)
                     programs[key] = tape and self.back_end.make(tape, call.fields, reduce, self.parameters.dtype)
-        return programs[key]
+        return programs[key], count
 
-    def one_tape(self, paths: Sequence[Path], results: bool, gradient: bool = False) -> Tape | None:
+    def one_tape(self, paths: Sequence[Path], results: bool, gradient: bool, count: int) -> Tape | None:
         """The tape of several paths; None where `merge.merged` finds none.
 
         Nor is there one for results where they may need gates, or where paths look something up that is not there on others.
         """
         if any(path.lookups or (results and path.again is not None) for path in paths):
             return None
-        return merged([(path.tape, path.leaves) for path in paths], len(self.parameters), results, gradient)
+        return merged([(path.tape, path.leaves) for path in paths], count, results, gradient)
 
     def _program(self, path: Path, make: Callable[[Tape], Program]) -> Program:
         """What `path.program` gives; also what it makes later, when it is first needed, is made under the lock."""

@@ -197,3 +197,45 @@ def test_a_sample_that_takes_none_of_the_known_paths_is_not_outweighed_by_others
     for _ in range(2):
         assert compiled.value_and_grad([2.0], [1.0, -1.0], reduction="sum")[1].tolist() == [1.0 - 4.0]
     assert compiled.value_and_grad([2.0], [-1.0, -20.0], reduction="sum")[1].tolist() == [-4.0 - 240.0]
+
+
+def test_conditions_that_are_selected_themselves_part_paths_too():
+    def f(a, b, c, d, e):
+        r = b * e if e > 0 else b
+        x, y, u, v = (b * c, d * b, c * d, e * d) if a > 0 else (b + d, c + e, d + b, b + e)
+        return r * c if x - y > u * v else r
+
+    columns = np.random.default_rng(3).normal(size=(5, 60))
+    wanted = [f(*column) for column in columns.T]
+    for backend in NAMES:
+        compiled = jit(f, backend=backend)
+        for _ in range(3):
+            assert compiled.map(*columns) == pytest.approx(wanted, rel=1e-15)
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_parameter_that_another_thread_meets_meanwhile_is_taken_along(backend, monkeypatch):
+    w, v = Value(2.0), Value(3.0)
+    f = jit(lambda x: x * w if x > 0 else x * v, backend=backend)
+    positive, run = np.arange(1.0, 6.0), branches.run
+    f.map(positive[:1])
+
+    def meanwhile(*args):
+        monkeypatch.setattr(branches, "run", run)
+        f.map(-positive)
+        return run(*args)
+
+    monkeypatch.setattr(branches, "run", meanwhile)
+    assert f.map(positive).tolist() == (2.0 * positive).tolist()
+
+
+def test_paths_that_part_deeper_than_python_recurses_are_no_one_program(monkeypatch):
+    f = jit(lambda x: x if x > 1 else -x, backend="reference")
+    f.map(np.array([2.0, 0.0]))
+    (paths,) = f.recorded.values()
+
+    def too_deep(self, members, depth):
+        raise RecursionError
+
+    monkeypatch.setattr(merge._Code, "tree", too_deep)
+    assert merge.merged([(path.tape, path.leaves) for path in paths], 0, True) is None

@@ -534,6 +534,13 @@ def test_named_tuples_stay_named():
     assert [type(g(1.0)), type(g(1.0)), type(g.map([1.0]))] == [Pair] * 3 and g(1.0).y == 2.0
 
 
+def test_tuples_of_arrays_and_numbers_come_back_from_every_call():
+    f = jit(lambda x: (np.array([x * W, x]), x * x))
+    for _ in range(3):
+        array, number = f(1.5)
+        assert array.tolist() == [4.5, 1.5] and number == 2.25
+
+
 def test_integers_that_no_array_holds_are_numbers():
     assert jit(lambda x: x * 2.0)(10**20) == 2e20
 

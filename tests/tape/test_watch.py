@@ -303,3 +303,47 @@ def test_the_sign_of_a_zero_is_watched_and_nan_is_equal_to_itself(count):
     compiled = jit(f)
     assert all(math.isnan(compiled(1.0)) for _ in range(4))
     assert len(runs) == 1
+
+
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("before, after", [(1.5, Value(1.5)), (1.0, True), (3, 3.0), (0.0, -0.0)], ids=repr)
+def test_what_is_equal_and_another_thing_is_watched_in_lists(before, after, count):
+    held, w = [before] * count, Value(2.0)
+    after = Value(after.data) if isinstance(after, Value) else after
+
+    def f(x):
+        c = held[0]
+        return x * w * (c if isinstance(c, Value) else np.copysign(2.0 if isinstance(c, bool) else 3.0 - isinstance(c, int), c))
+
+    compiled, X = jit(f, backend="reference"), np.array([5.0])
+    assert compiled(5.0) == compiled.value_and_grad([2.0], X)[0] == f(5.0).data
+    held[0] = after
+    if not isinstance(after, Value):  # which theta would have to have a number for
+        assert compiled.value_and_grad([2.0], X)[0] == f(5.0).data
+    assert compiled(5.0) == f(5.0).data
+    compiled.backward(X)
+    assert w.grad == f(5.0).data / 2.0
+    assert not isinstance(after, Value) or after.grad == 10.0
+
+
+def test_what_moves_from_one_list_to_the_next_and_the_keys_of_a_dict_are_watched():
+    a, b, c = Value(2.0), Value(3.0), Value(5.0)
+    left, right, named = [a, b], [c], {"a": 2.0, "b": 3.0}
+    moved, keyed = jit(lambda x: x * sum(left) - sum(right)), jit(lambda x: x * named["a"])
+    assert (moved(1.0), keyed(1.0)) == (0.0, 2.0)
+    right.insert(0, left.pop())
+    named.clear()
+    named.update(b=2.0, a=3.0)
+    assert (moved(1.0), keyed(1.0)) == (-6.0, 3.0)
+
+
+def test_a_quick_way_that_another_thread_has_taken_in_hand_looks_for_itself():
+    w, c = Value(2.0), [3.0]
+    f = jit(lambda x: x[0] * w * c[0], backend="llvm")
+    x = np.array([1.0, 2.0])
+    assert f(x) == 6.0
+    latest = f._calls.on_arguments
+    assert latest.run(f._calls.recordings, (x,)) == 6.0
+    c[0] = 4.0
+    assert f(x) == 8.0  # by another thread
+    assert latest.run(f._calls.recordings, (x,)) is None
