@@ -16,8 +16,8 @@ from micrograd.tape.back_ends.reference import BLOCK, paired, total
 from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
 
-PATHS = 64  # paths through branches that one structure may take, unless one program computes and selects them all,
-MOST = 4096  # and how many then
+PATHS = 64  # paths through branches that one structure may take
+MOST = 4096  # the same where one program computes and selects all of them
 MANY = 2048  # with so many results of a sum, those of single samples are not kept: paths are summed
 SPAN = 1 << 14  # in spans of so many samples
 ROOM = 1 << 21  # numbers of single samples that there is room for at a time

@@ -67,9 +67,10 @@ def jit(
 
     Numbers and Values that `fn` reads from its surroundings are watched: globals, closures, defaults, attributes that its code
     or that of functions it names reads, constants, lists, dicts and NumPy arrays of up to 4 KiB there. Where one has changed,
-    the next call records again. A call that takes theta, or is a step of training, looks into lists of numbers alone where
-    numbers stand in containers of more than 16 entries. At most 10,000 objects are looked at. What cannot be watched stays as
-    it was recorded: random numbers, the time, files, larger arrays, what C code holds, what another thread reads for `fn`.
+    the next call records again. A call that takes theta, or is a step of training, looks into lists of numbers, but into other
+    containers only where those with numbers have no more than 16 entries together. At most 10,000 objects are looked at. What
+    cannot be watched stays as it was recorded: random numbers, the time, files, larger arrays, what C code holds, and what
+    `fn` has another thread read.
 
     Calls of much work are shared among `threads` by compiled code: where not given, as many as the variable OMP_NUM_THREADS
     says, or as the process may use. The results do not depend on it. Threads that share one compiled function run at once.

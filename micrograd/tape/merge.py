@@ -18,7 +18,7 @@ from micrograd.primitives import RULES, Primitive
 from micrograd.tape.passes import chained, swept
 from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
 
-_COUNTED = {  # a comparison as a primitive, and the result of the comparison for which that is 1.0
+_COUNTED = {  # a comparison as a primitive, which gives 1.0 or 0.0; and whether 1.0 stands for True
     "__lt__": ("less", True), "__le__": ("greater", False), "__gt__": ("greater", True), "__ge__": ("less", False),
     "__eq__": ("equal", True), "__ne__": ("equal", False),
 }  # fmt: skip
@@ -125,7 +125,7 @@ class _Code:
     def tree(self, members: list[int], depth: int) -> tuple[int, list[int]]:
         """The slots of the number and of the results of the paths that have decided alike up to `depth` comparisons."""
         path, ones, zeros = members[0], list[int](), list[int]()  # comparisons that all members decide alike
-        sides = list[tuple[int, bool]]()  # of those, at which others part
+        sides = list[tuple[int, bool]]()  # of these comparisons, those at which paths elsewhere in the tree part
         while depth < len(self.guards[path]):
             here = {(g[depth].name, g[depth].line) if depth < len(g) else None for g in map(self.guards.__getitem__, members)}
             if len(here) > 1:

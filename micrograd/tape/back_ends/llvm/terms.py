@@ -21,7 +21,7 @@ from micrograd.tape.back_ends.llvm.target import Target
 
 Array = np.ndarray[Any, Any]
 MANY = 64  # terms from which on the order of a sum is not the one in which it is written
-FEW = 4  # such sums up to which lanes are not better taken over the sums
+FEW = 4  # such sums from which on lanes are better taken over the sums
 PARTS = 16  # pieces of runs up to which they are written out
 VECTORS = 4  # of partial sums
 

@@ -69,12 +69,11 @@ class Registers:
 
     def fetch(self, place: str, slots: Array, step: int) -> str:
         """The numbers of some slots in the lanes of a vector."""
+        if step:
+            return self.gathered(place, slots, step)
         key = (place, tuple(slots.tolist()))
-        if step or key not in self.known:
-            self.known[key] = found = self.gathered(place, slots, step)
-            if step:
-                del self.known[key]
-            return found
+        if key not in self.known:
+            self.known[key] = self.gathered(place, slots, step)
         return self.known[key]
 
     def gathered(self, place: str, slots: Array, step: int) -> str:
@@ -99,7 +98,7 @@ class Registers:
         return value
 
     def keep(self, place: str, slots: Array, value: str) -> None:
-        """What is now in some slots, and not what was there."""
+        """Remember a vector for the slots that it has been computed for, and forget those that hold one of these slots."""
         new = set(slots.tolist())
         self.known = {key: old for key, old in self.known.items() if key[0] != place or new.isdisjoint(key[1])}
         self.known[place, tuple(slots.tolist())] = value
