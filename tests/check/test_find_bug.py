@@ -505,11 +505,21 @@ def test_each_classic_mistake_is_named(cls, mistake, advice):
 
 
 class AnyOrder(set):
-    """A set with an order of its own, as sets of objects have another from one run to the next."""
+    """A set with an order of its own, as sets of objects have another from one run to the next; here the same in each run."""
+
+    def __init__(self, items=()):
+        self.entered, self.order = [], []
+        for x in items:
+            self.add(x)
+
+    def add(self, x):
+        if x not in self:
+            self.entered.append(x)
+        super().add(x)
 
     def __iter__(self):
-        if len(getattr(self, "order", ())) != len(self) or not self:
-            self.order = RANDOM.sample([*super().__iter__()], len(self))
+        if len(self.order) != len(self):
+            self.order = RANDOM.sample(self.entered, len(self))
         return iter(self.order)
 
 
