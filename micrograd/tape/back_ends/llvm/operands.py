@@ -53,10 +53,7 @@ class View:
 
     def slots(self, shape: Sequence[int]) -> Array:
         """The different slots of all elements."""
-        at = np.array(self.base)
-        for n, by in zip(shape, self.strides, strict=False):
-            at = at[..., None] + np.arange(n if by else min(n, 1)) * by
-        found: Array = np.unique(at if self.table is None else self.table[at])
+        found: Array = np.unique(self.every([n if by else min(n, 1) for n, by in zip(shape, self.strides, strict=False)]))
         return found
 
     def every(self, shape: Sequence[int]) -> Array:

@@ -7,7 +7,7 @@ are added side by side, and then pairwise, as sums over samples are. Terms that 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,8 +76,7 @@ def runs_of(slots: Array) -> list[Runs]:
 def slots_of(arg: View, at: Sequence[int], terms: int) -> Array:
     """The slots of the terms of one sum."""
     first = arg.base + sum(i * by for i, by in zip(at, arg.strides, strict=False))
-    along = first + arg.strides[-1] * np.arange(terms)
-    return along if arg.table is None else arg.table[along].astype(np.int64)
+    return replace(arg, base=first, strides=arg.strides[-1:]).every((terms,)).astype(np.int64)
 
 
 def pieces(it: Kernel, at: Sequence[int]) -> list[tuple[int, int, list[View]]]:

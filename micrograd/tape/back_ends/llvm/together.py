@@ -26,11 +26,7 @@ TERMS = 8  # of a sum that is written out
 
 def slots_of(arg: View, it: Kernel) -> Array:
     """The slots of an operand: a row of them for each element, of one or of all terms."""
-    at = np.array(arg.base)
-    for n, by in zip((*it.shape, it.terms), arg.strides, strict=False):
-        at = at[..., None] + np.arange(n) * by
-    found = at if arg.table is None else arg.table[at]
-    return np.broadcast_to(found, found.shape).reshape(it.elements, -1)
+    return arg.every((*it.shape, it.terms)).reshape(it.elements, -1)
 
 
 def vectors(it: Kernel, lanes: int) -> Iterator[tuple[int, int]]:
