@@ -345,6 +345,4 @@ _take      = primitive("take",       "take(i, xs)",      lambda i, *xs: xs[int(i
 for _row in (relu, abs, maximum, minimum, _where, _take):
     _row.chooses = True
 _BUILT_IN = frozenset(RULES)
-HELPERS = frozenset(
-    {"one_minus_square", "power_less_one", "power_log"}
-)  # only derivatives have a use for them: no list names them
+HELPERS = frozenset({"one_minus_square", "power_less_one", "power_log"})  # for derivatives alone: no list names them

@@ -25,6 +25,7 @@ from micrograd.formula.symbol import MUL, POWER, PRODUCT, SUM, Symbol, applied
 
 LONGEST = 40  # terms of a sum on one line; more go on with +=
 _USED = ("math", "max", "int", "range")  # names that mean in a listing what they mean in Python
+_HELD = (floats.polygamma, floats.power_less_one, floats.power)  # what `math` has not, held in a listing above what calls it
 
 
 class Listing(str):
@@ -112,9 +113,10 @@ def to_code(output: Value, name: str = "f") -> Listing:
                 before = f"reached_{names[parent]} or " * (parent in arrived)
                 backward.append((f"reached_{names[parent]} = {before}{through}", i))
             arrived.add(parent)
-    width = min(60, max([len(line) for line, _ in (*forward, *backward)], default=0))
-    for function in (floats.polygamma, floats.power_less_one, floats.power):  # what `math` has not, above what calls it
-        if any(re.search(rf"\b{function.__name__}\(", line) for line in (*lines, *[line for line, _ in (*forward, *backward)])):
+    written = [line for line, _ in (*forward, *backward)]
+    width = min(60, max(map(len, written), default=0))
+    for function in _HELD:
+        if any(re.search(rf"\b{function.__name__}\(", line) for line in (*lines, *written)):
             lines[1:1] = ["", "", *getsource(function).splitlines()]
     lines += [f"    {line.ljust(width)}  # {i}" for line, i in forward]
     lines += ["", "    # backward", *[f"    {line.ljust(width)}  # {i}" if i else f"    {line}" for line, i in backward]]
@@ -205,17 +207,8 @@ def _wrapped(start: str, parts: Sequence[str], end: str) -> list[str]:
 
 def _identifiers(order: Sequence[Value], names: Names, function: str) -> dict[Value, str]:
     """A Python name for every node, each its own, none that shadows what the listing uses."""
-    taken = {
-        *_USED,
-        "top",
-        "choice",
-        "local",
-        "common",
-        "polygamma",
-        "power",
-        "power_less_one",
-        unicodedata.normalize("NFKC", function),
-    }
+    own = [held.__name__ for held in _HELD]
+    taken = {*_USED, "top", "choice", "local", "common", *own, unicodedata.normalize("NFKC", function)}
     found: dict[Value, str] = {}
     count: dict[str, int] = {}
     for node in order:
