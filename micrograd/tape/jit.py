@@ -154,7 +154,7 @@ class Jitted(Decorator, Generic[R]):
                     return quick[2](numbers)
         latest = self._calls.on_arguments
         if latest is not None and theta is None and not named and not open_blocks:
-            found = latest.run(self._calls.recordings, args)
+            found = latest.run(self._parameters, args)
             if found is not None:
                 return found
         if self._nodes.quick and theta is None and not named:

@@ -73,9 +73,9 @@ class OnArguments:
     compares: bool  # the last output is then the number of the path taken
     watch: Watch | None  # what has to be unchanged
 
-    def run(self, recordings: Recordings, args: Sequence[Any]) -> Any:
+    def run(self, parameters: Parameters, args: Sequence[Any]) -> Any:
         """The results of a call just like this one; None where it is another, or something has changed outside."""
-        if len(args) != len(self.signature) or self.count != len(recordings.parameters.values):
+        if len(args) != len(self.signature) or self.count != len(parameters.values):
             return None
         inputs = []
         for x, (cls, kind, size) in zip(args, self.signature):  # noqa: B905 (a small function's time is this loop's)
@@ -93,7 +93,6 @@ class OnArguments:
                 return None
         if self.watch is not None and not self.watch.unchanged():
             return None
-        parameters = recordings.parameters
         numbers = self.program(inputs, parameters.theta() if self.count else _NOTHING, 1)[:, 0]
         if self.compares and not numbers[-1] >= 0.0:
             return None

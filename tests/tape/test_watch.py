@@ -343,7 +343,7 @@ def test_a_quick_way_that_another_thread_has_taken_in_hand_looks_for_itself():
     x = np.array([1.0, 2.0])
     assert f(x) == 6.0
     latest = f._calls.on_arguments
-    assert latest.run(f._calls.recordings, (x,)) == 6.0
+    assert latest.run(f._parameters, (x,)) == 6.0
     c[0] = 4.0
     assert f(x) == 8.0  # by another thread
-    assert latest.run(f._calls.recordings, (x,)) is None
+    assert latest.run(f._parameters, (x,)) is None
