@@ -10,6 +10,19 @@ import micrograd as mg
 UNARY = (mg.tanh, mg.sin, mg.sigmoid, mg.relu, abs, lambda x: -x, lambda x: x * x)
 
 
+def cell(steps: int) -> Any:
+    """A recurrent network of one unit over so many numbers, with three parameters."""
+    w, u, b = mg.Value(0.5), mg.Value(0.3), mg.Value(0.1)
+
+    def run(x: Any) -> Any:
+        h: Any = 0.0
+        for t in range(steps):
+            h = mg.tanh(w * h + u * x[t] + b)
+        return h * h
+
+    return run
+
+
 def recurrence(seed: int, steps: int) -> tuple[Any, int, list[mg.Value]]:
     """A function of a list of numbers with a loop of about `steps` steps, how many it takes, and its parameters."""
     rng = random.Random(seed)

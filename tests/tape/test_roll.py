@@ -4,7 +4,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from recurrences import nested, recurrence
+from recurrences import cell, nested, recurrence
 from test_schedule import interpreted, recorded
 
 import micrograd as mg
@@ -140,18 +140,6 @@ def test_most_random_recurrences_are_rolled():
     """Otherwise the test above would say little."""
     tapes = [recorded(f, [0.3] * inputs, wrt=leaves)[0] for f, inputs, leaves in (recurrence(seed, 120) for seed in range(20))]
     assert sum(bool(rolled(tape)[1]) for tape in tapes) >= 9
-
-
-def cell(steps):
-    w, u, b = Value(0.5), Value(0.3), Value(0.1)
-
-    def run(x):
-        h = 0.0
-        for t in range(steps):
-            h = mg.tanh(w * h + u * x[t] + b)
-        return h * h
-
-    return run
 
 
 def lorenz(steps):

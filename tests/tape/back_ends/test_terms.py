@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from recurrences import cell
 from test_schedule import recorded
 
 import micrograd as mg
@@ -77,21 +78,8 @@ def test_runs_that_follow_one_another_are_one_piece():
     assert not runs_of(np.random.default_rng(0).permutation(2000)[None])
 
 
-def cell(steps):
-    w, u, b = Value(0.5), Value(0.3), Value(0.1)
-
-    def run(x):
-        h = 0.0
-        for t in range(steps):
-            h = mg.tanh(w * h + u * x[t] + b)
-        return h * h
-
-    return run, [w, u, b]
-
-
 def test_loops_run_on_several_vectors_of_samples_however_many_rows_they_keep():
     """A step waits for the one before it, so there must be something else to do meanwhile."""
-    function, leaves = cell(2000)
-    tape, _ = recorded(function, [0.1] * 2000, wrt=leaves)
+    tape, _ = recorded(cell(2000), [0.1] * 2000)
     program = Program(tape, [(2000, True)], True)
     assert program.blocks()[0] >= 4 * 8
