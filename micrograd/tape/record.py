@@ -156,9 +156,8 @@ class Recording:
         self.comparisons = observer.comparisons
         own = observer.inside.union(self.inputs)  # leaves made inside, a total that begins as Value(0.0), are constants
         found = dict.fromkeys(v for v in observer.operands if v.__class__ is not float and v.rule is None and v not in own)
-        compared = [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
-        self.below = below = all_below(*self.results, *compared, before=self.sources)
-        self.merges, self.compared = merges, compared
+        self.merges, self.compared = merges, self._compared_now()
+        self.below = below = all_below(*self.results, *self.compared, before=self.sources)
         reached = dict.fromkeys(v for v in below if v.rule is None)
         found.update({v: None for v in reached if v not in own})
         captured = [v for v in found if v in reached]
@@ -173,6 +172,10 @@ class Recording:
             captured = list(listed)
         self.leaves: list[Value] = captured
         self.compares_nan = False  # whether a comparison was decided by a nan: known once the graph is let go of
+
+    def _compared_now(self) -> list[Value]:
+        """The Values that have been compared, by derivatives too, once some have been taken."""
+        return [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
 
     def _merge(self) -> None:
         """Before derivatives are taken: equal operations made one, where bits may differ."""
@@ -260,8 +263,7 @@ class Recording:
 
     def forget(self) -> None:
         """Let go of the graph: a tape has been made of it, and there is to be room for what is made of that."""
-        compared = [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
-        self.compares_nan = any(primal(v) != primal(v) for v in compared)
+        self.compares_nan = any(primal(v) != primal(v) for v in self._compared_now())
         self.out = None
         self.observer.operands.clear()
         self.observer.inside.clear()
