@@ -504,6 +504,10 @@ def shown(seconds: float) -> str:
     raise AssertionError
 
 
+def times_as_many(ratio: float) -> str:
+    return f"×{float(f'{ratio:.2g}'):,g}"
+
+
 HEADS = {
     "demo": "2-16-16-1", "digits": "64-32-10", "mnist": "784-128-10", "mnist32": "the same, float32", "step": "step of SGD",
     "backward": "`backward()`", "gpt": "GPT", "bundle": "bundle adjustment", "options": "10⁶ options", "call": "a single call",
@@ -568,7 +572,7 @@ def plot(times: dict[str, dict[str, list[float]]], reference: str, path: str) ->
         colours = ["#d9480f" if peer.startswith("ours") else "#ced4da" for peer in peers]
         axis.barh([NAMES[peer] for peer in peers], seconds, color=colours)
         for i, (took, ratio) in enumerate(zip(seconds, ratios, strict=True)):
-            axis.text(took * 1.15, i, f"{shown(took)}  ×{float(f'{ratio:.2g}'):,g}", va="center", fontsize=9)
+            axis.text(took * 1.15, i, f"{shown(took)}  {times_as_many(ratio)}", va="center", fontsize=9)
         axis.set_xscale("log")
         axis.set_title(titles[task], fontsize=10, loc="left", weight="bold")
         axis.set_xlim(min(seconds) / 2, max(seconds) * (max(seconds) / min(seconds)) ** 0.75 * 9)
@@ -645,14 +649,14 @@ def main() -> None:
     reference = "ours-llvm" if "ours-llvm" in times else "ours-numpy"
     where = f"{', '.join([machine(), *peers.versions(pythons)])}."
 
-    def times_as_many(peer: str, task: str) -> str:
-        return f"×{float(f'{ratio_in(times, reference, peer, task):.2g}'):,g}"
+    def compared(peer: str, task: str) -> str:
+        return times_as_many(ratio_in(times, reference, peer, task))
 
     def time_of(peer: str, task: str) -> str:
         """The reference's median times the ratio, so that both tables say the same; the raw times are kept in history/."""
         return shown(statistics.median(times[reference][task]) * ratio_in(times, reference, peer, task))
 
-    ratios = [table(times, tasks, times_as_many) for tasks in (TASKS, OTHERS)]
+    ratios = [table(times, tasks, compared) for tasks in (TASKS, OTHERS)]
     medians = [table(times, tasks, time_of) for tasks in (TASKS, OTHERS)]
 
     first = {peer.name: peer.first for peer in running if peer.name in ("ours-numpy", "ours-llvm", "torch", "jax", "casadi")}

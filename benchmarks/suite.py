@@ -139,7 +139,7 @@ def row(peers, name: str, number: int, firsts: dict[str, float], times: dict[str
             continue
         middle, low, high = compiled.spread(times[peer])
         ratios = [a / b for a, b in zip(times[peer], times[ours], strict=True)]
-        beside = f", ×{float(f'{compiled.spread(ratios)[0]:.2g}'):,g}" if peer != ours else ""
+        beside = f", {compiled.times_as_many(compiled.spread(ratios)[0])}" if peer != ours else ""
         cells.append(
             f"{compiled.shown(middle)} ({compiled.shown(low)} to {compiled.shown(high)}{beside}); "
             f"first {compiled.shown(firsts[peer])}"
