@@ -22,6 +22,7 @@ from typing import Any
 from micrograd.draw.folding import Group, Part, tree, visible
 from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, operation, runs
+from micrograd.draw.minify import minified
 from micrograd.draw.network import Network, found_in
 from micrograd.draw.saving import opened
 from micrograd.draw.style import DARK, LIGHT, MORE, THINNEST, variables
@@ -34,12 +35,6 @@ from micrograd.saving import replacing
 
 _MOST = 50_000  # values that a page holds: with more, a browser takes too long to be of use
 _ALWAYS = ("graph", "formulas", "layout", "picture", "view", "values", "explanation", "descend", "guess")
-_COMMENTS = re.compile(r"^(\s+|//.*\n)+|  // .*$", re.MULTILINE)
-_HOLES = re.compile(r"\$\{[^\"`'{}]*\}")  # in templates
-_SPACES = re.compile(
-    r"""("(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|(?<=[(=,&|?:])\ ?/(?:\\.|\[(?:\\.|[^\]\\])*\]|[^/\\\n\ ])+/[a-z]*)"""
-    r"""|(?:(?<=[\w)\]"`}])|(?<=[)}]\ ))\ ?([-+*/%<>=?:&|!]+)\ ?(?=[\w(\["`!{])|\ ?([{}(),;])\ ?"""
-)
 # Rows whose partials are arithmetic on operands and output: there the page finds the engine's own bits
 _EXACT = {
     "add", "sub", "mul", "div", "neg", "sqrt", "relu", "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal",
@@ -88,7 +83,7 @@ class Exploration:
         text = "\n".join(
             [functions(rules), rules, widths, *[_part(f"{name}.js") for name in (*_ALWAYS, *self._more_parts, "page")]]
         )
-        return f"(() => {{\n{_short(text)}}})();\n"
+        return f"(() => {{{minified(text)}}})();\n"
 
     @property
     def style(self) -> str:
@@ -226,23 +221,6 @@ def _style(*names: str) -> str:
 @cache
 def _part(name: str) -> str:
     return files(__package__).joinpath("page", name).read_text(encoding="utf-8")
-
-
-def _short(script: str) -> str:
-    """The script without what only its readers need: comments, indentation, spaces around signs, line ends, the last ";", and
-    that a name keeps its value.
-    """
-    script = _SPACES.sub(lambda m: (m[1] and _HOLES.sub(_hole, m[1])) or m[2] or m[3], _COMMENTS.sub("", script))
-    script = re.sub(
-        r"^(const .*);\n(?:const .*;\n)+", lambda m: m[0][:-2].replace(";\nconst ", ",\n") + ";\n", script, flags=re.M
-    )
-    script = re.sub(r"(?<=[{(\[,;])\n|;?\n(?=[})\]])|(?<=\breturn) (?=[\[{(!])|(?<=\bconst) (?=\[)|;(?=\})", "", script)
-    return re.sub(r"\bconst\b", "let", re.sub(r" ?([=:]) -(?=\w)", r"\1-", script))
-
-
-def _hole(match: re.Match[str]) -> str:
-    """What stands in a hole of a template, without spaces around signs: there are no texts in it."""
-    return re.sub(r" ?([-+*/<>=?:&|,]+) ?", r"\1", match[0])
 
 
 def _hash(text: str) -> str:

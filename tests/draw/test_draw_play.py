@@ -23,6 +23,7 @@ from micrograd.command.main import main
 from micrograd.command.play import EXAMPLES
 from micrograd.draw.graph import Graph
 from micrograd.draw.layout import Block, Link, arrange, columns
+from micrograd.draw.minify import minified
 from micrograd.draw.style import DARK, LIGHT
 from micrograd.formula.javascript import functions, printed
 from micrograd.formula.mistakes import MISTAKES, SLIPS
@@ -50,7 +51,7 @@ def on_node(scripts, script, given):
     if node is None:
         pytest.skip("no Node was found: install it (apt install nodejs)")
     folder = Path(sys.modules["micrograd.draw"].__file__).parent / "page"
-    code = "\n".join([functions(), printed(), *[(folder / f"{name}.js").read_text() for name in scripts], script])
+    code = minified("\n".join([functions(), printed(), *[(folder / f"{name}.js").read_text() for name in scripts], script]))
     done = subprocess.run([node, "-e", code], input=json.dumps(given), capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
