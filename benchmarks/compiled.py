@@ -677,11 +677,17 @@ def main() -> None:
     if options.write:
         (ROOT / "benchmarks" / "compiled.md").write_text(f"# Compiled scalar code beside its peers\n\n{everything}", "utf-8")
         plot(times, reference, str(ROOT / "benchmarks" / "compiled.png"))
-        from micrograd import __version__ as version
-
         quartiles = {peer: {task: spread(found) for task, found in tasks.items()} for peer, tasks in times.items()}
-        history = json.dumps({"version": version, "where": where, "seconds: median, quartiles": quartiles}, indent=1)
-        (ROOT / "benchmarks" / "history" / f"{version}.json").write_text(f"{history}\n", "utf-8")
+        keep_in_history({"where": where, "seconds: median, quartiles": quartiles})
+
+
+def keep_in_history(found: dict[str, object]) -> None:
+    """Put it into the file of this version, beside what other benchmarks have found."""
+    from micrograd import __version__ as version
+
+    file = ROOT / "benchmarks" / "history" / f"{version}.json"
+    kept = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    file.write_text(f"{json.dumps({**kept, 'version': version, **found}, indent=1, ensure_ascii=False)}\n", "utf-8")
 
 
 def machine() -> str:

@@ -7,7 +7,7 @@
 The problems stand in `suite_problems.py`. Before a problem is timed, each value is compared with NumPy code that knows no
 derivative, each derivative with that code's differences in two random directions, and all derivatives with each other.
 Time is processor time on one core: that of a call, taken in rounds, one peer right after the other; and that from nothing
-to the first answer, once. The table with medians, quartiles and ratios of the rounds goes to `docs/suite.md`.
+to the first answer, once. The tables go to `docs/suite.md`, the quartiles of the rounds into `history/`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import compiled
 import numpy as np
@@ -129,22 +132,31 @@ def check_ours(names: list[str]) -> None:
             raise SystemExit(f"a derivative of {name} that is 1 % off passes")
 
 
-def row(peers, name: str, number: int, firsts: dict[str, float], times: dict[str, list[float]]) -> str:
-    """A line of the table: each peer's median with its quartiles, and how often ours goes into it."""
-    ours = next(iter(times))
-    cells = [name if number == 0 else "", " × ".join(f"{x:,}" for x in SIZES[name][number])]
-    for peer in peers:
-        if peer not in times:
-            cells.append("")
-            continue
-        middle, low, high = compiled.spread(times[peer])
-        ratios = [a / b for a, b in zip(times[peer], times[ours], strict=True)]
-        beside = f", {compiled.times_as_many(compiled.spread(ratios)[0])}" if peer != ours else ""
-        cells.append(
-            f"{compiled.shown(middle)} ({compiled.shown(low)} to {compiled.shown(high)}{beside}); "
-            f"first {compiled.shown(firsts[peer])}"
-        )
-    return "| " + " | ".join(cells) + " |"
+def measured(first: float, times: list[float], ours: list[float]) -> dict[str, Any]:
+    """What is kept of a peer on a problem; its ratio to this project is the median of the rounds, in which they ran in turn."""
+    ratio = statistics.median(a / b for a, b in zip(times, ours, strict=True))
+    return {"seconds: median, quartiles": compiled.spread(times), "ratio": ratio, "first": first}
+
+
+def tables(found: dict[str, dict[str, dict[str, Any]]], pythons: Iterable[str]) -> Iterator[list[str]]:
+    """Times of a call, peers by their ratios first, then times from nothing: of each problem and size a line."""
+    ours, *others = pythons
+    head = [
+        "| problem | size | " + " | ".join(NAMES[peer] for peer in (ours, *others)) + " |",
+        "|---" * (3 + len(others)) + "|",
+    ]
+    calls, firsts, latest = list(head), list(head), ""
+    for called, kept in found.items():
+        name, _, size = called.partition(" ")
+        start = f"| {name if name != latest else ''} | {size} | "
+        latest = name
+        time = {peer: compiled.shown(took["seconds: median, quartiles"][0]) for peer, took in kept.items()}
+        compared = [f"{compiled.times_as_many(kept[peer]['ratio'])} ({time[peer]})" if peer in time else "" for peer in others]
+        calls.append(start + " | ".join([time[ours], *compared]) + " |")
+        cells = [compiled.shown(kept[peer]["first"]) if peer in kept else "" for peer in (ours, *others)]
+        firsts.append(start + " | ".join(cells) + " |")
+    yield calls
+    yield firsts
 
 
 def main() -> None:
@@ -172,7 +184,7 @@ def main() -> None:
         peer, _, python = entry.partition("=")
         pythons[peer] = python or (sys.executable if peer in ("c", "numpy") else str(peers.python_with(peer)))
     running = [Peer(peer, python, options.core) for peer, python in pythons.items()]
-    lines = ["| problem | size | " + " | ".join(NAMES[peer] for peer in pythons) + " |", "|---" * (2 + len(pythons)) + "|"]
+    kept: dict[str, dict[str, dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             for number in range(len(SIZES[name])):
@@ -187,19 +199,36 @@ def main() -> None:
                     for peer in running:
                         if peer.name in firsts:
                             times.setdefault(peer.name, []).append(peer.ask("time", name, number, options.seconds))
-                lines.append(row(pythons, name, number, firsts, times))
-                print(lines[-1], flush=True)
+                called = f"{name} {' × '.join(f'{x:,}' for x in SIZES[name][number])}"
+                ours = times[running[0].name]
+                kept[called] = {peer: measured(firsts[peer], spent, ours) for peer, spent in times.items()}
+                print(next(tables({called: kept[called]}, pythons))[-1], flush=True)
     for peer in running:
         peer.end()
-    machine = ", ".join([compiled.machine(), *peers.versions(pythons)])
-    note = (
-        f"Each call: the median of {options.rounds} rounds (and quartiles), peers one right after the other, and after × the "
-        f"median of the rounds' ratios to this project's; then the first answer, from nothing. On {machine}."
-    )
-    page = "\n".join(["# The suites' problems, beside peers\n", INTRODUCTION, *lines, "", note]) + "\n"
-    print(note)
+    where = f"{', '.join([compiled.machine(), *peers.versions(pythons)])}."
     if options.page:
-        PAGE.write_text(page, "utf-8")
+        PAGE.write_text(page(kept, pythons, options.rounds, where), "utf-8")
+        compiled.keep_in_history({"suite": {"where": where, "rounds": options.rounds, "problems": kept}})
+
+
+def page(kept: dict[str, dict[str, dict[str, Any]]], pythons: Iterable[str], rounds: int, where: str) -> str:
+    calls, firsts = ("\n".join(lines) for lines in tables(kept, pythons))
+    return f"""# The suites' problems, beside peers
+
+{INTRODUCTION}
+## A call
+
+How many times as long as this project each peer takes, the median of the ratios in {rounds} rounds, in which one ran right
+after the other; in brackets the median of its times. The quartiles stand in `benchmarks/history/`. On {where}
+
+{calls}
+
+## From nothing to the first answer
+
+Building, recording or tracing, and compiling; measured once.
+
+{firsts}
+"""
 
 
 INTRODUCTION = """`benchmarks/suite.py` writes this page. The problems are those of ADBench and GradBench, with

@@ -1,11 +1,15 @@
 """The benchmarks: they find their place, and what they promise holds with room to spare."""
 
+import importlib
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import micrograd
 
 ROOT = Path(__file__).resolve().parent.parent
 EAGER = ROOT / "benchmarks" / "eager.py"
@@ -17,6 +21,16 @@ def test_the_table_has_its_place():
     table = page.partition(begin)[2].partition(end)[0]
     assert page.count(begin) == page.count(end) == 1
     assert table.count("\n| ") >= 5 and "the original" in table
+
+
+def test_the_page_of_the_suite_is_made_of_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    suite = importlib.import_module("suite")
+    kept = json.loads((ROOT / "benchmarks" / "history" / f"{micrograd.__version__}.json").read_text(encoding="utf-8"))["suite"]
+    peers = dict.fromkeys(peer for found in kept["problems"].values() for peer in found)
+    pythons = [peer for peer in suite.NAMES if peer in peers]
+    page = suite.page(kept["problems"], pythons, kept["rounds"], kept["where"])
+    assert page == suite.PAGE.read_text(encoding="utf-8") and len(kept["problems"]) > 40
 
 
 def test_help():
