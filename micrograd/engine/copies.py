@@ -1,4 +1,4 @@
-"""Copies and pickles of graphs, at any depth: parents go first, so nothing recurses. `Value` calls what is here."""
+"""Copies and pickles of graphs, at any depth: parents go first, so nothing recurses. `Value` inherits what is here."""
 
 from __future__ import annotations
 
@@ -8,16 +8,40 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+from micrograd.engine import modes
+from micrograd.engine.modes import open_blocks, watches
+
 _STATE = ("_data", "grad", "label", "rule", "note", "_x", "_y", "_dx", "_dy")
 _thread = threading.local()
 
 
-def shallow(node: Any) -> Any:
-    """A copy of `node` on the same parents."""
-    copy = _rewired(node, lambda parent: parent)
-    for name, value in own(node).items():
-        setattr(copy, name, value)
-    return copy
+class Copied:
+    """How `copy` and `pickle` take a Value: alone on the same parents, or with its whole graph."""
+
+    __slots__ = ()
+
+    def __copy__(self: Any) -> Any:
+        if open_blocks or (watches and self._x is None):  # a leaf, whose copy has a gradient of its own
+            modes.read(self, "a copy")
+        copy = _rewired(self, lambda parent: parent)
+        for name, value in own(self).items():
+            setattr(copy, name, value)
+        return copy
+
+    def __deepcopy__(self: Any, memo: dict[Any, Any]) -> Any:
+        if open_blocks or watches:
+            modes.read(self, "a copy")
+        for node in self._below(memo.setdefault(__name__, set())):  # under this module's name: the nodes seen
+            if id(node) not in memo:
+                memo[id(node)] = copy = _rewired(node, lambda parent: memo[id(parent)])
+                for name, value in own(node).items():
+                    setattr(copy, name, deepcopy(value, memo))
+        return memo[id(self)]
+
+    def __reduce__(self) -> Any:
+        if open_blocks or watches:
+            modes.read(self, "pickling")
+        return _reduced(self)
 
 
 def _rewired(node: Any, find: Callable[[Any], Any]) -> Any:
@@ -48,23 +72,12 @@ def own(node: Any) -> dict[str, Any]:
     return found
 
 
-def deep(node: Any, sort: Callable[..., list[Any]], memo: dict[Any, Any]) -> Any:
-    """A copy of `node` and its graph. `memo` is that of copy.deepcopy; under this module's name it keeps the nodes seen."""
-    for each in sort(node, seen=memo.setdefault(__name__, set())):
-        if id(each) not in memo:
-            memo[id(each)] = copy = _rewired(each, lambda parent: memo[id(parent)])
-            for name, value in own(each).items():
-                setattr(copy, name, deepcopy(value, memo))
-    return memo[id(node)]
-
-
 # Pickle recurses into what an object refers to. So a node hands it its ancestors first, as a list in topological order:
 # each one's parents are then already in the pickle, and saving it refers to them. While that list is being saved, its
 # members leave out the ancestors; and no node brings along what an earlier one of the same pickle has brought.
 
 
-def reduced(node: Any, sort: Callable[..., list[Any]]) -> Any:
-    """What `node.__reduce__` returns."""
+def _reduced(node: Any) -> Any:
     pickling = getattr(_thread, "pickling", lambda: None)()
     ancestors = None
     if node._x is not None and (pickling is None or node not in pickling.nodes):
@@ -72,7 +85,7 @@ def reduced(node: Any, sort: Callable[..., list[Any]]) -> Any:
         if pickle is None or pickle.met != 1:
             pickle = _Pickle()
             _thread.pickle = weakref.ref(pickle)
-        ancestors = (pickle, _Ancestors(node, sort, pickle))
+        ancestors = (pickle, _Ancestors(node, pickle))
     state = (type(node), ancestors, *[getattr(node, name) for name in _STATE])
     return (restored, state, (None, found)) if (found := own(node)) else (restored, state)
 
@@ -98,13 +111,13 @@ class _Pickle:
 
 
 class _Ancestors:
-    def __init__(self, node: Any, sort: Callable[..., list[Any]], pickle: _Pickle):
-        self.node, self.sort, self.pickle = node, sort, pickle
+    def __init__(self, node: Any, pickle: _Pickle):
+        self.node, self.pickle = node, pickle
         self.nodes: set[Any] = set()
 
     def __reduce__(self) -> Any:
         # Two picklers at once, or one without a memo: nobody knows which of them has what, so everything comes along.
-        order = self.sort(self.node, seen=self.pickle.nodes if self.pickle.met == 1 else set())[:-1]
+        order = self.node._below(self.pickle.nodes if self.pickle.met == 1 else set())[:-1]
         self.nodes = set(order)
         _thread.pickling = weakref.ref(self)  # weak: a pickler that fails half way leaves nothing behind
         return list, (), None, iter([*order, _End()])

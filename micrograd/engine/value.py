@@ -12,9 +12,10 @@ from operator import attrgetter
 from typing import Any
 
 from micrograd import primitives
-from micrograd.engine import copies, modes
+from micrograd.engine import modes
 from micrograd.engine.assign import adding
 from micrograd.engine.choices import adjoints_of_chosen
+from micrograd.engine.copies import Copied
 from micrograd.engine.modes import Note, open_blocks, watches
 from micrograd.engine.numbers import Number
 from micrograd.engine.operators import METHODS, Operators
@@ -96,7 +97,7 @@ def local_numbers(rule: Primitive, args: Sequence[Any], data: tuple[float, ...],
             return tuple([float(d) for d in rule.local(tuple(map(constant, data)), constant(out), wanted)])
 
 
-class Value(Operators, Number, Shown, Original):
+class Value(Operators, Number, Copied, Shown, Original):
     """One number that remembers how it was computed.
 
     `data` is the number, `grad` the derivative of the last output that went backward with respect to it, `label` its
@@ -221,22 +222,8 @@ class Value(Operators, Number, Shown, Original):
                 node._data, node._dx, node._dy = fresh._data, fresh._dx, fresh._dy
         return self
 
-    # -- copies
-
-    def __copy__(self) -> Any:
-        if open_blocks or (watches and self._x is None):  # a leaf, whose copy has a gradient of its own
-            modes.read(self, "a copy")
-        return copies.shallow(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        if open_blocks or watches:
-            modes.read(self, "a copy")
-        return copies.deep(self, all_below, memo)
-
-    def __reduce__(self) -> Any:
-        if open_blocks or watches:
-            modes.read(self, "pickling")
-        return copies.reduced(self, all_below)
+    def _below(self, seen: set[Value]) -> list[Value]:  # for `copies`, which this module stands on
+        return all_below(self, seen=seen)
 
 
 primal: Callable[[Value], float] = attrgetter("_data")  # the number of a Value, read without telling an observer
