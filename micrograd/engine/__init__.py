@@ -9,7 +9,7 @@ depth; `original` has the names of the original micrograd.
 from micrograd.engine.assign import add_gradients
 from micrograd.engine.copies import redirect
 from micrograd.engine.modes import Note, mark
-from micrograd.engine.stored import attach, computed, edges, operands
+from micrograd.engine.stored import attach, computed, edges, operands, primal
 from micrograd.engine.value import (
     Value,
     adjoints,
@@ -18,7 +18,6 @@ from micrograd.engine.value import (
     constant,
     general,
     node_of,
-    primal,
     topological_order,
 )
 

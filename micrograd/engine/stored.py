@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any
 
 from micrograd import primitives
@@ -13,6 +14,8 @@ from micrograd.engine import modes
 from micrograd.engine.modes import Note
 from micrograd.engine.value import Value
 from micrograd.primitives import Primitive
+
+primal: Callable[[Value], float] = attrgetter("_data")  # the number of a Value, read without telling an observer
 
 
 def operands(node: Value) -> tuple[Any, ...]:

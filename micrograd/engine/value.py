@@ -6,9 +6,8 @@ build on what is here: `Value`, `topological_order`, `adjoints`. There is no cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
-from operator import attrgetter
 from typing import Any
 
 from micrograd import primitives
@@ -224,9 +223,6 @@ class Value(Operators, Number, Copied, Shown, Original):
 
     def _below(self, seen: set[Value]) -> list[Value]:  # for `copies`, which this module stands on
         return all_below(self, seen=seen)
-
-
-primal: Callable[[Value], float] = attrgetter("_data")  # the number of a Value, read without telling an observer
 
 
 def constant(x: Any, label: str = "") -> Value:
