@@ -1,6 +1,8 @@
 """Plain floats: what may stand in for one, and values of rows that take more than one call. There is no calculus in here."""
 
 import math
+from collections.abc import Callable
+from functools import wraps
 from numbers import Real
 from typing import Any
 
@@ -24,6 +26,30 @@ def number(x: Any, name: str = "") -> float:
     else:
         what, advice = repr(x)[:60] if x is not None else "", "pass an int, a float or a Value"
     raise TypeError((name and f"{name}: ") + f"expected a number, got {kind} {what}".rstrip() + f": {advice}")
+
+
+def held_value(value: Callable[..., Any]) -> Callable[..., float]:
+    """The value of a row of one's own, held to plain numbers."""
+
+    @wraps(value)
+    def held(*args: float) -> float:
+        return number(value(*args))
+
+    return held
+
+
+def held_partial(partial: Callable[..., Any], written: str, variadic: bool) -> Callable[..., Any]:
+    """The partial of a row of one's own, held to one number per argument; what it gives for Values and symbols stays."""
+
+    @wraps(partial)
+    def held(*args: Any) -> Any:
+        found = tuple(partial(*args)) if variadic else (partial(*args),)
+        if variadic and len(found) != len(args[0]):
+            raise TypeError(f"{written} needs one partial derivative per argument: got {len(found)} for {len(args[0])}")
+        found = tuple(map(number, found)) if args[-1].__class__ is float else found
+        return found if variadic else found[0]
+
+    return held
 
 
 def divided(x: float, y: float) -> float:  # only reached where y is zero

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from micrograd import floats
@@ -34,16 +33,17 @@ class Primitive:
 
     `partials` has one entry per argument, a number or a function of the arguments and the output; in a variadic row it
     is a single function `(args, out) -> tuple` of all of them. In a row that `chooses`, as where() does, an argument whose
-    partial is exactly 0 was not chosen: nothing flows back to it.
+    partial is exactly 0 was not chosen: nothing flows back to it. A row is `own` where a user
+    wrote it: its partials may compare numbers.
     """
 
-    __slots__ = ("beyond", "chooses", "name", "partials", "value", "variadic", "written")
+    __slots__ = ("beyond", "chooses", "name", "own", "partials", "value", "variadic", "written")
     compiled = False  # whether its numbers are those of compiled code, and its graph on Values may round otherwise
-    own = False  # whether its partials are a user's code, which may compare numbers
 
     def __init__(self, name: str, written: str, value: Callable[..., float], partials: Any, beyond: Any, variadic: bool):
         self.name, self.written, self.value = name, written, value
-        self.partials, self.beyond, self.variadic, self.chooses = partials, beyond, variadic, False
+        self.partials, self.beyond, self.variadic = partials, beyond, variadic
+        self.chooses = self.own = False
 
     def __call__(self, *args: Any) -> Any:
         for x in args:
@@ -98,13 +98,6 @@ class Primitive:
         return (rule, (self.name,)) if self.partials is not None else (handwritten, (self.written,))
 
 
-class Own(Primitive):
-    """A row that a user wrote."""
-
-    __slots__ = ()
-    own = True
-
-
 CONSTANT = Primitive("constant", "constant", lambda: nan, (), None, False)  # how a value without a gradient came about
 
 
@@ -124,20 +117,6 @@ def rule(name: str) -> Primitive:
     if name not in RULES:
         raise KeyError(f"no primitive is called {name!r}; define it with primitive({name!r}, ...) first")
     return RULES[name]
-
-
-def _held(written: str, partial: Callable[..., Any], variadic: bool) -> Callable[..., Any]:
-    """The partial of a row of one's own, held to one number per argument; what it gives for Values and symbols stays."""
-
-    @wraps(partial)
-    def held(*args: Any) -> Any:
-        found = tuple(partial(*args)) if variadic else (partial(*args),)
-        if variadic and len(found) != len(args[0]):
-            raise TypeError(f"{written} needs one partial derivative per argument: got {len(found)} for {len(args[0])}")
-        found = tuple(map(number, found)) if args[-1].__class__ is float else found
-        return found if variadic else found[0]
-
-    return held
 
 
 @overload
@@ -174,11 +153,10 @@ def primitive(
         raise ValueError(f"primitive {name!r} needs one partial derivative per argument (one function for a variadic row)")
     partials = tuple([p if callable(p) else number(p) for p in partials])
     if _BUILT_IN:  # a row of one's own: held to floats, so that nothing is silently complex or dropped
-        given = value
-        value = wraps(given)(lambda *args: number(given(*args)))
-        partials = tuple([_held(written, p, variadic) if callable(p) else p for p in partials])
-    kind = Own if _BUILT_IN else Primitive
-    RULES[name] = row = kind(name, written, value, partials[0] if variadic else partials, beyond, variadic)
+        value = floats.held_value(value)
+        partials = tuple([floats.held_partial(p, written, variadic) if callable(p) else p for p in partials])
+    RULES[name] = row = Primitive(name, written, value, partials[0] if variadic else partials, beyond, variadic)
+    row.own = bool(_BUILT_IN)
     return row
 
 

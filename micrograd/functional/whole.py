@@ -240,7 +240,6 @@ class Row(Primitive):
     """The row of one number that a whole function returns; `shape` is the structure of all that it returns."""
 
     __slots__ = ("frame", "i", "shape")
-    own = True
 
     def __init__(self, frame: Frame, shape: Any, i: int):
         self.frame, self.shape, self.i = frame, shape, i
@@ -249,6 +248,7 @@ class Row(Primitive):
         k = next(_used.setdefault(name, count(1)))
         name = name if k == 1 else f"{name}_{k}"
         super().__init__(name, f"{name}(xs)", self.number, self.derivatives, lambda *_: nan, True)
+        self.own = True
 
     def number(self, *xs: Any) -> Any:
         if all([x.__class__ is float for x in xs]):  # noqa: C419 (quicker)
