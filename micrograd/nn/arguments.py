@@ -1,4 +1,4 @@
-"""What the arguments of neurons, layers and networks stand for: activations, initial weights, widths.
+"""What the arguments of neurons, layers and networks stand for: activations, initial weights, widths, seeds.
 
 `neurons` looks at them here as soon as they are given, used or not.
 """
@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from micrograd import primitives
@@ -51,3 +52,19 @@ def width(n: Any, what: str, name: str) -> int:
     if n < 1:
         raise ValueError(f"{what}, got {name}={n!r}")
     return n.__index__()  # type: ignore[no-any-return]
+
+
+def widths(nouts: Iterable[int]) -> list[int]:
+    """The widths of the layers of a network; ValueError where there is none."""
+    if not isinstance(nouts, Iterable) or not (found := list(nouts)):
+        raise ValueError(f"an MLP needs a list of at least one layer's width, got nouts={nouts!r}")
+    return found
+
+
+def generator(seed: int | None) -> Any:
+    """What weights are drawn with: `random` as it stands, or a generator of their own where there is a seed."""
+    if seed is None:
+        return random
+    if not hasattr(seed, "__index__"):
+        raise TypeError(f"seed must be a whole number or None, got {seed!r}")
+    return random.Random(seed.__index__())

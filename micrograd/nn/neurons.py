@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from micrograd import primitives
 from micrograd.engine import Note, Value, as_values, constant, mark, node_of
-from micrograd.nn.arguments import activation_called, bound, width
+from micrograd.nn.arguments import activation_called, bound, generator, width, widths
 from micrograd.nn.label import Label
 from micrograd.nn.module import Module
 
@@ -132,12 +132,8 @@ class MLP(Module):
         seed: int | None = None,
         init: str = "uniform",
     ):
-        if not isinstance(nouts, Iterable) or not (nouts := list(nouts)):
-            raise ValueError(f"an MLP needs a list of at least one layer's width, got nouts={nouts!r}")
-        if seed is not None and not hasattr(seed, "__index__"):
-            raise TypeError(f"seed must be a whole number or None, got {seed!r}")
+        nouts, rng = widths(nouts), generator(seed)
         activation_called(activation)  # which a network of one layer does not use
-        rng = random if seed is None else random.Random(seed.__index__())
         sizes = [nin, *nouts]
         self.layers = [
             Layer(sizes[i - 1], sizes[i], activation=output if i == len(nouts) else activation, rng=rng, layer=i, init=init)
