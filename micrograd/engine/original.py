@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from micrograd.engine.modes import Note, current, open_blocks
 from micrograd.primitives import handwritten
 
 
@@ -36,6 +37,13 @@ class Original:
     def _backward(self: Any, propagate: Callable[[], None]) -> None:
         if self.parents:
             _take_over(self, propagate)
+
+
+def made_of(node: Any, children: tuple[Any, ...], op: str) -> None:
+    """Make a new Value the node of an operation that its caller wrote: no gradient flows through before `_backward` is set."""
+    node.rule, node._x, node._dx = handwritten(op), children, (0.0,) * len(children)
+    if open_blocks and (scope := current().scope):
+        node.note = Note(scope=scope)
 
 
 def _take_over(node: Any, propagate: Callable[[], None]) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from micrograd import primitives
 from micrograd.engine import modes
 from micrograd.engine.assign import adding
 from micrograd.engine.choices import adjoints_of_chosen
@@ -18,7 +17,7 @@ from micrograd.engine.copies import Copied
 from micrograd.engine.modes import Note, open_blocks, watches
 from micrograd.engine.numbers import Number
 from micrograd.engine.operators import METHODS, Operators
-from micrograd.engine.original import Original
+from micrograd.engine.original import Original, made_of
 from micrograd.engine.shown import Shown
 from micrograd.primitives import CONSTANT, Primitive, number
 
@@ -137,9 +136,7 @@ class Value(Operators, Number, Copied, Shown, Original):
         self._y: Any = 0.0
         self._dy: Any = 0.0
         if children := as_values(_children):
-            self.rule, self._x, self._dx = primitives.handwritten(_op), children, (0.0,) * len(children)
-            if open_blocks and (scope := modes.current().scope):
-                self.note = Note(scope=scope)
+            made_of(self, children, _op)
         if open_blocks and (observer := modes.current().observer) is not None:
             observer.made(self)
 
