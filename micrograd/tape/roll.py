@@ -18,16 +18,16 @@ then their slots, step by step, stand in the place of the stride.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from itertools import chain, takewhile
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from micrograd.primitives import Primitive
-from micrograd.tape.tape import Instruction, Tape
+from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
 Stride = int | tuple[int, ...]
@@ -102,122 +102,150 @@ def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
     """
     if len(tape.instructions) < SMALL:
         return tape, []
-    code = _Columns(tape)
+    code = Columns.of(tape)
     straight = code.groups([])
     if straight < DEEP:
         return tape, []
-    found = code.loops()
-    best, cost = (tape, found), code.groups(found)
-    del code  # whose arrays are large
-    for order in (prepared, partial(by_level, by_operands=False), partial(by_level, by_operands=True)):
+    order, found = None, code.loops()
+    cost = code.groups(found)
+    for another in (prepared, by_level, by_operands):
         if cost <= straight // 20:
             break
-        other = order(tape)  # numbers come again, the steps lie askew, or several recurrences one after the other
-        if other is tape:
+        other = another(code)  # numbers come again, the steps lie askew, or several recurrences one after the other
+        if other is None:
             continue
-        code = _Columns(other)
-        found = code.loops()
-        if (lower := code.groups(found)) < cost:
-            best, cost = (other, found), lower
-    return best if straight - cost >= DEEP else (tape, [])
+        moved = code.reordered(other)
+        loops = moved.loops()
+        if (lower := moved.groups(loops)) < cost:
+            order, found, cost = other, loops, lower
+    if straight - cost < DEEP:
+        return tape, []
+    return tape if order is None else reordered(tape, order), found
 
 
-def prepared(tape: Tape) -> Tape:
-    """The same tape with instructions first that work on parameters and constants alone.
-
-    Where numbers come again from step to step, those of later steps are merged with them, and have no instruction of their own.
-    The tape itself where there is no such instruction that many steps read.
-    """
-    starts, listed = tape.operands()
-    fixed = np.logical_and.reduceat((listed >= tape.inputs) & (listed < tape.first), starts[:-1])
-    early = np.flatnonzero(fixed)
-    uses = np.bincount(listed, minlength=tape.first + len(fixed))[tape.first + early]
-    if max(uses, default=0) < STEPS:
-        return tape
-    return reordered(tape, [*early.tolist(), *np.flatnonzero(~fixed).tolist()])
-
-
-def reordered(tape: Tape, order: Sequence[int]) -> Tape:
+def reordered(tape: Tape, order: Array) -> Tape:
     """The same tape with its instructions in another order, in which operands still come first."""
-    first = tape.first
-    new = [*range(first), *[0] * len(order)]
-    for at, k in enumerate(order, first):
-        new[first + k] = at
+    new = _places(tape.first, order).tolist()
     moved = new.__getitem__
     return replace(
         tape,
-        instructions=[(rule, tuple(map(moved, operands))) for rule, operands in map(tape.instructions.__getitem__, order)],
+        instructions=[
+            (rule, tuple(map(moved, operands))) for rule, operands in map(tape.instructions.__getitem__, order.tolist())
+        ],
         outputs=[*map(moved, tape.outputs)],
         guards=[replace(g, x=new[g.x], y=new[g.y]) for g in tape.guards],
     )
 
 
-def by_level(tape: Tape, by_operands: bool) -> Tape:
-    """The same tape with its instructions as late as their consumers allow, so that one step comes after another.
+def _places(first: int, order: Array) -> Array:
+    """The slot that each slot is moved to where instructions are put into another order."""
+    new = np.arange(first + len(order))
+    new[first + order] = np.arange(first, len(new))
+    return new
 
-    Those of one level stay in their order, or are sorted by what they read: each makes some recurrences regular.
+
+def prepared(code: Columns) -> Array | None:
+    """The order in which instructions come first that work on parameters and constants alone.
+
+    Where numbers come again from step to step, those of later steps are merged with them, and have no instruction of their own.
+    None where there is no such instruction that many steps read.
     """
-    first, count = tape.first, len(tape.instructions)
-    before = [0] * (first + count)  # how many instructions of the longest way to a result come after each
-    for k in range(count - 1, -1, -1):
-        height = before[first + k] + 1
-        for i in tape.instructions[k][1]:
-            if before[i] < height:
-                before[i] = height
-    heights = np.array(before[first:], np.int64)
-    del before
-    latest = np.argsort(-heights, kind="stable")
-    if not by_operands:
-        return reordered(tape, latest.tolist())
-    new, order = list(range(first)) + [0] * count, list[int]()
+    early = np.flatnonzero(code.fixed)
+    uses = np.bincount(code.operands, minlength=code.first + len(code.fixed))[code.first + early]
+    if max(uses, default=0) < STEPS:
+        return None
+    return np.concatenate([early, np.flatnonzero(~code.fixed)])
+
+
+def by_level(code: Columns) -> Array:
+    """The order in which instructions come as late as their consumers allow, so that one step comes after another.
+
+    Those of one level stay in their order.
+    """
+    return np.argsort(-code.heights, kind="stable")
+
+
+def by_operands(code: Columns) -> Array:
+    """As `by_level`, but those of one level are sorted by what they read: each makes some recurrences regular."""
+    latest, heights, first, instructions = by_level(code), code.heights, code.first, code.tape.instructions
+    new, order = list(range(first)) + [0] * len(latest), list[int]()
     moved = new.__getitem__
     for level in np.split(latest, np.flatnonzero(np.diff(heights[latest])) + 1):
-        every = [(k, *tape.instructions[k]) for k in level.tolist()]
+        every = [(k, *instructions[k]) for k in level.tolist()]
         entries = [(rule.name, tuple(map(moved, operands)), k) for k, rule, operands in every]
         for _, _, k in sorted(entries):
             new[first + k] = first + len(order)
             order.append(k)
-    return reordered(tape, order)
+    return np.array(order)
 
 
-def _fixed(tape: Tape, instruction: Instruction) -> bool:
-    """Whether all operands are parameters and constants."""
-    return all(tape.inputs <= i < tape.first for i in instruction[1])
+class Columns:
+    """The instructions of a tape as arrays: of each its kind and its level, where its operands begin, and these."""
 
-
-class _Columns:
-    """The instructions of a tape as arrays."""
-
-    def __init__(self, tape: Tape):
-        known: dict[Any, int] = {}
-        pairs = ((rule, len(operands)) for rule, operands in tape.instructions)
-        self.kinds = np.fromiter((known.setdefault(pair, len(known)) for pair in pairs), np.int64, len(tape.instructions))
-        self.tape = tape
+    def __init__(self, tape: Tape, kinds: Array, levels: Array, starts: Array, operands: Array):
+        self.tape, self.first = tape, tape.first
+        self.kinds, self.levels, self.starts, self.operands = kinds, levels, starts, operands
         self.hashes: dict[int, Array] = {}
+
+    @classmethod
+    def of(cls, tape: Tape) -> Columns:
+        """The columns of a tape."""
+        starts, operands = tape.operands()
+        numbers: dict[Any, int] = {}
+        rules = np.array([numbers.setdefault(rule, len(numbers)) for rule, _ in tape.instructions])
+        kinds = np.unique(rules + len(numbers) * np.diff(starts), return_inverse=True)[1]  # sums of as many terms
         levels = [0] * tape.first
-        level_of = levels.__getitem__
-        for _, operands in tape.instructions:
-            levels.append(1 + max(map(level_of, operands)))
-        self.levels = np.array(levels[tape.first :], np.int64)
-        self.early = sum(1 for _ in takewhile(partial(_fixed, tape), tape.instructions))  # at the beginning
+        level_of, leave = levels.__getitem__, levels.append
+        for _, xs in tape.instructions:
+            if len(xs) == 2:  # as most are
+                x, y = level_of(xs[0]), level_of(xs[1])
+                leave(1 + (x if x > y else y))
+            else:
+                leave(1 + max(map(level_of, xs)))
+        return cls(tape, kinds, np.array(levels[tape.first :]), starts, operands)
+
+    def reordered(self, order: Array) -> Columns:
+        """The columns of the tape with its instructions in another order."""
+        counts = np.diff(self.starts)[order]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        at = np.repeat(self.starts[order] - starts[:-1], counts) + np.arange(len(self.operands))
+        operands = _places(self.first, order)[self.operands[at]]
+        return Columns(self.tape, self.kinds[order], self.levels[order], starts, operands)
 
     @cached_property
-    def _listed(self) -> tuple[Array, Array]:  # not for tapes that are left as they are
-        return self.tape.operands()
+    def fixed(self) -> Array:
+        """Which instructions work on parameters and constants alone."""
+        inside = (self.operands >= self.tape.inputs) & (self.operands < self.first)
+        return np.logical_and.reduceat(inside, self.starts[:-1])
+
+    @cached_property
+    def heights(self) -> Array:
+        """How many instructions the longest way to a result has, from each on."""
+        first, code = self.first, self.tape.instructions
+        before = [0] * (first + len(code))  # of those after each
+        for k in range(len(code) - 1, -1, -1):
+            height = before[first + k] + 1
+            for i in code[k][1]:
+                if before[i] < height:
+                    before[i] = height
+        return np.array(before[first:])
 
     def loops(self) -> list[Loop]:
         """The loops, in order: each as long as it repeats, none inside or across another."""
         found: list[Loop] = []
-        gaps = [(self.early, len(self.kinds))]
+        gaps = [(len(self.kinds) if self.fixed.all() else int(np.argmin(self.fixed)), len(self.kinds))]
         while gaps:
             low, high = gaps.pop()
-            best: Loop | None = None
             if high - low < LEAST:
                 continue
+            best: Loop | None = None
+            longer = 0.0  # than so many instructions another loop has to be
             for period in self.periods(low, high):
-                for loop in self.repeats(low, high, period):
-                    if best is None or loop.end - loop.start > 1.02 * (best.end - best.start):
-                        best = loop
+                for loop in self.repeats(low, high, period, longer):
+                    if loop.end - loop.start > longer:
+                        best, longer = loop, 1.02 * (loop.end - loop.start)
+                if longer > high - low:
+                    break
             if best is not None:
                 found.append(best)
                 gaps += [(low, best.start), (best.end, high)]
@@ -263,25 +291,22 @@ class _Columns:
             self.hashes[window] = found
         return self.hashes[window]
 
-    def repeats(self, low: int, high: int, period: int) -> Iterator[Loop]:
-        """The recurrences of that period between two instructions."""
-        starts, listed = self._listed
-        for a, b in _runs(self.kinds[low + period : high] == self.kinds[low : high - period]):
-            if b - a + period < max(STEPS * period, LEAST):
-                continue
+    def repeats(self, low: int, high: int, period: int, longer: float) -> Iterator[Loop]:
+        """The recurrences of that period between two instructions, at least those of more than so many instructions."""
+        starts, listed = self.starts, self.operands
+        least = max(STEPS * period, longer)
+        for a, b in _runs(self.kinds[low + period : high] == self.kinds[low : high - period], max(least, LEAST) - period):
             a, b = low + a, low + b  # instruction i repeats at i + period, for i from a to b - 1
             at, size = starts[a], starts[a + period] - starts[a]
             operands = listed[at : starts[b + period]]
             strides = operands[size:] - operands[:-size]
-            outside = operands < self.tape.first + a
+            outside = operands < self.first + a
             regular = strides[size:] == strides[:-size]
             steady = regular | (outside[size:-size] & outside[: -2 * size] & outside[2 * size :])
             for alike in (regular, steady):  # where leaving out a few steps makes a loop regular, that comes first
                 same = np.add.reduceat(~alike, starts[a : b - period] - at) == 0 if b - period > a else np.zeros(0, bool)
-                for c, d in _runs(same):
+                for c, d in _runs(same, least - 2 * period):
                     steps = (d - c + 2 * period) // period
-                    if steps < STEPS:
-                        continue
                     first = starts[a + c] - at
                     ordered = regular[first:][: (steps - 2) * size].reshape(-1, size).all(axis=0)
                     loop = Loop(a + c, period, steps, not ordered.all())
@@ -294,13 +319,12 @@ class _Columns:
         `own` says which operands of a step are `period` slots behind those of the step before, in all steps.
         """
         last = loop.end - loop.period
-        starts, listed = self._listed
-        operands = listed[starts[last] : starts[loop.end]]
-        inside = operands >= self.tape.first + loop.start
-        return bool((own & (operands < self.tape.first + last) & inside).any() and own[inside].all())
+        operands = self.operands[self.starts[last] : self.starts[loop.end]]
+        inside = operands >= self.first + loop.start
+        return bool((own & (operands < self.first + last) & inside).any() and own[inside].all())
 
 
-def _runs(flags: Array) -> Iterator[tuple[int, int]]:
-    """The runs of True, as pairs of first and one behind last."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.view(np.int8), [0]])))
-    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+def _runs(flags: Array, least: float) -> Iterator[tuple[int, int]]:
+    """The runs of True that are at least so long, as pairs of first and one behind last."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.view(np.int8), [0]]))).reshape(-1, 2)
+    yield from edges[edges[:, 1] - edges[:, 0] >= least].tolist()
