@@ -21,10 +21,10 @@ from dask.layers import ArrayBlockwiseDep
 
 from micrograd.engine.modes import current, inside
 from micrograd.scale.arguments import Arguments, check_sizes, filled
-from micrograd.scale.travel import Traveller, traveller
+from micrograd.scale.pickling import Traveller, traveller
 from micrograd.tape import branches
 from micrograd.tape.calls import Calls, averaged
-from micrograd.tape.forest import Forest, merged, subtrees
+from micrograd.tape.partial_sums import Forest, merged, subtrees
 from micrograd.tape.record import OnOnes
 from micrograd.tape.recordings import EACH, Path
 from micrograd.tape.results import put_together, with_gradients

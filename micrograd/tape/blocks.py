@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.tape.arguments import Chunked, axes_of, check_axis, is_chunked
-from micrograd.tape.forest import Forest, merged, subtrees
+from micrograd.tape.partial_sums import Forest, merged, subtrees
 from micrograd.trees import flatten, kind_of, leaves_of, of_parts, parts_of, plain_array, steps, unflatten
 
 Array = np.ndarray[Any, Any]

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 
 from micrograd.engine import Value, primal
-from micrograd.tape.apart import summed
 from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import BackEnd, Direct, Program
-from micrograd.tape.choices import Gated, gated_twin, may_matter
 from micrograd.tape.decorator import Decorator
 from micrograd.tape.merge import merged
+from micrograd.tape.nonfinite import Gated, gated_twin, may_matter
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.passes import optimised, swept
 from micrograd.tape.record import NEEDS_ONE, Recording
 from micrograd.tape.results import numbers_of, skeleton
+from micrograd.tape.shared_terms import summed
 from micrograd.tape.tape import Tape
 from micrograd.tape.watch import Watch
 from micrograd.trees import is_array, leaves_of

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from micrograd import MLP, SGD, Value, detect_anomaly, dot, hessian, jit, take
 from micrograd.tape.back_ends import reference
 from micrograd.tape.branches import MANY, SPAN
-from micrograd.tape.forest import merged, subtrees
+from micrograd.tape.partial_sums import merged, subtrees
 
 dask = pytest.importorskip("dask", reason="the extra `scale` has it")
 da = pytest.importorskip("dask.array", reason="the extra `scale` has it")
@@ -338,11 +338,11 @@ def test_an_array_that_comes_whole_is_made_once_and_not_for_each_chunk():
 
 
 def test_what_another_version_has_sent_is_refused():
-    from micrograd.scale import travel
+    from micrograd.scale import pickling
 
     lazy = jit(lambda x: x * 12345.0).map(da.ones(3))
-    travel._made.clear()
-    (sent,) = [x for task in lazy.dask.values() for x in find(task, travel.Traveller)]
+    pickling._made.clear()
+    (sent,) = [x for task in lazy.dask.values() for x in find(task, pickling.Traveller)]
     sent.version = "0.0.7"
     with pytest.raises(RuntimeError, match=r"sent by micrograd-engine 0.0.7, and this worker has .*: install one version"):
         lazy.compute()
@@ -383,14 +383,14 @@ except ImportError as error:
 
 def test_a_compiled_call_in_a_task_takes_one_thread_unless_told_otherwise():
     pytest.importorskip("llvmlite", reason="the extra `jit` has it")
-    from micrograd.scale import travel
+    from micrograd.scale import pickling
 
     for threads, wanted in ((None, 1), (2, 2)):
         f = jit(lambda x, threads=threads: x * float(threads or 0), threads=threads, backend="llvm")
-        before = set(travel._made)
+        before = set(pickling._made)
         f.map(da.ones(3)).compute()
-        (key,) = set(travel._made) - before
-        assert travel._made[key].recordings.back_end.make.keywords["threads"] == wanted
+        (key,) = set(pickling._made) - before
+        assert pickling._made[key].recordings.back_end.make.keywords["threads"] == wanted
 
 
 def test_arrays_that_may_hold_dask_arrays_are_taken_for_what_they_hold():

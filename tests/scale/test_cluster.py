@@ -89,7 +89,7 @@ def test_a_worker_killed_in_a_reduction_and_in_a_training_step_changes_no_bit(cl
 
 def test_a_worker_makes_a_function_once_and_equal_tapes_share_their_code(client):
     compilations = lambda: len(__import__("micrograd.tape.back_ends.llvm.code", fromlist=["x"])._alive)  # noqa: E731
-    made = lambda: len(__import__("micrograd.scale.travel", fromlist=["x"])._made)  # noqa: E731
+    made = lambda: len(__import__("micrograd.scale.pickling", fromlist=["x"])._made)  # noqa: E731
     before, made_before = client.run(compilations), client.run(made)
     x = da.from_array(X, chunks=(100, 3))
     table = [Value(1.0), Value(2.5)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.tape.back_ends.llvm import across
+from micrograd.tape.back_ends.llvm import one_sample
 from micrograd.tape.back_ends.llvm.arrays import (
     Rows,
     write_clear,
@@ -23,6 +23,7 @@ from micrograd.tape.back_ends.llvm.arrays import (
 )
 from micrograd.tape.back_ends.llvm.driver import preamble, write_driver
 from micrograd.tape.back_ends.llvm.function import Function, declared, lanes_function
+from micrograd.tape.back_ends.llvm.fused import together_pays, write_together
 from micrograd.tape.back_ends.llvm.loops import WRITERS, write_elementwise, write_total
 from micrograd.tape.back_ends.llvm.operands import Kernel, Loop, View
 from micrograd.tape.back_ends.llvm.plan import Plan
@@ -30,7 +31,6 @@ from micrograd.tape.back_ends.llvm.recurrences import side_by_side, write_loop, 
 from micrograd.tape.back_ends.llvm.straight import Operation, depth_first, operations, write_straight, write_whole
 from micrograd.tape.back_ends.llvm.target import ROWS, THETA_AT, Target
 from micrograd.tape.back_ends.llvm.terms import many_terms, write_terms
-from micrograd.tape.back_ends.llvm.together import together_pays, write_together
 
 Array = np.ndarray[Any, Any]
 LONGEST = 200  # operations in one function: LLVM's time is quadratic in the length of a block
@@ -79,12 +79,12 @@ def functions(
         for one in piece:
             outside.update(arg for arg in one.args if isinstance(arg, tuple) and home.get(arg, n) != n)
             home[one.out] = n
-    found, wider = [], across.widened(t)
+    found, wider = [], one_sample.widened(t)
     for n, piece in enumerate(pieces):
         f = Function(f"{prefix}{n}", t, stepped=stepped)
         wide: Callable[[Function, Kernel], None] | None = None
         if isinstance(piece, Kernel) and t.lanes == 1:
-            wide = write_terms if many_terms(piece, t) else across.writer(piece, wider.lanes)
+            wide = write_terms if many_terms(piece, t) else one_sample.writer(piece, wider.lanes)
         if isinstance(piece, Loop):
             write_one_loop(f, piece, outside)
         elif isinstance(piece, Kernel) and wide:
@@ -100,7 +100,7 @@ def functions(
 
 def write_one_loop(f: Function, it: Loop, outside: set[tuple[str, int]]) -> None:
     """A loop: with the values of a step in registers where these are few, else a call of functions for each step."""
-    step, wider = [*it.arriving, *it.body], across.widened(f.target)
+    step, wider = [*it.arriving, *it.body], one_sample.widened(f.target)
     if f.target.lanes == 1 and together_pays(step, it.leaving, wider.lanes):
         f.parts = [Function(f"{f.name}.step", wider, stepped=True)]
         write_together(f.parts[0], step, it.leaving, outside.__contains__)
@@ -206,7 +206,7 @@ def written(plan: Plan, t: Target) -> str:
     direct = plan.sums if plan.direct(t) else 0
     named: dict[str, Function] = {}
 
-    wide = across.widened(t) if t.lanes == 1 else t
+    wide = one_sample.widened(t) if t.lanes == 1 else t
 
     def function(name: str, write: Callable[..., None], *args: Any, t: Target = t) -> list[str]:
         f = named[name] = Function(name, t)
@@ -223,9 +223,9 @@ def written(plan: Plan, t: Target) -> str:
         if t.block > 1 and plan.read:
             part += function("notail", write_no_tail, plan.tails)
         totals = []
-        for i, total in enumerate(part for it in plan.totals for part in (across.parts(it) if t.lanes == 1 else [it])):
-            if t.lanes == 1 and across.side_by_side(total.out, total.shape, wide.lanes):
-                totals.append(function(f"total{i}", across.write_total, total, direct, t=wide))
+        for i, total in enumerate(part for it in plan.totals for part in (one_sample.parts(it) if t.lanes == 1 else [it])):
+            if t.lanes == 1 and one_sample.side_by_side(total.out, total.shape, wide.lanes):
+                totals.append(function(f"total{i}", one_sample.write_total, total, direct, t=wide))
             else:
                 totals.append(function(f"total{i}", write_total, total, direct))
         both = [name for names in totals for name in names]
@@ -234,7 +234,7 @@ def written(plan: Plan, t: Target) -> str:
             part += function("refill", write_filled, *plan.refilled)
         if not direct:
             function("clear", write_clear, plan.sums * t.lanes)
-            function("finish", across.write_finish if t.lanes == 1 else write_finish, plan.sums, t=wide)
+            function("finish", one_sample.write_finish if t.lanes == 1 else write_finish, plan.sums, t=wide)
     if plan.columns:
         whole += function("columns", write_columns, plan.columns, False)
         part += function("column", write_columns, plan.columns, True)

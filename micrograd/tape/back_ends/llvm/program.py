@@ -3,8 +3,8 @@
 `schedule` comes before; from there on, in this folder,
 
     plan       the schedule in the words of this back end: kernels (operands.py) for a Target (target.py)
-    module     what becomes a loop nest (loops.py; for one sample across.py, and terms.py for long sums), what a loop over
-               steps (recurrences.py; together.py for rows of neighbours) and what straight-line code (straight.py): text,
+    module     what becomes a loop nest (loops.py; for one sample one_sample.py, and terms.py for long sums), what a loop over
+               steps (recurrences.py; fused.py for rows of neighbours) and what straight-line code (straight.py): text,
                function by function (function.py, spellings.py), with arguments and results (arrays.py) and the doors to it
                (driver.py)
     code       that text as machine code, for this machine and its mathematics library (machine.py)

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.tape.back_ends.llvm.across import fetch, put
 from micrograd.tape.back_ends.llvm.arrays import masked
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.loops import over_lanes
+from micrograd.tape.back_ends.llvm.one_sample import fetch, put
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, View
 from micrograd.tape.back_ends.llvm.target import Target
 

@@ -13,8 +13,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from micrograd.tape.back_ends.llvm.across import loaded, put
 from micrograd.tape.back_ends.llvm.function import Function
+from micrograd.tape.back_ends.llvm.one_sample import loaded, put
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Loop, View
 from micrograd.tape.back_ends.llvm.spellings import spell
 

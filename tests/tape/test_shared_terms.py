@@ -7,7 +7,7 @@ import pytest
 
 from micrograd import Value, dot, exp, jit
 from micrograd.primitives import RULES
-from micrograd.tape import apart
+from micrograd.tape import shared_terms
 from micrograd.tape.back_ends import reference
 from micrograd.tape.tape import Tape
 
@@ -35,7 +35,7 @@ def test_a_penalty_counts_once_for_each_sample(backend, reduction, n):
 
 
 def test_sums_of_whole_numbers_are_equal_to_the_bit(monkeypatch):
-    monkeypatch.setattr(apart, "MANY", 1)
+    monkeypatch.setattr(shared_terms, "MANY", 1)
     add, mul, sums, dots = (RULES[name] for name in ("add", "mul", "sum", "dot"))
     # slots: inputs 0 1, leaves 2 3, constants 4 (0.0) 5 (3.0), then results
     tape = Tape(2, 2, [0.0, 3.0], [
@@ -44,8 +44,8 @@ def test_sums_of_whole_numbers_are_equal_to_the_bit(monkeypatch):
     ], [8, 9, 10, 11, 12, 13, 2, 0])  # fmt: skip
     samples, leaves = np.arange(-6.0, 8.0).reshape(7, 2), np.array([2.0, -5.0])
     make = reference.Program
-    program = apart.summed(make, tape, ((2, True),), np.float64)
-    assert isinstance(program, apart.Apart) and program.at.tolist() == [0, 1, 2, 3]
+    program = shared_terms.summed(make, tape, ((2, True),), np.float64)
+    assert isinstance(program, shared_terms.Apart) and program.at.tolist() == [0, 1, 2, 3]
     whole = make(tape, ((2, True),), True)
     assert program([samples], leaves, 7).tolist() == whole([samples], leaves, 7).tolist()
     assert program([samples[:0]], leaves, 0).tolist() == [0.0] * 8

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import micrograd as mg
 from micrograd import Value, adjoints, exp, grad, hessian, hvp, jit, jvp, log, maximum, minimum, relu, sign, sqrt, where
-from micrograd.tape.choices import Gated
+from micrograd.tape.nonfinite import Gated
 
 
 def near(x):
