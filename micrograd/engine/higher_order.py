@@ -17,8 +17,8 @@ from micrograd.primitives import CONSTANT, RULES, Primitive, abs, dot, maximum, 
 DOT = RULES["dot"]
 
 
-class Watch(NamedTuple):
-    """Refuses plain numbers of what depends on the leaves while a function runs: derivatives through them would be lost."""
+class Dependents(NamedTuple):
+    """What depends on some leaves while a function runs: a number read off it is refused: its derivative would be lost."""
 
     name: str
     leaves: list[Value]
@@ -190,7 +190,7 @@ def local_graph(node: Value, parents: tuple[Any, ...], wanted: list[bool], check
         raise RuntimeError(f"{node!r} has a hand-written _backward: its derivative is a number, not a graph; use primitive()")
     args = [p if p.__class__ is float else p._data if p.rule is CONSTANT else p for p in parents]
     token = (
-        watch(Watch(f"a partial derivative of {rule.name}", [p for p in parents if p.__class__ is not float]))
+        watch(Dependents(f"a partial derivative of {rule.name}", [p for p in parents if p.__class__ is not float]))
         if rule.own
         else None
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from micrograd.engine import Value, adjoints, as_values, attach, constant, edges, primal, topological_order
 from micrograd.engine.choices import unbounded
-from micrograd.engine.higher_order import Watch, chosen, gathered, local_graph
+from micrograd.engine.higher_order import Dependents, chosen, gathered, local_graph
 from micrograd.engine.modes import current, enable_grad, refusals, unwatch, watch
 from micrograd.trees import Pattern, Sparse, elements, is_array, leaves_of, like, mapped, numbers, plain_arrays, shaped
 
@@ -49,7 +49,7 @@ class Run:
         leaves, replaced = iter(self.leaves), list(args)
         for i in places:
             replaced[i] = like(args[i], leaves)
-        token = watch(Watch(name, self.leaves))
+        token = watch(Dependents(name, self.leaves))
         try:
             with refusals():
                 self.out, self.auxiliary = fun(*replaced, **kwargs), None

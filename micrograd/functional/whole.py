@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary, ref
 
 from micrograd.engine import Value, as_values, constant, node_of, primal, redirect
-from micrograd.engine.higher_order import Watch
+from micrograd.engine.higher_order import Dependents
 from micrograd.engine.modes import current, enable_grad, scope, unwatch, watch, watches
 from micrograd.primitives import CONSTANT, FUNCTIONS, RULES, Primitive
 from micrograd.trees import (
@@ -299,7 +299,7 @@ class Segment:
     """
 
     def __init__(self, whole: WholeFunction, f: Callable[..., Any], args: Sequence[Any], leaves: Sequence[Value]):
-        token = watch(Watch(whole.where, list(leaves))) if watches or whole.watched else None
+        token = watch(Dependents(whole.where, list(leaves))) if watches or whole.watched else None
         try:
             with enable_grad(), scope(whole.name):
                 (entry,) = current().scope[-1:]

@@ -3,7 +3,7 @@
 `tape` comes before, and sends here what meets a Dask collection among its arguments. No other room imports Dask.
 
     arguments    the arguments of a call as arrays that are chunked alike along the samples
-    travel       a function as it goes to another process: its tapes, and the function itself beside
+    pickling     a function as it goes to another process: its tapes, and the function itself beside
     graph        this file's functions: the tasks, one for each chunk
 """
 

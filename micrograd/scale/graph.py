@@ -21,7 +21,7 @@ from dask.layers import ArrayBlockwiseDep
 
 from micrograd.engine.modes import current, inside
 from micrograd.scale.arguments import Arguments, check_sizes, filled
-from micrograd.scale.pickling import Traveller, traveller
+from micrograd.scale.pickling import PickledFunction, pickled
 from micrograd.tape import branches
 from micrograd.tape.calls import Calls, averaged
 from micrograd.tape.partial_sums import Forest, merged, subtrees
@@ -163,7 +163,7 @@ def recorded(
     _recorded(calls, Arguments(args, named, in_axes), gradient, held)
 
 
-def _recorded(calls: Calls, given: Arguments, gradient: Any, held: bool) -> tuple[Traveller, list[Path]]:
+def _recorded(calls: Calls, given: Arguments, gradient: Any, held: bool) -> tuple[PickledFunction, list[Path]]:
     like, named = given.like()
     try:
         call, paths = calls.recorded(like, named, given.in_axes, gradient, held)
@@ -171,7 +171,7 @@ def _recorded(calls: Calls, given: Arguments, gradient: Any, held: bool) -> tupl
         if (first := given.first()) is None:
             raise
         call, paths = calls.recorded(*first, given.in_axes, gradient, held)
-    return traveller(calls, call.key, bool(gradient), paths), paths
+    return pickled(calls, call.key, bool(gradient), paths), paths
 
 
 class Shared:
@@ -204,7 +204,7 @@ class Shared:
 def _over_chunks(
     name: str,
     work: Any,
-    function: Traveller,
+    function: PickledFunction,
     shared: Shared,
     given: Arguments,
     further: Sequence[tuple[float, ...]],

@@ -28,7 +28,7 @@ _made: OrderedDict[str, Calls] = OrderedDict()
 _making = threading.RLock()
 
 
-class Traveller:
+class PickledFunction:
     """One structure of arguments of a compiled function, on its way to where chunks of them are."""
 
     def __init__(self, content: bytes, name: str):
@@ -65,13 +65,13 @@ def _version() -> str:
     return str(sys.modules["micrograd"].__version__)
 
 
-def traveller(calls: Calls, key: Any, gradient: bool, paths: list[Path]) -> Traveller:
+def pickled(calls: Calls, key: Any, gradient: bool, paths: list[Path]) -> PickledFunction:
     """What is sent of a function for arguments of the structure `key`; the same until its recordings change."""
     version, sent = calls.parameters.version, calls.sent
     known = sent.get((key, gradient))
     if known is not None and known[1] == version and [*map(id, known[0])] == [*map(id, paths)]:
         return known[2]  # type: ignore[no-any-return]
-    made = Traveller(_packed(calls, {(key, gradient): paths}), repr(calls.owner))
+    made = PickledFunction(_packed(calls, {(key, gradient): paths}), repr(calls.owner))
     sent[key, gradient] = [*paths], version, made
     if len(sent) > KEPT:
         del sent[next(iter(sent))]

@@ -30,10 +30,10 @@ def summed(make: Make, tape: Tape, fields: Fields, dtype: Any) -> Program:
     if parts is None:
         return make(tape, fields, True, dtype)
     varying, shared, at = parts
-    return Apart(make(varying, fields, True, dtype), make(shared, (), False, dtype), at)
+    return SplitSums(make(varying, fields, True, dtype), make(shared, (), False, dtype), at)
 
 
-class Apart:
+class SplitSums:
     """A program of sums over the samples, and one of what is the same for every sample, for the sums at places `at`."""
 
     def __init__(self, program: Program, shared: Program, at: Array):

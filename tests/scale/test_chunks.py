@@ -342,7 +342,7 @@ def test_what_another_version_has_sent_is_refused():
 
     lazy = jit(lambda x: x * 12345.0).map(da.ones(3))
     pickling._made.clear()
-    (sent,) = [x for task in lazy.dask.values() for x in find(task, pickling.Traveller)]
+    (sent,) = [x for task in lazy.dask.values() for x in find(task, pickling.PickledFunction)]
     sent.version = "0.0.7"
     with pytest.raises(RuntimeError, match=r"sent by micrograd-engine 0.0.7, and this worker has .*: install one version"):
         lazy.compute()

@@ -45,7 +45,7 @@ def test_sums_of_whole_numbers_are_equal_to_the_bit(monkeypatch):
     samples, leaves = np.arange(-6.0, 8.0).reshape(7, 2), np.array([2.0, -5.0])
     make = reference.Program
     program = shared_terms.summed(make, tape, ((2, True),), np.float64)
-    assert isinstance(program, shared_terms.Apart) and program.at.tolist() == [0, 1, 2, 3]
+    assert isinstance(program, shared_terms.SplitSums) and program.at.tolist() == [0, 1, 2, 3]
     whole = make(tape, ((2, True),), True)
     assert program([samples], leaves, 7).tolist() == whole([samples], leaves, 7).tolist()
     assert program([samples[:0]], leaves, 0).tolist() == [0.0] * 8

@@ -15,7 +15,7 @@ import numpy as np
 
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.one_sample import loaded, put
-from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Loop, View
+from micrograd.tape.back_ends.llvm.operands import Index, Kernel, KernelLoop, View
 from micrograd.tape.back_ends.llvm.spellings import spell
 
 Array = np.ndarray[Any, Any]
@@ -39,21 +39,21 @@ def apart(slots: Array, lanes: int) -> bool:
     return bool(np.ptp(slots) >= lanes)
 
 
-def together_pays(step: Sequence[Kernel | Loop], leaving: Sequence[Kernel], lanes: int) -> TypeGuard[Sequence[Kernel]]:
+def fusing_pays(step: Sequence[Kernel | KernelLoop], leaving: Sequence[Kernel], lanes: int) -> TypeGuard[Sequence[Kernel]]:
     """Whether a step is better done by vectors of elements than number by number, and can be."""
-    alone = together = 0
+    alone = fused = 0
     for it in (*step, *leaving):
-        if isinstance(it, Loop) or it.terms > (TERMS if it.name in ("sum", "dot") else 0):
+        if isinstance(it, KernelLoop) or it.terms > (TERMS if it.name in ("sum", "dot") else 0):
             return False
         out = slots_of(it.out, it)[:, 0]
         if not np.array_equal(out, out[0] + np.arange(len(out))):
             return False
         alone += it.work
-        together += -(-it.elements // lanes) * max(1, it.terms)
+        fused += -(-it.elements // lanes) * max(1, it.terms)
         for slots in (slots_of(arg, it) for arg in it.args if arg.value is None):
             for k, count in vectors(it, lanes):
-                together += sum(7 * apart(column, lanes) for column in slots[k : k + count].T)
-    return together <= LONGEST and 2 * together < alone
+                fused += sum(7 * apart(column, lanes) for column in slots[k : k + count].T)
+    return fused <= LONGEST and 2 * fused < alone
 
 
 class Registers:
@@ -105,7 +105,7 @@ class Registers:
         put(self.f, self.f.address(place, at + first * t.size), value, count)
 
 
-def write_together(
+def write_fused(
     f: Function, step: Sequence[Kernel], leaving: Sequence[Kernel], wanted: Callable[[tuple[str, int]], bool]
 ) -> None:
     """The instructions of one step, then the copies of what it leaves; stored are those, and what is `wanted`."""

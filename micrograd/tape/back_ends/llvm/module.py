@@ -23,9 +23,9 @@ from micrograd.tape.back_ends.llvm.arrays import (
 )
 from micrograd.tape.back_ends.llvm.driver import preamble, write_driver
 from micrograd.tape.back_ends.llvm.function import Function, declared, lanes_function
-from micrograd.tape.back_ends.llvm.fused import together_pays, write_together
+from micrograd.tape.back_ends.llvm.fused import fusing_pays, write_fused
 from micrograd.tape.back_ends.llvm.loops import WRITERS, write_elementwise, write_total
-from micrograd.tape.back_ends.llvm.operands import Kernel, Loop, View
+from micrograd.tape.back_ends.llvm.operands import Kernel, KernelLoop, View
 from micrograd.tape.back_ends.llvm.plan import Plan
 from micrograd.tape.back_ends.llvm.recurrences import side_by_side, write_loop, write_steps
 from micrograd.tape.back_ends.llvm.straight import Operation, depth_first, operations, write_straight, write_whole
@@ -40,12 +40,12 @@ CROWDED = 150_000  # operations in straight-line code from which on only short i
 
 
 def functions(
-    work: Sequence[Kernel | Loop], wanted: Iterable[tuple[str, int]], t: Target, prefix: str, stepped: bool = False
+    work: Sequence[Kernel | KernelLoop], wanted: Iterable[tuple[str, int]], t: Target, prefix: str, stepped: bool = False
 ) -> list[Function]:
     """The work as functions of bounded size: loops for long instructions, straight-line code for what lies between."""
     small = sum(it.work for it in work if it.work < LOOPED)
     looped = LOOPED if small <= CROWDED else 8
-    pieces: list[list[Operation] | Kernel | Loop] = []
+    pieces: list[list[Operation] | Kernel | KernelLoop] = []
     straight: list[Operation] = []
 
     def cut() -> None:
@@ -64,7 +64,7 @@ def functions(
         straight.clear()
 
     for it in work:
-        if isinstance(it, Loop) or not short(it, looped):
+        if isinstance(it, KernelLoop) or not short(it, looped):
             cut()
             pieces.append(it)
         else:
@@ -85,7 +85,7 @@ def functions(
         wide: Callable[[Function, Kernel], None] | None = None
         if isinstance(piece, Kernel) and t.lanes == 1:
             wide = write_terms if many_terms(piece, t) else one_sample.writer(piece, wider.lanes)
-        if isinstance(piece, Loop):
+        if isinstance(piece, KernelLoop):
             write_one_loop(f, piece, outside)
         elif isinstance(piece, Kernel) and wide:
             f.target = wider
@@ -98,12 +98,12 @@ def functions(
     return found
 
 
-def write_one_loop(f: Function, it: Loop, outside: set[tuple[str, int]]) -> None:
+def write_one_loop(f: Function, it: KernelLoop, outside: set[tuple[str, int]]) -> None:
     """A loop: with the values of a step in registers where these are few, else a call of functions for each step."""
     step, wider = [*it.arriving, *it.body], one_sample.widened(f.target)
-    if f.target.lanes == 1 and together_pays(step, it.leaving, wider.lanes):
+    if f.target.lanes == 1 and fusing_pays(step, it.leaving, wider.lanes):
         f.parts = [Function(f"{f.name}.step", wider, stepped=True)]
-        write_together(f.parts[0], step, it.leaving, outside.__contains__)
+        write_fused(f.parts[0], step, it.leaving, outside.__contains__)
         write_steps(f, it.steps)
         return
     kernels = in_registers(it)
@@ -121,7 +121,7 @@ def write_one_loop(f: Function, it: Loop, outside: set[tuple[str, int]]) -> None
     write_steps(f, it.steps)
 
 
-def in_registers(it: Loop) -> list[Kernel]:
+def in_registers(it: KernelLoop) -> list[Kernel]:
     """The instructions of a step where they are so few that its values stay in registers; else none."""
     kernels = [one for one in it.body if isinstance(one, Kernel)]
     few = len(kernels) == len(it.body) and sum(one.work for one in kernels) <= LONGEST and all(map(short, kernels))
@@ -130,7 +130,7 @@ def in_registers(it: Loop) -> list[Kernel]:
 
 def vectors(plan: Plan) -> int:
     """How many vectors of samples the work is best done on at once, for the sake of the loops in it."""
-    loops = [in_registers(it) for it in plan.work if isinstance(it, Loop)]
+    loops = [in_registers(it) for it in plan.work if isinstance(it, KernelLoop)]
     return max([side_by_side(sum(one.elements for one in kernels)) for kernels in loops if kernels], default=1)
 
 
@@ -152,12 +152,12 @@ def in_one(plan: Plan, t: Target) -> bool:
     )
 
 
-def made_by(work: Iterable[Kernel | Loop]) -> dict[str, Array]:
+def made_by(work: Iterable[Kernel | KernelLoop]) -> dict[str, Array]:
     """The slots of each place whose numbers may stay in registers: what short instructions and loops write."""
     found: dict[str, list[int]] = {}
 
-    def add(it: Kernel | Loop, inside: bool) -> None:
-        if isinstance(it, Loop):
+    def add(it: Kernel | KernelLoop, inside: bool) -> None:
+        if isinstance(it, KernelLoop):
             for one in it.body:
                 add(one, True)
         elif inside or short(it):
@@ -174,9 +174,9 @@ def among(made: Mapping[str, Array], place: str, slots: Array) -> Iterator[tuple
         yield from ((place, slot) for slot in np.intersect1d(slots, made[place]).tolist())
 
 
-def read_by(it: Kernel | Loop, made: Mapping[str, Array], steps: int = 1) -> Iterator[tuple[str, int]]:
+def read_by(it: Kernel | KernelLoop, made: Mapping[str, Array], steps: int = 1) -> Iterator[tuple[str, int]]:
     """Which of the places that are `made` an instruction reads, in all of `steps` steps."""
-    if isinstance(it, Loop):
+    if isinstance(it, KernelLoop):
         for one in (*it.arriving, *it.body, *it.leaving):
             yield from read_by(one, made, it.steps)
         return

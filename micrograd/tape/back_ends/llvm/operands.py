@@ -100,12 +100,12 @@ class Kernel:
 
 
 @dataclass(frozen=True, eq=False)
-class Loop:
+class KernelLoop:
     """Kernels that are run `steps` times: copies of what a step reads, work, copies of what it leaves and carries on."""
 
     steps: int
     arriving: Sequence[Kernel]
-    body: Sequence[Kernel | Loop]
+    body: Sequence[Kernel | KernelLoop]
     leaving: Sequence[Kernel]
 
     @property

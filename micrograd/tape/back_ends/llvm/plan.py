@@ -13,7 +13,7 @@ import numpy as np
 from micrograd.primitives import Primitive
 from micrograd.tape import schedule
 from micrograd.tape.back_ends.llvm.arrays import Columns, Grouped, Rows
-from micrograd.tape.back_ends.llvm.operands import Kernel, Loop, Total, View, runs
+from micrograd.tape.back_ends.llvm.operands import Kernel, KernelLoop, Total, View, runs
 from micrograd.tape.back_ends.llvm.spellings import N_ARY, SPELLINGS, from_library
 from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, OUT, ROWS, SHARED, THETA, Target
 from micrograd.tape.positions import operand_of
@@ -44,8 +44,8 @@ class Plan:
         self.table_size = 0
         self.copies: dict[int, int] = {}  # rows that hold a shared number for every sample
         self.copies_leaves = False  # some operand lies across the end of the parameters
-        self.before: list[Kernel | Loop] = []
-        self.work: list[Kernel | Loop] = []
+        self.before: list[Kernel | KernelLoop] = []
+        self.work: list[Kernel | KernelLoop] = []
         self.totals: list[Total] = []
         self.own: dict[tuple[Primitive, int], str] = {}  # names for primitives of the user's own, with so many arguments
         for vector in it.code:
@@ -136,11 +136,11 @@ class Plan:
         self.table_size += len(table)
         return View(place, 0, strides, table, table_at=self.table_size - len(table))
 
-    def loop(self, it: Repeat) -> Loop:
+    def loop(self, it: Repeat) -> KernelLoop:
         """A loop, and in it everything of its body."""
         arriving, leaving = ([self.instruction(v, it.steps) for v in part] for part in (it.arriving, it.leaving))
         work = [self.loop(v) if isinstance(v, Repeat) else self.instruction(v) for v in it.work]
-        return Loop(it.steps, arriving, work, leaving)
+        return KernelLoop(it.steps, arriving, work, leaving)
 
     def instruction(self, vector: Vector, steps: int = 1) -> Kernel:
         """A vector instruction; in a loop, one of so many `steps`."""

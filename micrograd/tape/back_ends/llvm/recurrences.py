@@ -7,14 +7,14 @@ from functools import partial
 
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.loops import over_samples, unrolled
-from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Loop, View
+from micrograd.tape.back_ends.llvm.operands import Index, Kernel, KernelLoop, View
 from micrograd.tape.back_ends.llvm.straight import Held, depth_first, operations
 from micrograd.tape.back_ends.llvm.target import PARAMETERS
 
 HOISTED = 12  # numbers that all steps share up to which they stay in registers
 
 
-def write_loop(f: Function, it: Loop, body: Sequence[Kernel], wanted: Callable[[tuple[str, int]], bool]) -> None:
+def write_loop(f: Function, it: KernelLoop, body: Sequence[Kernel], wanted: Callable[[tuple[str, int]], bool]) -> None:
     """All steps for some vectors of samples, what is carried from step to step in registers; those wanted are stored."""
     work = [one for kernel in body for one in operations(kernel)]
     arriving = [pair for kernel in it.arriving for pair in copied(kernel)]  # (to, from)
