@@ -52,8 +52,8 @@ def bar(seed):
 @pytest.mark.parametrize("seeds", [range(6), range(6, 12)], ids=str)
 def test_cells_of_a_bar_have_the_reference_s_bits(seeds, monkeypatch):
     taken = []
-    write = module.write_together
-    monkeypatch.setattr(module, "write_together", lambda f, *args: taken.append(f.name) or write(f, *args))
+    write = module.write_fused
+    monkeypatch.setattr(module, "write_fused", lambda f, *args: taken.append(f.name) or write(f, *args))
     for seed in seeds:
         function, inputs, leaves = bar(seed)
         tape, _ = recorded(function, [0.3] * inputs, wrt=leaves)
