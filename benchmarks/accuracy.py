@@ -37,10 +37,10 @@ of the derivative itself, or is not a number where that is one, comes from one o
 - `pow`: by x, where x ** (y − 1) is below the smallest normal number and y brings it back, or, for a denormal x and |y| below
   1e-16, overflows before it is multiplied by y. The second derivative takes y − 1 as it is rounded: up to 180 units where x is
   near the ends of the range, and a factor of x, with its sign, for |y| ≥ 2⁵³.
-- `hypot`, `exp2`: where the value overflows, though its derivative would not, that is 0 and infinite.
-- `div`, `atan2`, `hypot`: where a quotient or a root on the way is below the smallest normal number, 2.2e-308.
-- Second derivatives: 5 units for `asin`, `acos`, `asinh` and `acosh`, 17 for `cbrt`; nan where those of `atan2` are beyond
-  1.8e308, and those of `hypot` from there down.
+- `exp2`: where the value overflows, though its derivative would not, that is infinite.
+- `div`: where a quotient on the way is below the smallest normal number, 2.2e-308.
+- Second derivatives: 5 units for `asin`, `acos`, `asinh` and `acosh`, 17 for `cbrt`; where y² − x² cancels, `atan2` by x and y
+  is right to units of 1 / (x² + y²). Where √(x² + y²) is below 1e-308, those of `hypot` and `atan2` may be infinite or nan.
 - `lgamma`, `digamma`, `polygamma`: near their zeros, units of the terms whose difference they are.
 """.strip("\n").split("\n")
 DERIVATIVES.insert(0, "")

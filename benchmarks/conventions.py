@@ -29,8 +29,7 @@ LIMITS = """\
 - `cross_entropy` is logsumexp(z) − z[t], as in the textbook: its value is right to the last place of the largest logit (1e-10
   for logits of 1e6), its derivatives to their own. `nll(log_softmax(z), t)` keeps the digits of the value too, as PyTorch's
   cross_entropy does, for one more operation for each logit.
-- `hypot` and `atan2` divide by √(x² + y²), which has few digits below 2.2e-308; second derivatives of `atan2` that are beyond
-  1.8e308, and those of `hypot` from there down, can be nan.
+- Second derivatives of `hypot` and `atan2` can be infinite or nan where √(x² + y²) is below 1e-308.
 - `round(x, 2)`, of Values too, is NumPy's: x · 100 is rounded and divided by 100, so 2.675 gives 2.68. Python's own round reads
   the float to its last digit, 2.67499999999999982, and gives 2.67; no back end has an operation for that.
 """.splitlines()

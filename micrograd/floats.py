@@ -65,6 +65,24 @@ def power(x: float, y: float) -> float:
     return -math.inf if x < 0.0 and odd else math.inf  # overflow
 
 
+def scale(x: float, y: float) -> float:
+    """A power of two that brings x and y to where the sum of their squares neither over- nor underflows: 1 but for extremes."""
+    largest = max(math.fabs(x), math.fabs(y))
+    return 2.0**-514 if largest > 2.0**510 else 2.0**600 if largest < 2.0**-510 else 1.0
+
+
+def direction(x: float, y: float) -> float:
+    s = scale(x, y)
+    x, y = x * s, y * s
+    return x / math.sqrt(x * x + y * y)
+
+
+def inverted(x: float, y: float) -> float:
+    s = scale(x, y)
+    x, y = x * s, y * s
+    return x / (x * x + y * y) * s
+
+
 def plain_power(y: float) -> bool:
     """Whether power_less_one is the power y - 1 for every x: y - 1 is a float."""
     return y != 0.0 and -(2.0**53) < y < 2.0**53 and y - 1.0 + 1.0 == y

@@ -263,12 +263,10 @@ div        = primitive("div",        "x / y",            operator.truediv,      
 neg        = primitive("neg",        "-x",               operator.neg,           -1.0)
 mod        = primitive("mod",        "x % y",            operator.mod,           1.0, lambda x, y, out: -floordiv(x, y))
 floordiv   = primitive("floordiv",   "x // y",           operator.floordiv,      0.0, 0.0, beyond=floats.divided)
-pow        = primitive("pow",        "x ** y",           math.pow,               lambda x, y, out: y * power_less_one(x, y),
-                                                                                 lambda x, y, out: power_log(x, y), beyond=floats.power)
+pow        = primitive("pow",        "x ** y",           math.pow,               lambda x, y, out: y * power_less_one(x, y), lambda x, y, out: power_log(x, y), beyond=floats.power)
 power_less_one = primitive("power_less_one", "x ** (y - 1)", floats.power_less_one, lambda x, y, out: (y - 1) * power_less_one(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1),
                                                                                  lambda x, y, out: power_log(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1))  # y - 1 as if it were not rounded; 1 at x = y = 0, where it is multiplied by 0
-power_log  = primitive("power_log",  "x ** y * log(x)",  floats.power_log,       lambda x, y, out: power_less_one(x, y) + y * power_log(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1),
-                                                                                 lambda x, y, out: out * log(where(abs(out), x, 1.0)))
+power_log  = primitive("power_log",  "x ** y * log(x)",  floats.power_log,       lambda x, y, out: power_less_one(x, y) + y * power_log(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1), lambda x, y, out: out * log(where(abs(out), x, 1.0)))
 exp        = primitive("exp",        "exp(x)",           math.exp,               lambda x, out: out, beyond=lambda x: inf)
 log        = primitive("log",        "log(x)",           math.log,               lambda x, out: 1 / x, beyond=lambda x: -inf if x == 0.0 else nan)
 log2       = primitive("log2",       "log2(x)",          math.log2,              lambda x, out: math.log2(math.e) / x, beyond=lambda x: -inf if x == 0.0 else nan)
@@ -278,7 +276,9 @@ log1p      = primitive("log1p",      "log1p(x)",         math.log1p,            
 expm1      = primitive("expm1",      "expm1(x)",         math.expm1,             lambda x, out: out + 1, beyond=lambda x: inf)  # flat from x = -37.5 down
 sqrt       = primitive("sqrt",       "sqrt(x)",          math.sqrt,              lambda x, out: 1 / (2 * out))
 cbrt       = primitive("cbrt",       "cbrt(x)",          math.cbrt,              lambda x, out: 1 / (3 * out) / out)
-hypot      = primitive("hypot",      "hypot(x, y)",      math.hypot,             lambda x, y, out: x / out, lambda x, y, out: y / out, beyond=lambda x, y: inf)
+hypot      = primitive("hypot",      "hypot(x, y)",      math.hypot,             lambda x, y, out: direction(x, y), lambda x, y, out: direction(y, x), beyond=lambda x, y: inf)
+direction  = primitive("direction",  "x / hypot(x, y)",  floats.direction,        lambda x, y, out: direction(y, x) * inverted(y, x), lambda x, y, out: -out * inverted(y, x))
+inverted   = primitive("inverted",   "x / (x ** 2 + y ** 2)", floats.inverted,     lambda x, y, out: (inverted(y, x) - out) * (inverted(y, x) + out), lambda x, y, out: -2 * out * inverted(y, x))
 sin        = primitive("sin",        "sin(x)",           math.sin,               lambda x, out: cos(x))
 cos        = primitive("cos",        "cos(x)",           math.cos,               lambda x, out: -sin(x))
 tan        = primitive("tan",        "tan(x)",           math.tan,               lambda x, out: 1 + out * out)
@@ -286,7 +286,7 @@ one_minus_square = primitive("one_minus_square", "1 - x ** 2", lambda x: (1.0 - 
 asin       = primitive("asin",       "asin(x)",          math.asin,              lambda x, out: 1 / sqrt(one_minus_square(x)))
 acos       = primitive("acos",       "acos(x)",          math.acos,              lambda x, out: -1 / sqrt(one_minus_square(x)))
 atan       = primitive("atan",       "atan(x)",          math.atan,              lambda x, out: where(1e9 - abs(x), 1 / (1 + x * x), 1 / x / x))  # from |x| = 1e9 on equal, and x² may overflow
-atan2      = primitive("atan2",      "atan2(y, x)",      math.atan2,             lambda y, x, out: x / hypot(x, y) / hypot(x, y), lambda y, x, out: -y / hypot(x, y) / hypot(x, y))  # x² + y² would over- or underflow
+atan2      = primitive("atan2",      "atan2(y, x)",      math.atan2,             lambda y, x, out: inverted(x, y), lambda y, x, out: -inverted(y, x))
 asinh      = primitive("asinh",      "asinh(x)",         math.asinh,             lambda x, out: where(1e9 - abs(x), 1 / sqrt(1 + x * x), 1 / abs(x)))  # from |x| = 1e9 on equal, and x² may overflow
 acosh      = primitive("acosh",      "acosh(x)",         math.acosh,             lambda x, out: 1 / sqrt(x - 1) / sqrt(x + 1))
 atanh      = primitive("atanh",      "atanh(x)",         math.atanh,             lambda x, out: 1 / one_minus_square(x), beyond=lambda x: x * inf if x in (-1.0, 1.0) else nan)
@@ -323,4 +323,6 @@ _take      = primitive("take",       "take(i, xs)",      lambda i, *xs: xs[int(i
 for _row in (relu, abs, maximum, minimum, _where, _take):
     _row.chooses = True
 _BUILT_IN = frozenset(RULES)
-HELPERS = frozenset({"one_minus_square", "power_less_one", "power_log"})  # for derivatives alone: no list names them
+HELPERS = frozenset(
+    {"direction", "inverted", "one_minus_square", "power_less_one", "power_log"}
+)  # for derivatives alone: no list names them

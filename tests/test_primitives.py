@@ -187,6 +187,36 @@ def test_every_saturation_said_beside_a_row_is_tested():
     assert said == {name for name, *_ in SATURATION}
 
 
+def test_the_partials_of_points_of_a_plane_hold_wherever_their_results_do():
+    """Those of hypot and atan2, to the second order, at operands of any size, whose squares may over- or underflow."""
+    rng, largest = random.Random(13), mp.mpf(2) ** 1023.99
+    for k in range(2000):
+        exponent = rng.randint(-1000, 1020)
+        a, b = (rng.choice((-1, 1)) * 2.0 ** (exponent * (k % 2) + rng.uniform(-1020 * (1 - k % 2), 3)) for _ in "ab")
+        if abs(abs(a / b) - 1) < 0.1:  # where y² - x² cancels
+            continue
+        with mp.workdps(60):
+            x, y = mp.mpf(a), mp.mpf(b)
+            h, r = mp.hypot(x, y), x * x + y * y
+            slope = (y - x) * (y + x) / r / r
+            wanted = {
+                "hypot": ([x / h, y / h], [y * y / h / r, -x * y / h / r, x * x / h / r]),
+                "atan2": ([y / r, -x / r], [-2 * x * y / r / r, -slope, 2 * x * y / r / r]),
+            }
+            for name, (first, second) in wanted.items():
+                ps = [Value(a), Value(b)]
+                out = RULES[name](*ps)
+                slopes = adjoints(out, wrt=ps, create_graph=True)
+                found = [slopes[p].data for p in ps]
+                found += [adjoints(slopes[ps[0]], ps)[p] for p in ps] + [adjoints(slopes[ps[1]], ps)[ps[1]]]
+                for got, truth, most in zip(found, first + second, (4, 4, 32, 32, 32), strict=True):
+                    size = abs(truth)
+                    if size > largest:
+                        assert got == math.copysign(math.inf, truth) or abs(got) > 1e307, (name, a, b)
+                    else:
+                        assert off(got, truth) <= most, (name, a, b, got, truth)
+
+
 def test_the_partials_of_arctangents_hold_wherever_their_results_do():
     """At operands of any size, whose squares may over- or underflow."""
     rng = random.Random(13)

@@ -160,7 +160,11 @@ CASES = [
     Case("cbrt", lambda x: mp.sign(x) * mp.cbrt(abs(x)), [(-1e100, 1e100)], (3, 8, 14), range=(-1e30, 1e30), small=1e-100, points=((27.0,), (-2.0,), (1e300,)), edges=(
         ((8.0,), 2.0, (1 / 12,)), ((0.0,), 0.0, (inf,)), ((inf,), inf, (0.0,)), ((-inf,), -inf, (0.0,)), ((nan,), nan, (nan,)))),
     Case("hypot", mp.hypot, [MEDIUM, MEDIUM], (1, 2, 4), range=(-1e15, 1e15), small=1e-75, points=((3.0, 4.0), (1e200, 1e200), (1e-170, 1e-170)), edges=(
-        ((0.0, 0.0), 0.0, (nan, nan)), ((0.0, -2.0), 2.0, (0.0, -1.0)), ((inf, 1.0), inf, (nan, 0.0)), ((1.5e308, 1.5e308), inf, (0.0, 0.0)), ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
+        ((0.0, 0.0), 0.0, (nan, nan)), ((0.0, -2.0), 2.0, (0.0, -1.0)), ((inf, 1.0), inf, (nan, 0.0)), ((1.5e308, 1.5e308), inf, (math.sqrt(0.5), math.sqrt(0.5))), ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
+    Case("direction", lambda x, y: x / mp.hypot(x, y), [MEDIUM, MEDIUM], (2, 5, 12), range=(-1e15, 1e15), small=1e-75, jax="lambda x, y: x / jnp.hypot(x, y)", javascript=0, public=False, points=((3.0, 4.0), (1e200, 1e200), (1e-170, 1e-170)), edges=(
+        ((0.0, 0.0), nan, (nan, nan)), ((0.0, -2.0), 0.0, (0.5, 0.0)), ((1.0, inf), 0.0, (nan, nan)), ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
+    Case("inverted", lambda x, y: x / (x * x + y * y), [MEDIUM, MEDIUM], (2, 5, 12), range=(-1e15, 1e15), small=1e-75, jax="lambda x, y: x / (x * x + y * y)", javascript=0, public=False, points=((3.0, 4.0), (1e200, 1e200), (1e-150, 1e-150)), edges=(
+        ((0.0, 0.0), nan, (nan, nan)), ((0.0, -2.0), 0.0, (0.25, 0.0)), ((1.0, inf), 0.0, (nan, nan)), ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
     Case("sin", mp.sin, [ALL], range=(-1e4, 1e4), points=((math.pi,), (1e22,), (0.0,), (5e-324,)), edges=(((inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
     Case("cos", mp.cos, [ALL], range=(-1e4, 1e4), points=((math.pi / 2,), (1e22,), (0.0,)), edges=(((-inf,), nan, (nan,)), ((nan,), nan, (nan,)))),
     Case("tan", mp.tan, [ALL], (1, 2, 2), range=(-1e4, 1e4), points=((math.pi / 2,), (1e22,), (0.0,), (0.7,)), edges=(((inf,), nan, (nan,)), ((nan,), nan, (nan,)))),

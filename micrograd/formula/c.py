@@ -24,6 +24,8 @@ _VALUES = {  # of operands that are names or numbers
     "floordiv": "floordiv({0}, {1})",
     "digamma": "polygamma(0.0, {0})",
     "polygamma": "polygamma({0}, {1})",
+    "direction": "direction({0}, {1})",
+    "inverted": "inverted({0}, {1})",
     "power_less_one": "power_less_one({0}, {1})",
     "power_log": "{0} >= 0.0 && pow({0}, {1}) == 0.0 ? 0.0 : pow({0}, {1}) * log({0})",
     "floor": "floor({0})",
@@ -54,6 +56,18 @@ static double floordiv(double x, double y) {
     if (r != 0.0 && (r < 0.0) != (y < 0.0)) q -= 1.0;
     low = floor(q);
     return q == 0.0 ? copysign(0.0, x / y) : q - low > 0.5 ? low + 1.0 : low;
+}
+""",
+    "direction": """\
+static double direction(double x, double y) {
+    double most = fmax(fabs(x), fabs(y)), s = most > 0x1p510 ? 0x1p-514 : most < 0x1p-510 ? 0x1p600 : 1.0, a = x * s, b = y * s;
+    return a / sqrt(a * a + b * b);
+}
+""",
+    "inverted": """\
+static double inverted(double x, double y) {
+    double most = fmax(fabs(x), fabs(y)), s = most > 0x1p510 ? 0x1p-514 : most < 0x1p-510 ? 0x1p600 : 1.0, a = x * s, b = y * s;
+    return a / (a * a + b * b) * s;
 }
 """,
     "power_less_one": """\

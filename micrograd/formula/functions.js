@@ -79,6 +79,12 @@ function polygamma(n, x) {
 }
 const digamma = x => polygamma(0, x);
 
+// x / hypot(x, y) and x / (x² + y²), scaled where squares over- or underflow.
+const scale = (x, y) => max(abs(x), abs(y)) > 2 ** 510 ? 2 ** -514 : max(abs(x), abs(y)) < 2 ** -510 ? 2 ** 600 : 1;
+const square = (x, y) => x * x + y * y;
+const direction = (x, y, s = scale(x, y)) => x * s / sqrt(square(x * s, y * s));
+const inverted = (x, y, s = scale(x, y)) => x * s / square(x * s, y * s) * s;
+
 // x ** (y - 1) as if y - 1 were not rounded; 1 at 0 ** -1, where it is multiplied by 0.
 function powerLessOne(x, y) {
 	if (y === 0 && abs(x) < 2 ** -1024) return 1;

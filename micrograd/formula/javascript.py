@@ -33,6 +33,8 @@ _VALUES = {
     "pow": "(x, y) => x === 1 || (x === -1 && abs(y) === Infinity) ? 1 : x ** y",  # as C has it, and not JavaScript
     "digamma": "digamma",
     "polygamma": "polygamma",
+    "direction": "direction",
+    "inverted": "inverted",
     "power_less_one": "powerLessOne",
     "power_log": "(x, y) => x === 1 || x >= 0 && x ** y === 0 ? 0 : x ** y * log(x)",
     "mod": "mod",

@@ -8,7 +8,7 @@ from inspect import unwrap
 from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POWER, PRODUCT, SUB, SUM, WHERE, Symbol
 
 CHOICE = 0  # how tightly `a if c else b` holds
-_CALLED = ("abs", "digamma", "polygamma", "power_less_one")  # rows that are written as a call
+_CALLED = ("abs", "digamma", "direction", "inverted", "polygamma", "power_less_one")  # rows that are written as a call
 
 
 def number(x: float) -> str:
@@ -100,6 +100,12 @@ class Python:
 
     def _polygamma(self, n: str, x: str) -> str:
         return f"polygamma({n}, {x})"
+
+    def _direction(self, x: str, y: str) -> str:
+        return f"direction({x}, {y})"
+
+    def _inverted(self, x: str, y: str) -> str:
+        return f"inverted({x}, {y})"
 
     def _power_less_one(self, x: str, y: str) -> str:
         return f"power_less_one({x}, {y})"

@@ -20,6 +20,7 @@ SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how tightly a written formula holds to
 ADD, SUB, MUL, DIV, NEG, POW = map(primitives.rule, ("add", "sub", "mul", "div", "neg", "pow"))
 POWER_LESS_ONE, POWER_LOG, LOG = map(primitives.rule, ("power_less_one", "power_log", "log"))
 WHERE, ONE_MINUS_SQUARE = primitives.rule("where"), primitives.rule("one_minus_square")
+DIRECTION, INVERTED, HYPOT = map(primitives.rule, ("direction", "inverted", "hypot"))
 CHOICE = Primitive("where", WHERE.written, WHERE.value, WHERE.partials, WHERE.beyond, False)  # written with both branches
 
 
@@ -70,6 +71,10 @@ class Symbol:
         if s.rule is POWER_LOG:
             x = s.args[0]  # log 2 stays as it is
             return applied(MUL, (applied(POW, s.args), Symbol(LOG.on_floats([x.number]), None, LOG, (x,))))
+        if s.rule is DIRECTION:
+            return applied(DIV, (s.args[0], applied(HYPOT, s.args)))
+        if s.rule is INVERTED:
+            return applied(DIV, (s.args[0], s.args[0] ** 2.0 + s.args[1] ** 2.0))
         return 1.0 - s.args[0] ** 2.0 if s.rule is ONE_MINUS_SQUARE else s
 
 

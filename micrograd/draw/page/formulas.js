@@ -113,6 +113,8 @@ function write(s, kit, numbers = false) {
 		abs: x => [kit.row("|", form(x)[0], "|"), ATOM],
 		power_less_one: (x, y) => power(x, { op: "sub", args: [y, { value: 1 }] }),
 		power_log: (x, y) => rules.mul({ op: "pow", args: [x, y] }, { op: "log", args: [x] }),
+		direction: (x, y) => rules.div(x, { op: "hypot", args: [x, y] }),
+		inverted: (x, y) => rules.div(x, { op: "add", args: [x, y].map(t => ({ op: "pow", args: [t, { value: 2 }] })) }),
 		one_minus_square: x => [kit.row(kit.number(1), kit.sign(" − "), power(x, { value: 2 })[0]), SUM],
 		mod: (x, y) => [kit.row(held(x, PRODUCT), kit.sign(" mod "), held(y, POWER)), PRODUCT],
 		floordiv: (x, y) => [kit.row("⌊", rules.div(x, y)[0], "⌋"), ATOM],

@@ -63,6 +63,27 @@ def _softplus(x: Array, out: Array) -> None:
     out += np.maximum(x, 0.0)
 
 
+def _scaled(x: Array, y: Array, out: Array) -> tuple[Array, Array, Array]:
+    """x and y, scaled so that the sum of their squares, given last, neither over- nor underflows; the scale is in `out`."""
+    most, down, up = (510, 514, 600) if out.itemsize == 8 else (62, 66, 90)
+    largest = np.maximum(np.abs(x), np.abs(y))
+    np.copyto(out, 1.0)
+    np.copyto(out, 2.0**-down, where=largest > 2.0**most)
+    np.copyto(out, 2.0**up, where=largest < 2.0**-most)
+    x, y = x * out, y * out
+    return x, y, x * x + y * y
+
+
+def _direction(x: Array, y: Array, out: Array) -> None:
+    x, y, square = _scaled(x, y, out)
+    np.divide(x, np.sqrt(square), out)
+
+
+def _inverted(x: Array, y: Array, out: Array) -> None:
+    x, y, square = _scaled(x, y, out)
+    np.multiply(x / square, out, out)
+
+
 def _power_less_one(x: Array, y: Array, out: Array) -> None:
     less = y - 1.0
     np.power(x, less, out)
@@ -109,7 +130,7 @@ _SPELLED: dict[str, Callable[..., Any]] = {
     "sign": np.sign, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus, "step": _step,
     "maximum": _maximum, "minimum": _minimum, "floor": np.floor, "round": np.rint,
     "mod": np.remainder, "floordiv": np.floor_divide, "one_minus_square": _one_minus_square,
-    "power_log": _power_log, "power_less_one": _power_less_one,
+    "power_log": _power_log, "direction": _direction, "inverted": _inverted, "power_less_one": _power_less_one,
     "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
 }  # fmt: skip
 _BUILT_IN = {RULES[name]: function for name, function in _SPELLED.items()}  # by row: a name may be taken over

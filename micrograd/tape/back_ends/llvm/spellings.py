@@ -98,6 +98,28 @@ def _arithmetic(name: str) -> Callable[[Function, str, str], str]:
     return lambda f, x, y: f.two(name, x, y)
 
 
+def _scaled(f: Function, x: str, y: str) -> tuple[str, str, str]:
+    """x, scaled so that the sum of the squares of x and y neither over- nor underflows; the sum, and the scale."""
+    most, down, up = (510, 514, 600) if f.target.size == 8 else (62, 66, 90)
+    size = _intrinsic("fabs")
+    a, b = size(f, x), size(f, y)
+    largest = f.choose(f.compare("ogt", a, b), a, b)
+    s = _choice(f, largest, "olt", 2.0**-most, f.number(2.0**up), f.number(1.0))
+    s = _choice(f, largest, "ogt", 2.0**most, f.number(2.0**-down), s)
+    x, y = f.two("fmul", x, s), f.two("fmul", y, s)
+    return x, f.two("fadd", f.two("fmul", x, x), f.two("fmul", y, y)), s
+
+
+def _direction(f: Function, x: str, y: str) -> str:
+    x, square, _ = _scaled(f, x, y)
+    return f.two("fdiv", x, _intrinsic("sqrt")(f, square))
+
+
+def _inverted(f: Function, x: str, y: str) -> str:
+    x, square, s = _scaled(f, x, y)
+    return f.two("fmul", f.two("fdiv", x, square), s)
+
+
 def _power_less_one(f: Function, x: str, y: str) -> str:
     less, one, zero = f.two("fsub", y, f.number(1.0)), f.number(1.0), f.number(0.0)
     power = f.call("pow", x, less)
@@ -160,6 +182,8 @@ SPELLINGS: dict[str, Callable[..., str]] = {
     "mod": _modulo,
     "floordiv": _floor_divide,
     "one_minus_square": _one_minus_square,
+    "direction": _direction,
+    "inverted": _inverted,
     "power_log": _power_log,
     "power_less_one": _power_less_one,
     "copy": lambda f, x: x,
