@@ -142,6 +142,27 @@ def test_ci_runs_the_test_command_of_the_readme_and_no_other():
     assert others == ["-q $needed -e .", "-q -e '.[notebook]'"]
 
 
+@pytest.mark.parametrize("file", [".github/workflows/checks.yml", ".gitlab-ci.yml"])
+def test_what_hosts_are_told_to_run_is_there(file):
+    yaml = pytest.importorskip("yaml", reason="Dask and MkDocs bring it")
+    told = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+    if file == ".gitlab-ci.yml":
+        lines = [line for job in told.values() for line in job["script"]]
+        (matrix,) = told["two-commands"]["parallel"]["matrix"]
+        versions = matrix["PYTHON"]
+    else:
+        lines = [step["run"] for job in told["jobs"].values() for step in job["steps"] if "run" in step]
+        versions = told["jobs"]["two-commands"]["strategy"]["matrix"]["python"]
+    assert lines[0] == ".ci/run" and os.access(ROOT / lines[0], os.X_OK) and len(lines) == 3
+    for line, command in zip(lines[1:], commands(), strict=True):  # what the last shell would be given
+        said = subprocess.run(
+            ["bash", "-euc", line.replace("bash -euc", "printf %s")], cwd=ROOT, capture_output=True, text=True
+        )
+        assert said.stdout == command and not said.stderr
+    stated = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert versions == stated
+
+
 def test_no_message_sends_people_to_the_name_of_the_original():
     files = [ROOT / "README.md", *ROOT.glob("micrograd/**/*.py"), *ROOT.glob("benchmarks/*.py"), ROOT / "pyproject.toml"]
     wrong = re.compile(r"""pip install (?:-\S+ )*['"]?micrograd(?!-engine)""")

@@ -186,8 +186,9 @@ def _reduced(
     if not any(many):
         return loss(predictions, targets)
     if not all(many) or not 0 < len(predictions) == len(targets):
-        got = [len(x) if is_many else repr(x) for x, is_many in zip((predictions, targets), many, strict=True)]
-        raise ValueError(f"{name} needs one target for each prediction, and at least one; got {got[0]} and {got[1]}")
+        got = [f"a list of {len(x)}" if hasattr(x, "__len__") else f"{x!r}, no list" for x in (predictions, targets)]
+        said = f"{got[0]}{',' * (not many[0])} and {got[1]}"
+        raise ValueError(f"{name} needs one target for each prediction, and at least one; got {said}")
     term = loss if of_rows else lambda p, t: _reduced(name, loss, p, t, reduction)
     terms = [term(p, t) for p, t in zip(predictions, targets, strict=True)]
     if reduction == "none":
