@@ -307,7 +307,7 @@ def chosen(f: Function, it: Kernel, index: str, at: tuple[Index, ...], s: Index)
     return out
 
 
-WRITERS: dict[str, Callable[[Function, Kernel], None]] = {
+WRITERS: dict[str, Callable[[Function, Kernel], None]] = {  # of rows of any number of operands; `spell_one` has them too
     "sum": write_sum,
     "dot": write_sum,
     "logsumexp": write_logsumexp,

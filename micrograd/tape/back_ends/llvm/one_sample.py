@@ -12,9 +12,9 @@ from typing import Any
 
 from micrograd.tape.back_ends.llvm.arrays import masked, transposed
 from micrograd.tape.back_ends.llvm.function import Function
-from micrograd.tape.back_ends.llvm.loops import nest, over_lanes
+from micrograd.tape.back_ends.llvm.loops import WRITERS, nest, over_lanes
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View
-from micrograd.tape.back_ends.llvm.spellings import N_ARY, larger, log_of_sum, spell
+from micrograd.tape.back_ends.llvm.spellings import larger, log_of_sum, spell
 from micrograd.tape.back_ends.llvm.target import DIVISOR, Target
 from micrograd.tape.positions import operand_of
 
@@ -32,7 +32,7 @@ def writer(it: Kernel, lanes: int) -> Callable[[Function, Kernel], None] | None:
         x = it.args[0]
         whole = x.value is None and x.table is None and x.strides[-1] == 1
         return write_logsumexp if whole and it.terms >= 2 * lanes else None
-    if not side_by_side(it.out, it.shape, lanes) or it.name == "take" or (it.terms and it.name not in N_ARY):
+    if not side_by_side(it.out, it.shape, lanes) or it.name == "take" or (it.terms and it.name not in WRITERS):
         return None
     return write_sum if it.terms else write_elementwise
 

@@ -13,8 +13,9 @@ import numpy as np
 from micrograd.primitives import Primitive
 from micrograd.tape import schedule
 from micrograd.tape.back_ends.llvm.arrays import Columns, Grouped, Rows
+from micrograd.tape.back_ends.llvm.loops import WRITERS
 from micrograd.tape.back_ends.llvm.operands import Kernel, KernelLoop, Total, View, runs
-from micrograd.tape.back_ends.llvm.spellings import N_ARY, SPELLINGS, from_library
+from micrograd.tape.back_ends.llvm.spellings import SPELLINGS, from_library
 from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, OUT, ROWS, SHARED, THETA, Target
 from micrograd.tape.positions import operand_of
 from micrograd.tape.schedule import Repeat, Schedule, Vector
@@ -148,7 +149,7 @@ class Plan:
         args = tuple(self.operand(o, (*vector.shape, vector.terms), steps) for o in vector.operands)
         out = self.operand(vector.out, vector.shape, steps)
         if vector.rule is not None and (
-            name == "copy" or not (name in SPELLINGS or name in N_ARY or from_library(vector.rule))
+            name == "copy" or not (name in SPELLINGS or name in WRITERS or from_library(vector.rule))
         ):
             name = self.own.setdefault((vector.rule, vector.terms or len(args)), f"own{len(self.own)}")
         return Kernel(name, vector.shape, out, args, vector.terms)

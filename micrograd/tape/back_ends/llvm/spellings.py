@@ -188,7 +188,6 @@ SPELLINGS: dict[str, Callable[..., str]] = {
     "power_less_one": _power_less_one,
     "copy": lambda f, x: x,
 }
-N_ARY = ("sum", "dot", "logsumexp", "take")  # spelled in `loops` and in `spell_one`
 
 
 def from_library(rule: Primitive) -> bool:
