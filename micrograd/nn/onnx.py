@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from micrograd.nn.neurons import MLP, Layer
+from micrograd.primitives import RULES
 
-_NAMES = (
-    "relu", "tanh", "sigmoid", "softplus", "exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
-    "asinh", "acosh", "atanh", "erf", "abs", "sign", "floor", "neg",
-)  # fmt: skip
-_OPERATORS = {name: name.capitalize() for name in _NAMES} | {"elu": "Elu", "leaky_relu": "LeakyRelu"}  # with our defaults
+_OPSET = 17  # the version of ONNX's operators that a file asks for
 
 
 def to_onnx(model: MLP) -> Any:
@@ -37,11 +34,15 @@ def to_onnx(model: MLP) -> Any:
         raise ImportError("to_onnx needs that library: python -m pip install 'micrograd-engine[onnx]'") from None
     import numpy as np
 
+    operators = {"elu": "Elu", "leaky_relu": "LeakyRelu"}  # composed, with the defaults that ONNX has
+    for name, row in RULES.items():
+        if not (row.variadic or row.own) and len(row.partials) == 1 and onnx.defs.has(name.capitalize(), _OPSET, ""):
+            operators[name] = name.capitalize()
     nodes: list[Any] = []
     weights: list[Any] = []
     at = "x"
     for i, layer in enumerate(model.layers, 1):
-        operator, last = _operator(layer, i), i == len(model.layers)
+        operator, last = _operator(layer, i, operators), i == len(model.layers)
         w = np.array([[p.data for p in neuron.w] for neuron in layer.neurons], np.float32).T
         b = np.array([neuron.b.data for neuron in layer.neurons], np.float32)
         weights += [numpy_helper.from_array(np.ascontiguousarray(w), f"W{i}"), numpy_helper.from_array(b, f"b{i}")]
@@ -54,18 +55,18 @@ def to_onnx(model: MLP) -> Any:
     widths = {"x": len(model.layers[0].neurons[0].w), "y": len(model.layers[-1].neurons)}
     x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["samples", width]) for name, width in widths.items())
     graph = helper.make_graph(nodes, "network", [x], [y], weights)
-    found = helper.make_model(graph, producer_name="micrograd", opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    found = helper.make_model(graph, producer_name="micrograd", opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
     onnx.checker.check_model(found)
     return found
 
 
-def _operator(layer: Layer, i: int) -> str | None:
+def _operator(layer: Layer, i: int, operators: dict[str, str]) -> str | None:
     """The operator of a layer's activation; None where it is linear."""
     kinds = list(dict.fromkeys([neuron.activation for neuron in layer.neurons]))
     name = kinds[0]
-    if len(kinds) > 1 or not isinstance(name, str) or (name != "linear" and name not in _OPERATORS):
+    if len(kinds) > 1 or not isinstance(name, str) or (name != "linear" and name not in operators):
         shown = ", ".join([kind if isinstance(kind, str) else getattr(kind, "__name__", repr(kind)) for kind in kinds])
         raise ValueError(
-            f"to_onnx: layer {i} has the activation {shown}, and ONNX has one of {', '.join(_OPERATORS)} for all of it"
+            f"to_onnx: layer {i} has the activation {shown}, and ONNX has one of {', '.join(operators)} for all of it"
         )
-    return None if name == "linear" else _OPERATORS[name]
+    return None if name == "linear" else operators[name]

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from micrograd import MLP, Layer, jit, to_onnx
+from micrograd.primitives import RULES
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "softplus", "sin", "erf", "atan", "abs"])
+@pytest.mark.parametrize(
+    "activation", ["relu", "tanh", "sigmoid", "softplus", "sin", "erf", "atan", "abs", "elu", "leaky_relu"]
+)
 def test_onnxruntime_gives_the_same_outputs(activation):
     onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     X = np.random.default_rng(0).uniform(-2, 2, (50, 3))
@@ -25,9 +28,29 @@ def test_onnxruntime_gives_the_same_outputs(activation):
         np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-5)
 
 
+def test_rows_of_the_book_that_onnx_has_are_exported():
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    exported = []
+    for name, row in RULES.items():
+        if row.variadic or row.own or len(row.partials) != 1:
+            continue
+        model = MLP(1, [1, 1], activation=name, seed=1)
+        try:
+            made = to_onnx(model)
+        except ValueError:
+            continue
+        exported.append(name)
+        onnx.checker.check_model(made, full_check=True)
+        session = runtime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+        X = np.linspace(-2.3, 2.3, 24)[:, None]
+        (y,) = session.run(None, {"x": X.astype(np.float32)})
+        np.testing.assert_allclose(y[:, 0], jit(lambda x, m=model: m(x)).map(X), rtol=1e-5, atol=1e-5, err_msg=name)
+    assert {"relu", "tanh", "round", "floor", "neg", "asinh", "erf"} <= set(exported)
+
+
 def test_what_has_no_export_is_named(monkeypatch):
     pytest.importorskip("onnx")
-    with pytest.raises(ValueError, match="layer 1 has the activation <lambda>, and ONNX has one of relu"):
+    with pytest.raises(ValueError, match="layer 1 has the activation <lambda>, and ONNX has one of elu"):
         to_onnx(MLP(2, [2, 1], activation=lambda z: z * z))
     mixed = MLP(2, [2, 1])
     mixed.layers[0].neurons[1].activation = "tanh"
