@@ -79,7 +79,8 @@ class Exploration:
         rows = [row for op in dict.fromkeys(self.graph.ops) if (row := RULES.get(op)) and row.own and printable(row)]
         called = re.findall(r'\["(\w+)"', json.dumps(self._slips))
         rules = printed(rows, None if "expression" in self.more else (*self.graph.ops, *called))
-        widths = f"const THINNEST = {THINNEST}, MORE = {MORE};"
+        chooses = json.dumps([name for name, row in RULES.items() if row.chooses])
+        widths = f"const THINNEST = {THINNEST}, MORE = {MORE}, CHOOSES = new Set({chooses});"
         text = "\n".join(
             [functions(rules), rules, widths, *[_part(f"{name}.js") for name in (*_ALWAYS, *self._more_parts, "page")]]
         )

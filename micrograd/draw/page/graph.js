@@ -2,8 +2,7 @@
 
 const finite = Number.isFinite;
 
-// Operations that choose among their operands: one that was not chosen has no edge, and nothing is multiplied there; nor where a rule is flat.
-const CHOOSING = new Set(["where", "relu", "abs", "maximum", "minimum", "take"]);
+// An operand that was not chosen has no edge, and nothing is multiplied there; nor where a rule is flat. CHOOSES names the rows that choose.
 const times = (g, local) => local === null ? 0 : g * local;
 
 class Graph {
@@ -38,7 +37,7 @@ class Graph {
 		if (!partials || n.frozen) return n.locals ??= [];
 		if (!partials.map) return n.locals = partials(xs, n.data);
 		n.locals = partials.map((d, k) => !n.operands[k].counts ? 0 : d.call ? d(...xs, n.data) : d || null);
-		if (CHOOSING.has(n.op)) n.locals = n.locals.map(local => local === 0 ? null : local);
+		if (CHOOSES.has(n.op)) n.locals = n.locals.map(local => local === 0 ? null : local);
 		return n.locals;
 	}
 
