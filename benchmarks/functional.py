@@ -11,7 +11,6 @@ The functions are written once, on arrays, with each contender's own NumPy.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -24,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from peers import REQUIREMENTS, python_with, turns
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "functional.md"
@@ -298,7 +299,6 @@ def off(result: list[float], expected: list[float]) -> float:
 
 
 def measure(rounds: int) -> dict[str, dict[str, list[float]]]:
-    from peers import python_with
 
     ours = Path(sys.executable)
     homes = {"micrograd": ours, "sparse": ours, "jit": python_with("jax"), "built": python_with("casadi")}
@@ -329,7 +329,6 @@ def shown(seconds: list[float]) -> str:
 
 
 def table(seconds: dict[str, dict[str, list[float]]], rounds: int) -> str:
-    from peers import REQUIREMENTS
 
     about = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     cpu = next((line.split(":")[1].strip() for line in about if "model name" in line), platform.processor())
@@ -364,16 +363,8 @@ def table(seconds: dict[str, dict[str, list[float]]], rounds: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15, help="how often each contender takes its turn (15)")
-    parser.add_argument("--work", choices=CONTENDERS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.work:
-        work(options.work)
-        return
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    text = table(measure(options.rounds), options.rounds)
+    rounds = turns(__doc__, CONTENDERS, 15, work)
+    text = table(measure(rounds), rounds)
     print(text)
     PAGE.write_text(text)
 

@@ -1,9 +1,11 @@
 """Environments of peers: each peer with its own packages beside the benchmarks, made when first asked for."""
 
+import argparse
 import os
 import subprocess
 import sys
 import venv
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent / "build" / "peers"
@@ -50,3 +52,17 @@ def environment(peer: str, threads: int) -> dict[str, str]:
     if not peer.startswith("ours"):
         found.pop("PYTHONPATH", None)  # the original has this project's import name
     return found | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+
+
+def turns(about: str | None, contenders: Iterable[str], rounds: int, work: Callable[[str], None]) -> int:
+    """How many rounds the command line asks for, on one core; in the process of a contender, its work and then the end."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=rounds, help="how often each contender takes its turn (%(default)s)")
+    parser.add_argument("--work", choices=contenders, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        work(options.work)
+        raise SystemExit
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    return options.rounds

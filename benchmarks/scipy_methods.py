@@ -10,7 +10,6 @@ of its own. Compiling is done before the clock starts; what is counted is proces
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peers import REQUIREMENTS, python_with, turns
 from scipy import sparse
 
 HERE = Path(__file__).resolve().parent
@@ -80,17 +80,7 @@ def work(contender: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each contender takes its turn (5)")
-    parser.add_argument("--work", choices=CONTENDERS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.work:
-        work(options.work)
-        return
-    from peers import REQUIREMENTS, python_with
-
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    rounds = turns(__doc__, CONTENDERS, 5, work)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
     environment["PYTHONPATH"] = str(HERE.parent)
     contenders = {}
@@ -101,7 +91,7 @@ def main() -> None:
     for problem in PROBLEMS:
         seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
         asked: dict[str, list[int]] = {}
-        for i in range(options.rounds):
+        for i in range(rounds):
             order = list(CONTENDERS)[i % len(CONTENDERS) :] + list(CONTENDERS)[: i % len(CONTENDERS)]
             for name in order:
                 if name == "differences" and any(f" {method}" in problem for method in NEEDS_A_GRADIENT):
@@ -128,7 +118,7 @@ def main() -> None:
         [
             "# SciPy's methods with exact derivatives",
             "",
-            f"Written by `python benchmarks/scipy_methods.py`: the median of {options.rounds} rounds in turns, processor time",
+            f"Written by `python benchmarks/scipy_methods.py`: the median of {rounds} rounds in turns, processor time",
             f"on one core, {REQUIREMENTS['jax'][0].replace('==', ' ')}.",
             "",
             "Rosenbrock's function in 20 dimensions from the classical start, Broyden's tridiagonal equations (20 of them, and",
