@@ -150,13 +150,15 @@ class Module:
 
         names = self._by_name()
         most = (1 << 20) + 16 * sum(len(name) + 8 for name in names) + 4 * len(names) * max(map(len, names), default=0)
-        if os.path.splitext(path)[1].lower() == ".safetensors":
-            self.load_state_dict(weights.read(path, most))
-            return
         with open(path, "rb") as file:
             try:
-                arrays = arrays_in(file, most)
-                state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))
+                if os.path.splitext(path)[1].lower() == ".safetensors":
+                    state = weights.read(file, most)
+                else:
+                    arrays = arrays_in(file, most)
+                    state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))
+            except ImportError:
+                raise
             except TooLargeError as error:
                 raise ValueError(f"{path} holds far more than the parameters here take; nothing was changed") from error
             except Exception as error:  # whatever a damaged file leads to

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import IO, Any
 
-from micrograd.saving import replacing
+from micrograd.saving import TooLargeError, replacing
 
 
 def write(path: str | os.PathLike[str], state: dict[str, float]) -> None:
@@ -26,19 +26,14 @@ def write(path: str | os.PathLike[str], state: dict[str, float]) -> None:
         file.write(data)
 
 
-def read(path: str | os.PathLike[str], most: int) -> dict[str, float]:
-    """The state in a file; ValueError where it is none, has anything but numbers, or more than `most` bytes."""
+def read(file: IO[bytes], most: int) -> dict[str, float]:
+    """The state in a file. TooLargeError where that has more than `most` bytes, the library's errors otherwise."""
     import numpy as np
 
-    library = _library()
-    with open(path, "rb") as file:
-        data = file.read(most + 1)
+    library, data = _library(), file.read(most + 1)
     if len(data) > most:
-        raise ValueError(f"{os.fspath(path)} has more than {most:,} bytes, far more than the parameters here take")
-    try:
-        tensors = library.load(data)
-    except Exception as error:  # the library's own kind of error is not among its public names
-        raise ValueError(f"{os.fspath(path)} is no file of safetensors: {error}") from error
+        raise TooLargeError(f"it is larger than the {most:,} bytes that there can be")
+    tensors = library.load(data)
     return {
         ".".join([name, *map(str, at)]): float(tensor[at])
         for name, tensor in tensors.items()

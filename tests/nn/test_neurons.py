@@ -536,13 +536,13 @@ def test_weights_as_safetensors(tmp_path, monkeypatch):
     before = twin.state_dict()
     for content in (b"", b"no weights", path.read_bytes()[:-3]):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="is no file of safetensors"):
+        with pytest.raises(ValueError, match="holds no saved parameters as save\\(\\) writes them; nothing was changed"):
             twin.load(path)
     net.save(path)
     with pytest.raises(ValueError, match="nothing was changed"):
         MLP(3, [3, 1]).load(path)
     path.write_bytes(bytes(2_000_000))
-    with pytest.raises(ValueError, match=r"more than [0-9,]+ bytes, far more than the parameters here take"):
+    with pytest.raises(ValueError, match="holds far more than the parameters here take; nothing was changed"):
         net.load(path)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     with pytest.raises(ImportError, match=r"micrograd-engine\[safetensors\]"):
