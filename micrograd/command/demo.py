@@ -31,7 +31,7 @@ class Examples(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Examples to learn from and others to be tested on, how to read the network's output, how to draw what it learned."""
+    """Examples to learn from and others to test on, the loss, how an output becomes a class, how to draw what was learned."""
 
     name: str
     train: Examples
@@ -94,9 +94,10 @@ def split(x: Any, y: Any, seed: int) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
 
 
 def network(problem: Problem, hidden: Sequence[int], seed: int) -> MLP:
-    """An MLP with relu, its weights, uniform in [-1, 1], divided by √n in a neuron of n inputs.
+    """An MLP with relu whose weights are uniform in ±1/√n for a neuron of n inputs.
 
-    So z has a spread of about one, however many inputs there are, and the first steps are not spent on undoing a loss of 8.
+    So z has a spread of about one however many inputs there are. With weights in ±1 the loss would begin near 8, and the first
+    steps would do nothing but shrink the weights.
     """
     model = MLP(len(problem.train.inputs[0]), [*hidden, problem.outputs], seed=seed)
     for layer in model.layers:
@@ -225,7 +226,7 @@ def draw_digits(figure: Any, model: MLP, problem: Problem) -> None:
 
 
 def draw_probabilities(figure: Any, model: MLP, problem: Problem) -> None:
-    """How sure the model is of each held-out tumour: its logit, by what the tumour is."""
+    """A histogram of the logits of held-out tumours, by what each tumour is: how sure the model is, and where it is wrong."""
     seen = [(model(x).data, t) for x, t in zip(*problem.held_out, strict=True)]
     wrong = sum((z > 0) != (t == 1) for z, t in seen)
     low, high = math.floor(min(z for z, _ in seen)), math.ceil(max(z for z, _ in seen))

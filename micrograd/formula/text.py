@@ -27,7 +27,7 @@ def superscript(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """The text without what no file may hold: line ends become ⏎, control characters and lone surrogates signs for them."""
+    """The text on one line and safe in any file: a visible sign for each line end, control character and lone surrogate."""
     if text.isprintable():
         return text
     text = re.sub("\r\n?|[\n\u2028\u2029]", "⏎", text)
@@ -51,7 +51,7 @@ class Text:
     # -- what the two mathematical spellings share
 
     def held(self, s: Symbol, level: int) -> str:
-        """`s` as an operand that must hold together at least as tightly as `level`."""
+        """`s` as an operand: in brackets where it binds less tightly than `level`."""
         text, holds = self.form(s)
         return text if holds >= level else self.opening + text + self.closing
 
@@ -64,6 +64,7 @@ class Text:
         return self.opening + text + self.closing if text.startswith(("-", "−")) else text
 
     def form(self, s: Symbol) -> tuple[str, int]:
+        """`s` written down, and how tightly that binds."""
         s = s.taken
         if s.rule is None:
             if s.name is None or self.numbers:
@@ -76,6 +77,7 @@ class Text:
         return ", ".join(self.shortened([self(a) for a in args]))
 
     def shortened(self, parts: list[str]) -> list[str]:
+        """The first two and the last of a long list."""
         return [*parts[:2], self.dots, parts[-1]] if len(parts) > 5 else parts
 
     def _add(self, x: Symbol, y: Symbol) -> tuple[str, int]:
@@ -92,7 +94,7 @@ class Text:
         if y.rule is DIV and y.args[0].literal and y.args[0].number == 1.0:
             whole = y.args[1]
             if x.rule is EXP and len(whole.args) > 1 and any(x is part for part in whole.args) and not self.numbers:
-                return self._share(x.args[0].args[0])  # the exponents are shifted alike: that is for the digits alone
+                return self._share(x.args[0].args[0])  # softmax: all exponents are shifted alike, which only keeps digits
             return self._div(x, whole)
         return self.held(x, PRODUCT) + self.times + self.held(y, POWER), PRODUCT
 

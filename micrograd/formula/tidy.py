@@ -1,7 +1,7 @@
 """Formulas as one would write them by hand: `2(a − 1)(1 − a²)x + 0.02 w`.
 
-Like factors and like terms are collected, numbers worked out. That is for the eye: the numbers may differ from those of the
-formula given in their last bits, and where a factor is 0 or not finite by more.
+Like factors and like terms are collected, numbers worked out. That is for reading: what comes out may differ from the formula
+given in its last bits, and by more where a factor is 0 or not finite.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def _terms(s: Symbol) -> list[Product]:
 
 
 def _added(s: Symbol, sign: float = 1.0) -> Iterable[Product]:
+    """The terms of a sum one by one, with their signs; no two are put together here."""
     s = s.taken
     if s.rule in (ADD, SUB):
         yield from _added(s.args[0], sign)
@@ -106,7 +107,7 @@ def _factors(s: Symbol) -> Product:
 
 
 def _sum(terms: list[Product], as_they_are: bool = False) -> Symbol:
-    """The terms added up; a positive one first, where there is one."""
+    """The sum of the terms. It begins with the first positive one, unless they are to stay `as_they_are`."""
     first = 0 if as_they_are else next((i for i, term in enumerate(terms) if term[0] > 0.0), 0)
     terms = [*terms[first : first + 1], *terms[:first], *terms[first + 1 :]]
     out = Symbol(0.0)
@@ -118,7 +119,7 @@ def _sum(terms: list[Product], as_they_are: bool = False) -> Symbol:
 
 
 def _product(term: Product) -> Symbol:
-    """A product: its number, then sums in brackets, then names, then functions; what has a negative power below the line."""
+    """A product: its number, then sums in brackets, then names, then functions. Negative powers go into the denominator."""
     number, factors = term
     above: list[Symbol] = []
     below: list[Symbol] = []
@@ -145,6 +146,7 @@ def _multiplied(factors: list[Symbol]) -> Symbol:
 
 
 def _kind(base: Symbol) -> int:
+    """Where a factor stands in a product: sums first, then names, then functions."""
     return 1 if base.rule is None else 0 if base.rule in (ADD, SUB) else 2
 
 

@@ -2,7 +2,7 @@
 
 const finite = Number.isFinite;
 
-// An operand that was not chosen has no edge, and nothing is multiplied there; nor where a rule is flat. CHOOSES names the rows that choose.
+// Where an operand was not chosen (by a row in CHOOSES), or the rule is flat, no edge leads, and nothing is multiplied: null.
 const times = (g, local) => local === null ? 0 : g * local;
 
 class Graph {
@@ -31,7 +31,7 @@ class Graph {
 		this.backward();
 	}
 
-	// The local derivatives of a node at its operands, where an operand has a gradient; null where it was not chosen.
+	// The local derivative by each operand: 0 where that has no gradient, null where no edge leads to it.
 	differentiate(n, xs = n.operands.map(p => p.data)) {
 		const partials = RULES[n.op];
 		if (!partials || n.frozen) return n.locals ??= [];
@@ -57,7 +57,7 @@ class Graph {
 		this.steps = steps;
 		for (const n of nodes) {
 			n.grad = n.arrived = 0;
-			n.reached = false;  // by a way on which everything was chosen
+			n.reached = false;  // from the output, through chosen operands alone
 		}
 		this.output.grad = 1;
 		this.output.reached = true;
@@ -86,7 +86,7 @@ class Graph {
 		this.backward();
 	}
 
-	// Whether something below the node cannot be computed in the page: then what is above it does not follow.
+	// This node or one above it that the page cannot compute, so that what is above it does not follow changes; null if none.
 	stuck(n) {
 		return this.frozen && [...this.above(n)].find(n => n.frozen) || null;
 	}
@@ -113,14 +113,14 @@ class Graph {
 		return found.get(n);
 	}
 
-	// The nodes on a way from this one to the output; on request as a list, the output first.
+	// This node and all that depend on it; `inOrder` as a list that begins with the output.
 	above(n, inOrder = false) {
 		const seen = new Set([n]);
 		for (const m of seen) for (const [c] of m.uses) seen.add(c);
 		return inOrder ? [...seen].sort((a, b) => b.index - a.index) : seen;
 	}
 
-	// Why the gradient of a node is zero, not finite, tiny or huge: the place where that begins. "" where it is none of these.
+	// Why the gradient of a node is zero, not finite, tiny or huge: where that begins. Empty where it is none of these.
 	why(n) {
 		const g = n.full, name = m => plain(m);
 		if (finite(g) && g !== 0 && abs(g) > 1e-7 && abs(g) < 1e7) return "";

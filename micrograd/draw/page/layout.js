@@ -1,6 +1,6 @@
-// Where boxes and edges go: the layered layout of layout.py, ranked from the output, with the same words: along and across.
+// Where boxes and edges go: the layered layout of layout.py, ranked from the output. `along` and `across` mean the same as there.
 
-const FAR = 60;  // columns: an edge over more of them takes a lane below the picture, and not a slot in each
+const FAR = 60;  // columns: an edge that spans more runs in a lane below the picture, not through a slot in each column
 const most = list => list.reduce((a, b) => max(a, b), 0);
 
 // Gives each box its x and y, each edge its route, and each box the trunk that its long edges share; returns width and height.
@@ -11,7 +11,7 @@ function arrange(boxes, edges, down) {
 	const add = (box, column, size) => { const item = { box, column, size, ins: [], outs: [] }; items.push(item); return item; };
 	const join = (a, b, shift, part) => { a.outs.push({ o: b, shift, part }); b.ins.push({ o: a, shift: -shift, part: 0 }); };
 	for (const b of boxes) b.item = add(b, b.column = end - b.rank, b.across);
-	for (const b of boxes) {  // a long edge passes each column in a slot
+	for (const b of boxes) {  // a long edge has a slot in each column that it crosses
 		b.slots = [b.item];
 		b.near = b.outs.filter(e => e.to.column - b.column <= FAR);
 		const until = most(b.near.map(e => e.to.column));
@@ -33,7 +33,7 @@ function arrange(boxes, edges, down) {
 	}
 	for (const e of edges) if (e.room) columns[e.to.column].label = max(columns[e.to.column].label, down ? 20 : e.room + 12);
 	let at = -20;
-	columns.forEach((c, k) => {  // the curves take more room where they are steep
+	columns.forEach((c, k) => {  // steep curves need more room between the columns
 		const steep = most(c.items.flatMap(i => i.ins.map(({ o, shift }) => abs(i.y - shift - o.y))));
 		c.from = at += k ? 24 + min(0.16 * steep, 110) : 34;
 		c.to = at += c.label + c.room;
@@ -59,10 +59,10 @@ function firstOrder(output, columns) {  // from the output to the leaves, port b
 	}
 }
 
-function uncross(columns, sweep, count) {  // each item to the mean of its neighbours, at last on both sides; the best order is kept
+function uncross(columns, sweep, count) {  // sorts by the mean place of neighbours, on one side and later on both; keeps the order with the fewest crossings
 	let best, fewest = Infinity;
 	const keep = () => {
-		const crossings = count < 1500 && columns.reduce((sum, c) => sum + crossingsOf(c.items), 0);  // else the last is kept
+		const crossings = count < 1500 && columns.reduce((sum, c) => sum + crossingsOf(c.items), 0);  // where counting takes too long, the last order is kept
 		if (crossings <= fewest) [best, fewest] = [columns.map(c => [...c.items]), crossings];
 	};
 	keep();
@@ -92,7 +92,7 @@ function crossingsOf(list) {
 	return total;
 }
 
-function space(columns, sweep) {  // least squares under that order: pool adjacent violators
+function space(columns, sweep) {  // least squares with that order kept, by pooling adjacent violators
 	for (const { items: list } of columns) {
 		let y = 0;
 		list.forEach((item, k) => {
@@ -123,7 +123,7 @@ function space(columns, sweep) {  // least squares under that order: pool adjace
 	});
 }
 
-// A trunk passes the columns; from it, or from the box itself, each edge goes on to its port: no edge carries its whole way.
+// The long edges of a box share one trunk through the columns. An edge's own line is only the rest, from trunk or box to its port.
 function route(boxes, columns, down, bottom) {
 	let lanes = 0;
 	const at = (along, across) => down ? `${round(across)} ${round(along)}` : `${round(along)} ${round(across)}`;

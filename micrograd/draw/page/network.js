@@ -1,7 +1,7 @@
-// The network's picture: neurons in columns, weights as the lines between them, with the numbers of the graph.
+// The textbook's picture of a network: neurons in columns, weights as the lines between them, numbers taken from the graph.
 
 class Network {
-	// `network` lists the layers, and in each the neurons: the numbers of z and of a in each call of the network.
+	// `network` lists the neurons of each layer: for every call of the network the indices of their nodes z, and those of a.
 	constructor(graph, { network, call = 1 }, room, sample) {
 		Object.assign(this, { graph, room, sample, found: network, calls: network[0][0][0].length });
 		const menu = sample.querySelector("select"), page = sample.closest("[data-micrograd]").micrograd;
@@ -11,7 +11,7 @@ class Network {
 		this.take(menu.value = call);
 	}
 
-	// Shows one call, the network on one sample.
+	// Shows one call of the network, on one sample.
 	take(call) {
 		const { nodes } = this.graph;
 		this.call = call;
@@ -46,10 +46,10 @@ class Network {
 		this.extent = [60 + (columns.length - (this.loss ? 0 : 1)) * gap + 90, height];
 	}
 
-	// Where on its line the label of a weight stands: as far as can be from those that are placed, and from the names of neurons.
+	// Puts the label of each weight on its line, as far as possible from the other labels and from the names of neurons.
 	placeLabels() {
 		const names = [...this.spots.values()].flatMap(s => [[s.x, s.y], [s.x, s.y - this.radius - 9], [s.x, s.y + this.radius + 18]]);
-		for (const l of [...this.lines, ...this.lines, ...this.lines]) {  // again, once all have a place
+		for (const l of [...this.lines, ...this.lines, ...this.lines]) {  // three rounds: in the first, later labels have no place yet
 			const taken = [...names, ...this.lines.flatMap(other => other.at && other !== l ? [other.at] : [])];
 			const places = Array.from({ length: 19 }, (_, k) => 0.19 + 0.034 * k).map(f => [l.from.x + (l.to.x - l.from.x) * f, l.from.y + (l.to.y - l.from.y) * f, abs(f - 0.5)]);
 			const free = ([x, y, off]) => min(...taken.map(([u, v]) => max(abs(x - u) / 2.6, abs(y - v))), 40) - 8 * off;
@@ -129,7 +129,7 @@ class Network {
 		}
 	}
 
-	// Of a weight W_jk: its line; the lines by which δ comes back to k; and the numbers that are factors: a_j, z_k, each δ_l.
+	// What the derivative by a weight W_jk is made of: its line, the lines that bring δ back to k, and a_j, z_k, each δ_l.
 	factors(n) {
 		const line = this.lines.find(l => l.weight === n);
 		if (!line) return null;
@@ -137,7 +137,7 @@ class Network {
 		return { line, lines, spots: new Map([[line.from, "value"], [line.to, lines.size ? "z" : "delta"], ...[...lines].map(l => [l.to, "delta"])]) };
 	}
 
-	// g′(z): the derivative of a neuron's output, along the values between z and a.
+	// g′(z): the derivative of a neuron's output a by its z, through the nodes between them.
 	slope({ z, a }) {
 		const found = new Map([[a, 1]]);
 		for (let i = a.index; i > z.index; i--) {

@@ -1,4 +1,4 @@
-// Expressions as text, by the grammar of parse.py: arithmetic on names, functions of the book, lists, steps. Nothing is evaluated.
+// Reads typed expressions by the grammar of parse.py: arithmetic, functions of the book, lists, assignments. No code is evaluated.
 
 class ExpressionError extends Error {
 	constructor(message, column = 0) { super(message); this.column = column; }
@@ -34,7 +34,7 @@ function tokens(text) {
 	return found;
 }
 
-// The steps of a text: { name?, at, value }, where `value` says what it means once one knows what names mean.
+// The statements of a text: { name?, at, value }. `value` is a function that takes what names stand for and gives the result.
 function steps(text) {
 	if (!text.trim()) fail("the expression is empty: write one such as tanh(a*b) + c", 0);
 	if (text.includes("\0")) unread("source code cannot contain null bytes", 0);
@@ -125,7 +125,7 @@ function steps(text) {
 	return found;
 }
 
-// What a text means: a number, or the last of the nodes { op, args, data, label } below it. `named` gives the names their leaves.
+// What a text comes to: a number, or a node { op, args, data, label }. `named` has the leaves by their names.
 function meaning(text, named) {
 	const names = new Map(Object.entries(named));
 	let out, at = 0;
@@ -171,7 +171,7 @@ function node(op, args, at) {
 	return args.every(a => typeof a === "number") ? data : { op, args, data, label: "" };
 }
 
-// The graph below a result, in the engine's order: parents first and from left to right, a number right before what uses it.
+// The graph below a result in the engine's order: parents first, from left to right, a plain number right before its consumer.
 function graphOf(result) {
 	const nodes = [], index = new Map();
 	const add = (n, op, parents, kind, text, data) => { index.set(n, nodes.length); nodes.push({ kind, text, op, data, group: -1, parents }); return nodes.length - 1; };
@@ -190,7 +190,7 @@ function graphOf(result) {
 }
 const scripts = name => { const m = /^(\p{L}+)_([^_]+)$/u.exec(name); return m ? [[m[1], 0], [m[2], -1]] : name; };
 
-// The line in which one writes an expression of one's own. Names that are new become values, and keep theirs from before.
+// The line to type an expression into. A new name becomes a leaf; a name seen before keeps its number.
 class Field {
 	constructor(page, form, D) {
 		form.hidden = false;

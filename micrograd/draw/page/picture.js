@@ -1,7 +1,7 @@
 // The graph drawn: which boxes there are, and what they show now.
 
 const SVG = "http://www.w3.org/2000/svg";
-function fill(e, attributes = {}, inside = []) {  // a text alone is the class
+function fill(e, attributes = {}, inside = []) {  // attributes given as a text are the class alone
 	if (attributes.trim) attributes = { class: attributes };
 	for (const k in attributes) if (attributes[k] !== undefined) e.setAttribute(k, attributes[k]);
 	e.append(...inside);
@@ -113,7 +113,7 @@ class Picture {
 		return wide(text, 10.5) < 110 ? text : RULES[n.op] ? this.signs[n.op] ?? n.op : n.op;
 	}
 
-	// Runs to the right, or down where that was asked for, or where only that fits in the room there is.
+	// Lays the graph out from left to right; from top to bottom where that was asked for, or where only that fits into `room`.
 	render(room = Infinity) {
 		const lay = down => {
 			this.down = down;
@@ -158,7 +158,7 @@ class Picture {
 		return b.note = writeAt(b.g, "", folded ? left : right, b.y + 14, "mg-grad", folded ? "start" : "end");
 	}
 
-	// What is seen of a box: `state` says which values are there, which gradients may be shown, what is marked.
+	// Shows a new state in the whole picture: which values are known, which gradients may be seen, what is marked.
 	paint(state, seen) {
 		this.version++;
 		this.state = state;
@@ -171,8 +171,8 @@ class Picture {
 		this.show(seen);
 	}
 
-	// Paints the boxes and labels of a part of the picture, where they have not been since the last change: a browser holds
-	// some thousand boxes, but not all that is written in them.
+	// Paints what lies in the part of the picture that is seen, unless it has been painted since the last change: a browser can
+	// hold some thousand boxes, but not all the text in them.
 	show([x, y, w, h]) {
 		const within = b => this.boxes.length < 300 || b.x + b.w / 2 > x - 60 && b.x - b.w / 2 < x + w + 60 && b.y + b.h / 2 > y - 60 && b.y - b.h / 2 < y + h + 60;
 		for (const b of this.boxes) {
