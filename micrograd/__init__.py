@@ -1,6 +1,7 @@
 """micrograd: scalar-level reverse-mode automatic differentiation that shows and explains every derivative.
 
-Every function of mathematics here takes numbers and gives a number, or takes Values and gives a Value:
+Every function of mathematics here takes numbers and gives a number, or takes Values and gives a Value; of lists and arrays it
+gives the like:
 
 >>> exp(0.0), log(1.0), expm1(0.0), log1p(0.0), sqrt(9.0), pow(2.0, 3.0)
 (1.0, 0.0, 0.0, 0.0, 3.0, 8.0)
@@ -10,6 +11,8 @@ Every function of mathematics here takes numbers and gives a number, or takes Va
 (0.0, 1.0, 0.0, 0.5, 0.0, 0.6931, 0.0)
 >>> log2(8.0), log10(1000.0), exp2(3.0), cbrt(8.0), hypot(3.0, 4.0)
 (3.0, 3.0, 8.0, 2.0, 5.0)
+>>> exp([0.0, 0.0]), maximum([[1.0], [2.0]], 1.5)
+([1.0, 1.0], [[1.5], [2.0]])
 >>> asinh(0.0), acosh(1.0), atanh(0.0), erfc(0.0), floor(-0.5)
 (0.0, 0.0, 0.0, 1.0, -1.0)
 >>> lgamma(1.0), round(digamma(1.0), 4), round(polygamma(1, 1.0), 4)

@@ -1,23 +1,23 @@
 """Functions composed of primitives: what they are can be read here, and their derivatives follow from the rule book's.
 
 `primitives` comes before. Each takes numbers, Values, symbols or what a recording holds, because it uses nothing but operators
-and primitives. Functions of one number also take lists and arrays, and give the like back; those of many numbers take them from
-lists, nested lists and arrays.
+and primitives. Functions of one or two numbers also take lists and arrays, and give the like back; those of many numbers take
+them from lists, nested lists and arrays.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import reduce, wraps
-from typing import TYPE_CHECKING, Any, overload
+from functools import reduce
+from typing import TYPE_CHECKING, Any
 
 from micrograd import primitives
+from micrograd.elementwise import elementwise
 from micrograd.primitives import dot, erfc, exp, expm1, floor, logsumexp, maximum, minimum, sigmoid, sqrt, sum, where
 
 if TYPE_CHECKING:
-    from micrograd.engine.value import Value
-    from micrograd.signatures import Elementwise, Number, OfMany, OfRows
+    from micrograd.signatures import Elementwise, OfMany, OfPairs, OfRows
 
 
 def _in_form(f: Callable[[Any], Any], xs: Any) -> Any:
@@ -31,14 +31,12 @@ def _in_form(f: Callable[[Any], Any], xs: Any) -> Any:
     return f(xs)
 
 
-def _elementwise(f: Callable[..., Any]) -> Elementwise:
-    @wraps(f)
-    def of_each(x: Any, *args: Any, **options: Any) -> Any:
-        if hasattr(x, "__len__") and getattr(x, "shape", None) != ():
-            return _in_form(lambda row: [f(e, *args, **options) for e in row], x)
-        return f(x, *args, **options)
+def _elementwise(f: Callable[..., Any]) -> Elementwise:  # for type checkers
+    return elementwise(f)
 
-    return of_each
+
+def _of_pairs(f: Callable[..., Any]) -> OfPairs:  # for type checkers
+    return elementwise(f)
 
 
 def _of_many(f: Callable[..., Any]) -> OfMany:  # for type checkers: a number of numbers, a Value of Values
@@ -62,10 +60,7 @@ def _flat(name: str, xs: Any, least: int = 1) -> list[Any]:
 # Whole numbers. Their derivatives are 0, those of the steps that they are.
 
 
-@overload
-def ceil(x: Value) -> Value: ...
-@overload
-def ceil(x: Number) -> float: ...
+@_elementwise
 def ceil(x: Any) -> Any:
     """The least whole number that is not below x; its derivative is 0.
 
@@ -75,10 +70,7 @@ def ceil(x: Any) -> Any:
     return -floor(-x)
 
 
-@overload
-def trunc(x: Value) -> Value: ...
-@overload
-def trunc(x: Number) -> float: ...
+@_elementwise
 def trunc(x: Any) -> Any:
     """x without what stands after the point; its derivative is 0.
 
@@ -88,6 +80,7 @@ def trunc(x: Any) -> Any:
     return where(x, floor(x), ceil(x))
 
 
+@_elementwise
 def round(x: Any, digits: int | None = None) -> Any:
     """x to the nearest whole number (the even one of two as near), or to so many digits after the point, as NumPy does it.
 
@@ -159,12 +152,7 @@ def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
 # Sums of exponentials.
 
 
-@overload
-def logaddexp(x: Value, y: Value | Number) -> Value: ...
-@overload
-def logaddexp(x: Value | Number, y: Value) -> Value: ...
-@overload
-def logaddexp(x: Number, y: Number) -> float: ...
+@_of_pairs
 def logaddexp(x: Any, y: Any) -> Any:
     """log(exp(x) + exp(y)), without overflow.
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from micrograd import floats
+from micrograd.elementwise import is_many, or_each
 from micrograd.floats import number as number
 
 if TYPE_CHECKING:  # for checkers alone: the book stands alone
@@ -29,7 +30,7 @@ inf, nan = math.inf, math.nan
 
 
 class Primitive:
-    """One row of the rule book. Called on floats it gives a float, on Values a node of the graph.
+    """One row of the rule book. Called on floats it gives a float, on Values a node of the graph, on lists and arrays the like.
 
     `partials` has one entry per argument, a number or a function of the arguments and the output; in a variadic row it
     is a single function `(args, out) -> tuple` of all of them. In a row that `chooses`, as where() does, an argument whose
@@ -51,7 +52,7 @@ class Primitive:
                 for y in args:
                     if apply := getattr(type(y), "__primitive__", None):
                         return apply(self, args)
-                return self.on_floats([number(x) for x in args])
+                return or_each(lambda row, xs: row.on_floats([number(x) for x in xs]), self, args)
         try:  # as on_floats(), without another call: partials come here
             return self.value(*args)
         except (ArithmeticError, ValueError):
@@ -165,13 +166,13 @@ def where(c: Value, a: Value | Number, b: Value | Number) -> Value: ...
 @overload
 def where(c: Number, a: A, b: B) -> A | B: ...
 def where(c: Any, a: Any, b: Any) -> Any:
-    """`a` where c > 0, else `b`. A plain number or bool `c` chooses at once; a Value becomes part of the graph.
+    """`a` where c > 0, else `b`; of lists and arrays each. A number or bool `c` chooses at once; a Value becomes part of the graph.
 
     >>> where(True, 1.0, 2.0), where(-0.5, 1.0, 2.0)
     (1.0, 2.0)
     """
     if c.__class__ is not float:
-        if hasattr(type(c), "__primitive__"):
+        if hasattr(type(c), "__primitive__") or is_many(c):
             return _where(c, a, b)
         c = number(c)
     return nan if c != c else a if c > 0.0 else b
@@ -264,8 +265,7 @@ neg        = primitive("neg",        "-x",               operator.neg,          
 mod        = primitive("mod",        "x % y",            operator.mod,           1.0, lambda x, y, out: -floordiv(x, y))
 floordiv   = primitive("floordiv",   "x // y",           operator.floordiv,      0.0, 0.0, beyond=floats.divided)
 pow        = primitive("pow",        "x ** y",           math.pow,               lambda x, y, out: y * power_less_one(x, y), lambda x, y, out: power_log(x, y), beyond=floats.power)
-power_less_one = primitive("power_less_one", "x ** (y - 1)", floats.power_less_one, lambda x, y, out: (y - 1) * power_less_one(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1),
-                                                                                 lambda x, y, out: power_log(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1))  # y - 1 as if it were not rounded; 1 at x = y = 0, where it is multiplied by 0
+power_less_one = primitive("power_less_one", "x ** (y - 1)", floats.power_less_one, lambda x, y, out: (y - 1) * power_less_one(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1), lambda x, y, out: power_log(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1))  # y - 1 as if it were not rounded; 1 at x = y = 0, where it is multiplied by 0
 power_log  = primitive("power_log",  "x ** y * log(x)",  floats.power_log,       lambda x, y, out: power_less_one(x, y) + y * power_log(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1), lambda x, y, out: out * log(where(abs(out), x, 1.0)))
 exp        = primitive("exp",        "exp(x)",           math.exp,               lambda x, out: out, beyond=lambda x: inf)
 log        = primitive("log",        "log(x)",           math.log,               lambda x, out: 1 / x, beyond=lambda x: -inf if x == 0.0 else nan)
@@ -301,10 +301,8 @@ round      = primitive("round",      "round(x)",         lambda x: math.copysign
 abs        = primitive("abs",        "abs(x)",           math.fabs,              lambda x, out: sign(x))
 sign       = primitive("sign",       "sign(x)",          lambda x: 1.0 if x > 0.0 else -1.0 if x < 0.0 else x, 0.0)
 step       = primitive("step",       "step(x)",          lambda x: 1.0 if x > 0.0 else 0.0 if x <= 0.0 else x, 0.0)
-maximum    = primitive("maximum",    "maximum(x, y)",    lambda x, y: x if x >= y else y if y > x else nan, lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2,
-                                                                                 lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2)
-minimum    = primitive("minimum",    "minimum(x, y)",    lambda x, y: x if x <= y else y if y < x else nan, lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2,
-                                                                                 lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2)
+maximum    = primitive("maximum",    "maximum(x, y)",    lambda x, y: x if x >= y else y if y > x else nan, lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2, lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2)
+minimum    = primitive("minimum",    "minimum(x, y)",    lambda x, y: x if x <= y else y if y < x else nan, lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2, lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2)
 erf        = primitive("erf",        "erf(x)",           math.erf,               lambda x, out: 2 / math.sqrt(math.pi) * exp(-x * x))  # flat from |x| = 27.3 on
 erfc       = primitive("erfc",       "erfc(x)",          math.erfc,              lambda x, out: -2 / math.sqrt(math.pi) * exp(-x * x))  # flat from |x| = 27.3 on
 lgamma     = primitive("lgamma",     "lgamma(x)",        math.lgamma,             lambda x, out: digamma(x), beyond=lambda x: inf)  # near 1 and 2, and near the zeros below 0, right to units of 1, not of itself

@@ -30,6 +30,18 @@ class Unary(Primitive):
     @overload
     def __call__(self, x: Number, /) -> float: ...
 
+class OfPairs(Protocol):
+    """A function of two numbers that takes lists and arrays too, and gives the like back."""
+
+    @overload
+    def __call__(self, x: Value, y: Value | Number, /) -> Value: ...
+    @overload
+    def __call__(self, x: Value | Number, y: Value, /) -> Value: ...
+    @overload
+    def __call__(self, x: Number, y: Number, /) -> float: ...
+    @overload
+    def __call__(self, x: Any, y: Any, /) -> Any: ...
+
 class Binary(Primitive):
     """A row of two arguments: a number for numbers, a Value where one of them is a Value."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from micrograd.elementwise import or_each
 from micrograd.engine import modes
 from micrograd.engine.assign import adding
 from micrograd.engine.choices import adjoints_of_chosen
@@ -25,11 +26,11 @@ _new = object.__new__
 
 
 def _apply(rule: Primitive, args: Sequence[Any]) -> Value:
-    """The node rule(*args), for any mixture of Values and numbers; by the method of Value where there is one."""
+    """The node rule(*args), for any mixture of Values and numbers, or lists; by the method of Value where there is one."""
     method = METHODS.get(rule)
     if method is not None and args[0].__class__ is Value and args[-1].__class__ in (Value, float):
         return method(*args)  # type: ignore[no-any-return]
-    return general(rule, args)
+    return or_each(general, rule, args)  # type: ignore[no-any-return]
 
 
 def general(rule: Primitive, args: Sequence[Any]) -> Value:

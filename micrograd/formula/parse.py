@@ -18,7 +18,7 @@ from typing import Any
 
 from micrograd import composed, primitives
 from micrograd.engine import Value, constant
-from micrograd.primitives import HELPERS, RULES
+from micrograd.primitives import HELPERS, RULES, Primitive, number
 
 _OPERATORS: dict[type, Any] = {
     ast.Add: primitives.add,
@@ -276,6 +276,8 @@ def _functions(functions: Mapping[str, Any]) -> list[str]:
 
 def _applied(apply: Any, args: list[Any], node: ast.expr, lines: list[str]) -> Any:
     try:
+        if isinstance(apply, Primitive) and not apply.variadic:  # of lists too in Python, and here as on the living page
+            args = [number(a) if isinstance(a, list) else a for a in args]
         return apply(*args)
     except (TypeError, ValueError) as error:
         message = str(error)

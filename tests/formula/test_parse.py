@@ -93,7 +93,7 @@ NOT_COMPOSED = [
     ("softmax([a, b])[-1]", "an index is a whole number from 0\n"),
     ("softmax([a, b])[0.5]", "an index is a whole number from 0\n"),
     ("softmax([a, b])[0:1]", "an index is a whole number from 0\n"),
-    ("trunc([a])", "trunc: expected a number, got list\n"),
+    ("trunc([a])", "the result must be one number, not a list"),
     ("[a].sin()", "sin: expected a number, got list\n"),
     ("2 * [a]", "expected a number, got list\n"),
     ("foo(a)", "cbrt, ceil, clip, cos"),

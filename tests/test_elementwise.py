@@ -1,0 +1,87 @@
+"""Functions of numbers take lists and arrays, and give the like: each row of the book, and what is composed of them."""
+
+import numpy as np
+import pytest
+from truth import CASES
+
+import micrograd as mg
+from micrograd import Value, adjoints, grad, jit
+from micrograd.primitives import RULES
+
+ROWS = [case for case in CASES if not case.rule.variadic]
+COMPOSED = [mg.ceil, mg.trunc, mg.round, mg.gelu, mg.silu, mg.elu, mg.leaky_relu, mg.clip, mg.logaddexp]
+FUNCTIONS = [pytest.param(case.rule, case.inside(0.25, -0.5, 0.75), id=case.name) for case in ROWS]
+FUNCTIONS += [pytest.param(f, [0.25, -0.5][: 1 + (f is mg.logaddexp)], id=f.__name__) for f in COMPOSED]
+
+
+def data(xs):
+    return [data(x) for x in xs] if isinstance(xs, (list, np.ndarray)) else x.data if isinstance(x := xs, Value) else x
+
+
+@pytest.mark.parametrize(("f", "at"), FUNCTIONS)
+def test_lists_and_arrays_give_the_like_with_the_bits_of_each_number(f, at):
+    first, *rest = at
+    alone, other = f(*at), f(first * 1.5, *rest)
+    assert f([first, first * 1.5], *rest) == f((first, first * 1.5), *rest) == [alone, other]
+    assert f([[first], [first * 1.5, first]], *rest) == [[alone], [other, alone]]
+    assert f([], *rest) == []
+    array = f(np.array([[first, first * 1.5]]), *rest)
+    assert array.dtype == float and array.tolist() == [[alone, other]]
+    assert f(np.zeros((0, 3)), *rest).shape == (0, 3)
+    for many in ([Value(first), Value(first * 1.5)], [Value(first), first * 1.5]):
+        found = f(many, *rest)
+        assert isinstance(found, list) and data(found) == [alone, other]
+        found = f(np.array(many), *rest)
+        assert found.dtype == object and data(found) == [alone, other]
+    if rest:  # several, and one number with all
+        for make in (list, np.array):
+            assert data(f(*[make([x, x]) for x in at])) == [alone, alone]
+            assert data(f(first, *[make([x, x]) for x in rest])) == [alone, alone]
+            assert data(f(Value(first), *[make([x, x]) for x in rest])) == [alone, alone]
+            assert data(f(make([first, first]), *[Value(x) for x in rest])) == [alone, alone]
+
+
+def test_derivatives_go_through_eagerly_and_compiled():
+    def f(xs, y):
+        return mg.sum([*mg.exp(xs), *mg.maximum(xs, y), *mg.where(xs, y, mg.sin(xs))])
+
+    for xs in ([0.5, -1.5], np.array([0.5, -1.5])):
+        expected = [mg.grad(lambda x: mg.exp(x) + mg.maximum(x, 0.25) + mg.where(x, 0.25, mg.sin(x)))(float(x)) for x in xs]
+        assert list(grad(f)(xs, 0.25)) == list(jit(grad(f))(xs, 0.25)) == expected
+    ys = mg.logaddexp([Value(1.0), Value(2.0)], x := Value(0.5))
+    assert adjoints(mg.sum(ys))[x] == grad(lambda x: mg.logaddexp(1.0, x) + mg.logaddexp(2.0, x))(0.5)
+
+
+def test_where_chooses_lists_at_once_by_one_number_and_entries_by_a_list():
+    assert mg.where(True, [1.0, 2.0], [3.0, 4.0]) == [1.0, 2.0]
+    assert mg.where([1.0, -1.0], [1.0, 2.0], [3.0, 4.0]) == [1.0, 4.0]
+    assert mg.where(np.array([True, False]), 1.0, 2.0).tolist() == [1.0, 2.0]
+
+
+def test_a_row_of_ones_own_takes_lists():
+    before = dict(RULES)
+    try:
+        cube = mg.primitive("cube_of_each", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)
+        assert cube([2.0, 3.0]) == [8.0, 27.0] and data(cube([Value(2.0)])) == [8.0]
+    finally:
+        RULES.clear()
+        RULES.update(before)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: mg.maximum([1.0], [1.0, 2.0]), ValueError, "maximum needs lists of one length, got 1 and 2 values"),
+        (lambda: mg.logaddexp([1.0, 2.0], []), ValueError, "logaddexp needs lists of one length, got 0 and 2 values"),
+        (lambda: mg.hypot(np.ones(2), np.ones(3)), ValueError, "could not be broadcast"),
+        (lambda: mg.exp("ab"), TypeError, "got str 'ab'"),
+        (lambda: mg.exp({"a": 1.0}), TypeError, "got dict"),
+        (lambda: mg.exp([1.0, None]), TypeError, "got NoneType"),
+        (lambda: mg.exp([Value(1.0), "x"]), TypeError, "got str 'x'"),
+        (lambda: mg.sum([[1.0], [2.0]]), TypeError, "got list"),
+        (lambda: Value(1.0) * [1.0], TypeError, "got list"),
+    ],
+)
+def test_what_is_no_number_and_no_list_of_them_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
