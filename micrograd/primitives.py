@@ -321,6 +321,5 @@ _take      = primitive("take",       "take(i, xs)",      lambda i, *xs: xs[int(i
 for _row in (relu, abs, maximum, minimum, _where, _take):
     _row.chooses = True
 _BUILT_IN = frozenset(RULES)
-HELPERS = frozenset(
-    {"direction", "inverted", "one_minus_square", "power_less_one", "power_log"}
-)  # for derivatives alone: no list names them
+# For derivatives alone: no list names them
+HELPERS = frozenset({"direction", "inverted", "one_minus_square", "power_less_one", "power_log"})

@@ -30,7 +30,7 @@ from micrograd.formula.javascript import functions, listed, printable, printed
 from micrograd.formula.mistakes import MISTAKES, SLIPS
 from micrograd.formula.symbol import Symbol
 from micrograd.formula.text import clean
-from micrograd.primitives import RULES
+from micrograd.primitives import HELPERS, RULES
 from micrograd.saving import replacing
 
 _MOST = 50_000  # values that a page holds: with more, a browser takes too long to be of use
@@ -80,9 +80,11 @@ class Exploration:
         called = re.findall(r'\["(\w+)"', json.dumps(self._slips))
         rules = printed(rows, None if "expression" in self.more else (*self.graph.ops, *called))
         chooses = json.dumps([name for name, row in RULES.items() if row.chooses])
-        widths = f"const THINNEST = {THINNEST}, MORE = {MORE}, CHOOSES = new Set({chooses});"
+        known = f"const THINNEST = {THINNEST}, MORE = {MORE}, CHOOSES = new Set({chooses});"
+        if "expression" in self.more:
+            known += f"const HELPERS = {json.dumps(sorted(HELPERS))};"
         text = "\n".join(
-            [functions(rules), rules, widths, *[_part(f"{name}.js") for name in (*_ALWAYS, *self._more_parts, "page")]]
+            [functions(rules), rules, known, *[_part(f"{name}.js") for name in (*_ALWAYS, *self._more_parts, "page")]]
         )
         return f"(() => {{{minified(text)}}})();\n"
 

@@ -240,7 +240,7 @@ def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], function
             if name in functions:
                 return _composed(name, functions[name], args, node, lines)
             row = RULES.get(name)
-            if row is None or row.variadic:
+            if row is None or row.variadic or name in HELPERS:
                 raise _error(f"unknown function {name!r}: known are {', '.join(_functions(functions))}", node, lines)
             if len(args) != len(row.partials):
                 raise _error(f"{name} takes {len(row.partials)} argument(s), got {len(args)}", node, lines)

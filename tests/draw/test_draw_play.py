@@ -28,6 +28,7 @@ from micrograd.draw.style import DARK, LIGHT
 from micrograd.formula.javascript import functions, printed
 from micrograd.formula.mistakes import MISTAKES, SLIPS
 from micrograd.formula.parse import named_values, parse
+from micrograd.primitives import HELPERS
 
 ON_NODE = """
 const text = x => x === Infinity ? "inf" : x === -Infinity ? "-inf" : x !== x ? "nan" : String(x);
@@ -241,6 +242,7 @@ def test_typing_an_expression(played):
     for text, message in (
         ("a +", "invalid syntax"),
         ("alert(1)", "unknown function"),
+        *((f"{helper}(a, b)", "unknown function") for helper in sorted(HELPERS)),
         ("<img src=x onerror=alert(1)>", "cannot read"),
     ):
         field.fill(text)

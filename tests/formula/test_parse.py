@@ -123,7 +123,7 @@ def test_what_is_said_of_composed_functions(text, message):
 
 def test_no_list_names_the_rows_that_derivatives_alone_have_a_use_for():
     assert RULES.keys() > HELPERS and not any(hasattr(micrograd, name) for name in HELPERS)
-    for text in ("foo(a)", "take(a, a)"):
+    for text in ("foo(a)", "take(a, a)", *(f"{helper}(a, a)" for helper in sorted(HELPERS))):
         with pytest.raises(ExpressionError) as caught:
             parse(text, values())
         assert HELPERS.isdisjoint(caught.value.message.partition("known are ")[2].split(", "))

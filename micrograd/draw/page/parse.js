@@ -6,7 +6,7 @@ class ExpressionError extends Error {
 const ALIASES = { max: "maximum", min: "minimum", ln: "log" };
 const OPERATORS = { "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "**": "pow", "<": "less", ">": "greater" };
 const OF_MANY = ["sum", "logsumexp", "dot"];
-const known = () => Object.keys(RULES).filter(name => RULES[name].map && !/^(one|power)_/.test(name) || OF_MANY.includes(name)).sort();
+const known = () => Object.keys(RULES).filter(name => RULES[name].map && !HELPERS.includes(name) || OF_MANY.includes(name)).sort();
 const isFunction = name => Object.hasOwn(ALIASES, name) || known().includes(name);
 const WORDS = ["import", "def", "for", "while", "if", "return", "from", "not", "None", "True", "False", "await", "yield"];
 const fail = (message, at) => { throw new ExpressionError(message, at); };
