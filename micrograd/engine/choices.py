@@ -63,16 +63,25 @@ def adjoints_of_chosen(order: Sequence[Any], output: Any) -> dict[Any, float]:
 # where(gate, ..., 0), which has no edge where the gate is shut. A graph without poles or overflow needs no gates.
 
 
+def chooses(order: Sequence[Any]) -> bool:
+    """Whether one of the nodes chooses between its operands."""
+    return any(rule is not None and rule.chooses for rule in {node.rule for node in order})
+
+
 def unbounded(order: Sequence[Any], gated: bool | None = None) -> set[Any]:
     """The nodes of which some derivative may be infinite or nan, by their own rule or by that of a node below them.
 
     There are none where nothing chooses. With `gated` True these are all nodes, with False none; None leaves it to the mode.
     """
-    gated = current().gated if gated is None else gated
-    if gated is not None:
-        return set(order) if gated else set()
+    mode = current()
+    gated = mode.gated if gated is None else gated
+    if gated:
+        return set(order)
     found: set[Any] = set()
-    if not any(rule is not None and rule.chooses for rule in {node.rule for node in order}):
+    if (gated is False and mode.observer is None) or not chooses(order):
+        return found
+    if gated is False:
+        mode.observer.passed_choices()  # type: ignore[union-attr]
         return found
     for node in order:
         rule, x, y = node.rule, node._x, node._y

@@ -51,6 +51,9 @@ class Observer(Holder, Protocol):
     def merged(self, outputs: Sequence[Any], /) -> list[Any]:
         """What a derivative is taken of, in the place of some outputs."""
 
+    def passed_choices(self) -> None:
+        """A graph of derivatives has been made that multiplies what was not chosen."""
+
     def stands_for(self, node: Any, value: Any, /) -> None:
         """A node is computed as another Value is; its derivative is that of its own rule."""
 

@@ -92,7 +92,8 @@ def _packed(calls: Calls, recorded: dict[Any, list[Path]]) -> bytes:
     places = places_of(calls.fn, parameters.values)
     made_with = parameters.listed is not None, parameters.dtype, owner.backend, owner.precision, owner.threads or 1
     try:
-        return _bytes_of((owner, places, parameters.values if places is None else None, *made_with, recorded))
+        beside = {key: [path.beside_function() for path in paths] for key, paths in recorded.items()}
+        return _bytes_of((owner, places, parameters.values if places is None else None, *made_with, beside))
     except Exception as error:  # whatever it holds on to; its tapes go without it
         values = [type(p)(p.data, label=str(p.label)) for p in parameters.values]
         return _bytes_of((_Absent(repr(owner), str(error)), None, values, *made_with, recorded))
@@ -112,6 +113,8 @@ def _unpacked(content: bytes, name: str) -> Calls:
     parameters = Parameters(values if listed else None, dtype)
     parameters.numbers(values)
     calls = Calls(fn, parameters, back_end(backend, precision, threads), name)
+    for path in (path for paths in recorded.values() for path in paths):
+        calls.recordings.take_in(path)
     calls.recordings.kept.update(recorded)
     return calls
 

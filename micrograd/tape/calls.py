@@ -18,6 +18,7 @@ from micrograd.engine.modes import current, open_blocks
 from micrograd.tape import blocks, branches, latest_call
 from micrograd.tape.arguments import Call, Chunked, ValueAmong, axes_of
 from micrograd.tape.back_ends import BackEnd
+from micrograd.tape.nonfinite import has_nan
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.recordings import EACH, Path, Recordings
 from micrograd.tape.results import numbers_of, put_together, reader
@@ -111,7 +112,10 @@ class Calls:
             if latest.lookups:
                 latest.check_lookups(args)
             theta = self.parameters.theta() if theta is None else theta
-            return latest.out, latest.program(args, theta, latest.n, reduction == "mean")
+            total = latest.program(args, theta, latest.n, mean := reduction == "mean")
+            if latest.gated is not None and has_nan(total):
+                total = latest.gated.mended(total, args, theta, latest.n, mean)
+            return latest.out, total
         self.refuse_inside("a gradient of it")
         if blocks.any_on_disk(args, named):
             return self._in_blocks(theta, args, named, reduction, in_axes, gradient)
@@ -195,7 +199,7 @@ class Calls:
         if path.lookups and not path.tape.guards:
             call.check_lookups(path.lookups, call.inputs)
         theta = self.parameters.theta() if theta is None else self.parameters.checked(theta)
-        if path.tape.guards:
+        if path.tape.guards or (path.asks and call.n == 1 and not reduce):  # which is the program of the next such calls too
             found = branches.run(self.recordings, call, gradient, theta, reduce)
         else:
             found = self.recordings.program(path, call, reduce)(call.inputs, path.own(theta), call.n)

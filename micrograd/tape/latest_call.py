@@ -17,6 +17,7 @@ import numpy as np
 from micrograd.tape.arguments import Call, check_column
 from micrograd.tape.back_ends import Direct
 from micrograd.tape.branches import settled
+from micrograd.tape.nonfinite import Gated
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.recordings import Path, Recordings
 from micrograd.tape.results import Place, put_together, reader
@@ -30,6 +31,7 @@ class OfArrays:
     """The latest reduced call that a program took as it stood: arrays of these types and shapes, samples first."""
 
     program: Direct
+    gated: Gated | None  # whose first program that is, where results may be nan for the sake of what was not chosen
     signature: list[tuple[Any, tuple[int, ...]]]
     n: int
     count: int  # of parameters
@@ -70,7 +72,7 @@ class OnArguments:
     signature: list[tuple[Any, Any, Any]]  # class; type and shape of an array, or what packs floats and how many
     count: int  # of parameters
     finish: Callable[[Array], Any]  # puts the results together
-    compares: bool  # the last output is then the number of the path taken
+    compares: bool  # the last output then says whether these are the results
     watch: Watch | None  # what has to be unchanged
 
     def run(self, parameters: Parameters, args: Sequence[Any]) -> Any:
@@ -116,7 +118,7 @@ def on_arguments(recordings: Recordings, call: Call, args: Sequence[Any], path: 
             signature.append((x.__class__, Struct(f"{len(x)}d").pack, len(x)))
         else:
             return None
-    count, compares = len(recordings.parameters), bool(path.tape.guards)
+    count, compares = len(recordings.parameters), path.asks
     return OnArguments(program, signature, count, reader(path.out), compares, recordings.watch)
 
 
@@ -124,14 +126,14 @@ def _single(recordings: Recordings, call: Call, path: Path) -> Any:
     """The program for evaluations whose first path this is, on all parameters; None where it is not direct."""
     if recordings.back_end.make_direct is None:
         return None
-    if path.tape.guards:
+    if path.asks:
         return recordings.merged(settled(recordings.kept.get((call.key, False), [path])), call, True)[0]
     return recordings.program(path, call, False) if path.uses_all(len(recordings.parameters)) else None
 
 
 OfFloats = tuple[list[type], int, Callable[[list[float]], Any], Callable[..., list[float]], bool, Watch | None]
 # for one call on plain floats: their types, how many parameters there are, what puts the results together, the program,
-# whether there are comparisons, so that its last output is the number of the path taken, and what has to be unchanged
+# whether its last output says that these are the results, as where there are comparisons, and what has to be unchanged
 
 
 def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfArrays | None:
@@ -144,14 +146,16 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
     program: Any = recordings.program(path, call, True)
     lookups = [(*call.place(i), n) for i, n in path.lookups]
     signature, count = [(x.dtype, x.shape) for x in args], len(recordings.parameters)
-    return OfArrays(program, signature, call.n, count, path.out, path.values > 1, lookups, recordings.watch)
+    gated = program if isinstance(program, Gated) else None
+    program = gated.program if gated else program
+    return OfArrays(program, gated, signature, call.n, count, path.out, path.values > 1, lookups, recordings.watch)
 
 
 def of_floats(recordings: Recordings, call: Call, args: Sequence[Any], path: Path) -> OfFloats | None:
     """The quick way for the call on plain floats just made, where there is one."""
     if not args or any(x.__class__ is not float for x in args):
         return None
-    program, out, compares = _single(recordings, call, path), path.out, bool(path.tape.guards)
+    program, out, compares = _single(recordings, call, path), path.out, path.asks
     if program is None:
         return None
     if isinstance(out, Place):

@@ -31,19 +31,25 @@ LONG = 17  # operands of sums that are not taken apart
 FEW = 8  # selections for the sake of which instructions on two paths become one
 
 
-def merged(paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool = False) -> Tape | None:
+def merged(
+    paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool = False, gates: bool = False
+) -> Tape | None:
     """The tape of some paths, each a tape with the numbers of its leaves among all `leaves`.
 
     With `results`, its outputs are these, with a `gradient` that of each for all leaves, and then 0.0 where the sample takes
     one of the paths; without, the number of the path that it takes. Either is ELSEWHERE for none of them, nan where it compares
-    a nan, so that over samples the former sums to 0.0 where each takes one of them. None where the paths do not compare the
-    same in the same order, or where computing all of them for every sample would be too much.
+    a nan, so that over samples the former sums to 0.0 where each takes one of them. Where results may need `gates`, it is nan
+    beside a result that is nan. None where the paths do not compare the same in the same order, or where computing all of them
+    for every sample would be too much.
     """
     code = _Code(paths, leaves, results, gradient)
     try:
         number, chosen = code.tree(list(range(len(paths))), 0)
     except (_Unlike, RecursionError):  # or a loop of many hundred steps, whose paths part one by one
         return None
+    if gates and chosen:
+        total = code.add(_SUM, *chosen)
+        number = code.add(_WHERE, code.add(_EQUAL, total, total), number, total)
     longest = max(3 * len(paths), *(len(tape.instructions) for tape, _ in paths))
     found = code.tape(paths[0][0].inputs, leaves, [*chosen, number])
     if len(paths) > 1 and results and len(found.instructions) > max(SMALL, GROWTH * longest):

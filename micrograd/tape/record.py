@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from micrograd.engine import Value, all_below, as_values, constant, modes, node_of, operands, primal, topological_order
+from micrograd.engine.choices import chooses
 from micrograd.engine.higher_order import adjoint_graph
 from micrograd.formula.text import clean
 from micrograd.primitives import CONSTANT, Primitive
@@ -57,6 +58,7 @@ class _Observer:
 
     def __init__(self, on_ones: bool = False, merges: bool = False) -> None:
         self.on_ones, self.merges = on_ones, merges
+        self.choices_passed = False
         self.operands: list[Any] = []
         self.comparisons: list[tuple[str, Value, Any, bool, str]] = []
         self.sources: dict[Value, Value] = {}
@@ -78,6 +80,9 @@ class _Observer:
             f"there is no sample to record the function on, and on ones in its place it {how}: call it first on a sample, "
             "whose recording then serves"
         )
+
+    def passed_choices(self) -> None:
+        self.choices_passed = True
 
     def detached(self, source: Value) -> Value:
         """A leaf that passes no gradient on. Its number stays open: on the tape it stands for its source."""
@@ -183,10 +188,20 @@ class Recording:
             self.results = fewer
             self.below = all_below(*fewer, *self.compared, before=self.sources)
 
+    @property
+    def passes_choices(self) -> bool:
+        """Whether derivatives have been taken that multiply what was not chosen."""
+        return self.observer.choices_passed
+
     @cached_property
     def has_own(self) -> bool:
         """Whether rows that a user wrote are among the operations."""
         return any(rule is not None and rule.own for rule in {node.rule for node in self.below})
+
+    @cached_property
+    def has_choices(self) -> bool:
+        """Whether one of the operations chooses between its operands."""
+        return chooses(self.below)
 
     @contextmanager
     def observed(self) -> Iterator[None]:
@@ -196,6 +211,7 @@ class Recording:
 
     def adjoints(self, output: Value, wrt: Sequence[Value], fresh: Sequence[Value]) -> dict[Value, Value]:
         """The adjoints of `wrt` as graphs; what partials of a user's own compare or read is part of the recording."""
+        self.observer.choices_passed |= self.has_choices and not self.gated
         with self.observed() if self.has_own else nullcontext():
             return adjoint_graph(output, tuple(wrt), self.gated, fresh)
 

@@ -23,7 +23,7 @@ from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import BackEnd, Direct, Program
 from micrograd.tape.decorator import Decorator
 from micrograd.tape.merge import merged
-from micrograd.tape.nonfinite import Gated, gated_twin, may_matter
+from micrograd.tape.nonfinite import Gated, choosing, gated_twin
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.passes import optimised, swept
 from micrograd.tape.record import NEEDS_ONE, Recording
@@ -64,6 +64,15 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
+@dataclass(frozen=True)
+class Source:
+    """What a path has been recorded from, for it to be recorded again."""
+
+    call: Call  # of one sample
+    gradient: Any
+    theta: Array  # what the parameters held, which may have decided comparisons
+
+
 @dataclass
 class Path:
     """One way through a function's branches, as a tape; programs are made of it when first needed."""
@@ -75,7 +84,8 @@ class Path:
     programs: dict[Any, Any] = field(default_factory=dict)
     operands: list[list[int]] = field(default_factory=list)  # of each result, where derivatives by these follow the results
     settled: int = 0  # how many paths there were, of which this is the first, when a call last met no new one
-    again: Callable[[], tuple[Tape, list[int]]] | None = None  # records it again, gated by what was chosen
+    again: Callable[[], Tape] | None = None  # records it again, gated by what was chosen
+    source: Source | None = None  # what that records it from
     _gated: list[Tape | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -83,25 +93,35 @@ class Path:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but programs. What would record the path again gives way to the tape that it would give."""
-        return {**vars(self), "programs": {}, "again": None, "_gated": [self.gated()]}
+        twin = [] if self.again is None else [self.gated()]
+        return {**vars(self), "programs": {}, "again": None, "source": None if twin else self.source, "_gated": twin}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        if twin := self._gated[0]:
-            self.again = lambda: (twin, self.leaves)
+        if self._gated and (twin := self._gated[0]):
+            self.again = lambda: twin
+
+    def beside_function(self) -> Path:
+        """A copy that is pickled as quickly, for where the function itself is to record it again; see `Recordings.take_in`."""
+        return self if self.source is None else replace(self, programs={}, again=None, _gated=[])
 
     def gated(self) -> Tape | None:
         """The tape that leaves out what was not chosen, where it is another one; recorded once."""
         if not self._gated and self.again is not None:
-            self._gated.append(gated_twin(self.tape, self.leaves, self.again))
+            self._gated.append(gated_twin(self.tape, self.again))
         return self._gated[0] if self._gated else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether results stand beside a number that says whether they hold, where `merge.merged` makes the tape."""
+        return self.again is not None or bool(self.tape.guards)
 
     def uses_all(self, count: int) -> bool:
         """Whether its leaves are the function's parameters, all `count` of them, in their order."""
         return self.in_order and len(self.leaves) == count
 
     def program(self, make: Callable[[Tape], Program]) -> Program:
-        """A program of its tape, which leaves what is not finite to one of the gated tape where that may matter."""
+        """A program of its tape, which leaves what is nan to one of the gated tape where that may matter."""
         if self.again is None:
             return make(self.tape)
         return Gated(make(self.tape), lambda: None if (twin := self.gated()) is None else make(twin))
@@ -199,42 +219,52 @@ class Recordings:
         """The path that one sample of a call takes."""
         if isinstance(self.owner, Decorator):
             self.owner.refuse_unbound()
-        parameters, numbers = self.parameters, call.sample(sample)
-        structure = copy(call)
+        parameters, numbers, structure = self.parameters, call.sample(sample), copy(call)
         structure.inputs = []  # nothing of the data is kept for a later recording
         watch = self.watch or Watch(self.fn)
-
-        def made(gated: bool, wrt: Any) -> tuple[Recording, Tape, Any]:
-            """A run, its tape, and the structure of its results."""
-            exact = self.back_end.keeps_signs
-            recording = Recording(
-                lambda values: structure.applied(self.fn, values), numbers, numbers_of, wrt, gated, not call.n, not exact
-            )
-            if not recording.results and not any(is_array(leaf) for leaf in leaves_of(recording.out)):  # a matrix may be empty
-                raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
-            tapes = [recording.tape(self.derivatives(recording, gradient))]
-            out = skeleton(recording.out, iter(range(len(recording.results))))
-            recording.forget()
-            return recording, optimised(tapes.pop(), exact), out
-
-        recording, tape, out = made(False, parameters.listed)
-        gates = may_matter(tape)
+        recording, tape, out = self._run(structure, numbers, gradient, parameters.listed)
+        gates = recording.passes_choices and choosing(tape)
         if gates and recording.compares_nan:  # perhaps of what was not chosen
-            recording, tape, out = made(True, parameters.listed)
+            recording, tape, out = self._run(structure, numbers, gradient, parameters.listed, True)
             gates = False
         leaves = parameters.numbers(recording.leaves, before)
         self.watch = self._after(watch)
         path = Path(tape, leaves, out, tape.lookups(), operands=recording.operands)
         if gates:
-            theta = np.array([*map(primal, parameters.values)])
-
-            def again() -> tuple[Tape, list[int]]:
-                with self.making, parameters.holding(theta):  # which may have decided comparisons
-                    twin, tape, _ = made(True, [parameters.values[i] for i in leaves])
-                return tape, parameters.numbers(twin.leaves)
-
-            path.again = again
+            structure = copy(structure)
+            structure.inputs = [x.copy() for x in (call.rows(np.array([sample])) if call.n else call.inputs)]
+            theta = np.array([*map(primal, parameters.values)] if tape.guards else ())
+            path.source = Source(structure, gradient, theta)
+            self.take_in(path)
         return path
+
+    def _run(
+        self, structure: Call, numbers: list[Any], gradient: Any, wrt: Any, gated: bool = False
+    ) -> tuple[Recording, Tape, Any]:
+        """A run of the function, its tape, and the structure of its results."""
+        on_ones, exact = not structure.n, self.back_end.keeps_signs
+        recording = Recording(
+            lambda values: structure.applied(self.fn, values), numbers, numbers_of, wrt, gated, on_ones, not exact
+        )
+        if not recording.results and not any(is_array(leaf) for leaf in leaves_of(recording.out)):  # a matrix may be empty
+            raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
+        tapes = [recording.tape(self.derivatives(recording, gradient))]
+        out = skeleton(recording.out, iter(range(len(recording.results))))
+        recording.forget()
+        return recording, optimised(tapes.pop(), exact), out
+
+    def take_in(self, path: Path) -> None:
+        """Let a path be recorded again by this function, gated by what was chosen, where that may matter."""
+        source, parameters = path.source, self.parameters
+        if source is None:
+            return
+
+        def again() -> Tape:
+            with self.making, parameters.holding(source.theta):
+                numbers, wrt = source.call.sample(0), [parameters.values[i] for i in path.leaves]
+                return self._run(source.call, numbers, source.gradient, wrt, True)[1]
+
+        path.again = again
 
     def _after(self, watch: Watch) -> Watch:
         """What watches on after a recording. Where something changed meanwhile, the next call shall record all again.
@@ -289,11 +319,12 @@ class Recordings:
     def one_tape(self, paths: Sequence[Path], results: bool, gradient: bool, count: int) -> Tape | None:
         """The tape of several paths; None where `merge.merged` finds none.
 
-        Nor is there one for results where they may need gates, or where paths look something up that is not there on others.
+        Nor is there one where paths look something up that is not there on others.
         """
-        if any(path.lookups or (results and path.again is not None) for path in paths):
+        if any(path.lookups for path in paths):
             return None
-        return merged([(path.tape, path.leaves) for path in paths], count, results, gradient)
+        gates = results and any(path.again is not None for path in paths)
+        return merged([(path.tape, path.leaves) for path in paths], count, results, gradient, gates)
 
     def _program(self, path: Path, make: Callable[[Tape], Program]) -> Program:
         """What `path.program` gives; also what it makes later, when it is first needed, is made under the lock."""

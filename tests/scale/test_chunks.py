@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from micrograd import MLP, SGD, Value, detect_anomaly, dot, hessian, jit, take
+from micrograd import MLP, SGD, Value, detect_anomaly, dot, hessian, jit, take, where
+from micrograd.scale import pickling
 from micrograd.tape.back_ends import reference
 from micrograd.tape.branches import MANY, SPAN
 from micrograd.tape.partial_sums import merged, subtrees
@@ -478,6 +480,21 @@ def test_what_is_sent_of_a_large_network_is_small_enough_for_dask():
     f = jit(lambda x: model(x) ** 2, model.parameters())
     value, _ = f.value_and_grad(f.theta(), da.zeros((2, 100), chunks=(1, 100)))
     assert len(cloudpickle.dumps(dict(value.dask))) < 600_000  # 1.4 million bytes of tapes, packed
+
+
+@pytest.mark.parametrize("travels", [True, False])
+def test_an_infinite_input_beside_a_choice(travels, monkeypatch):
+    """A worker records again what the function does; where that cannot be pickled, the tape comes along."""
+    lock = None if travels else threading.Lock()
+    w = Value(2.0)
+    f = jit(lambda x, y: where(w * x, w * x, w * x * y) if lock is None or lock else x, [w])
+    x, y = np.array([1.0, 3.0, -1.0]), np.array([1.0, np.inf, 2.0])
+    whole = f.value_and_grad([2.0], x, y)
+    packed = []
+    monkeypatch.setattr(pickling, "_bytes_of", lambda it, whole=pickling._bytes_of: packed.append(it) or whole(it))
+    value, gradient = dask.compute(*f.value_and_grad([2.0], *(da.from_array(a, chunks=1) for a in (x, y))))
+    assert (value, gradient.tolist()) == (whole[0], whole[1].tolist()) == (4 / 3, [2 / 3])
+    assert len(packed) == 1 + (not travels)
 
 
 def test_calls_that_differ_in_theta_or_in_what_comes_whole_are_computed_side_by_side():

@@ -1,6 +1,8 @@
 """What was not chosen has no edge: infinities and nans there reach no derivative, eagerly, at any order, and compiled."""
 
 import math
+import pickle
+import random
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 import micrograd as mg
 from micrograd import Value, adjoints, exp, grad, hessian, hvp, jit, jvp, log, maximum, minimum, relu, sign, sqrt, where
+from micrograd.tape.back_ends.reference import total
 from micrograd.tape.nonfinite import Gated
 
 
@@ -124,7 +127,7 @@ def test_a_function_from_a_file_leaves_out_what_was_not_chosen(tmp_path):
 def test_what_is_finite_stays_as_it_is_beside_what_is_not():
     """The gated program may round otherwise, so a sample's last bit would depend on the samples beside it."""
     gated = Gated(lambda *_: np.array([1.0, np.nan, np.inf]), lambda: lambda *_: np.array([2.0, 3.0, 4.0]))
-    assert gated([], np.zeros(0), 3).tolist() == [1.0, 3.0, 4.0]
+    assert gated([], np.zeros(0), 3).tolist() == [1.0, 3.0, math.inf]
     several = Gated(lambda *_: [np.array([1.0]), np.array([np.nan])], lambda: lambda *_: [np.array([2.0]), np.array([3.0])])
     assert [x.tolist() for x in several([], np.zeros(0), 1)] == [[1.0], [3.0]]
     assert math.isnan(Gated(lambda *_: np.array(np.nan), lambda: None)([], np.zeros(0), 1))
@@ -146,3 +149,116 @@ def test_paths_that_parameters_decide_leave_out_what_was_not_chosen(backend):
         w.data = 0.5
         for theta, slope in ((2.0, 1.0), (0.5, 3.0)):
             assert g.value_and_grad([theta], [0.0])[1].tolist() == [slope]
+
+
+OPERATIONS = {  # of three operands and a number, choices among them
+    "x + y": lambda x, y, z, c: x + y,
+    "x * y": lambda x, y, z, c: x * y,
+    "x - z": lambda x, y, z, c: x - z,
+    "where": lambda x, y, z, c: where(x, y, z),
+    "maximum": lambda x, y, z, c: maximum(x, y),
+    "minimum": lambda x, y, z, c: minimum(x, y),
+    "relu": lambda x, y, z, c: relu(x),
+    "clip": lambda x, y, z, c: maximum(minimum(x, 1.0), -1.0),
+    "dot": lambda x, y, z, c: mg.dot([x, y], [z, mg.constant(c)], x),
+    "c * x": lambda x, y, z, c: c * x,
+    "tanh": lambda x, y, z, c: mg.tanh(x),
+    "sqrt": lambda x, y, z, c: sqrt(x),
+    "x / y": lambda x, y, z, c: x / y,
+    "exp": lambda x, y, z, c: exp(x),
+    "x ** 2": lambda x, y, z, c: x**2,
+    "if": lambda x, y, z, c: y if x > 0.0 else z,
+}
+OPERANDS = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1e200, -1e200, 1e-200, math.inf, -math.inf, math.nan]
+
+
+def random_program(r):
+    """A function of two numbers with choices in it, and points among moderate, huge and infinite ones."""
+    steps = [
+        (OPERATIONS[r.choice([*OPERATIONS])], [r.randrange(i) for _ in range(3)], r.choice([1e200, 2.0, -0.5, 0.0]))
+        for i in range(2, r.randint(4, 9))
+    ]
+
+    def program(*xs):
+        values = [*xs]
+        for operation, places, c in steps:
+            values.append(operation(*[values[i] for i in places], c))
+        return values[-1] + 0.25 * values[-2]
+
+    points = [[r.choice(OPERANDS) if r.random() < 0.6 else r.uniform(-2.0, 2.0) for _ in range(2)] for _ in range(4)]
+    return program, [[1.5, 0.5], *points]
+
+
+def gradient_by_scale(f, w, point):
+    """Value and derivative of f(w x, w y) by w, eagerly."""
+    w = Value(w)
+    out = f(*[w * x for x in point])
+    return [out.data, adjoints(out).get(w, 0.0)] if isinstance(out, Value) else [out, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision", "count"), [("reference", "fast", 60), ("llvm", "exact", 15), ("numpy", "fast", 30)]
+)
+def test_random_programs_have_the_same_derivatives_compiled_where_operands_are_huge_infinite_or_nan(backend, precision, count):
+    if backend == "llvm":
+        pytest.importorskip("llvmlite")
+    same = np.testing.assert_array_equal if backend != "numpy" else lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9)
+    for seed in range(count):
+        program, points = random_program(random.Random(seed))
+        gradient = grad(program, argnums=(0, 1))
+        eager = np.array([gradient(*point) for point in points])
+        compiled = jit(gradient, backend=backend, precision=precision)
+        for _ in range(2):  # the second time each goes the quick way
+            same(np.array([compiled(*point) for point in points]), eager)
+            same(np.array([compiled(*point) for point in reversed(points)])[::-1], eager)
+        same(np.array(jit(gradient, backend=backend, precision=precision).map(*np.array(points).T)).T, eager)
+        w = Value(1.0)
+        scaled = jit(lambda x, y, program=program, w=w: program(w * x, w * y), wrt=[w], backend=backend, precision=precision)
+        with np.errstate(all="ignore"):
+            expected = total(np.array([gradient_by_scale(program, 1.0, point) for point in points]))
+        for _ in range(2):
+            value, (slope,) = scaled.value_and_grad([1.0], *np.array(points).T, reduction="sum")
+            same(np.array([value, slope]), expected)
+
+
+def chosen_beside(w, x, y):
+    return where(w * x, w * x, w * x * y)
+
+
+@pytest.mark.parametrize("backend", ["reference", "numpy", None])
+def test_an_infinite_input_beside_a_choice(backend, tmp_path):
+    """No operation here gives an infinity from finite numbers: only what is passed in does."""
+    w = Value(2.0)
+    f = jit(lambda x, y: chosen_beside(w, x, y), backend=backend)
+    for y in (1.0, math.inf):  # recorded on the first
+        assert f.value_and_grad([2.0], [1.0, 3.0], [1.0, y])[1].tolist() == [2.0]
+        assert f.value_and_grad([2.0], np.array([1.0, 3.0]), np.array([y, 1.0]))[1].tolist() == [2.0]
+    f.backward([1.0], [math.inf])
+    assert w.grad == 1.0
+    with f.training(mg.SGD([w], lr=0.5)) as step:
+        step([1.0], [math.inf])
+    assert w.data == 1.5
+    mg.tape.save(f, str(tmp_path / "f.npz"))
+    assert mg.tape.load(str(tmp_path / "f.npz"), backend=backend).value_and_grad([2.0], [1.0], [math.inf])[1].tolist() == [1.0]
+    assert jit(grad(grad(lambda x, y: where(x, x**3, x * x * y))), backend=backend).map([2.0], [math.inf]).tolist() == [12.0]
+
+
+@pytest.mark.parametrize("backend", ["reference", None])
+def test_an_infinite_operand_of_a_compiled_function_on_values(backend):
+    f = jit(lambda x, y: where(x, x * x * x, x * x * y), backend=backend)
+    for held in (1.0, math.inf):
+        x, y = Value(2.0), Value(held)
+        call = (x, y, f(x, y))
+        for a, b, out in (call, pickle.loads(pickle.dumps(call))):
+            assert [*adjoints(out, [a, b]).values()] == [12.0, 0.0]
+            first = adjoints(out, a, create_graph=True)[a]
+            assert adjoints(first, a)[a] == 12.0
+
+
+def test_a_function_that_cannot_run_a_second_time_gives_nan():
+    runs = iter([1.0])
+
+    def f(x, y):
+        return where(x, x * next(runs), x * y)
+
+    assert math.isnan(jit(grad(f), backend="reference")(1.0, math.inf))
