@@ -1,7 +1,8 @@
 """The page's scripts without what only their readers need: comments, blanks, line ends, and the length of names.
 
-A script is a list of tokens here. Its statements end in semicolons, so that nothing depends on line ends, and a name is given
-up only where it names variables and nothing else: names of properties are what tests, data and the browser know.
+A script is a list of tokens here. Its statements end in semicolons, so that nothing depends on line ends, its strings stand in
+double quotes or backticks, and a name is shortened only where it names variables and nothing else: tests, data and the browser
+know properties by theirs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import lru_cache
 from string import ascii_letters, digits
 
 _TOKEN = re.compile(
-    r"""(?P<blank>(?:\s|//[^\n]*)+)|\d[\w.]*(?:(?<=e)[-+]\d+)?|[\w$]+|"(?:[^"\\]|\\.)*"|=>|\?\.|\.\.\.|[-+*/%<>=!&|?^]+|."""
+    r"""(?P<blank>(?:\s|//[^\n]*)+)|\d[\w.]*(?:(?<=e)[-+]\d+)?|[\w$]+|"(?:[^"\\]|\\.)*"|=>|\?\.|\.\.\.|[-+*/%<>=!&|?^]+|[^']"""
 )
 _PATTERN = re.compile(r"/(?:[^/\\[]|\\.|\[(?:[^\]\\]|\\.)*\])+/[a-z]*")
 _TEMPLATE = re.compile(r"[`}](?:[^`\\$]|\\.|\$(?!\{))*(?:`|\$\{)")  # a piece of one: up to its end or the next hole

@@ -77,3 +77,5 @@ def test_declarations_that_follow_each_other_are_one_statement():
 def test_what_is_no_script_is_refused():
     with pytest.raises(ValueError, match="no token of a script begins here: '`never ended"):
         minified("const a = `never ended;")
+    with pytest.raises(ValueError, match="no token of a script begins here: \"'of  single"):
+        minified("const a = 'of  single quotes';")
