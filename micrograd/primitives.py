@@ -266,7 +266,8 @@ mod        = primitive("mod",        "x % y",            operator.mod,          
 floordiv   = primitive("floordiv",   "x // y",           operator.floordiv,      0.0, 0.0, beyond=floats.divided)
 pow        = primitive("pow",        "x ** y",           math.pow,               lambda x, y, out: y * power_less_one(x, y),
                                                                                  lambda x, y, out: power_log(x, y), beyond=floats.power)
-power_less_one = primitive("power_less_one", "x ** (y - 1)", floats.power_less_one, lambda x, y, out: (y - 1) * power_less_one(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1), lambda x, y, out: power_log(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1))  # y - 1 as if it were not rounded; 1 at x = y = 0, where it is multiplied by 0
+power_less_one = primitive("power_less_one", "x ** (y - 1)", floats.power_less_one, lambda x, y, out: (y - 1) * power_less_one(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1),
+                                                                                 lambda x, y, out: power_log(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1))  # y - 1 as if it were not rounded; 1 at x = y = 0, where it is multiplied by 0
 power_log  = primitive("power_log",  "x ** y * log(x)",  floats.power_log,       lambda x, y, out: power_less_one(x, y) + y * power_log(where(where(abs(y), 1.0, abs(x) - 2.0**-1024), x, 1.0), y - 1),
                                                                                  lambda x, y, out: out * log(where(abs(out), x, 1.0)))
 exp        = primitive("exp",        "exp(x)",           math.exp,               lambda x, out: out, beyond=lambda x: inf)

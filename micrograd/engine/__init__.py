@@ -1,9 +1,11 @@
 """The engine: Value, the graph that it remembers, and the chain rule over that graph.
 
 `primitives` comes before: every value and every derivative stands there. Everything above builds on the names here.
-`value` is the heart; `operators` spells `+` and its kin out for speed; `modes` are no_grad() and the like; `higher_order`
-makes adjoints that are graphs; `stored` lets other rooms walk and make nodes; `copies` copies and pickles graphs of any
-depth; `original` has the names of the original micrograd.
+`value` is the heart; `operators` spells `+` and its kin out for speed; `modes` are no_grad() and the like; `choices` leaves out
+what was not chosen; `higher_order` makes adjoints that are graphs; `stale` refuses derivatives of data that has changed, or
+computes all again; `stored` lets other rooms walk and make nodes; `copies` copies and pickles graphs of any depth; `shown` and
+`numbers` are a Value as pictures and as a number; `assign` sets attributes as one; `original` has the names of the original
+micrograd.
 """
 
 from micrograd.engine.assign import add_gradients

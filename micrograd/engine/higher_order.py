@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from micrograd.engine.choices import unbounded
 from micrograd.engine.modes import current, line, unwatch, watch
-from micrograd.engine.value import Value, as_values, constant, local_numbers, node_of, topological_order
+from micrograd.engine.stale import refuse_stale
+from micrograd.engine.value import Value, as_values, constant, node_of, topological_order
 from micrograd.primitives import CONSTANT, RULES, Primitive, abs, dot, maximum, where
 
 DOT = RULES["dot"]
@@ -211,32 +212,3 @@ def local_graph(node: Value, parents: tuple[Any, ...], wanted: list[bool], check
     if checked:
         refuse_stale(node, parents, local, wanted)
     return local
-
-
-def refuse_stale(node: Value, parents: tuple[Any, ...], local: tuple[Any, ...], wanted: list[bool]) -> None:
-    """RuntimeError where data below a node have changed since it was made."""
-    rule: Any = node.rule
-    numbers = [p if p.__class__ is float else p._data for p in parents]
-    now, then = [rule.on_floats(numbers)], [node._data]
-    if rule.compiled:
-        local = rule.local(numbers, now[0], wanted)
-    partials = node._dx if node._x.__class__ is tuple else (node._dx, node._dy)
-    for d, d_then, want in zip(local, partials, wanted):  # noqa: B905 (a single operand has an empty second slot)
-        if want:
-            now.append(d._data if isinstance(d, Value) else d)
-            then.append(d_then)
-    if now != then and any(a != b and (a == a or b == b) for a, b in zip(now, then, strict=True)):
-        raise RuntimeError(
-            f"data below {node!r} ({node.op}) has changed since the graph was built, and its derivatives are those of the "
-            "values of that time: call recompute() on the output first"
-        )
-
-
-def refuse_changed(order: Sequence[Value]) -> None:
-    """RuntimeError where data below one of the nodes have changed since it was made; of rows in the rule book alone."""
-    for node in order:
-        if (rule := node.rule) is not None and rule is RULES.get(rule.name):
-            parents = node.parents
-            data = tuple([p._data for p in parents])
-            local = local_numbers(rule, parents, data, rule.on_floats(data))
-            refuse_stale(node, parents, local, [not p.is_constant for p in parents])

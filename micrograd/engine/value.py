@@ -209,14 +209,9 @@ class Value(Operators, Number, Copied, Shown, Original):
 
     def recompute(self) -> Value:
         """Replay the graph on what the leaves hold now, data and partials; returns this Value."""
-        made = [(node, node.rule) for node in topological_order(self) if node.rule is not None]
-        for node, rule in made:
-            if rule.partials is None:
-                raise RuntimeError(f"cannot recompute {node!r}: how {node.op!r} was computed is not in the rule book")
-        with modes.inside(recording=True):
-            for node, rule in made:
-                fresh = _apply(rule, node.parents)
-                node._data, node._dx, node._dy = fresh._data, fresh._dx, fresh._dy
+        from micrograd.engine.stale import recompute  # which stands on this module
+
+        recompute(self)
         return self
 
     def _below(self, seen: set[Value]) -> list[Value]:  # for `copies`, which this module stands on
@@ -343,7 +338,7 @@ def _adjoint_numbers(output: Value) -> dict[Value, float]:
     for node in constants:
         del adjoint[node]
     if modes.current().anomaly:
-        from micrograd.engine.higher_order import refuse_changed  # which stands on this module
+        from micrograd.engine.stale import refuse_changed  # which stands on this module
 
         refuse_changed(order)
         modes.refuse_backward(order, adjoint)
