@@ -247,7 +247,10 @@ _SIMPLER_WITHOUT_NUMBERS = {rule: _SIMPLER[rule] for rule in (_SUB, _NEG, _SUM, 
 
 
 def chained(tape: Tape) -> Tape:
-    """Left-to-right chains of + (and of + over ×) as one sum (or one dot); what was inside them is dead then."""
+    """Left-to-right chains of + (and of + over ×) as one sum (or one dot); what was inside them is dead then.
+
+    So are chains of − over ×, as elimination leaves them: a − b·c − d·e is a + (−b)·c + (−d)·e, to the bit.
+    """
     first, instructions = tape.first, tape.instructions
     uses = [0] * (first + len(instructions))  # by instructions that are not dead themselves
     for i in tape.outputs:
@@ -261,25 +264,45 @@ def chained(tape: Tape) -> Tape:
                 uses[i] += 1
     inside = [False] * len(instructions)  # is the running total of a longer chain
     for k, (rule, operands) in enumerate(instructions):
-        if rule is _ADD and uses[first + k]:
+        if (rule is _ADD or rule is _SUB) and uses[first + k]:
             x = operands[0]
-            if x >= first and uses[x] == 1 and instructions[x - first][0] is _ADD:
+            if x >= first and uses[x] == 1 and instructions[x - first][0] is rule:
                 inside[x - first] = True
-    zero = _Constants(tape)
-    one, nought = zero.slot(1.0), zero.slot(-0.0)  # -0.0 + x is x, whatever the sign of a zero
+    numbers = _Constants(tape)
+    one, nought = numbers.slot(1.0), numbers.slot(-0.0)  # -0.0 + x is x, whatever the sign of a zero
     kept = list(instructions)
+    negated: dict[int, int] = {}  # where the negative of a slot stands
+
+    def minus(x: int, at: int) -> int:
+        """The slot of -x, computed in the place of an instruction that is dead, if nowhere yet."""
+        found, number = negated.get(x), numbers.get(x)
+        if number is not None:
+            return numbers.slot(-number)
+        if found is None:
+            found = negated[x] = at
+            kept[at - first] = (_NEG, (x,))
+        return found
+
     for k, (rule, operands) in enumerate(instructions):
-        if rule is not _ADD or inside[k] or not uses[first + k]:
+        if rule is _NEG:
+            negated.setdefault(operands[0], first + k)
+        if not (rule is _ADD or rule is _SUB) or inside[k] or not uses[first + k]:
             continue
         terms = [operands[1]]
         x = operands[0]
-        while x >= first and inside[x - first] and instructions[x - first][0] is _ADD and uses[x] == 1:
+        while x >= first and inside[x - first] and instructions[x - first][0] is rule and uses[x] == 1:
             x, y = instructions[x - first][1]
             terms.append(y)
         terms.append(x)
         terms.reverse()
         products = [i >= first and uses[i] == 1 and instructions[i - first][0] is _MUL for i in terms]
         many = sum(products)
+        if rule is _SUB:
+            if many >= 2 and len(terms) > 2 and all(products[1:]):
+                xs, ys = zip(*[instructions[i - first][1] for i in terms[products[0] ^ 1 :]], strict=True)
+                less = [minus(x, i) for x, i in zip(xs[products[0] :], terms[1:], strict=True)]
+                kept[k] = (_DOT, (*xs[: products[0]], *less, *ys, nought if products[0] else terms[0]))
+            continue
         if many >= 2 or (many == 1 and len(terms) == 2):
             # start + Σ xᵢyᵢ: the first term is the start where it is no product; a + b·c and b·c + a are the same sum
             if not products[0] or (len(terms) == 2 and not products[1]):
@@ -298,7 +321,7 @@ def chained(tape: Tape) -> Tape:
                 terms.insert(0, start)
         if len(terms) > 2:
             kept[k] = (_SUM, tuple(terms))
-    return _renumbered(tape, zero, kept, list(range(first + len(kept))))
+    return _renumbered(tape, numbers, kept, list(range(first + len(kept))))
 
 
 def swept(tape: Tape) -> Tape:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from test_schedule import recorded
 
 import micrograd as mg
 from micrograd import Value, adjoints, grad, jit
@@ -59,3 +60,41 @@ def test_small_powers_are_products_unless_bits_are_wanted(power):
 def test_quotients_and_powers_by_minus_one_are_no_identities():
     f = jit(lambda x: (x / -1.0, x**-1.0, x * -1.0, x - -1.0), backend="reference")
     assert f(2.0) == (-2.0, 0.5, -2.0, 3.0)
+
+
+DIFFERENCES = {  # and whether they become a dot
+    "from a number": (lambda a, b, c, d, e, x, y: a - b * c - d * e - -x * y, True),
+    "from a product": (lambda a, b, c, d, e, x, y: a * b - c * d - e * x, True),
+    "a constant factor": (lambda a, b, c, d, e, x, y: a - 2.0 * b - c * d, True),
+    "one alone": (lambda a, b, c, d, e, x, y: a - b * c, False),
+    "no product between": (lambda a, b, c, d, e, x, y: a - b * c - d - e * x, False),
+    "used elsewhere": (lambda a, b, c, d, e, x, y: (a - b * c - d * e) * (a - b * c), False),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_chains_of_differences_of_products_are_dots_to_the_bit_and_the_sign_of_zeros(name):
+    f, is_dot = DIFFERENCES[name]
+    rng = np.random.default_rng(5)
+    samples = [rng.choice(EDGES[:7], 7).tolist() for _ in range(300)] + [rng.normal(size=7).tolist() for _ in range(20)]
+    columns = list(np.array(samples).T)
+    expected = np.array([f(*map(Value, sample)).data for sample in samples])
+    for how in ({"backend": "reference"}, {"backend": "llvm", "precision": "exact"}):
+        found = jit(f, **how).map(*columns)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(np.signbit(found[found == 0.0]), np.signbit(expected[found == 0.0]))
+    assert (" @ " in jit(f, backend="numpy").schedule(*columns)) == is_dot
+
+
+def test_elimination_negates_each_factor_once():
+    def upper(entries):
+        rows = [list(entries[5 * i : 5 * i + 5]) for i in range(5)]
+        for k in range(5):
+            for row in rows[k + 1 :]:
+                row[k] = row[k] / rows[k][k]
+                row[k + 1 :] = [a - row[k] * u for a, u in zip(row[k + 1 :], rows[k][k + 1 :], strict=True)]
+        return mg.sum([v for row in rows for v in row])
+
+    tape, _ = recorded(upper, list(map(float, range(1, 26))))
+    names = [rule.name for rule, _ in tape.instructions]
+    assert names.count("dot") == names.count("neg") == 9  # entries that two rows or more change, and factors that do so
