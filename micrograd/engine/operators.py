@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
+from itertools import count
 from math import nan
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 METHODS: dict[Primitive, Callable[..., Any]] = {}  # by row: a quicker way from the rule to the node
+comparisons = count()  # goes on with every comparison of Values: lists that equal each other without one hold the same Values
 _new = object.__new__
 
 
@@ -120,6 +122,7 @@ def _compared(name: str) -> Callable[[Any, Any], bool]:
     compare = getattr(float, name)
 
     def method(self: Any, other: Any) -> Any:
+        next(comparisons)
         try:
             x = other
             if other.__class__ is not int:  # which may be too large for a float

@@ -165,6 +165,60 @@ def test_a_parameter_that_was_replaced_is_the_one_that_learns():
     assert newer.grad != 0.0 and f.parameters == model.parameters()
 
 
+def of_same_numbers():
+    """Changes after which other Values of the same numbers are met, each with the weights before and what changes them."""
+    yield "swapped", [Value(1.0), Value(1.0)], lambda weights: weights.reverse()
+    yield "one of a list", [Value(1.0), Value(2.0)], lambda weights: put(weights, 1, Value(2.0))
+    yield "one of a list of lists", [[Value(1.0)], [Value(2.0)]], lambda weights: put(weights[1], 0, Value(2.0))
+    yield "a list of a list", [[Value(1.0)], [Value(2.0)]], lambda weights: put(weights, 0, [Value(1.0)])
+    yield "moved on", [[Value(1.0), Value(2.0)], [Value(2.0)]], lambda weights: weights[1].insert(0, weights[0].pop())
+    yield "a number that becomes a Value", [Value(2.0), 1.0], lambda weights: put(weights, 1, Value(1.0))
+
+
+@pytest.mark.parametrize(("weights", "change"), [c[1:] for c in of_same_numbers()], ids=[c[0] for c in of_same_numbers()])
+def test_another_value_of_the_same_number_is_the_one_that_learns(weights, change):
+    def flat():
+        return [w for part in weights for w in (part if isinstance(part, list) else [part])]
+
+    f = jit(lambda x: sum((k + 1) * w * x for k, w in enumerate(flat())), backend="reference")
+    X = np.array([1.0, 3.0])
+    for _ in range(2):
+        assert f.backward(X) == 2.0 * sum((k + 1) * float(w) for k, w in enumerate(flat()))
+    old = [*flat()]
+    change(weights)
+    for w in {*old, *flat()}:
+        if isinstance(w, Value):
+            w.grad = 0.0
+    f.backward(X)
+    assert [w.grad for w in flat()] == [2.0, 4.0, 6.0][: len(flat())]
+    assert all(w.grad == 0.0 for w in old if isinstance(w, Value) and w not in {*flat()})
+
+
+def test_attributes_of_networks_are_watched_one_by_one():
+    model, X = mg.MLP(1, [1], seed=0), np.array([[1.0], [3.0]])
+    f, neuron = jit(model), model.layers[0].neurons[0]
+    f.backward(X), f.backward(X)
+    old = model.parameters()
+    neuron.w, neuron.b = [Value(neuron.w[0].data)], Value(neuron.b.data)
+    mg.Module.zero_grad(neuron)
+    f.backward(X)
+    assert [p.grad for p in model.parameters()] == [2.0, 1.0] and [p.grad for p in old] == [4.0, 2.0]
+    neuron.w[0] = Value(neuron.w[0].data)
+    f.backward(X)
+    assert neuron.w[0].grad == 2.0
+    neuron._g = mg.tanh
+    assert f([0.5]) == mg.tanh(neuron.w[0].data * 0.5 + neuron.b.data)
+
+
+def test_a_list_that_holds_itself_can_be_read():
+    ring = [Value(2.0)]
+    ring.append(ring)
+    f = jit(lambda x: x * ring[1][1][0])
+    assert [f(3.0), f(3.0)] == [6.0, 6.0]
+    ring[0] = Value(5.0)
+    assert f(3.0) == 15.0
+
+
 def test_numbers_are_watched_where_theta_is_given_and_in_training():
     rate, w = [2.0], Value(1.0)
     f = jit(lambda x: x * w * rate[0])
