@@ -11,7 +11,7 @@ micrograd.
 from micrograd.engine.assign import add_gradients
 from micrograd.engine.copies import redirect
 from micrograd.engine.modes import Note, mark
-from micrograd.engine.stored import attach, computed, edges, operands, primal
+from micrograd.engine.stored import attach, computed, edges, operands, primal, primals
 from micrograd.engine.value import (
     Value,
     adjoints,
@@ -25,5 +25,5 @@ from micrograd.engine.value import (
 
 __all__ = [
     "Note", "Value", "add_gradients", "adjoints", "all_below", "as_values", "attach", "computed", "constant", "edges",
-    "general", "mark", "node_of", "operands", "primal", "redirect", "topological_order",
+    "general", "mark", "node_of", "operands", "primal", "primals", "redirect", "topological_order",
 ]  # fmt: skip

@@ -257,9 +257,9 @@ class Jitted(Decorator, Generic[R]):
 
     def backward(self, *args: Any, reduction: str = "mean", in_axes: Any = 0, **named: Any) -> float:
         """The mean (or sum) over the samples; adds its gradient into `.grad` of the parameters."""
-        loss, *gradient = self._calls.reduced_now(None, args, named, reduction, in_axes).tolist()
-        self._parameters.add(gradient)
-        return loss  # type: ignore[no-any-return]
+        total = self._calls.reduced_now(None, args, named, reduction, in_axes)
+        self._parameters.add(total[1:].tolist())
+        return float(total[0])
 
     def training(self, optimiser: Any, reduction: str = "mean", in_axes: Any = 0) -> Training:
         """A block in which parameters and the optimiser's state live in flat arrays.

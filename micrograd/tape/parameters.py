@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from struct import pack
 from typing import Any, Protocol
 
 import numpy as np
 
-from micrograd.engine import Value, add_gradients, primal
+from micrograd.engine import Value, add_gradients, primals
 from micrograd.engine.assign import assign
 from micrograd.engine.modes import open_blocks
 
@@ -90,10 +91,10 @@ class Parameters:
         """What the Values themselves hold: inside a block of training, without what was learnt there."""
         while True:
             before = _lent[0]
-            numbers = [p.data for p in self.values] if open_blocks else map(primal, self.values)  # a recording refuses
-            found = np.fromiter(numbers, self.dtype, len(self.values))
+            numbers = [p.data for p in self.values] if open_blocks else primals(self.values)  # a recording refuses
+            found = np.frombuffer(bytearray(pack(f"{len(numbers)}d", *numbers)))  # in half the time of np.array
             if before == _lent[0] and (before % 2 == 0 or _lent[1] == threading.get_ident()):
-                return found
+                return found if self.dtype is found.dtype else found.astype(self.dtype)
             time.sleep(0.0001)  # another thread records, and the Values hold the numbers of its sample's theta
 
     def checked(self, theta: Array) -> Array:
