@@ -188,15 +188,14 @@ def _sorted_by_path(
 
 def _decided(path: Path, pairs: Array) -> Array:
     """Which samples decide all comparisons of a path as it does; `pairs` are what it compares, two rows for each."""
-    groups = path.programs.get("guards")
-    if groups is None:  # one comparison of arrays for each kind
+    if path.compared is None:  # one comparison of arrays for each kind
         kinds = dict.fromkeys(g.name for g in path.tape.guards)
         guards = [(name, [(i, g.result) for i, g in enumerate(path.tape.guards) if g.name == name]) for name in kinds]
         groups = [(_COMPARE[name], *np.array(found).T[:, :, None]) for name, found in guards]
         groups = [(compare, 2 * places[:, 0], results != 0) for compare, places, results in groups]
-        path.programs["guards"] = groups
+        path.compared = groups
     holds = np.ones(pairs.shape[1], bool)
-    for compare, places, results in groups:
+    for compare, places, results in path.compared:
         holds &= (compare(pairs[places], pairs[places + 1]) == results).all(axis=0)
     return holds
 

@@ -193,10 +193,10 @@ class Nodes(Recordings):
         call.check_lookups(path.lookups, call.inputs)
         if not path.operands or _has_matrix(path.out):
             return self.fn(*args, **named)
-        linear = path.programs.get("linear")
-        if linear is None:
+        if path.linear is None:
             with self.making:
-                linear = path.programs.setdefault("linear", Linear(path, _name(self.fn), self.made_with))
+                path.linear = path.linear or Linear(path, _name(self.fn), self.made_with)
+        linear = path.linear
         leaves = [parameters.values[i] for i in path.leaves]
         if taken is not None and not path.tape.guards:
             if len(quick) >= LATEST:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import isnan
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from micrograd.tape.back_ends import Program
+from micrograd.tape.back_ends import Direct, Program
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
@@ -28,15 +28,14 @@ class Gated:
     """A program, and another one for results that are nan; `make` makes the other when it is first needed."""
 
     def __init__(self, program: Program, make: Callable[[], Program | None]):
-        self.program: Any = program
+        self.program = cast("Direct", program)  # means, and single samples, are asked of direct ones alone
         self.make = make
-        self._other: list[Any] = []  # once it has been made, or found to be none
+        self._other: list[Direct | None] = []  # once it has been made, or found to be none
 
     def __str__(self) -> str:
         return str(self.program)
 
     def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
-        # who asks for a mean knows that the program is direct
         found = self.program(inputs, leaves, n, mean) if mean else self.program(inputs, leaves, n)
         nan = any(map(has_nan, found)) if found.__class__ is list else has_nan(found)
         return self.mended(found, inputs, leaves, n, mean) if nan else found
@@ -59,10 +58,10 @@ class Gated:
         return [y if isnan(x) else x for x, y in zip(found, self.other.single(args, leaves), strict=True)]
 
     @property
-    def other(self) -> Any:
+    def other(self) -> Direct | None:
         """The other program; None where there is none."""
         if not self._other:
-            self._other.append(self.make())
+            self._other.append(cast("Direct | None", self.make()))
         return self._other[0]
 
 

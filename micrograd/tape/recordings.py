@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from micrograd.tape.shared_terms import summed
 from micrograd.tape.tape import Tape
 from micrograd.tape.watch import Watch
 from micrograd.trees import is_array, leaves_of
+
+if TYPE_CHECKING:
+    from micrograd.tape.nodes import Linear
 
 _all: weakref.WeakSet[Recordings] = weakref.WeakSet()
 
@@ -81,7 +84,13 @@ class Path:
     leaves: list[int]  # the function's parameters that it uses, by number
     out: Any  # the structure of the results
     lookups: list[tuple[int, int]]  # the inputs that are indices, and the lengths of their tables
-    programs: dict[Any, Any] = field(default_factory=dict)
+    programs: dict[tuple[Any, ...], Program | None] = field(
+        default_factory=dict
+    )  # by what they are to give, of which arguments
+    compared: list[tuple[Callable[..., Array], Array, Array]] | None = (
+        None  # the guards by their kinds, once `branches` has asked
+    )
+    linear: Linear | None = None  # the results with their derivatives, once `nodes` has asked
     operands: list[list[int]] = field(default_factory=list)  # of each result, where derivatives by these follow the results
     settled: int = 0  # how many paths there were, of which this is the first, when a call last met no new one
     again: Callable[[], Tape] | None = None  # records it again, gated by what was chosen
@@ -94,7 +103,8 @@ class Path:
     def __getstate__(self) -> dict[str, Any]:
         """Everything but programs. What would record the path again gives way to the tape that it would give."""
         twin = [] if self.again is None else [self.gated()]
-        return {**vars(self), "programs": {}, "again": None, "source": None if twin else self.source, "_gated": twin}
+        made: dict[str, Any] = {"programs": {}, "compared": None, "linear": None}
+        return {**vars(self), **made, "again": None, "source": None if twin else self.source, "_gated": twin}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -103,7 +113,7 @@ class Path:
 
     def beside_function(self) -> Path:
         """A copy that is pickled as quickly, for where the function itself is to record it again; see `Recordings.take_in`."""
-        return self if self.source is None else replace(self, programs={}, again=None, _gated=[])
+        return self if self.source is None else replace(self, programs={}, compared=None, linear=None, again=None, _gated=[])
 
     def gated(self) -> Tape | None:
         """The tape that leaves out what was not chosen, where it is another one; recorded once."""
@@ -283,7 +293,7 @@ class Recordings:
     def program(self, path: Path, call: Call, reduce: bool, guards: bool = False) -> Program:
         """What computes a path's outputs, or what its `guards` compare, for arguments that arrive as those of a call do."""
         key = (call.fields, reduce, guards)
-        program: Program | None = path.programs.get(key)
+        program = path.programs.get(key)
         if program is None:
             with self.making, _collector_paused():
                 program = path.programs.get(key)  # another thread may have made it meanwhile
@@ -313,7 +323,8 @@ class Recordings:
             with self.making, _collector_paused():
                 if key not in programs:
                     tape = self.one_tape(paths, results, gradient, count)
-                    programs[key] = tape and self.back_end.make(tape, call.fields, reduce, self.parameters.dtype)
+                    make, dtype = self.back_end.make, self.parameters.dtype
+                    programs[key] = None if tape is None else make(tape, call.fields, reduce, dtype)
         return programs[key], count
 
     def one_tape(self, paths: Sequence[Path], results: bool, gradient: bool, count: int) -> Tape | None:
@@ -338,16 +349,16 @@ class Recordings:
     def grouped(self, path: Path, call: Call, widths: list[int]) -> Direct:
         """What computes a path's outputs as arrays of so many columns each; the back end is one of direct programs."""
         key = (call.fields, "groups")
-        program: Direct | None = path.programs.get(key)
+        program = path.programs.get(key)
         if program is None:
             with self.making:
                 program = path.programs.get(key)
                 if program is None:
                     make, fields, dtype = self.back_end.make_direct, call.fields, self.parameters.dtype
                     assert make is not None
-                    made: Any = self._program(path, lambda tape: make(tape, fields, False, dtype, groups=widths))
-                    program = path.programs[key] = made
-        return program
+                    program = self._program(path, lambda tape: make(tape, fields, False, dtype, groups=widths))
+                    path.programs[key] = program
+        return cast("Direct", program)
 
 
 def _part(tape: Tape, guards: bool) -> Tape:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from micrograd.primitives import RULES, Primitive
-from micrograd.tape.back_ends import Fields, Make, Program
+from micrograd.tape.back_ends import Direct, Fields, Make, Program
 from micrograd.tape.passes import swept
 from micrograd.tape.tape import Tape
 
@@ -37,7 +37,7 @@ class SplitSums:
     """A program of sums over the samples, and one of what is the same for every sample, for the sums at places `at`."""
 
     def __init__(self, program: Program, shared: Program, at: Array):
-        self.program: Any = program
+        self.program = cast("Direct", program)  # a mean is asked of a direct one alone
         self.shared, self.at = shared, at
 
     def __str__(self) -> str:
