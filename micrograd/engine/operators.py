@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import count
-from math import nan
+from math import nan, pi
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from micrograd import composed, primitives
 from micrograd.engine.modes import current, open_blocks, told
+from micrograd.engine.ufuncs import OfNumPy
 from micrograd.primitives import Primitive, number
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _compared(name: str) -> Callable[[Any, Any], bool]:
     return method
 
 
-class Operators:
+class Operators(OfNumPy):
     """What a Value can do with numbers and other Values."""
 
     __slots__ = ()
@@ -172,7 +173,17 @@ class Operators:
     ceil, trunc = composed.ceil, composed.trunc
     __floor__, __ceil__, __trunc__ = floor, ceil, trunc
     arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2  # NumPy's names: its ufuncs call them on object arrays
-    arcsinh, arccosh, arctanh = asinh, acosh, atanh
+    arcsinh, arccosh, arctanh, fabs = asinh, acosh, atanh, __abs__
+
+    def deg2rad(self) -> Any:
+        """Degrees as radians, as NumPy calls it."""
+        return self * (pi / 180.0)
+
+    def rad2deg(self) -> Any:
+        """Radians as degrees, as NumPy calls it."""
+        return self * (180.0 / pi)
+
+    radians, degrees = deg2rad, rad2deg
 
     def __pos__(self: V) -> V:
         return self

@@ -1,0 +1,63 @@
+"""A Value among the arguments of NumPy's functions: `np.logaddexp(v, w)`, `np.isnan(v)`, `array * v`. `Value` inherits this.
+
+For most functions NumPy goes through an array of objects, one number at a time, and finds the methods of a Value by its own
+names. Where a Value is an argument itself it asks here first; about arrays of Values it does not ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from math import inf, log
+from typing import Any
+
+from micrograd import composed, primitives
+from micrograd.primitives import number, where
+
+_LOG_2 = log(2.0)
+_FUNCTIONS: dict[
+    str, Callable[..., Any]
+] = {  # for which NumPy asks no method, or one of the first argument alone, a number perhaps
+    "arctan2": primitives.atan2,
+    "hypot": primitives.hypot,
+    "maximum": primitives.maximum,  # by comparisons it would be the first at a tie
+    "minimum": primitives.minimum,
+    "logaddexp": composed.logaddexp,
+    "logaddexp2": lambda x, y: composed.logaddexp(x * _LOG_2, y * _LOG_2) / _LOG_2,
+    "float_power": primitives.pow,
+    "heaviside": lambda x, at_0: where(x, 1.0, where(-x, 0.0, at_0)),
+    "divmod": lambda x, y: (primitives.floordiv(x, y), primitives.mod(x, y)),
+    "isnan": lambda x: bool(x != x),
+    "isinf": lambda x: bool(x == inf or x == -inf),
+    "isfinite": lambda x: bool(-inf < x < inf),
+}
+_REFLECTED = {  # of a number of NumPy's and a Value
+    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "power": "__rpow__",
+    "less": "__gt__", "less_equal": "__ge__", "greater": "__lt__", "greater_equal": "__le__",
+    "equal": "__eq__", "not_equal": "__ne__",
+}  # fmt: skip
+
+
+class OfNumPy:
+    """What NumPy asks a Value that is an argument of its functions."""
+
+    __slots__ = ()
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        name = ufunc.__name__
+        if method == "__call__" and not options:
+            if name in _REFLECTED and inputs[1] is self and getattr(inputs[0], "shape", None) == ():
+                return getattr(self, _REFLECTED[name])(number(inputs[0].item()))
+            if name in _FUNCTIONS:
+                return _FUNCTIONS[name](*inputs)
+            if len(inputs) == 1 and (function := getattr(self, name, None)) is not None:
+                return function()
+        if not any("O" in types for types in ufunc.types):
+            raise TypeError(
+                f"np.{name} takes neither a Value nor an array of them: write it with the functions of micrograd, as "
+                "where(x, a, b), or give it x.detach().data where the number alone is meant"
+            )
+        as_array = import_module("numpy").asarray  # NumPy calls this, so it is there
+        return getattr(ufunc, method)(
+            *[as_array(x, dtype=object) if hasattr(type(x), "__primitive__") else x for x in inputs], **options
+        )

@@ -1,0 +1,108 @@
+"""NumPy's functions of Values: those for which it asks no method too, and what it does with arrays beside a Value."""
+
+import math
+
+import numpy as np
+import pytest
+
+import micrograd as mg
+from micrograd import Value, grad, jit
+
+X, Y = 1.5, -0.75
+FUNCTIONS = {u for u in map(np.__dict__.get, dir(np)) if isinstance(u, np.ufunc) and u.nout == 1}
+REFUSED = {  # integers, bits, texts and dates, or parts of numbers: no derivative is meant
+    "copysign", "nextafter", "signbit", "spacing", "ldexp", "isnat", "bitwise_and", "bitwise_or", "bitwise_xor",
+    "bitwise_count", "invert", "left_shift", "right_shift", "fmod",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ufunc", sorted(FUNCTIONS, key=lambda u: u.__name__), ids=lambda u: u.__name__)
+def test_every_function_of_numpy_gives_of_values_what_it_gives_of_numbers(ufunc):
+    """Or an error of one line; none gives a number where a derivative is meant."""
+    if ufunc.signature is not None or ufunc.nin > 2 or ufunc.__name__.startswith(("logical", "gcd", "lcm")):
+        pytest.skip("of vectors, of what is true in Python, of whole numbers")
+    name, args = ufunc.__name__, (X if ufunc is np.arccosh else 0.5 if ufunc in (np.arcsin, np.arccos, np.arctanh) else X, Y)
+    args = args[: ufunc.nin] if name not in ("power", "float_power") else (X, Y)
+    try:
+        expected = ufunc(*args)
+    except TypeError:
+        expected = None
+    for at in range(ufunc.nin):
+        given = [Value(x) if i == at else np.float64(x) for i, x in enumerate(args)]
+        if expected is None or name in REFUSED or name.startswith(("str", "is_")):
+            with pytest.raises((TypeError, AttributeError)):
+                ufunc(*given)
+            continue
+        found = ufunc(*given)
+        if not isinstance(expected, (bool, np.bool_)) and name not in (
+            "heaviside",
+            "fmax",
+            "fmin",
+        ):  # which may choose a number
+            assert isinstance(found, Value), name
+        assert float(found) == pytest.approx(float(expected), rel=1e-15), name
+
+
+def test_derivatives_go_through_them_in_every_mode():
+    def f(x, y):
+        return (
+            np.logaddexp(x, y) + np.heaviside(x, 0.5) * np.float64(3.0) * y + np.deg2rad(x) + np.float_power(x, y) + np.fabs(y)
+        )
+
+    wanted = [math.exp(X) / (math.exp(X) + math.exp(Y)) + math.pi / 180 + Y * X ** (Y - 1)]
+    wanted.append(math.exp(Y) / (math.exp(X) + math.exp(Y)) + 3.0 + X**Y * math.log(X) - 1.0)
+    for g in (grad(f, (0, 1)), jit(grad(f, (0, 1)))):
+        assert list(g(X, Y)) == pytest.approx(wanted, rel=1e-14)
+    assert grad(lambda x: np.logaddexp2(x, 1.0))(1.0) == 0.5
+    assert grad(lambda x: np.hypot(3.0, x) + np.arctan2(np.float64(1.0), x))(4.0) == 4.0 / 5.0 - 1.0 / 17.0
+    assert grad(lambda x: np.maximum(x, x.detach()) * 2.0)(4.0) == 1.0  # half at a tie, as everywhere
+
+
+def test_whether_a_number_is_finite_is_asked_by_comparing_so_that_a_compiled_function_branches():
+    for ask, wanted in (
+        (np.isnan, [False, False, True]),
+        (np.isinf, [False, True, False]),
+        (np.isfinite, [True, False, False]),
+    ):
+        f = jit(lambda x, ask=ask: x * 2.0 if ask(x) else x * 3.0)
+        for x, yes in zip((1.0, -math.inf, math.nan), wanted, strict=True):
+            assert ask(Value(x)) is yes
+            found = f(x)
+            assert found == (2.0 if yes else 3.0) * x or (math.isnan(found) and math.isnan(x))
+
+
+def test_arrays_beside_a_value():
+    v, numbers = Value(2.0), np.array([1.0, 3.0])
+    values = np.array([Value(1.0), Value(3.0)])
+    for array in (numbers, values):
+        for f in (np.multiply, np.maximum, np.logaddexp, np.float_power, np.hypot):
+            found = f(array, v)
+            assert found.dtype == object and found.shape == (2,)
+            wanted = f(numbers, 2.0)
+            assert [x.data for x in found] == pytest.approx(wanted.tolist(), rel=1e-15)
+    total = (numbers * v + numbers**v).sum()
+    total.backward()
+    assert v.grad == pytest.approx(4.0 + 9.0 * math.log(3.0))
+    assert (numbers < v).tolist() == [True, False] and (numbers < v).dtype == bool
+    assert np.multiply.outer(values, v).shape == (2,)
+    out = np.zeros(2, dtype=object)
+    assert np.add(values, v, out=out) is out and out[0].data == 3.0
+    with pytest.raises(TypeError, match="Cannot cast"):
+        numbers += v
+    assert numbers.tolist() == [1.0, 3.0]
+
+
+def test_what_no_derivative_is_known_for_says_what_to_write():
+    with pytest.raises(TypeError, match=r"np\.copysign takes neither a Value nor an array of them: .*where\(x, a, b\)"):
+        np.copysign(Value(1.0), -1.0)
+    with pytest.raises(TypeError, match=r"got complex.*Values are real"):
+        np.complex128(1j) * Value(1.0)
+
+
+def test_what_stands_in_the_documentation_for_arrays_of_values():
+    a, b = np.array([Value(1.0), Value(math.inf)]), np.array([Value(2.0), Value(3.0)])
+    assert [x.data for x in mg.logaddexp(a, b)] == [np.logaddexp(1.0, 2.0), math.inf]
+    assert np.vectorize(math.isnan)(a).tolist() == [False, False]
+    assert np.vectorize(math.isfinite)(a).tolist() == [True, False]
+    assert mg.where(a, 1.0, 0.0).tolist() == [1.0, 1.0]
+    assert [x.data for x in b**b] == [4.0, 27.0]
