@@ -85,9 +85,8 @@ def unbounded(order: Sequence[Any], gated: bool | None = None) -> set[Any]:
         return found
     for node in order:
         rule, x, y = node.rule, node._x, node._y
-        fixed = (
-            y if y.__class__ is float else x if x.__class__ is float else 0.0
-        )  # perhaps a factor of every further derivative
+        # a number among the operands may be a factor of every further derivative
+        fixed = y if y.__class__ is float else x if x.__class__ is float else 0.0
         if not (-LARGE < node._data < LARGE and -LARGE < fixed < LARGE):
             found.add(node)
         elif rule is not None and (found or rule.name not in TAME):

@@ -72,6 +72,11 @@ def _applied(node: Value, operands: Sequence[Any], functions: dict[str, Callable
     raise ValueError(f"{node.op!r} has no formula in SymPy: give its value as a formula of operators, or compose it")
 
 
+def _of_same_name(sympy: Any) -> dict[str, Callable[..., Any]]:
+    """SymPy's functions for those of `math`, where they have one name."""
+    return {name: getattr(sympy, name) for name, row in RULES.items() if row.in_math and not row.own and hasattr(sympy, name)}
+
+
 def _functions(sympy: Any) -> dict[str, Callable[..., Any]]:
     """Each primitive in SymPy's functions."""
     piecewise = sympy.Piecewise
@@ -80,15 +85,12 @@ def _functions(sympy: Any) -> dict[str, Callable[..., Any]]:
         n = len(args) // 2
         return args[-1] + sum([x * y for x, y in zip(args[:n], args[n:-1], strict=True)])
 
-    return {
+    return _of_same_name(sympy) | {
         "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "div": lambda x, y: x / y,
         "neg": lambda x: -x, "pow": lambda x, y: x**y, "power_less_one": lambda x, y: x ** (y - 1),
         "power_log": lambda x, y: x**y * sympy.log(x),
-        "exp": sympy.exp, "log": sympy.log, "log1p": lambda x: sympy.log(1 + x),
-        "expm1": lambda x: sympy.exp(x) - 1, "sqrt": sympy.sqrt, "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan,
-        "asin": sympy.asin, "acos": sympy.acos, "atan": sympy.atan, "atan2": sympy.atan2, "sinh": sympy.sinh,
-        "cosh": sympy.cosh, "tanh": sympy.tanh, "asinh": sympy.asinh, "acosh": sympy.acosh, "atanh": sympy.atanh,
-        "erf": sympy.erf, "erfc": sympy.erfc, "lgamma": sympy.loggamma, "digamma": sympy.digamma,
+        "log1p": lambda x: sympy.log(1 + x), "expm1": lambda x: sympy.exp(x) - 1,
+        "lgamma": sympy.loggamma, "digamma": sympy.digamma,
         "polygamma": sympy.polygamma, "floor": sympy.floor,
         "log2": lambda x: sympy.log(x, 2), "log10": lambda x: sympy.log(x, 10), "exp2": lambda x: 2**x,
         "cbrt": lambda x: sympy.sign(x) * sympy.Abs(x) ** sympy.Rational(1, 3), "hypot": lambda x, y: sympy.sqrt(x**2 + y**2),
@@ -117,28 +119,12 @@ def from_sympy(expression: Any, **values: Any) -> Value:
     """
     sympy = _sympy()
     back: dict[Any, Callable[..., Any]] = {
-        sympy.exp: primitives.exp, sympy.log: primitives.log, sympy.Abs: primitives.abs, sympy.sign: primitives.sign,
+        sympy.Abs: primitives.abs, sympy.sign: primitives.sign,
         sympy.Max: lambda *xs: _folded(primitives.maximum, xs), sympy.Min: lambda *xs: _folded(primitives.minimum, xs),
         sympy.Add: lambda *xs: _folded(primitives.add, xs), sympy.Mul: lambda *xs: _folded(primitives.mul, xs),
     }  # fmt: skip
-    for name in [
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "atan2",
-        "sinh",
-        "cosh",
-        "tanh",
-        "erf",
-        "asinh",
-        "acosh",
-        "atanh",
-    ]:
-        if name in RULES:
-            back[getattr(sympy, name)] = RULES[name]
+    for name, function in _of_same_name(sympy).items():
+        back.setdefault(function, RULES[name])
     made: dict[Any, Any] = {}
     for part in sympy.postorder_traversal(sympy.sympify(expression)):
         if part in made:

@@ -7,6 +7,7 @@ from truth import CASES
 
 import micrograd as mg
 from micrograd import MLP, Value, adjoints, from_sympy, to_networkx, to_sympy, topological_order
+from micrograd.primitives import RULES
 
 
 def test_every_primitive_means_the_same_in_sympy():
@@ -33,6 +34,11 @@ def test_derivatives_agree_and_expressions_come_back():
         assert float(sympy.diff(expression, sympy.Symbol(v.label, real=True)).subs(at)) == pytest.approx(wanted, rel=1e-12)
         assert adjoints(again)[v] == pytest.approx(wanted, rel=1e-12)
     assert from_sympy(sympy.Integer(2)).data == 2.0
+    for name, row in RULES.items():  # each function of one argument that both have by one name
+        function = getattr(sympy, name, None)
+        if row.in_math and isinstance(function, type) and len(row.partials) == 1:
+            assert from_sympy(function(sympy.Symbol("y")), y=Value(0.5)).op == name
+            assert to_sympy(row(Value(0.5, label="y"))) == function(sympy.Symbol("y", real=True))
 
 
 def test_what_sympy_cannot_be_given():
