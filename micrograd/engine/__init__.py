@@ -1,11 +1,19 @@
 """The engine: Value, the graph that it remembers, and the chain rule over that graph.
 
 `primitives` comes before: every value and every derivative stands there. Everything above builds on the names here.
-`value` is the heart; `operators` spells `+` and its kin out for speed; `modes` are no_grad() and the like; `choices` leaves out
-what was not chosen; `higher_order` makes adjoints that are graphs; `stale` refuses derivatives of data that has changed, or
-computes all again; `stored` lets other rooms walk and make nodes; `copies` copies and pickles graphs of any depth; `shown` and
-`numbers` are a Value as pictures and as a number; `assign` sets attributes as one; `original` has the names of the original
-micrograd.
+
+    value          the heart: Value, the order of the graph, the chain rule over it
+    operators      + and its kin, spelled out for speed; ufuncs are NumPy's functions of a Value
+    choices        what was not chosen has no edge
+    higher_order   adjoints that are graphs, to be differentiated again
+    stale          data that has changed since the graph was built
+    modes          no_grad() and the like, scopes, who is told of what is done to Values
+    numbers        a Value as a plain number: float(), formats
+    shown          a Value as pictures and words: draw(), explain(), why()
+    copies         copies and pickles of graphs of any depth
+    assign         attributes set as one, gradients added once
+    stored         how a node is stored, for other rooms that walk or make nodes
+    original       the names of the original micrograd
 """
 
 from micrograd.engine.assign import add_gradients

@@ -51,7 +51,7 @@ class Observer(Holder, Protocol):
     def merged(self, outputs: Sequence[Any], /) -> list[Any]:
         """What a derivative is taken of, in the place of some outputs."""
 
-    def passed_choices(self) -> None:
+    def passed_choices(self, /) -> None:
         """A graph of derivatives has been made that multiplies what was not chosen."""
 
     def stands_for(self, node: Any, value: Any, /) -> None:
