@@ -279,3 +279,22 @@ def test_the_vector_of_parameters_may_be_of_another_library(kind):
     value, gradient = f.value_and_grad(kind([3.0]), kind([1.0, 2.0]))
     assert (value, gradient.tolist()) == (4.5, [1.5])
     assert f.map(kind([1.0, 2.0]), theta=kind([3.0])).tolist() == [3.0, 6.0] and f(2.0, theta=kind([5.0])) == 10.0
+
+
+@pytest.mark.parametrize("name", ["pandas", "polars"])
+def test_columns_of_a_data_frame_are_named_by_a_dict_and_rows_indexed_by_number(name):
+    library = pytest.importorskip(name)
+    frame = library.DataFrame({"a": [1.0, 2.0], "b": [3.0, 5.0]})
+    product = jit(lambda row: row["a"] * row["b"])
+    for f, at in (
+        (product, "argument 0"),
+        (jit(lambda k, *, row: k * row["a"]), "argument row"),
+        (jit(lambda row: row.a), "argument 0"),
+    ):
+        args = {"row": frame} if at == "argument row" else {}
+        with pytest.raises((IndexError, AttributeError), match=rf"^{at} is a data frame, x, .* pass a dict of columns"):
+            f.map(np.ones(2), **args) if args else f.map(frame)
+    assert product.map({name: frame[name] for name in frame.columns}).tolist() == [3.0, 10.0]
+    assert jit(lambda row: row[0] * row[1]).map(frame).tolist() == [3.0, 10.0]
+    with pytest.raises(IndexError, match=r"^only integers"):
+        product.map(np.ones((2, 2)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
@@ -37,6 +38,16 @@ def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", Checkpoint(f))
 
 
+def _by_name(f: Callable[..., Any]) -> tuple[str, ...]:
+    """The parameters that a function takes by name alone; none where it takes any others so too, or does not tell."""
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    any_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return () if any_name else tuple([p.name for p in parameters if p.kind is p.KEYWORD_ONLY])
+
+
 class Checkpoint(WholeFunction):
     """What `checkpoint` returns; see there."""
 
@@ -45,13 +56,27 @@ class Checkpoint(WholeFunction):
 
     def __init__(self, f: Callable[..., Any]):
         super().__init__(f)
-        self.f = f
+        self.by_name = _by_name(f)
+        last = len(self.by_name)
+        self.f = (lambda *args: f(*args[:-last], **dict(zip(self.by_name, args[-last:], strict=True)))) if last else f
         self.kept: Any = None  # the latest run for derivatives: whose it is, weakly, the run, and the outputs asked for
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         mode = current()
-        plain = mode.observer is not None or not mode.recording
-        return self.f(*args, **named) if plain else super().__call__(*args, **named)
+        if mode.observer is not None or not mode.recording:
+            return self.__wrapped__(*args, **named)  # type: ignore[attr-defined]
+        return super().__call__(*self.placed(args, named)) if self.by_name else super().__call__(*args, **named)
+
+    def placed(self, args: Sequence[Any], named: dict[str, Any]) -> tuple[Any, ...]:
+        """The arguments of a call in their places; those by name alone, given or not, come last."""
+        if not self.by_name:
+            return super().placed(args, named)
+        try:
+            bound = inspect.signature(self.__wrapped__).bind(*args, **named)  # type: ignore[attr-defined]
+        except TypeError as error:
+            raise TypeError(f"{self.where}, {self.name}: {error}") from None
+        bound.apply_defaults()
+        return (*bound.args, *[bound.arguments[name] for name in self.by_name])
 
     def segment(self, frame: Frame, xs: Sequence[Any]) -> Segment:
         """f on leaves for the numbers of its arguments."""
@@ -107,7 +132,7 @@ class Checkpoint(WholeFunction):
             self.kept = None
 
     def made_of(self) -> tuple[Any, ...]:
-        return (self.f,)
+        return (self.__wrapped__,)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         return f"<{self.name} with checkpoints>"

@@ -43,6 +43,7 @@ class Call:
     def __init__(self, args: Sequence[Any], axes: Sequence[int | None], named: Mapping[str, Any] | None = None):
         self.inputs: list[Array] = []
         self.kinds: list[str] = []
+        self.tables: list[str] = []  # which arguments are data frames, whose rows arrive as arrays
         self.n = -1
         self._fields: list[tuple[int, bool]] = []
         self._pending: Any = packed("d")  # numbers of one kind that stand side by side
@@ -108,6 +109,8 @@ class Call:
         if axis:
             check_axis(array, axis, where)
             array = np.moveaxis(array, axis, 0)
+        if x.__class__ is not np.ndarray and hasattr(x, "columns"):
+            self.tables.append(where)
         n = len(array)
         if self.n >= 0 and n != self.n:
             raise ValueError(f"{where} has {n} samples, and another argument has {self.n}")
@@ -176,7 +179,15 @@ class Call:
 
         parts = [rebuilt(spec, leaf) for spec in (self.key[:-1] if self.names else self.key)]
         first = len(parts) - len(self.names)
-        return fn(*parts[:first], **dict(zip(self.names, parts[first:], strict=True)))
+        try:
+            return fn(*parts[:first], **dict(zip(self.names, parts[first:], strict=True)))
+        except (IndexError, AttributeError) as error:
+            if self.tables and ("valid indices" in str(error) or "'numpy.ndarray'" in str(error)):
+                raise type(error)(
+                    f"{self.tables[0]} is a data frame, x, whose rows arrive as arrays without names: write row[0] for the "
+                    "first column, or pass a dict of columns, {name: x[name] for name in x.columns}"
+                ) from error
+            raise
 
     def check_lookups(self, lookups: list[tuple[int, int]], inputs: list[Array]) -> None:
         """IndexError where an index among some inputs is outside its table."""

@@ -70,8 +70,29 @@ def test_a_default_behind_the_arguments_given_by_name_is_left_to_the_function():
     assert adjoints(root(p=x), x)[x] == pytest.approx(0.5 / 3**0.5)
 
 
+def test_checkpoint_takes_arguments_by_name_alone_as_its_function_does():
+    def f(x, *rest, w, up=True, mode="sum"):
+        return sum([x, *rest]) * w if up and mode == "sum" else x * 2.0
+
+    kept = checkpoint(f)
+    for call in (
+        lambda g, x, w: g(x, w=w), lambda g, x, w: g(x, x, x, w=w), lambda g, x, w: g(x, w=w, up=False),
+        lambda g, x, w: g(x, w=3.0),
+        lambda g, x, w: g(x, mode="none", w=w), lambda g, x, w: g(x, w=w) * g(x, x, w=x),
+    ):  # fmt: skip
+        x, w = Value(2.0), Value(5.0)
+        found, wanted = call(kept, x, w), call(f, x, w)
+        for v in (x, w):
+            got, truth = (adjoints(out, v, create_graph=True)[v] for out in (found, wanted))
+            assert (found.data, got.data) == (wanted.data, truth.data)
+            assert adjoints(got, x)[x] == adjoints(truth, x)[x]
+        assert jit(lambda x, w, call=call: call(kept, x, w))(2.0, 5.0) == found.data
+    with pytest.raises(TypeError, match=r"^checkpoint, f: missing a required"):
+        kept(Value(1.0))
+
+
 def test_what_can_be_given_by_name_alone_is_refused_in_one_line():
-    for f in (checkpoint(lambda p, *, n: p**n), implicit(lambda y, p: y - p, lambda p, **options: p)):
+    for f in (checkpoint(lambda p, **options: p ** options["n"]), implicit(lambda y, p: y - p, lambda p, **options: p)):
         with pytest.raises(TypeError, match=r"takes n by name alone; give it a place among its parameters$"):
             f(Value(3.0), n=2)
 
