@@ -216,22 +216,17 @@ class _Picture:
         return place[0] > self.until.forward or (self.lit is not None and place not in self.lit)
 
     def drawn(self, title: str) -> Drawn:
-        lines: list[Part] = []
-        rows: list[Part] = []
+        lines, rows, nodes = list[Part](), list[Part](), list[Part]()
         self.boxes: list[tuple[float, float, float, float]] = []
         spots: list[Spot] = []
-        nodes: list[Part] = []
         sizes = [[abs(self.graph.data[w]) for neuron in layer for w in neuron.weights] for layer in self.network.layers]
         biggest = [max(filter(math.isfinite, found), default=0.0) for found in sizes]
         for c, column in enumerate(self.columns):
             nodes.append(Part(self._header(c)))
             for n, k in enumerate(column):
                 if k < 0:
-                    total = len(self.read.outputs(c))
-                    left_out = (column[n + 1] if n + 1 < len(column) else total) - column[n - 1] - 1
-                    x, y = self.middle[c], self.y[c, -1 - n]
-                    nodes.append(Part([words("⋮", x, y, 16, self.palette.quiet, "middle"),
-                                       words(f"{left_out} more", x, y + 13, TAG, self.palette.quiet, "middle")]))  # fmt: skip
+                    following = column[n + 1] if n + 1 < len(column) else len(self.read.outputs(c))
+                    nodes.append(_left_out(following - column[n - 1] - 1, self.middle[c], self.y[c, -1 - n], self.palette))
                     continue
                 spot = Spot((c, k), self.middle[c], self.y[c, k], _INPUT if c == 0 else self.radius)
                 spots.append(spot)
@@ -242,9 +237,8 @@ class _Picture:
             nodes.append(self._loss(lines, rows))
         caption = self._caption()
         high = self.top + self.high + MARGIN + 15 * len(caption) + 6
-        lines.sort(
-            key=lambda part: max([i.width for i in part.items if isinstance(i, Shape)])
-        )  # what is strong lies above what is weak
+        # what is strong lies above what is weak
+        lines.sort(key=lambda part: max([i.width for i in part.items if isinstance(i, Shape)]))
         parts = [*lines, *rows, *nodes, Part(written_caption(caption, high, MARGIN))]
         scene = Scene(max(self.wide, 420.0), high, title, self.palette.paper, parts)
         return Drawn(scene, spots, self.boxes, self.rows)
@@ -394,6 +388,12 @@ class _Picture:
         pieces.append((f'  ·  the scalar graph, {count} values: .draw(view="graph"), or .explore()', palette.quiet))
         split = [(word + " ", colour) for text, colour in pieces for word in text.split(" ")]
         return wrapped(split, max(self.wide, 420.0) - 2 * MARGIN)
+
+
+def _left_out(count: int, x: float, y: float, palette: Palette) -> Part:
+    """What stands in a column in the place of neurons that are not drawn."""
+    more = words(f"{count} more", x, y + 13, TAG, palette.quiet, "middle")
+    return Part([words("⋮", x, y, 16, palette.quiet, "middle"), more])
 
 
 def _activation(graph: Graph, z: int, a: int) -> str:

@@ -322,14 +322,12 @@ class _Search(Origins):
 
     def _term(self, consumer: Value, parent: Value, local: float) -> Term:
         g = self.graph.adjoint[consumer]
-        operand = next(
-            i for i, (p, d) in enumerate(zip(consumer.parents, consumer.partials, strict=True)) if p is parent and d == local
-        )
+        operands = enumerate(zip(consumer.parents, consumer.partials, strict=True))
+        operand = next(i for i, (p, d) in operands if p is parent and d == local)
         return Term(consumer, operand, g, local, g * local)
 
     def usual(self) -> Finding:
-        finding = self.dominating("Nothing unusual. The dominating path")
-        return Finding("nothing unusual", None, finding.text)
+        return self.dominating("Nothing unusual. The dominating path")._replace(cause="nothing unusual")
 
     def dominating(self, words: str) -> Finding:
         many = "the only one" if self.e.path_count == 1 else f"one of {self.count()}"
