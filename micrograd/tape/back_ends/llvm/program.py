@@ -8,7 +8,8 @@
                function by function (function.py, spellings.py), with arguments and results (arrays.py) and the doors to it
                (driver.py)
     code       that text as machine code, for this machine and its mathematics library (machine.py)
-    program    this file: versions of the code for few and many samples, called with memory of its own (frames.py)
+    program    this file: versions of the code for few and many samples, called with memory of its own (frames.py), quickly
+               compiled first and optimised once that pays
 
 Results agree with the reference back end bit for bit with `exact`. Otherwise a product and the sum that it goes into may
 be rounded once instead of twice (a fused multiply-add), long sums are added in parts, and exp, log, sin, ... come from the
@@ -22,15 +23,17 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from micrograd.tape.back_ends.llvm import machine, threads
-from micrograd.tape.back_ends.llvm.code import Code, compiled, making
+from micrograd.tape.back_ends.llvm.code import OPTIMISED, QUICK, Code, compiled, making
 from micrograd.tape.back_ends.llvm.code import check as check
 from micrograd.tape.back_ends.llvm.code import trouble as trouble
 from micrograd.tape.back_ends.llvm.frames import Frame, Single, room
@@ -51,6 +54,8 @@ ALONE = 16  # single results up to which each has an array of its own
 SINGLE = 64  # sums over samples from which on one sample has code of its own, without accumulators
 TURNS = 16  # in which a thread takes its part of the samples: one that is held up leaves the rest to the others
 WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
+LEAST, LETTER = 0.01, 1e-6  # seconds that LLVM takes to optimise any code, and for each character of its text,
+OPERATION = 3e-10  # and that an operation on one sample takes, where there are many samples
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,28 @@ class Version:
     code: Code
     direct: bool
     idle: list[Frame]
+    all: Callable[[int], None]
+    trial: Trial | None = None  # of code that is not optimised
+
+
+class Trial:
+    """Calls of quickly compiled code, timed until they have taken as long as optimising it is going to.
+
+    However many calls there will be, that is at most about twice the time of whichever is better, with optimising or without.
+    """
+
+    def __init__(self, run: Callable[[int], None], price: float, program: Program):
+        self.run, self.left, self.program = run, price, weakref.ref(program)
+
+    def all(self, address: int) -> None:
+        start = perf_counter()
+        self.run(address)
+        self.spend(perf_counter() - start)
+
+    def spend(self, seconds: float) -> None:
+        self.left -= seconds
+        if self.left < 0.0 and (program := self.program()):
+            program.retire(self)
 
 
 _EMPTY = np.empty(0)
@@ -97,6 +124,7 @@ class Program:
         self._tables = np.concatenate([*self.plan.tables, np.zeros(1, np.int32)])
         self._cost = sum(i.work for i in self.plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in self.plan.totals)
         self._versions: list[Version | None] = [None] * 5
+        self._retired: list[Target] = []  # for which there was quickly compiled code until it had run for long
         self._callbacks: dict[str, Any] = {}  # what compiled code calls: as long as that lives, so must these
         self._blocks = self.blocks()
         self._short = self._blocks[0] // 2
@@ -138,10 +166,11 @@ class Program:
             block //= 2
         return block, block if block <= 2 * SHORT else SHORT
 
-    def version(self, which: int) -> Version:
+    def version(self, which: int, n: int) -> Version:
         """The code for single numbers (0), short calls (1), long ones (2), or with large results (3); sums of one sample (4).
 
-        It is compiled when it is first needed.
+        It is compiled when it is first needed, for a call with n samples: quickly, unless that call is long itself. What has
+        been retired is optimised; its results have the same bits.
         """
         with making:
             found = self._versions[which]
@@ -150,9 +179,30 @@ class Program:
                 twin = self._versions[3 - which] if which in (1, 2) and self._blocks[0] == self._blocks[1] else None
                 if twin is None:
                     t = self.target(block, which == 3, which == 4)
-                    twin = Version(t, compiled(written(self.plan, t)), self.plan.direct(t), [])
+                    text = written(self.plan, t)
+                    price = LEAST + LETTER * len(text)
+                    retired = t in self._retired
+                    try:
+                        code = compiled(text, OPTIMISED if retired or n * self._cost * OPERATION > price else QUICK)
+                    except MemoryError:
+                        if not retired:
+                            raise
+                        code, price = compiled(text, QUICK), math.inf
+                    twin = Version(t, code, self.plan.direct(t), [], code.all)
+                    if code.level == QUICK:
+                        trial = Trial(code.all, price, self)
+                        twin = replace(twin, all=trial.all, trial=trial)
                 found = self._versions[which] = twin
             return found
+
+    def retire(self, trial: Trial) -> None:
+        """Have the next call optimise the code of a trial; calls under way end with what they have."""
+        for which, version in enumerate(self._versions):
+            if version is not None and version.trial is trial:
+                self._retired.append(version.target)
+                self._versions[which] = None
+                if which == 0:
+                    self._singles = []
 
     def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
         """The outputs for n samples, of shape (outputs, n), or (outputs,) with `reduce`: the sums, or the `mean`.
@@ -163,7 +213,10 @@ class Program:
             which = 4 if n == 1 and self.plan.sums > SINGLE else 0
         else:
             which = 1 if n <= self._short else 2 if n < self._streamed else 3
-        version = self._versions[which] or self.version(which)
+        version = self._versions[which] or self.version(which, n)
+        if n > CHUNK and version.trial and n * self._cost * OPERATION > version.trial.left:
+            self.retire(version.trial)
+            version = self.version(which, n)
         frame = self._frame(version)
         dtype, pointers = self.dtype, frame.pointers
         leaves = np.ascontiguousarray(leaves, dtype)
@@ -191,9 +244,12 @@ class Program:
         pointers[OUT] = id(out)
         many = 1 if n <= CHUNK else self.threads or (threads.available() if n * self._cost > WORTH else 1)
         if many > 1:
+            start = perf_counter()
             self._shared_among(many, version, frame, n, (arrays, leaves, results, out))
+            if version.trial:
+                version.trial.spend(perf_counter() - start)
         else:
-            version.code.all(frame.address)
+            version.all(frame.address)
         if self.reduce:
             frame.divisor[0] = 1.0
             if n > CHUNK:
@@ -215,14 +271,15 @@ class Program:
 
     def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
         """The outputs for one sample, of a program whose every input is a number that does not vary."""
+        singles = self._singles
         try:
-            single = self._singles.pop()
+            single = singles.pop()
         except IndexError:
-            version = self.version(0)
+            version = self.version(0, 1)
             frame = Frame(self.plan, version.target, self.dtype, self._tables)
-            single = Single(frame, version.code.all, len(args), len(self.schedule.outputs))
+            single = Single(frame, version.all, len(args), len(self.schedule.outputs))
         out = single(args, leaves)
-        self._singles.append(single)
+        singles.append(single)
         if self._callbacks and (error := machine.failures.take()):
             raise error
         return out
