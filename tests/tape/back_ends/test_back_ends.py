@@ -113,7 +113,7 @@ def without_spelling(rule):
         found.append("numpy")  # C's own functions go number by number, without Python's
     if "llvm" in BACK_ENDS:
         machine, spellings = (importlib.import_module(f"micrograd.tape.back_ends.llvm.{n}") for n in ("machine", "spellings"))
-        in_c = spellings.from_library(rule) and (platform.system() != "Linux" or rule not in machine.lacking("double"))
+        in_c = spellings.from_library(rule) and (platform.system() != "Linux" or rule not in machine.lacking("double", False))
         if not (rule.name in spellings.SPELLINGS or in_c):
             found.append("llvm")
     return found

@@ -13,6 +13,8 @@ from typing import Any
 from micrograd.primitives import RULES, Primitive
 from micrograd.tape.back_ends.llvm.spellings import from_library
 
+OWN = ("hypot",)  # functions of the library that Python computes in a way of its own
+
 
 @functools.cache
 def host() -> tuple[str, str, int, int]:
@@ -84,9 +86,10 @@ def addresses(real: str, vectors: bool) -> dict[tuple[str, int], int]:
     return found
 
 
-def lacking(real: str) -> list[Primitive]:
-    """The primitives whose functions the platform's library does not have."""
-    return [rule for rule in RULES.values() if from_library(rule) and (rule.name, 1) not in addresses(real, False)]
+def lacking(real: str, exact: bool) -> list[Primitive]:
+    """The primitives whose functions the platform's library does not have; with `exact`, not with Python's bits."""
+    there = {name for name, _ in addresses(real, False)} - (set(OWN) if exact else set())
+    return [rule for rule in RULES.values() if from_library(rule) and rule.name not in there]
 
 
 def address(function: Any) -> int:

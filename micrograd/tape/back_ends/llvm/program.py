@@ -143,7 +143,7 @@ class Program:
         _, _, width, registers = machine.host()
         width //= size
         library = {(name, lanes): f"@lib.{name}.{lanes}.{real}" for name, lanes in machine.addresses(real, not self.exact)}
-        lacking = {(rule, len(rule.partials)): rule.name for rule in machine.lacking(real)}
+        lacking = {(rule, len(rule.partials)): rule.name for rule in machine.lacking(real, self.exact)}
         for (primitive, arguments), name in (self.plan.own | lacking).items():
             if name not in self._callbacks:
                 self._callbacks[name] = machine.callback(primitive, arguments, real)
