@@ -15,7 +15,7 @@ LONG = 64  # neighbours in a row on average from which on they are copied run by
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True, slots=True)  # not frozen, for that takes three times as long to make
 class Index:
     """An integer that is a sum of loop counters times numbers, plus a number."""
 
@@ -25,13 +25,16 @@ class Index:
     def __add__(self, other: Index | int) -> Index:
         if isinstance(other, int):
             return Index(self.terms, self.offset + other)
+        if not (self.terms and other.terms):
+            return Index(self.terms or other.terms, self.offset + other.offset)
         terms = dict(self.terms)
         for name, by in other.terms:
             terms[name] = terms.get(name, 0) + by
         return Index(tuple(sorted((n, by) for n, by in terms.items() if by)), self.offset + other.offset)
 
     def __mul__(self, by: int) -> Index:
-        return Index(tuple((n, b * by) for n, b in self.terms) if by else (), self.offset * by)
+        terms = tuple([(n, b * by) for n, b in self.terms]) if by and self.terms else ()
+        return Index(terms, self.offset * by)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from micrograd.tape.back_ends import reference
 
@@ -33,30 +34,30 @@ class Target:
     single: bool = False  # there is one sample: its part of a sum over the samples is the sum
     streamed: bool = False  # straight-line code stores its results non-temporally, to arrays that begin at a cache line
 
-    @property
+    @cached_property
     def size(self) -> int:
         return 8 if self.real == "double" else 4
 
-    @property
+    @cached_property
     def pitch(self) -> int:
         """Numbers from one slot to the next: rows of a power of two would fall into the same few sets of the cache."""
         return self.block + (self.lanes if self.block * self.size >= 512 else 0)
 
-    @property
+    @cached_property
     def sums(self) -> int:
         """How many sums over vectors are kept in registers at once."""
         return max(2, self.registers // (2 * max(1, self.lanes // self.width)))
 
-    @property
+    @cached_property
     def attributes(self) -> str:
         """The attributes of every function: vectors spilled from registers begin at a line of the cache, and cross none."""
         return "nounwind" if self.lanes == 1 else f"nounwind alignstack({self.width * self.size})"
 
-    @property
+    @cached_property
     def suffix(self) -> str:
         """What LLVM's names for operations on one number end in."""
         return "f64" if self.real == "double" else "f32"
 
-    @property
+    @cached_property
     def vector(self) -> str:
         return self.real if self.lanes == 1 else f"<{self.lanes} x {self.real}>"
