@@ -55,7 +55,8 @@ SINGLE = 64  # sums over samples from which on one sample has code of its own, w
 TURNS = 16  # in which a thread takes its part of the samples: one that is held up leaves the rest to the others
 WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
 LEAST, LETTER = 0.01, 1e-6  # seconds that LLVM takes to optimise any code, and for each character of its text,
-OPERATION = 3e-10  # and that an operation on one sample takes, where there are many samples
+OPERATION = 3e-10  # and that an operation on one sample takes, where there are many samples,
+CALL = 3e-6  # and a call beside its code
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Trial:
         self.spend(perf_counter() - start)
 
     def spend(self, seconds: float) -> None:
-        self.left -= seconds
+        self.left -= seconds + CALL
         if self.left < 0.0 and (program := self.program()):
             program.retire(self)
 
