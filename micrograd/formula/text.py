@@ -37,6 +37,11 @@ def clean(text: str) -> str:
     )
 
 
+def identifier(name: str) -> str:
+    """A function's name as that of an operation: <lambda> is lambda."""
+    return re.sub(r"\W+", "", name) or "f"
+
+
 class Text:
     """Writes a Symbol as text: `1 − tanh²(u)`. With `numbers`, each name gives way to its number."""
 

@@ -9,7 +9,6 @@ custom_derivative (its derivative is given), checkpoint (its derivative is compu
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 import threading
 from abc import abstractmethod
@@ -24,6 +23,7 @@ from weakref import WeakValueDictionary, ref
 from micrograd.engine import Value, as_values, constant, node_of, primal, redirect
 from micrograd.engine.higher_order import Dependents
 from micrograd.engine.modes import current, enable_grad, scope, unwatch, watch, watches
+from micrograd.formula.text import identifier
 from micrograd.primitives import CONSTANT, FUNCTIONS, RULES, Primitive
 from micrograd.trees import (
     LEAF,
@@ -68,7 +68,7 @@ class WholeFunction:
 
     def __init__(self, f: Callable[..., Any]):
         name = getattr(f, "__name__", type(f).__name__)
-        self.name = re.sub(r"\W+", "", name if name != "<lambda>" else "f") or "f"
+        self.name = identifier(name if name != "<lambda>" else "f")
         self.frames: dict[Any, Frame] = {}  # by the structure of the arguments: calls of one structure share their rows
         update_wrapper(self, f, updated=())
         self.home = f"{self.__module__}.{getattr(self, '__qualname__', self.name)}"

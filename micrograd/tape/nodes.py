@@ -18,6 +18,7 @@ import numpy as np
 
 from micrograd.engine import Note, Value, as_values, computed, constant, general, primal, topological_order
 from micrograd.engine.modes import current, inside
+from micrograd.formula.text import identifier
 from micrograd.primitives import CONSTANT, Primitive
 from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import Program, back_end
@@ -195,7 +196,7 @@ class Nodes(Recordings):
             return self.fn(*args, **named)
         if path.linear is None:
             with self.making:
-                path.linear = path.linear or Linear(path, _name(self.fn), self.made_with)
+                path.linear = path.linear or Linear(path, identifier(getattr(self.fn, "__name__", "")), self.made_with)
         linear = path.linear
         leaves = [parameters.values[i] for i in path.leaves]
         if taken is not None and not path.tape.guards:
@@ -264,10 +265,6 @@ def _numbers(arg: Any) -> list[Any]:
 def _has_matrix(out: Any) -> bool:
     kind = kind_of(out)
     return kind is not None and (kind[0] == "sparse" or any(map(_has_matrix, parts_of(out, kind))))
-
-
-def _name(fn: Any) -> str:
-    return "".join([c for c in getattr(fn, "__name__", "") if c.isidentifier()]) or "f"
 
 
 def opened(output: Value) -> Value:

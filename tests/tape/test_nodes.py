@@ -172,6 +172,14 @@ def test_a_changed_number_outside_is_seen_and_new_leaves_too():
     assert f(x).data == 3.0
 
 
+def test_a_node_is_called_after_its_function_digits_and_all():
+    @jit
+    def step_2(x):
+        return x * x + 1.0
+
+    assert step_2(Value(3.0)).op == "step_2" and jit(lambda x: x * x + 1.0)(Value(3.0)).op == "lambda"
+
+
 def test_a_function_of_more_derivatives_than_operations_stays_a_graph():
     model = mg.MLP(4, [16, 12], activation="tanh", seed=1)
     f = jit(lambda x: model(x))
