@@ -18,7 +18,6 @@ from micrograd.engine.modes import current, open_blocks
 from micrograd.tape import blocks, branches, latest_call
 from micrograd.tape.arguments import Call, Chunked, ValueAmong, axes_of
 from micrograd.tape.back_ends import BackEnd
-from micrograd.tape.nonfinite import has_nan
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.recordings import EACH, Path, Recordings
 from micrograd.tape.results import numbers_of, put_together, reader
@@ -36,9 +35,8 @@ class Calls:
         self.fn, self.parameters, self.owner = fn, parameters, owner
         self.recordings = Recordings(fn, parameters, back_end, owner)
         self.sent: dict[Any, Any] = {}  # what `scale` has sent of it
-        self.quick: latest_call.OfFloats | None = None
+        self.quick: dict[Any, latest_call.Evaluation] = {}  # by the structure of their arguments; replaced, and never changed
         self._latest: latest_call.OfArrays | None = None
-        self.on_arguments: latest_call.OnArguments | None = None
 
     def refuse_inside(self, what: str) -> None:
         """TypeError while another function is recorded."""
@@ -54,7 +52,7 @@ class Calls:
         if not self.recordings.current(held):
             with self.recordings.making:
                 if self.recordings.outdated():
-                    self.quick = self._latest = self.on_arguments = None
+                    self.quick, self._latest = {}, None
 
     def one(self, args: Sequence[Any], named: Mapping[str, Any], theta: Array | None = None) -> Any:
         """The results of one evaluation; None where a Value is among the arguments."""
@@ -66,11 +64,11 @@ class Calls:
             return None
         path, found = self._run(call, False, theta, False)
         if not named and theta is None:
-            quick = latest_call.of_floats(self.recordings, call, args, path)
-            on_arguments = latest_call.on_arguments(self.recordings, call, args, path)
+            quick = latest_call.of_evaluation(self.recordings, call, args, path)
             with self.recordings.making:
-                if since == self.recordings.forgotten:  # else another thread has found that something has changed
-                    self.quick, self.on_arguments = quick or self.quick, on_arguments or self.on_arguments
+                if quick and since == self.recordings.forgotten:  # else another thread has found that something has changed
+                    others = [x for x in self.quick.items() if x[0] != call.key]
+                    self.quick = {call.key: quick, **dict(others[: latest_call.KEPT - 1])}
         return reader(path.out)(found[:, 0].astype(np.float64, copy=False))
 
     def many(
@@ -87,12 +85,6 @@ class Calls:
         path, found = self._run(call, False, theta, False)
         return path.out, call.n, found, []
 
-    def reduced(
-        self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
-    ) -> Array:
-        """The mean or sum of the value and the gradient; at what the parameters hold where `theta` is None."""
-        return self.reduced_each(theta, args, named, reduction, in_axes, True)[1]
-
     def reduced_each(
         self,
         theta: Array | None,
@@ -102,20 +94,13 @@ class Calls:
         in_axes: Any,
         gradient: Any = EACH,
     ) -> tuple[Any, Array]:
-        """The structure of the results, and the means or sums of their values and then of their gradients."""
-        latest = None if open_blocks or named else self._latest
-        if (
-            latest is not None
-            and latest.fits(theta, args, reduction, in_axes, gradient)
-            and latest.current(self.parameters, theta is None)
-        ):
-            if latest.lookups:
-                latest.check_lookups(args)
-            theta = self.parameters.theta() if theta is None else theta
-            total = latest.program(args, theta, latest.n, mean := reduction == "mean")
-            if latest.gated is not None and has_nan(total):
-                total = latest.gated.mended(total, args, theta, latest.n, mean)
-            return latest.out, total
+        """The structure of the results, and the means or sums of their values and then of their gradients.
+
+        They are those at what the parameters hold where `theta` is None.
+        """
+        found = self.again(theta, args, named, reduction, in_axes, gradient)
+        if found is not None:
+            return found
         self.refuse_inside("a gradient of it")
         if blocks.any_on_disk(args, named):
             return self._in_blocks(theta, args, named, reduction, in_axes, gradient)
@@ -129,6 +114,16 @@ class Calls:
             with self.recordings.making:
                 self._latest = latest if latest and since == self.recordings.forgotten else self._latest
         return path.out, total
+
+    def again(
+        self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any, gradient: Any
+    ) -> tuple[Any, Array] | None:
+        """As `reduced_each`, of a call just like the latest; None for any other."""
+        latest = None if open_blocks or named else self._latest
+        if latest is None:
+            return None
+        total = latest.run(self.parameters, theta, args, reduction, in_axes, gradient)
+        return None if total is None else (latest.out, total)
 
     def _in_blocks(
         self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any, gradient: Any
@@ -153,28 +148,24 @@ class Calls:
     def reduced_now(
         self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
     ) -> Array:
-        """As `reduced`, over Dask collections too, which are computed for it."""
+        """The mean or sum of the one value and its gradient. Dask collections are computed for it."""
         try:
-            return self.reduced(theta, args, named, reduction, in_axes)
+            return self.reduced_each(theta, args, named, reduction, in_axes, True)[1]
         except Chunked:
             pass
         found: Array = over_chunks().reduced_now(self, theta, args, named, reduction, in_axes)
         return found
 
-    def prepared(self, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any) -> bool:
-        """See that a reduced call like this has been recorded; whether it is at once just like the latest."""
-        latest = None if open_blocks or named else self._latest
-        if latest is not None and latest.fits(None, args, reduction, in_axes):
-            return latest.current(self.parameters, False)
+    def prepared(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any) -> None:
+        """See that a reduced call like this has been recorded."""
         try:
             if blocks.any_on_disk(args, named):
                 args, named = blocks.first(args, named, in_axes)
             self.recorded(args, named, in_axes, True, held=False)
-            return False
+            return
         except Chunked:
             pass
         over_chunks().recorded(self, args, named, in_axes, True, held=False)
-        return False
 
     def recorded(
         self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, gradient: Any, held: bool = True

@@ -27,7 +27,6 @@ from micrograd.tape.watch import places_of, values_at
 from micrograd.trees import plain_arrays
 
 R = TypeVar("R")
-_NOTHING = np.zeros(0)
 
 
 @overload
@@ -145,18 +144,11 @@ class Jitted(Decorator, Generic[R]):
         Called on Values, it gives Values: each result is one node of the graph, with derivatives that the compiled code gives
         at once. `opened` shows what is inside. Within another function that is compiled, it is the function itself.
         """
-        quick = self._calls.quick
-        if quick is not None and quick[0] == [*map(type, args)] and theta is None and not named and not open_blocks:
-            parameters, watch = self._parameters, quick[5]
-            if quick[1] == len(parameters.values) and (watch is None or watch.unchanged()):
-                numbers = quick[3](args, parameters.theta() if quick[1] else _NOTHING)
-                if not quick[4] or numbers[-1] >= 0.0:
-                    return quick[2](numbers)
-        latest = self._calls.on_arguments
-        if latest is not None and theta is None and not named and not open_blocks:
-            found = latest.run(self._parameters, args)
-            if found is not None:
-                return found
+        if theta is None and not named and not open_blocks:
+            for quick in self._calls.quick.values():
+                found = quick(args)
+                if found is not None:
+                    return found
         if self._nodes.quick and theta is None and not named:
             found = self._nodes.called_again(args)
             if found is not None:

@@ -27,7 +27,7 @@ from micrograd.engine.operators import comparisons
 MOST = 10_000  # objects that are looked at; what lies beyond is watched by the identity of its containers alone
 SHORT = 16  # entries of all containers with numbers up to which each is looked at also where a call takes theta
 LARGE = 1 << 12  # bytes of an array from which on it is watched by identity alone
-_PLAIN: tuple[Any, ...] = (float.__eq__, int.__eq__, tuple.__eq__)
+_PLAIN: tuple[Any, ...] = (float.__eq__, int.__eq__, tuple.__eq__)  # of classes whose equal things are as good as the same
 
 
 class Watch:

@@ -1102,3 +1102,46 @@ def test_no_graph_is_held_while_its_tape_is_rewritten(monkeypatch):
     jit(run).value_and_grad([0.3], np.array([0.5]))
     assert found[-1] - before < 20
     assert found[1] - found[0] < 20
+
+
+@pytest.mark.parametrize("kinds", [(int, np.int64), (int, np.uint8), (float, np.float64)])
+def test_calls_on_integers_find_the_quick_way_and_look_at_indices(kinds):
+    number, dtype = kinds
+    table = [Value(5.0), Value(7.0), Value(11.0)]
+
+    def f(x, i, k):
+        return mg.take(table, i) * x[0] + x[1] * k if number is int else table[1] * x[0] + x[1] * k
+
+    compiled = jit(f, backend="llvm")
+    for shift in (0, 0, 1):
+        x = np.array([2, 3 + shift], dtype)
+        assert compiled(x, 1, number(4)) == 14.0 + 4.0 * (3 + shift)
+    (quick,) = compiled._calls.quick.values()
+    assert quick((np.array([2, 3], dtype), 2, number(4))) == (34.0 if number is int else 26.0)
+    assert quick((np.array([2, 3, 4], dtype), 2, number(4))) is None
+    if number is int:
+        for call in (compiled, lambda *args: quick(args)):
+            with pytest.raises(IndexError, match="from 0 to 2, got 3"):
+                call(np.array([2, 3], dtype), 3, 4)
+        assert compiled(np.array([2, 3], dtype), 1, 1 << 70) == 14.0 + 3.0 * 2.0**70
+
+
+@pytest.mark.parametrize("backend", ["reference", "numpy", "llvm"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_every_back_end_finds_the_quick_way_of_sums(backend, reduction, monkeypatch):
+    w, b = Value(2.0), Value(-1.0)
+    f = jit(lambda x, t: (mg.where(x[0] - x[1], w * x[0], b) - t) ** 2, wrt=[w, b], backend=backend)
+    rng = np.random.default_rng(0)
+    X, t = rng.normal(size=(5, 2)), rng.normal(size=5)
+    first = f.value_and_grad([2.0, -1.0], X, t, reduction=reduction)
+    monkeypatch.setattr("micrograd.tape.calls.Call", None)  # arguments are not taken apart any more
+    again = f.value_and_grad([2.0, -1.0], X, t, reduction=reduction)
+    assert first[0] == again[0] and first[1].tolist() == again[1].tolist()
+    assert f.backward(X, t, reduction=reduction) == first[0] and [w.grad, b.grad] == first[1].tolist()
+    with f.training(mg.SGD([w, b], lr=0.0), reduction=reduction) as step:
+        with pytest.raises(TypeError):
+            step(X, t)  # which learns the order of parameters
+        monkeypatch.undo()
+        assert step(X, t) == first[0]
+        monkeypatch.setattr("micrograd.tape.calls.Call", None)
+        assert step(X, t) == first[0]

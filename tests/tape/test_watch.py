@@ -304,8 +304,8 @@ def test_what_another_thread_forgets_meanwhile_is_no_quick_way_any_more(way, mon
     w, numbers, X = Value(1.0), [1.0], np.array([2.0])
     compiled = jit(lambda x: w * x * numbers[0])
     calls = {
-        "floats": (lambda: compiled(2.0), latest_call, "of_floats"),
-        "arrays": (lambda: float(compiled(X)[0]), latest_call, "on_arguments"),
+        "floats": (lambda: compiled(2.0), latest_call, "of_evaluation"),
+        "arrays": (lambda: float(compiled(X)[0]), latest_call, "of_evaluation"),
         "Values": (lambda: compiled(Value(2.0)).data, Call, "check_lookups"),
         "gradients": (lambda: compiled.value_and_grad(np.ones(1), X)[0], latest_call, "of_arrays"),
     }
@@ -396,8 +396,8 @@ def test_a_quick_way_that_another_thread_has_taken_in_hand_looks_for_itself():
     f = jit(lambda x: x[0] * w * c[0], backend="llvm")
     x = np.array([1.0, 2.0])
     assert f(x) == 6.0
-    latest = f._calls.on_arguments
-    assert latest.run(f._parameters, (x,)) == 6.0
+    (quick,) = f._calls.quick.values()
+    assert quick((x,)) == 6.0
     c[0] = 4.0
     assert f(x) == 8.0  # by another thread
-    assert latest.run(f._parameters, (x,)) is None
+    assert quick((x,)) is None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.tape.back_ends.llvm.plan import Plan
-from micrograd.tape.back_ends.llvm.target import ARRAYS, COUNT, DATA, DIVISOR, OUT, Target
+from micrograd.tape.back_ends.llvm.target import ARRAYS, COUNT, DATA, DIVISOR, OUT, THETA_AT, Target
 
 Array = np.ndarray[Any, Any]
 
@@ -90,6 +90,7 @@ class Single:
     def __init__(self, frame: Frame, run: Callable[[int], None], inputs: int, outputs: int):
         kind = ctypes.c_double if frame.rows.itemsize == 8 else ctypes.c_float
         self.frame, self.all, self.address = frame, run, frame.address
+        self.leaves: Any = None  # the array of parameters that the frame points to
         self.numbers = (kind * inputs)()
         self.out = (kind * outputs)()
         self.pack = struct.Struct(f"{inputs}{kind._type_}").pack_into
@@ -103,7 +104,8 @@ class Single:
 
     def __call__(self, args: tuple[float, ...], leaves: Array) -> list[float]:
         self.pack(self.numbers, 0, *args)
-        self.pointers[2] = id(leaves)
+        if leaves is not self.leaves:
+            self.leaves, self.pointers[THETA_AT] = leaves, id(leaves)
         self.all(self.address)
         return self.out[:]
 

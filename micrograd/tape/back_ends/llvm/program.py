@@ -36,10 +36,10 @@ from micrograd.tape.back_ends.llvm import machine, threads
 from micrograd.tape.back_ends.llvm.code import OPTIMISED, QUICK, Code, compiled, making
 from micrograd.tape.back_ends.llvm.code import check as check
 from micrograd.tape.back_ends.llvm.code import trouble as trouble
-from micrograd.tape.back_ends.llvm.frames import Frame, Single, room
+from micrograd.tape.back_ends.llvm.frames import LARGE, Frame, Single, room
 from micrograd.tape.back_ends.llvm.module import LOOPED, in_one, vectors, written
 from micrograd.tape.back_ends.llvm.plan import MANY, Plan
-from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, COUNT, OUT, Target
+from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, COUNT, OUT, THETA_AT, Target
 from micrograd.tape.tape import Tape
 from micrograd.tape.vectorise import scheduled
 
@@ -134,6 +134,7 @@ class Program:
             self._streamed = STREAMED / (sum(groups) * self.dtype.itemsize)
         self._singles: list[Single] = []
         self._shape = (plan.sums,) if reduce else (len(it.outputs),)
+        self._bytes = len(it.outputs) * self.dtype.itemsize  # of the results of a sample
 
     def __str__(self) -> str:
         return str(self.schedule)
@@ -218,11 +219,12 @@ class Program:
         if n > CHUNK and version.trial and n * self._cost * OPERATION > version.trial.left:
             self.retire(version.trial)
             version = self.version(which, n)
+        dtype = self.dtype
+        leaves = np.asarray(leaves, dtype, "C")
+        arrays = [np.asarray(x, dtype, "C") for x in inputs]  # compiled code finds the numbers in the arrays' objects
         frame = self._frame(version)
-        dtype, pointers = self.dtype, frame.pointers
-        leaves = np.ascontiguousarray(leaves, dtype)
-        arrays = [np.ascontiguousarray(x, dtype) for x in inputs]  # compiled code finds the numbers in the arrays' objects
-        pointers[2], pointers[COUNT] = id(leaves), n
+        pointers = frame.pointers
+        pointers[THETA_AT], pointers[COUNT] = id(leaves), n
         at = ARRAYS
         for array in arrays:
             pointers[at] = id(array)
@@ -235,7 +237,7 @@ class Program:
                 pointers[at] = id(array)
                 at += 1
         elif not self.reduce:
-            out = room((*self._shape, n), dtype)
+            out = (np.empty if n * self._bytes < LARGE else room)((*self._shape, n), dtype)
         elif n <= CHUNK:
             out = np.empty(self._shape, dtype) if n else np.zeros(self._shape, dtype)
             if mean and not version.direct:
