@@ -67,6 +67,13 @@ class Loop:
             (rule, [(x, next(rest)) for x in operands]) for rule, operands in tape.instructions[self.start :][: self.period]
         ]
 
+    def reads_itself(self, slot: int, stride: Stride, first: int) -> bool:
+        """Whether some step reads what an earlier one has left: an operand in this slot in the first step, with that stride.
+
+        `first` is the slot of the first step's first result. Numbers from before the loop may lie as far apart as its steps.
+        """
+        return stride == self.period and slot + self.period * (self.steps - 1) >= first
+
     def varying(self, tape: Tape, varies: list[bool]) -> list[bool]:
         """Which instructions of the body vary from sample to sample, where `varies` says so of every slot before the loop."""
         first, body = tape.first + self.start, self.body(tape)
@@ -78,9 +85,9 @@ class Loop:
             for slot, stride in operands:
                 if isinstance(stride, tuple):
                     before[m] |= any(varies[each] for each in stride)
-                elif stride == self.period:
+                elif self.reads_itself(slot, stride, first):
                     own.append((slot - first) % self.period)
-                    before[m] |= any(varies[slot:first:stride])
+                    before[m] |= any(varies[slot : first : self.period])
                 elif stride:
                     end = slot + stride * self.steps
                     before[m] |= any(varies[slot : end if end >= 0 else None : stride])

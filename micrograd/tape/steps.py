@@ -41,7 +41,7 @@ class Steps:
 
     def _back(self, slot: int, stride: Stride) -> tuple[int, int]:
         """The instruction of the body that an operand is a result of, and how many steps back; (-1, 0) for none."""
-        if stride != self.loop.period:
+        if not self.loop.reads_itself(slot, stride, self.first):
             return -1, 0
         back, m = divmod(slot - self.first, self.loop.period)
         return m, -back

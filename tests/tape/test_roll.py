@@ -313,3 +313,41 @@ def test_operands_in_no_order_that_end_inside_the_loop_are_none_of_it(last):
     assert len(repeats(schedule)) == (last < inputs)
     expected = reference.Program(tape, [(inputs, True)], False)(x, np.zeros(0), 4)
     np.testing.assert_array_equal(interpreted(schedule, x, np.zeros(0), 4), expected)
+
+
+def test_a_product_that_a_loop_leaves_is_summed_over_the_samples():
+    """Elsewhere products that are only summed are no instructions of their own."""
+
+    def function(xs):
+        out = xs[0]
+        for x in xs[1:]:
+            out = out * mg.sin(x)
+        return out
+
+    tape, _ = recorded(function, [0.3] * 200, gradient=False, wrt=[])
+    schedule = scheduled(tape, [(200, True)], True)
+    assert repeats(schedule)
+    x = np.random.default_rng(0).normal(size=(20, 200))
+    expected = reference.Program(tape, [(200, True)], True)([x], np.zeros(0), 20)
+    np.testing.assert_array_equal(interpreted(schedule, [x], [], 20), expected)
+
+
+@pytest.mark.parametrize("count", [130, 200])
+def test_numbers_from_before_a_loop_that_lie_as_far_apart_as_its_steps_are_read_where_they_are(count):
+    """They were taken for what the loop itself had left hundreds of steps ago: others were copied, from no place at all."""
+
+    def function(xs):
+        state = out = xs[0]
+        for x in xs[1:]:
+            state = mg.tanh(state) + x
+            out = mg.dot([state, out], [x, state], 0.0)
+        return out
+
+    tape, _ = recorded(function, [0.3] * count, gradient=False, wrt=[])
+    schedule = scheduled(tape, [(count, True)], True)
+    assert len(repeats(schedule)) == 2 and len(schedule.code) <= 10 and schedule.rows < 5 * count
+    x = np.random.default_rng(0).normal(size=(20, count))
+    expected = reference.Program(tape, [(count, True)], True)([x], np.zeros(0), 20)
+    np.testing.assert_array_equal(interpreted(schedule, [x], [], 20), expected)
+    found = numpy_back_end.Program(tape, [(count, True)], True)([x], np.zeros(0), 20)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
