@@ -29,7 +29,7 @@ class Chunk:
         self.number, self.whole = number, whole
 
     def __dask_tokenize__(self) -> Any:
-        return self.number, self.whole
+        return self.number  # whether it is whole, in_axes says
 
 
 class Arguments:

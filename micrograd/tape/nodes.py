@@ -169,7 +169,7 @@ class Nodes(Recordings):
     def __init__(self, recordings: Recordings, made_with: tuple[Any, ...]):
         super().__init__(recordings.fn, recordings.parameters, recordings.back_end, recordings.owner)
         self.made_with = made_with
-        self.quick: dict[Any, tuple[Linear | None, Any, int]] = {}  # for arguments of these kinds, the path without comparisons
+        self.quick: dict[Any, tuple[Linear | None, Any]] = {}  # for arguments of these kinds, the path without comparisons
 
     def derivatives(self, recording: Recording, gradient: Any) -> Sequence[Value]:
         return recording.partials(gradient)
@@ -202,7 +202,7 @@ class Nodes(Recordings):
         if taken is not None and not path.tape.guards:
             if len(quick) >= LATEST:
                 quick.clear()
-            quick[taken[1]] = linear, leaves, len(parameters)
+            quick[taken[1]] = linear, leaves
         return self._results(linear, sources, leaves, mode)
 
     def called_again(self, args: Sequence[Any]) -> Any:
@@ -210,8 +210,8 @@ class Nodes(Recordings):
         taken, mode = _flat(args), current()
         if taken is None or mode.observer is not None or mode.anomaly or not self.current():
             return None
-        linear, leaves, known = self.quick.get(taken[1], (None, (), -1))
-        return self._results(linear, taken[0], leaves, mode) if linear and known == len(self.parameters) else None
+        linear, leaves = self.quick.get(taken[1], (None, ()))
+        return self._results(linear, taken[0], leaves, mode) if linear else None
 
     def outdated(self) -> bool:
         changed = super().outdated()

@@ -209,3 +209,13 @@ def test_quick_ways_are_kept_for_so_many_kinds_of_arguments_alone():
     for n in range(1, nodes.LATEST + 10):
         assert total([Value(1.0)] * n).data == n * A.data
         assert 0 < len(total._nodes.quick) <= nodes.LATEST
+
+
+def test_a_quick_call_after_other_arguments_have_brought_parameters():
+    a, b, x = Value(2.0), Value(3.0), Value(5.0)
+    f = jit(lambda xs: sum((b if len(xs) == 1 else a) * x for x in xs), backend="reference")
+    for _ in range(3):  # the second and the third time the quick way
+        for xs, by in (([x], b), ([x, x], a)):
+            out = f(xs)
+            assert out.data == len(xs) * by.data * 5.0
+            assert adjoints(out, [a, b]) == {p: 5.0 * len(xs) * (p is by) for p in (a, b)}

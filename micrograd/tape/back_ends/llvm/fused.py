@@ -57,7 +57,7 @@ def fusing_pays(step: Sequence[Kernel | KernelLoop], leaving: Sequence[Kernel], 
 
 
 class Registers:
-    """Vectors of numbers by the slots that these have, as long as they are what memory holds or is to hold."""
+    """Vectors of numbers by the slots that these have. No slot gets two numbers in one step, so they hold to its end."""
 
     def __init__(self, f: Function):
         self.f = f
@@ -94,9 +94,7 @@ class Registers:
         return value
 
     def keep(self, place: str, slots: Array, value: str) -> None:
-        """Remember a vector for the slots that it has been computed for, and forget those that hold one of these slots."""
-        new = set(slots.tolist())
-        self.known = {key: old for key, old in self.known.items() if key[0] != place or new.isdisjoint(key[1])}
+        """Remember a vector for the slots that it has been computed for."""
         self.known[place, tuple(slots.tolist())] = value
 
     def store(self, place: str, first: int, step: int, value: str, count: int) -> None:
@@ -108,7 +106,11 @@ class Registers:
 def write_fused(
     f: Function, step: Sequence[Kernel], leaving: Sequence[Kernel], wanted: Callable[[tuple[str, int]], bool]
 ) -> None:
-    """The instructions of one step, then the copies of what it leaves; stored are those, and what is `wanted`."""
+    """The instructions of one step, then the copies of what it leaves.
+
+    Stored are those that have a place for each step, what is `wanted`, and what is read otherwise than it is computed, such as
+    all that the next step reads.
+    """
     n, held = f.target.lanes, Registers(f)
     whole, scattered = set[tuple[str, Slots]](), set[tuple[str, int]]()
     for it in step:
@@ -143,11 +145,10 @@ def write_fused(
 
     for it in (*step, *leaving):
         place, out = it.out.place, slots_of(it.out, it)[:, 0]
-        lasting = it in leaving or it.out.step
         made = [(k, count, value_of(it, k, count)) for k, count in vectors(it, n)]
         for k, count, value in made:
             slots = out[k : k + count]
-            if lasting or any((place, slot) in scattered or wanted((place, slot)) for slot in slots.tolist()):
+            if it.out.step or any((place, slot) in scattered or wanted((place, slot)) for slot in slots.tolist()):
                 held.store(place, int(slots[0]), it.out.step, value, count)
             if not it.out.step:
                 held.keep(place, slots, value)
