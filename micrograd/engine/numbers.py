@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from micrograd.engine import modes
 from micrograd.engine.modes import open_blocks, watches
@@ -24,6 +24,13 @@ class Number:
 
     def __index__(self) -> int:
         raise TypeError(f"{self!r} is no index and no int: use take(values, i) for a lookup, or a plain int")
+
+    if not TYPE_CHECKING:  # a type checker refuses it by itself
+
+        def __xor__(self, other):
+            raise TypeError("^ is no power in Python: write x ** 2")
+
+        __rxor__ = __xor__
 
     def __format__(self: Any, spec: str) -> str:
         if not spec:
