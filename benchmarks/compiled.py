@@ -698,7 +698,7 @@ def machine() -> str:
     except (OSError, StopIteration):
         pass
     python = f"Python {platform.python_version()}, NumPy {np.__version__}"
-    return f"one core of {os.cpu_count()} ({model}), {platform.system()}, {python}"
+    return f"one core of {os.cpu_count()} ({model}) on {time.strftime('%d %B %Y').lstrip('0')}, {platform.system()}, {python}"
 
 
 if __name__ == "__main__":

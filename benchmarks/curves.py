@@ -569,7 +569,7 @@ def main() -> None:
     rounds = {problem: max(len(r.get("times", ())) for (_, p), row in results.items() for r in row.values() if p == problem)
               for problem in TITLES if any(p == problem for _, p in results)}  # fmt: skip
     note = f"Medians of up to {', '.join(f'{n} rounds ({problem})' for problem, n in rounds.items())}."
-    parts.append(f"{note} {', '.join([machine(), *peers.versions(pythons)])}.")
+    parts.append(f"{note} On {', '.join([machine(), *peers.versions(pythons)])}.")
     written = "\n\n".join(parts) + "\n"
     print(written)
     if options.write:
