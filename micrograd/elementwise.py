@@ -22,7 +22,7 @@ def of_each(f: Callable[..., Any], args: Sequence[Any], name: str) -> Any:
     Arrays are broadcast as NumPy does; of numbers alone they give an array of floats. ValueError where lists differ in length.
     """
     if any(is_many(x) and hasattr(x, "shape") for x in args):
-        np = import_module("numpy")  # an array is given, so it is there
+        np = import_module("numpy")  # an array is given, so it is there; the rule book itself stands without
         with np.errstate(all="ignore"):  # as of plain numbers: what is infinite or nan has its conventions
             found = np.frompyfunc(f, len(args), 1)(*[np.asarray(x, dtype=object) for x in args])
         return found.astype(float) if all(isinstance(x, float) for x in found.flat) else found

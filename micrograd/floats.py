@@ -145,10 +145,11 @@ def digamma(x: float) -> float:
     return polygamma(0.0, x)
 
 
-def polygamma(n: float, x: float) -> float:
+def polygamma(n: float, x: float, by: float = 1.0) -> float:
     """The derivative of order n of digamma, (-1)ⁿ⁺¹ n! Σ 1 / (x + k)ⁿ⁺¹: the first terms as they are, the rest as a series.
 
-    Right to some units of the largest term, for n up to 170, where n! is a float. Below 0 by reflection.
+    Right to some units of the largest term, for n up to 170, where n! is a float. Below 0 by reflection. Times `by`, a power of
+    two, for terms beyond the largest float whose difference is not.
     """
     if not 0.0 <= n <= 170.0 or n % 1.0 != 0.0 or x != x or x == -math.inf:
         return math.nan
@@ -157,11 +158,11 @@ def polygamma(n: float, x: float) -> float:
         return math.inf if n % 2.0 else math.nan if x else -math.copysign(math.inf, x)
     if x < 0.0:  # the sum over all whole k, which has a period of 1, less what lies on the other side
         beside = x - round(x)
-        near, far = polygamma(n, math.fabs(beside)), polygamma(n, 1.0 - math.fabs(beside))
+        near, far = polygamma(n, math.fabs(beside), 0.125), polygamma(n, 1.0 - math.fabs(beside), 0.125)
         total = near + sign * far
         if total != total:  # both are infinite: the nearer one is ahead
             total = near if math.fabs(beside) < 0.5 else 0.0
-        return (total if beside > 0.0 else sign * total) - sign * polygamma(n, 1.0 - x)
+        return ((total if beside > 0.0 else sign * total) - sign * polygamma(n, 1.0 - x, 0.125)) * 8.0
     count = 0 if x > n + 12.0 else math.ceil(n + 12.0 - x)
     y, series = x + count, 0.0
     factor = (n + 1.0) / 2.0 / (y * y)
@@ -174,6 +175,7 @@ def polygamma(n: float, x: float) -> float:
         total *= math.pow(x / y, n)
     for k in reversed(range(count)):  # times xⁿ, for the powers alone would underflow
         total += math.pow(x / (x + k), n) / (x + k)
+    total *= by
     for k in range(int(n)):
         total *= (k + 1.0) / x
-    return sign * total if n else math.log(y) - total
+    return sign * total if n else by * math.log(y) - total

@@ -276,7 +276,7 @@ log2       = primitive("log2",       "log2(x)",          math.log2,             
 log10      = primitive("log10",      "log10(x)",         math.log10,             lambda x, out: math.log10(math.e) / x, beyond=lambda x: -inf if x == 0.0 else nan)
 exp2       = primitive("exp2",       "exp2(x)",          math.exp2,              lambda x, out: out * log(2.0), beyond=lambda x: inf)
 log1p      = primitive("log1p",      "log1p(x)",         math.log1p,             lambda x, out: 1 / (1 + x), beyond=lambda x: -inf if x == -1.0 else nan)
-expm1      = primitive("expm1",      "expm1(x)",         math.expm1,             lambda x, out: out + 1, beyond=lambda x: inf)  # flat from x = -37.5 down
+expm1      = primitive("expm1",      "expm1(x)",         math.expm1,             lambda x, out: exp(x), beyond=lambda x: inf)
 sqrt       = primitive("sqrt",       "sqrt(x)",          math.sqrt,              lambda x, out: 1 / (2 * out))
 cbrt       = primitive("cbrt",       "cbrt(x)",          math.cbrt,              lambda x, out: 1 / (3 * out) / out)
 hypot      = primitive("hypot",      "hypot(x, y)",      math.hypot,             lambda x, y, out: direction(x, y), lambda x, y, out: direction(y, x), beyond=lambda x, y: inf)

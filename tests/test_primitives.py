@@ -249,6 +249,8 @@ def test_polygamma_is_right_at_every_order_and_every_size():
                 assert off(RULES["polygamma"](n, x), truth, float(largest)) <= 4 + n, (n, x)
             elif abs(truth) > mp.mpf(2) ** 1024:
                 assert RULES["polygamma"](n, x) == math.copysign(math.inf, truth), (n, x)
+    with mp.workdps(600):  # a difference of two terms, one of them beyond the largest float
+        assert off(RULES["polygamma"](150.0, -2.49844), mp.polygamma(150, mp.mpf(-2.49844))) <= 154
     assert [RULES["polygamma"](n, -1e-320) for n in (0.0, 1.0, 2.0, 3.0)] == [math.inf] * 4
 
 

@@ -7,7 +7,6 @@ names. Where a Value is an argument itself it asks here first; about arrays of V
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from math import inf, log
 from typing import Any
 
@@ -15,9 +14,8 @@ from micrograd import composed, primitives
 from micrograd.primitives import number, where
 
 _LOG_2 = log(2.0)
-_FUNCTIONS: dict[
-    str, Callable[..., Any]
-] = {  # for which NumPy asks no method, or one of the first argument alone, a number perhaps
+# For these NumPy asks no method, or one of the first argument alone, which may be a number.
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "arctan2": primitives.atan2,
     "hypot": primitives.hypot,
     "maximum": primitives.maximum,  # by comparisons it would be the first at a tie
@@ -57,7 +55,7 @@ class OfNumPy:
                 f"np.{name} takes neither a Value nor an array of them: write it with the functions of micrograd, as "
                 "where(x, a, b), or give it x.detach().data where the number alone is meant"
             )
-        as_array = import_module("numpy").asarray  # NumPy calls this, so it is there
-        return getattr(ufunc, method)(
-            *[as_array(x, dtype=object) if hasattr(type(x), "__primitive__") else x for x in inputs], **options
-        )
+        import numpy as np  # which calls this, so it is there
+
+        given = [np.asarray(x, dtype=object) if hasattr(type(x), "__primitive__") else x for x in inputs]
+        return getattr(ufunc, method)(*given, **options)

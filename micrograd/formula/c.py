@@ -80,7 +80,7 @@ static double power_less_one(double x, double y) {
 }
 """,
     "polygamma": """\
-static double polygamma(double n, double x) {
+static double polygamma_by(double n, double x, double by) {
     static const double b[] = {
         1.0 / 6, -1.0 / 30, 1.0 / 42, -1.0 / 30, 5.0 / 66, -691.0 / 2730, 7.0 / 6, -3617.0 / 510, 43867.0 / 798};
     double sign = fmod(n, 2.0) == 0.0 ? -1.0 : 1.0, y, factor, series = 0.0, total;
@@ -88,10 +88,11 @@ static double polygamma(double n, double x) {
     if (!(n >= 0.0 && n <= 170.0) || n != floor(n) || x != x || x == -INFINITY) return NAN;
     if (x <= 0.0 && x == floor(x)) return sign > 0.0 ? INFINITY : x ? NAN : -copysign(INFINITY, x);
     if (x < 0.0) {
-        double beside = x - rint(x), near = polygamma(n, fabs(beside)), far = polygamma(n, 1.0 - fabs(beside));
+        double beside = x - rint(x), near = polygamma_by(n, fabs(beside), 0.125);
+        double far = polygamma_by(n, 1.0 - fabs(beside), 0.125);
         total = near + sign * far;
         if (total != total) total = fabs(beside) < 0.5 ? near : 0.0;
-        return (beside > 0.0 ? total : sign * total) - sign * polygamma(n, 1.0 - x);
+        return ((beside > 0.0 ? total : sign * total) - sign * polygamma_by(n, 1.0 - x, 0.125)) * 8.0;
     }
     count = x > n + 12.0 ? 0 : (int)ceil(n + 12.0 - x);
     y = x + count;
@@ -104,8 +105,12 @@ static double polygamma(double n, double x) {
     total = n ? 1.0 / n + series : series;
     if (count) total *= pow(x / y, n);
     for (int k = count - 1; k >= 0; k--) total += pow(x / (x + k), n) / (x + k);
+    total *= by;
     for (int k = 1; k <= n; k++) total *= k / x;
-    return n ? sign * total : log(y) - total;
+    return n ? sign * total : by * log(y) - total;
+}
+static double polygamma(double n, double x) {
+    return polygamma_by(n, x, 1.0);
 }
 """,
     "logsumexp": """\

@@ -54,14 +54,14 @@ function sine(x) {
 }
 
 // The derivatives of log Γ(x) from the first, n = 0, on, to 16 ulps of the largest term: as in Python, see floats.py.
-function polygamma(n, x) {
+function polygamma(n, x, by = 1) {
 	const sign = n % 2 ? 1 : -1;
 	if (!(n >= 0 && n <= 170) || n % 1 || !(x > -Infinity)) return NaN;
 	if (x <= 0 && x === floor(x)) return sign > 0 ? Infinity : x ? NaN : -1 / x;
 	if (x < 0) {
-		const whole = Math.round(x), beside = abs(x - whole), near = polygamma(n, beside), total = near + sign * polygamma(n, 1 - beside);
+		const whole = Math.round(x), beside = abs(x - whole), near = polygamma(n, beside, 1 / 8), total = near + sign * polygamma(n, 1 - beside, 1 / 8);
 		const sum = total === total ? total : beside < 0.5 ? near : 0;
-		return (x > whole ? sum : sign * sum) - sign * polygamma(n, 1 - x);
+		return ((x > whole ? sum : sign * sum) - sign * polygamma(n, 1 - x, 1 / 8)) * 8;
 	}
 	const count = x > n + 12 ? 0 : ceil(n + 12 - x), y = x + count;
 	let factor = (n + 1) / 2 / (y * y), series = 0;
@@ -74,8 +74,9 @@ function polygamma(n, x) {
 	let total = n ? 1 / n + series : series;
 	if (count) total *= (x / y) ** n;
 	for (let k = count - 1; k >= 0; k--) total += (x / (x + k)) ** n / (x + k);
+	total *= by;
 	for (let k = 1; k <= n; k++) total *= k / x;
-	return n ? sign * total : log(y) - total;
+	return n ? sign * total : by * log(y) - total;
 }
 const digamma = x => polygamma(0, x);
 
