@@ -42,7 +42,7 @@ _VALUES = {  # of operands that are names or numbers
     "equal": "{0} == {1} ? 1.0 : {0} < {1} || {0} > {1} ? 0.0 : NAN",
     "where": "{0} > 0.0 ? {1} : {0} <= 0.0 ? {2} : NAN",
 }
-FUNCTIONS = {  # of many operands, or in more than one expression
+FUNCTIONS = {  # of many operands, or in more than one expression; what calls another stands below it
     "mod": """\
 static double mod(double x, double y) {
     double r = fmod(x, y);
@@ -58,15 +58,21 @@ static double floordiv(double x, double y) {
     return q == 0.0 ? copysign(0.0, x / y) : q - low > 0.5 ? low + 1.0 : low;
 }
 """,
+    "scaled": """\
+static double scaled(double x, double y) {
+    double most = fmax(fabs(x), fabs(y));
+    return most > 0x1p510 ? 0x1p-514 : most < 0x1p-510 ? 0x1p600 : 1.0;
+}
+""",
     "direction": """\
 static double direction(double x, double y) {
-    double most = fmax(fabs(x), fabs(y)), s = most > 0x1p510 ? 0x1p-514 : most < 0x1p-510 ? 0x1p600 : 1.0, a = x * s, b = y * s;
+    double s = scaled(x, y), a = x * s, b = y * s;
     return a / sqrt(a * a + b * b);
 }
 """,
     "inverted": """\
 static double inverted(double x, double y) {
-    double most = fmax(fabs(x), fabs(y)), s = most > 0x1p510 ? 0x1p-514 : most < 0x1p-510 ? 0x1p600 : 1.0, a = x * s, b = y * s;
+    double s = scaled(x, y), a = x * s, b = y * s;
     return a / (a * a + b * b) * s;
 }
 """,

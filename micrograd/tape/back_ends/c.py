@@ -95,7 +95,10 @@ def _written(tape: Tape, name: str, inputs: list[float], leaves: list[float]) ->
     head = f"void {name}(const double *x, const double *p, double *y)"
     sizes = f"x: arguments ({tape.inputs}), p: parameters ({tape.leaves}), y: results ({len(tape.outputs)})"
     body = "\n    ".join(lines)
-    functions = "\n".join([text for called, text in FUNCTIONS.items() if re.search(rf"\b{called}\(", body)])
+    functions = ""
+    for called, text in reversed(FUNCTIONS.items()):  # what calls stands below what it calls
+        if re.search(rf"\b{called}\(", functions + body):
+            functions = f"{text}\n{functions}"
     source = f"""\
 /* {sizes}. For the bits of Python's own floats compile with -ffp-contract=off. */
 #include <math.h>
