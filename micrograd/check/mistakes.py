@@ -108,8 +108,8 @@ FORKS: tuple[tuple[str, Program, tuple[float, ...]], ...] = (
     ("b = a + a; c = b + b; c * b", lambda a: _thrice(a), (1.5,)),
     ("d = a * b; e = d + a; f = d * e; f + d", lambda a, b: _ladder(a, b), (2.0, 3.0)),
     ("d = a * b; e = d + a; f = e * d; d + f", lambda a, b: _ladder_turned(a, b), (2.0, 3.0)),
-    ("c = b + a; d = c + b; e = d + c; ...; i = h + g", lambda a, b: _long_ladder(a, b), (2.0, 3.0)),
 )
+LADDER = ("c = b + a; d = c + b; e = d + c; ...; v = u + t", lambda a, b: _long_ladder(a, b), (2.0, 3.0))
 
 
 def _thrice(a: Any) -> Any:
@@ -131,8 +131,11 @@ def _ladder_turned(a: Any, b: Any) -> Any:
 
 
 def _long_ladder(a: Any, b: Any) -> Any:
-    """Many forks: a class that keeps parents in sets cannot go through all of them in a good order by luck."""
-    for _ in range(7):
+    """So many forks that no class which keeps parents in sets goes the right way at all of them by luck.
+
+    A class that goes each path separately takes 35,000 steps.
+    """
+    for _ in range(20):
         a, b = b, b + a
     return b
 

@@ -17,6 +17,7 @@ from micrograd.check.mistakes import (
     ALL_PARENTS,
     CHAINS,
     FORKS,
+    LADDER,
     OPERATIONS,
     SECOND,
     SEED_ONCE,
@@ -161,13 +162,14 @@ def _equal_data(exam: Examination) -> bool:
 def _chains_and_forks(exam: Examination) -> None:
     """Several nodes: contributions must add up, and go on in the right order."""
     results = []
-    for written, program, at in (*CHAINS, *FORKS):
+    for written, program, at in (*CHAINS, *FORKS, LADDER):
         exam.tried.append(written)
         results.append((written, program, at, exam.run(program, at), exam.truth(program, at)))
     wrong = [r for r in results if not exam.right(r[3], r[4])]
     if not wrong:
         return
     written, _, at, got, true = wrong[0]
+    short = results[:-1]  # on the ladder a pass may take its operands in a million ways
     mistake = "sums and products are right alone, and wrong together"
     advice = (
         f"right are {', '.join([r[0] for r in results if r not in wrong]) or 'a + b, a * b'}. Work out every gradient in the "
@@ -175,7 +177,7 @@ def _chains_and_forks(exam: Examination) -> None:
     )
     for distinct in (False, True):
         for classic in MISTAKES:
-            if all(_looks_like(exam, classic, distinct, program, at, result) for _, program, at, result, _ in results):
+            if all(_looks_like(exam, classic, distinct, program, at, result) for _, program, at, result, _ in short):
                 mistake, advice = classic.name, classic.advice
                 break
         else:
