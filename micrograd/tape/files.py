@@ -180,7 +180,7 @@ def _path(about: dict[str, Any], arrays: dict[str, Any], parameters: int, inputs
     path = Path(tape, leaves, out, tape.lookups())
     if about.get("gated") is not None:
         twin = _path(about["gated"], arrays, parameters, inputs, gradient)
-        path.again = lambda: twin.tape
+        path.record_gated = lambda: twin.tape
     return path
 
 

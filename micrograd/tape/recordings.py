@@ -93,7 +93,7 @@ class Path:
     linear: Linear | None = None  # the results with their derivatives, once `nodes` has asked
     operands: list[list[int]] = field(default_factory=list)  # of each result, where derivatives by these follow the results
     settled: int = 0  # how many paths there were, of which this is the first, when a call last met no new one
-    again: Callable[[], Tape] | None = None  # records it again, gated by what was chosen
+    record_gated: Callable[[], Tape] | None = None  # once more, with products gated by what was chosen
     source: Source | None = None  # what that records it from
     _gated: list[Tape | None] = field(default_factory=list)
 
@@ -102,29 +102,31 @@ class Path:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but programs. What would record the path again gives way to the tape that it would give."""
-        twin = [] if self.again is None else [self.gated()]
+        twin = [] if self.record_gated is None else [self.gated()]
         made: dict[str, Any] = {"programs": {}, "compared": None, "linear": None}
-        return {**vars(self), **made, "again": None, "source": None if twin else self.source, "_gated": twin}
+        return {**vars(self), **made, "record_gated": None, "source": None if twin else self.source, "_gated": twin}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         if self._gated and (twin := self._gated[0]):
-            self.again = lambda: twin
+            self.record_gated = lambda: twin
 
     def beside_function(self) -> Path:
         """A copy that is pickled as quickly, for where the function itself is to record it again; see `Recordings.take_in`."""
-        return self if self.source is None else replace(self, programs={}, compared=None, linear=None, again=None, _gated=[])
+        if self.source is None:
+            return self
+        return replace(self, programs={}, compared=None, linear=None, record_gated=None, _gated=[])
 
     def gated(self) -> Tape | None:
         """The tape that leaves out what was not chosen, where it is another one; recorded once."""
-        if not self._gated and self.again is not None:
-            self._gated.append(gated_twin(self.tape, self.again))
+        if not self._gated and self.record_gated is not None:
+            self._gated.append(gated_twin(self.tape, self.record_gated))
         return self._gated[0] if self._gated else None
 
     @property
     def asks(self) -> bool:
         """Whether results stand beside a number that says whether they hold, where `merge.merged` makes the tape."""
-        return self.again is not None or bool(self.tape.guards)
+        return self.record_gated is not None or bool(self.tape.guards)
 
     def uses_all(self, count: int) -> bool:
         """Whether its leaves are the function's parameters, all `count` of them, in their order."""
@@ -132,7 +134,7 @@ class Path:
 
     def program(self, make: Callable[[Tape], Program]) -> Program:
         """A program of its tape, which leaves what is nan to one of the gated tape where that may matter."""
-        if self.again is None:
+        if self.record_gated is None:
             return make(self.tape)
         return Gated(make(self.tape), lambda: None if (twin := self.gated()) is None else make(twin))
 
@@ -269,12 +271,12 @@ class Recordings:
         if source is None:
             return
 
-        def again() -> Tape:
+        def record_gated() -> Tape:
             with self.making, parameters.holding(source.theta):
                 numbers, wrt = source.call.sample(0), [parameters.values[i] for i in path.leaves]
                 return self._run(source.call, numbers, source.gradient, wrt, True)[1]
 
-        path.again = again
+        path.record_gated = record_gated
 
     def _after(self, watch: Watch) -> Watch:
         """What watches on after a recording. Where something changed meanwhile, the next call shall record all again.
@@ -334,7 +336,7 @@ class Recordings:
         """
         if any(path.lookups for path in paths):
             return None
-        gates = results and any(path.again is not None for path in paths)
+        gates = results and any(path.record_gated is not None for path in paths)
         return merged([(path.tape, path.leaves) for path in paths], count, results, gradient, gates)
 
     def _program(self, path: Path, make: Callable[[Tape], Program]) -> Program:
