@@ -71,7 +71,7 @@ class _Code:
         self.split = [{True, False} <= {*at} for at in every]  # at which comparisons paths part
         self.instructions: list[Instruction] = []
         self._known: dict[Instruction, int] = {}
-        self._depths: dict[int, int] = {}  # of comparisons: how many come before
+        self._depths: dict[int, int] = {}  # of comparisons: how many come before; this says where to look first, no more
         self.numbers: list[float] = []
         self._slots: dict[Any, int] = {}
         self._base = paths[0][0].inputs + leaves
@@ -194,18 +194,18 @@ class _Code:
                 at = stack[-1]
                 if at in made:
                     stack.pop()
-                elif at in chosen[at][0]:
+                    continue
+                if at in chosen[at][0]:
                     made[at] = self.add(_WHERE, slot, *at)
-                    if depths := [self._depths[i] for i in at if i in self._depths]:
-                        self._depths.setdefault(made[at], min(depths))
                 elif missing := [p for p in parts[at][1] if p not in made]:
                     stack += missing
+                    continue
                 else:
                     rule, below = parts[at]
                     own = [made[p] for p in below]
                     made[at] = self.add(rule, *own) if rule is not None else own[0]
-                    if at[0] in self._depths:
-                        self._depths.setdefault(made[at], self._depths[at[0]])
+                if depths := [self._depths[i] for i in at if i in self._depths]:
+                    self._depths.setdefault(made[at], min(depths))
         return [made[pair] for pair in wanted]
 
     def _parts(self, a: int, b: int) -> tuple[Primitive | None, list[tuple[int, int]]]:
