@@ -137,7 +137,7 @@ def place(picture: Picture, rankdir: str = "LR", digits: int = 4, sizes: Measure
     """The picture with the places of everything in it; it runs to the right, or down where `rankdir` is "TB"."""
     sizes = sizes or measured(contents(picture, digits), rankdir)
     down, sizes_, blocks, links, texts, dense, column = sizes
-    layout = arrange(blocks, links, picture.output, column, sizes.gap)
+    layout = arrange(blocks, links, column, sizes.gap)
     boxes = []
     for (along, across), (wide, high) in zip(layout.middles, sizes_, strict=True):
         x, y = (across, along) if down else (along, across)
@@ -208,8 +208,8 @@ def _parts(placed: Placed, pen: _Pen, style: Style, lit: Collection[int] | None)
     picture, palette, left = placed.picture, style.palette, pen.left
     bright: Collection[int] = lit if lit is not None else ()
     faint = [lit is not None and i not in lit for i in range(len(picture.boxes))]
-    for flow, points, source in placed.layout.trunks:
-        yield Part(pen.line(points, flow, False, source in bright), "", faint[source])
+    for trunk, flow in zip(placed.layout.trunks, _flows(placed), strict=True):
+        yield Part(pen.line(trunk.points, flow, False, trunk.source in bright), "", faint[trunk.source])
     for edge, route in zip(picture.edges, placed.layout.routes, strict=True):
         dense = placed.dense[edge.target]
         yield Part(pen.line(route, strength(edge), dense, edge.source in bright, head=not dense), "", faint[edge.source])
@@ -220,6 +220,17 @@ def _parts(placed: Placed, pen: _Pen, style: Style, lit: Collection[int] | None)
             x, anchor = (spot[0], "start") if placed.down else (spot[0] + spot[2], "end")
             colour = palette.gradient if edge.local is None and edge.part is not None else palette.local
             yield Part([words(text, x + left, spot[1] + 9 + MARGIN, EDGE, colour, anchor)], "", faint[edge.source])
+
+
+def _flows(placed: Placed) -> list[float]:
+    """The most that flows through each trunk, into the links that leave it there or further on."""
+    flows: list[float] = []
+    trunks = placed.layout.trunks
+    for trunk, following in zip(reversed(trunks), [None, *reversed(trunks)], strict=False):
+        flow = max([strength(placed.picture.edges[k]) for k in trunk.links])
+        goes_on = following is not None and following.points[0] == trunk.points[-1]
+        flows.append(max(flow, flows[-1]) if goes_on else flow)
+    return flows[::-1]
 
 
 def written_caption(lines: Sequence[Sequence[tuple[str, str]]], high: float, left: float) -> list[Words]:

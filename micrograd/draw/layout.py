@@ -5,8 +5,12 @@ leaves to the output) and across, so that one layout serves pictures that run to
 
 A box stands one column before its first consumer. A column is a zone for curves, a zone for the labels at the input
 ports, and the boxes. An edge over several columns passes between the boxes of each in a slot of its own, shared by all
-edges from the same source; it bends only in the zones for curves. So no edge crosses a box or a label, whatever the
-graph. Crossings are reduced by sweeps over the columns, and places across are least squares under the given order.
+edges from the same source, and one over very many in a lane below all; it bends only in the zones for curves. So no edge
+crosses a box or a label, whatever the graph. Crossings are reduced by sweeps over the columns, and places across are least
+squares under the given order.
+
+The living page lays out in the browser, for it folds and unfolds there: page/layout.js has these steps under these names, and
+a test holds both to the same places. Numbers are added one by one: `sum` of floats is another sum since Python 3.12.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ GAP = 18.0  # between boxes of one column
 _SLOT = 7.0  # between an edge that passes and what is beside it
 _CURVE = 34.0  # the least room for curves between columns
 _LIGHT = 0.02  # how much a link from a constant pulls, beside any other
+_FAR = 60  # columns: an edge over more of them takes a lane, and not a slot in each
 
 
 class Block(NamedTuple):
@@ -42,11 +47,32 @@ class Link(NamedTuple):
 
 
 class Trunk(NamedTuple):
-    """A stretch that long edges from one source share: the greatest strength among them, its points, and the source."""
+    """A stretch that long edges from one source share, up to where these links leave it; the next may go on from there."""
 
-    strength: float
-    points: list[tuple[float, float]]
     source: int
+    points: list[tuple[float, float]]
+    links: list[int]
+
+
+class Near(NamedTuple):
+    """An item in the next column or the one before that an item is joined to: where the port is, as a share of all ports from
+    -0.5 to 0.5 and as a distance, and how much the edge pulls.
+    """
+
+    item: int
+    share: float
+    shift: float
+    weight: float
+
+
+class Items(NamedTuple):
+    """What columns hold: the blocks, and after them the slots in which long edges pass."""
+
+    blocks: int
+    column: list[int]
+    extent: list[float]
+    after: list[list[Near]]
+    before: list[list[Near]]
 
 
 class Layout(NamedTuple):
@@ -96,182 +122,169 @@ def least_size(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[
     return along, max([room + _SLOT * slots[c] for c, room in enumerate(across)], default=0.0)
 
 
-def arrange(blocks: Sequence[Block], links: Sequence[Link], output: int, column: list[int], gap: float = GAP) -> Layout:
-    """The places of all blocks, in their columns, and the routes of all links; blocks come with sources before targets, and
-    are at least a `gap` apart.
+def arrange(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[int], gap: float = GAP) -> Layout:
+    """The places of all blocks, in their columns, and the routes of all links; blocks come with sources before targets and the
+    output last, and are at least a `gap` apart.
     """
-    last = max(column, default=0)
-    consumers: list[list[Link]] = [[] for _ in blocks]
-    producers: list[list[Link]] = [[] for _ in blocks]
-    for link in links:
-        consumers[link.source].append(link)
-        producers[link.target].append(link)
-
-    # Items are the blocks, and after them the slots in which long edges pass a column.
-    item_column = list(column)
-    slot_of: dict[tuple[int, int], int] = {}
-    for i in range(len(blocks)):
-        for c in range(column[i] + 1, max((column[link.target] for link in consumers[i]), default=0)):
-            slot_of[i, c] = len(item_column)
-            item_column.append(c)
-    outs: list[list[tuple[int, int]]] = [[] for _ in item_column]  # (item in the next column, its port or -1 for a slot)
-    for link in links:
-        item = link.source if (c := column[link.target]) == column[link.source] + 1 else slot_of[link.source, c - 1]
-        outs[item].append((link.target, link.port))
-    for (i, c), slot in slot_of.items():
-        outs[slot_of.get((i, c - 1), i)].append((slot, -1))
-
-    offset = [block.ports for block in blocks]
-    order = _ordered(item_column, outs, offset, _first_order(item_column, producers, slot_of, column, output, last))
-    extent = [block.across for block in blocks] + [0.0] * len(slot_of)
-    light = [bool(using) and all(link.strength < 0.0 for link in using) for using in consumers]
-    light += [light[i] for i, _ in slot_of]
-    across = _placed(order, outs, offset, extent, len(blocks), light, gap)
-    low = min([y - size / 2 for y, size in zip(across, extent, strict=True)], default=0.0)
+    items, slots = _items(blocks, links, column)
+    across = _placed(items, _ordered(items, _first_order(items)), gap)
+    low = min([y - size / 2 for y, size in zip(across, items.extent, strict=True)], default=0.0)
     across = [y - low for y in across]
+    high = max([y + size / 2 for y, size in zip(across, items.extent, strict=True)], default=0.0)
+    start, end, box_room = _along(blocks, links, items, across)
+    middles = [(end[c] - box_room[c] / 2, y) for c, y in zip(column, across, strict=False)]
 
-    # Along: each column takes the room of its labels and boxes, and before it the curves take more where they are steep.
-    box_room, label_room, steep = [0.0] * (last + 1), [0.0] * (last + 1), [0.0] * (last + 1)
-    for i, block in enumerate(blocks):
-        box_room[column[i]] = max(box_room[column[i]], block.along)
+    # A link leaves its box, bends once, and goes straight into its port; one that passes columns leaves a trunk instead.
+    out = [((x + block.along / 2, y), (end[c], y)) for (x, y), block, c in zip(middles, blocks, column, strict=True)]
+    routes = []
+    passing: list[list[int]] = [[] for _ in blocks]
+    for k, (source, target, port, _, _) in enumerate(links):
+        y = across[target] + blocks[target].ports[port]
+        routes.append([*out[source], (start[column[target]], y), (middles[target][0] - blocks[target].along / 2, y)])
+        if column[target] - column[source] > 1:
+            passing[source].append(k)
+    trunks: list[Trunk] = []
+    lanes: list[float] = []
+    for i, using in enumerate(passing):
+        c, points, lane = column[i], [*out[i]], 0.0
+        for k in sorted(using, key=lambda k: column[links[k].target]):
+            until = column[links[k].target] - 1
+            if until - column[i] >= _FAR and not lane:
+                lane = high + _SLOT * (2 + len(lanes) % _FAR)
+                lanes.append(lane)
+                c, points = column[i], [*out[i]]
+            if c < until:
+                trunks.append(Trunk(i, points, []))
+            while c < until:
+                bend, c = c + 1, until if lane else c + 1
+                y = lane or across[slots[i][c - column[i]]]
+                points += [(start[bend], y), (end[c], y)]
+            points = [points[-1]] * 2
+            trunks[-1].links.append(k)
+            routes[k][:2] = points
+    return Layout(middles, routes, trunks, end[-1], max([high, *lanes]))
+
+
+def _items(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[int]) -> tuple[Items, list[list[int]]]:
+    """What columns hold, and for each block what its edges are in, by column: the block itself and its slots."""
+    reach, pull = list(column), [_LIGHT] * len(blocks)
+    for source, target, _, _, strength in links:
+        if column[target] - column[source] <= _FAR:
+            reach[source] = max(reach[source], column[target])
+        if not strength < 0.0:  # a constant must not pull what it goes into off its line
+            pull[source] = 1.0
+    item_column, slots = list(column), []
+    for i, until in enumerate(reach):
+        slots.append([i, *range(len(item_column), len(item_column) + until - column[i] - 1)])
+        item_column += range(column[i] + 1, until)
+    extent = [block.across for block in blocks] + [0.0] * (len(item_column) - len(blocks))
+    after: list[list[Near]] = [[] for _ in item_column]
+    before: list[list[Near]] = [[] for _ in item_column]
+
+    def join(one: int, two: int, share: float, shift: float, weight: float) -> None:
+        after[one].append(Near(two, share, shift, weight))
+        before[two].append(Near(one, 0.0, -shift, weight))
+
+    for i, passed in enumerate(slots):
+        for one, two in pairwise(passed):
+            join(one, two, 0.0, 0.0, pull[i] * (1.0 if one == i else 8.0))
+    for source, target, port, _, _ in sorted(links, key=lambda link: link.port):
+        if (length := column[target] - column[source]) <= _FAR:
+            one, ports = slots[source][length - 1], blocks[target].ports
+            share = (port + 0.5) / len(ports) - 0.5
+            join(one, target, share, ports[port], pull[source] * (1.0 if one == source else 4.0))
+    return Items(len(blocks), item_column, extent, after, before), slots
+
+
+def _along(
+    blocks: Sequence[Block], links: Sequence[Link], items: Items, across: list[float]
+) -> tuple[list[float], list[float], list[float]]:
+    """Where the straight stretch of each column starts, of labels and then boxes, where it ends, and the room of its boxes."""
+    count = max(items.column, default=0) + 1
+    box_room, label_room, steep = [0.0] * count, [0.0] * count, [0.0] * count
+    for c, block in zip(items.column, blocks, strict=False):
+        box_room[c] = max(box_room[c], block.along)
     for link in links:
-        label_room[column[link.target]] = max(label_room[column[link.target]], link.label)
-    for item, targets in enumerate(outs):
-        for target, port in targets:
-            bend = abs(across[target] + (offset[target][port] if port >= 0 else 0.0) - across[item])
-            steep[item_column[target]] = max(steep[item_column[target]], bend)
-    start, end = [], []  # of the straight stretch in each column: labels, then boxes
+        c = items.column[link.target]
+        label_room[c] = max(label_room[c], link.label)
+    for c, y, near in zip(items.column, across, items.before, strict=True):
+        for other, _, shift, _ in near:
+            steep[c] = max(steep[c], abs(y - shift - across[other]))
+    start, end = [], []
     at = 0.0
-    for c in range(last + 1):
-        at += (_CURVE + min(0.16 * steep[c], 110.0)) if c else 0.0
+    for c in range(count):
+        at += _CURVE + min(0.16 * steep[c], 110.0) if c else 0.0  # the curves take more room where they are steep
         start.append(at)
         at += label_room[c] + box_room[c]
         end.append(at)
-    middles = [(end[column[i]] - box_room[column[i]] / 2, across[i]) for i in range(len(blocks))]
-    routes: list[list[tuple[float, float]]] = []
-    far: list[list[int]] = [[] for _ in blocks]  # the links that pass a column
-    for k, link in enumerate(links):
-        i, target = link.source, link.target
-        c = column[target] - 1
-        if c == column[i]:
-            points = [(middles[i][0] + blocks[i].along / 2, across[i]), (end[c], across[i])]
-        else:
-            far[i].append(k)
-            points = [(end[c], across[slot_of[i, c]])] * 2
-        y = across[target] + offset[target][link.port]
-        routes.append([*points, (start[c + 1], y), (middles[target][0] - blocks[target].along / 2, y)])
-    trunks = []
-    for i, using in enumerate(far):
-        using.sort(key=lambda k: column[links[k].target])
-        points = [(middles[i][0] + blocks[i].along / 2, across[i]), (end[column[i]], across[i])]
-        c = column[i]
-        strongest = list(accumulate((links[k].strength for k in reversed(using)), max))[::-1]
-        for k, strength in zip(using, strongest, strict=True):
-            while c < column[links[k].target] - 1:
-                c += 1
-                y = across[slot_of[i, c]]
-                points += [(start[c], y), (end[c], y)]
-            if len(points) > 2:
-                trunks.append(Trunk(strength, points, i))
-                points = [points[-1]] * 2
-    high = max([y + size / 2 for y, size in zip(across, extent, strict=True)], default=0.0)
-    return Layout(middles, routes, trunks, at, high)
+    return start, end, box_room
 
 
-def _first_order(
-    item_column: list[int],
-    producers: list[list[Link]],
-    slot_of: dict[tuple[int, int], int],
-    column: list[int],
-    output: int,
-    last: int,
-) -> list[list[int]]:
+def _first_order(items: Items) -> list[list[int]]:
     """The items of each column in the order in which one meets them going from the output to the leaves, port by port."""
-    order: list[list[int]] = [[] for _ in range(last + 1)]
-    seen = [False] * len(item_column)
-    stack = [output]
-    while stack:
-        i = stack.pop()
-        if seen[i]:
-            continue
-        seen[i] = True
-        order[column[i]].append(i)
-        for link in sorted(producers[i], key=lambda link: -link.port):
-            for c in range(column[link.source] + 1, column[i]):
-                slot = slot_of[link.source, c]
-                if not seen[slot]:
-                    seen[slot] = True
-                    order[c].append(slot)
-            stack.append(link.source)
+    order: list[list[int]] = [[] for _ in range(max(items.column, default=0) + 1)]
+    seen = [False] * len(items.column)
+    for block in reversed(range(items.blocks)):
+        stack = [block]
+        while stack:
+            item = stack.pop()
+            if not seen[item]:
+                seen[item] = True
+                order[items.column[item]].append(item)
+                stack += [near.item for near in reversed(items.before[item])]
     return order
 
 
-def _ordered(
-    item_column: list[int], outs: list[list[tuple[int, int]]], offset: list[tuple[float, ...]], order: list[list[int]]
-) -> list[list[int]]:
-    """`order` with fewer crossings: each item goes to the middle of its neighbours, to and fro; the best order is kept."""
-    n = len(item_column)
-    after: list[list[tuple[int, float]]] = [[] for _ in range(n)]  # (neighbour, where its port is, from -0.5 to 0.5)
-    before: list[list[tuple[int, float]]] = [[] for _ in range(n)]
-    for item, targets in enumerate(outs):
-        for target, port in targets:
-            share = (port + 0.5) / len(offset[target]) - 0.5 if port >= 0 else 0.0
-            after[item].append((target, share))
-            before[target].append((item, share))
+def _ordered(items: Items, order: list[list[int]]) -> list[list[int]]:
+    """`order` with fewer crossings: each item goes to the middle of its neighbours, to and fro, on one side and then on both;
+    the best order is kept.
+    """
+    n = len(items.column)
+    after, before = ([[(o, share) for o, share, _, _ in near] for near in side] for side in (items.after, items.before))
+    both = [a + b for a, b in zip(after, before, strict=True)]
     place = [0] * n
-    for items in order:
-        for k, item in enumerate(items):
-            place[item] = k
 
-    def crossings(most: float = math.inf) -> int:
-        """How many edges cross; at `most` counting ends."""
-        total = 0
-        for items in order:
-            total += _crossings(items, after, place)
-            if total >= most:
-                break
-        return total
-
-    best, fewest = [list(items) for items in order], crossings()
-    sweeps = 24 if n < 150 else 12 if n < 600 else 6 if n < 3000 else 2
-    first = best
-    for start in range(4 if n < 250 else 1):  # from the left or from the right, by the median or by the mean
-        since = 0
-        for items, at_first in zip(order, first, strict=True):
-            items[:] = at_first
-            for k, item in enumerate(items):
+    def take(new: list[list[int]]) -> None:
+        for row, items_ in zip(order, new, strict=True):
+            row[:] = items_
+            for k, item in enumerate(row):
                 place[item] = k
-        for sweep in range(sweeps):
-            backwards = (sweep + start) % 2 == 0
-            near, use = (after, 1.0) if backwards else (before, 0.0)
-            for items in reversed(order) if backwards else order:
-                if len(items) > 1:
-                    wanted = {
-                        item: _middle([place[o] + use * share for o, share in near[item]], place[item], start > 1)
-                        for item in items
-                    }
-                    items.sort(key=wanted.__getitem__)
-                    for k, item in enumerate(items):
-                        place[item] = k
-            if n < 600:
-                for _ in range(4):
-                    if not _swap_neighbours(order, after, before, place):
-                        break
-            now = crossings(fewest)
-            if now < fewest:
-                best, fewest, since = [list(items) for items in order], now, 0
-            else:
-                since += 1
+
+    take(order)
+    first = best = [[*row] for row in order]
+    fewest = _crossings(order, after, place, math.inf)
+    for start in range(3 if n < 250 else 2 if n < 600 else 1):  # by the mean from the right or from the left, by the median
+        since = 0
+        take(first)
+        for sweep in range(24 if n < 150 else 12 if n < 600 else 6 if n < 3000 else 2):
             if fewest == 0 or since > 5:
                 break
+            backwards = (sweep + start) % 2 == 0
+            near = both if sweep > 2 else after if backwards else before
+            for row in reversed(order) if backwards else order:
+                if len(row) > 1:
+                    wanted = {i: _middle([place[o] + share for o, share in near[i]], place[i], start < 2) for i in row}
+                    row.sort(key=wanted.__getitem__)
+                    for k, item in enumerate(row):
+                        place[item] = k
+            for _ in range(4 if n < 600 else 0):
+                if not _swap_neighbours(order, after, before, place):
+                    break
+            crossings = _crossings(order, after, place, fewest)
+            since += 1
+            if crossings < fewest:
+                best, fewest, since = [[*row] for row in order], crossings, 0
     return best
 
 
 def _middle(places: list[float], own: float, mean: bool) -> float:
-    """The median of the neighbours' places (or their mean), with the mean as a tie breaker; one's own where there are none."""
+    """The mean of the neighbours' places, or their median with the mean as a tie breaker; one's own where there are none."""
     if not places:
         return own
-    average = sum(places) / len(places)
+    total = 0.0
+    for place in places:
+        total += place
+    average = total / len(places)
     if mean:
         return average
     places.sort()
@@ -280,17 +293,18 @@ def _middle(places: list[float], own: float, mean: bool) -> float:
     return median + 1e-3 * (average - median)
 
 
-def _crossings(items: list[int], after: list[list[tuple[int, float]]], place: list[int]) -> int:
-    """How many pairs of edges from these items to the next column cross."""
-    ends: list[float] = []
-    for item in items:
-        mine = [place[target] + share for target, share in after[item]]
-        ends += sorted(mine) if len(mine) > 1 else mine
+def _crossings(order: list[list[int]], after: list[list[tuple[int, float]]], place: list[int], most: float) -> int:
+    """How many pairs of edges to the next column cross; where there are more than `most`, counting ends."""
     total = 0
-    met: list[float] = []
-    for end in ends:
-        total += len(met) - bisect_right(met, end)
-        insort(met, end)
+    for row in order:
+        met: list[float] = []
+        for item in row:
+            ends = [place[target] + share for target, share in after[item]]
+            for end in sorted(ends) if len(ends) > 1 else ends:
+                total += len(met) - bisect_right(met, end)
+                insort(met, end)
+        if total >= most:
+            break
     return total
 
 
@@ -299,69 +313,52 @@ def _swap_neighbours(
 ) -> bool:
     """Swap items that stand next to each other wherever that takes crossings away; whether any were."""
     swapped = False
-    for items in order:
-        for k in range(len(items) - 1):
-            a, b = items[k], items[k + 1]
+    for row in order:
+        for k in range(len(row) - 1):
+            a, b = row[k], row[k + 1]
             gain = 0
-            for near, use in ((after, 1.0), (before, 0.0)):
-                ends_a = [place[other] + use * share for other, share in near[a]]
-                ends_b = [place[other] + use * share for other, share in near[b]]
-                if len(ends_a) * len(ends_b) <= 4096:
-                    for x in ends_a:
-                        for y in ends_b:
+            for near in (after, before):
+                if len(near[a]) * len(near[b]) <= 4096:
+                    ends = [place[o] + share for o, share in near[b]]
+                    for o, share in near[a]:
+                        x = place[o] + share
+                        for y in ends:
                             gain += (x > y) - (x < y)
             if gain > 0:
-                items[k], items[k + 1] = b, a
+                row[k], row[k + 1] = b, a
                 place[a], place[b] = k + 1, k
                 swapped = True
     return swapped
 
 
-def _placed(
-    order: list[list[int]],
-    outs: list[list[tuple[int, int]]],
-    offset: list[tuple[float, ...]],
-    extent: list[float],
-    blocks: int,
-    light: list[bool],
-    gap: float,
-) -> list[float]:
-    """Where each item is across: as near as its order allows to where its edges would be straight; `light` items pull least."""
-    n = len(outs)
-    after: list[list[tuple[int, float, float]]] = [[] for _ in range(n)]  # (neighbour, distance where straight, weight)
-    before: list[list[tuple[int, float, float]]] = [[] for _ in range(n)]
-    for item, targets in enumerate(outs):
-        for target, port in targets:
-            shift = offset[target][port] if port >= 0 else 0.0
-            weight = 1.0 + 3.0 * (item >= blocks) + 4.0 * (target >= blocks and item >= blocks)
-            if light[item]:  # a constant: it must not pull what it goes into off its line
-                weight *= _LIGHT
-            after[item].append((target, shift, weight))
-            before[target].append((item, -shift, weight))
+def _placed(items: Items, order: list[list[int]], gap: float) -> list[float]:
+    """Where each item is across: as near as its order allows to where its edges would be straight."""
+    n, blocks, extent = len(items.column), items.blocks, items.extent
     across = [0.0] * n
     rows = []
-    for items in order:
+    for row in order:
         steps = [0.0]
-        for a, b in pairwise(items):
+        for a, b in pairwise(row):
             room = gap if a < blocks and b < blocks else _SLOT if a >= blocks and b >= blocks else 0.6 * gap
             steps.append(steps[-1] + (extent[a] + extent[b]) / 2 + room)
-        for item, step in zip(items, steps, strict=True):
+        for item, step in zip(row, steps, strict=True):
             across[item] = step - steps[-1] / 2
-        rows.append((items, steps))
-    pulls = [(near, [sum([w for _, _, w in each]) for each in near]) for near in (before, after)]
-    both = [a + b for a, b in zip(after, before, strict=True)]
-    pulls.append((both, [sum([w for _, _, w in each]) for each in both]))
+        rows.append((row, steps))
+    both = [a + b for a, b in zip(items.after, items.before, strict=True)]
     rounds = 40 if n < 150 else 10 if n < 600 else 6 if n < 3000 else 3
     for turn in range(rounds):
         backwards = turn % 2 == 0
-        near, total = pulls[2 if turn >= rounds - 2 else backwards]
-        for items, steps in reversed(rows) if backwards else rows:
+        near = both if turn >= rounds - 2 else items.after if backwards else items.before
+        for row, steps in reversed(rows) if backwards else rows:
             wanted, weights = [], []
-            for item in items:
-                weight, pull = (total[item], near[item]) if near[item] else (pulls[2][1][item], both[item])
-                wanted.append(sum([w * (across[o] + s) for o, s, w in pull]) / weight if weight else across[item])
+            for item in row:
+                weight = pull = 0.0
+                for other, _, shift, heavy in near[item] or both[item]:
+                    weight += heavy
+                    pull += heavy * (across[other] + shift)
+                wanted.append(pull / weight if weight else across[item])
                 weights.append(weight or 0.1)
-            for item, y in zip(items, _least_squares(wanted, weights, steps), strict=True):
+            for item, y in zip(row, _least_squares(wanted, weights, steps), strict=True):
                 across[item] = y
     return across
 

@@ -1,154 +1,216 @@
-// Where boxes and edges go: the layered layout of layout.py, ranked from the output. `along` and `across` mean the same as there.
+// Where boxes and edges go: the layered layout of layout.py, ranked from the output, in the same steps, under the same names.
 
+const GAP = 18, BETWEEN = 7;
 const FAR = 60;  // columns: an edge that spans more runs in a lane below the picture, not through a slot in each column
-const most = list => list.reduce((a, b) => max(a, b), 0);
+const most = (list, least = 0) => list.reduce((a, b) => max(a, b), least);
+const lists = count => Array.from({ length: count }, () => []);
+const backwards = list => [...list].reverse();
 
-// Gives each box its x and y, each edge its route, and each box the trunk that its long edges share; returns width and height.
-function arrange(boxes, edges, down) {
-	for (const b of boxes) [b.along, b.across] = down ? [b.h, b.w] : [b.w, b.h];
-	for (const b of [...boxes].reverse()) b.rank = most(b.outs.map(e => e.to.rank + 1));
-	const end = most(boxes.map(b => b.rank)), items = [];
-	const add = (box, column, size) => { const item = { box, column, size, ins: [], outs: [] }; items.push(item); return item; };
-	const join = (a, b, shift, part) => { a.outs.push({ o: b, shift, part }); b.ins.push({ o: a, shift: -shift, part: 0 }); };
-	for (const b of boxes) b.item = add(b, b.column = end - b.rank, b.across);
-	for (const b of boxes) {  // a long edge has a slot in each column that it crosses
-		b.slots = [b.item];
-		b.near = b.outs.filter(e => e.to.column - b.column <= FAR);
-		const until = most(b.near.map(e => e.to.column));
-		for (let c = b.column + 1; c < until; c++) {
-			b.slots.push(add(null, c, 0));
-			join(b.slots.at(-2), b.slots.at(-1), 0, 0);
-		}
-		for (const e of b.near) join(b.slots[e.to.column - b.column - 1], e.to.item, e.to.ports[e.port], (e.port + 0.5) / e.to.ins.length - 0.5);
-	}
-	const columns = Array.from({ length: end + 1 }, () => ({ items: [], room: 0, label: down ? 10 : 14 }));
-	for (const b of [...boxes].reverse()) firstOrder(b.item, columns);
-	const sweep = (times, act) => { for (let t = 0; t < times; t++) for (const c of t % 2 ? columns : [...columns].reverse()) act(c.items, t); };
-	uncross(columns, sweep, items.length);
-	space(columns, sweep);
-	const top = -most(items.map(i => i.size / 2 - i.y)) - 14;
-	for (const item of items) {
-		item.y -= top;
-		if (item.box) columns[item.column].room = max(columns[item.column].room, item.box.along);
-	}
-	for (const e of edges) if (e.room) columns[e.to.column].label = max(columns[e.to.column].label, down ? 20 : e.room + 12);
-	let at = -20;
-	columns.forEach((c, k) => {  // steep curves need more room between the columns
-		const steep = most(c.items.flatMap(i => i.ins.map(({ o, shift }) => abs(i.y - shift - o.y))));
-		c.from = at += k ? 24 + min(0.16 * steep, 110) : 34;
-		c.to = at += c.label + c.room;
+// The column of each of `count` blocks: the output's is the last, every other one is just before its first consumer.
+function columns(count, links) {
+	const rank = Array(count).fill(0);
+	for (const { source, target } of [...links].sort((a, b) => b.target - a.target)) rank[source] = max(rank[source], rank[target] + 1);
+	const last = most(rank);
+	return rank.map(r => last - r);
+}
+
+// The places of blocks { along, across, ports }, and the routes of links { source, target, port, label, strength }.
+function arrange(blocks, links, column, gap) {
+	const { items, slots } = itemsOf(blocks, links, column), { extent } = items;
+	let across = placed(items, ordered(items, firstOrder(items)), gap);
+	const low = -most(across.map((y, i) => extent[i] / 2 - y), -Infinity);
+	across = across.map(y => y - low);
+	const high = most(across.map((y, i) => y + extent[i] / 2)), [start, end, boxRoom] = alongOf(blocks, links, items, across);
+	const middles = column.map((c, i) => [end[c] - boxRoom[c] / 2, across[i]]);
+	const out = middles.map(([x, y], i) => [[x + blocks[i].along / 2, y], [end[column[i]], y]]), passing = lists(blocks.length);
+	const routes = links.map(({ source, target, port }, k) => {
+		const y = across[target] + blocks[target].ports[port];
+		if (column[target] - column[source] > 1) passing[source].push(k);
+		return [...out[source], [start[column[target]], y], [middles[target][0] - blocks[target].along / 2, y]];
 	});
-	for (const b of boxes) {
-		const c = columns[b.column];
-		if (!b.bare && !down) b.along = b.w = c.room;
-		b.position = c.to - c.room / 2;
-		[b.x, b.y] = down ? [b.item.y, b.position] : [b.position, b.item.y];
-	}
-	const bottom = most(items.map(i => i.y + i.size / 2)) + 14, lanes = route(boxes, columns, down, bottom);
-	const width = at + 14, height = bottom + (lanes && 7 * lanes + 10);
-	return down ? [height, width] : [width, height];
-}
-
-function firstOrder(output, columns) {  // from the output to the leaves, port by port
-	const stack = [output];
-	while (stack.length) {
-		const item = stack.pop();
-		if (item.place >= 0) continue;
-		item.place = columns[item.column].items.push(item) - 1;
-		stack.push(...item.ins.map(i => i.o).reverse());
-	}
-}
-
-function uncross(columns, sweep, count) {  // sorts by the mean place of neighbours, on one side and later on both; keeps the order with the fewest crossings
-	let best, fewest = Infinity;
-	const keep = () => {
-		const crossings = count < 1500 && columns.reduce((sum, c) => sum + crossingsOf(c.items), 0);  // where counting takes too long, the last order is kept
-		if (crossings <= fewest) [best, fewest] = [columns.map(c => [...c.items]), crossings];
-	};
-	keep();
-	sweep(count < 900 ? 12 : 3, (list, t) => {
-		for (const item of list) {
-			const near = t > 3 ? [...item.ins, ...item.outs] : t % 2 ? item.ins : item.outs;
-			item.want = near.length ? near.reduce((sum, i) => sum + i.o.place + i.part, 0) / near.length : item.place;
+	const trunks = [];
+	let lanes = 0;
+	passing.forEach((using, i) => {
+		let c = column[i], points = [...out[i]], lane = 0;
+		for (const k of using.sort((a, b) => column[links[a].target] - column[links[b].target])) {
+			const until = column[links[k].target] - 1;
+			if (until - column[i] >= FAR && !lane) {
+				lane = high + BETWEEN * (2 + lanes++ % FAR);
+				[c, points] = [column[i], [...out[i]]];
+			}
+			if (c < until) trunks.push({ source: i, points, links: [] });
+			while (c < until) {
+				const bend = c + 1;
+				c = lane ? until : bend;
+				const y = lane || across[slots[i][c - column[i]]];
+				points.push([start[bend], y], [end[c], y]);
+			}
+			points = [points.at(-1), points.at(-1)];
+			trunks.at(-1).links.push(k);
+			routes[k].splice(0, 2, ...points);
 		}
-		list.sort((a, b) => a.want - b.want).forEach((item, k) => { item.place = k; });
-		if (list === (t % 2 ? columns.at(-1) : columns[0]).items) keep();
 	});
-	columns.forEach((c, k) => { c.items = best[k]; });
+	return { middles, routes, trunks, along: end.at(-1), across: lanes ? high + BETWEEN * (1 + min(lanes, FAR)) : high };
 }
 
-function crossingsOf(list) {
-	let ends = list.flatMap(item => item.outs.map(e => e.o.place + e.part).sort((a, b) => a - b)), met = [], total = 0;
-	for (const end of ends) {
-		let low = 0, high = met.length;
-		while (low < high) {
-			const middle = (low + high) >> 1;
-			if (met[middle] > end) high = middle;
-			else low = middle + 1;
+// What columns hold: the blocks, and then the slots of long edges in the columns that they cross; a neighbour is [item, share, shift, weight].
+function itemsOf(blocks, links, column) {
+	const reach = [...column], pull = blocks.map(() => 0.02);
+	for (const { source, target, strength } of links) {
+		if (column[target] - column[source] <= FAR) reach[source] = max(reach[source], column[target]);
+		if (!(strength < 0)) pull[source] = 1;  // a constant must not pull what it goes into off its line
+	}
+	const itemColumn = [...column], extent = blocks.map(b => b.across), slots = reach.map((until, i) => {
+		const passed = [i];
+		for (let c = column[i] + 1; c < until; c++) passed.push(itemColumn.push(c) - 1);
+		return passed;
+	});
+	const after = itemColumn.map(() => []), before = itemColumn.map(() => []);
+	const join = (one, two, share, shift, weight) => { after[one].push([two, share, shift, weight]); before[two].push([one, 0, -shift, weight]); };
+	while (extent.length < itemColumn.length) extent.push(0);
+	slots.forEach((passed, i) => passed.slice(1).forEach((two, k) => join(passed[k], two, 0, 0, pull[i] * (k ? 8 : 1))));
+	for (const { source, target, port } of [...links].sort((a, b) => a.port - b.port)) {
+		const length = column[target] - column[source];
+		if (length > FAR) continue;
+		const one = slots[source][length - 1], { ports } = blocks[target];
+		join(one, target, (port + 0.5) / ports.length - 0.5, ports[port], pull[source] * (one === source ? 1 : 4));
+	}
+	return { items: { blocks: blocks.length, column: itemColumn, extent, after, before }, slots };
+}
+
+// Where the straight stretch of each column starts, where it ends, and the room of its boxes.
+function alongOf(blocks, links, { column, before }, across) {
+	const count = most(column) + 1, boxRoom = Array(count).fill(0), labelRoom = [...boxRoom], steep = [...boxRoom];
+	blocks.forEach((b, i) => { boxRoom[column[i]] = max(boxRoom[column[i]], b.along); });
+	for (const { target, label } of links) labelRoom[column[target]] = max(labelRoom[column[target]], label);
+	column.forEach((c, i) => { for (const [other, , shift] of before[i]) steep[c] = max(steep[c], abs(across[i] - shift - across[other])); });
+	const start = [], end = [];
+	let at = 0;
+	for (let c = 0; c < count; c++) {
+		at += c ? 34 + min(0.16 * steep[c], 110) : 0;  // steep curves need more room
+		start.push(at);
+		at += labelRoom[c] + boxRoom[c];
+		end.push(at);
+	}
+	return [start, end, boxRoom];
+}
+
+function firstOrder({ blocks, column, before }) {  // from the output to the leaves, port by port
+	const order = lists(most(column) + 1), seen = new Set();
+	for (let block = blocks - 1; block >= 0; block--) {
+		const stack = [block];
+		while (stack.length) {
+			const item = stack.pop();
+			if (seen.has(item)) continue;
+			seen.add(item);
+			order[column[item]].push(item);
+			stack.push(...backwards(before[item]).map(near => near[0]));
 		}
-		total += met.length - low;
-		met.splice(low, 0, end);
+	}
+	return order;
+}
+
+function ordered({ column, after, before }, order) {  // sorts by the middle of neighbours, on one side and later on both; keeps the order with the fewest crossings
+	const n = column.length, both = after.map((near, i) => [...near, ...before[i]]), place = [], copy = from => from.map(row => [...row]);
+	const take = row => row.forEach((item, k) => { place[item] = k; });
+	order.forEach(take);
+	const first = copy(order);
+	let best = first, fewest = crossingsOf(order, after, place, Infinity);
+	for (let begin = 0; begin < (n < 250 ? 3 : n < 600 ? 2 : 1); begin++) {  // by the mean from the right or the left, by the median
+		order = copy(first);
+		order.forEach(take);
+		for (let sweep = 0, since = 0; sweep < (n < 150 ? 24 : n < 600 ? 12 : n < 3000 ? 6 : 2) && fewest && since < 6; sweep++) {
+			const back = (sweep + begin) % 2 === 0, near = sweep > 2 ? both : back ? after : before;
+			for (const row of back ? backwards(order) : order) {
+				const wanted = new Map(row.map(i => [i, middle(near[i].map(([o, share]) => place[o] + share), place[i], begin < 2)]));
+				take(row.sort((a, b) => wanted.get(a) - wanted.get(b)));
+			}
+			for (let t = 0; t < (n < 600 ? 4 : 0) && swapNeighbours(order, after, before, place); t++);
+			const crossings = crossingsOf(order, after, place, fewest);
+			since++;
+			if (crossings < fewest) [best, fewest, since] = [copy(order), crossings, 0];
+		}
+	}
+	return best;
+}
+
+function middle(places, own, mean) {  // or the median, with the mean as a tie breaker
+	if (!places.length) return own;
+	const average = places.reduce((a, b) => a + b, 0) / places.length, half = places.length >> 1;
+	if (mean) return average;
+	places.sort((a, b) => a - b);
+	const median = places.length % 2 ? places[half] : (places[half - 1] + places[half]) / 2;
+	return median + 1e-3 * (average - median);
+}
+
+function crossingsOf(order, after, place, stop) {
+	let total = 0;
+	for (const row of order) {
+		const met = [];
+		for (const item of row) for (const end of after[item].map(([o, share]) => place[o] + share).sort((a, b) => a - b)) {
+			let low = 0, high = met.length;
+			while (low < high) {
+				const middle = (low + high) >> 1;
+				if (met[middle] > end) high = middle;
+				else low = middle + 1;
+			}
+			total += met.length - low;
+			met.splice(low, 0, end);
+		}
+		if (total >= stop) break;
 	}
 	return total;
 }
 
-function space(columns, sweep) {  // least squares with that order kept, by pooling adjacent violators
-	for (const { items: list } of columns) {
-		let y = 0;
-		list.forEach((item, k) => {
-			const above = list[k - 1];
-			if (k) y += (above.size + item.size) / 2 + (above.box && item.box ? 18 : above.box || item.box ? 11 : 7);
-			item.floor = y;
-		});
-		for (const item of list) item.y = item.floor - y / 2;
-	}
-	sweep(10, (list, t) => {
-		const pools = [];
-		for (const item of list) {
-			let sum = 0, weight = 0, near = t % 2 ? item.ins : item.outs;
-			if (t > 7 || !near.length) near = [...item.ins, ...item.outs];
-			for (const { o, shift } of near) {
-				const w = 1 + (item.box ? 0 : 3) + (o.box ? 0 : 3);
-				weight += w;
-				sum += w * (o.y + shift);
-			}
-			let pool = { mean: (weight ? sum / weight : item.y) - item.floor, weight: weight || 0.1, list: [item] };
-			while (pools.length && pools.at(-1).mean > pool.mean) {
-				const other = pools.pop(), w = other.weight + pool.weight;
-				pool = { mean: (other.mean * other.weight + pool.mean * pool.weight) / w, weight: w, list: other.list.concat(pool.list) };
-			}
-			pools.push(pool);
+function swapNeighbours(order, after, before, place) {  // wherever that takes crossings away; whether any were
+	let swapped = false;
+	for (const row of order) for (let k = 0; k + 1 < row.length; k++) {
+		const [a, b] = row.slice(k, k + 2);
+		let gain = 0;
+		for (const near of [after, before]) {
+			if (near[a].length * near[b].length > 4096) continue;
+			for (const [o, share] of near[a]) for (const [p, other] of near[b]) gain += Math.sign(place[o] + share - (place[p] + other));
 		}
-		for (const pool of pools) for (const item of pool.list) item.y = pool.mean + item.floor;
-	});
+		if (gain <= 0) continue;
+		[row[k], row[k + 1], place[a], place[b]] = [b, a, k + 1, k];
+		swapped = true;
+	}
+	return swapped;
 }
 
-// The long edges of a box share one trunk through the columns. An edge's own line is only the rest, from trunk or box to its port.
-function route(boxes, columns, down, bottom) {
-	let lanes = 0;
-	const at = (along, across) => down ? `${round(across)} ${round(along)}` : `${round(along)} ${round(across)}`;
-	const curve = (from, y, to, z) => `C${at((from + to) / 2, y)} ${at((from + to) / 2, z)} ${at(to, z)}`;
-	for (const b of boxes) {
-		const first = columns[b.column].to, y = b.item.y, start = `M${at(b.position + b.along / 2, y)}L${at(first, y)}`;
-		b.trunk = b.slots.slice(1).map((slot, k) => {
-			const before = b.slots[k], c = columns[slot.column];
-			return { edges: [], d: (k ? `M${at(columns[before.column].to, before.y)}` : start) + curve(columns[before.column].to, before.y, c.from, slot.y) + `L${at(c.to, slot.y)}` };
+function placed({ blocks, extent, after, before }, order, gap) {  // least squares with that order kept: each item near where its edges would be straight
+	const n = extent.length, both = after.map((near, i) => [...near, ...before[i]]), across = Array(n).fill(0);
+	const rows = order.map(row => {
+		const steps = [0];
+		row.forEach((b, k) => {
+			const a = row[k - 1], room = a < blocks && b < blocks ? gap : a >= blocks && b >= blocks ? BETWEEN : 0.6 * gap;
+			if (k) steps.push(steps[k - 1] + (extent[a] + extent[b]) / 2 + room);
 		});
-		const lane = b.near.length < b.outs.length ? bottom + 7 * (lanes++ % FAR) : 0, far = lane && { edges: [] };
-		for (const e of b.outs) {
-			const k = e.to.column - b.column - 1, from = columns[e.to.column - 1].to, z = k < FAR ? b.slots[k].y : lane, c = columns[e.to.column];
-			e.across = e.to.item.y + e.to.ports[e.port];
-			e.along = e.to.position - e.to.along / 2;
-			[e.x, e.y] = down ? [e.across, e.along] : [e.along, e.across];
-			e.d = (k ? `M${at(from, z)}` : start) + curve(from, z, c.from, e.across) + `L${at(e.along, e.across)}`;
-			if (k >= FAR) far.edges.push(e);
-			else if (k) b.trunk[k - 1].edges.push(e);
-		}
-		if (far) {
-			far.d = start + curve(first, y, columns[b.column + 1].from, lane) + `L${at(columns[most(far.edges.map(e => e.to.column)) - 1].to, lane)}`;
-			b.trunk.push(far);
+		row.forEach((item, k) => { across[item] = steps[k] - steps.at(-1) / 2; });
+		return [row, steps];
+	});
+	const rounds = n < 150 ? 40 : n < 600 ? 10 : n < 3000 ? 6 : 3;
+	for (let turn = 0; turn < rounds; turn++) {
+		const back = turn % 2 === 0, near = turn >= rounds - 2 ? both : back ? after : before;
+		for (const [row, steps] of back ? backwards(rows) : rows) {
+			const pools = [];  // adjacent violators, pooled
+			row.forEach((item, k) => {
+				let weight = 0, pull = 0;
+				for (const [other, , shift, heavy] of near[item].length ? near[item] : both[item]) {
+					weight += heavy;
+					pull += heavy * (across[other] + shift);
+				}
+				let pool = [(weight ? pull / weight : across[item]) - steps[k], weight || 0.1, 1];
+				while (pools.length && pools.at(-1)[0] > pool[0]) {
+					const [mean, total, count] = pool, [other, heavy, many] = pools.pop();
+					pool = [(mean * total + other * heavy) / (total + heavy), total + heavy, count + many];
+				}
+				pools.push(pool);
+			});
+			let k = 0;
+			for (const [mean, , count] of pools) for (const until = k + count; k < until; k++) across[row[k]] = mean + steps[k];
 		}
 	}
-	return min(lanes, FAR);
+	return across;
 }
 const round = x => Math.round(x * 10) / 10;

@@ -113,12 +113,33 @@ class Picture {
 		return wide(text, 10.5) < 110 ? text : RULES[n.op] ? this.signs[n.op] ?? n.op : n.op;
 	}
 
+	// Gives each box its place, and each edge and trunk its path; returns width and height.
+	place() {
+		const { boxes, edges, down } = this, margin = 14, widest = [];
+		const links = edges.map(({ from, to, port, room, live }) => ({ source: from.id, target: to.id, port, label: down ? room ? 13 : 8 : room ? room + 8 : 14, strength: live - 1 }));
+		const column = columns(boxes.length, links), even = b => !down && !b.bare;
+		boxes.forEach((b, k) => { if (even(b)) widest[column[k]] = max(widest[column[k]] ?? 0, b.w); });
+		boxes.forEach((b, k) => { if (even(b)) b.w = widest[column[k]]; });
+		const made = arrange(boxes.map(({ w, h, ports }) => down ? { along: h, across: w, ports } : { along: w, across: h, ports }), links, column, down ? 12 : GAP);
+		const turned = ([along, across]) => (down ? [across, along] : [along, across]).map(x => x + margin);
+		const at = (...point) => turned(point).map(round).join(" ");
+		const path = points => points.slice(1).reduce((d, [x, y], k) => {
+			const [x0, y0] = points[k], half = (x0 + x) / 2;
+			return d + (k % 2 ? `C${at(half, y0)} ${at(half, y)} ` : "L") + at(x, y);
+		}, "M" + at(...points[0]));
+		boxes.forEach((b, k) => { [b.x, b.y] = turned(made.middles[k]); });
+		edges.forEach((e, k) => { [[e.x, e.y], e.d] = [turned(made.routes[k][3]), path(made.routes[k])]; });
+		this.trunks = made.trunks;
+		for (const piece of made.trunks) piece.d = path(piece.points);
+		return turned([made.along + margin, made.across + margin]);
+	}
+
 	// Lays the graph out from left to right; from top to bottom where that was asked for, or where only that fits into `room`.
 	render(room = Infinity) {
 		const lay = down => {
 			this.down = down;
 			this.collect();
-			return this.extent = arrange(this.boxes, this.edges, down);
+			return this.extent = this.place();
 		};
 		if (this.wanted === null) {
 			const [right] = lay(false);
@@ -127,7 +148,7 @@ class Picture {
 		const { svg, boxes } = this;
 		svg.replaceChildren();
 		const under = draw(svg, "g", { "aria-hidden": true });
-		for (const b of boxes) for (const piece of b.trunk) piece.line = draw(under, "path", { d: piece.d });
+		for (const piece of this.trunks) piece.line = draw(under, "path", { d: piece.d });
 		for (const e of this.edges) {
 			e.line = draw(under, "path", { d: e.d + (e.dense ? "" : this.down ? "l-3-5m3 5l3-5" : "l-5-3m5 3l-5 3") });
 		}
@@ -182,14 +203,11 @@ class Picture {
 			this.paintBox(b);
 			for (const e of b.ins) this.paintEdge(e);
 		}
-		for (const b of this.boxes) {
-			let on = { flow: 0, lit: false, live: false, sent: true };
-			for (let k = b.trunk.length - 1; k >= 0; k--) {
-				const piece = b.trunk[k];
-				if (k === b.trunk.length - 2 && b.near.length < b.outs.length) on = { flow: 0, lit: false, live: false };
-				for (const e of piece.edges) on = { flow: max(on.flow, e.flow), lit: on.lit || this.lit(e), live: on.live || e.live };
-				this.paintLine(piece.line, on, on.lit ? " mg-lit" : "", 1);
-			}
+		let on;
+		for (const [k, piece] of [...this.trunks.entries()].reverse()) {  // what leaves further on flows here too
+			if (this.trunks[k + 1]?.points[0] !== piece.points.at(-1)) on = { flow: 0, lit: false, live: false };
+			for (const e of piece.links.map(link => this.edges[link])) on = { flow: max(on.flow, e.flow), lit: on.lit || this.lit(e), live: on.live || e.live };
+			this.paintLine(piece.line, on, on.lit ? " mg-lit" : "", 1);
 		}
 	}
 
