@@ -28,7 +28,7 @@ def play(parser: Parser) -> Run:
 
     def start(options: argparse.Namespace) -> None:
         from micrograd.draw import Drawing
-        from micrograd.formula.parse import ExpressionError, named_values, parse
+        from micrograd.formula.parse import ExpressionError, read
 
         check_output(parser, options.output, ".html")
         _, text, values = EXAMPLES[0]
@@ -36,7 +36,7 @@ def play(parser: Parser) -> Run:
         if options.expression is not None:
             text, assigned = options.expression, options.values
         try:
-            output = parse(text, named_values(assigned))
+            output, _ = read(text, assigned)
         except ExpressionError as error:
             parser.error(str(error))
         page = Drawing(output).explore().showing(expression=text, examples=EXAMPLES)

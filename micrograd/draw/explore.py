@@ -79,10 +79,7 @@ class Exploration:
         rows = [row for op in dict.fromkeys(self.graph.ops) if (row := RULES.get(op)) and row.own and printable(row)]
         called = re.findall(r'\["(\w+)"', json.dumps(self._slips))
         rules = printed(rows, None if "expression" in self.more else (*self.graph.ops, *called))
-        chooses = json.dumps([name for name, row in RULES.items() if row.chooses])
-        known = f"const THINNEST = {THINNEST}, MORE = {MORE}, CHOOSES = new Set({chooses});"
-        if "expression" in self.more:
-            known += f"const HELPERS = {json.dumps(sorted(HELPERS))};"
+        known = constants("expression" in self.more)
         text = "\n".join(
             [functions(rules), rules, known, *[_part(f"{name}.js") for name in (*_ALWAYS, *self._more_parts, "page")]]
         )
@@ -184,6 +181,13 @@ class Exploration:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {"text/html": self.html, "text/plain": repr(self)}
+
+
+def constants(typed: bool = True) -> str:
+    """What the scripts know beside the rule book, as JavaScript; some of it only where expressions are typed."""
+    chooses = json.dumps([name for name, row in RULES.items() if row.chooses])
+    known = f"const THINNEST = {THINNEST}, MORE = {MORE}, CHOOSES = new Set({chooses});"
+    return known + (f"const HELPERS = {json.dumps(sorted(HELPERS))};" if typed else "")
 
 
 def _grouped(top: Group, closed: set[Group], count: int) -> tuple[list[list[Any]], list[int]]:

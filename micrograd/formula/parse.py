@@ -1,8 +1,8 @@
 """Expressions as text: `parse("tanh(a*b) + c", named_values(["a=1", "b=-2", "c=0.5"]))` is the Value they mean.
 
-The command line reads its expressions here, for `draw` and for `explain`, which know the composed functions too. Python's
-parser makes the tree; this module walks it and applies the rule book. Nothing is ever evaluated by Python, so only arithmetic
-on the given names can happen.
+The command line reads its expressions here, with the composed functions; so does the living page, by draw/page/parse.js.
+Python's parser makes the tree; this module walks it and applies the rule book. Nothing is ever evaluated by Python, so only
+arithmetic on the given names can happen.
 """
 
 from __future__ import annotations

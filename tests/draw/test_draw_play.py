@@ -13,20 +13,21 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "formula"))
-from expressions import MEANINGS, REFUSALS
+from expressions import COMPOSED, MEANINGS, NOT_COMPOSED, REFUSALS
 from graphs_to_draw import tangled
 
 from micrograd import MLP, SGD, Value, adjoints, hinge, jit, record
 from micrograd.check.mistakes import Pass
 from micrograd.command.main import main
 from micrograd.command.play import EXAMPLES
+from micrograd.draw.explore import constants
 from micrograd.draw.graph import Graph
 from micrograd.draw.layout import Block, Link, arrange, columns
 from micrograd.draw.minify import minified
 from micrograd.draw.style import DARK, LIGHT
 from micrograd.formula.javascript import functions, printed
 from micrograd.formula.mistakes import MISTAKES, SLIPS
-from micrograd.formula.parse import named_values, parse
+from micrograd.formula.parse import named_values, parse, read
 from micrograd.primitives import HELPERS
 
 ON_NODE = """
@@ -51,8 +52,11 @@ def on_node(scripts, script, given):
     if node is None:
         pytest.skip("no Node was found: install it (apt install nodejs)")
     folder = Path(sys.modules["micrograd.draw"].__file__).parent / "page"
-    code = minified("\n".join([functions(), printed(), *[(folder / f"{name}.js").read_text() for name in scripts], script]))
-    done = subprocess.run([node, "-e", code], input=json.dumps(given), capture_output=True, text=True, check=True)
+    code = minified(
+        "\n".join([functions(), printed(), constants(), *[(folder / f"{name}.js").read_text() for name in scripts], script])
+    )
+    done = subprocess.run([node, "-e", code], input=json.dumps(given), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1000:]
     return json.loads(done.stdout)
 
 
@@ -66,19 +70,21 @@ def same(a, b):
 
 
 def test_what_one_types_means_what_it_means_on_the_command_line():
-    texts = [text for text, _ in MEANINGS] + [text for _, text, _ in EXAMPLES] + ["+".join(["a"] * 2500)]
+    texts = [text for text, _ in MEANINGS + COMPOSED] + [text for _, text, _ in EXAMPLES] + ["+".join(["a"] * 2500)]
     values = {"a": 1.0, "b": -2.0, "c": 0.5, "x": 0.25, "w": 3.0} | EXAMPLES[0][2] | EXAMPLES[3][2] | {"b": -2.0}
     for text, found in zip(texts, read_in_javascript(texts, **values), strict=True):
-        graph = Graph(parse(text, named_values([f"{name}={x!r}" for name, x in values.items()])))
+        given = [f"{name}={x!r}" for name, x in values.items() if re.search(rf"\b{name}\b", text)]
+        graph = Graph(read(text, given)[0])
         assert found["ops"] == graph.ops and found["parents"] == [list(p) for p in graph.parents], text
         assert all(same(float(a), b) for a, b in zip(found["data"], graph.data, strict=True)), text
         assert all(same(float(a), b) for a, b in zip(found["grads"], graph.grad, strict=True) if b is not None), text
 
 
 def test_what_means_nothing_is_refused_in_the_same_words_at_the_same_place():
-    found = read_in_javascript([text for text, _, _ in REFUSALS], a=1.0, b=-2.0, c=0.5, ä=1.0)
-    for (text, message, column), refused in zip(REFUSALS, found, strict=True):
-        assert message in refused["message"], text
+    refusals = REFUSALS + NOT_COMPOSED
+    found = read_in_javascript([text for text, _, _ in refusals], a=1.0, b=-2.0, c=0.5, ä=1.0)
+    for (text, message, column), refused in zip(refusals, found, strict=True):
+        assert message in refused.get("message", ""), text
         assert refused["column"] == column, text
 
 

@@ -1,6 +1,6 @@
 """Expressions and what they mean: one table for the parser of the command line and for that of the living page."""
 
-from micrograd import Value
+from micrograd import Value, composed
 
 A, B, C = 1.0, -2.0, 0.5
 
@@ -33,7 +33,6 @@ REFUSALS = [
     ("a.b", "not an attribute", 0),
     ("a + b if a else c", "use where(c, a, b)", 0),
     ("__import__('os').system('ls')", "only real numbers", 11),
-    ("a[0]", "not an index", 0),
     ("a + (b + c).d", "not an attribute", 4),
     ("(a + b)(c)", "not a call", 0),
     ("a + sin(a, b)", "sin takes 1 argument(s), got 2", 4),
@@ -52,4 +51,43 @@ REFUSALS = [
     ("", "empty", 0),
     ("a\0b", "null", 0),
     ("d = a * b; tanh(d) + x", "unknown name 'x'", 21),
+]
+
+# With composed functions and entries of lists, which the command line and the page know
+COMPOSED = [
+    ("gelu(a)", composed.gelu(1.0)),
+    ("b.silu()", composed.silu(-2.0)),
+    ("elu(b, 0.5) + elu(b)", 1.5 * composed.elu(-2.0)),
+    ("leaky_relu(b) + leaky_relu(b, c)", -1.02),
+    ("ceil(c) * trunc(a + c) + trunc(b / 3)", 1.0),
+    ("clip(b, -1, c)", -1.0),
+    ("clip(a, 2) + clip(a)", 3.0),
+    ("logaddexp(a, b)", composed.logaddexp(1.0, -2.0)),
+    ("softmax([a, b])[1]", composed.softmax([1.0, -2.0])[1]),
+    ("log_softmax(a, 3, b)[0] + softmax(a)[0]", composed.log_softmax([1.0, 3.0, -2.0])[0] + 1.0),
+    ("s = softmax(a, b, c); s[0] + cumsum(s)[2]", composed.softmax([1.0, -2.0, 0.5])[0] + 1.0),
+    ("norm(a, b) + [a, b].norm()", 2 * 5.0**0.5),
+    ("mean([a, b]) * var([a, b]) + std(a, b) - prod([b, c])", -0.5 * 2.25 + 1.5 + 1.0),
+    ("prod([]) + mean(c) + [a, b][1]", -0.5),
+    ("x = silu([a, b]); clip(x, [0, -1], 0.5)[1] + x[0]", composed.silu(-2.0) + composed.silu(1.0)),
+    ("gelu = a + b; gelu*c", -0.5),
+]
+NOT_COMPOSED = [
+    ("gelu(a, b)", "gelu takes 1 argument(s), got 2", 0),
+    ("clip()", "clip takes 1 to 3 arguments, got 0", 0),
+    ("logaddexp(a)", "logaddexp takes 2 argument(s), got 1", 0),
+    ("gelu + a", "gelu is a function: write gelu(...)", 0),
+    ("softmax([a, b])", "the result must be one number, not a list", 0),
+    ("a + softmax([a, b])[2]", "a list of 2 has no entry 2: count from 0", 4),
+    ("a[0]", "an index stands behind a list, and this is one number", 0),
+    ("softmax([a, b])[c]", "an index is a whole number from 0", 16),
+    ("softmax([a, b])[-1]", "an index is a whole number from 0", 16),
+    ("softmax([a, b])[0.5]", "an index is a whole number from 0", 16),
+    ("trunc([a])", "the result must be one number, not a list", 0),
+    ("a + elu([a, b], [c])[0]", "elu needs lists of one length, got 1 and 2 values", 4),
+    ("[a].sin()", "sin: expected a number, got list", 0),
+    ("2 * [a]", "expected a number, got list", 0),
+    ("foo(a)", "cbrt, ceil, clip, cos", 0),
+    ("a + mean([])", "mean needs at least 1 value, got none", 4),
+    ("softmax()[0]", "log_softmax and softmax need at least one value, got none", 0),
 ]

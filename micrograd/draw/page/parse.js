@@ -6,7 +6,7 @@ class ExpressionError extends Error {
 const ALIASES = { max: "maximum", min: "minimum", ln: "log" };
 const OPERATORS = { "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "**": "pow", "<": "less", ">": "greater" };
 const OF_MANY = ["sum", "logsumexp", "dot"];
-const known = () => Object.keys(RULES).filter(name => RULES[name].map && !HELPERS.includes(name) || OF_MANY.includes(name)).sort();
+const known = () => Object.keys(RULES).filter(name => RULES[name].map && !HELPERS.includes(name) || OF_MANY.includes(name)).concat(Object.keys(COMPOSED), Object.keys(OF_LISTS)).sort();
 const isFunction = name => Object.hasOwn(ALIASES, name) || known().includes(name);
 const WORDS = ["import", "def", "for", "while", "if", "return", "from", "not", "None", "True", "False", "await", "yield"];
 const fail = (message, at) => { throw new ExpressionError(message, at); };
@@ -14,6 +14,39 @@ const only = (what, at) => fail(`only arithmetic is read here, ${what}`, at);
 const unreal = (what, at) => fail(`only real numbers and names are read here, not ${what}`, at);
 const unread = (what, at) => fail(`cannot read the expression: ${what}`, at);
 const unreadable = (what, at) => unread(`${what} (write 2*x for a product, x**2 for a power, sin(x) for a function)`, at);
+
+// The functions of composed.py: those of numbers with how many they take at most, and those of lists. They are made of o.add(x, y).
+const ceil_ = (o, x) => o.neg(o.floor(o.neg(x))), average = (o, xs) => o.div(o.sum(...xs), xs.length);
+const COMPOSED = {
+	ceil: [1, ceil_],
+	trunc: [1, (o, x) => o.where(x, o.floor(x), ceil_(o, x))],
+	clip: [3, (o, x, low = null, high = null) => {
+		const above = low === null ? x : o.maximum(x, low);
+		return high === null ? above : o.minimum(above, high);
+	}],
+	gelu: [1, (o, x) => o.mul(o.mul(0.5, x), o.erfc(o.mul(x, -sqrt(0.5))))],
+	silu: [1, (o, x) => o.mul(x, o.sigmoid(x))],
+	elu: [2, (o, x, alpha = 1) => o.where(x, x, o.mul(alpha, o.expm1(x)))],
+	leaky_relu: [2, (o, x, slope = 0.01) => o.where(x, x, o.mul(slope, x))],
+	logaddexp: [2, (o, x, y) => o.logsumexp(x, y)],
+};
+const OF_LISTS = {
+	log_softmax(o, xs) {
+		const most = max(...xs.map(worthOf)), shifted = xs.map(x => o.sub(x, most)), total = o.logsumexp(...shifted);
+		return shifted.map(x => o.sub(x, total));
+	},
+	softmax: (o, xs) => OF_LISTS.log_softmax(o, xs).map(x => o.exp(x)),
+	cumsum: (o, xs) => xs.reduce((sums, x) => [...sums, sums.length ? o.add(sums.at(-1), x) : x], []),
+	mean: average,
+	var(o, xs) {
+		const middle = average(o, xs), away = xs.map(x => o.sub(x, middle));
+		return o.div(o.dot(...away, ...away, 0), xs.length);
+	},
+	std: (o, xs) => o.sqrt(OF_LISTS.var(o, xs)),
+	norm: (o, xs) => o.sqrt(o.dot(...xs, ...xs, 0)),
+	prod: (o, xs) => xs.length ? xs.reduce((x, y) => o.mul(x, y)) : 1,
+};
+const isList = Array.isArray, worthOf = x => typeof x === "number" ? x : x.data;
 
 function tokens(text) {
 	const found = [], pattern = /\s*(?:(\d[\d_]*\.?[\d_]*(?:[eE][+-]?\d+)?|\.\d[\d_]*(?:[eE][+-]?\d+)?)(j?)|([\p{L}_][\p{L}\p{N}_]*)|("[^"]*"|'[^']*')|(\*\*|\/\/|[<>=!]=|[-+*/%@^&|~<>=()[\],.;:]))/uy;
@@ -88,8 +121,13 @@ function steps(text) {
 				[name, self, value] = [next().text, [value], () => only("not an attribute", at)];
 			} else if (is("[")) {
 				next();
-				inside("]");
-				[name, value] = ["", () => only("not an index", at)];
+				const index = list[k] ?? wrong(), of = value, alone = list[k + 1]?.kind === "]" && /^\d+$/.test(index.text);
+				if (!inside("]").length) wrong();
+				[name, value] = ["", names => {
+					const values = alone ? of(names) : fail("an index is a whole number from 0", index.at), i = +index.text;
+					if (!isList(values)) fail("an index stands behind a list, and this is one number", at);
+					return values[i] ?? fail(`a list of ${values.length} has no entry ${i}: count from 0`, at);
+				}];
 			} else return value;
 		}
 	}
@@ -136,7 +174,7 @@ function meaning(text, named) {
 		if (out.args && !out.label) out.label = name;
 		names.set(name, out);
 	}
-	return Array.isArray(out) ? fail("the result must be one number, not a list", at) : out;
+	return isList(out) ? fail("the result must be one number, not a list", at) : out;
 }
 
 function numberOf(text, at) {
@@ -152,22 +190,36 @@ function operation({ kind, at: sign }, args, at) {
 function call(called, args, at) {
 	const name = Object.hasOwn(ALIASES, called) ? ALIASES[called] : called;
 	if (name === "sum" || name === "logsumexp") {
-		const values = args.length === 1 && Array.isArray(args[0]) ? args[0] : args;
+		const values = args.length === 1 && isList(args[0]) ? args[0] : args;
 		return values.length ? node(name, values, at) : name === "sum" ? 0 : fail("logsumexp needs at least one value, got none", at);
 	}
 	if (name === "dot") {
 		const [xs, ys, start = 0] = args;
-		if (args.length < 2 || args.length > 3 || !Array.isArray(xs) || !Array.isArray(ys)) fail("dot takes two lists, and perhaps a start: dot([a, b], [c, d], e)", at);
+		if (args.length < 2 || args.length > 3 || !isList(xs) || !isList(ys)) fail("dot takes two lists, and perhaps a start: dot([a, b], [c, d], e)", at);
 		if (xs.length !== ys.length) fail(`dot needs two sequences of one length, got ${xs.length} and ${ys.length} values`, at);
 		return node("dot", [...xs, ...ys, start], at);
 	}
-	const { length } = known().includes(name) ? RULES[name] : fail(`unknown function '${called}': known are ${known().join(", ")}`, at);
-	return args.length === length ? node(name, args, at) : fail(`${name} takes ${length} argument(s), got ${args.length}`, at);
+	const o = new Proxy({}, { get: (_, op) => (...operands) => node(op, operands, at) });
+	if (Object.hasOwn(OF_LISTS, name)) {
+		const values = args.length === 1 && isList(args[0]) ? args[0] : args, ofRows = name.endsWith("softmax");
+		if (!values.length && name !== "prod" && name !== "cumsum") fail(ofRows ? "log_softmax and softmax need at least one value, got none" : `${name} needs at least 1 value, got none`, at);
+		return OF_LISTS[name](o, values);
+	}
+	const [most, made] = Object.hasOwn(COMPOSED, name) ? COMPOSED[name] : [], least = made ? made.length - 1 : known().includes(name) ? RULES[name].length : fail(`unknown function '${called}': known are ${known().join(", ")}`, at);
+	if (args.length < least || args.length > (most ?? least)) fail(`${name} takes ${most > least ? `${least} to ${most} arguments` : `${least} argument(s)`}, got ${args.length}`, at);
+	return made ? ofEach(name, (...operands) => made(o, ...operands), args, at) : node(name, args, at, name + ": ");
 }
 
-function node(op, args, at) {
-	if (args.some(Array.isArray)) fail("expected a number, got list", at);
-	const data = FLOATS[op](...args.map(a => typeof a === "number" ? a : a.data));
+// f of each of the numbers of lists; one number goes with all.
+function ofEach(name, f, args, at) {
+	const [length, ...others] = new Set(args.filter(isList).map(list => list.length));
+	if (others.length) fail(`${name} needs lists of one length, got ${[length, ...others].sort((a, b) => a - b).join(" and ")} values`, at);
+	return length === undefined ? f(...args) : Array.from({ length }, (_, k) => ofEach(name, f, args.map(a => isList(a) ? a[k] : a), at));
+}
+
+function node(op, args, at, name = "") {
+	if (args.some(isList)) fail(name + "expected a number, got list", at);
+	const data = FLOATS[op](...args.map(worthOf));
 	return args.every(a => typeof a === "number") ? data : { op, args, data, label: "" };
 }
 
