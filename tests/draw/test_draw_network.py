@@ -14,6 +14,7 @@ from zoo import ZOO, attention, lecture_loss, mlp, residual, single, vector_rnn
 from micrograd import MLP, Layer, adjoints, mse, sum
 from micrograd.draw import draw_dot
 from micrograd.draw.graph import Graph
+from micrograd.draw.lettering import number, plain
 from micrograd.draw.network import found_in
 from micrograd.draw.network_picture import drawn, shown_of
 from micrograd.draw.scene import Shape
@@ -209,9 +210,18 @@ def test_wide_layers_are_cut_in_the_middle_and_say_so():
 def test_dot_and_mermaid(name):
     drawing = NETWORKS[name]().draw(view="network")
     lines = builtins.sum(len(n.weights) for layer in found_in(drawing.graph).layers for n in layer)
-    assert drawing.source.count("arrowhead=none") == 1 and drawing.source.count(" -> ") >= lines
+    ends = re.findall(r"(n\d+_\d+):e -> (\w+):(n\d+_\d+):w \[(.*)\]", drawing.source)
+    assert len(ends) >= lines and not any("label" in looks for *_, looks in ends)  # dot writes texts of edges over other edges
+    nodes = dict(re.findall(r"^\t(\w+) \[label=<(.*)>\]$", drawing.source, re.M))
+    assert all(source == port and nodes[target].count(f'PORT="{port}"') == 1 for source, target, port, _ in ends)
     mermaid = drawing.to_mermaid()
-    assert mermaid.startswith("flowchart LR") and len(re.findall(r" (---|-\.-)\|", mermaid)) >= lines
+    assert mermaid.startswith("flowchart LR") and len(re.findall(r" (?:---|-\.-) ", mermaid)) == len(ends)
+    boxes = dict(re.findall(r'^    (\w+)\("(.*)"\)', mermaid, re.M))
+    weights = [w for layer in found_in(drawing.graph).layers for n in layer for w in n.weights]
+    assert {plain(drawing.graph.labels[w]) for w in weights} <= set(re.findall(r">(W\S+) ", "".join(boxes.values())))
+    for w in weights:
+        text = number(drawing.graph.data[w], 4)
+        assert any(f">{text}" in node for node in nodes.values()) and any(f" {text}" in box for box in boxes.values())
     if shutil.which("dot"):
         ran = subprocess.run(["dot", "-Tplain"], input=drawing.source.encode(), capture_output=True, check=True)
         assert ran.stderr == b""
