@@ -13,6 +13,7 @@ from typing import Any
 from micrograd.check import operations, structure
 from micrograd.check.examination import Examination, Finding, said
 from micrograd.check.mistakes import BUILT_ON, OPERATIONS
+from micrograd.formula.text import wrapped
 
 
 class BugReport:
@@ -41,7 +42,7 @@ class BugReport:
             count = len(self.findings)
             head = f"{self.name}: {'one mistake' if count == 1 else f'{count} mistakes'} found in {len(self.tried)} programs."
         found = [f"{i}. {finding}" for i, finding in enumerate(self.findings, 1)]
-        return "\n\n".join([head, *found, *([f"Note: {note}" for note in self.notes])])
+        return wrapped("\n\n".join([head, *found, *([f"Note: {note}" for note in self.notes])]))
 
     __repr__ = __str__
 

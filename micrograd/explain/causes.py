@@ -17,7 +17,7 @@ from micrograd.explain.chain import Explanation, explain
 from micrograd.explain.graph import STALE, Graph, Path, Term, changed, scope_of
 from micrograd.explain.origins import ADVICE, LARGE, Finding, Origins
 from micrograd.formula.label import neuron
-from micrograd.formula.text import clean
+from micrograd.formula.text import clean, wrapped
 
 TINY, HUGE = 1e-6, 1e6  # a gradient beyond these is called tiny or huge
 SATURATED = 0.01  # a bounded function whose slope is below this is called saturated
@@ -59,7 +59,7 @@ class Why:
 
     def __str__(self) -> str:
         advice = [f"  What to do: {self.advice}."] if self.advice else []
-        return "\n".join([self.headline, *[f"  {finding.text}" for finding in self.findings], *advice])
+        return wrapped("\n".join([self.headline, *[f"  {finding.text}" for finding in self.findings], *advice]))
 
     __repr__ = __str__
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 
@@ -40,6 +41,15 @@ def clean(text: str) -> str:
 def identifier(name: str) -> str:
     """A function's name as that of an operation: <lambda> is lambda."""
     return re.sub(r"\W+", "", name) or "f"
+
+
+def wrapped(text: str, width: int = 96) -> str:
+    """The text with long lines broken at spaces and indented further: JupyterLab would break them inside words."""
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        lines.append(textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
+    return "\n".join(lines)
 
 
 class Text:
