@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.tape.back_ends.llvm.plan import Plan
-from micrograd.tape.back_ends.llvm.target import ARRAYS, COUNT, DATA, DIVISOR, OUT, THETA_AT, Target
+from micrograd.tape.back_ends.llvm.target import ARRAYS, COUNT, DATA, DIVISOR, OUT, Target
 
 Array = np.ndarray[Any, Any]
 
@@ -82,10 +82,7 @@ def _put_back(idle: list[Array], piece: Array) -> None:
 
 
 class Single:
-    """A program for one sample of plain numbers: called on floats, without arrays on the way.
-
-    One of these belongs to one call at a time; `Program.single` hands them out.
-    """
+    """The memory of one call on plain numbers, and what runs on it: without arrays on the way. `Program.single` fills it."""
 
     def __init__(self, frame: Frame, run: Callable[[int], None], inputs: int, outputs: int):
         kind = ctypes.c_double if frame.rows.itemsize == 8 else ctypes.c_float
@@ -101,13 +98,6 @@ class Single:
         for i, place in enumerate(places, ARRAYS):
             self.pointers[i] = place
         self.pointers[OUT], self.pointers[COUNT] = out, 1
-
-    def __call__(self, args: tuple[float, ...], leaves: Array) -> list[float]:
-        self.pack(self.numbers, 0, *args)
-        if leaves is not self.leaves:
-            self.leaves, self.pointers[THETA_AT] = leaves, id(leaves)
-        self.all(self.address)
-        return self.out[:]
 
 
 class _Stand(ctypes.Structure):

@@ -281,7 +281,11 @@ class Program:
             version = self.version(0, 1)
             frame = Frame(self.plan, version.target, self.dtype, self._tables)
             single = Single(frame, version.all, len(args), len(self.schedule.outputs))
-        out = single(args, leaves)
+        single.pack(single.numbers, 0, *args)
+        if leaves is not single.leaves:
+            single.leaves, single.pointers[THETA_AT] = leaves, id(leaves)
+        single.all(single.address)
+        out: list[float] = single.out[:]
         singles.append(single)
         if self._callbacks and (error := machine.failures.take()):
             raise error
