@@ -262,3 +262,16 @@ def test_a_function_that_cannot_run_a_second_time_gives_nan():
         return where(x, x * next(runs), x * y)
 
     assert math.isnan(jit(grad(f), backend="reference")(1.0, math.inf))
+
+
+def test_a_path_is_recorded_again_at_the_numbers_that_it_was_recorded_at():
+    """Though the array that brought them holds others by now."""
+
+    def f(x):
+        return where(x[0], x[0], x[0] * x[1]) if x[2] > 0.0 else 5.0 * x[0]
+
+    g, x = jit(grad(f), backend="reference"), np.array([1.0, 2.0, 3.0])
+    assert g(x).tolist() == [1.0, 0.0, 0.0]
+    x[:] = 1.0, 2.0, -3.0
+    assert g(x).tolist() == [5.0, 0.0, 0.0]
+    assert g(np.array([1.0, math.inf, 3.0])).tolist() == [1.0, 0.0, 0.0]
