@@ -275,3 +275,12 @@ def test_a_path_is_recorded_again_at_the_numbers_that_it_was_recorded_at():
     x[:] = 1.0, 2.0, -3.0
     assert g(x).tolist() == [5.0, 0.0, 0.0]
     assert g(np.array([1.0, math.inf, 3.0])).tolist() == [1.0, 0.0, 0.0]
+
+
+def test_another_path_is_not_taken_for_the_one_that_gave_a_nan():
+    signs = iter([1.0, -1.0])
+
+    def f(x, y):
+        return where(x, x, x * y) if x * next(signs) > 0.0 else where(x, 7.0 * x, x * y)
+
+    assert math.isnan(jit(grad(f), backend="reference")(1.0, math.inf))
