@@ -104,6 +104,7 @@ def inside(**change: Any) -> Iterator[None]:
     Blocks may be closed in any order, and in another context than the one that opened them, as generators are: closing
     one takes away its own change, wherever that has got to, and no other.
     """
+    global _since, _listening
     outer = current()
     mine = outer._replace(**change, blocks=(*outer.blocks, change))
     _mode.set(mine)
@@ -112,6 +113,7 @@ def inside(**change: Any) -> Iterator[None]:
         yield
     finally:
         change.clear()
+        _since, _listening = object(), _NOBODY
         open_blocks.pop()
         _mode.set(outer if _mode.get() is mine else current())
 
@@ -133,14 +135,21 @@ def _of_open(blocks: tuple[dict[str, Any], ...]) -> Mode:
     return mode
 
 
+_NOBODY: tuple[Any, ...] = (None, None, None)
+_since = object()  # another one whenever a block is closed, which may be one of a mode that was seen before
+_listening = _NOBODY  # a mode in which a function is recorded and no other is on, since when, and what listens
+
+
 def told(operands: Sequence[Any]) -> bool:
     """Whether a function is recorded and no other mode is on. Its observer is then told, and operators may go the quick way."""
-    mode = _mode.get()
-    if not all(mode.blocks):
-        mode = _of_open(mode.blocks)
-    _, anomaly, observer, _, scope, _ = mode
-    if observer is None or not mode.recording or anomaly or scope:
-        return False
+    global _listening
+    mode, since, observer = _listening
+    if _mode.get() is not mode or since is not _since:
+        since, mode = _since, _mode.get()
+        _, anomaly, observer, _, scope, _ = now = mode if all(mode.blocks) else _of_open(mode.blocks)
+        if observer is None or not now.recording or anomaly or scope:
+            return False
+        _listening = mode, since, observer
     observer.used(operands)
     return True
 

@@ -27,17 +27,12 @@ comparisons = count()  # goes on with every comparison of Values; `tape/watch.py
 _new = object.__new__
 
 
-def _told(value: Any, operands: tuple[Any, ...]) -> bool:
-    """As `modes.told`; False for integer arguments, since the results of operations on them are no integers."""
-    return not hasattr(value, "__take__") and told(operands)
-
-
 def _unary(rule: Primitive) -> Callable[[V], V]:
     value, (dx,) = rule.value, rule.partials
     linear = not callable(dx)
 
     def method(self: Any) -> Any:
-        if open_blocks and not _told(self, (self,)):
+        if open_blocks and (hasattr(self, "__take__") or not told((self,))):  # what is made of integers is none
             return self.__general__(rule, (self,))
         x = self._data
         try:
@@ -71,7 +66,7 @@ def _binary(rule: Primitive) -> Callable[[V, V | Number], V]:
             other = y
         else:
             return _with_other(rule, self, other, self, other)
-        if open_blocks and not _told(self, (self, other)):
+        if open_blocks and (hasattr(self, "__take__") or not told((self, other))):
             return self.__general__(rule, (self, other))
         x = self._data
         try:
@@ -96,7 +91,8 @@ def _reflected(rule: Primitive) -> Callable[[V, V | Number], V]:
     linear = not callable(dy)
 
     def method(self: Any, other: Any) -> Any:
-        if not (other.__class__ is float or other.__class__ is int) or (open_blocks and not _told(self, (self,))):
+        kind = other.__class__
+        if (kind is not float and kind is not int) or (open_blocks and (hasattr(self, "__take__") or not told((self,)))):
             return _with_other(rule, self, other, other, self)
         x, y = float(other), self._data
         try:

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import reduce
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -568,6 +569,19 @@ def test_a_block_may_be_closed_in_another_context():
         generator.close()
         assert not records()
     assert records() and not modes.open_blocks
+
+
+def test_a_recording_that_is_closed_in_another_context_hears_no_more():
+    a, heard = Value(2.0), []
+    generator = inside_of(modes.inside(observer=SimpleNamespace(used=heard.extend), recording=True))
+    next(generator)
+    copied = contextvars.copy_context()
+    copied.run(lambda: a * 3.0)
+    assert heard == [a, 3.0]
+    contextvars.Context().run(generator.close)
+    with no_grad():  # some block is open, so that modes are looked at
+        copied.run(lambda: a * 5.0)
+    assert heard == [a, 3.0]
 
 
 def test_no_grad_is_this_threads_alone():
