@@ -75,7 +75,7 @@ def _simplified(tape: Tape, exact: bool) -> Tape:
     numbers, moved = constants.slots, to.__getitem__
     simpler_with = _SIMPLER_EXACTLY if exact else _SIMPLER
     for rule, old in tape.instructions:
-        operands = tuple(map(moved, old))
+        operands = (to[old[0]], to[old[1]]) if len(old) == 2 else tuple(map(moved, old))  # most have two
         while True:
             if operands and numbers.isdisjoint(operands):
                 simplify = _SIMPLER_WITHOUT_NUMBERS.get(rule)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -115,7 +115,7 @@ def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
         return tape, []
     order, found = None, code.loops()
     cost = code.groups(found)
-    for another in (prepared, by_level, by_operands):
+    for another in (prepared, by_level, partial(by_operands, tape)):
         if cost <= straight // 20:
             break
         other = another(code)  # numbers come again, the steps lie askew, or several recurrences one after the other
@@ -172,13 +172,13 @@ def by_level(code: Columns) -> Array:
     return np.argsort(-code.heights, kind="stable")
 
 
-def by_operands(code: Columns) -> Array:
+def by_operands(tape: Tape, code: Columns) -> Array:
     """As `by_level`, but those of one level are sorted by what they read: each makes some recurrences regular."""
-    latest, heights, first, instructions = by_level(code), code.heights, code.first, code.tape.instructions
+    latest, heights, first = by_level(code), code.heights, tape.first
     new, order = list(range(first)) + [0] * len(latest), list[int]()
     moved = new.__getitem__
     for level in np.split(latest, np.flatnonzero(np.diff(heights[latest])) + 1):
-        every = [(k, *instructions[k]) for k in level.tolist()]
+        every = [(k, *tape.instructions[k]) for k in level.tolist()]
         entries = [(rule.name, tuple(map(moved, operands)), k) for k, rule, operands in every]
         for _, _, k in sorted(entries):
             new[first + k] = first + len(order)
@@ -189,8 +189,8 @@ def by_operands(code: Columns) -> Array:
 class Columns:
     """The instructions of a tape as arrays: of each its kind and its level, where its operands begin, and these."""
 
-    def __init__(self, tape: Tape, kinds: Array, levels: Array, starts: Array, operands: Array):
-        self.tape, self.first = tape, tape.first
+    def __init__(self, inputs: int, first: int, kinds: Array, levels: Array, starts: Array, operands: Array):
+        self.inputs, self.first = inputs, first
         self.kinds, self.levels, self.starts, self.operands = kinds, levels, starts, operands
         self.hashes: dict[int, Array] = {}
 
@@ -209,7 +209,7 @@ class Columns:
                 leave(1 + (x if x > y else y))
             else:
                 leave(1 + max(map(level_of, xs)))
-        return cls(tape, kinds, np.array(levels[tape.first :]), starts, operands)
+        return cls(tape.inputs, tape.first, kinds, np.array(levels[tape.first :]), starts, operands)
 
     def reordered(self, order: Array) -> Columns:
         """The columns of the tape with its instructions in another order."""
@@ -217,22 +217,22 @@ class Columns:
         starts = np.concatenate([[0], np.cumsum(counts)])
         at = np.repeat(self.starts[order] - starts[:-1], counts) + np.arange(len(self.operands))
         operands = _places(self.first, order)[self.operands[at]]
-        return Columns(self.tape, self.kinds[order], self.levels[order], starts, operands)
+        return Columns(self.inputs, self.first, self.kinds[order], self.levels[order], starts, operands)
 
     @cached_property
     def fixed(self) -> Array:
         """Which instructions work on parameters and constants alone."""
-        inside = (self.operands >= self.tape.inputs) & (self.operands < self.first)
+        inside = (self.operands >= self.inputs) & (self.operands < self.first)
         return np.logical_and.reduceat(inside, self.starts[:-1])
 
     @cached_property
     def heights(self) -> Array:
         """How many instructions the longest way to a result has, from each on."""
-        first, code = self.first, self.tape.instructions
-        before = [0] * (first + len(code))  # of those after each
-        for k in range(len(code) - 1, -1, -1):
+        first, starts, operands = self.first, self.starts.tolist(), self.operands.tolist()
+        before = [0] * (first + len(self.kinds))  # of those after each
+        for k in range(len(self.kinds) - 1, -1, -1):
             height = before[first + k] + 1
-            for i in code[k][1]:
+            for i in operands[starts[k] : starts[k + 1]]:
                 if before[i] < height:
                     before[i] = height
         return np.array(before[first:])
