@@ -263,11 +263,13 @@ def chained(tape: Tape) -> Tape:
             for i in instructions[k][1]:
                 uses[i] += 1
     inside = [False] * len(instructions)  # is the running total of a longer chain
+    differences = False  # whether there are chains of −
     for k, (rule, operands) in enumerate(instructions):
         if (rule is _ADD or rule is _SUB) and uses[first + k]:
             x = operands[0]
             if x >= first and uses[x] == 1 and instructions[x - first][0] is rule:
                 inside[x - first] = True
+                differences |= rule is _SUB
     numbers = _Constants(tape)
     one, nought = numbers.slot(1.0), numbers.slot(-0.0)  # -0.0 + x is x, whatever the sign of a zero
     kept = list(instructions)
@@ -284,7 +286,7 @@ def chained(tape: Tape) -> Tape:
         return found
 
     for k, (rule, operands) in enumerate(instructions):
-        if rule is _NEG:
+        if differences and rule is _NEG:
             negated.setdefault(operands[0], first + k)
         if not (rule is _ADD or rule is _SUB) or inside[k] or not uses[first + k]:
             continue

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -115,18 +115,20 @@ def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
         return tape, []
     order, found = None, code.loops()
     cost = code.groups(found)
-    for another in (prepared, by_level, partial(by_operands, tape)):
+    for another in (prepared, by_level, by_operands):
         if cost <= straight // 20:
             break
-        other = another(code)  # numbers come again, the steps lie askew, or several recurrences one after the other
+        other = another(tape, code)  # numbers come again, the steps lie askew, or several recurrences one after the other
         if other is None:
             continue
         moved = code.reordered(other)
         loops = moved.loops()
         if (lower := moved.groups(loops)) < cost:
             order, found, cost = other, loops, lower
+        del moved  # whose arrays are large
     if straight - cost < DEEP:
         return tape, []
+    del code
     return tape if order is None else reordered(tape, order), found
 
 
@@ -151,30 +153,31 @@ def _places(first: int, order: Array) -> Array:
     return new
 
 
-def prepared(code: Columns) -> Array | None:
+def prepared(tape: Tape, code: Columns) -> Array | None:
     """The order in which instructions come first that work on parameters and constants alone.
 
     Where numbers come again from step to step, those of later steps are merged with them, and have no instruction of their own.
     None where there is no such instruction that many steps read.
     """
     early = np.flatnonzero(code.fixed)
-    uses = np.bincount(code.operands, minlength=code.first + len(code.fixed))[code.first + early]
+    uses = np.bincount(code.operands, minlength=tape.first + len(code.fixed))[tape.first + early]
     if max(uses, default=0) < STEPS:
         return None
     return np.concatenate([early, np.flatnonzero(~code.fixed)])
 
 
-def by_level(code: Columns) -> Array:
+def by_level(tape: Tape, code: Columns) -> Array:
     """The order in which instructions come as late as their consumers allow, so that one step comes after another.
 
     Those of one level stay in their order.
     """
-    return np.argsort(-code.heights, kind="stable")
+    return np.argsort(-_heights(tape), kind="stable")
 
 
 def by_operands(tape: Tape, code: Columns) -> Array:
     """As `by_level`, but those of one level are sorted by what they read: each makes some recurrences regular."""
-    latest, heights, first = by_level(code), code.heights, tape.first
+    heights, first = _heights(tape), tape.first
+    latest = np.argsort(-heights, kind="stable")
     new, order = list(range(first)) + [0] * len(latest), list[int]()
     moved = new.__getitem__
     for level in np.split(latest, np.flatnonzero(np.diff(heights[latest])) + 1):
@@ -184,6 +187,18 @@ def by_operands(tape: Tape, code: Columns) -> Array:
             new[first + k] = first + len(order)
             order.append(k)
     return np.array(order)
+
+
+def _heights(tape: Tape) -> Array:
+    """How many instructions the longest way to a result has, from each on."""
+    first, count = tape.first, len(tape.instructions)
+    before = [0] * (first + count)  # of those after each
+    for k in range(count - 1, -1, -1):
+        height = before[first + k] + 1
+        for i in tape.instructions[k][1]:
+            if before[i] < height:
+                before[i] = height
+    return np.array(before[first:])
 
 
 class Columns:
@@ -200,7 +215,8 @@ class Columns:
         starts, operands = tape.operands()
         numbers: dict[Any, int] = {}
         rules = np.array([numbers.setdefault(rule, len(numbers)) for rule, _ in tape.instructions])
-        kinds = np.unique(rules + len(numbers) * np.diff(starts), return_inverse=True)[1]  # sums of as many terms
+        # kinds are primitives of so many operands; small integers, since long tapes have many
+        kinds = np.unique(rules + len(numbers) * np.diff(starts), return_inverse=True)[1].astype(np.int32)
         levels = [0] * tape.first
         level_of, leave = levels.__getitem__, levels.append
         for _, xs in tape.instructions:
@@ -209,14 +225,14 @@ class Columns:
                 leave(1 + (x if x > y else y))
             else:
                 leave(1 + max(map(level_of, xs)))
-        return cls(tape.inputs, tape.first, kinds, np.array(levels[tape.first :]), starts, operands)
+        return cls(tape.inputs, tape.first, kinds, np.array(levels[tape.first :], np.int32), starts, operands.astype(np.int32))
 
     def reordered(self, order: Array) -> Columns:
         """The columns of the tape with its instructions in another order."""
         counts = np.diff(self.starts)[order]
         starts = np.concatenate([[0], np.cumsum(counts)])
         at = np.repeat(self.starts[order] - starts[:-1], counts) + np.arange(len(self.operands))
-        operands = _places(self.first, order)[self.operands[at]]
+        operands = _places(self.first, order).astype(np.int32)[self.operands[at]]
         return Columns(self.inputs, self.first, self.kinds[order], self.levels[order], starts, operands)
 
     @cached_property
@@ -224,18 +240,6 @@ class Columns:
         """Which instructions work on parameters and constants alone."""
         inside = (self.operands >= self.inputs) & (self.operands < self.first)
         return np.logical_and.reduceat(inside, self.starts[:-1])
-
-    @cached_property
-    def heights(self) -> Array:
-        """How many instructions the longest way to a result has, from each on."""
-        first, starts, operands = self.first, self.starts.tolist(), self.operands.tolist()
-        before = [0] * (first + len(self.kinds))  # of those after each
-        for k in range(len(self.kinds) - 1, -1, -1):
-            height = before[first + k] + 1
-            for i in operands[starts[k] : starts[k + 1]]:
-                if before[i] < height:
-                    before[i] = height
-        return np.array(before[first:])
 
     def loops(self) -> list[Loop]:
         """The loops, in order: each as long as it repeats, none inside or across another."""
@@ -256,6 +260,7 @@ class Columns:
             if best is not None:
                 found.append(best)
                 gaps += [(low, best.start), (best.end, high)]
+        self.hashes.clear()
         return sorted(found, key=lambda loop: loop.start)
 
     def groups(self, loops: list[Loop]) -> int:
@@ -263,7 +268,7 @@ class Columns:
         count, at = 0, 0
         for loop in [*loops, Loop(len(self.kinds), 1, 0)]:
             for low, high in ((at, loop.start), (loop.start, min(loop.start + loop.period, len(self.kinds)))):
-                count += len(np.unique(self.levels[low:high] * 65536 + self.kinds[low:high]))
+                count += len(np.unique(self.levels[low:high] * np.int64(65536) + self.kinds[low:high]))
             at = loop.end
         return count
 
