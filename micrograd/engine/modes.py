@@ -113,7 +113,7 @@ def inside(**change: Any) -> Iterator[None]:
         yield
     finally:
         change.clear()
-        _since, _listening = object(), _NOBODY
+        _since, _listening = object(), (None,) * 3
         open_blocks.pop()
         _mode.set(outer if _mode.get() is mine else current())
 
@@ -135,17 +135,15 @@ def _of_open(blocks: tuple[dict[str, Any], ...]) -> Mode:
     return mode
 
 
-_NOBODY: tuple[Any, ...] = (None, None, None)
 _since = object()  # another one whenever a block is closed, which may be one of a mode that was seen before
-_listening = _NOBODY  # a mode in which a function is recorded and no other is on, since when, and what listens
+_listening: tuple[Any, ...] = (None,) * 3  # a mode in which a function is recorded and no other is on, since when, what listens
 
 
 def told(operands: Sequence[Any]) -> bool:
     """Whether a function is recorded and no other mode is on. Its observer is then told, and operators may go the quick way."""
     global _listening
-    mode, since, observer = _listening
-    if _mode.get() is not mode or since is not _since:
-        since, mode = _since, _mode.get()
+    (known, then, observer), mode, since = _listening, _mode.get(), _since
+    if mode is not known or since is not then:
         _, anomaly, observer, _, scope, _ = now = mode if all(mode.blocks) else _of_open(mode.blocks)
         if observer is None or not now.recording or anomaly or scope:
             return False
@@ -175,9 +173,8 @@ def write(value: Any, what: str) -> None:
 def refuse_watched(value: Any, how: str, depth: int) -> None:
     """Let the watches of this thread refuse, unless the frame so far up is of this package."""
     if watches and not sys._getframe(depth).f_code.co_filename.startswith(HERE):
-        for over in _watches.get():
-            if over.holds(value):
-                over.frozen(value, how)
+        for over in filter(lambda over: over.holds(value), _watches.get()):
+            over.frozen(value, how)
 
 
 def backward(output: Any, how: str) -> None:
