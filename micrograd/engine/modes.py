@@ -105,8 +105,7 @@ def inside(**change: Any) -> Iterator[None]:
     one takes away its own change, wherever that has got to, and no other.
     """
     global _since, _listening
-    outer = current()
-    mine = outer._replace(**change, blocks=(*outer.blocks, change))
+    mine = (outer := current())._replace(**change, blocks=(*outer.blocks, change))
     _mode.set(mine)
     open_blocks.append(None)
     try:
