@@ -44,11 +44,16 @@ def identifier(name: str) -> str:
 
 
 def wrapped(text: str, width: int = 96) -> str:
-    """The text with long lines broken at spaces and indented further: JupyterLab would break them inside words."""
+    """The text with long lines broken at spaces and indented further: JupyterLab would break them inside words.
+
+    What stands after an equals sign stays with it.
+    """
     lines = []
     for line in text.split("\n"):
         indent = " " * (len(line) - len(line.lstrip()) + 2)
-        lines.append(textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
+        held = line.replace(" = ", " =\0")
+        broken = textwrap.fill(held, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        lines.append(broken.replace("\0", " "))
     return "\n".join(lines)
 
 
