@@ -32,7 +32,6 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 _REFLECTED = {  # of a number of NumPy's and a Value
     "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "power": "__rpow__",
     "less": "__gt__", "less_equal": "__ge__", "greater": "__lt__", "greater_equal": "__le__",
-    "equal": "__eq__", "not_equal": "__ne__",
 }  # fmt: skip
 
 
@@ -44,8 +43,12 @@ class OfNumPy:
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         name = ufunc.__name__
         if method == "__call__" and not options:
-            if name in _REFLECTED and inputs[1] is self and getattr(inputs[0], "shape", None) == ():
-                return getattr(self, _REFLECTED[name])(number(inputs[0].item()))
+            if len(inputs) == 2 and inputs[1] is self and getattr(inputs[0], "shape", None) == ():
+                x = inputs[0].item()
+                if name in ("equal", "not_equal"):  # what is no number equals no Value
+                    return (self == x) is (name == "equal")
+                if name in _REFLECTED:
+                    return getattr(self, _REFLECTED[name])(number(x))
             if name in _FUNCTIONS:
                 return _FUNCTIONS[name](*inputs)
             if len(inputs) == 1 and (function := getattr(self, name, None)) is not None:

@@ -94,6 +94,8 @@ def test_what_no_derivative_is_known_for_says_what_to_write():
         np.copysign(Value(1.0), -1.0)
     with pytest.raises(TypeError, match=r"got complex.*Values are real"):
         np.complex128(1j) * Value(1.0)
+    assert np.equal(np.complex128(2), Value(2.0)) is False  # as 2 + 0j == Value(2.0): what is no number equals none
+    assert np.complex128(2) != Value(2.0)
 
 
 def test_what_stands_in_the_documentation_for_arrays_of_values():
