@@ -23,6 +23,10 @@ def of_each(f: Callable[..., Any], args: Sequence[Any], name: str) -> Any:
     """
     if any(is_many(x) and hasattr(x, "shape") for x in args):
         np = import_module("numpy")  # an array is given, so it is there; the rule book itself stands without
+        if any(map(np.ma.is_masked, args)):  # of objects NumPy would make an array without the mask
+            raise TypeError(
+                f"{name}: an array has masked entries: fill them in, x.filled(0.0), or leave them out, x.compressed()"
+            )
         with np.errstate(all="ignore"):  # as of plain numbers: what is infinite or nan has its conventions
             found = np.frompyfunc(f, len(args), 1)(*[np.asarray(x, dtype=object) for x in args])
         return found.astype(float) if all(isinstance(x, float) for x in found.flat) else found

@@ -77,6 +77,13 @@ def test_a_row_of_ones_own_takes_lists():
         (lambda: mg.exp("ab"), TypeError, "got str 'ab'"),
         (lambda: mg.exp({"a": 1.0}), TypeError, "got dict"),
         (lambda: mg.exp([1.0, None]), TypeError, "got NoneType"),
+        (
+            lambda: mg.exp(np.ma.masked_array([1.0, 2.0], [0, 1])),
+            TypeError,
+            r"exp: an array has masked entries: fill them in, x\.",
+        ),
+        (lambda: mg.maximum(0.5, np.ma.masked_array([1.0, 2.0], [0, 1])), TypeError, "maximum: an array has masked entries"),
+        (lambda: mg.gelu([np.ma.masked_array([1.0, 2.0], [0, 1])]), TypeError, "gelu: an array has masked entries"),
         (lambda: mg.exp([Value(1.0), "x"]), TypeError, "got str 'x'"),
         (lambda: mg.sum([[1.0], [2.0]]), TypeError, "got list"),
         (lambda: Value(1.0) * [1.0], TypeError, "got list"),
