@@ -2,17 +2,19 @@
 
 A tape keeps the numbers that were met while it was recorded, those of constants too, and knows other Values by identity. A
 `Watch` looks for both where Python code finds them: in closures, globals, defaults, attributes that the code names, and in the
-lists, dicts, small arrays and objects there. `calls` asks at every call whether all are as they were, and has the function
-recorded anew where one is not.
+lists, dicts, sets, small arrays and objects there. `calls` asks at every call whether all are as they were, and has the
+function recorded anew where one is not.
 """
 
 from __future__ import annotations
 
 import marshal
 from array import array as packed
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from functools import partial
+from inspect import getattr_static
 from itertools import accumulate, chain
 from numbers import Real
 from operator import is_
@@ -27,6 +29,8 @@ from micrograd.engine.operators import comparisons
 MOST = 10_000  # objects that are looked at; what lies beyond is watched by the identity of its containers alone
 SHORT = 16  # entries of all containers with numbers up to which each is looked at also where a call takes theta
 LARGE = 1 << 12  # bytes of an array from which on it is watched by identity alone
+_MANY = (tuple, list, deque, set, frozenset)
+_HELD = (Value, Real, str, type(None), dict, np.ndarray, packed, *_MANY)  # of classes and modules; methods are not replaced
 _PLAIN: tuple[Any, ...] = (float.__eq__, int.__eq__, tuple.__eq__)  # of classes whose equal things are as good as the same
 
 
@@ -186,7 +190,7 @@ class _Walk:
             stack.extend(reversed([*self._inside(item)]))
 
     def _inside(self, item: Any) -> Iterable[Any]:
-        if isinstance(item, (tuple, list)):
+        if isinstance(item, _MANY):
             if item.__class__ is not tuple:
                 self.containers.append(item)
             return item
@@ -197,6 +201,10 @@ class _Walk:
             if item.dtype == object:
                 return item.ravel().tolist()
             if item.nbytes <= LARGE:
+                self.arrays.append((item, item.tobytes()))
+            return ()
+        if isinstance(item, packed):
+            if len(item) * item.itemsize <= LARGE:
                 self.arrays.append((item, item.tobytes()))
             return ()
         if isinstance(item, FunctionType):
@@ -210,7 +218,7 @@ class _Walk:
         if isinstance(item, ModuleType):
             return self._named(vars(item), numbers=True)
         if isinstance(item, type):
-            return () if item.__module__ == "builtins" else self._of_class(item)
+            return chain.from_iterable(self._of_class(cls, item) for cls in item.__mro__ if cls.__module__ != "builtins")
         return self._of_object(item)
 
     def _of_function(self, item: FunctionType) -> Iterator[Any]:
@@ -251,18 +259,24 @@ class _Walk:
         for cls in type(item).__mro__[:-1]:
             if not getattr(cls, "__module__", "").startswith(("micrograd.", "builtins")):
                 yield vars(cls).get("__call__")
-                yield from self._of_class(cls)
+                yield from self._of_class(cls, item)
 
-    def _of_class(self, cls: type) -> Iterator[Any]:
-        """Its attributes that code names: numbers and Values as places, methods for what they name in turn."""
+    def _of_class(self, cls: type, item: Any) -> Iterator[Any]:
+        """Its attributes that code names: numbers and Values as places, methods for what they name in turn.
+
+        A place is that of the object or class through which code reads it, where another can come to stand before it.
+        """
         for name in sorted(self.names.intersection(vars(cls))):
             x = vars(cls)[name]
-            yield self._at(cls, name) if isinstance(x, (Value, Real, str, list, dict, np.ndarray)) else x
+            if isinstance(x, _HELD):
+                yield self._at(item if getattr_static(item, name, None) is x else cls, name)
+            else:
+                yield x
 
     def _named(self, attributes: Any, numbers: bool = False) -> Iterator[Any]:
         for name in sorted(self.names.intersection(attributes)):
             x = attributes[name]
-            if not numbers or isinstance(x, (Value, Real, str, list, dict, np.ndarray)):
+            if not numbers or isinstance(x, _HELD):
                 yield self._at(attributes, name)
 
     def _at(self, holder: Any, key: str) -> Any:

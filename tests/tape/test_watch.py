@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import types
+from array import array as array_of_floats
 from collections import deque
 from functools import partial
 
@@ -17,7 +18,7 @@ from micrograd.tape.arguments import Call
 FACTOR = 2.0
 TABLE = {"k": 2.0}
 CONFIG = types.ModuleType("config")
-CONFIG.factor = 2.0
+CONFIG.factor, CONFIG.several = 2.0, (2.0,)
 
 
 @dataclasses.dataclass
@@ -39,6 +40,21 @@ class Scaled:
         return x * self.factor * self.inner.factor
 
     __slots__ = ("calls", "factor", "inner")
+
+
+class Earlier:
+    shared = first = 2.0
+    several, missing = (2.0,), None
+
+    def of(self, x):
+        return x * self.shared
+
+    def __call__(self, x):
+        return self.of(x)
+
+
+class Later(Earlier):
+    pass
 
 
 class Network(mg.Module):
@@ -72,6 +88,8 @@ def cases():
     model = mg.MLP(1, [1], seed=0)
     value, held, far = Value(2.0), mg.constant(2.0), Settings([mg.constant(2.0)])
 
+    before, kinds, latest, packed = Earlier(), {2.0}, deque([2.0]), array_of_floats("d", [2.0])
+
     inner = mg.constant(2.0)
     made = Value(1.0) * inner
 
@@ -93,6 +111,15 @@ def cases():
     yield "method", scaled.once, lambda: setattr(scaled, "factor", 5.0)
     yield "attribute of an attribute", other, lambda: setattr(other.inner, "factor", 5.0)
     yield "class", other, lambda: setattr(Scaled, "shared", 5.0)
+    yield "attribute of an object before that of its class", before.of, lambda: setattr(before, "shared", 5.0)
+    yield "attribute of a class before that of its base", Later(), lambda: setattr(Later, "shared", 5.0)
+    yield "class of a class", lambda x: x * Later.first, lambda: setattr(Earlier, "first", 5.0)
+    yield "tuple of a class", lambda x: x * Earlier.several[0], lambda: setattr(Earlier, "several", (5.0,))
+    yield "None of a class", lambda x: x * (Earlier.missing or 2.0), lambda: setattr(Earlier, "missing", 5.0)
+    yield "tuple of a module", lambda x: x * CONFIG.several[0], lambda: setattr(CONFIG, "several", (5.0,))
+    yield "set", lambda x: x * sum(kinds), lambda: kinds.add(3.0)
+    yield "deque", lambda x: x * latest[0], lambda: latest.appendleft(5.0)
+    yield "array of Python's", lambda x: x * packed[0], lambda: put(packed, 0, 5.0)
     yield "default", with_default, lambda: setattr(with_default, "__defaults__", (5.0,))
     yield "default by name", with_default, lambda: put(with_default.__kwdefaults__, "more", 5.0)
     yield "partial", partial(lambda s, x: x * s.factor, settings), lambda: setattr(settings, "factor", 7.0)
@@ -129,11 +156,12 @@ def test_what_has_changed_is_recorded_again(function, change):
 
 
 def test_recorded_again_only_when_something_read_has_changed():
-    runs, settings = deque(), Settings()
+    runs, settings = [], Settings()
+    ran = runs.append  # a list that a function names is watched
     numbers = [1.0, 2.0]
 
     def f(x):
-        runs.append(1)
+        ran(1)
         return x * settings.factor + numbers[0]
 
     compiled = jit(f)
@@ -234,10 +262,11 @@ def test_numbers_are_watched_where_theta_is_given_and_in_training():
 
 
 def test_networks_stay_as_they_are_when_they_are_called():
-    runs, model = deque(), mg.MLP(2, [3, 1], activation="tanh", seed=0)
+    runs, model = [], mg.MLP(2, [3, 1], activation="tanh", seed=0)
+    ran = runs.append
 
     def f(x):
-        runs.append(1)
+        ran(1)
         return model(x)
 
     compiled = jit(f)
@@ -248,13 +277,13 @@ def test_networks_stay_as_they_are_when_they_are_called():
 
 @pytest.mark.parametrize("kind", [float, Value])
 def test_what_changes_while_a_function_is_recorded_is_noticed_at_the_next_call(kind):
-    numbers, first, runs = [1.0], deque([True]), deque()
+    numbers, first, runs = [1.0], iter([True]), []
+    ran = runs.append
 
     def f(x, more=False):
-        runs.append(1)
+        ran(1)
         y = x * numbers[0]
-        if first:  # in the place of another thread
-            first.clear()
+        if next(first, False):  # in the place of another thread
             numbers[0] = 5.0
         if more:
             numbers[0] = 7.0
@@ -285,10 +314,11 @@ def test_attributes_that_come_with_the_first_call_are_watched():
 
 
 def test_a_function_that_changes_what_it_reads_each_time_is_not_recorded_for_ever():
-    counts, runs = [0], deque()
+    counts, runs = [0], []
+    ran = runs.append
 
     def f(x):
-        runs.append(1)
+        ran(1)
         counts[0] += 1
         return x * 2.0
 
@@ -344,10 +374,11 @@ def test_lists_of_numbers_and_constants_are_watched_where_theta_is_given_and_in_
 
 @pytest.mark.parametrize("count", [1, 100])
 def test_the_sign_of_a_zero_is_watched_and_nan_is_equal_to_itself(count):
-    numbers, held, runs = [0.0] * count, mg.constant(math.nan), deque()
+    numbers, held, runs = [0.0] * count, mg.constant(math.nan), []
+    ran = runs.append
 
     def f(x):
-        runs.append(1)
+        ran(1)
         return mg.atan2(x * numbers[-1], -1.0) + 0.0 * held
 
     compiled = jit(lambda x: mg.atan2(x * numbers[-1], -1.0))
