@@ -45,7 +45,7 @@ class Watch:
         lists = [c for c in near if c.__class__ is list and c and all(isinstance(x, (Real, str)) for x in c)]
         plain = [c for c in lists if {float, int, bool, str}.issuperset(map(type, c))]
         others = {id(c) for c in near} - {id(c) for c in plain}
-        alike = _alike(near)
+        alike = _alike(near, walk.own)
         self.unchanged = _compared(walk, alike, [c for c in near if id(c) in others], plain)
         short = [c for c in walk.containers if any(isinstance(x, Real) for x in _entries(c))]
         near = short if sum(map(len, short)) <= SHORT else lists
@@ -134,24 +134,29 @@ def _entries(container: Any) -> Any:
     return container.values() if isinstance(container, dict) else container
 
 
-def _alike(containers: list[Any]) -> set[int]:
+def _alike(containers: list[Any], own: dict[int, Sequence[str]]) -> set[int]:
     """The ids of those in which things are the same where they are equal, unless Values are compared.
 
     They hold Values, texts, lists like these, and what is equal to nothing but itself. The attributes of an object, which is a
-    module of this package, may be numbers and tuples too: an equal one is as good there.
+    module of this package, may be numbers and tuples too where the class itself sets them (`own` has their names): an equal one
+    is as good there. One that was added may be read for its class, or for the sign of a zero.
     """
     found: set[int] = set()
 
-    def fits(x: Any, of_object: bool) -> bool:
+    def fits(x: Any, is_own: bool) -> bool:
         cls: Any = x.__class__
         equals = cls.__eq__
         if cls is Value or equals is object.__eq__ or equals is str.__eq__:
             return True
-        return id(x) in found if cls is list else of_object and equals in _PLAIN
+        return id(x) in found if cls is list else is_own and equals in _PLAIN
 
     for container in reversed(containers):  # what is inside comes behind
-        of_object = container.__class__ is dict
-        if (of_object or container.__class__ is list) and all(fits(x, of_object) for x in _entries(container)):
+        if container.__class__ is dict:
+            names = own[id(container)]
+            fit = all(fits(x, name in names) for name, x in container.items())
+        else:
+            fit = container.__class__ is list and all(fits(x, False) for x in container)
+        if fit:
             found.add(id(container))
     return found
 
@@ -166,6 +171,7 @@ class _Walk:
             known = len(self.names)
             self.places: list[tuple[Any, Any, Any]] = []  # holder, key (of a dict) or attribute, what stands there
             self.containers: list[Any] = []
+            self.own: dict[int, Sequence[str]] = {}  # by attributes of a module of this package: names in its __init__
             self.arrays: list[tuple[Any, bytes]] = []
             self.constants: list[Value] = []
             self.found: list[Any] = []
@@ -248,6 +254,7 @@ class _Walk:
             return
         if of_network and type(item).__module__.startswith("micrograd."):
             self.containers.append(attributes)
+            self.own[id(attributes)] = _set_by(type(item))
             yield from [x for name, x in attributes.items() if not name.startswith("jit(")]  # which methods leave there
         else:
             yield from self._named(attributes)
@@ -283,6 +290,12 @@ class _Walk:
         value = holder[key] if isinstance(holder, dict) else getattr(holder, key)
         self.places.append((holder, key, value))
         return value
+
+
+def _set_by(cls: Any) -> Sequence[str]:
+    """The names in the code that makes an object of this class, those of the attributes that it sets among them."""
+    names: Sequence[str] = getattr(getattr(cls.__init__, "__code__", None), "co_names", ())
+    return names
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -14,6 +14,7 @@ import micrograd as mg
 from micrograd import Value, jit
 from micrograd.tape import latest_call
 from micrograd.tape.arguments import Call
+from micrograd.tape.watch import Watch, _alike
 
 FACTOR = 2.0
 TABLE = {"k": 2.0}
@@ -432,3 +433,31 @@ def test_a_quick_way_that_another_thread_has_taken_in_hand_looks_for_itself():
     c[0] = 4.0
     assert f(x) == 8.0  # by another thread
     assert quick((x,)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(0.0, -0.0), (True, 1), (1, 1.0), ((0.0,), (-0.0,)), ((1,), (True,)), (((2, 0.0),), ((2, -0.0),))],
+)
+def test_an_added_attribute_of_a_network_is_watched_to_the_class_and_the_sign(before, after):
+    model, bare = mg.MLP(1, [1]), mg.Module()
+    model.z = model.layers[0].neurons[0].z = bare.z = before
+
+    def number(z):
+        while isinstance(z, tuple):
+            z = z[-1]
+        return np.copysign(2.0 + isinstance(z, bool) + 3.0 * isinstance(z, float), z)
+
+    for holder in (model, model.layers[0].neurons[0], bare):
+        f = jit(lambda x, holder=holder: x * number(holder.z), backend="reference", precision="exact")
+        assert f(1.5) == 1.5 * number(before)
+        holder.z = after
+        assert f(1.5) == 1.5 * number(after) != 1.5 * number(before)
+
+
+def test_a_networks_own_attributes_are_compared_the_quick_way():
+    model = mg.MLP(3, [4, 1])
+    watch = Watch(lambda x: model(x))
+    assert {id(vars(part)) for part in (model, *model.layers, *model.layers[0].neurons)} <= _alike(
+        watch._walk.containers, watch._walk.own
+    )
