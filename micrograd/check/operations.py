@@ -83,7 +83,7 @@ def _made(exam: Examination, op: Operation) -> bool:
     elif not hasattr(out, "backward"):
         advice = f"{op.method}: return a new {exam.name} that has its operands as parents"
         exam.found(f"{op.written} gives a plain number", where, f"{type(out).__name__} {out!r}", f"a {exam.name}", advice)
-    elif any(out is leaf for leaf in leaves) or any(leaf.data != x for leaf, x in zip(leaves, held, strict=True)):
+    elif any(leaf.data != x for leaf, x in zip(leaves, held, strict=True)):
         now = ", ".join([f"{name}.data = {float(leaf.data):g}" for name, leaf in zip("ab", leaves, strict=False)])
         exam.found(f"{op.written} changes its operands", where, now, places(op.at),
                    f"{op.method}: leave self.data as it is, and make a new {exam.name} of the result")  # fmt: skip

@@ -570,3 +570,22 @@ def test_what_is_no_value_class_is_refused():
         find_bug(float)
     with pytest.raises(TypeError, match="called with one number"):
         find_bug(lambda: None)
+
+
+class ItsOwnRelu(Scalar):
+    """Right: of a positive number relu is the number."""
+
+    def relu(self):
+        return self if self.data > 0 else type(self)(0.0, (self,), "relu")
+
+
+class NoExp(Scalar):
+    def exp(self):
+        return self
+
+
+def test_an_operand_that_is_given_back_is_no_operand_that_has_changed():
+    """Its data was printed as changed, from a = 1.5 to a.data = 1.5."""
+    assert find_bug(ItsOwnRelu).ok
+    found = find_bug(NoExp)
+    assert found.mistakes == ["the value of exp(a) is wrong"]
