@@ -35,6 +35,15 @@ _REFLECTED = {  # of a number of NumPy's and a Value
 }  # fmt: skip
 
 
+def _number_or_array(x: Any) -> Any:
+    """An argument as NumPy takes it: lists are arrays, and an array without axes is its one number."""
+    if isinstance(x, (list, tuple)):
+        import numpy as np  # which calls this, so it is there
+
+        return np.asarray(x, dtype=object)
+    return x.item() if getattr(x, "shape", None) == () else x
+
+
 class OfNumPy:
     """What NumPy asks a Value that is an argument of its functions."""
 
@@ -50,7 +59,7 @@ class OfNumPy:
                 if name in _REFLECTED:
                     return getattr(self, _REFLECTED[name])(number(x))
             if name in _FUNCTIONS:
-                return _FUNCTIONS[name](*inputs)
+                return _FUNCTIONS[name](*map(_number_or_array, inputs))
             if len(inputs) == 1 and (function := getattr(self, name, None)) is not None:
                 return function()
         if not any("O" in types for types in ufunc.types):
@@ -58,7 +67,7 @@ class OfNumPy:
                 f"np.{name} takes neither a Value nor an array of them: write it with the functions of micrograd, as "
                 "where(x, a, b), or give it x.detach().data where the number alone is meant"
             )
-        import numpy as np  # which calls this, so it is there
+        import numpy as np
 
         given = [np.asarray(x, dtype=object) if hasattr(type(x), "__primitive__") else x for x in inputs]
         return getattr(ufunc, method)(*given, **options)

@@ -68,6 +68,18 @@ def test_whether_a_number_is_finite_is_asked_by_comparing_so_that_a_compiled_fun
             assert found == (2.0 if yes else 3.0) * x or (math.isnan(found) and math.isnan(x))
 
 
+@pytest.mark.parametrize("name", ["arctan2", "maximum", "logaddexp", "logaddexp2", "float_power", "heaviside"])
+def test_lists_are_arrays_and_an_array_without_axes_is_a_number(name):
+    f, v = getattr(np, name), Value(2.0)
+    for other in ([0.5, 3.0], (0.5, 3.0)):
+        for found, wanted in ((f(v, other), f(2.0, other)), (f(other, v), f(other, 2.0))):
+            assert isinstance(found, np.ndarray)
+            assert [float(x) for x in found] == pytest.approx(wanted.tolist(), rel=1e-15)
+    for other in (np.array(0.5), np.array(Value(0.5))):
+        assert float(f(v, other)) == pytest.approx(float(f(2.0, 0.5)), rel=1e-15)
+        assert float(f(other, v)) == pytest.approx(float(f(0.5, 2.0)), rel=1e-15)
+
+
 def test_arrays_beside_a_value():
     v, numbers = Value(2.0), np.array([1.0, 3.0])
     values = np.array([Value(1.0), Value(3.0)])
