@@ -71,11 +71,11 @@ def has_nan(found: Array) -> bool:
 
 
 def gated_twin(tape: Tape, record: Callable[[], Tape]) -> Tape | None:
-    """The tape whose products are gated by what was chosen; None where that is the same tape, or takes another path."""
-    try:
-        twin = record()
-    except Exception:  # what the function does outside Values may have changed, or it may not be here
-        return None
+    """The tape whose products are gated by what was chosen; None where that is the same tape, or takes another path.
+
+    What the function raises when it runs for it is raised: a nan would not say why it is there.
+    """
+    twin = record()
     if twin.instructions == tape.instructions:
         return None
     decided, again = ([(g.line, g.result) for g in each.guards] for each in (tape, twin))

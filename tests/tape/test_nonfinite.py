@@ -255,13 +255,21 @@ def test_an_infinite_operand_of_a_compiled_function_on_values(backend):
             assert adjoints(first, a)[a] == 12.0
 
 
-def test_a_function_that_cannot_run_a_second_time_gives_nan():
-    runs = iter([1.0])
+@pytest.mark.parametrize("error", [StopIteration, RuntimeError, KeyError, ValueError])
+def test_what_a_function_raises_when_it_runs_a_second_time_is_raised_each_time(error):
+    fails = iter([False, True, True, False])  # each run: the first records, the others when a nan is met
 
     def f(x, y):
-        return where(x, x * next(runs), x * y)
+        if next(fails):
+            raise error("gone")
+        return where(x, x * x, x * y)
 
-    assert math.isnan(jit(grad(f), backend="reference")(1.0, math.inf))
+    g = jit(grad(f), backend="reference")
+    assert g(1.0, 2.0) == 2.0
+    for _ in range(2):
+        with pytest.raises(error, match="gone"):
+            g(1.0, math.inf)
+    assert g(1.0, math.inf) == 2.0
 
 
 def test_a_path_is_recorded_again_at_the_numbers_that_it_was_recorded_at():
