@@ -6,7 +6,7 @@ The rule book and what is composed of it come here for arguments that are no num
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from functools import partial, wraps
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -52,6 +52,12 @@ def elementwise(f: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(f)
     def of_numbers_or_each(*args: Any, **options: Any) -> Any:
-        return of_each(partial(f, **options), args, f.__name__) if any(map(is_many, args)) else f(*args, **options)
+        if not any(map(is_many, (*args, *options.values()))):
+            return f(*args, **options)
+
+        def of_numbers(*numbers: Any) -> Any:
+            return f(*numbers[: len(args)], **dict(zip(options, numbers[len(args) :], strict=True)))
+
+        return of_each(of_numbers, (*args, *options.values()), f.__name__)
 
     return of_numbers_or_each

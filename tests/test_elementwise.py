@@ -92,3 +92,9 @@ def test_a_row_of_ones_own_takes_lists():
 def test_what_is_no_number_and_no_list_of_them_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_bounds_given_by_name_go_along_with_the_numbers():
+    assert mg.clip([0.5, 3.0], low=[0.0, 1.0], high=2.0) == [0.5, 2.0]
+    assert mg.clip(np.array([0.5, 3.0]), low=np.array([0.0, 1.0]), high=2.0).tolist() == [0.5, 2.0]
+    assert mg.leaky_relu([-1.0, -2.0], slope=[0.1, 0.2]) == [-0.1, -0.4]

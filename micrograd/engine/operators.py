@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from micrograd import composed, primitives
 from micrograd.engine.modes import current, open_blocks, told
-from micrograd.engine.ufuncs import OfNumPy
+from micrograd.engine.ufuncs import OfNumPy, beside_others, is_of_others
 from micrograd.primitives import Primitive, number
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _reflected(rule: Primitive) -> Callable[[V, V | Number], V]:
 def _with_other(rule: Primitive, value: Any, other: Any, *args: Any) -> Any:
     """rule(*args), or a chance for the other operand's own operator where it is an array."""
     if hasattr(type(other), "__array_ufunc__") and hasattr(type(other), "__len__"):  # NumPy's scalars have no length
-        return NotImplemented
+        return beside_others(rule.name, *args) if is_of_others(other) else NotImplemented
     return value.__general__(rule, args)
 
 

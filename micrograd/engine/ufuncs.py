@@ -6,11 +6,13 @@ names. Where a Value is an argument itself it asks here first; about arrays of V
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from math import inf, log
 from typing import Any
 
 from micrograd import composed, primitives
+from micrograd.elementwise import elementwise
 from micrograd.primitives import number, where
 
 _LOG_2 = log(2.0)
@@ -20,6 +22,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "hypot": primitives.hypot,
     "maximum": primitives.maximum,  # by comparisons it would be the first at a tie
     "minimum": primitives.minimum,
+    "fmax": elementwise(lambda x, y: y if x != x else x if y != y else primitives.maximum(x, y)),  # a nan is left out
+    "fmin": elementwise(lambda x, y: y if x != x else x if y != y else primitives.minimum(x, y)),
     "logaddexp": composed.logaddexp,
     "logaddexp2": lambda x, y: composed.logaddexp(x * _LOG_2, y * _LOG_2) / _LOG_2,
     "float_power": primitives.pow,
@@ -29,19 +33,11 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "isinf": lambda x: bool(x == inf or x == -inf),
     "isfinite": lambda x: bool(-inf < x < inf),
 }
-_REFLECTED = {  # of a number of NumPy's and a Value
-    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "power": "__rpow__",
-    "less": "__gt__", "less_equal": "__ge__", "greater": "__lt__", "greater_equal": "__le__",
+_OPERATORS = {
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv, "power": operator.pow,
+    "less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge,
+    "equal": operator.eq, "not_equal": operator.ne,
 }  # fmt: skip
-
-
-def _number_or_array(x: Any) -> Any:
-    """An argument as NumPy takes it: lists are arrays, and an array without axes is its one number."""
-    if isinstance(x, (list, tuple)):
-        import numpy as np  # which calls this, so it is there
-
-        return np.asarray(x, dtype=object)
-    return x.item() if getattr(x, "shape", None) == () else x
 
 
 class OfNumPy:
@@ -51,23 +47,51 @@ class OfNumPy:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         name = ufunc.__name__
-        if method == "__call__" and not options:
-            if len(inputs) == 2 and inputs[1] is self and getattr(inputs[0], "shape", None) == ():
-                x = inputs[0].item()
-                if name in ("equal", "not_equal"):  # what is no number equals no Value
-                    return (self == x) is (name == "equal")
-                if name in _REFLECTED:
-                    return getattr(self, _REFLECTED[name])(number(x))
+        if any(isinstance(x, OfNumPy) for x in options.get("out", ())):
+            raise TypeError(f"np.{name} cannot write into a Value: take what it returns")
+        given = [x if isinstance(x, OfNumPy) else _number_or_array(x) for x in inputs]
+        if method == "__call__" and not options and not any(x is NotImplemented for x in given):
+            if name in _OPERATORS and not any(hasattr(x, "shape") for x in given):
+                return _OPERATORS[name](*given)
             if name in _FUNCTIONS:
-                return _FUNCTIONS[name](*map(_number_or_array, inputs))
-            if len(inputs) == 1 and (function := getattr(self, name, None)) is not None:
+                return _FUNCTIONS[name](*given)
+            if len(given) == 1 and (function := getattr(self, name, None)) is not None:
                 return function()
         if not any("O" in types for types in ufunc.types):
             raise TypeError(
                 f"np.{name} takes neither a Value nor an array of them: write it with the functions of micrograd, as "
                 "where(x, a, b), or give it x.detach().data where the number alone is meant"
             )
+        return getattr(ufunc, method)(*_as_arrays(inputs), **options)
+
+
+def beside_others(rule: str, *operands: Any) -> Any:
+    """A Value and what has its own way with NumPy's functions, by an operator: it sees the Value as an array."""
+    return getattr(operator, {"div": "truediv"}.get(rule, rule))(*_as_arrays(operands))
+
+
+def _as_arrays(operands: Sequence[Any]) -> list[Any]:
+    import numpy as np
+
+    return [np.asarray(x, dtype=object) if isinstance(x, OfNumPy) else x for x in operands]
+
+
+def is_of_others(x: Any) -> bool:
+    """Whether x, as an array of Dask's or a column of pandas', has its own way with NumPy's functions."""
+    return hasattr(type(x), "__array_ufunc__") and type(x).__module__ != "numpy"
+
+
+def _number_or_array(x: Any) -> Any:
+    """A list as an array, an array of no dimensions or a number of NumPy's as the number; NotImplemented of others."""
+    if isinstance(x, float):
+        return float(x)
+    if isinstance(x, (list, tuple)):
         import numpy as np
 
-        given = [np.asarray(x, dtype=object) if hasattr(type(x), "__primitive__") else x for x in inputs]
-        return getattr(ufunc, method)(*given, **options)
+        return np.asarray(x, dtype=object)
+    if is_of_others(x):
+        return NotImplemented
+    if getattr(x, "shape", None) != ():
+        return x
+    found = x.item()
+    return number(found) if hasattr(found, "dtype") else found  # a float of more than 64 bits stays one of NumPy's

@@ -117,3 +117,36 @@ def test_what_stands_in_the_documentation_for_arrays_of_values():
     assert np.vectorize(math.isfinite)(a).tolist() == [True, False]
     assert mg.where(a, 1.0, 0.0).tolist() == [1.0, 1.0]
     assert [x.data for x in b**b] == [4.0, 27.0]
+
+
+def test_arrays_of_no_dimensions_and_lists_beside_a_value():
+    v, w = Value(2.0), Value(-3.0)
+    assert (np.asarray(v) + w).data == -1.0 and (np.array(v, dtype=object) * w).data == -6.0
+    assert np.maximum(np.array(1.0), v).data == 2.0 and np.hypot(np.array(1.5), v).data == 2.5
+    assert (np.longdouble(2) * v).data == 4.0 and not np.array(v, dtype=object) < w
+    for f, wanted in ((np.maximum, [2.0, 5.0]), (np.logaddexp2, np.logaddexp2([1.0, 5.0], 2.0)), (np.heaviside, [1.0, 1.0])):
+        found = f([1.0, 5.0], v)
+        assert isinstance(found, np.ndarray) and [float(x) for x in found] == pytest.approx(list(wanted), rel=1e-15)
+    with pytest.raises(TypeError, match=r"np\.add cannot write into a Value"):
+        np.add(1.0, 2.0, out=v)
+
+
+def test_fmax_and_fmin_leave_out_a_nan():
+    v = Value(2.0)
+    assert np.fmax(v, np.nan) is v and np.fmin(np.nan, v) is v
+    assert np.fmax(v, np.float64(3.0)).data == 3.0 and np.fmin(v, np.float64(3.0)).data == 2.0
+
+
+@pytest.mark.parametrize(
+    "x", [np.complex128(1j), np.array("a"), np.array(None), np.datetime64("2020"), np.array(10**400, dtype=object)]
+)
+def test_what_is_no_float_equals_no_value(x):
+    assert not np.equal(x, Value(2.0)) and np.not_equal(x, Value(2.0))
+
+
+def test_what_has_its_own_way_with_functions_of_numpy_keeps_it():
+    da = pytest.importorskip("dask.array", reason="the extra `scale` has it")
+    d, v = da.from_array(np.array([1.0, 5.0])), Value(2.0)
+    for lazy, wanted in ((d * v, [2.0, 10.0]), (v * d, [2.0, 10.0]), (v - d, [1.0, -3.0]), (np.maximum(d, v), [2.0, 5.0])):
+        assert isinstance(lazy, da.Array)
+        assert [float(x) for x in lazy.compute()] == wanted
