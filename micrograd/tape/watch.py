@@ -29,6 +29,7 @@ from micrograd.engine.operators import comparisons
 MOST = 10_000  # objects that are looked at; what lies beyond is watched by the identity of its containers alone
 SHORT = 16  # entries of all containers with numbers up to which each is looked at also where a call takes theta
 LARGE = 1 << 12  # bytes of an array from which on it is watched by identity alone
+_LIBRARIES = (modes.HERE, modes.LIBRARY)  # of whose modules, and those of packages, numbers change and nothing else
 _MANY = (tuple, list, deque, set, frozenset)
 _HELD = (Value, Real, str, type(None), dict, np.ndarray, packed, *_MANY)  # of classes and modules; methods are not replaced
 _PLAIN: tuple[Any, ...] = (float.__eq__, int.__eq__, tuple.__eq__)  # of classes whose equal things are as good as the same
@@ -222,7 +223,8 @@ class _Walk:
         if isinstance(item, (staticmethod, classmethod, property)):
             return [getattr(item, name, None) for name in ("__func__", "fget")]
         if isinstance(item, ModuleType):
-            return self._named(vars(item), numbers=True)
+            file = vars(item).get("__file__") or ""
+            return self._named(vars(item), numbers=file.startswith(_LIBRARIES) or "-packages" in file)
         if isinstance(item, type):
             return chain.from_iterable(self._of_class(cls, item) for cls in item.__mro__ if cls.__module__ != "builtins")
         return self._of_object(item)

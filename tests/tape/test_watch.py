@@ -28,6 +28,10 @@ class Settings:
     unread: int = 0
 
 
+CONFIG.of, CONFIG.settings, CONFIG.inner = lambda x: x * 2.0, Settings(), types.ModuleType("inner")
+exec("rate = 2.0\ndef of(x): return x * rate", vars(CONFIG.inner))
+
+
 class Scaled:
     shared = 2.0
 
@@ -118,6 +122,9 @@ def cases():
     yield "tuple of a class", lambda x: x * Earlier.several[0], lambda: setattr(Earlier, "several", (5.0,))
     yield "None of a class", lambda x: x * (Earlier.missing or 2.0), lambda: setattr(Earlier, "missing", 5.0)
     yield "tuple of a module", lambda x: x * CONFIG.several[0], lambda: setattr(CONFIG, "several", (5.0,))
+    yield "function of a module", lambda x: CONFIG.of(x), lambda: setattr(CONFIG, "of", lambda x: x * 5.0)
+    yield "what a function of a module reads", lambda x: CONFIG.inner.of(x), lambda: setattr(CONFIG.inner, "rate", 5.0)
+    yield "object of a module", lambda x: x * CONFIG.settings.factor, lambda: setattr(CONFIG.settings, "factor", 5.0)
     yield "set", lambda x: x * sum(kinds), lambda: kinds.add(3.0)
     yield "deque", lambda x: x * latest[0], lambda: latest.appendleft(5.0)
     yield "array of Python's", lambda x: x * packed[0], lambda: put(packed, 0, 5.0)
