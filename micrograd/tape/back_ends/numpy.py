@@ -164,6 +164,8 @@ class _Plan:
             if rule.name == "pow" and (y := self._constant(v.operands[1])) is not None:
                 if y in (2.0, -1.0):
                     function, operands = (np.square if y == 2.0 else np.reciprocal), operands[:1]
+                elif y != 0.5:
+                    function = np.power
             elif rule.name in ("relu", "step"):
                 place = (v.operands[0].base, v.operands[0].strides, rows)
                 known = self.rectified.get(place)

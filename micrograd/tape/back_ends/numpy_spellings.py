@@ -84,9 +84,17 @@ def _inverted(x: Array, y: Array, out: Array) -> None:
     np.multiply(x / square, out, out)
 
 
+def _power(x: Array, y: Array, out: Array) -> None:
+    np.power(x, y, out)
+    half = y == 0.5  # of which NumPy may take the square root: other than the power of -inf and -0.0
+    if half.any():
+        np.copyto(out, 0.0, where=half & (x == 0.0))
+        np.copyto(out, np.inf, where=half & (x == -np.inf))
+
+
 def _power_less_one(x: Array, y: Array, out: Array) -> None:
     less = y - 1.0
-    np.power(x, less, out)
+    _power(x, less, out)
     took = less - y
     rest = y - (less - took) - (1.0 + took)  # what the rounding of y - 1 took
     rounded = (np.abs(rest) > 0.0) & (out != 0.0) & np.isfinite(out)
@@ -126,7 +134,7 @@ def _each(rule: Primitive) -> Callable[..., None]:
 
 # where the function of a primitive's name in NumPy or `math` does not serve
 _SPELLED: dict[str, Callable[..., Any]] = {
-    "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "add": np.add, "abs": np.fabs,
+    "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "add": np.add, "pow": _power, "abs": np.fabs,
     "sign": np.sign, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus, "step": _step,
     "maximum": _maximum, "minimum": _minimum, "floor": np.floor, "round": np.rint,
     "mod": np.remainder, "floordiv": np.floor_divide, "one_minus_square": _one_minus_square,

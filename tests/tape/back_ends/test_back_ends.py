@@ -323,3 +323,17 @@ def test_zeros_keep_their_signs_where_they_matter():
         assert jit(lambda x: 1 / (x - 0.0), **way)(-0.0) == -math.inf
         if way != {"backend": "numpy"}:  # whose sums start from 0.0
             assert jit(lambda x: 1 / mg.sum([x, x, x]), **way)(-0.0) == -math.inf
+
+
+@pytest.mark.parametrize("exponent", [0.5, -0.5, 1.5, 2.5, -1.0, 0.0, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("x", [-math.inf, math.inf, -0.0, 0.0, -1.0, 4.0])
+def test_powers_of_one_exponent_for_all_samples_are_the_eager_ones_where_a_square_root_is_another(x, exponent):
+    """-inf ** 0.5 is inf, and -0.0 ** 0.5 is 0.0."""
+    for f in (lambda x: x**exponent, mg.grad(lambda x: x**exponent)):
+        right = jit(f, backend="reference")(x)
+        compiled = jit(f, backend="numpy")
+        for found in (compiled(x), *compiled.map([x, x])):
+            assert repr(float(found)) == repr(float(right))
+    free, exact = (jit(lambda x, y: x**y, backend=name) for name in ("numpy", "reference"))
+    for found in (free(x, exponent), *free.map([x, x], [exponent, exponent])):
+        assert repr(float(found)) == repr(float(exact(x, exponent)))
