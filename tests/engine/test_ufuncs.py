@@ -80,6 +80,13 @@ def test_lists_are_arrays_and_an_array_without_axes_is_a_number(name):
         assert float(f(other, v)) == pytest.approx(float(f(0.5, 2.0)), rel=1e-15)
 
 
+def test_a_number_of_more_digits_beside_a_value():
+    x, v = np.longdouble(5.0), Value(3.0)
+    found = [x + v, x - v, x * v, x / v, x**v, x % v, x // v]
+    assert all(isinstance(out, Value) for out in found)
+    assert [out.data for out in found] == [8.0, 2.0, 15.0, 5.0 / 3.0, 125.0, 2.0, 1.0]
+
+
 def test_arrays_beside_a_value():
     v, numbers = Value(2.0), np.array([1.0, 3.0])
     values = np.array([Value(1.0), Value(3.0)])
