@@ -117,9 +117,12 @@ def _compared(walk: _Walk, alike: set[int], containers: list[Any], lists: Sequen
     for i, numbers in enumerate(lists):
         names["bytes_of"], names[f"l{i}"], names[f"m{i}"] = marshal.dumps, numbers, marshal.dumps(numbers, 2)
         terms.append(f"bytes_of(l{i}, 2) == m{i}")  # 2: where nothing hangs on who else holds a number
-    for i, (array, content) in enumerate(walk.arrays):
+    for i, (array, content, form) in enumerate(walk.arrays):
         names[f"a{i}"], names[f"b{i}"] = array, content
         terms.append(f"a{i}.tobytes() == b{i}")
+        if form:
+            names[f"s{i}"], names[f"t{i}"] = form
+            terms.append(f"a{i}.shape == s{i} and a{i}.dtype == t{i}")
     if walk.constants:
         names.update(numbers_of=_numbers_of, constants=walk.constants, numbers=walk.numbers)
         terms.append("numbers_of(constants) == numbers")
@@ -173,13 +176,13 @@ class _Walk:
             self.places: list[tuple[Any, Any, Any]] = []  # holder, key (of a dict) or attribute, what stands there
             self.containers: list[Any] = []
             self.own: dict[int, Sequence[str]] = {}  # by attributes of a module of this package: names in its __init__
-            self.arrays: list[tuple[Any, bytes]] = []
+            self.arrays: list[tuple[Any, bytes, tuple[Any, ...]]] = []  # with shape and dtype; bytes of objects tell which
             self.constants: list[Value] = []
             self.found: list[Any] = []
             self._walk(fn)
             if len(self.names) == known:
                 break
-        self.bytes = [content for _, content in self.arrays]
+        self.bytes = [(b"" if object in form else content, form) for _, content, form in self.arrays]  # objects are in found
         self.numbers = _numbers_of(self.constants)
 
     def _walk(self, fn: Any) -> None:
@@ -205,14 +208,13 @@ class _Walk:
             self.containers += item.keys(), item.values()
             return [*(key for key in item if isinstance(key, (Real, str))), *item.values()]
         if isinstance(item, np.ndarray):
-            if item.dtype == object:
-                return item.ravel().tolist()
-            if item.nbytes <= LARGE:
-                self.arrays.append((item, item.tobytes()))
-            return ()
+            objects = item.dtype == object
+            if item.nbytes <= LARGE or (objects and item.size <= MOST):
+                self.arrays.append((item, item.tobytes(), (item.shape, item.dtype)))
+            return item.ravel().tolist() if objects else ()
         if isinstance(item, packed):
             if len(item) * item.itemsize <= LARGE:
-                self.arrays.append((item, item.tobytes()))
+                self.arrays.append((item, item.tobytes(), ()))
             return ()
         if isinstance(item, FunctionType):
             return self._of_function(item)

@@ -468,3 +468,34 @@ def test_a_networks_own_attributes_are_compared_the_quick_way():
     assert {id(vars(part)) for part in (model, *model.layers, *model.layers[0].neurons)} <= _alike(
         watch._walk.containers, watch._walk.own
     )
+
+
+def test_the_shape_and_the_type_of_an_array_are_watched():
+    A, B = np.arange(6.0).reshape(2, 3), np.zeros(2)
+    f = jit(lambda x: x * A.shape[0] + float(A[1, 0]) + float(B.view(float)[0]) + (B.dtype == float), backend="reference")
+    assert f(1.0) == 2.0 + 3.0 + 1.0
+    A.shape = 3, 2
+    assert f(1.0) == 3.0 + 2.0 + 1.0
+    B.dtype = np.int64
+    assert f(1.0) == 3.0 + 2.0
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 1)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_what_is_in_an_array_of_objects_is_watched(shape, order):
+    W = np.array([Value(1.0), Value(2.0)], dtype=object).reshape(shape, order=order)
+    f = jit(lambda x: x * W.flat[0] + W.flat[1])
+    assert f(3.0) == 5.0
+    W.flat[0] = Value(5.0)
+    assert f(3.0) == 17.0
+    W.flat[1] = 4.0
+    assert f(3.0) == 19.0
+    W.flat[0].data = 6.0
+    assert f(3.0) == 22.0
+    numbers = np.array([1.0, 2.0], dtype=object)
+    watch = Watch(lambda x: x * numbers[0])
+    assert watch.unchanged() and watch.confirmed()
+    numbers[0] = float("1.0")
+    assert watch.confirmed() and not watch.unchanged()
+    numbers[0] = True
+    assert not watch.confirmed()
