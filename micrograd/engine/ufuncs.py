@@ -90,7 +90,7 @@ def _number_or_array(x: Any) -> Any:
         import numpy as np
 
         return np.asarray(x, dtype=object)
-    if is_of_others(x):
+    if is_of_others(x) and not type(x).__module__.startswith("numpy."):  # as masked arrays and matrices are
         return NotImplemented
     if getattr(x, "shape", None) != ():
         return x

@@ -87,6 +87,14 @@ def test_a_number_of_more_digits_beside_a_value():
     assert [out.data for out in found] == [8.0, 2.0, 15.0, 5.0 / 3.0, 125.0, 2.0, 1.0]
 
 
+def test_masked_arrays_and_records_are_arrays_or_refused_for_their_masks():
+    v = Value(2.0)
+    for array in (np.ma.masked_array([1.0, 3.0]), np.array([1.0, 3.0]).view(np.recarray)):
+        assert [x.data for x in np.ravel(np.logaddexp(v, array))] == [np.logaddexp(2.0, 1.0), np.logaddexp(2.0, 3.0)]
+    with pytest.raises(TypeError, match="masked entries: fill them in"):
+        np.logaddexp(v, np.ma.masked_array([1.0, 3.0], [0, 1]))
+
+
 def test_arrays_beside_a_value():
     v, numbers = Value(2.0), np.array([1.0, 3.0])
     values = np.array([Value(1.0), Value(3.0)])
