@@ -10,6 +10,7 @@ last bit, and products of matrices and sums over samples are added in an order o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,8 @@ Step = tuple[Callable[..., Any], tuple[Any, ...]]
 CACHE = 4 << 20  # bytes of workspace that a block of samples should stay within
 LARGE = 64 << 20  # bytes of workspace for which blocks stay as large as matrix products like them
 KEPT = 256 << 20  # bytes of workspaces kept, one for each number of samples seen lately
+LONG = 64  # terms from which on a dot that is no matrix product is added in another order than that in which it is written
+FEW = 4  # terms up to which one of weights and rows is no matrix product, if it is a single one
 _SUM, _DOT, _TAKE, _LOGSUMEXP = (RULES[name] for name in ("sum", "dot", "take", "logsumexp"))
 
 
@@ -229,15 +232,20 @@ class _Plan:
         ox, oy, ostart = v.operands
         terms = v.terms
         start: Array | None = None
-        if rows and ox.space == SHARED and oy.space == ROWS and self._affine(v):
+        short = terms < LONG
+        one = math.prod(v.shape) == 1 and (short if ox.space == oy.space else terms <= FEW)  # no layer, but a formula
+        if not one and rows and ox.space == SHARED and oy.space == ROWS and self._affine(v):
             terms += 1
         elif self._constant(ostart) != 0.0:
             start = self._array(ostart, v.shape, rows)
         x, y = self._array(ox, v.shape, rows, terms), self._array(oy, v.shape, rows, terms)
         axis = len(v.shape)
-        matrices = _as_matrices(x, y, out, axis, rows)
+        matrices = None if one else _as_matrices(x, y, out, axis, rows)
         if matrices is not None:
             self.steps.append((np.matmul, matrices))
+        elif short:
+            self.steps += _in_order(x, y, start, out, axis)
+            return
         else:
             self.steps += _einsum(x, y, out, axis)
         if start is not None:
@@ -370,6 +378,18 @@ def _sides(x: Array, y: Array, shape: tuple[int, ...]) -> tuple[int | None, int 
 
 def _times(x: Array, axis: int, n: float, out: Array) -> None:
     np.multiply(np.add.reduce(x, (axis, axis + 1)), n, out)
+
+
+def _in_order(x: Array, y: Array, start: Array | None, out: Array, axis: int) -> list[Step]:
+    """The steps of start + Σ_k x y from left to right, each of one term: what cancels on the way is gone at its place."""
+    product = np.empty_like(out)
+    steps: list[Step] = []
+    for k, (a, b) in enumerate(zip(np.moveaxis(x, axis, 0), np.moveaxis(y, axis, 0), strict=True)):
+        target = product if k else out
+        steps.append((np.multiply, (a, b, target)))
+        if k or start is not None:
+            steps.append((np.add, (out if k else start, target, out)))
+    return steps
 
 
 def _einsum(x: Array, y: Array, out: Array, axis: int, over: bool = False) -> list[Step]:

@@ -337,3 +337,25 @@ def test_powers_of_one_exponent_for_all_samples_are_the_eager_ones_where_a_squar
     free, exact = (jit(lambda x, y: x**y, backend=name) for name in ("numpy", "reference"))
     for found in (free(x, exponent), *free.map([x, x], [exponent, exponent])):
         assert repr(float(found)) == repr(float(exact(x, exponent)))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a, b, w: a - b * a - b * b,
+        lambda a, b, w: a + (0 - b) * a + b * b,
+        lambda a, b, w: a - w * a + w * b,
+        lambda a, b, w: a * b + b * b - b * a,
+        lambda a, b, w: b * b * 0.5 + a * b - b * a + b * b,
+        lambda a, b, w: [a - b * a - b * b, b - b * b - b * b],
+        lambda a, b, w: a - b * a - b * b - b * b - a * 0.5 - b * b - b * b - b * b - b * b,
+    ],
+)
+def test_short_sums_of_products_are_added_from_the_start_on(backend, f):
+    """What cancels is gone at its place: a - b a is nothing before the rest comes."""
+    w = Value(1.0)
+    right, compiled = jit(lambda a, b: f(a, b, w), backend="reference"), jit(lambda a, b: f(a, b, w), backend=backend)
+    assert np.array_equal(compiled(1e16, 1.0), right(1e16, 1.0))
+    a, b = np.array([1e16, 3e16, 5.0]), np.array([1.0, 1.0, 2.0])
+    assert np.array_equal(compiled.map(a, b), right.map(a, b))
