@@ -155,6 +155,7 @@ def test_nothing_else_is_left_at_old_places():
         "__init__",
         "__main__",
         "composed",
+        "elementwise",
         "floats",
         "primitives",
         "signatures",
