@@ -299,7 +299,6 @@ def off(result: list[float], expected: list[float]) -> float:
 
 
 def measure(rounds: int) -> dict[str, dict[str, list[float]]]:
-
     ours = Path(sys.executable)
     homes = {"micrograd": ours, "sparse": ours, "jit": python_with("jax"), "built": python_with("casadi")}
     contenders = [Contender(name, homes.get(name) or python_with(name)) for name in CONTENDERS]
@@ -329,7 +328,6 @@ def shown(seconds: list[float]) -> str:
 
 
 def table(seconds: dict[str, dict[str, list[float]]], rounds: int) -> str:
-
     about = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     cpu = next((line.split(":")[1].strip() for line in about if "model name" in line), platform.processor())
     peers = ", ".join(REQUIREMENTS[peer][0].replace("==", " ") for peer in ("autograd", "jax", "casadi"))

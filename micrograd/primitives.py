@@ -34,8 +34,8 @@ class Primitive:
 
     `partials` has one entry per argument, a number or a function of the arguments and the output; in a variadic row it
     is a single function `(args, out) -> tuple` of all of them. In a row that `chooses`, as where() does, an argument whose
-    partial is exactly 0 was not chosen: nothing flows back to it. A row is `own` where a user
-    wrote it: its partials may compare numbers.
+    partial is exactly 0 was not chosen: nothing flows back to it. A row is `own` where a user wrote it: its partials may
+    compare numbers.
     """
 
     __slots__ = ("beyond", "chooses", "name", "own", "partials", "value", "variadic", "written")

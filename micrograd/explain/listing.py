@@ -25,8 +25,8 @@ from micrograd.formula.symbol import MUL, POWER, PRODUCT, SUM, Symbol, applied
 
 LONGEST = 40  # terms of a sum on one line; more go on with +=
 _USED = ("math", "max", "int", "range")  # names that mean in a listing what they mean in Python
+# what `math` has not, held in a listing above what calls it
 _HELD = (floats.polygamma, floats.power_less_one, floats.power, floats.direction, floats.inverted, floats.scale)
-# `math` has these not: a listing holds them above what calls them
 
 
 class Listing(str):

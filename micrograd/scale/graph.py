@@ -140,7 +140,7 @@ def _sums(
 def reduced_now(
     calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
 ) -> Array:
-    """As `reduced_each`, computed; parameters that paths bring come last, in the order in which the function has them."""
+    """As `reduced`, computed; parameters that paths bring come last, in the order in which the function has them."""
     found: Array
     try:
         found = reduced(calls, theta, args, named, reduction, in_axes).compute()

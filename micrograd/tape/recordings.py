@@ -84,12 +84,10 @@ class Path:
     leaves: list[int]  # the function's parameters that it uses, by number
     out: Any  # the structure of the results
     lookups: list[tuple[int, int]]  # the inputs that are indices, and the lengths of their tables
-    programs: dict[tuple[Any, ...], Program | None] = field(
-        default_factory=dict
-    )  # by what they are to give, of which arguments
-    compared: list[tuple[Callable[..., Array], Array, Array]] | None = (
-        None  # the guards by their kinds, once `branches` has asked
-    )
+    # by what they are to give, of which arguments
+    programs: dict[tuple[Any, ...], Program | None] = field(default_factory=dict)
+    # the guards by their kinds, once `branches` has asked
+    compared: list[tuple[Callable[..., Array], Array, Array]] | None = None
     linear: Linear | None = None  # the results with their derivatives, once `nodes` has asked
     operands: list[list[int]] = field(default_factory=list)  # of each result, where derivatives by these follow the results
     settled: int = 0  # how many paths there were, of which this is the first, when a call last met no new one

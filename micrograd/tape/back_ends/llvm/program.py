@@ -26,7 +26,7 @@ import math
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -190,10 +190,8 @@ class Program:
                         if not retired:
                             raise
                         code, price = compiled(text, QUICK), math.inf
-                    twin = Version(t, code, self.plan.direct(t), [], code.all)
-                    if code.level == QUICK:
-                        trial = Trial(code.all, price, self)
-                        twin = replace(twin, all=trial.all, trial=trial)
+                    trial = Trial(code.all, price, self) if code.level == QUICK else None
+                    twin = Version(t, code, self.plan.direct(t), [], (trial or code).all, trial)
                 found = self._versions[which] = twin
             return found
 
