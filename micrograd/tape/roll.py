@@ -114,13 +114,8 @@ def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
     if straight < DEEP:
         return tape, []
     order, found = None, code.loops()
-    cost = code.groups(found)
-    for another in (prepared, by_level, by_operands):
-        if cost <= straight // 20:
-            break
-        other = another(tape, code)  # numbers come again, the steps lie askew, or several recurrences one after the other
-        if other is None:
-            continue
+    cost, orders = code.groups(found), _orders(tape, code)
+    while cost > straight // 20 and (other := next(orders, None)) is not None:
         moved = code.reordered(other)
         loops = moved.loops()
         if (lower := moved.groups(loops)) < cost:
@@ -128,7 +123,7 @@ def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
         del moved  # whose arrays are large
     if straight - cost < DEEP:
         return tape, []
-    del code
+    del code, orders
     return tape if order is None else reordered(tape, order), found
 
 
@@ -153,34 +148,43 @@ def _places(first: int, order: Array) -> Array:
     return new
 
 
-def prepared(tape: Tape, code: Columns) -> Array | None:
+def _orders(tape: Tape, code: Columns) -> Iterator[Array]:
+    """Other orders: for numbers that come again, for steps that lie askew, and for several recurrences one after the other."""
+    early = prepared(code)
+    if early is not None:
+        yield early
+    height = heights(tape)
+    yield by_level(height)
+    yield by_operands(tape, height)
+
+
+def prepared(code: Columns) -> Array | None:
     """The order in which instructions come first that work on parameters and constants alone.
 
     Where numbers come again from step to step, those of later steps are merged with them, and have no instruction of their own.
     None where there is no such instruction that many steps read.
     """
     early = np.flatnonzero(code.fixed)
-    uses = np.bincount(code.operands, minlength=tape.first + len(code.fixed))[tape.first + early]
+    uses = np.bincount(code.operands, minlength=code.first + len(code.fixed))[code.first + early]
     if max(uses, default=0) < STEPS:
         return None
     return np.concatenate([early, np.flatnonzero(~code.fixed)])
 
 
-def by_level(tape: Tape, code: Columns) -> Array:
+def by_level(height: Array) -> Array:
     """The order in which instructions come as late as their consumers allow, so that one step comes after another.
 
-    Those of one level stay in their order.
+    Those of one level stay in their order. `height` has those that `heights` finds.
     """
-    return np.argsort(-_heights(tape), kind="stable")
+    return np.argsort(-height, kind="stable")
 
 
-def by_operands(tape: Tape, code: Columns) -> Array:
+def by_operands(tape: Tape, height: Array) -> Array:
     """As `by_level`, but those of one level are sorted by what they read: each makes some recurrences regular."""
-    heights, first = _heights(tape), tape.first
-    latest = np.argsort(-heights, kind="stable")
+    latest, first = by_level(height), tape.first
     new, order = list(range(first)) + [0] * len(latest), list[int]()
     moved = new.__getitem__
-    for level in np.split(latest, np.flatnonzero(np.diff(heights[latest])) + 1):
+    for level in np.split(latest, np.flatnonzero(np.diff(height[latest])) + 1):
         every = [(k, *tape.instructions[k]) for k in level.tolist()]
         entries = [(rule.name, tuple(map(moved, operands)), k) for k, rule, operands in every]
         for _, _, k in sorted(entries):
@@ -189,7 +193,7 @@ def by_operands(tape: Tape, code: Columns) -> Array:
     return np.array(order)
 
 
-def _heights(tape: Tape) -> Array:
+def heights(tape: Tape) -> Array:
     """How many instructions the longest way to a result has, from each on."""
     first, count = tape.first, len(tape.instructions)
     before = [0] * (first + count)  # of those after each
