@@ -71,10 +71,7 @@ class Checkpoint(WholeFunction):
         """The arguments of a call in their places; those by name alone, given or not, come last."""
         if not self.by_name:
             return super().placed(args, named)
-        try:
-            bound = inspect.signature(self.__wrapped__).bind(*args, **named)  # type: ignore[attr-defined]
-        except TypeError as error:
-            raise TypeError(f"{self.where}, {self.name}: {error}") from None
+        bound = self.bound(args, named)
         bound.apply_defaults()
         return (*bound.args, *[bound.arguments[name] for name in self.by_name])
 

@@ -129,12 +129,16 @@ class WholeFunction:
             nodes |= {i: constant(xs[i]) for i in constants}
         return _put(out, nodes)
 
-    def placed(self, args: Sequence[Any], named: dict[str, Any]) -> tuple[Any, ...]:
-        """The arguments of a call in their places, those by name too."""
+    def bound(self, args: Sequence[Any], named: dict[str, Any]) -> inspect.BoundArguments:
+        """The arguments of a call by the function's parameters; TypeError where it does not take them."""
         try:
-            bound = inspect.signature(self.__wrapped__).bind(*args, **named)  # type: ignore[attr-defined]
+            return inspect.signature(self.__wrapped__).bind(*args, **named)  # type: ignore[attr-defined]
         except (TypeError, ValueError) as error:
             raise TypeError(f"{self.where}, {self.name}: {error}") from None
+
+    def placed(self, args: Sequence[Any], named: dict[str, Any]) -> tuple[Any, ...]:
+        """The arguments of a call in their places, those by name too."""
+        bound = self.bound(args, named)
         parameters = [*bound.signature.parameters.values()]
         last = max([i for i, p in enumerate(parameters) if p.name in bound.arguments])
         for p in parameters[:last]:  # what comes behind is left out, as in a call by places
