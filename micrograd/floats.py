@@ -65,6 +65,10 @@ def power(x: float, y: float) -> float:
     return -math.inf if x < 0.0 and odd else math.inf  # overflow
 
 
+# The powers of two of `scale`, for floats of 8 and of 4 bytes: from 2**most on down by 2**down, below 2**-most up by 2**up.
+SCALES = {8: (510, 514, 600), 4: (62, 66, 90)}
+
+
 def scale(x: float, y: float) -> float:
     """A power of two that brings x and y to where the sum of their squares neither over- nor underflows: 1 but for extremes."""
     largest = max(math.fabs(x), math.fabs(y))

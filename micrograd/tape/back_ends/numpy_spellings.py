@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd.floats import SCALES
 from micrograd.primitives import RULES, Primitive
 
 Array = np.ndarray[Any, Any]
@@ -65,7 +66,7 @@ def _softplus(x: Array, out: Array) -> None:
 
 def _scaled(x: Array, y: Array, out: Array) -> tuple[Array, Array, Array]:
     """x and y, scaled so that the sum of their squares, given last, neither over- nor underflows; the scale is in `out`."""
-    most, down, up = (510, 514, 600) if out.itemsize == 8 else (62, 66, 90)
+    most, down, up = SCALES[out.itemsize]
     largest = np.maximum(np.abs(x), np.abs(y))
     np.copyto(out, 1.0)
     np.copyto(out, 2.0**-down, where=largest > 2.0**most)

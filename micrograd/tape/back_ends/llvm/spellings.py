@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from micrograd.floats import SCALES
 from micrograd.primitives import Primitive
 from micrograd.tape.back_ends.llvm.function import Function
 
@@ -100,7 +101,7 @@ def _arithmetic(name: str) -> Callable[[Function, str, str], str]:
 
 def _scaled(f: Function, x: str, y: str) -> tuple[str, str, str]:
     """x, scaled so that the sum of the squares of x and y neither over- nor underflows; the sum, and the scale."""
-    most, down, up = (510, 514, 600) if f.target.size == 8 else (62, 66, 90)
+    most, down, up = SCALES[f.target.size]
     size = _intrinsic("fabs")
     a, b = size(f, x), size(f, y)
     largest = f.choose(f.compare("ogt", a, b), a, b)
