@@ -19,6 +19,7 @@ from micrograd.tape.tape import Tape
 Array = np.ndarray[Any, Any]
 Fields = Sequence[tuple[int, bool]]  # of inputs: how many numbers wide, and whether each sample has its own
 NAMES = ("numpy", "reference", "llvm")
+LONG = 64  # terms from which on a sum may be added in another order than the one in which it is written, but for exact bits
 
 
 class Program(Protocol):

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.primitives import RULES
+from micrograd.tape.back_ends import LONG
 from micrograd.tape.back_ends.numpy_spellings import log_sum_exp, spelled
 from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Operand, Repeat, Schedule, Vector
 from micrograd.tape.tape import Tape
@@ -30,7 +31,6 @@ Step = tuple[Callable[..., Any], tuple[Any, ...]]
 CACHE = 4 << 20  # bytes of workspace that a block of samples should stay within
 LARGE = 64 << 20  # bytes of workspace for which blocks stay as large as matrix products like them
 KEPT = 256 << 20  # bytes of workspaces kept, one for each number of samples seen lately
-LONG = 64  # terms from which on a dot that is no matrix product is added in another order than that in which it is written
 FEW = 4  # terms up to which one of weights and rows is no matrix product, if it is a single one
 _SUM, _DOT, _TAKE, _LOGSUMEXP = (RULES[name] for name in ("sum", "dot", "take", "logsumexp"))
 

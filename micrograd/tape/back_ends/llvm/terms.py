@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd.tape.back_ends import LONG
 from micrograd.tape.back_ends.llvm.arrays import masked
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.loops import over_lanes
@@ -20,15 +21,14 @@ from micrograd.tape.back_ends.llvm.operands import Index, Kernel, View
 from micrograd.tape.back_ends.llvm.target import Target
 
 Array = np.ndarray[Any, Any]
-MANY = 64  # terms from which on the order of a sum is not the one in which it is written
-FEW = 4  # such sums from which on lanes are better taken over the sums
+FEW = 4  # sums of that many terms from which on lanes are better taken over the sums
 PARTS = 16  # pieces of runs up to which they are written out
 VECTORS = 4  # of partial sums
 
 
 def many_terms(it: Kernel, t: Target) -> bool:
     """Whether an instruction is a few sums of many terms, for one sample, whose order is free."""
-    return not t.exact and t.lanes == 1 and it.name in ("sum", "dot") and it.terms >= MANY and it.elements < FEW
+    return not t.exact and t.lanes == 1 and it.name in ("sum", "dot") and it.terms >= LONG and it.elements < FEW
 
 
 @dataclass(frozen=True)
