@@ -85,6 +85,7 @@ class Elementwise(Protocol):
     def __call__(self, x: Number, /, *args: Any, **options: Any) -> float: ...
     @overload
     def __call__(self, x: A, /, *args: Any, **options: Any) -> A: ...
+    def __get__(self, of: Value, kind: Any = None, /) -> Callable[[], Value]: ...  # as a method: v.ceil()
 
 class OfMany(Protocol):
     """A function of many numbers: a number for numbers, a Value for Values."""
