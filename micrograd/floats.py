@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from functools import wraps
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 inf, nan = math.inf, math.nan
 
@@ -26,6 +26,11 @@ def number(x: Any, name: str = "") -> float:
     else:
         what, advice = repr(x)[:60] if x is not None else "", "pass an int, a float or a Value"
     raise TypeError((name and f"{name}: ") + f"expected a number, got {kind} {what}".rstrip() + f": {advice}")
+
+
+def raised(*_: Any) -> NoReturn:
+    """What stands beyond a value that is a whole function, and no formula: its error, which is being handled, and no nan."""
+    raise
 
 
 def held_value(value: Callable[..., Any]) -> Callable[..., float]:

@@ -16,13 +16,13 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import update_wrapper
 from itertools import count
-from math import nan
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary, ref
 
 from micrograd.engine import Value, as_values, constant, node_of, primal, redirect
 from micrograd.engine.higher_order import Dependents
 from micrograd.engine.modes import current, enable_grad, scope, unwatch, watch, watches
+from micrograd.floats import raised
 from micrograd.formula.text import identifier
 from micrograd.primitives import CONSTANT, FUNCTIONS, RULES, Primitive
 from micrograd.trees import (
@@ -251,7 +251,7 @@ class Row(Primitive):
         name = f"own_{name}" if name in RULES else name
         k = next(_used.setdefault(name, count(1)))
         name = name if k == 1 else f"{name}_{k}"
-        super().__init__(name, f"{name}(xs)", self.number, self.derivatives, lambda *_: nan, True)
+        super().__init__(name, f"{name}(xs)", self.number, self.derivatives, raised, True)
         self.own = True
 
     def number(self, *xs: Any) -> Any:

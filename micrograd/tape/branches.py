@@ -172,11 +172,7 @@ def _sorted_by_path(
             met(int(left[0]))
             left = left[1:]
             continue
-        path = paths[k]
-        pairs = recordings.program(path, call, False, guards=True)(
-            call.rows(left), path.own(recordings.parameters.grown(theta)), len(left)
-        )
-        holds = _decided(path, pairs)
+        holds = _taking(recordings, paths[k], call, left, theta)
         if holds.any():
             samples.setdefault(k, []).append(left[holds])
         left = left[~holds]
@@ -184,6 +180,21 @@ def _sorted_by_path(
     if len(paths) == known:
         paths[0].settled = known
     return samples, recordings.parameters.grown(theta)
+
+
+def _taking(recordings: Recordings, path: Path, call: Call, rows: Array, theta: Array) -> Array:
+    """Which of some samples take a path; none for which a function that it compares the results of raises.
+
+    The function may not be meant for those: they have decided otherwise before. Where it is, their own path raises the same.
+    """
+    compared = recordings.program(path, call, False, guards=True)
+    try:
+        pairs = compared(call.rows(rows), path.own(recordings.parameters.grown(theta)), len(rows))
+    except Exception:
+        if len(rows) == 1:
+            return np.zeros(1, bool)
+        return np.concatenate([_taking(recordings, path, call, half, theta) for half in np.array_split(rows, 2)])
+    return _decided(path, pairs)
 
 
 def _decided(path: Path, pairs: Array) -> Array:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import count, pairwise
-from math import nan
 from typing import Any
 
 import numpy as np
 
 from micrograd.engine import Note, Value, as_values, computed, constant, general, primal, topological_order
 from micrograd.engine.modes import current, inside
+from micrograd.floats import raised
 from micrograd.formula.text import identifier
 from micrograd.primitives import CONSTANT, Primitive
 from micrograd.tape.arguments import Call
@@ -97,7 +97,7 @@ class Row(Primitive):
         self.linear, self.i = linear, i
         many = len(linear.path.operands) > 1
         name = f"{linear.name}_{i}" if many else linear.name
-        super().__init__(name, f"{name}(xs)", self.number, self.derivatives, lambda *_: nan, True)
+        super().__init__(name, f"{name}(xs)", self.number, self.derivatives, raised, True)
 
     def _outputs(self, xs: Sequence[float]) -> Sequence[float]:
         if not all(x.__class__ is float for x in xs):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from micrograd.engine import Value, primal
+from micrograd.floats import raised
 from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import BackEnd, Direct, Program
 from micrograd.tape.decorator import Decorator
@@ -125,6 +126,11 @@ class Path:
     def asks(self) -> bool:
         """Whether results stand beside a number that says whether they hold, where `merge.merged` makes the tape."""
         return self.record_gated is not None or bool(self.tape.guards)
+
+    @property
+    def may_raise(self) -> bool:
+        """Whether a whole function of the user's is called, which says by itself what is wrong with its arguments."""
+        return any(rule.beyond is raised for rule, _ in self.tape.instructions)
 
     def uses_all(self, count: int) -> bool:
         """Whether its leaves are the function's parameters, all `count` of them, in their order."""
@@ -330,9 +336,10 @@ class Recordings:
     def one_tape(self, paths: Sequence[Path], results: bool, gradient: bool, count: int) -> Tape | None:
         """The tape of several paths; None where `merge.merged` finds none.
 
-        Nor is there one where paths look something up that is not there on others.
+        Nor is there one where paths look something up that is not there on others, or compare and call a function that may
+        raise: it is there for samples of its own path alone.
         """
-        if any(path.lookups for path in paths):
+        if any(path.lookups or (path.tape.guards and path.may_raise) for path in paths):
             return None
         gates = results and any(path.record_gated is not None for path in paths)
         return merged([(path.tape, path.leaves) for path in paths], count, results, gradient, gates)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import micrograd as mg
-from micrograd import Value, adjoints, custom_derivative, grad, hessian, jacobian, jit, to_code
+from micrograd import Value, adjoints, custom_derivative, grad, hessian, implicit, jacobian, jit, to_code
 
 BACK_ENDS = ("reference", "numpy", "llvm")
 
@@ -74,6 +74,37 @@ def test_it_compiles_what_can_be_compiled_and_calls_the_rest(backend):
     h = jit(lambda x: sum(simulated({"x": x}, w)), backend=backend)  # two rows, of which no formula is known
     w.data = 4.0
     assert h(3.0) == 17.0 and h.value_and_grad([4.0], [3.0])[1] == pytest.approx([0.8 + 3.0], rel=1e-15)
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_what_a_function_raises_is_raised_by_compiled_code_too(backend):
+    refusing = custom_derivative(lambda x: math.sqrt(float(x)), lambda x, out: 0.5 / out)
+    f = jit(lambda x: refusing(x) * 2.0, backend=backend)
+    assert f.map([1.0, 4.0]).tolist() == [2.0, 4.0]
+    for call in (lambda: f(-1.0), lambda: f.map([1.0, -1.0]), lambda: f.map(np.full(9, -1.0)), lambda: refusing(Value(-1.0))):
+        with pytest.raises(ValueError, match=r"nonnegative|domain"):
+            call()
+    assert f(4.0) == 4.0
+    root = implicit(lambda y, p: y * y - p, lambda p: p**0.5 if p < 5.0 else 7.0)
+    with pytest.raises(ValueError, match=r"solve gave 7, which is no root of f"):
+        jit(root, backend=backend).map([1.0, 9.0])
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_a_function_behind_an_if_is_called_for_the_samples_that_go_there(backend):
+    entries = {1.0: 5.0, 2.0: 7.0}
+    entry = custom_derivative(lambda x: entries[float(x)], lambda x, out: 3.0)
+    f = jit(lambda x: entry(x) if x > 0.0 else x * 2.0, backend=backend)
+    g = jit(lambda x: (x * 3.0 if entry(x) > 6.0 else x) if x > 0.0 else x * 2.0, backend=backend)
+    xs = [1.0, -1.0, 2.0, -4.0, 1.0]
+    for _ in range(2):  # also when all paths are known
+        assert f.map(xs).tolist() == [5.0, -2.0, 7.0, -8.0, 5.0] and [f(x) for x in xs] == f.map(xs).tolist()
+        assert g.map(xs).tolist() == [1.0, -2.0, 6.0, -8.0, 1.0] and [g(x) for x in xs] == g.map(xs).tolist()
+        assert f(Value(2.0)).data == 7.0 and f(Value(-4.0)).data == -8.0
+        assert f.value_and_grad([], xs, reduction="sum")[0] == 7.0
+    for h in (f, g):
+        with pytest.raises(KeyError, match=r"3\.0"):
+            h.map([1.0, -1.0, 3.0])
 
 
 def test_equal_calls_share_a_row_and_two_functions_of_one_name_do_not():
