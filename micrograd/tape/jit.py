@@ -64,12 +64,14 @@ def jit(
     compiled code may round a product and its sum once; take elementary functions for vectors, within 4 units in the last
     place; add once, times their number, terms that all samples share; add long sums, and those over samples, in another order.
 
-    Numbers and Values that `fn` reads from its surroundings are watched: globals, closures, defaults, attributes that its code
-    or that of functions it names reads, constants, lists, dicts and NumPy arrays of up to 4 KiB there. Where one has changed,
-    the next call records again. A call that takes theta, or is a step of training, looks into lists of numbers, but into other
-    containers only where those with numbers have no more than 16 entries together. At most 10,000 objects are looked at. What
-    cannot be watched stays as it was recorded: random numbers, the time, files, larger arrays, what C code holds, and what
-    `fn` has another thread read.
+    Numbers and Values that `fn` reads from its surroundings are watched: globals, closures, defaults, attributes that its
+    code or that of functions it names reads, by getattr() and vars() too, and what the methods read that operators call;
+    constants, lists, dicts, and arrays there. Where one has changed, the next call records again. Of an array of more than 32
+    KiB some 128 entries are looked at, evenly spaced: enough to see that it was filled anew, and not that one entry was set.
+    A call that takes theta, or is a step of training, looks into lists of numbers, but into other containers only where those
+    with numbers have no more than 16 entries together. At most 10,000 objects are looked at. What cannot be watched stays as
+    it was recorded: random numbers, the time, files, context variables, what eval() and globals() find, what C code holds,
+    and what `fn` has another thread read.
 
     Calls of much work are shared among `threads` by compiled code: where not given, as many as the variable OMP_NUM_THREADS
     says, or as the process may use. The results do not depend on it. Threads that share one compiled function run at once.

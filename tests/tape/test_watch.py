@@ -1,11 +1,14 @@
 """What a compiled function reads outside its arguments: noticed at the next call when it has changed."""
 
 import dataclasses
+import itertools
 import math
+import operator
 import types
+import weakref
 from array import array as array_of_floats
-from collections import deque
-from functools import partial
+from collections import ChainMap, UserDict, UserList, defaultdict, deque
+from functools import cached_property, lru_cache, partial, update_wrapper
 
 import numpy as np
 import pytest
@@ -161,6 +164,130 @@ def test_what_has_changed_is_recorded_again(function, change):
     assert eager(3.0) != before
     for call in (called, mapped, called):
         assert call() == pytest.approx(eager(3.0), rel=1e-15)
+
+
+class Hidden:
+    """Holds a number under a name of its own, which only the method that it is given reads; so does each case below."""
+
+    count = itertools.count()
+
+    def __init__(self, **methods):
+        self._name, self.inner = f"hidden_{next(self.count)}", None
+        vars(self)[self._name] = 2.0
+        made = {}
+        for name, text in methods.items():
+            exec(f"def {name}(self, *args): return {text.replace('N', 'self.' + self._name)}", made)
+        self.__class__ = type("Hidden", (Hidden,), {name: made[name] for name in methods})
+
+    def change(self):
+        vars(self)[self._name] = 5.0
+
+
+def reads():
+    """Functions of one number that read 2.0 in ways of their own, and what makes 5.0 of it."""
+    ways = {
+        "__getitem__": lambda h, x: x * h[0],
+        "__iter__": lambda h, x: sum(x * k for k in h),
+        "__contains__": lambda h, x: x * (5.0 if 1.0 in h else 2.0),
+        "__mul__": lambda h, x: h * x,
+        "__neg__": lambda h, x: x * -h,
+        "__abs__": lambda h, x: x * abs(h),
+        "__len__": lambda h, x: x * len(h),
+        "__bool__": lambda h, x: x * (2.0 if h else 5.0),
+        "__int__": lambda h, x: x * int(h),
+        "__eq__": lambda h, x: x * (2.0 if h == 1 else 5.0),
+        "__lt__": lambda h, x: x * (2.0 if h < 1 else 5.0),
+        "__str__": lambda h, x: x * float(f"{h}"),
+        "__matmul__": lambda h, x: h @ x,
+        "__call__": lambda h, x: h(x),
+        "__getattr__": lambda h, x: x * h.nothing_of_this_name,
+    }
+    texts = {"__iter__": "iter([N])", "__contains__": "N > 3", "__mul__": "args[0] * N", "__matmul__": "args[0] * N"}
+    texts |= {"__call__": "args[0] * N", "__len__": "int(N)", "__int__": "int(N)", "__bool__": "N < 3", "__eq__": "N < 3"}
+    texts |= {"__lt__": "N < 3", "__str__": "str(N)"}
+    for name, way in ways.items():
+        held = Hidden(**{name: texts.get(name, "N")})
+        yield name, partial(way, held), held.change
+        if name in ("__call__", "__getitem__"):
+            held, holder = Hidden(**{name: texts.get(name, "N")}), Settings()
+            holder.inner = [held]
+            yield f"{name} of what an attribute holds", lambda x, h=holder, way=way: way(h.inner[0], x), held.change
+
+    computed = Hidden(of="N")
+    type(computed).way = property(type(computed).of)
+    yield "property", lambda x: x * computed.way, computed.change
+    kept = Hidden(of="N")
+    type(kept).kept = cached_property(type(kept).of)
+    type(kept).kept.__set_name__(type(kept), "kept")
+    yield "cached property", lambda x: x * kept.kept, lambda: vars(kept).update(kept=5.0)
+    other = Hidden(__get__="N")
+    owner = type("Owner", (), {"described": other})()
+    yield "descriptor", lambda x: x * owner.described, other.change
+    meta = type("Meta", (type,), {"rate": property(lambda cls: cls.of_meta)})
+    made = meta("Made", (), {"of_meta": 2.0})
+    yield "property of a metaclass", lambda x: x * made.rate, lambda: setattr(made, "of_meta", 5.0)
+    numbers = [2.0]
+    fresh = type("Fresh", (), {"__init__": lambda self: setattr(self, "taken", numbers[0])})
+    yield "what is read as an object is made", lambda x: x * fresh().taken, lambda: put(numbers, 0, 5.0)
+
+    text, plain, many, late = Settings(), Settings(), Settings(), Settings()
+    text.named_by_a_text = many.weight_1 = plain.in_the_dict = 2.0
+    yield "getattr", lambda x: x * getattr(text, "named_by_a_text"), lambda: setattr(text, "named_by_a_text", 5.0)  # noqa: B009
+    yield "getattr of a text that is made", lambda x: x * getattr(many, f"weight_{1}"), lambda: setattr(many, "weight_1", 5.0)
+    yield "getattr of what comes later", lambda x: x * getattr(late, "later", 2.0), lambda: setattr(late, "later", 5.0)
+    yield (
+        "vars",
+        lambda x: x * sum(v for k, v in vars(plain).items() if k[0] == "i"),
+        lambda: setattr(plain, "in_the_dict", 5.0),
+    )
+    getter, got = operator.attrgetter("inner.of_getter"), Settings()
+    got.inner = Settings()
+    got.inner.of_getter = 2.0
+    yield "attrgetter", lambda x: x * getter(got), lambda: setattr(got.inner, "of_getter", 5.0)
+    pair = dataclasses.make_dataclass("Pair", ["only_a_field"])(2.0)
+    yield "astuple", lambda x: x * dataclasses.astuple(pair)[0], lambda: setattr(pair, "only_a_field", 5.0)
+
+    user, listed, chained, table = UserDict(k=2.0), UserList([2.0]), ChainMap({"k": 2.0}), {"k": 2.0}
+    view, made_by, codes, plain_list = types.MappingProxyType(table), [2.0], bytearray([2]), [2.0]
+    yield "UserDict", lambda x: x * user["k"], lambda: user.update(k=5.0)
+    yield "UserList", lambda x: x * sum(listed), lambda: put(listed, 0, 5.0)
+    yield "ChainMap", lambda x: x * chained["k"], lambda: chained.update(k=5.0)
+    yield "view of a dict", lambda x: x * view["k"], lambda: put(table, "k", 5.0)
+    default = defaultdict(lambda: made_by[0])
+    yield "default of a dict", lambda x: x * default.default_factory(), lambda: put(made_by, 0, 5.0)
+    yield "bytearray", lambda x: x * codes[0], lambda: put(codes, 0, 5)
+    yield "bound method of a list", partial(lambda get, x: x * get(0), plain_list.__getitem__), lambda: put(plain_list, 0, 5.0)
+    behind = Settings()
+    reference = weakref.ref(behind)
+    yield "weak reference", lambda x: x * reference().factor, lambda: setattr(behind, "factor", 5.0)
+    own_list = type("OwnList", (list,), {"times": lambda self, x: x * self.scale_of_list})([1.0])
+    own_list.scale_of_list = 2.0
+    yield "attribute of a list", lambda x: own_list.times(x), lambda: setattr(own_list, "scale_of_list", 5.0)
+
+    cached, counted = Settings(), Settings()
+    from_cache = lru_cache(lambda n: cached.factor * n)
+    yield "cache", lambda x: x * from_cache(1.0), lambda: (setattr(cached, "factor", 5.0), from_cache.cache_clear())
+    wrapper = Hidden(__call__="args[0] * N")
+    update_wrapper(wrapper, lambda x: x)
+    yield "decorator that is an object", lambda x: wrapper(x), wrapper.change
+    yield "partial in an attribute", lambda x: counted.inner(x), lambda: setattr(counted.inner.args[0], "factor", 5.0)
+    counted.inner = partial(lambda s, x: x * s.factor, Settings())
+
+    held_by_c = np.full(1, 2.0)
+    column = type("Column", (), {"__array__": lambda self, *a, **b: held_by_c, "__getitem__": lambda self, i: held_by_c[i]})()
+    large, crosswise = np.full((500, 500), 2.0), np.full((500, 500), 2.0)[:, ::2]
+    yield "what becomes an array", lambda x: x * column[0], lambda: put(held_by_c, 0, 5.0)
+    yield "large array that is filled anew", lambda x: x * large[17, 3], lambda: large.fill(5.0)
+    yield "large array with gaps", lambda x: x * crosswise[17, 3], lambda: crosswise.fill(5.0)
+    yield "one column of a large array", lambda x: x * large.T[1, 3], lambda: put(large, (slice(None), 1), 7.0)
+
+
+READS = list(reads())
+
+
+@pytest.mark.parametrize(("function", "change"), [case[1:] for case in READS], ids=[case[0] for case in READS])
+def test_what_is_read_by_operators_texts_and_other_ways_is_watched(function, change):
+    test_what_has_changed_is_recorded_again(function, change)
 
 
 def test_recorded_again_only_when_something_read_has_changed():

@@ -1,0 +1,322 @@
+"""Surroundings: everything that a function holds on to, found by a walk where its code looks.
+
+In closures, globals, defaults, attributes that code names, in lists, dicts, sets, arrays and objects there, and in what the
+methods read that operators call on them. `watch` takes note of it, and asks later whether it is still there.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from array import array as packed
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dis import opmap
+from functools import cached_property, partial
+from inspect import getattr_static
+from itertools import chain
+from math import ceil, gcd
+from numbers import Real
+from operator import attrgetter, methodcaller
+from types import BuiltinMethodType, CodeType, FunctionType, MappingProxyType, MethodType, MethodWrapperType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from micrograd.engine import Value, all_below, modes, primal
+
+MOST = 10_000  # objects that are looked at; what lies beyond is watched by the identity of its containers alone
+LARGE = 1 << 15  # bytes of an array from which on only some of its entries are looked at
+ENTRIES = 128  # how many, evenly spaced: half a microsecond, where all of 32 KiB take three
+_LIBRARIES = (modes.HERE, modes.LIBRARY)  # of whose modules, and those of packages, numbers change and nothing else
+_MANY = (tuple, list, deque, set, frozenset)
+_HELD = (Value, Real, str, type(None), dict, np.ndarray, packed, *_MANY)  # of classes and modules; methods are not replaced
+_BARE = {"array", "builtins", "collections", "functools", "numpy", "operator", "types", "weakref"}  # of what C defines
+_BY_TEXT = {"getattr", "hasattr", "attrgetter", "methodcaller", "__getattribute__"}  # what reads attributes that a text names
+_ALL = {"vars", "__dict__", "asdict", "astuple", "fields", "dir"}  # and what reads any
+_COMPARING = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__"}  # which a dataclass writes by itself
+_COMPARE = {opmap["COMPARE_OP"], opmap["CONTAINS_OP"]}
+_NO_OPERATORS = _COMPARING | {  # methods that make, copy, show or drop an object
+    "__init__", "__new__", "__post_init__", "__init_subclass__", "__set_name__", "__class_getitem__", "__repr__", "__del__",
+    "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__copy__", "__deepcopy__", "__getnewargs__", "__sizeof__",
+    "__getnewargs_ex__", "__dir__", "__replace__", "__annotate__", "__annotate_func__",
+}  # fmt: skip
+_WRITING = {"add", "append", "appendleft", "extend", "extendleft", "insert", "update", "write"}  # methods that read nothing
+_AROUND = (staticmethod, classmethod, property)
+
+
+def numbers_of(constants: list[Value]) -> bytes:
+    """Their numbers, to the bit."""
+    return packed("d", map(primal, constants)).tobytes()
+
+
+class Surroundings:
+    """Everything that a function holds on to: places with one object each, containers, small arrays, and constants."""
+
+    def __init__(self, fn: Any):
+        self.fn = fn
+        self.names: set[str] = set()
+        self.texts: set[str] = set()  # in code, and in what it reads: names of attributes, or what they begin with
+        self.by_text = self.any_name = False  # whether code reads attributes that a text names, or that nothing names
+        while True:  # until no more names of attributes are met
+            known = self._known()
+            self.places: list[tuple[Any, Any, Any]] = []  # holder, key (of a dict) or attribute, what stands there
+            self.containers: list[Any] = []
+            self.own: dict[int, Sequence[str]] = {}  # by attributes of a module of this package: names in its __init__
+            # each with what of it is looked at, the bytes of that (of objects these tell which), and NumPy's shape and dtype
+            self.arrays: list[tuple[Any, Any, bytes, tuple[Any, ...] | None]] = []
+            self.constants: list[Value] = []
+            self.found: list[Any] = []
+            self._called: set[type] = set()  # classes whose methods for operators have been met
+            self._made: set[type] = set()  # and those for new objects
+            self._walk(fn)
+            if self._known() == known:
+                break
+        self.bytes = [
+            (b"" if form and object in form else content, form) for _, _, content, form in self.arrays
+        ]  # objects are in found
+        self.numbers = numbers_of(self.constants)
+
+    def _known(self) -> tuple[Any, ...]:
+        return len(self.names), self.by_text and len(self.texts), self.any_name
+
+    def _walk(self, fn: Any) -> None:
+        seen: dict[int, Any] = {}
+        stack: list[Any] = [fn]
+        while stack and len(self.found) < MOST:
+            item = stack.pop()
+            self.found.append(item)
+            if isinstance(item, Value) and item.rule is not None and len(self.constants) < MOST:
+                below = [item] if item.is_constant else all_below(item)  # which the tape computes anew
+                self.constants += [x for x in below if x.is_constant]
+            if item.__class__ is str:
+                self._note(item)
+            if isinstance(item, (Value, Real, str, bytes, type(None), CodeType)) or id(item) in seen:
+                continue
+            seen[id(item)] = item
+            stack.extend(reversed([*self._inside(item)]))
+
+    def _inside(self, item: Any) -> Iterable[Any]:
+        if isinstance(item, FunctionType):
+            return self._of_function(item)
+        if isinstance(item, ModuleType):
+            file = getattr(item.__spec__, "origin", None) or vars(item).get("__file__") or ""
+            return self._named(vars(item), numbers=_is_of_library(file))
+        if isinstance(item, type):
+            return self._of_type(item)
+        for kind, inside in self._kinds.items():
+            if isinstance(item, kind):  # and what a class of one's own adds to it
+                return chain(inside(item), self._of_object(item) if type(item).__module__ not in _BARE else ())
+        return self._of_object(item)
+
+    @cached_property
+    def _kinds(self) -> dict[Any, Callable[[Any], Iterable[Any]]]:
+        """What is in objects that are not written in Python."""
+        return {
+            (*_MANY, bytearray): self._of_many,
+            dict: self._of_dict,
+            np.ndarray: self._of_array,
+            (packed, memoryview): self._of_packed,
+            MethodType: lambda x: (x.__func__, x.__self__),
+            partial: lambda x: (x.func, x.args, x.keywords),
+            (BuiltinMethodType, MethodWrapperType): lambda x: () if x.__name__ in _WRITING else (x.__self__,),
+            MappingProxyType: gc.get_referents,
+            weakref.ref: lambda x: (x(),),
+            (attrgetter, methodcaller): self._of_getter,
+            (staticmethod, classmethod): lambda x: (x.__func__,),
+            property: lambda x: (x.fget,),
+        }
+
+    def _of_many(self, item: Any) -> Iterable[Any]:
+        if item.__class__ is not tuple:
+            self.containers.append(item)
+        return item  # type: ignore[no-any-return]
+
+    def _of_dict(self, item: Any) -> Iterable[Any]:
+        self.containers += item.keys(), item.values()
+        keys = [key for key in item if isinstance(key, (Real, str))]
+        return *keys, *item.values(), getattr(item, "default_factory", None)
+
+    def _of_getter(self, item: Any) -> Iterable[Any]:
+        self.by_text = True
+        return item.__reduce__()[1]  # type: ignore[no-any-return]
+
+    def _of_packed(self, item: Any) -> Iterable[Any]:
+        if len(item) * item.itemsize <= LARGE:
+            self.arrays.append((item, item, item.tobytes(), ()))
+        return ()
+
+    def _of_array(self, item: Any) -> Iterable[Any]:
+        """What is in an array of objects. Of a large one of numbers some are looked at, of one on a disk none."""
+        objects = item.dtype == object
+        if item.size <= MOST if objects else not isinstance(item, np.memmap):
+            part = item if objects else _part_of(item)
+            self.arrays.append((item, part, part.tobytes(), (item.shape, item.dtype)))
+        return item.ravel().tolist() if objects else ()
+
+    def _of_function(self, item: FunctionType) -> Iterator[Any]:
+        ours = item.__code__.co_filename.startswith(modes.HERE)
+        yield self._at(item, "__defaults__") if item.__defaults__ else None
+        yield self._at(item, "__kwdefaults__") if item.__kwdefaults__ else None
+        for cell in item.__closure__ or ():
+            try:
+                yield cell.cell_contents if ours else self._at(cell, "cell_contents")
+            except ValueError:  # it is empty as yet
+                continue
+        if ours:  # which sets no variable of a function around it
+            return
+        code = item.__code__
+        self.names.update(_names(code))
+        if not _is_of_library(code.co_filename):
+            self.by_text |= not _BY_TEXT.isdisjoint(_names(code))
+            self.any_name |= not _ALL.isdisjoint(_names(code))
+            if any(op in part.co_code[::2] for part in _parts(code) for op in _COMPARE):
+                self.names |= _COMPARING
+            for part in _parts(code):
+                for x in part.co_consts:
+                    self._note(*(x if isinstance(x, (tuple, frozenset)) else (x,)))
+        for name in dict.fromkeys(_names(code)):
+            if name in item.__globals__ and not isinstance(item.__globals__[name], type):
+                yield self._at(item.__globals__, name)
+            elif name in item.__globals__:
+                yield item.__globals__[name]
+
+    def _of_object(self, item: Any) -> Iterator[Any]:
+        """The attributes that code reads, of this package's modules all; methods that operators call; a wrapped function."""
+        cls, attributes = type(item), getattr(item, "__dict__", {})
+        ours = cls.__module__.startswith("micrograd.")
+        if "__wrapped__" in attributes:
+            yield attributes["__wrapped__"]
+            if ours or cls.__module__ in _BARE:
+                return
+        if ours and hasattr(cls, "named_parameters"):
+            self.containers.append(attributes)
+            self.own[id(attributes)] = _set_by(cls)
+            yield from [x for name, x in attributes.items() if not name.startswith("jit(")]  # which methods leave there
+            return
+        if self.by_text or self.any_name:  # what is not there may come
+            self.containers.append(attributes.keys())
+        yield from self._named(attributes, of_object=True)
+        for base in cls.__mro__:
+            slots = vars(base).get("__slots__", ())
+            for name in self._read((slots,) if isinstance(slots, str) else slots, of_object=True):
+                if hasattr(item, name):
+                    yield self._at(item, name)
+        if hasattr(cls, "__array__") and not isinstance(item, np.ndarray):  # a column of pandas', a tensor: by its numbers
+            if np.asarray(item).dtype != object:
+                self.arrays.append((item, item, bytes_of(item), None))
+            return
+        yield from self._of_classes(cls, item)
+
+    def _of_type(self, item: Any) -> Iterator[Any]:
+        """What code reads of a class, and what makes an object of it, as code may do that names it."""
+        yield from self._of_classes(item, item)
+        if type(item) is not type:  # whose properties are attributes of the class
+            yield from self._of_classes(type(item), item)
+        for base in item.__mro__:
+            if _is_walked(base) and base not in self._made:
+                self._made.add(base)
+                own = vars(base)
+                names = ("__post_init__",) if "__dataclass_fields__" in own else ("__new__", "__init__")
+                yield from (own.get(name) for name in names)
+
+    def _of_classes(self, cls: Any, item: Any) -> Iterator[Any]:
+        for base in filter(_is_walked, cls.__mro__):
+            if base not in self._called:
+                self._called.add(base)
+                yield from _called_by_operators(base)
+            yield from self._of_class(base, item)
+
+    def _of_class(self, cls: type, item: Any) -> Iterator[Any]:
+        """Its attributes that code names: numbers and Values as places, methods for what they name in turn.
+
+        A place is that of the object or class through which code reads it, where another can come to stand before it.
+        """
+        for name in self._read(vars(cls)):
+            x = vars(cls)[name]
+            if isinstance(x, _HELD):
+                yield self._at(item if getattr_static(item, name, None) is x else cls, name)
+            else:
+                yield x
+
+    def _named(self, attributes: Any, numbers: bool = False, of_object: bool = False) -> Iterator[Any]:
+        for name in self._read(attributes, of_object):
+            x = attributes[name]
+            if not numbers or isinstance(x, _HELD):
+                yield self._at(attributes, name)
+
+    def _read(self, attributes: Iterable[str], of_object: bool = False) -> list[str]:
+        """Which of these names code reads, by name or by a text; of an object's attributes also by the beginning of one."""
+        if of_object and self.any_name:
+            return sorted(attributes)
+        found = self.names.intersection(attributes)
+        if self.by_text:
+            found |= self.texts.intersection(attributes)
+            if of_object:
+                found.update(name for name in attributes if name.startswith(tuple(self.texts)))
+        return sorted(found)
+
+    def _note(self, *texts: Any) -> None:
+        """Take what may be names of attributes, or the beginning of one, for such."""
+        for text in texts:
+            if isinstance(text, str):
+                self.texts.update(part for part in text.split(".") if part.isidentifier())
+
+    def _at(self, holder: Any, key: str) -> Any:
+        value = holder[key] if isinstance(holder, dict) else getattr(holder, key)
+        self.places.append((holder, key, value))
+        return value
+
+
+def _is_walked(cls: Any) -> bool:
+    """Whether code that a class defines is looked at: not where it is C's, or this package's."""
+    return cls.__module__ != "builtins" and not cls.__module__.startswith("micrograd.")
+
+
+def _called_by_operators(cls: type) -> Iterator[Any]:
+    """The methods of a class that operators, calls, loops and the like call; those that compare where code compares."""
+    for name, x in vars(cls).items():
+        if name[:2] == "__" == name[-2:] and name not in _NO_OPERATORS and isinstance(x, (FunctionType, *_AROUND)):
+            yield x
+
+
+def _part_of(array: Any) -> Any:
+    """What is looked at of an array of numbers, as a view: of a large one some entries, evenly spaced."""
+    if array.nbytes <= LARGE:
+        return array
+    if not array.flags.forc:
+        return array[tuple(slice(None, None, ceil((array.size / ENTRIES) ** (1 / array.ndim))) for _ in array.shape)]
+    step = array.size // ENTRIES + 1
+    while gcd(step, array.size) > 1:  # so that all rows and columns have their turn
+        step += 1
+    return array.ravel(order="K")[::step]
+
+
+def bytes_of(item: Any) -> bytes:
+    """The numbers of what converts itself to an array, to the bit; of many some."""
+    found: bytes = _part_of(np.asarray(item)).tobytes()
+    return found
+
+
+def _set_by(cls: Any) -> Sequence[str]:
+    """The names in the code that makes an object of this class, those of the attributes that it sets among them."""
+    names: Sequence[str] = getattr(getattr(cls.__init__, "__code__", None), "co_names", ())
+    return names
+
+
+def _parts(code: CodeType) -> Iterator[CodeType]:
+    """A function's code, and that of the functions that it defines."""
+    yield code
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from _parts(part)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names in a function's code, and in that of the functions that it defines."""
+    return chain.from_iterable(part.co_names for part in _parts(code))
+
+
+def _is_of_library(file: str) -> bool:
+    """Whether a file is one of Python's library, of this package or of an installed one."""
+    return file.startswith((*_LIBRARIES, "<frozen", "built-in")) or "-packages" in file
