@@ -582,6 +582,17 @@ def test_the_pages_of_the_documentation_open_without_a_complaint(browser, name):
     page.context.close()
 
 
+@pytest.mark.parametrize("width", [850, 1280])
+def test_the_page_of_a_neuron_shows_all_of_it_and_its_cards_side_by_side(browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto((Path(__file__).parents[2] / "docs" / "neuron.html").as_uri())
+    view, chosen, step = (page.locator(s) for s in (".mg-view", "[data-card=chosen]", "[data-card=step]"))
+    assert view.evaluate("e => e.scrollWidth <= e.clientWidth")
+    below, above = step.bounding_box(), chosen.bounding_box()
+    assert below["x"] == above["x"] and below["y"] >= above["y"] + above["height"]  # and not under the values, alone in a row
+    page.close()
+
+
 # -- mouse, keyboard, fingers, readers of screens
 
 

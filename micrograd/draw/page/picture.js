@@ -143,7 +143,7 @@ class Picture {
 		};
 		if (this.wanted === null) {
 			const [right] = lay(false);
-			if (right > 1.3 * room && lay(true)[0] > max(room, 0.6 * right)) lay(false);
+			if (right > room && lay(true)[0] > max(room, 0.6 * right)) lay(false);
 		} else lay(this.wanted);
 		const { svg, boxes } = this;
 		svg.replaceChildren();
