@@ -42,7 +42,7 @@ def in_blocks(
 ) -> Any:
     """The results of `run(args, named)` over all samples, put together or written to `out`, block by block.
 
-    ValueError, before anything is written, where `out` does not fit.
+    ValueError or TypeError, before anything is written, where `out` does not fit.
     """
     sources = _Sources(args, named, in_axes)
     n = sources.n
@@ -217,7 +217,7 @@ def _cut(x: Any, axis: int | None, part: slice, whole: bool) -> Any:
 
 
 def _places(found: list[Any], structure: Any, n: int, held: Any) -> list[Any]:
-    """The arrays that take the results: new ones, or those that are held; ValueError where these do not fit."""
+    """The arrays that take the results: new ones, or those that are held; ValueError or TypeError where these do not fit."""
     shapes = [(n, *x.shape[1:]) if isinstance(x, np.ndarray) else None for x in found]
     if held is None:
         return [np.empty(shape, x.dtype) if shape else x for shape, x in zip(shapes, found, strict=True)]
@@ -225,6 +225,9 @@ def _places(found: list[Any], structure: Any, n: int, held: Any) -> list[Any]:
     there = [getattr(x.array, "shape", None) for x in leaves]
     if theirs != structure or there != shapes:
         raise ValueError(f"out must be of the results' structure, with arrays of the shapes {shapes}, got {there}")
+    for x, target in zip(found, leaves, strict=True):
+        if isinstance(x, np.ndarray) and not np.can_cast(x.dtype, target.array.dtype, "same_kind"):
+            raise TypeError(f"out must have arrays of floats, got one of {target.array.dtype}, where results would be cut off")
     return [x.array for x in leaves]
 
 

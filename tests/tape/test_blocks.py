@@ -52,7 +52,10 @@ def test_what_does_not_fit_is_said_before_anything_is_written(small, on_disk):
     ]:
         with pytest.raises(ValueError, match=message):
             call()
-    assert (out == 7.0).all()
+    whole = np.full(5003, 7)
+    with pytest.raises(TypeError, match="out must have arrays of floats, got one of int64, where results would be cut off"):
+        f.map(x, S, out=whole)
+    assert (out == 7.0).all() and (whole == 7).all()
     assert np.array_equal(f.map(x, 2.0, in_axes=(0, None), out=out), X[:, 0] * 2.0)
     assert f.map(x[:0], S[:0], out=out[:0]).shape == (0,)
 

@@ -900,6 +900,15 @@ def test_classes_take_the_quick_way_and_are_checked_there():
             f.value_and_grad([1.0, 2.0, 3.0], X, np.array([0, bad]))
 
 
+def test_integers_that_no_array_holds_do_not_take_the_quick_way():
+    f = jit(lambda x, i: mg.take([x, 2.0 * x], i), backend="llvm")
+    g = jit(lambda i: i * 0.5, backend="llvm")
+    for _ in range(2):
+        assert f(3.0, 1) == 6.0 and g(7) == 3.5 and g(2**70) == 2.0**69
+    with pytest.raises(TypeError, match="is no index"):
+        f(3.0, 2**70)
+
+
 @pytest.mark.parametrize("branch", [
     lambda x, w: x < w, lambda x, w: x <= w, lambda x, w: x > w, lambda x, w: x >= w, lambda x, w: x == w, lambda x, w: x != w,
 ])  # fmt: skip
