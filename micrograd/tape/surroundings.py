@@ -203,8 +203,8 @@ class Surroundings:
                 if hasattr(item, name):
                     yield self._at(item, name)
         if hasattr(cls, "__array__") and not isinstance(item, np.ndarray):  # a column of pandas', a tensor: by its numbers
-            if np.asarray(item).dtype != object:
-                self.arrays.append((item, item, bytes_of(item), None))
+            if (content := bytes_of(item)) is not None:
+                self.arrays.append((item, item, content, None))
             return
         yield from self._of_classes(cls, item)
 
@@ -292,10 +292,18 @@ def _part_of(array: Any) -> Any:
     return array.ravel(order="K")[::step]
 
 
-def bytes_of(item: Any) -> bytes:
-    """The numbers of what converts itself to an array, to the bit; of many some."""
-    found: bytes = _part_of(np.asarray(item)).tobytes()
-    return found
+def bytes_of(item: Any) -> bytes | None:
+    """The numbers of what converts itself to an array, to the bit; of many some.
+
+    None where it holds anything else, refuses (a tensor whose gradient is recorded), or has to be read or computed first.
+    """
+    if hasattr(item, "chunks") or hasattr(item, "__dask_graph__"):
+        return None
+    try:
+        array = np.asarray(item)
+    except Exception:
+        return None
+    return None if array.dtype == object else _part_of(array).tobytes()
 
 
 def _set_by(cls: Any) -> Sequence[str]:

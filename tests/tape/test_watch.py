@@ -607,6 +607,22 @@ def test_the_shape_and_the_type_of_an_array_are_watched():
     assert f(1.0) == 3.0 + 2.0
 
 
+@pytest.mark.parametrize("kind", ["refusing", "chunked"])
+def test_what_refuses_or_would_have_to_be_read_first_is_taken_for_no_array(kind):
+    """A tensor whose gradient is recorded; what lies on a disk, or is still to be computed."""
+    asked = []
+
+    def as_array(self, *args, **options):
+        asked.append(1)
+        raise RuntimeError("call detach() first")
+
+    also = {"chunks": (10, 10)} if kind == "chunked" else {}
+    held = type("Held", (), {"__array__": as_array, "entry": lambda self: 2.0, **also})()
+    f = jit(lambda x: x * held.entry(), backend="reference")
+    assert [f(x) for x in (1.0, 2.0)] == [2.0, 4.0]
+    assert kind == "refusing" or not asked
+
+
 @pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 1)])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_what_is_in_an_array_of_objects_is_watched(shape, order):
