@@ -34,10 +34,10 @@ def run_of(space: str, base: int, shape: tuple[int, ...]) -> Operand:
     return Operand(space, base, tuple(reversed(strides)))
 
 
-def operand_of(space: str, positions: Array, view: bool = True) -> Operand:
+def operand_of(space: str, positions: Array) -> Operand:
     """An array of positions as a view where one stride per axis makes it, else as a gather."""
     strides = strides_of(positions.ravel().tolist() if positions.size <= SHORT else positions.ravel(), positions.shape)
-    if view and strides is not None:
+    if strides is not None:
         return Operand(space, int(positions[(0,) * positions.ndim]), strides)
     return Operand(space, 0, None, np.ascontiguousarray(positions))
 
