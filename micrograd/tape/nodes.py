@@ -46,7 +46,7 @@ class Linear:
         for own in path.operands:
             ends.append(ends[-1] + len(own))
         self.spans = [slice(a, b) for a, b in pairwise(ends)]  # where among the outputs partials are
-        self.rows = [Row(self, i) for i in range(len(path.operands))]
+        self.rows = [CompiledRow(self, i) for i in range(len(path.operands))]
         self.size = path.tape.inputs + path.tape.leaves
 
     def __getstate__(self) -> Any:
@@ -87,7 +87,7 @@ class Linear:
             yield computed(row, numbers[row.i], tuple([parents[k] for k in own]), tuple(numbers[span]), note)
 
 
-class Row(Primitive):
+class CompiledRow(Primitive):
     """The row of one number that a compiled function returns."""
 
     __slots__ = ("i", "linear")
@@ -159,7 +159,7 @@ class Row(Primitive):
         return _row, (self.linear, self.i)
 
 
-def _row(linear: Linear, i: int) -> Row:
+def _row(linear: Linear, i: int) -> CompiledRow:
     return linear.rows[i]
 
 
@@ -285,7 +285,7 @@ def opened(output: Value) -> Value:
     for node in topological_order(output):
         rule, parents = node.rule, [twins.get(p, p) for p in node.parents]
         twin = node
-        if isinstance(rule, Row):
+        if isinstance(rule, CompiledRow):
             note = node.note or Note()
             number, known = calls.setdefault((rule.linear, note.call or node), (next(_entries), {}))
             with inside(recording=True, scope=(*note.scope, (rule.linear.name, number))):
