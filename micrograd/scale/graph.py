@@ -261,18 +261,9 @@ def _mapped(same: list[Any], place: tuple[float], *arrays: Array) -> list[Array]
     calls = function.calls()
     args, named = shared.filled(arrays)
     with shared.mode():
-        tree, n, numbers, found = calls.many(args, named, shared.in_axes, calls.parameters.grown(shared.theta))
+        found: list[Array] = calls.many(args, named, shared.in_axes, calls.parameters.grown(shared.theta))[1]
     _check_parameters(calls, shared)
-    rest, results = iter(found), list[Array]()
-
-    def one(i: int) -> None:
-        results.append(next(rest) if numbers is None else numbers[i])
-
-    def whole(ids: Any, shape: tuple[int, ...]) -> None:
-        results.append((next(rest) if numbers is None else np.ascontiguousarray(numbers[ids].T)).reshape(n, *shape))
-
-    put_together(tree, one, whole, lists_are_arrays=True)
-    return results
+    return found
 
 
 def _mapped_alone(same: list[Any], place: tuple[float], *arrays: Array) -> Array:

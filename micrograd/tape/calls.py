@@ -20,7 +20,7 @@ from micrograd.tape.arguments import Call, Chunked, ValueAmong, axes_of
 from micrograd.tape.back_ends import BackEnd
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.recordings import EACH, Path, Recordings
-from micrograd.tape.results import numbers_of, put_together, reader
+from micrograd.tape.results import arrays_of, numbers_of, put_together, reader
 
 
 def over_chunks() -> Any:
@@ -73,17 +73,17 @@ class Calls:
 
     def many(
         self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, theta: Array | None = None
-    ) -> tuple[Any, int, Array | None, list[Array]]:
-        """For each of n samples: the structure of the results, n, and either all numbers or the arrays one by one."""
+    ) -> tuple[Any, list[Array]]:
+        """The structure of the results, and in order an array of each number, or list or array of numbers, over the samples."""
         self.refuse_inside("map")
         self.renew()
         call = Call(args, axes_of(in_axes, args, named), named)
         grouped = None if current().anomaly else self._grouped(call, theta)
         if grouped is not None:
             out, arrays = grouped
-            return out, call.n, None, arrays
+            return out, arrays_of(out, call.n, None, arrays)
         path, found = self._run(call, False, theta, False)
-        return path.out, call.n, found, []
+        return path.out, arrays_of(path.out, call.n, found)
 
     def reduced_each(
         self,

@@ -189,16 +189,9 @@ class Jitted(Decorator, Generic[R]):
         return over_chunks().mapped(self._calls, args, named, in_axes, given, out, progress)
 
     def _mapped(self, args: Any, named: Any, in_axes: Any, theta: Array | None) -> Any:
-        tree, n, found, arrays = self._calls.many(args, named, in_axes, theta)
-        if found is None:
-            rest = iter(arrays)
-            whole = lambda ids, shape: next(rest).reshape(n, *shape)  # noqa: E731
-            results = put_together(tree, lambda i: next(rest), whole, lists_are_arrays=True)
-        else:
-            numbers = found
-            stacked = lambda ids, shape: np.ascontiguousarray(numbers[ids].T).reshape(n, *shape)  # noqa: E731
-            results = put_together(tree, lambda i: numbers[i], stacked, lists_are_arrays=True)
-        return results
+        out, arrays = self._calls.many(args, named, in_axes, theta)
+        rest = iter(arrays)
+        return put_together(out, lambda _: next(rest), lambda *_: next(rest), lists_are_arrays=True)
 
     def _given(self, theta: Any) -> Array | None:
         return None if theta is None else self._vector(theta)

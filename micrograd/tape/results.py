@@ -47,6 +47,20 @@ def put_together(out: Any, one: Callable[[int], Any], many: Callable[..., Any], 
     return of_parts(kind, [put_together(part, one, many, lists_are_arrays) for part in parts_of(out, kind)])
 
 
+def arrays_of(out: Any, n: int, numbers: Any, arrays: Sequence[Any] = ()) -> list[Any]:
+    """The results of n samples as arrays, in order: of `numbers`, of shape (results, n), or where that is None of `arrays`."""
+    rest, found = iter(arrays), list[Any]()
+
+    def one(i: int) -> None:
+        found.append(next(rest) if numbers is None else numbers[i])
+
+    def many(ids: Any, shape: tuple[int, ...]) -> None:
+        found.append((next(rest) if numbers is None else np.ascontiguousarray(numbers[ids].T)).reshape(n, *shape))
+
+    put_together(out, one, many, lists_are_arrays=True)
+    return found
+
+
 def reader(out: Any) -> Callable[[Any], Any]:
     """What puts together the results of one evaluation, given their array, whose parts it hands out as they are."""
     if out.__class__ is Place:
