@@ -251,17 +251,7 @@ def chained(tape: Tape) -> Tape:
 
     So are chains of − over ×, as elimination leaves them: a − b·c − d·e is a + (−b)·c + (−d)·e, to the bit.
     """
-    first, instructions = tape.first, tape.instructions
-    uses = [0] * (first + len(instructions))  # by instructions that are not dead themselves
-    for i in tape.outputs:
-        uses[i] += 2
-    for g in tape.guards:
-        uses[g.x] += 2
-        uses[g.y] += 2
-    for k in range(len(instructions) - 1, -1, -1):
-        if uses[first + k]:
-            for i in instructions[k][1]:
-                uses[i] += 1
+    first, instructions, uses = tape.first, tape.instructions, _uses(tape)
     inside = [False] * len(instructions)  # is the running total of a longer chain
     differences = False  # whether there are chains of −
     for k, (rule, operands) in enumerate(instructions):
@@ -324,6 +314,22 @@ def chained(tape: Tape) -> Tape:
         if len(terms) > 2:
             kept[k] = (_SUM, tuple(terms))
     return _renumbered(tape, numbers, kept, list(range(first + len(kept))))
+
+
+def _uses(tape: Tape) -> list[int]:
+    """How often each slot is used by instructions that are not dead themselves; outputs and what is compared more than once."""
+    first, instructions = tape.first, tape.instructions
+    uses = [0] * (first + len(instructions))
+    for i in tape.outputs:
+        uses[i] += 2
+    for g in tape.guards:
+        uses[g.x] += 2
+        uses[g.y] += 2
+    for k in range(len(instructions) - 1, -1, -1):
+        if uses[first + k]:
+            for i in instructions[k][1]:
+                uses[i] += 1
+    return uses
 
 
 def swept(tape: Tape) -> Tape:
