@@ -197,7 +197,13 @@ class Jitted(Decorator, Generic[R]):
         return None if theta is None else self._vector(theta)
 
     def _vector(self, theta: Any) -> Array:
-        return np.asarray(theta if isinstance(theta, (np.ndarray, list, tuple)) else plain_arrays(theta, "theta"), self.dtype)
+        try:
+            array = np.asarray(theta if isinstance(theta, (np.ndarray, list, tuple)) else plain_arrays(theta, "theta"))
+            if array.dtype.kind not in "fiubO":
+                raise TypeError(f"got {array.dtype}")
+            return array.astype(self.dtype, copy=False)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"theta must be a flat vector of the parameters' numbers: {error}") from None
 
     @overload
     def value_and_grad(

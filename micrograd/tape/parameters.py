@@ -41,8 +41,9 @@ class Parameters:
     """The leaves of a function in the order of theta: that of `wrt`, or that in which recordings met them."""
 
     def __init__(self, wrt: Iterable[Value] | None, dtype: Any):
-        if hasattr(wrt, "parameters"):
-            raise TypeError(f"wrt lists the parameters of a function, got {wrt!r}: pass its .parameters()")
+        if hasattr(wrt, "parameters") or not isinstance(wrt, (Value, Iterable, type(None))):
+            advice = "its .parameters()" if hasattr(wrt, "parameters") else "a list of Values"
+            raise TypeError(f"wrt lists the parameters of a function, got {wrt!r}: pass {advice}")
         self.listed = None if wrt is None else list(dict.fromkeys([wrt] if isinstance(wrt, Value) else wrt))
         for p in self.listed or ():
             if not isinstance(p, Value) or p.rule is not None:

@@ -738,6 +738,17 @@ def test_wrt_lists_leaves_once_and_takes_a_single_one():
     for wrong in ([a * 3], [1.0]):
         with pytest.raises(TypeError, match="leaves"):
             jit(lambda x: a * x, wrt=wrong)
+    with pytest.raises(TypeError, match="wrt lists the parameters of a function, got 3: pass a list of Values"):
+        jit(lambda x: a * x, wrt=3)
+
+
+@pytest.mark.parametrize("theta", [{"a": 1.0}, [1j], [[1.0], [1.0, 2.0]], ["a"], np.array([1j])])
+def test_a_theta_that_is_no_vector_of_numbers_is_called_by_its_name(theta):
+    a = Value(2.0)
+    f = jit(lambda x: a * x)
+    for call in (lambda: f.value_and_grad(theta, [1.0]), lambda: f(1.0, theta=theta), lambda: f.map([1.0], theta=theta)):
+        with pytest.raises((TypeError, ValueError), match="theta must be a flat vector"):
+            call()
 
 
 def test_fractions_are_numbers_and_text_is_part_of_the_structure():
