@@ -36,7 +36,7 @@ class Calls:
         self.recordings = Recordings(fn, parameters, back_end, owner)
         self.sent: dict[Any, Any] = {}  # what `scale` has sent of it
         self.quick: dict[Any, latest_call.Evaluation] = {}  # by the structure of their arguments; replaced, and never changed
-        self._latest: latest_call.OfArrays | None = None
+        self.latest: latest_call.OfArrays | None = None  # reduced call; replaced, and never changed
 
     def refuse_inside(self, what: str) -> None:
         """TypeError while another function is recorded."""
@@ -52,7 +52,7 @@ class Calls:
         if not self.recordings.current(held):
             with self.recordings.making:
                 if self.recordings.outdated():
-                    self.quick, self._latest = {}, None
+                    self.quick, self.latest = {}, None
 
     def one(self, args: Sequence[Any], named: Mapping[str, Any], theta: Array | None = None) -> Any:
         """The results of one evaluation; None where a Value is among the arguments."""
@@ -98,9 +98,6 @@ class Calls:
 
         They are those at what the parameters hold where `theta` is None.
         """
-        found = self.again(theta, args, named, reduction, in_axes, gradient)
-        if found is not None:
-            return found
         self.refuse_inside("a gradient of it")
         if blocks.any_on_disk(args, named):
             return self._in_blocks(theta, args, named, reduction, in_axes, gradient)
@@ -112,18 +109,17 @@ class Calls:
         if not named:
             latest = latest_call.of_arrays(self.recordings, call, args, in_axes)
             with self.recordings.making:
-                self._latest = latest if latest and since == self.recordings.forgotten else self._latest
+                self.latest = latest if latest and since == self.recordings.forgotten else self.latest
         return path.out, total
 
     def again(
-        self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any, gradient: Any
-    ) -> tuple[Any, Array] | None:
-        """As `reduced_each`, of a call just like the latest; None for any other."""
-        latest = None if open_blocks or named else self._latest
-        if latest is None:
+        self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
+    ) -> Array | None:
+        """As `reduced_now`, of a call just like the latest; None for any other."""
+        latest = self.latest
+        if latest is None or latest.many or named or open_blocks:
             return None
-        total = latest.run(self.parameters, theta, args, reduction, in_axes, gradient)
-        return None if total is None else (latest.out, total)
+        return latest.run(theta, args, reduction, in_axes)
 
     def _in_blocks(
         self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any, gradient: Any

@@ -233,12 +233,14 @@ class Jitted(Decorator, Generic[R]):
         """
         if theta.__class__ is not np.ndarray or theta.dtype is not self.dtype:
             theta = self._vector(theta)
-        try:
-            out, total = self._calls.reduced_each(theta, args, named, reduction, in_axes)
-        except Chunked:
-            total = None
+        latest, total = self._calls.latest, None
+        if latest is not None and not named and not open_blocks:
+            total, out = latest.run(theta, args, reduction, in_axes), latest.out
         if total is None:
-            return over_chunks().value_and_grad(self._calls, theta, args, named, reduction, in_axes)  # type: ignore[no-any-return]
+            try:
+                out, total = self._calls.reduced_each(theta, args, named, reduction, in_axes)
+            except Chunked:
+                return over_chunks().value_and_grad(self._calls, theta, args, named, reduction, in_axes)  # type: ignore[no-any-return]
         if len(total) == 1 + len(theta):
             return float(total[0]), total[1:]
         if (now := len(total) // count_of(out) - 1) != len(theta):
@@ -250,7 +252,9 @@ class Jitted(Decorator, Generic[R]):
 
     def backward(self, *args: Any, reduction: str = "mean", in_axes: Any = 0, **named: Any) -> float:
         """The mean (or sum) over the samples; adds its gradient into `.grad` of the parameters."""
-        total = self._calls.reduced_now(None, args, named, reduction, in_axes)
+        total = self._calls.again(None, args, named, reduction, in_axes)
+        if total is None:
+            total = self._calls.reduced_now(None, args, named, reduction, in_axes)
         self._parameters.add(total[1:].tolist())
         return float(total[0])
 

@@ -6,72 +6,31 @@ Half of a small function's time would go into taking its arguments apart again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from operator import countOf, itemgetter
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from micrograd.tape.arguments import Call, check_column
 from micrograd.tape.branches import settled
-from micrograd.tape.nonfinite import Gated, has_nan
-from micrograd.tape.parameters import Array, Parameters
+from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
 from micrograd.tape.results import Place, put_together, reader
-from micrograd.tape.watch import Watch
 
 KEPT = 2  # evaluations whose quick way is kept, such as on floats and on an array
 _NOTHING, _REAL, _ARRAY = np.zeros(0), np.dtype(np.float64), np.ndarray
 
 
-@dataclass(frozen=True)
-class OfArrays:
+class OfArrays(NamedTuple):
     """The latest reduced call that a program took as it stood: arrays of these types and shapes, samples first."""
 
-    program: Any
-    gated: Gated | None  # whose first program that is, where results may be nan for the sake of what was not chosen
-    signature: list[tuple[Any, tuple[int, ...]]]
-    n: int
-    count: int  # of parameters
+    # the sums or means of a call just like it, given theta, the arguments, reduction and in_axes; None where it is another,
+    # or something has changed outside: it then takes the long way, which tells what is wrong. No theta: what parameters hold
+    run: Callable[[Array | None, Sequence[Any], str, Any], Array | None]
     out: Any  # the structure of the results
     many: bool  # several of them
-    lookups: list[tuple[int, int, int]]  # argument and column of an index, and the length of its table
-    direct: bool  # whether the program takes arrays as they are, and makes means
-    watch: Watch  # what has to be unchanged
-
-    def run(
-        self, parameters: Parameters, theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any, gradient: Any
-    ) -> Array | None:
-        """The sums or means of a call just like this one; None where it is another, or something has changed outside.
-
-        It then takes the long way, which tells what is wrong. `theta` is None for what the parameters hold.
-        """
-        if in_axes.__class__ is not int or in_axes != 0 or len(args) != len(self.signature) or (self.many and gradient is True):
-            return None
-        for x, (dtype, shape) in zip(args, self.signature):  # noqa: B905 (a small function's time is this loop's)
-            if x.__class__ is not _ARRAY or x.shape != shape or x.dtype is not dtype:
-                return None
-        mean = reduction == "mean"
-        if not mean and reduction != "sum":
-            return None
-        if theta is None:
-            if not self.watch.unchanged() or self.count != len(parameters.values):
-                return None
-            theta = parameters.theta()
-        elif theta.shape != (self.count,) or not self.watch.directly_unchanged() or self.count != len(parameters.values):
-            return None
-        for i, j, n in self.lookups:
-            check_column(args[i].reshape(self.n, -1)[:, j], n)
-        inputs = args if self.direct else [x.reshape(self.n, -1) for x in args]
-        averages = mean and self.direct  # else that is done here
-        total: Array = self.program(inputs, theta, self.n, True) if averages else self.program(inputs, theta, self.n)
-        if self.gated is not None and has_nan(total):
-            total = self.gated.mended(total, inputs, theta, self.n, averages)
-        if mean and not averages and self.n > 1:
-            total /= self.n
-        return total
 
 
 def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfArrays | None:
@@ -80,12 +39,37 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
     if path is None or watch is None or in_axes != 0 or not call.n or any(x.__class__ is not _ARRAY for x in args):
         return None
     program: Any = recordings.program(path, call, True)
-    gated = program if isinstance(program, Gated) else None
-    lookups = [(*call.place(i), n) for i, n in path.lookups]
-    signature, count = [(x.dtype, x.shape) for x in args], len(recordings.parameters)
-    direct = recordings.back_end.make_direct is not None
-    program = gated.program if gated else program
-    return OfArrays(program, gated, signature, call.n, count, path.out, path.values > 1, lookups, direct, watch)
+    direct = recordings.back_end.make_direct is not None  # whether it takes arrays as they are, and makes means
+    lookups = [(*call.place(i), length) for i, length in path.lookups]  # argument, column there, length of the table
+    signature, number, n = [(x.shape, x.dtype) for x in args], len(args), call.n
+    parameters, count = recordings.parameters, len(recordings.parameters)
+    unchanged, directly_unchanged, shape, values = watch.unchanged, watch.directly_unchanged, (count,), parameters.values
+
+    def run(theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> Array | None:
+        if in_axes.__class__ is not int or in_axes or len(args) != number or count != len(values):
+            return None
+        for x, (form, kind) in zip(args, signature):  # noqa: B905 (a small function's time is this loop's)
+            if x.__class__ is not _ARRAY or x.shape != form or x.dtype is not kind:
+                return None
+        mean = reduction == "mean"
+        if not mean and reduction != "sum":
+            return None
+        if theta is None:
+            if not unchanged():
+                return None
+            theta = parameters.theta()
+        elif theta.shape != shape or not directly_unchanged():
+            return None
+        for i, j, length in lookups:
+            check_column(args[i].reshape(n, -1)[:, j], length)
+        if direct:
+            return program(args, theta, n, mean)  # type: ignore[no-any-return]
+        total: Array = program([x.reshape(n, -1) for x in args], theta, n)
+        if mean and n > 1:
+            total /= n
+        return total
+
+    return OfArrays(run, path.out, path.values > 1)
 
 
 Evaluation = Callable[[Sequence[Any]], Any]  # the results for some arguments; None where the long way has to be taken

@@ -24,24 +24,15 @@ def choosing(tape: Tape) -> bool:
     return any(rule.chooses or rule.is_flat for rule in {rule for rule, _ in tape.instructions})
 
 
-class Gated:
-    """A program, and another one for results that are nan; `make` makes the other when it is first needed."""
+class Twin:
+    """A program for what is nan among the results of another; `make` makes it when it is first needed."""
 
-    def __init__(self, program: Program, make: Callable[[], Program | None]):
-        self.program = cast("Direct", program)  # means, and single samples, are asked of direct ones alone
+    def __init__(self, make: Callable[[], Program | None]):
         self.make = make
         self._other: list[Direct | None] = []  # once it has been made, or found to be none
 
-    def __str__(self) -> str:
-        return str(self.program)
-
-    def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
-        found = self.program(inputs, leaves, n, mean) if mean else self.program(inputs, leaves, n)
-        nan = any(map(has_nan, found)) if found.__class__ is list else has_nan(found)
-        return self.mended(found, inputs, leaves, n, mean) if nan else found
-
     def mended(self, found: Any, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
-        """What the program has found, with the other's numbers in the places of nans."""
+        """What a program has found, with the other's numbers in the places of nans."""
         if self.other is None:
             return found
         again = self.other(inputs, leaves, n, mean) if mean else self.other(inputs, leaves, n)
@@ -49,9 +40,8 @@ class Gated:
             return [np.where(np.isnan(x), y, x) for x, y in zip(found, again, strict=True)]
         return np.where(np.isnan(found), again, found)
 
-    def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
-        """The outputs for one sample of plain numbers."""
-        found: list[float] = self.program.single(args, leaves)
+    def mended_numbers(self, found: list[float], args: tuple[float, ...], leaves: Array) -> list[float]:
+        """The same for one sample of plain numbers, of which none may be nan."""
         total = sum(found)  # nan where one of them is, or where there are infinities of either sign
         if total == total or self.other is None:
             return found
@@ -63,6 +53,33 @@ class Gated:
         if not self._other:
             self._other.append(cast("Direct | None", self.make()))
         return self._other[0]
+
+
+class Gated:
+    """A program that does not tell of nan among its results, and its twin."""
+
+    def __init__(self, program: Program, twin: Twin):
+        self.program = cast("Direct", program)  # a mean, or a single sample, is asked of a direct one alone
+        self.twin = twin
+
+    def __str__(self) -> str:
+        return str(self.program)
+
+    def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
+        found = self.program(inputs, leaves, n, mean) if mean else self.program(inputs, leaves, n)
+        return self.twin.mended(found, inputs, leaves, n, mean) if has_nan(found) else found
+
+    def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
+        """The outputs for one sample of plain numbers."""
+        return self.twin.mended_numbers(self.program.single(args, leaves), args, leaves)
+
+
+def gated(program: Program, twin: Twin) -> Program:
+    """A program whose nans its twin computes again: the program itself where it tells of them, else one that looks for them."""
+    if not hasattr(program, "twin"):
+        return Gated(program, twin)
+    program.twin = twin
+    return program
 
 
 def has_nan(found: Array) -> bool:

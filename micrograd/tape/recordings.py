@@ -24,7 +24,7 @@ from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import BackEnd, Direct, Program
 from micrograd.tape.decorator import Decorator
 from micrograd.tape.merge import merged
-from micrograd.tape.nonfinite import Gated, choosing, gated_twin
+from micrograd.tape.nonfinite import Twin, choosing, gated, gated_twin
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.passes import optimised, swept
 from micrograd.tape.record import NEEDS_ONE, Recording
@@ -140,7 +140,7 @@ class Path:
         """A program of its tape, which leaves what is nan to one of the gated tape where that may matter."""
         if self.record_gated is None:
             return make(self.tape)
-        return Gated(make(self.tape), lambda: None if (twin := self.gated()) is None else make(twin))
+        return gated(make(self.tape), Twin(lambda: None if (tape := self.gated()) is None else make(tape)))
 
     def own(self, theta: Array) -> Array:
         """Its leaves' part of the parameters."""

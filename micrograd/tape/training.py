@@ -65,10 +65,10 @@ class Training:
         return self
 
     def __call__(self, *args: Any, **named: Any) -> float:
-        data, order, found = self.data, self._order, None
+        data, order, total = self.data, self._order, None
         if order is not None and order[1] is None and order[0] == self.calls.parameters.version:
-            found = self.calls.again(data, args, named, self.reduction, self.in_axes, True)
-        total, gradient = (found[1], found[1][1:]) if found else self._reduced(args, named)
+            total = self.calls.again(data, args, named, self.reduction, self.in_axes)
+        total, gradient = (total, total[1:]) if total is not None else self._reduced(args, named)
         assert self._now is not None
         optimiser, steps = self.optimiser, self._now[2]
         optimiser.steps = steps

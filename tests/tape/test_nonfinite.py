@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import micrograd as mg
 from micrograd import Value, adjoints, exp, grad, hessian, hvp, jit, jvp, log, maximum, minimum, relu, sign, sqrt, where
 from micrograd.tape.back_ends.reference import total
-from micrograd.tape.nonfinite import Gated
+from micrograd.tape.nonfinite import Gated, Twin
 
 
 def near(x):
@@ -126,11 +126,12 @@ def test_a_function_from_a_file_leaves_out_what_was_not_chosen(tmp_path):
 
 def test_what_is_finite_stays_as_it_is_beside_what_is_not():
     """The gated program may round otherwise, so a sample's last bit would depend on the samples beside it."""
-    gated = Gated(lambda *_: np.array([1.0, np.nan, np.inf]), lambda: lambda *_: np.array([2.0, 3.0, 4.0]))
+    twin = Twin(lambda: lambda *_: np.array([2.0, 3.0, 4.0]))
+    gated = Gated(lambda *_: np.array([1.0, np.nan, np.inf]), twin)
     assert gated([], np.zeros(0), 3).tolist() == [1.0, 3.0, math.inf]
-    several = Gated(lambda *_: [np.array([1.0]), np.array([np.nan])], lambda: lambda *_: [np.array([2.0]), np.array([3.0])])
-    assert [x.tolist() for x in several([], np.zeros(0), 1)] == [[1.0], [3.0]]
-    assert math.isnan(Gated(lambda *_: np.array(np.nan), lambda: None)([], np.zeros(0), 1))
+    several = Twin(lambda: lambda *_: [np.array([2.0]), np.array([3.0])])
+    assert [x.tolist() for x in several.mended([np.array([1.0]), np.array([np.nan])], [], np.zeros(0), 1)] == [[1.0], [3.0]]
+    assert math.isnan(Gated(lambda *_: np.array(np.nan), Twin(lambda: None))([], np.zeros(0), 1))
 
 
 @pytest.mark.parametrize("backend", ["reference", None])

@@ -9,6 +9,7 @@ import numpy as np
 
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.loops import nest, over_lanes, over_samples, unrolled
+from micrograd.tape.back_ends.llvm.nans import write_look, write_told
 from micrograd.tape.back_ends.llvm.operands import Index, View, runs
 from micrograd.tape.back_ends.llvm.target import COUNT, DIVISOR, ROWS, SHARED
 
@@ -306,6 +307,8 @@ def write_same(f: Function, it: Columns) -> None:
             array, start = f.pointer(Index((), int(numbers[first]))), Index((), int(rows[first]) * t.size)
             source = f.address(it.slots.place, Index((), int(slots[first]) * t.size))
             copy(f, f.address(array, start), source, end - first)
+            if t.telling:
+                write_look(f, it.slots.place, Index((), int(slots[first]) * t.size), end - first)
         f.do(f"br label %{none}")
         f.start(several)
     f.do(f"br i1 {f.new(f'icmp ugt i64 {count}, 0')}, label %{some}, label %{none}")
@@ -313,6 +316,8 @@ def write_same(f: Function, it: Columns) -> None:
 
     def one(at: list[Index], extent: list[int]) -> None:
         array, value = f.pointer(f.located(it.numbers, at)), f.load(it.slots, f.located(it.slots, at), Index())
+        if t.telling:
+            write_told(f, value)
         start = column_start(f, f.located(it.rows, at), count)
         with f.loop(f.new(f"mul i64 {f.integer(f.located(repeats, at))}, {count}"), 1, []) as (s, _, _):
             f.do(f"store {t.real} {value}, ptr {f.address(array, start + s * t.size)}, align {t.size}")
@@ -320,3 +325,29 @@ def write_same(f: Function, it: Columns) -> None:
     nest(f, [it.count], [1], one)
     f.do(f"br label %{none}")
     f.start(none)
+
+
+def write_look_at_rows(f: Function, columns: Columns | None, grouped: Sequence[Grouped], part: bool) -> None:
+    """Tell of nan among the results of a whole block of samples, or of `part` of one."""
+    t = f.target
+    total = count_of(f) if columns else ""
+
+    def beside(width: int) -> int | str:
+        if not part:
+            return t.block * width
+        return "%count" if width == 1 else f.new(f"mul i64 %count, {width}")
+
+    def column(at: list[Index], extent: list[int]) -> None:
+        assert columns is not None
+        start = column_start(f, f.located(columns.rows, at), total) + Index((("%first", t.size),))
+        write_look(f, f.pointer(f.located(columns.numbers, at)), start, beside(1))
+
+    if columns is not None:
+        nest(f, [columns.count], [1], column)
+    for it in grouped:
+
+        def rows(at: list[Index], extent: list[int], it: Grouped = it) -> None:
+            start = Index((("%first", it.width * t.size),))
+            write_look(f, f.pointer(f.located(it.numbers, at)), start, beside(it.width))
+
+        nest(f, [it.count], [1], rows)

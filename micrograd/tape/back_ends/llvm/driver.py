@@ -10,12 +10,20 @@ from micrograd.tape.back_ends.llvm.target import CHUNK, COUNT, DATA, PARAMETERS,
 CALLS = 64  # in one function
 
 
-def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], part: Sequence[str], sums: bool) -> str:
+def write_driver(
+    target: Target,
+    before: Sequence[str],
+    whole: Sequence[str],
+    part: Sequence[str],
+    first: Sequence[str] = (),
+    last: Sequence[str] = (),
+) -> str:
     """The function `run(frame, first, count, prepare)`: what is computed once, where `prepare` is 1, then every chunk.
 
     `all(frame)` is the whole of it at once. `share(frame, next, span)` is what one of several threads does: as long as there
     are samples left, the next `span` of them, from `next` on, which all threads count up.
-    A chunk is worked through block by block: `whole` are the functions for a block, `part` those for the last, shorter one.
+    A chunk is worked through block by block: `whole` are the functions for a block, `part` those for the last, shorter one,
+    and `first` and `last` those for a chunk, before and after.
     """
     arguments = ", ".join(f"ptr %{a}" for a in PARAMETERS)
     parcels: list[str] = []
@@ -52,7 +60,7 @@ def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], pa
             "chunk:",
             f"  %full = add i64 %start, {CHUNK}",
             "  %stop = call i64 @llvm.umin.i64(i64 %full, i64 %end)",
-            *calls(["clear"] if sums else [], "%start", "0"),
+            *calls(first, "%start", "0"),
             "  br label %head",
             "head:",
             "  %at = phi i64 [ %start, %chunk ], [ %next, %whole ]",
@@ -70,7 +78,7 @@ def write_driver(target: Target, before: Sequence[str], whole: Sequence[str], pa
             *calls(part, "%at", "%left"),
             "  br label %last",
             "last:",
-            *calls(["finish"] if sums else [], "%start", "0"),
+            *calls(last, "%start", "0"),
             "  br label %chunks",
             "done:",
             *(["  fence seq_cst"] if target.streamed else []),  # non-temporal stores are seen by all threads
@@ -133,4 +141,5 @@ def preamble(t: Target) -> str:
         kind, suffix = kinds[1]
         lines.append(f"declare {kind} @llvm.masked.load.{suffix}.p0(ptr, i32, <{t.lanes} x i1>, {kind})")
         lines.append(f"declare void @llvm.masked.store.{suffix}.p0({kind}, ptr, i32, <{t.lanes} x i1>)")
+        lines.append(f"declare i1 @llvm.vector.reduce.or.v{t.lanes}i1(<{t.lanes} x i1>)")
     return "\n".join([*lines, "!0 = !{}", "!1 = !{i32 1}"])

@@ -40,11 +40,8 @@ class Frame:
         self.tables = tables
         self.pointers = (ctypes.c_uint64 * plan.arrays)()
         self.address = ctypes.addressof(self.pointers)
-        self.divisor = (ctypes.c_double * 1 if dtype.itemsize == 8 else ctypes.c_float * 1).from_buffer(
-            self.pointers, DIVISOR * 8
-        )
-        self.divisor[0] = 1.0
-        for i, array in ((0, self.rows), (1, self.shared), (3, self.totals), (4, tables)):
+        struct.pack_into("d" if dtype.itemsize == 8 else "f", self.pointers, DIVISOR * 8, 1.0)
+        for i, array in enumerate((self.rows, self.shared, self.totals, tables)):
             self.pointers[i] = array.ctypes.data
 
 

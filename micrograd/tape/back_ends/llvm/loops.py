@@ -42,7 +42,7 @@ def positions(first: Sequence[Index], extent: Sequence[int]) -> Iterator[tuple[I
         yield tuple(i + int(o) for i, o in zip(first, offset, strict=True))
 
 
-def over_samples(f: Function, unroll: int, body: Callable[[list[Index]], None]) -> None:
+def over_samples(f: Function, unroll: int, body: Callable[[list[Index]], object]) -> None:
     """A loop over the block that calls `body` with the places of `unroll` vectors."""
     step = unroll * f.target.lanes
     if f.target.block == step:

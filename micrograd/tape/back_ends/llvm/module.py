@@ -15,6 +15,7 @@ from micrograd.tape.back_ends.llvm.arrays import (
     write_filled,
     write_finish,
     write_fixed,
+    write_look_at_rows,
     write_no_tail,
     write_rows,
     write_rows_out,
@@ -25,6 +26,7 @@ from micrograd.tape.back_ends.llvm.driver import preamble, write_driver
 from micrograd.tape.back_ends.llvm.function import Function, declared, lanes_function
 from micrograd.tape.back_ends.llvm.fused import fusing_pays, write_fused
 from micrograd.tape.back_ends.llvm.loops import WRITERS, write_elementwise, write_total
+from micrograd.tape.back_ends.llvm.nans import write_look_at_sums
 from micrograd.tape.back_ends.llvm.operands import Kernel, KernelLoop, View
 from micrograd.tape.back_ends.llvm.plan import Plan
 from micrograd.tape.back_ends.llvm.recurrences import side_by_side, write_loop, write_steps
@@ -188,7 +190,7 @@ def read_by(it: Kernel | KernelLoop, made: Mapping[str, Array], steps: int = 1) 
 
 def written(plan: Plan, t: Target) -> str:
     """A plan as one module of assembly, with `run` as its door."""
-    once = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library)
+    once = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library, telling=t.telling)
     early = made_by(plan.before) if plan.work or plan.same else {}
     needed = [place for it in plan.work for place in read_by(it, early)]
     needed += [place for it in plan.same for place in among(early, it.slots.place, it.slots.slots((it.count,)))]
@@ -213,7 +215,7 @@ def written(plan: Plan, t: Target) -> str:
         write(f, *args)
         return [name]
 
-    whole, part = [], []
+    whole, part, first, last = list[str](), list[str](), list[str](), list[str]()
     for it in plan.inputs:
         whole += function(f"rows{it.width}", write_rows, it)
         part += function(f"row{it.width}", write_single_rows, it)
@@ -233,18 +235,23 @@ def written(plan: Plan, t: Target) -> str:
         if plan.refilled and t.block > 1:
             part += function("refill", write_filled, *plan.refilled)
         if not direct:
-            function("clear", write_clear, plan.sums * t.lanes)
-            function("finish", one_sample.write_finish if t.lanes == 1 else write_finish, plan.sums, t=wide)
+            first = function("clear", write_clear, plan.sums * t.lanes)
+            last = function("finish", one_sample.write_finish if t.lanes == 1 else write_finish, plan.sums, t=wide)
+        if t.telling:
+            last = [*last, *function("nans", write_look_at_sums, plan.sums, t=wide)]
     if plan.columns:
         whole += function("columns", write_columns, plan.columns, False)
         part += function("column", write_columns, plan.columns, True)
     for grouped in plan.grouped:
         whole += function(f"grouped{grouped.width}", write_rows_out, grouped, False)
         part += function(f"group{grouped.width}", write_rows_out, grouped, True)
+    if t.telling and (plan.columns or plan.grouped):
+        whole += [] if in_one(plan, t) else function("nans", write_look_at_rows, plan.columns, plan.grouped, False)
+        part += function("partnans", write_look_at_rows, plan.columns, plan.grouped, True)
     if in_one(plan, t):
         every_one = [one for it in plan.work if isinstance(it, Kernel) for one in operations(it)]
         whole = function("whole", write_whole, plan.inputs, every_one, plan.columns, plan.grouped)
-    driver = write_driver(t, [f.name for f in before], whole, part, bool(plan.sums) and not direct)
+    driver = write_driver(t, [f.name for f in before], whole, part, first, last)
     every = [*before, *work, *named.values()]
     for f in every:
         every += f.parts  # theirs too, as the list grows

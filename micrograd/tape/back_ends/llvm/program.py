@@ -5,8 +5,8 @@
     plan       the schedule in the words of this back end: kernels (operands.py) for a Target (target.py)
     module     what becomes a loop nest (loops.py; for one sample one_sample.py, and terms.py for long sums), what a loop over
                steps (recurrences.py; fused.py for rows of neighbours) and what straight-line code (straight.py): text,
-               function by function (function.py, spellings.py), with arguments and results (arrays.py) and the doors to it
-               (driver.py)
+               function by function (function.py, spellings.py), with arguments and results (arrays.py), whether one
+               of these is nan (nans.py), and the doors to it (driver.py)
     code       that text as machine code, for this machine and its mathematics library (machine.py)
     program    this file: versions of the code for few and many samples, called with memory of its own (frames.py), quickly
                compiled first and optimised once that pays
@@ -23,12 +23,13 @@ from __future__ import annotations
 
 import ctypes
 import math
+import struct
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -39,7 +40,7 @@ from micrograd.tape.back_ends.llvm.code import trouble as trouble
 from micrograd.tape.back_ends.llvm.frames import LARGE, Frame, Single, room
 from micrograd.tape.back_ends.llvm.module import LOOPED, in_one, vectors, written
 from micrograd.tape.back_ends.llvm.plan import MANY, Plan
-from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, COUNT, OUT, THETA_AT, Target
+from micrograd.tape.back_ends.llvm.target import CHUNK, NANS, THETA_AT, Target
 from micrograd.tape.tape import Tape
 from micrograd.tape.vectorise import scheduled
 
@@ -91,6 +92,16 @@ class Trial:
             program.retire(self)
 
 
+class Twin(Protocol):
+    """What computes once more results that are nan, where a nan may come from what was not chosen."""
+
+    def mended(self, found: Any, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
+        """The results of a call with numbers in the places of nans."""
+
+    def mended_numbers(self, found: list[float], args: tuple[float, ...], leaves: Array) -> list[float]:
+        """The same for the results of `single`."""
+
+
 _EMPTY = np.empty(0)
 
 
@@ -118,6 +129,7 @@ class Program:
             raise TypeError(f"compiled code works on float64 or float32, got {self.dtype}")
         if exact and self.dtype != np.dtype(np.float64):
             raise ValueError("exact means the bits of the reference back end, which is float64; got float32")
+        self.twin: Twin | None = None  # what mends results that are nan; set before the first call
         self._real = "double" if self.dtype.itemsize == 8 else "float"  # LLVM's name
         self.schedule = it = scheduled(tape, fields, reduce)
         self.plan, self.groups = Plan(it, groups), tuple(groups)
@@ -135,6 +147,8 @@ class Program:
         self._singles: list[Single] = []
         self._shape = (plan.sums,) if reduce else (len(it.outputs),)
         self._bytes = len(it.outputs) * self.dtype.itemsize  # of the results of a sample
+        given = len(it.fields) + len(groups)  # a call's arrays
+        self._enter = struct.Struct(f"=3Q{'d' if self.dtype.itemsize == 8 else 'f4x'}{1 + given}Q").pack_into
 
     def __str__(self) -> str:
         return str(self.schedule)
@@ -150,9 +164,10 @@ class Program:
             if name not in self._callbacks:
                 self._callbacks[name] = machine.callback(primitive, arguments, real)
             library[name, 1] = f"inttoptr (i64 {machine.address(self._callbacks[name])} to ptr)"
+        lanes, telling = 8 if self.exact else max(8, width), self.twin is not None
         if not block:
-            return Target(1, 1, real, self.exact, registers, width, library, single)
-        return Target(8 if self.exact else max(8, width), block, real, self.exact, registers, width, library, False, streamed)
+            lanes, block = 1, 1
+        return Target(lanes, block, real, self.exact, registers, width, library, single, streamed, telling)
 
     def blocks(self) -> tuple[int, int]:
         """How many samples are best worked on at a time, and how many in a version for short calls."""
@@ -220,47 +235,40 @@ class Program:
         dtype = self.dtype
         leaves = np.asarray(leaves, dtype, "C")
         arrays = [np.asarray(x, dtype, "C") for x in inputs]  # compiled code finds the numbers in the arrays' objects
-        frame = self._frame(version)
-        pointers = frame.pointers
-        pointers[THETA_AT], pointers[COUNT] = id(leaves), n
-        at = ARRAYS
-        for array in arrays:
-            pointers[at] = id(array)
-            at += 1
+        frame, divisor, after = self._frame(version), 1.0, mean and n > 1
         results: list[Array] = []
         if self.groups:
             out = _EMPTY
             results = self._room(n, which == 3)
-            for array in results:
-                pointers[at] = id(array)
-                at += 1
+            arrays += results
         elif not self.reduce:
             out = (np.empty if n * self._bytes < LARGE else room)((*self._shape, n), dtype)
         elif n <= CHUNK:
             out = np.empty(self._shape, dtype) if n else np.zeros(self._shape, dtype)
-            if mean and not version.direct:
-                frame.divisor[0], mean = n, False
+            if after and not version.direct:
+                divisor, after = n, False
         else:
             out = np.empty((-(-n // CHUNK), *self._shape), dtype)
-        pointers[OUT] = id(out)
+        self._enter(frame.pointers, THETA_AT * 8, id(leaves), id(out), n, divisor, 0, *map(id, arrays))
         many = 1 if n <= CHUNK else self.threads or (threads.available() if n * self._cost > WORTH else 1)
         if many > 1:
             start = perf_counter()
-            self._shared_among(many, version, frame, n, (arrays, leaves, results, out))
+            self._shared_among(many, version, frame, n, (arrays, leaves, out))
             if version.trial:
                 version.trial.spend(perf_counter() - start)
         else:
             version.all(frame.address)
-        if self.reduce:
-            frame.divisor[0] = 1.0
-            if n > CHUNK:
-                out = together(out)
-            if mean and n > 1:
-                out /= n
+        nan = self.twin is not None and frame.pointers[NANS]
         version.idle.append(frame)
+        if self.reduce and n > CHUNK:
+            out = together(out)
+            nan = self.twin is not None and math.isnan(out.item(out.argmax()))  # infinities of either sign may have met
+        if after:
+            out /= n
         if self._callbacks and (error := machine.failures.take()):
             raise error
-        return results or out
+        found = results or out
+        return found if not nan or self.twin is None else self.twin.mended(found, inputs, leaves, n, mean)
 
     def _room(self, n: int, lined: bool) -> list[Array]:
         """An array for each group of results; many single ones are rows of one array."""
@@ -287,7 +295,7 @@ class Program:
         singles.append(single)
         if self._callbacks and (error := machine.failures.take()):
             raise error
-        return out
+        return out if self.twin is None else self.twin.mended_numbers(out, args, leaves)
 
     def _frame(self, version: Version) -> Frame:
         try:
@@ -307,7 +315,7 @@ class Program:
 
         others = [self._frame(version) for _ in range(min(many, chunks) - 1)]
         for frame in others:
-            for i in (1, 2, *range(OUT, len(first.pointers))):
+            for i in (1, *range(THETA_AT, len(first.pointers))):
                 frame.pointers[i] = first.pointers[i]
         waiting = []
         with suppress(RuntimeError):  # where the system gives no threads, this one does it all
@@ -318,6 +326,7 @@ class Program:
                 error = error or job.result()
         for frame in others:
             frame.pointers[1] = frame.shared.ctypes.data
+            first.pointers[NANS] |= frame.pointers[NANS]
             version.idle.append(frame)
         machine.failures.first = error
 

@@ -20,6 +20,7 @@ from micrograd.tape.back_ends.llvm.arrays import (
 )
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.loops import WRITERS, over_samples
+from micrograd.tape.back_ends.llvm.nans import seen_among, write_told
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, View
 from micrograd.tape.back_ends.llvm.spellings import spell_one
 from micrograd.tape.back_ends.llvm.target import ROWS
@@ -126,8 +127,8 @@ def write_whole(
     staged = dict(zip(groups, accumulate([len(slots) * t.block * t.size for slots in groups.values()], initial=0)))  # noqa: B905
     past = f"align {t.lanes * t.size}, !nontemporal !1" if t.streamed else f"align {t.size}"
 
-    def samples(places: list[Index]) -> None:
-        s = places[0]
+    def sample(s: Index, seen: str) -> str:
+        """The results of the samples from place `s` on; of each lane whether nan has been `seen`."""
         held, done = Held(f, s), set[Any]()
 
         def arrive(base: int, width: int, array: str, column: int) -> None:
@@ -146,15 +147,24 @@ def write_whole(
 
         for array, row, slot in shown:
             at = column_start(f, Index((), row), count) + Index((("%first", t.size),)) + s * t.size
-            f.do(f"store {t.vector} {made([slot])[0]}, ptr {f.address(array, at)}, {past}")
+            values = made([slot])
+            seen = seen_among(f, values, seen) if t.telling else seen
+            f.do(f"store {t.vector} {values[0]}, ptr {f.address(array, at)}, {past}")
         for array, slots in groups.items():
             width = len(slots)
             to, start = (ROWS, Index((), staged[array])) if t.streamed else (array, starts[array])
             for column in tiles_of(width, t.lanes):
                 values = made(slots[column : column + t.lanes])
+                seen = seen_among(f, values, seen) if t.telling else seen
                 rows_out(f, to, start + s * (width * t.size), Index((), column), width, values)
+        return seen
 
-    over_samples(f, 1, samples)
+    if t.telling:
+        with f.loop(t.block, t.lanes, [(t.vector, f.number(0.0))]) as (s, (seen,), out):
+            out[0] = sample(s, seen)
+        write_told(f, out[0])
+    else:
+        over_samples(f, 1, lambda places: sample(places[0], ""))
     for array, slots in groups.items() if t.streamed else ():
         with f.loop(len(slots) * t.block, t.lanes, []) as (i, _, _):
             line = f.address(ROWS, i * t.size + staged[array])

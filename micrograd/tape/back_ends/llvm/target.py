@@ -13,9 +13,10 @@ from functools import cached_property
 from micrograd.tape.back_ends import reference
 
 ROWS, SHARED, THETA = "rows", "shared", "theta"  # the arrays that numbers live in
-PARAMETERS = (ROWS, SHARED, THETA, "totals", "tables", "frame")  # what every function is given; the last leads to the others
-# entries of the frame: the parameters, results, the number of samples, what sums are divided by, the arrays of the arguments
-THETA_AT, OUT, COUNT, DIVISOR, ARRAYS = 2, 6, 7, 8, 9
+PARAMETERS = (ROWS, SHARED, "totals", "tables", THETA, "frame")  # what every function is given; the last leads to the others
+# entries of the frame that are new for each call: the parameters, results, the number of samples, what sums are divided by,
+# whether a result is nan, and the arrays of the arguments
+THETA_AT, OUT, COUNT, DIVISOR, NANS, ARRAYS = 4, 5, 6, 7, 8, 9
 DATA = 16  # where, in the object of an array, the pointer to its numbers lies
 CHUNK = reference.BLOCK  # samples whose sums stand by themselves
 
@@ -33,6 +34,7 @@ class Target:
     library: Mapping[tuple[str, int], str] = field(default_factory=dict)  # how functions of (name, lanes) are called
     single: bool = False  # there is one sample: its part of a sum over the samples is the sum
     streamed: bool = False  # straight-line code stores its results non-temporally, to arrays that begin at a cache line
+    telling: bool = False  # the code tells whether one of its results is nan
 
     @cached_property
     def size(self) -> int:
