@@ -45,33 +45,32 @@ def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce:
     count = paths[0].values * (1 + len(parameters)) if gradient else len(paths[0].tape.outputs)
     parts = [(paths[i], np.sort(np.concatenate(samples[i]))) for i in sorted(samples, key=lambda i: paths[i].decisions)]
 
+    def among(at: int, end: int) -> list[tuple[Path, Array]]:
+        """The samples of each path that has some among these."""
+        spans = [(path, rows[slice(*np.searchsorted(rows, [at, end]))]) for path, rows in parts]
+        return [(path, rows) for path, rows in spans if len(rows)]
+
     def found(path: Path, rows: Array, reduce: bool) -> Array:
         inputs = call.rows(rows)
         call.check_lookups(path.lookups, inputs)
         part = recordings.program(path, call, reduce)(inputs, path.own(theta), len(rows))
         return path.spread(part, len(parameters)) if gradient else part
 
-    if reduce and len(parts) <= 1:
+    def one_by_one(at: int, end: int) -> Array:
+        results = np.zeros((count, end - at), parameters.dtype)
+        for path, rows in among(at, end):
+            results[:, rows - at] = found(path, rows, False)
+        return results
+
+    if not reduce:
+        return one_by_one(0, call.n)
+    if len(parts) <= 1:
         return found(*parts[0], True) if parts else np.zeros(count, parameters.dtype)
-    sums, span = [], call.n
-    for at in range(0, call.n if reduce and many else 0, SPAN):
-        among = [(path, rows[slice(*np.searchsorted(rows, [at, at + SPAN]))]) for path, rows in parts]
-        own = [found(path, rows, True) for path, rows in among if len(rows)]
-        sums.append(sum(own[1:], own[0]))
-    if sums:
-        return paired(sums)
-    if reduce:
-        span = BLOCK * max(1, 2 ** int(math.log2(1 + ROOM // (BLOCK * count))))
-    for at in range(0, call.n, max(1, span)):
-        results = np.zeros((count, min(span, call.n - at)), parameters.dtype)
-        for path, rows in parts:
-            mine = rows[slice(*np.searchsorted(rows, [at, at + span]))]
-            if len(mine):
-                results[:, mine - at] = found(path, mine, False)
-        if not reduce:
-            return results
-        sums.append(total(results.T))
-    return paired(sums) if sums else np.zeros((count, 0), parameters.dtype)
+    if many:
+        spans = ([found(*part, True) for part in among(at, at + SPAN)] for at in range(0, call.n, SPAN))
+        return paired([sum(own[1:], own[0]) for own in spans])
+    span = BLOCK * max(1, 2 ** int(math.log2(1 + ROOM // (BLOCK * count))))
+    return paired([total(one_by_one(at, min(at + span, call.n)).T) for at in range(0, call.n, span)])
 
 
 def path_of(recordings: Recordings, call: Call, gradient: Any, theta: Array) -> tuple[Path, Array]:
