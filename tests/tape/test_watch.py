@@ -597,6 +597,7 @@ def test_a_networks_own_attributes_are_compared_the_quick_way():
     )
 
 
+@pytest.mark.filterwarnings("ignore:Setting the:DeprecationWarning")  # NumPy 2.5 would rather have new arrays
 def test_the_shape_and_the_type_of_an_array_are_watched():
     A, B = np.arange(6.0).reshape(2, 3), np.zeros(2)
     f = jit(lambda x: x * A.shape[0] + float(A[1, 0]) + float(B.view(float)[0]) + (B.dtype == float), backend="reference")
