@@ -31,6 +31,17 @@ def activation_called(name: str | Callable[[Value], Value]) -> Callable[[Value],
     raise ValueError(f"unknown activation {name!r}: use 'linear', a function, or one of {', '.join(names)}")
 
 
+class Activation:
+    """The attribute `activation` of a neuron: g, as it was given; "linear" where `nonlin` is False. Both may be set."""
+
+    def __get__(self, neuron: Any, cls: Any = None) -> Any:
+        return self if neuron is None else vars(neuron)["activation"] if neuron.nonlin else "linear"
+
+    def __set__(self, neuron: Any, activation: Any) -> None:
+        neuron._g = activation_called(activation)
+        vars(neuron)["activation"] = activation
+
+
 _BOUNDS: dict[str, Callable[[int, int], float]] = {  # weights are uniform within plus and minus this
     "uniform": lambda nin, nout: 1.0,
     "he": lambda nin, nout: math.sqrt(6 / nin),  # He et al., 2015: for relu

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from micrograd import primitives
 from micrograd.engine import Note, Value, as_values, constant, mark, node_of
-from micrograd.nn.arguments import activation_called, bound, generator, width, widths
+from micrograd.nn.arguments import Activation, activation_called, bound, generator, width, widths
 from micrograd.nn.label import Label
 from micrograd.nn.module import Module
 
@@ -37,6 +37,9 @@ class Neuron(Module):
     Value(data=0.0, grad=0.0, label='a_1^[1]')
     """
 
+    activation = Activation()
+    _g: Callable[[Value], Value] | None  # of the activation
+
     def __init__(
         self,
         nin: int,
@@ -52,8 +55,7 @@ class Neuron(Module):
         scope, most = (f"layer {layer}", f"neuron {index}"), bound(init, nin, nout)
         self.w = [Value(most * rng.uniform(-1, 1), label=Label("W", (j, index), layer, scope)) for j in range(1, nin + 1)]
         self.b = Value(0.0, label=Label("b", (index,), layer, scope))
-        g = activation_called(activation)
-        self.nonlin, self.activation, self._g = nonlin, activation if nonlin else "linear", g if nonlin else None
+        self.nonlin, self.activation = nonlin, activation
         self._z, self._a = (Label(letter, (index,), layer, scope) for letter in "za")
 
     def __call__(self, x: Iterable[Any]) -> Value:
@@ -65,7 +67,7 @@ class Neuron(Module):
             raise ValueError(f"{self!r} takes {len(self.w)} inputs, got {len(x)}")
         z = a = node_of(_DOT, (*self.w, *x, self.b))
         mark(z, self._z, note)
-        if self._g is not None:
+        if self.nonlin and self._g is not None:
             a = self._g(z)
             if not isinstance(a, Value):
                 raise TypeError(f"the activation of {self!r} must give a Value, got {type(a).__name__} {a!r}")

@@ -12,6 +12,7 @@ import pytest
 
 from micrograd.engine import Value, adjoints
 from micrograd.nn import MLP, Layer, Module, Neuron
+from micrograd.tape import jit
 
 
 def test_its_arithmetic_gives_its_numbers():
@@ -73,6 +74,25 @@ def test_its_classes_of_networks_keep_their_shape_and_their_words():
     assert len(model.parameters()) == 41 and all(isinstance(p, Value) for p in model.parameters())
     assert repr(model.layers[2]) == "Layer of [LinearNeuron(4)]" and repr(Neuron(2)) == "ReLUNeuron(2)"
     assert Neuron(2, nonlin=False).nonlin is False and isinstance(model, Module) and len(Layer(2, 3).neurons) == 3
+
+
+def test_what_a_neuron_does_may_be_set_later():
+    neuron = Neuron(1, activation="tanh")
+    neuron.w[0].data = 2.0
+    compiled = jit(lambda x: neuron([x]))
+    assert neuron([1.0]).data == compiled(1.0) == math.tanh(2.0) and neuron.activation == "tanh"
+    neuron.nonlin = False
+    assert neuron([1.0]).data == compiled(1.0) == 2.0 and neuron.activation == "linear"
+    neuron.nonlin = 1
+    assert neuron([1.0]).data == compiled(1.0) == math.tanh(2.0)
+    neuron.activation = "relu"
+    assert neuron([1.0]).data == compiled(1.0) == 2.0 and repr(neuron) == "ReLUNeuron(1)"
+    linear = Neuron(1, nonlin=False)
+    linear.nonlin = True
+    linear.w[0].data = -2.0
+    assert linear([1.0]).data == 0.0 and linear.activation == "relu"
+    with pytest.raises(ValueError, match="unknown activation 'nosuch'"):
+        neuron.activation = "nosuch"
 
 
 def test_modules_written_for_it_work():
