@@ -6,6 +6,7 @@ works on floats and on arrays alike. `schedules` has rates that change from step
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
@@ -15,6 +16,10 @@ from micrograd.engine.assign import assign
 from micrograd.engine.modes import after_step
 from micrograd.primitives import number
 
+OTHER_NAMES = {  # what other libraries call what is an argument here
+    "learning_rate": "lr", "rate": "lr", "step_size": "lr", "params": "parameters", "epsilon": "eps", "decay": "weight_decay",
+    "rho": "alpha", "max_norm": "clip_norm", "clipnorm": "clip_norm", "clipvalue": "clip_value",
+}  # fmt: skip
 Rate = float | Callable[[int], float]  # a learning rate, or a function from the number of steps done to one
 
 
@@ -90,6 +95,16 @@ class Optimiser:
     """
 
     lr: Any  # a Rate; where `update` reads it, a number
+
+    def __new__(cls, *args: Any, **named: Any) -> Self:
+        made: Any = cls
+        _, *known = (spec := inspect.getfullargspec(made.__init__)).args + spec.kwonlyargs
+        for name, x in named.items() if spec.varkw is None else ():
+            if name not in known:
+                meant = OTHER_NAMES.get(name)
+                what = f"write {meant}={x!r}" if meant in known else f"it takes {', '.join(known)}"
+                raise TypeError(f"{cls.__name__} has no argument {name!r}: {what}")
+        return super().__new__(cls)
 
     def __init__(
         self,

@@ -144,6 +144,12 @@ def test_the_learning_rate_may_change_between_steps():
         (lambda: SGD([Value(1.0)], momentum=1.0), ValueError, r"momentum must be in \[0, 1\), got 1.0"),
         (lambda: Adam([Value(1.0)], betas=(0.9, 1.0)), ValueError, r"betas must be in \[0, 1\), got \(0.9, 1.0\)"),
         (lambda: SGD([Value(1.0) * 2]), ValueError, "SGD needs leaves as parameters, got Value.*made by 'mul'"),
+        (lambda: Adam([Value(1.0)], learning_rate=0.1), TypeError, "Adam has no argument 'learning_rate': write lr=0.1"),
+        (
+            lambda: SGD([Value(1.0)], nesterov=True),
+            TypeError,
+            "no argument 'nesterov': it takes parameters, lr, momentum",
+        ),
         (lambda: Adam([w := Value(1.0, label="w"), w]), ValueError, "Adam got a parameter twice: Value.*label='w'"),
     ],
 )
