@@ -194,10 +194,10 @@ def _upstream(exam: Examination, op: Operation, got: Result, local: tuple[float,
 
 def _above(exam: Examination, op: Operation) -> bool:
     """Whether the operation is right on operands that were computed themselves."""
-    halves = tuple([x / 2.0 for x in op.at])
+    halves, kind = tuple([x / 2.0 for x in op.at]), type(exam.cls(2.0))
 
     def program(*xs: Any) -> Any:
-        return op.apply(*[x * exam.cls(2.0) if isinstance(x, exam.cls) else x * 2.0 for x in xs])  # type: ignore[arg-type]
+        return op.apply(*[x * exam.cls(2.0) if isinstance(x, kind) else x * 2.0 for x in xs])
 
     got, true = exam.run(program, halves), exam.truth(program, halves)
     if got.error or exam.close(got.grads, true.grads):

@@ -28,9 +28,10 @@ class Number:
     if not TYPE_CHECKING:  # a type checker refuses it by itself
 
         def __xor__(self, other):
-            raise TypeError("^ is no power in Python: write x ** 2")
+            raise TypeError(f"^ is no power in Python: write x ** {'y' if isinstance(other, Number) else other!r}")
 
-        __rxor__ = __xor__
+        def __rxor__(self, other):
+            raise TypeError(f"^ is no power in Python: write {other!r} ** x")
 
     def __format__(self: Any, spec: str) -> str:
         if not spec:

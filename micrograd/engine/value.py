@@ -128,8 +128,8 @@ class Value(Operators, Number, Copied, Shown, Original):
     note = modes.when_set("_note", None, "The Note that drawings and explanations read, or None.")
 
     def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = ""):
-        if isinstance(_children, str):
-            raise TypeError(f"the second argument of Value is not its label: write Value({data!r}, label={_children!r})")
+        if isinstance(_children, (str, int, float)):
+            raise TypeError(f"the second argument of Value is not its label: write Value({data!r}, label={str(_children)!r})")
         self._data, self.label = number(data), label
         self.rule: Primitive | None = None
         self._x: Any = None

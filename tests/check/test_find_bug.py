@@ -589,3 +589,7 @@ def test_an_operand_that_is_given_back_is_no_operand_that_has_changed():
     assert find_bug(ItsOwnRelu).ok
     found = find_bug(NoExp)
     assert found.mistakes == ["the value of exp(a) is wrong"]
+
+
+def test_what_makes_values_is_as_good_as_their_class():
+    assert find_bug(lambda x: Value(x)).ok

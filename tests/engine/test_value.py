@@ -355,8 +355,10 @@ def test_recompute_works_inside_no_grad_and_replays_choices_that_are_nodes():
         (lambda x: micrograd.exp(x, x), TypeError, r"exp\(\) takes 1 positional argument but 2 were given"),
         (lambda x: micrograd.atan2(x), TypeError, r"atan2\(\) missing 1 required positional argument"),
         (lambda x: constant(3.0).backward(), RuntimeError, r"backward\(\) of the constant .*no_grad\(\) block"),
-        (lambda x: x ^ 2, TypeError, r"write x \*\* 2"),
-        (lambda x: 2 ^ x, TypeError, r"write x \*\* 2"),
+        (lambda x: x ^ 3, TypeError, r"write x \*\* 3"),
+        (lambda x: x ^ x, TypeError, r"write x \*\* y"),
+        (lambda x: 2 ^ x, TypeError, r"write 2 \*\* x"),
+        (lambda x: Value(x, 2, 3), TypeError, r"not its label: write Value\(.*, label='2'\)"),
         (lambda x: Value(1.0, "x"), TypeError, r"write Value\(1.0, label='x'\)"),
     ],
 )
