@@ -22,6 +22,8 @@ class Number(Protocol):
     @property
     def real(self) -> Any: ...  # which a Value has not
 
+Many: TypeAlias = NDArray[Any] | list[Any] | tuple[Any, ...]  # what functions of each number take and give
+
 class Unary(Primitive):
     """A row of one argument: a number for a number, a Value for a Value."""
 
@@ -29,6 +31,14 @@ class Unary(Primitive):
     def __call__(self, x: Value, /) -> Value: ...
     @overload
     def __call__(self, x: Number, /) -> float: ...
+    @overload
+    def __call__(self, x: NDArray[Any], /) -> NDArray[Any]: ...
+    @overload
+    def __call__(self, x: Sequence[Value], /) -> list[Value]: ...
+    @overload
+    def __call__(self, x: Sequence[Number], /) -> list[float]: ...
+    @overload
+    def __call__(self, x: list[Any] | tuple[Any, ...], /) -> list[Any]: ...
 
 class OfPairs(Protocol):
     """A function of two numbers that takes lists and arrays too, and gives the like back."""
@@ -51,6 +61,10 @@ class Binary(Primitive):
     def __call__(self, x: Value | Number, y: Value, /) -> Value: ...
     @overload
     def __call__(self, x: Number, y: Number, /) -> float: ...
+    @overload
+    def __call__(self, x: Many, y: Value | Number | Many, /) -> Any: ...
+    @overload
+    def __call__(self, x: Value | Number, y: Many, /) -> Any: ...
 
 class Ternary(Primitive):
     """A row of three arguments, such as where."""

@@ -30,6 +30,7 @@ from micrograd import (
     jit,
     jvp,
     logsumexp,
+    maximum,
     mean,
     mse,
     no_grad,
@@ -65,7 +66,12 @@ assert_type(gelu(1.0), float)
 assert_type(a.ceil(), Value)
 a.tahn()  # type: ignore
 exp("1")  # type: ignore
-exp(np.zeros(3))  # type: ignore
+exp(None)  # type: ignore
+assert_type(exp(np.zeros(3)), NDArray[Any])
+assert_type(exp([a, b]), list[Value])
+assert_type(exp([0.0, 1.0]), list[float])
+assert_type(exp([[0.0, 1.0]]), list[Any])
+assert_type(maximum([0.0, 1.0], 0.5), Any)
 relu(a, b)  # type: ignore
 a + "1"  # type: ignore
 a + None  # type: ignore
