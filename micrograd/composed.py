@@ -8,26 +8,35 @@ them from lists, nested lists and arrays.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from micrograd import primitives
-from micrograd.elementwise import elementwise
-from micrograd.primitives import dot, erfc, exp, expm1, floor, logsumexp, maximum, minimum, sigmoid, sqrt, sum, where
+from micrograd.elementwise import as_array, elementwise, is_many, nested
+from micrograd.primitives import dot, erfc, exp, expm1, floor, logsumexp, maximum, minimum, number, sigmoid, sqrt, sum, where
 
 if TYPE_CHECKING:
     from micrograd.signatures import Elementwise, OfMany, OfPairs, OfRows
 
 
-def _in_form(f: Callable[[Any], Any], xs: Any) -> Any:
+def _listed(name: str, xs: Any) -> list[Any]:
+    """What is in a list, or comes from a generator; TypeError for what is none."""
+    if isinstance(xs, (str, bytes, Mapping)) or getattr(type(xs), "__iter__", None) is None:
+        raise TypeError(f"{name} needs a list of numbers, got {type(xs).__name__} {xs!r}"[:160])
+    return list(xs)
+
+
+@nested
+def _in_form(f: Callable[[Any], Any], xs: Any, name: str) -> Any:
     """`f` of the innermost rows of a list, of nested lists or of an array, in their form."""
-    if hasattr(xs, "tolist"):
+    if hasattr(xs, "__array__"):
         import numpy as np  # an array is given, so it is there
 
-        return np.array(_in_form(f, xs.tolist()))
-    if len(xs) and hasattr(xs[0], "__len__"):
-        return [_in_form(f, row) for row in xs]
+        return np.array(_in_form(f, as_array(xs, name).tolist(), name))
+    xs = _listed(name, xs)
+    if xs and any(map(is_many, xs)):
+        return [_in_form(f, row, name) for row in xs]
     return f(xs)
 
 
@@ -47,11 +56,12 @@ def _of_rows(f: Callable[..., Any]) -> OfRows:  # for type checkers: a list of w
     return f
 
 
+@nested
 def _flat(name: str, xs: Any, least: int = 1) -> list[Any]:
     """The numbers of a list, of nested lists or of an array, in order. ValueError where they are fewer than `least`."""
     found: list[Any] = []
-    for x in xs.flat if hasattr(xs, "flat") else xs:
-        found.extend(_flat(name, x, 0) if hasattr(x, "__len__") else (x,))
+    for x in as_array(xs, name).ravel().tolist() if hasattr(xs, "__array__") else _listed(name, xs):
+        found.extend(_flat(name, x, 0) if is_many(x) else (x if hasattr(type(x), "__primitive__") else number(x, name),))
     if len(found) < least:
         raise ValueError(f"{name} needs at least {least} value{'s' * (least > 1)}, got {len(found) or 'none'}")
     return found
@@ -181,7 +191,7 @@ def log_softmax(xs: Any) -> Any:
         total = logsumexp(shifted)
         return [x - total for x in shifted]
 
-    return _in_form(of_row, xs)
+    return _in_form(of_row, xs, "log_softmax")
 
 
 @_of_rows
@@ -193,7 +203,7 @@ def softmax(xs: Any) -> Any:
     >>> softmax([1000.0, 0.0]), softmax([[-1000.0, 0.0], [0.0, -1000.0]])
     ([1.0, 0.0], [[0.0, 1.0], [1.0, 0.0]])
     """
-    return _in_form(lambda row: [exp(x) for x in log_softmax(row)], xs)
+    return _in_form(lambda row: [exp(x) for x in log_softmax(row)], xs, "softmax")
 
 
 OF_ONE: dict[str, Callable[[Any], Any]] = {  # those that may be called with one number alone, by name
@@ -275,4 +285,4 @@ def cumsum(xs: Any) -> Any:
             sums.append(sums[-1] + x)
         return sums
 
-    return _in_form(of_row, xs)
+    return _in_form(of_row, xs, "cumsum")

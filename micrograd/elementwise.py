@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import wraps
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def is_many(x: object) -> bool:
@@ -16,20 +18,69 @@ def is_many(x: object) -> bool:
     return hasattr(x, "__len__") and getattr(x, "shape", None) != () and not isinstance(x, (str, bytes, Mapping, Set))
 
 
+def more_than_numbers(x: Any) -> str:
+    """What an array has beside numbers, which would be lost, as a text that begins with "is"; empty where there is nothing."""
+    kind = type(x).__name__
+    if hasattr(x, "mask") and hasattr(x, "filled") and (masked := int(x.mask.sum())):
+        return (
+            f"is a masked array, and {masked} of its {x.size} entries are masked: fill them in, x.filled(0.0), or leave them "
+            "out, x.compressed()"
+        )
+    if fields := getattr(getattr(x, "dtype", None), "names", None):
+        return f"is a structured array with the fields {', '.join(fields)}: pass one, x[{fields[0]!r}], or a dict"
+    if missing := _missing(x):
+        return f"is a {kind} with {missing} missing entries: fill them in, or leave them out, first"
+    return ""
+
+
+def _missing(x: Any) -> int:
+    """How many entries of a column or table are marked as missing: as arrays, they would be nan like any other."""
+    count = getattr(x, "null_count", None)
+    if count is not None:  # Polars, and Arrow's columns
+        count = count() if callable(count) else count
+        return count if isinstance(count, int) else int(count.to_numpy().sum())
+    columns = getattr(x, "columns", None)
+    if isinstance(columns, list):  # Arrow's tables
+        return sum(map(_missing, columns))
+    if type(x).__module__.partition(".")[0] != "pandas":
+        return 0
+    parts = [column for _, column in x.items()] if getattr(x, "ndim", 1) == 2 else [x]
+    return sum(int(part.isna().sum()) for part in parts if type(getattr(part.dtype, "na_value", None)).__name__ == "NAType")
+
+
+def as_array(x: Any, name: str) -> Any:
+    """What is an array, or becomes one, as NumPy's; TypeError where that would lose what is not a number."""
+    if more := more_than_numbers(x):
+        raise TypeError(f"{name}: an argument {more}")
+    return import_module("numpy").asarray(x)
+
+
+def nested(f: F) -> F:
+    """f, which goes through nested lists, with a clear error where a list contains itself."""
+
+    @wraps(f)
+    def through(*args: Any, **options: Any) -> Any:
+        try:
+            return f(*args, **options)
+        except RecursionError:
+            raise ValueError("a list contains itself, or lists are nested too deeply") from None
+
+    return through  # type: ignore[return-value]
+
+
+@nested
 def of_each(f: Callable[..., Any], args: Sequence[Any], name: str) -> Any:
     """f of each of the numbers, in the form of the lists, nested lists or arrays among `args`; one number goes with all.
 
     Arrays are broadcast as NumPy does; of numbers alone they give an array of floats. ValueError where lists differ in length.
     """
-    if any(is_many(x) and hasattr(x, "shape") for x in args):
+    if any(is_many(x) and (hasattr(x, "shape") or hasattr(x, "__array__")) for x in args):
         np = import_module("numpy")  # an array is given, so it is there; the rule book itself stands without
-        if any(map(np.ma.is_masked, args)):  # of objects NumPy would make an array without the mask
-            raise TypeError(
-                f"{name}: an array has masked entries: fill them in, x.filled(0.0), or leave them out, x.compressed()"
-            )
+        args = [as_array(x, name) if hasattr(x, "__array__") else x for x in args]
         with np.errstate(all="ignore"):  # as of plain numbers: what is infinite or nan has its conventions
             found = np.frompyfunc(f, len(args), 1)(*[np.asarray(x, dtype=object) for x in args])
-        return found.astype(float) if all(isinstance(x, float) for x in found.flat) else found
+        kind = next((kind for kind in (float, bool) if all(isinstance(x, kind) for x in found.flat)), object)
+        return found.astype(kind, copy=False)
     lengths = {len(x) for x in args if is_many(x)}
     if len(lengths) > 1:
         raise ValueError(f"{name} needs lists of one length, got {' and '.join(map(str, sorted(lengths)))} values")

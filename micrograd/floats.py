@@ -18,6 +18,10 @@ def number(x: Any, name: str = "") -> float:
         what, advice = repr(x), "convert it first, for example with float()"
     elif isinstance(x, complex):
         what, advice = repr(x), "Values are real; take its .real, .imag or abs()"
+    elif kind == "MaskedConstant":
+        what, advice = "(an entry that is masked)", "fill it in, x.filled(0.0), or leave it out, x.compressed()"
+    elif kind == "void":
+        what, advice = f"{x!r}"[:60], "it is a record of several: take one field"
     elif hasattr(x, "shape"):
         advice = "make one of each element: [Value(e) for e in array]" if len(x.shape) else "take its .item()"
         what, advice = f"of shape {x.shape}", f"a Value is one number; {advice}"
@@ -31,6 +35,11 @@ def number(x: Any, name: str = "") -> float:
 def raised(*_: Any) -> NoReturn:
     """What stands beyond a value that is a whole function, and no formula: its error, which is being handled, and no nan."""
     raise
+
+
+def unmasked(x: Any) -> Any:
+    """What stands in a masked array, where it is not masked; TypeError where it is."""
+    return number(x) if type(x).__name__ == "MaskedConstant" else x
 
 
 def held_value(value: Callable[..., Any]) -> Callable[..., float]:

@@ -241,7 +241,8 @@ def take(values: Sequence[A], i: Any) -> A:
     """
     if lookup := getattr(type(i), "__take__", None):
         return lookup(i, values, _take)  # type: ignore[no-any-return]
-    return values[i]  # type: ignore[no-any-return]
+    found = values[i]
+    return floats.unmasked(found) if hasattr(found, "mask") else found  # type: ignore[no-any-return]
 
 
 # Conventions: relu, abs, step and sign have derivative 0 at 0; floor, round and x // y have derivative 0 everywhere, their

@@ -20,6 +20,7 @@ from itertools import islice
 from numbers import Integral, Real
 from typing import Any
 
+from micrograd.elementwise import more_than_numbers, nested
 from micrograd.engine import Value
 from micrograd.primitives import number
 
@@ -88,6 +89,7 @@ def steps(kind: Kind, count: int) -> list[str]:
     return [f".{name}" for name in names] or [f"[{i}]" for i in range(count)]
 
 
+@nested
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """The leaves of `tree` from left to right, and its structure.
 
@@ -240,16 +242,10 @@ def plain_array(x: Any) -> Any:
 
     if isinstance(x, np.generic):
         return x
+    if more := more_than_numbers(x):
+        raise TypeError(more)
     if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
-        masked = int(np.ma.getmaskarray(x).sum()) if isinstance(x, np.ma.MaskedArray) else 0
-        if masked:
-            raise TypeError(
-                f"is a masked array, and {masked} of its {x.size} entries are masked: fill them in, x.filled(0.0), or leave "
-                "them out, x.compressed()"
-            )
         return np.asarray(x)
-    if missing := _missing(x):
-        raise TypeError(f"is a {cls.__name__} with {missing} missing entries: fill them in, or leave them out, first")
     try:
         array = np.asarray(x) if hasattr(x, "__array__") else np.from_dlpack(x)
     except (
@@ -261,21 +257,6 @@ def plain_array(x: Any) -> Any:
     return numeric_array(array) if array is x else plain_array(numeric_array(array))
 
 
-def _missing(x: Any) -> int:
-    """How many entries of a column or table are marked as missing: as arrays, they would be nan like any other."""
-    count = getattr(x, "null_count", None)
-    if count is not None:  # Polars, and Arrow's columns
-        count = count() if callable(count) else count
-        return count if isinstance(count, int) else int(count.to_numpy().sum())
-    columns = getattr(x, "columns", None)
-    if isinstance(columns, list):  # Arrow's tables
-        return sum(map(_missing, columns))
-    if type(x).__module__.partition(".")[0] != "pandas":
-        return 0
-    parts = [column for _, column in x.items()] if getattr(x, "ndim", 1) == 2 else [x]
-    return sum(int(part.isna().sum()) for part in parts if type(getattr(part.dtype, "na_value", None)).__name__ == "NAType")
-
-
 def numeric_array(array: Any) -> Any:
     """A NumPy array with a type of numbers, or of Values among numbers; TypeError that says what else it holds."""
     import numpy as np
@@ -283,11 +264,8 @@ def numeric_array(array: Any) -> Any:
     kind = array.dtype.kind
     if kind in "fiub":
         return array
-    if array.dtype.names:
-        first = array.dtype.names[0]
-        raise TypeError(
-            f"is a structured array with the fields {', '.join(array.dtype.names)}: pass one, x[{first!r}], or a dict"
-        )
+    if more := more_than_numbers(array):
+        raise TypeError(more)
     if kind == "V" and array.dtype.name == "bfloat16":
         return array.astype(np.float32)
     if kind in "mM":
@@ -306,6 +284,7 @@ def numeric_array(array: Any) -> Any:
     raise TypeError(f"must be made of real numbers, got an array of {array.dtype}")
 
 
+@nested
 def plain_arrays(tree: Any, where: str) -> Any:
     """`tree` with NumPy arrays of numbers for what counts as an array; TypeError that says which of its leaves is none."""
     try:
@@ -338,8 +317,7 @@ def like(tree: Any, values: Iterator[Any]) -> Any:
         if leaf.__class__ is not float and is_array(leaf):
             if leaf.shape:
                 return shaped(islice(values, leaf.size), leaf.shape)
-            x = next(values)
-            return x if isinstance(x, Value) else shaped([x], ())
+            return next(values)
         return next(values)
 
     return mapped(tree, change)

@@ -58,6 +58,24 @@ def test_where_chooses_lists_at_once_by_one_number_and_entries_by_a_list():
     assert mg.where(np.array([True, False]), 1.0, 2.0).tolist() == [1.0, 2.0]
 
 
+class Column:
+    """As one of Polars', of which one entry is missing."""
+
+    def __len__(self):
+        return 2
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([1.0, np.nan])
+
+    def null_count(self):
+        return 1
+
+
+MASKED = np.ma.masked_array([1.0, 2.0], [0, 1])
+CYCLE = []
+CYCLE.append(CYCLE)
+
+
 def test_a_row_of_ones_own_takes_lists():
     before = dict(RULES)
     try:
@@ -80,10 +98,19 @@ def test_a_row_of_ones_own_takes_lists():
         (
             lambda: mg.exp(np.ma.masked_array([1.0, 2.0], [0, 1])),
             TypeError,
-            r"exp: an array has masked entries: fill them in, x\.",
+            r"exp: .*1 of its 2 entries are masked: fill them in, x\.",
         ),
-        (lambda: mg.maximum(0.5, np.ma.masked_array([1.0, 2.0], [0, 1])), TypeError, "maximum: an array has masked entries"),
-        (lambda: mg.gelu([np.ma.masked_array([1.0, 2.0], [0, 1])]), TypeError, "gelu: an array has masked entries"),
+        (lambda: mg.maximum(0.5, np.ma.masked_array([1.0, 2.0], [0, 1])), TypeError, "maximum: an argument is a masked array"),
+        (lambda: mg.gelu([np.ma.masked_array([1.0, 2.0], [0, 1])]), TypeError, "gelu: an argument is a masked array"),
+        (lambda: mg.exp(np.zeros(2, [("a", float), ("b", int)])), TypeError, r"exp: .* fields a, b: pass one, x\['a'\]"),
+        (lambda: mg.exp(Column()), TypeError, "exp: an argument is a Column with 1 missing entries: fill them in"),
+        (lambda: mg.exp(CYCLE), ValueError, "a list contains itself"),
+        (lambda: jit(lambda x: x[0])(CYCLE), ValueError, "a list contains itself"),
+        (lambda: mg.grad(lambda x: x[0])(CYCLE), ValueError, "a list contains itself"),
+        (lambda: mg.sum(MASKED), TypeError, r"an entry that is masked\): fill it in"),
+        (lambda: mg.take(MASKED, 1), TypeError, r"an entry that is masked\): fill it in"),
+        (lambda: mg.nll(MASKED, 1), TypeError, r"an entry that is masked\): fill it in"),
+        (lambda: mg.nll([[0.5, 0.5]], np.ma.masked_array([1], [1])), ValueError, "needs the index of a class, .* got masked"),
         (lambda: mg.exp([Value(1.0), "x"]), TypeError, "got str 'x'"),
         (lambda: mg.sum([[1.0], [2.0]]), TypeError, "got list"),
         (lambda: Value(1.0) * [1.0], TypeError, "got list"),
@@ -92,6 +119,24 @@ def test_a_row_of_ones_own_takes_lists():
 def test_what_is_no_number_and_no_list_of_them_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("f", [mg.mean, mg.norm, mg.var, mg.std, mg.prod, mg.softmax, mg.log_softmax, mg.cumsum])
+def test_functions_of_many_numbers_refuse_what_has_none(f):
+    name = f.__name__
+    for x, error, message in [
+        (MASKED, TypeError, f"{name}: an argument is a masked array, and 1 of its 2 entries are masked"),
+        (np.zeros(2, [("a", float), ("b", int)]), TypeError, f"{name}: .* fields a, b"),
+        (Column(), TypeError, f"{name}: an argument is a Column with 1 missing entries"),
+        (CYCLE, ValueError, "a list contains itself"),
+        (3.0, TypeError, f"{name} needs a list of numbers, got float 3.0"),
+        (Value(3.0), TypeError, f"{name} needs a list of numbers, got Value"),
+        ("abc", TypeError, f"{name} needs a list of numbers, got str 'abc'"),
+        ({"a": 1.0}, TypeError, f"{name} needs a list of numbers, got dict"),
+    ]:
+        with pytest.raises(error, match=message):
+            f(x)
+    assert f(iter([1.0, 2.0])) == f([1.0, 2.0])
 
 
 def test_bounds_given_by_name_go_along_with_the_numbers():

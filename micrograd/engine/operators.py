@@ -111,7 +111,11 @@ def _reflected(rule: Primitive) -> Callable[[V, V | Number], V]:
 def _with_other(rule: Primitive, value: Any, other: Any, *args: Any) -> Any:
     """rule(*args), or a chance for the other operand's own operator where it is an array."""
     if hasattr(type(other), "__array_ufunc__") and hasattr(type(other), "__len__"):  # NumPy's scalars have no length
-        return beside_others(rule.name, *args) if is_of_others(other) else NotImplemented
+        if is_of_others(other):
+            return beside_others(rule.name, *args)
+        if rule is primitives.mul and args[0] is other:  # a matrix of NumPy's leaves to the number what it can do itself
+            return type(other).__rmul__(other, value)
+        return NotImplemented
     return value.__general__(rule, args)
 
 

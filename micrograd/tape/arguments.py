@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd.elementwise import nested
 from micrograd.engine import Value
 from micrograd.trees import Structure, kind_of, numeric_array, parts_of, plain_array, rebuilt, steps
 
@@ -57,6 +58,7 @@ class Call:
         if self.n < 0:
             self.n = 1
 
+    @nested
     def _argument(self, x: Any, axis: int | None, where: str) -> Structure:
         spec = self._taken_apart(x, axis, where)
         if self._pending:

@@ -40,6 +40,24 @@ def test_every_function_of_numpy_gives_of_values_what_it_gives_of_numbers(ufunc)
         assert float(found) == pytest.approx(float(expected), rel=1e-15), name
 
 
+def test_what_is_true_in_python_is_true_to_logical_functions():
+    for x in (0.0, 2.0):
+        assert np.logical_not(Value(x)) is (not x)
+        for y in (0.0, 1.0):
+            for f in (np.logical_and, np.logical_or, np.logical_xor):
+                assert f(Value(x), Value(y)) is f(Value(x), y) is f(x, Value(y)) is bool(f(x, y))
+    found = np.logical_and(np.array([Value(1.0), Value(0.0)]), Value(2.0))
+    assert found.tolist() == [True, False] and found.dtype == bool
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_a_matrix_is_multiplied_from_either_side():
+    v, matrix = Value(2.0), np.matrix([[1.0, 3.0]])
+    for product in (matrix * v, v * matrix, np.multiply(matrix, v)):
+        assert isinstance(product, np.matrix) and [x.data for x in product.flat] == [2.0, 6.0]
+    assert [x.data for x in (matrix / v).flat] == [0.5, 1.5]
+
+
 def test_derivatives_go_through_them_in_every_mode():
     def f(x, y):
         return (
@@ -91,7 +109,7 @@ def test_masked_arrays_and_records_are_arrays_or_refused_for_their_masks():
     v = Value(2.0)
     for array in (np.ma.masked_array([1.0, 3.0]), np.array([1.0, 3.0]).view(np.recarray)):
         assert [x.data for x in np.ravel(np.logaddexp(v, array))] == [np.logaddexp(2.0, 1.0), np.logaddexp(2.0, 3.0)]
-    with pytest.raises(TypeError, match="masked entries: fill them in"):
+    with pytest.raises(TypeError, match="entries are masked: fill them in"):
         np.logaddexp(v, np.ma.masked_array([1.0, 3.0], [0, 1]))
 
 
