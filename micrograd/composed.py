@@ -8,7 +8,7 @@ them from lists, nested lists and arrays.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def _listed(name: str, xs: Any) -> list[Any]:
-    """What is in a list, or comes from a generator; TypeError for what is none."""
-    if isinstance(xs, (str, bytes, Mapping)) or getattr(type(xs), "__iter__", None) is None:
+    """What is in a list, or comes from a generator; TypeError for what is none, a set too, whose Values have no order."""
+    if isinstance(xs, (str, bytes, Mapping, Set)) or getattr(type(xs), "__iter__", None) is None:
         raise TypeError(f"{name} needs a list of numbers, got {type(xs).__name__} {xs!r}"[:160])
     return list(xs)
 

@@ -133,6 +133,7 @@ def test_functions_of_many_numbers_refuse_what_has_none(f):
         (Value(3.0), TypeError, f"{name} needs a list of numbers, got Value"),
         ("abc", TypeError, f"{name} needs a list of numbers, got str 'abc'"),
         ({"a": 1.0}, TypeError, f"{name} needs a list of numbers, got dict"),
+        ({1.0, 2.0}, TypeError, f"{name} needs a list of numbers, got set"),
     ]:
         with pytest.raises(error, match=message):
             f(x)

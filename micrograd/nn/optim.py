@@ -98,7 +98,8 @@ class Optimiser:
 
     def __new__(cls, *args: Any, **named: Any) -> Self:
         made: Any = cls
-        _, *known = (spec := inspect.getfullargspec(made.__init__)).args + spec.kwonlyargs
+        spec = inspect.getfullargspec(made.__init__)
+        known = [*spec.args[1:], *spec.kwonlyargs]
         for name, x in named.items() if spec.varkw is None else ():
             if name not in known:
                 meant = OTHER_NAMES.get(name)

@@ -117,6 +117,20 @@ def test_every_parameter_has_a_state_of_its_own_and_values_carry_none():
     assert not hasattr(a, "__dict__") and sys.getsizeof(a) == before
 
 
+def test_an_optimiser_of_ones_own_may_have_an_init_of_any_arguments():
+    def decorated(init):
+        return lambda *args, **named: init(*args, **named)
+
+    class Mine(SGD):
+        @decorated
+        def __init__(self, parameters, also):
+            super().__init__(parameters, lr=0.5)
+            self.also = also
+
+    made = Mine([Value(1.0)], also=3)
+    assert (made.lr, made.also) == (0.5, 3)
+
+
 def test_the_learning_rate_may_change_between_steps():
     a = Value(1.0)
     steps = SGD([a], lr=1.0)
