@@ -36,8 +36,11 @@ def assign(objects: Iterable[Any], names: Iterable[str], values: Iterable[Any]) 
 def add_gradients(leaves: Iterable[Any], gradients: Iterable[float]) -> None:
     """Add to `.grad` of leaves: each contribution once, whichever threads add to the same leaves."""
     with adding:
-        for leaf, g in zip(leaves, gradients, strict=True):
+        pairs = zip(leaves, gradients, strict=True)
+        while True:  # in one loop where it can: that is much of the time of small networks
             try:
-                leaf._grad += g  # the slot is empty at first; this loop is most of the time of small networks
-            except AttributeError:
+                for leaf, g in pairs:
+                    leaf._grad += g
+                return
+            except AttributeError:  # the slot is empty at first
                 leaf._grad = g

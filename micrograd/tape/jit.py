@@ -235,7 +235,10 @@ class Jitted(Decorator, Generic[R]):
             theta = self._vector(theta)
         latest, total = self._calls.latest, None
         if latest is not None and not named and not open_blocks:
-            total, out = latest.run(theta, args, reduction, in_axes), latest.out
+            total = latest.run(theta, args, reduction, in_axes)
+            if total is not None and not latest.many:
+                return total.item(0), total[1:]
+            out = latest.out
         if total is None:
             try:
                 out, total = self._calls.reduced_each(theta, args, named, reduction, in_axes)

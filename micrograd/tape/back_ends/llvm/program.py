@@ -102,6 +102,7 @@ class Twin(Protocol):
         """The same for the results of `single`."""
 
 
+empty, contiguous = np.empty, np.ascontiguousarray
 _EMPTY = np.empty(0)
 
 
@@ -233,9 +234,13 @@ class Program:
             self.retire(version.trial)
             version = self.version(which, n)
         dtype = self.dtype
-        leaves = np.asarray(leaves, dtype, "C")
-        arrays = [np.asarray(x, dtype, "C") for x in inputs]  # compiled code finds the numbers in the arrays' objects
-        frame, divisor, after = self._frame(version), 1.0, mean and n > 1
+        leaves = contiguous(leaves, dtype)
+        arrays = [contiguous(x, dtype) for x in inputs]  # compiled code finds the numbers in the arrays' objects
+        try:
+            frame = version.idle.pop()
+        except IndexError:
+            frame = self._frame(version)
+        divisor, after = 1.0, mean and n > 1
         results: list[Array] = []
         if self.groups:
             out = _EMPTY
@@ -244,7 +249,7 @@ class Program:
         elif not self.reduce:
             out = (np.empty if n * self._bytes < LARGE else room)((*self._shape, n), dtype)
         elif n <= CHUNK:
-            out = np.empty(self._shape, dtype) if n else np.zeros(self._shape, dtype)
+            out = empty(self.plan.sums, dtype) if n else np.zeros(self._shape, dtype)
             if after and not version.direct:
                 divisor, after = n, False
         else:
