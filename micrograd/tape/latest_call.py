@@ -78,16 +78,17 @@ Evaluation = Callable[[Sequence[Any]], Any]  # the results for some arguments; N
 def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path: Path) -> Evaluation | None:
     """The quick way for the single evaluation just made, where there is one.
 
-    Its arguments are arrays of their types and shapes, numbers, and lists and tuples of so many floats. None where a call is
-    another one, where it takes a path that is not known, or where something has changed outside.
+    Its arguments are arrays of their types and shapes, numbers, and lists, tuples and dicts of so many floats. None where a
+    call is another one, where it takes a path that is not known, or where something has changed outside.
     """
     program, watch = _single(recordings, call, path), recordings.watch
     if program is None or watch is None:
         return None
     parameters, count, compares = recordings.parameters, len(recordings.parameters), path.asks
     unchanged, theta = watch.unchanged, parameters.theta
+    direct = recordings.back_end.make_direct is not None
 
-    if all(x.__class__ is float for x in args):
+    if direct and all(x.__class__ is float for x in args):
         kinds, single, finish = [float] * len(args), program.single, _finish(path.out, compares)
 
         def of_floats(args: Sequence[Any]) -> Any:
@@ -113,11 +114,16 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
             if cls is _ARRAY:
                 if x.shape != size or x.dtype is not kind:
                     return None
-                inputs.append(x)
+                inputs.append(x if direct else x.reshape(-1))
             elif cls is float or (cls is int and abs(x) < 1 << 63):
-                inputs.append(np.array(x))
+                inputs.append(np.array([x]))
             elif cls is int:  # which no array holds
                 return None
+            elif cls is dict:
+                values = x.values()
+                if tuple(x) != size or countOf(map(type, values), float) != len(size):
+                    return None
+                inputs.append(np.frombuffer(kind(*values)))
             elif len(x) == size == countOf(map(type, x), float):
                 inputs.append(np.frombuffer(kind(*x)))
             else:
@@ -135,7 +141,7 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
 
 
 def _kind_of(x: Any) -> tuple[Any, Any, Any] | None:
-    """The class of an argument; the type and shape of an array, or what packs floats and how many. None for the long way."""
+    """Class of an argument; type and shape of an array, or what packs floats, and how many or their keys. None if neither."""
     cls = x.__class__
     if cls is _ARRAY and x.ndim and x.dtype.kind in "fiu":
         return cls, x.dtype, x.shape
@@ -143,13 +149,13 @@ def _kind_of(x: Any) -> tuple[Any, Any, Any] | None:
         return cls, None, None
     if (cls is list or cls is tuple) and x and countOf(map(type, x), float) == len(x):
         return cls, Struct(f"{len(x)}d").pack, len(x)
+    if cls is dict and x and countOf(map(type, x.values()), float) == len(x):
+        return cls, Struct(f"{len(x)}d").pack, tuple(x)
     return None
 
 
 def _single(recordings: Recordings, call: Call, path: Path) -> Any:
-    """The program for evaluations whose first path this is, on all parameters; None where it is not direct."""
-    if recordings.back_end.make_direct is None:
-        return None
+    """The program for evaluations whose first path this is, on all parameters."""
     if path.asks:
         return recordings.merged(settled(recordings.kept.get((call.key, False), [path])), call, True)[0]
     return recordings.program(path, call, False) if path.uses_all(len(recordings.parameters)) else None

@@ -6,6 +6,7 @@ import pickle
 import random
 import sys
 import threading
+from contextlib import nullcontext
 from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
@@ -1165,3 +1166,35 @@ def test_every_back_end_finds_the_quick_way_of_sums(backend, reduction, monkeypa
         assert step(X, t) == first[0]
         monkeypatch.setattr("micrograd.tape.calls.Call", None)
         assert step(X, t) == first[0]
+
+
+@pytest.mark.parametrize("compares", [False, True])
+@pytest.mark.parametrize("backend", [None, "numpy", "reference"])
+def test_calls_like_the_latest_go_straight_to_the_program_of_every_back_end(backend, compares, monkeypatch):
+    """The long way is the oracle: it is taken when a call is the first of its kind, and no more after."""
+    w, table = Value(2.0), [Value(3.0), Value(5.0)]
+
+    def function(x, k, xs, i, array, named):
+        y = x * w + sum(xs) if compares and x > k else x - w
+        z = named["a"] * (y if compares else mg.take(table, i)) - named["b"]
+        return {"y": z * w, "all": array * y, "one": [mg.where(y, mg.log(x), x)]}
+
+    samples = ((2.0, 0), (0.25, 1), (3.0, 1), (-1.0, 0))
+    cases = [(x, 0.5, [1.0, x], i, np.array([[1.0, x], [i, 2.0]]), {"a": x, "b": 1.5}) for x, i in samples]
+    compiled = jit(function, backend=backend)
+    for _ in range(2):
+        for case in cases:
+            compiled(*case)
+    long = []
+    one = compiled._calls.one
+    monkeypatch.setattr(compiled._calls, "one", lambda *args: long.append(args) or one(*args))
+    for held in (2.0, -7.0):
+        w.data = held
+        for case in cases:
+            found, expected = compiled(*case), jit(function, backend=backend)(*case)
+            assert repr(found) == repr(expected)
+    assert not long
+    for others in ({"b": 1.5, "a": 2.0}, {"a": 2.0}, {"a": 2.0, "b": 1.5, "c": 0.0}, {"a": 1, "b": 1.5}):
+        with pytest.raises(KeyError) if len(others) == 1 else nullcontext():
+            compiled(*cases[0][:5], others)
+    assert len(long) == 4
