@@ -36,6 +36,7 @@ DEEP = 128  # kinds of instructions at different levels, up to which a tape is l
 LEAST = 128  # fewer instructions are no loop
 STEPS = 8  # fewer steps are no loop: what a loop saves in compiling, it costs in running
 _WINDOWS = (4, 16, 64, 256, 1024, 4096, 16384)  # instructions that are compared at once to find how long a step is
+_NEAR = 16  # times as many instructions before it are near to such a window
 _CANDIDATES = 6  # lengths of steps that are tried, for each window
 
 
@@ -211,7 +212,7 @@ class Columns:
     def __init__(self, inputs: int, first: int, kinds: Array, levels: Array, starts: Array, operands: Array):
         self.inputs, self.first = inputs, first
         self.kinds, self.levels, self.starts, self.operands = kinds, levels, starts, operands
-        self.hashes: dict[int, Array] = {}
+        self.hashes: dict[tuple[int, bool], Array] = {}
 
     @classmethod
     def of(cls, tape: Tape) -> Columns:
@@ -255,11 +256,14 @@ class Columns:
                 continue
             best: Loop | None = None
             longer = 0.0  # than so many instructions another loop has to be
-            for period in self.periods(low, high):
-                for loop in self.repeats(low, high, period, longer):
-                    if loop.end - loop.start > longer:
-                        best, longer = loop, 1.02 * (loop.end - loop.start)
-                if longer > high - low:
+            for reads in (False, True):
+                for period in self.periods(low, high, reads):
+                    for loop in self.repeats(low, high, period, longer):
+                        if loop.end - loop.start > longer:
+                            best, longer = loop, 1.02 * (loop.end - loop.start)
+                    if longer > high - low:
+                        break
+                if best is not None:
                     break
             if best is not None:
                 found.append(best)
@@ -276,13 +280,17 @@ class Columns:
             at = loop.end
         return count
 
-    def periods(self, low: int, high: int) -> Iterator[int]:
-        """Lengths that a step between two instructions may have: the most frequent distances between equal windows."""
+    def periods(self, low: int, high: int, reads: bool) -> Iterator[int]:
+        """Lengths that a step between two instructions may have: the most frequent distances between equal windows.
+
+        With `reads`, windows are of kinds with what they read nearby. Where values only move from one carried value to another,
+        a step looks just like the next one, but reads other places; the same ones come again after some steps.
+        """
         tried: set[int] = set()
         for window in _WINDOWS:
             if 2 * window > high - low:
                 return
-            keys = self._windows(window)[low : high - window + 1]
+            keys = self._windows(window, reads)[low : high - window + 1]
             order = np.argsort(keys, kind="stable")
             ordered = keys[order]
             same = ordered[1:] == ordered[:-1]
@@ -296,16 +304,25 @@ class Columns:
                     tried.add(period)
                     yield period
 
-    def _windows(self, window: int) -> Array:
-        """A number for each run of `window` kinds of instructions, equal for equal runs (and, rarely, for others)."""
-        if window not in self.hashes:
+    def _windows(self, window: int, reads: bool) -> Array:
+        """A number for each run of `window` kinds of instructions, equal for equal runs (and, rarely, for others).
+
+        With `reads`, kinds are told apart also by how far back their operands are, where that is near.
+        """
+        if (window, reads) not in self.hashes:
             base = np.uint64(0x9E3779B97F4A7C15)
             found, size = (self.kinds.astype(np.uint64) + np.uint64(1)) * base, 1
+            if reads:
+                counts = np.diff(self.starts)
+                back = np.repeat(np.arange(self.first, self.first + len(counts)), counts) - self.operands
+                back[back > _NEAR * window] = 0
+                place = np.arange(1, len(back) + 1) - np.repeat(self.starts[:-1], counts)  # of an operand in its instruction
+                found += np.add.reduceat(back * place, self.starts[:-1]).astype(np.uint64) * (base >> np.uint64(7))
             while size < window:  # from runs of n to runs of 2 n
                 factor = np.uint64(pow(int(base), size, 1 << 64))
                 found, size = found[:-size] * factor + found[size:] ^ found[size:] >> np.uint64(29), 2 * size
-            self.hashes[window] = found
-        return self.hashes[window]
+            self.hashes[window, reads] = found
+        return self.hashes[window, reads]
 
     def repeats(self, low: int, high: int, period: int, longer: float) -> Iterator[Loop]:
         """The recurrences of that period between two instructions, at least those of more than so many instructions."""

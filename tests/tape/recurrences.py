@@ -76,6 +76,36 @@ def recurrence(seed: int, steps: int) -> tuple[Any, int, list[mg.Value]]:
     return function, inputs, leaves
 
 
+def registers(seed: int, steps: int) -> tuple[Any, int, list[mg.Value]]:
+    """A function with a loop whose carried values mostly only move: from one register to the next, in turn, or to and fro."""
+    rng = random.Random(seed)
+    depth, lanes = rng.randint(2, 5), rng.randint(1, 3)
+    leaves = [mg.Value(rng.uniform(-0.5, 0.5)) for _ in range(2)]
+    moves = [rng.choice(["shift", "turn", "swap", "stay"]) for _ in range(lanes)]
+    rules = [(rng.choice(UNARY), rng.random(), rng.randrange(depth), rng.randrange(lanes)) for _ in range(lanes)]
+
+    def function(xs: Any) -> Any:
+        held = [[xs[i + lane] * 0.5 for i in range(depth)] for lane in range(lanes)]
+        for t in range(steps):
+            new = []
+            for lane, (one, kind, place, other) in zip(held, rules, strict=True):
+                out = one(lane[0]) * 0.5 + held[other][place] * leaves[0]
+                out = out + xs[t] if kind < 0.5 else out
+                new.append(out * held[other][-1] if kind < 0.2 else out)
+            for lane, out, move in zip(held, new, moves, strict=True):
+                if move == "shift":
+                    lane[:] = [out, *lane[:-1]]
+                elif move == "turn":
+                    lane[:] = [*lane[1:], out]
+                elif move == "swap":
+                    lane[:2] = [lane[1], out]
+                else:
+                    lane[0] = out
+        return mg.sum([x for lane in held for x in lane]) * leaves[1]
+
+    return function, steps + 8, leaves
+
+
 def nested(seed: int, steps: int, inner: int) -> tuple[Any, int, list[mg.Value]]:
     """A function with a loop inside a loop, of about so many steps each; how many numbers it takes, and its parameters.
 
