@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,33 @@ Array = np.ndarray[Any, Any]
 Slots = tuple[int, ...]
 
 
-def scheduled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool) -> Schedule:
-    """The schedule of a tape whose inputs arrive in `fields`, runs of (width, varying)."""
+@dataclass(frozen=True)
+class Settled:
+    """A tape in the order of its loops; which of its slots vary, and what becomes part of sums over the samples."""
+
+    places: Places
+    loops: Sequence[Loop]
+    final: dict[int, tuple[Slots, Slots]]  # by number of the instruction: pairs of factors, or terms alone
+    reduce: bool
+
+
+def settled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool) -> Settled:
+    """What is settled before anything is scheduled, of a tape whose inputs arrive in `fields`, runs of (width, varying)."""
     tape, loops = rolled(tape)
     places = Places(tape, [Field(*f) for f in fields])
     settle(places, loops)
-    final = contractions(places, loops) if reduce else {}
+    return Settled(places, loops, contractions(places, loops) if reduce else {}, reduce)
+
+
+def scheduled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool) -> Schedule:
+    """The schedule of a tape whose inputs arrive in `fields`, runs of (width, varying)."""
+    return schedule_of(settled(tape, fields, reduce))
+
+
+def schedule_of(it: Settled) -> Schedule:
+    """The schedule of what has been settled, which is used up."""
+    places, loops, final, reduce = it.places, it.loops, it.final, it.reduce
+    tape = places.tape
     places.place_sources()
     in_order(places, loops, final)
     if loops:  # what is shared comes first

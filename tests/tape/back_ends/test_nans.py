@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import micrograd as mg
 from micrograd import Value, jit
-from micrograd.tape.back_ends.llvm import program
+from micrograd.tape.back_ends.llvm import program, versions
 from micrograd.tape.back_ends.llvm.program import Program
 from micrograd.tape.passes import optimised
 from micrograd.tape.record import Recording
@@ -95,7 +95,7 @@ def test_code_tells_of_nan_just_where_there_is_one(case, sizes, data):
 @pytest.mark.parametrize("groups", [(), (1, 1, 3), (5,)])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_code_with_results_beyond_the_caches_tells_of_nan(groups, threads, monkeypatch):
-    monkeypatch.setattr(program, "STREAMED", 1 << 10)
+    monkeypatch.setattr(versions, "STREAMED", 1 << 10)
     made = compiled(RESULTS[:5], groups, False, np.float64, False, threads)
     for at in (None, 0, 70, 4000, 9_998, 9_999):
         x = np.ones((10_000, FIELDS))

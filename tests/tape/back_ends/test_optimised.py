@@ -12,7 +12,7 @@ from recurrences import nested, recurrence
 pytest.importorskip("llvmlite", reason="the extra `jit` has it")
 import micrograd as mg
 from micrograd.tape import jit
-from micrograd.tape.back_ends.llvm import cache, code, program, threads
+from micrograd.tape.back_ends.llvm import cache, code, program, threads, versions
 from micrograd.tape.back_ends.llvm.code import OPTIMISED, QUICK
 from micrograd.tape.tape import Tape
 
@@ -84,9 +84,9 @@ def test_the_bits_are_those_of_before(seed, kind, precision, made):
 
 
 def test_it_is_optimised_once_its_calls_have_taken_as_long(made, monkeypatch):
-    monkeypatch.setattr(program, "perf_counter", iter(range(10**6)).__next__)  # a second each
-    monkeypatch.setattr(program, "LEAST", 2.5)
-    monkeypatch.setattr(program, "LETTER", 0.0)
+    monkeypatch.setattr(versions, "perf_counter", iter(range(10**6)).__next__)  # a second each
+    monkeypatch.setattr(versions, "LEAST", 2.5)
+    monkeypatch.setattr(versions, "LETTER", 0.0)
     f = jit(lambda x: mg.exp(x) * x, backend="llvm")
     found = []
     for _ in range(5):
@@ -109,9 +109,9 @@ def test_a_long_call_is_optimised_at_once(made):
 
 
 def test_shared_calls_count(made, monkeypatch):
-    monkeypatch.setattr(program, "LEAST", 1e-9)
-    monkeypatch.setattr(program, "LETTER", 0.0)
-    monkeypatch.setattr(program, "OPERATION", 0.0)
+    monkeypatch.setattr(versions, "LEAST", 1e-9)
+    monkeypatch.setattr(versions, "LETTER", 0.0)
+    monkeypatch.setattr(versions, "OPERATION", 0.0)
     f = jit(lambda x: mg.tanh(x) * x, backend="llvm", threads=2)
     X = np.linspace(-1.0, 1.0, 3000)
     first = f.map(X)
@@ -121,22 +121,22 @@ def test_shared_calls_count(made, monkeypatch):
 
 def test_an_interrupt_while_it_is_optimised_leaves_all_as_it_was(made, monkeypatch):
     f = jit(lambda x: mg.sin(x) + x, backend="llvm")
-    first, compiled = f(0.5), program.compiled
+    first, compiled = f(0.5), versions.compiled
 
     def interrupted(*args):
         raise KeyboardInterrupt
 
     retire(made)
     with monkeypatch.context() as patched:
-        patched.setattr(program, "compiled", interrupted)
+        patched.setattr(versions, "compiled", interrupted)
         with pytest.raises(KeyboardInterrupt):
             f(0.5)
-    assert program.compiled is compiled and f(0.5) == first and levels(made) == {OPTIMISED}
+    assert versions.compiled is compiled and f(0.5) == first and levels(made) == {OPTIMISED}
 
 
 def test_without_memory_for_it_what_there_is_goes_on(made, monkeypatch):
     f = jit(lambda x: mg.sin(x) - x, backend="llvm")
-    first, compiled, asked = f(0.5), program.compiled, []
+    first, compiled, asked = f(0.5), versions.compiled, []
 
     def scarce(text, level):
         asked.append(level)
@@ -144,10 +144,10 @@ def test_without_memory_for_it_what_there_is_goes_on(made, monkeypatch):
             raise MemoryError("not here")
         return compiled(text, level)
 
-    monkeypatch.setattr(program, "compiled", scarce)
+    monkeypatch.setattr(versions, "compiled", scarce)
     retire(made)
     assert [f(0.5) for _ in range(50)] == [first] * 50 and asked == [OPTIMISED, QUICK] and levels(made) == {QUICK}
-    monkeypatch.setattr(program, "compiled", lambda text, level: scarce(text, OPTIMISED))
+    monkeypatch.setattr(versions, "compiled", lambda text, level: scarce(text, OPTIMISED))
     with pytest.raises(MemoryError, match="not here"):
         jit(lambda x: mg.sin(x) * 3.0 - x, backend="llvm")(0.5)
 

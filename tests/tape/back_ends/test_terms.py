@@ -82,4 +82,4 @@ def test_loops_run_on_several_vectors_of_samples_however_many_rows_they_keep():
     """A step waits for the one before it, so there must be something else to do meanwhile."""
     tape, _ = recorded(cell(2000), [0.1] * 2000)
     program = Program(tape, [(2000, True)], True)
-    assert program.blocks()[0] >= 4 * 8
+    assert program._blocks[0] >= 4 * 8

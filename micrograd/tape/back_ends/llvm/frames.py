@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.tape.back_ends.llvm.plan import Plan
 from micrograd.tape.back_ends.llvm.target import ARRAYS, COUNT, DATA, DIVISOR, OUT, Target
 
 Array = np.ndarray[Any, Any]
@@ -28,7 +27,7 @@ def aligned(numbers: int, dtype: Any) -> Array:
 class Frame:
     """The memory of one call: a block of samples, accumulators, and the pointers that compiled code starts from."""
 
-    def __init__(self, plan: Plan, t: Target, dtype: Any, tables: Array):
+    def __init__(self, plan: Any, t: Target, dtype: Any, tables: Array):
         it = plan.schedule
         self.rows = aligned(max(plan.rows * t.pitch, len(plan.shown) * t.block if t.streamed else 0), dtype)
         self.totals = aligned(plan.sums * t.lanes, dtype)

@@ -1,0 +1,202 @@
+"""Bytecode: a tape as the table that the interpreter works from, and whether that gives the bits of compiled code.
+
+`vectorise.settled` comes before, `interpreter` after.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache, cached_property
+from itertools import chain
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from micrograd.primitives import RULES, Primitive
+from micrograd.tape.back_ends import LONG
+from micrograd.tape.back_ends.llvm.code import Code
+from micrograd.tape.back_ends.llvm.interpreter import (
+    FIXED,
+    FIXED_COUNT,
+    HEAD,
+    LEAF_COUNT,
+    LEAVES,
+    ONCE,
+    RESULT_COUNT,
+    RESULTS,
+    SPREAD,
+    SPREAD_COUNT,
+    TOTAL_COUNT,
+    TOTALS,
+    VARYING,
+    VARYING_COUNT,
+    WORK,
+    interpreter,
+    known,
+)
+from micrograd.tape.back_ends.llvm.loops import UNROLLED
+from micrograd.tape.back_ends.llvm.spellings import from_library
+from micrograd.tape.back_ends.llvm.target import ARRAYS, OUT, Target
+from micrograd.tape.vectorise import Settled
+
+Array = np.ndarray[Any, Any]
+WIDE = 64  # calls of the library, independent of each other, from which on those for one sample may be in vectors
+NESTED = 4  # the same in the step of a loop
+CONTIGUOUS = 16  # terms of a logsumexp from which on it may be in vectors
+LEAST, INSTRUCTION = 0.01, 3e-5  # seconds that compiling any tape takes, and for each of its instructions
+ENDS = [-1, 0, 0, 0]  # what is behind the last instruction
+_DOT = RULES["dot"]
+
+
+@cache
+def in_library() -> frozenset[Primitive]:
+    """The primitives whose spelling calls the mathematics library."""
+    others = ("sigmoid", "softplus", "power_less_one", "power_log", "logsumexp")
+    return frozenset(rule for name, rule in RULES.items() if name in others or from_library(rule))
+
+
+class Bytecode:
+    """A tape as the interpreter's table, and what a frame for it needs to know; `groups` as for a program."""
+
+    @classmethod
+    def of(cls, it: Settled, groups: Sequence[int], exact: bool, real: str) -> Bytecode | None:
+        """The bytecode of a tape; None where there is no interpreter of one of its primitives, or bits may be others."""
+        names, used = known(real, exact), {rule.name: rule for rule, _ in it.places.tape.instructions}
+        if any(name not in names or rule is not RULES[name] for name, rule in used.items()):
+            return None
+        found = cls(it, groups, exact, real, used)
+        return found if found.for_many else None
+
+    def __init__(self, it: Settled, groups: Sequence[int], exact: bool, real: str, names: Iterable[str]):
+        places, tape = it.places, it.places.tape
+        self.settled, self.exact, self.real, self.names = it, exact, real, names
+        self.reduce, self.groups, self.fields = it.reduce, groups, places.fields
+        self.final = {} if exact else it.final  # exact sums have the value of each sample by itself
+        self.sums = len(tape.outputs) if it.reduce else 0
+        self.rows = self.shared = tape.first + len(tape.instructions) + 1
+        self.one = self.rows - 1  # the slot of a factor of what has none
+        low = tape.inputs + tape.leaves
+        self.constants = [*zip(range(low, tape.first), tape.constants, strict=True), (self.one, 1.0)]
+        self.arrays = ARRAYS + len(self.fields) + len(groups)
+        self.shown: list[int] = []
+        self.schedule = SimpleNamespace(filled=[])
+        self.work = sum([max(1, len(operands) - 1) for _, operands in tape.instructions]) + self.sums
+        self.for_one, self.for_many = self.same_bits()
+        self.price = LEAST + INSTRUCTION * len(tape.instructions)
+
+    def same_bits(self) -> tuple[bool, bool]:
+        """Whether results surely have the bits of compiled code: for calls of few samples, each on its own, and for others.
+
+        Exact code has one order for everything. Else, one sample's long sums are added in parts, and neighbours go to the
+        library in vectors, as they come to lie; and so do numbers that all samples share.
+        """
+        if self.exact:
+            return True, True
+        if any(len(xs) > UNROLLED for xs, _ in self.final.values()):
+            return False, False
+        tape, library, varies = self.settled.places.tape, in_library(), self.settled.places.varies
+        first, found = tape.first, [True, True]
+        long = [
+            k
+            for k, (rule, operands) in enumerate(tape.instructions)
+            if len(operands) >= CONTIGUOUS
+            and len(operands) // (2 if rule is _DOT else 1) >= (CONTIGUOUS if rule.name == "logsumexp" else LONG)
+        ]
+        if long:
+            found = [False, bool(varies[[first + k for k in long]].all())]
+        if not library.isdisjoint([rule for rule, _ in tape.instructions]):
+            levels, listed = self.levels(), varies.tolist()
+            for i in range(2):
+                calls = Counter(
+                    (level, rule)
+                    for (rule, _), level, rows in zip(tape.instructions, levels, listed[first:], strict=True)
+                    if rule in library and level and not (rows and i)
+                )
+                found[i] &= all(count < (WIDE if level[1] else NESTED) for (level, _), count in calls.items())
+        return found[0], found[1]
+
+    def levels(self) -> list[Any]:
+        """For each instruction where it comes to stand at the earliest: before which loop, and on which level.
+
+        Level 0 is the first step of that loop; those of the others have none.
+        """
+        tape, first, found, at = self.settled.places.tape, self.settled.places.tape.first, list[Any](), 0
+        for number, loop in enumerate([*self.settled.loops, None]):
+            level_of = dict[int, int]()
+            end = len(tape.instructions) if loop is None else loop.start
+            for k in range(at, end):
+                level_of[first + k] = level = 1 + max([level_of.get(x, 0) for x in tape.instructions[k][1]])
+                found.append((number, level))
+            if loop is not None:
+                found += [(number, 0)] * loop.period + [None] * (loop.period * (loop.steps - 1))
+                at = loop.end
+        return found
+
+    def code(self, t: Target) -> tuple[Code, Array]:
+        """The interpreter for a target, and its table."""
+        table, shares = self.table
+        return interpreter(self.names, t, shares, self.reduce), table
+
+    @cached_property
+    def table(self) -> tuple[Array, bool]:
+        """What the interpreter does, as integers, and whether some of it is done once for all samples."""
+        places, tape = self.settled.places, self.settled.places.tape
+        first, varies = tape.first, places.varies.tolist()
+        codes = {RULES[name]: code for code, name in enumerate(known(self.real, self.exact))}
+        once: list[int] = []
+        work: list[int] = []
+        read: set[int] = set()
+        for slot, (rule, operands) in enumerate(tape.instructions, first):
+            if slot - first in self.final:
+                continue
+            part = work if varies[slot] else once
+            if rule.variadic:
+                part += (codes[rule], slot, slot, slot, len(operands) // 2 if rule is _DOT else len(operands), *operands)
+            else:
+                part += (codes[rule], slot, operands[0], operands[-1]) if len(operands) < 3 else (codes[rule], slot, *operands)
+            if varies[slot]:
+                read.update(operands)
+        totals: list[int] = []
+        if self.reduce:
+            for slot in tape.outputs:
+                xs, ys = self.final.get(slot - first, ((slot,), ()))
+                totals += (len(xs), *xs, *(ys or [self.one] * len(xs)))
+                read.update(xs, ys)
+        else:
+            read.update(tape.outputs)
+        fixed, varying = self.arguments(False), self.arguments(True)
+        spread = [*sorted(slot for slot in read if not varies[slot]), self.one]
+        results = [] if self.reduce else self.results()
+        parts = [once + ENDS, work + ENDS, spread, fixed, varying, totals, results]
+        starts = [HEAD, *(HEAD + np.cumsum([len(part) for part in parts])).tolist()]
+        head = [0] * HEAD
+        head[ONCE], head[WORK], head[SPREAD], head[FIXED], head[VARYING], head[TOTALS], head[RESULTS] = starts[:7]
+        head[LEAVES], head[LEAF_COUNT] = tape.inputs, tape.leaves
+        head[FIXED_COUNT], head[VARYING_COUNT] = len(fixed) // 3, len(varying) // 3
+        head[SPREAD_COUNT], head[TOTAL_COUNT], head[RESULT_COUNT] = len(spread), self.sums, len(results) // 5
+        return np.array([*head, *chain.from_iterable(parts)], np.int64), len(once) > 0
+
+    def arguments(self, varying: bool) -> list[int]:
+        """For each array of arguments its entry in the frame, its width, and the slot of its first number."""
+        found, slot = list[int](), 0
+        for i, field in enumerate(self.fields):
+            if field.width and field.varying == varying:
+                found += (ARRAYS + i, field.width, slot)
+            slot += field.width
+        return found
+
+    def results(self) -> list[int]:
+        """For each result its array's entry in the frame, where it lies there (rows, stride, offset), and its slot."""
+        outputs = self.settled.places.tape.outputs
+        if not self.groups:
+            return [*chain.from_iterable((OUT, row, 1, 0, slot) for row, slot in enumerate(outputs))]
+        found, at = list[int](), iter(outputs)
+        for number, width in enumerate(self.groups, ARRAYS + len(self.fields)):
+            for column in range(width):
+                found += (number, 0, width, column, next(at))
+        return found
+
+    def direct(self, t: Target) -> bool:
+        return False

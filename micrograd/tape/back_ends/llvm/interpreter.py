@@ -1,0 +1,295 @@
+"""The interpreter: runs a tape at once, one instruction after the other, before anything is scheduled or compiled for it.
+
+It is compiled code too, but one for all tapes: what it does stands in a table (bytecode.py). It works on as many samples at a
+time as the compiled program, and spells every primitive as that does, so that results have the same bits. A slot of the
+tape is a vector of samples in `rows`, or a number in `shared`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from micrograd.primitives import RULES
+from micrograd.tape.back_ends.llvm import machine
+from micrograd.tape.back_ends.llvm.arrays import count_of
+from micrograd.tape.back_ends.llvm.code import QUICK, Code, compiled
+from micrograd.tape.back_ends.llvm.driver import preamble, write_driver
+from micrograd.tape.back_ends.llvm.function import Function, declared, lanes_function
+from micrograd.tape.back_ends.llvm.loops import over_lanes
+from micrograd.tape.back_ends.llvm.nans import write_told
+from micrograd.tape.back_ends.llvm.operands import Index
+from micrograd.tape.back_ends.llvm.spellings import SPELLINGS, from_library, larger, log_of_sum, spell
+from micrograd.tape.back_ends.llvm.target import CHUNK, DIVISOR, OUT, ROWS, SHARED, THETA, Target
+
+PLAIN = ("add", "sub", "mul", "div", "neg", "relu", "step", "sum", "dot")  # the primitives that every interpreter knows
+FEW = 4  # interpreters of one kind that know no more than was wanted: the next one knows all
+BEHIND = 4  # integers that every instruction has
+# what stands at the begin of the table: where each part of it begins, and how long it is where nothing ends it
+LEAVES, LEAF_COUNT, FIXED, FIXED_COUNT, ONCE, SPREAD, SPREAD_COUNT, VARYING, VARYING_COUNT, WORK = range(10)
+TOTALS, TOTAL_COUNT, RESULTS, RESULT_COUNT, HEAD = range(10, 15)
+_texts: dict[Any, list[tuple[set[str], bool, str]]] = {}  # of those made, by kind: what they know, and whether they share
+
+
+@cache
+def known(real: str, exact: bool) -> tuple[str, ...]:
+    """The names of all primitives that it can be made for, in the order of their codes."""
+    lacking = {rule.name for rule in machine.lacking(real, exact)}
+    found = [name for name, rule in RULES.items() if name in (*SPELLINGS, "logsumexp") or from_library(rule)]
+    return (*PLAIN, *[name for name in found if name not in (*PLAIN, *lacking)])
+
+
+def interpreter(names: Iterable[str], t: Target, shares: bool, reduce: bool) -> Code:
+    """The interpreter of these primitives, or of more; with `shares`, also of what is computed once for all samples."""
+    found = _texts.setdefault((t.lanes, t.real, t.exact, reduce), [])
+    fits = (text for known_ones, shared, text in found if known_ones.issuperset(names) and shared >= shares)
+    text = next(fits, None)
+    if text is None:
+        every = known(t.real, t.exact)
+        wanted = {*PLAIN, *names} if len(found) < FEW else {*every}
+        text = written([name if name in wanted else None for name in every], t, shares, reduce)
+        found.append((wanted, shares, text))
+    return compiled(text, QUICK)
+
+
+def written(names: Sequence[str | None], t: Target, shares: bool, reduce: bool) -> str:
+    """The text of the interpreter of these primitives, whose codes are their places."""
+    one = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library)
+    functions: dict[str, Function] = {}
+
+    def function(name: str, write: Callable[..., None], *args: Any, t: Target = t) -> list[str]:
+        f = functions[name] = Function(name, t)
+        write(f, *args)
+        return [name]
+
+    before = function("begin", write_begin, t=one)
+    if shares:
+        before += function("once", write_instructions, names, SHARED, ONCE, t=one)
+    before += function("spread", write_spread)
+    each = function("rows", write_arguments) + function("work", write_instructions, names, ROWS, WORK)
+    first, last = list[str](), list[str]()
+    if reduce:
+        each += function("add", write_totals)
+        first, last = function("clear", write_clear), function("finish", write_finish)
+    else:
+        each += function("results", write_results)
+    driver = write_driver(t, before, each, each, first, last)
+    lanes = [lanes_function(f.target, *one) for f in functions.values() for one in sorted(f.by_lanes)]
+    code = "\n".join([*dict.fromkeys(lanes), *(f.text() for f in functions.values()), driver])
+    return "\n".join([preamble(t), *declared(code), code])
+
+
+def word(f: Function, at: Index) -> str:
+    """An entry of the table."""
+    return f.new(f"load i64, ptr {f.address('tables', at * 8)}, align 8")
+
+
+def place(f: Function, array: str, slot: str) -> str:
+    """Where the numbers of a slot begin."""
+    return f.new(f"getelementptr {f.target.vector}, ptr %{array}, i64 {slot}")
+
+
+def fetch(f: Function, array: str, at: Index) -> str:
+    """The numbers in the slot that an entry of the table names."""
+    t = f.target
+    return f.new(f"load {t.vector}, ptr {place(f, array, word(f, at))}, align {t.size}")
+
+
+def index(name: str, by: int = 1) -> Index:
+    return Index(((name, by),))
+
+
+def write_instructions(f: Function, names: Sequence[str | None], array: str, part: int) -> None:
+    """Instructions from the begin of a part of the table on, one after the other.
+
+    Each is its code, the slots of its result and of two operands, and what is `BEHIND` them of operations on more.
+    """
+    t, first = f.target, word(f, Index((), part))
+    f.do("br label %next")
+    f.start("next")
+    slot, at = len(f.lines), index("%at")
+    code = word(f, at)
+    out, x, y = (place(f, array, word(f, at + i)) for i in (1, 2, 3))
+    x, y = (f.new(f"load {t.vector}, ptr {operand}, align {t.size}") for operand in (x, y))
+    cases = " ".join(f"i64 {i}, label %{name}" for i, name in enumerate(names) if name)
+    f.do(f"switch i64 {code}, label %end [ {cases} ]")
+    values, ends = [], []
+    for name in filter(None, names):
+        f.start(name)
+        f.addresses.append({})
+        words = str(BEHIND)
+        if name in ("sum", "dot", "logsumexp"):
+            many = word(f, at + BEHIND)
+            value = n_ary(f, name, array, at + BEHIND + 1, many)
+            words = f.integer(index(many, 2) + BEHIND + 2 if name == "dot" else index(many) + BEHIND + 1)
+        elif name == "where":
+            value, words = spell(f, name, x, y, fetch(f, array, at + BEHIND)), str(BEHIND + 1)
+        else:
+            value = spell(f, name, *(x, y)[: len(RULES[name].partials)])
+        values.append(f"[ {value}, %{f.block} ]")
+        ends.append(f"[ {words}, %{f.block} ]")
+        f.do("br label %store")
+        f.addresses.pop()
+    f.start("store")
+    value, words = f.new(f"phi {t.vector} {', '.join(values)}"), f.new(f"phi i64 {', '.join(ends)}")
+    f.do(f"store {t.vector} {value}, ptr {out}, align {t.size}")
+    f.do(f"%after = add i64 %at, {words}")
+    f.do("br label %next")
+    f.lines.insert(slot, f"  %at = phi i64 [ {first}, %entry ], [ %after, %store ]")
+    f.start("end")
+
+
+def n_ary(f: Function, name: str, array: str, at: Index, many: str) -> str:
+    """Σ x, start + Σ x y, or log Σ exp(x), the terms from left to right."""
+    kind, first = f.target.vector, f.number(-0.0)
+    if name == "dot":
+        first = fetch(f, array, at + index(many, 2))
+    if name == "logsumexp":
+        with f.loop(many, 1, [(kind, f.number(-math.inf))]) as (k, (top,), out):
+            out[0] = larger(f, top, fetch(f, array, at + k))
+        top, first = out[0], f.number(0.0)
+    with f.loop(many, 1, [(kind, first)]) as (k, (total,), out):
+        x = fetch(f, array, at + k)
+        if name == "dot":
+            out[0] = f.multiply_add(x, fetch(f, array, at + k + index(many)), total)
+        else:
+            out[0] = f.two("fadd", total, f.call("exp", f.two("fsub", x, top)) if name == "logsumexp" else x)
+    return log_of_sum(f, top, out[0]) if name == "logsumexp" else out[0]
+
+
+def over(f: Function, count: str, body: Callable[[Index], None]) -> None:
+    """A loop that may have no turn."""
+    some, none = f.label(), f.label()
+    f.do(f"br i1 {f.new(f'icmp ugt i64 {count}, 0')}, label %{some}, label %{none}")
+    f.start(some)
+    f.addresses.append({})
+    with f.loop(count, 1, []) as (i, _, _):
+        body(i)
+    f.addresses.pop()
+    f.do(f"br label %{none}")
+    f.start(none)
+
+
+def entries(f: Function, part: int, size: int, body: Callable[[Sequence[str]], None]) -> None:
+    """A loop over the entries of a part of the table, of so many integers each."""
+    first = word(f, Index((), part))
+    over(f, word(f, Index((), part + 1)), lambda i: body([word(f, index(first) + i * size + k) for k in range(size)]))
+
+
+def write_begin(f: Function) -> None:
+    """The parameters, and arguments that are the same for all samples, copied to their slots."""
+    slot, many = (word(f, Index((), part)) for part in (LEAVES, LEAF_COUNT))
+    size = f.target.size
+
+    def copied(to: str, source: str, many: str) -> None:
+        numbers = f.new(f"mul i64 {many}, {size}")
+        f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr %{source}, i64 {numbers}, i1 false)")
+
+    copied(place(f, SHARED, slot), THETA, many)
+    entries(f, FIXED, 3, lambda e: copied(place(f, SHARED, e[2]), f.pointer(index(e[0])), e[1]))
+
+
+def write_spread(f: Function) -> None:
+    """Numbers that all samples share as vectors."""
+    t = f.target
+
+    def one(entry: Sequence[str]) -> None:
+        x = f.new(f"load {t.real}, ptr {f.address(SHARED, index(entry[0], t.size))}, align {t.size}")
+        f.do(f"store {t.vector} {f.splat(x)}, ptr {place(f, ROWS, entry[0])}, align {t.size}")
+
+    entries(f, SPREAD, 1, one)
+
+
+def write_arguments(f: Function) -> None:
+    """The rows of the arguments, number by number; lanes beyond the last repeat it."""
+    t, last = f.target, f.new("sub i64 %count, 1")
+
+    def one(entry: Sequence[str]) -> None:
+        array, width = f.pointer(index(entry[0])), entry[1]
+        to = place(f, ROWS, entry[2])[1:]
+        with f.loop(t.lanes, 1, []) as (s, _, _):
+            row = f.new(f"add i64 %first, {f.new(f'call i64 @llvm.umin.i64(i64 {s.terms[0][0]}, i64 {last})')}")
+            start = f.new(f"mul i64 {row}, {width}")
+            with f.loop(width, 1, []) as (i, _, _):
+                x = f.new(f"load {t.real}, ptr {f.address(array, index(start, t.size) + i * t.size)}, align {t.size}")
+                lane = f.address(to, i * (t.lanes * t.size) + s * t.size)
+                f.do(f"store {t.real} {x}, ptr {lane}, align {t.size}")
+
+    entries(f, VARYING, 3, one)
+
+
+def write_totals(f: Function) -> None:
+    """Each sum with the terms of a vector of samples added, those of lanes that have a sample."""
+    t = f.target
+    first, many = (word(f, Index((), part)) for part in (TOTALS, TOTAL_COUNT))
+    whole = ""
+    if t.lanes > 1:
+        kind = f"<{t.lanes} x i64>"
+        one = f.new(f"insertelement {kind} poison, i64 %count, i64 0")
+        every = f.new(f"shufflevector {kind} {one}, {kind} poison, <{t.lanes} x i32> zeroinitializer")
+        whole = f.new(f"icmp ugt {kind} {every}, <{', '.join(f'i64 {i}' for i in range(t.lanes))}>")
+
+    def there(x: str) -> str:
+        return f.choose(whole, x, f.number(0.0)) if whole else x
+
+    def one_sum(i: Index, at: str) -> str:
+        terms = word(f, index(at))
+        to = place(f, "totals", i.terms[0][0])
+        begin = f.new(f"load {t.vector}, ptr {to}, align {t.size}")
+        with f.loop(terms, 1, [(t.vector, begin)]) as (k, (total,), out):
+            x = there(fetch(f, ROWS, index(at) + k + 1))
+            out[0] = f.multiply_add(x, there(fetch(f, ROWS, index(at) + k + index(terms) + 1)), total)
+        f.do(f"store {t.vector} {out[0]}, ptr {to}, align {t.size}")
+        return f.integer(index(at) + index(terms, 2) + 1)
+
+    some, none = f.label(), f.label()
+    f.do(f"br i1 {f.new(f'icmp ugt i64 {many}, 0')}, label %{some}, label %{none}")
+    f.start(some)
+    with f.loop(many, 1, [("i64", first)]) as (i, (at,), out):
+        out[0] = one_sum(i, at)
+    f.do(f"br label %{none}")
+    f.start(none)
+
+
+def write_clear(f: Function) -> None:
+    """Zeros in the accumulators."""
+    numbers = f.new(f"mul i64 {word(f, Index((), TOTAL_COUNT))}, {f.target.lanes * f.target.size}")
+    f.do(f"call void @llvm.memset.p0.i64(ptr %totals, i8 0, i64 {numbers}, i1 false)")
+
+
+def write_finish(f: Function) -> None:
+    """The sum over the lanes of every accumulator, divided, into the array of sums."""
+    t, many = f.target, word(f, Index((), TOTAL_COUNT))
+    base, chunk = f.pointer(Index((), OUT)), f.new(f"udiv i64 %first, {CHUNK}")
+    to = f.new(f"getelementptr {t.real}, ptr %{base}, i64 {f.new(f'mul i64 {chunk}, {many}')}")[1:]
+    divisor = f.splat(f.new(f"load {t.real}, ptr {f.address('frame', Index((), DIVISOR * 8))}, align 8"))
+
+    def one(i: Index) -> None:
+        x = f.new(f"load {t.vector}, ptr {place(f, 'totals', i.terms[0][0])}, align {t.size}")
+        total = over_lanes(f, [x], divisor)[0]
+        write_told(f, f.splat(total))
+        f.do(f"store {t.real} {total}, ptr {f.address(to, i * t.size)}, align {t.size}")
+
+    over(f, many, one)
+
+
+def write_results(f: Function) -> None:
+    """Each result of the samples, number by number, to its array."""
+    t, count = f.target, count_of(f)
+
+    def one(entry: Sequence[str]) -> None:
+        number, row, stride, offset, slot = entry
+        array, source = f.pointer(index(number)), place(f, ROWS, slot)[1:]
+        start = f.new(f"add i64 {f.new(f'mul i64 {row}, {count}')}, {offset}")
+        start = f.new(f"add i64 {start}, {f.new(f'mul i64 %first, {stride}')}")
+        with f.loop("%count", 1, [(t.real, "0.0")]) as (s, (seen,), out):
+            x = f.new(f"load {t.real}, ptr {f.address(source, s * t.size)}, align {t.size}")
+            at = f.new(f"add i64 {start}, {f.new(f'mul i64 {s.terms[0][0]}, {stride}')}")
+            f.do(f"store {t.real} {x}, ptr {f.address(array, index(at, t.size))}, align {t.size}")
+            odd = f.new(f"fcmp uno {t.real} {x}, {x}")
+            out[0] = f.new(f"select i1 {odd}, {t.real} {x}, {t.real} {seen}")
+        write_told(f, f.splat(out[0]))
+
+    entries(f, RESULTS, 5, one)

@@ -1,0 +1,221 @@
+"""A tape is interpreted before it is compiled: with the bits of compiled code, whenever that takes its place."""
+
+import numpy as np
+import pytest
+from programs import program as random_program
+from recurrences import nested, recurrence
+
+pytest.importorskip("llvmlite", reason="the extra `jit` has it")
+import micrograd as mg
+from micrograd.primitives import RULES
+from micrograd.tape import jit
+from micrograd.tape.back_ends.llvm import bytecode, code, interpreter, versions
+from micrograd.tape.back_ends.llvm.bytecode import Bytecode
+from micrograd.tape.back_ends.llvm.program import Program
+from micrograd.tape.tape import Tape
+
+if reason := code.trouble():
+    pytest.skip(reason, allow_module_level=True)
+INTERPRETED = True
+KINDS = {
+    "random": lambda seed: random_program(seed, 70, smooth=True),
+    "all primitives": lambda seed: random_program(seed, 25),
+    "recurrence": lambda seed: recurrence(seed, 40),
+    "nested": lambda seed: nested(seed, 8, 5),
+}
+
+
+@pytest.fixture(autouse=True)
+def every_tape(monkeypatch):
+    monkeypatch.setattr(versions, "LEAST_INTERPRETED", 1)
+    monkeypatch.setattr(bytecode, "LEAST", 1e9)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """All programs made from now on."""
+    found, init = [], Program.__init__
+
+    def remembered(self, *args, **named):
+        found.append(self)
+        init(self, *args, **named)
+
+    monkeypatch.setattr(Program, "__init__", remembered)
+    return found
+
+
+def same(a, b):
+    return np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
+
+
+def interpreted(programs):
+    """For each version of all programs, whether it is the interpreter."""
+    return [isinstance(version.plan, Bytecode) for one in programs for version in one._versions if version]
+
+
+def compile_all(programs):
+    for one in programs:
+        one._interpret_no_more()
+
+
+@pytest.mark.parametrize("how", ["exact", "fast", "float32"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bits_are_those_of_compiled_code(kind, how, made):
+    used = []
+    for seed in range(3):
+        function, inputs, leaves = KINDS[kind](seed)
+        precision, dtype = ("fast", np.float32) if how == "float32" else (how, np.float64)
+        f = jit(function, leaves, backend="llvm", precision=precision, dtype=dtype)
+        g = jit(lambda x, function=function: {"a": function(x), "b": [x[0] * x[-1], function(x) * 2.0, 1.5]}, backend="llvm")
+        rng, theta = np.random.default_rng(seed), np.array([p.data for p in leaves], dtype)
+        X = rng.normal(size=(600, inputs)).astype(dtype)
+
+        def results(f=f, g=g, X=X, theta=theta):
+            found = [np.append(*f.value_and_grad(theta, X[:n])) for n in (1, 3, 20, 600)]
+            found += [f.map(X[:n]) for n in (2, 9, 600)]
+            for n in (1, 300):
+                out = g.map(X[:n])
+                found += [out["a"], *out["b"]]
+            return [*found, f(X[0].tolist()), f(X[0])]
+
+        before = results()
+        used += interpreted(made)
+        compile_all(made)
+        after = results()
+        assert not any(interpreted(made))
+        for a, b in zip(before, after, strict=True):
+            assert same(a, b)
+        made.clear()
+    assert sum(used) > len(used) // (2 if kind != "all primitives" else 8), "the code that is tested here was hardly used"
+
+
+@pytest.mark.parametrize("real, exact", [("double", True), ("double", False), ("float", False)])
+def test_every_primitive(real, exact):
+    """On numbers of all kinds, one sample at a time and eight, shared by the samples and not."""
+    special = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 30.0, -30.0, 1e300, -1e-300, np.inf, -np.inf, np.nan, 0.3, -1.7, 7.0]
+    names = interpreter.known(real, exact)
+    assert {"relu", "pow", "tanh", "where", "logsumexp", "atan2"} <= {*names}
+    instructions = []
+    for base, third in ((0, 4), (2, 5)):
+        for name in names:
+            rule = RULES[name]
+            count = 3 if rule.variadic else len(rule.partials)
+            instructions.append((rule, (base, base + 1, third)[:count]))
+    outputs = [6 + i for i in range(len(instructions))]
+    tape = Tape(4, 1, [0.75], instructions, outputs)  # two that vary, two that all samples share
+    pairs = np.array([(x, y) for x in special for y in special])
+    dtype = np.float64 if real == "double" else np.float32
+    with np.errstate(over="ignore"):
+        pairs = pairs.astype(dtype)
+    both = [Program(tape, [(2, True), (2, False)], False, dtype, exact) for _ in range(2)]
+    both[1]._interpret_no_more()
+    for n in (1, 3, 11, 256):
+        for shared in pairs[::37]:
+            one, other = (p([pairs[:n], shared], np.array([1.25], dtype), n) for p in both)
+            assert same(one, other)
+    assert interpreted([both[0]]) == [True, True] and not any(interpreted([both[1]]))
+
+
+def test_bits_that_are_not_known_beforehand_are_left_to_compiled_code(made):
+    """Where the order of a long sum and the functions of the library go by how one sample's numbers come to lie."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 200))
+
+    def long_sum(x):
+        return mg.sum([v * 1.5 for v in x])
+
+    def many(x):
+        return mg.relu(mg.maximum(mg.minimum(x[0], x[1]), mg.sum([mg.tanh(v) for v in x[:40]]))) + mg.tanh(x[1]) * mg.exp(
+            mg.sum([mg.exp(v) * mg.exp(v) for v in x[:63]])
+        )
+
+    def wide(x):
+        return mg.sum([mg.sum([mg.tanh(v) for v in x[i : i + 20]]) for i in range(0, 200, 20)])
+
+    for function, alone in ((long_sum, False), (many, True), (wide, False)):
+        for precision in ("fast", "exact"):
+            f = jit(function, backend="llvm", precision=precision)
+            before = [f.map(X[:1]), f.map(X)]
+            assert interpreted(made) == [alone or precision == "exact", True]
+            compile_all(made)
+            assert same(f.map(X[:1]), before[0]) and same(f.map(X), before[1])
+            made.clear()
+
+
+def test_what_the_interpreter_does_not_know_is_compiled(made):
+    from micrograd import primitive
+
+    own = primitive("twice", "twice(x)", lambda x: 2.0 * x, 2.0)
+    for function in (lambda x: own(x) * x, lambda x: mg.lgamma(x) * x):
+        f = jit(function, backend="llvm")
+        assert f(0.5) == function(0.5) and not any(interpreted(made))
+
+
+def test_it_compiles_once_that_pays(made, monkeypatch):
+    monkeypatch.setattr(versions, "perf_counter", iter(range(10**6)).__next__)  # a second each
+    monkeypatch.setattr(bytecode, "LEAST", 2.5)
+    f = jit(lambda x: mg.exp(x) * x, backend="llvm")
+    array = np.linspace(0.0, 1.0, 20)
+    found, kinds = [], []
+    for _ in range(5):
+        found.append(f.map(array))
+        kinds.append(interpreted(made))
+    assert kinds == [[True], [True], [], [False], [False]] and all(same(x, found[0]) for x in found)
+    assert made[0]._versions[1].code.level == code.OPTIMISED and made[0]._versions[1].trial is None
+
+
+def test_a_long_call_is_compiled_at_once(made, monkeypatch):
+    monkeypatch.setattr(bytecode, "LEAST", 0.1)
+    f = jit(lambda x: mg.sum([mg.tanh(x) * i for i in range(100)]), backend="llvm")
+    short = f.map(np.linspace(-1.0, 1.0, 300))
+    assert interpreted(made) == [True]
+    long = f.map(np.tile(np.linspace(-1.0, 1.0, 300), 5000))
+    assert interpreted(made) == [False] and same(long[:300], short)
+
+
+def test_threads_share_a_call(made):
+    X = np.random.default_rng(0).normal(size=(2000, 3))
+    w = mg.Value(0.3)
+
+    def function(x):
+        return mg.tanh(w * w * x[0]) + x[1] * x[2] * mg.exp(w)
+
+    one, two = (jit(function, [w], backend="llvm", threads=threads) for threads in (1, 2))
+    theta = np.array([0.3])
+    assert same(np.append(*one.value_and_grad(theta, X)), np.append(*two.value_and_grad(theta, X)))
+    assert same(one.map(X), two.map(X)) and all(interpreted(made))
+
+
+def test_nothing_is_scheduled_for_the_interpreter(monkeypatch):
+    monkeypatch.setattr(versions, "schedule_of", None)
+    f = jit(lambda x: mg.sum([mg.tanh(v) for v in x]), backend="llvm")
+    x = np.array([[0.5, 0.25, -1.0]])
+    assert f.map(x)[0] == pytest.approx(np.tanh(x).sum())
+
+
+class Asked:
+    """Stands for what mends nans: says how often it was asked, and leaves results as they are."""
+
+    def __init__(self):
+        self.times = 0
+
+    def mended(self, found, *_):
+        self.times += 1
+        return found
+
+
+@pytest.mark.parametrize("reduce", [False, True])
+def test_it_tells_of_nan(reduce, made):
+    exp, log, mul = (RULES[name] for name in ("exp", "log", "mul"))
+    tape = Tape(2, 0, [2.0], [(log, (0,)), (exp, (1,)), (mul, (3, 2))], [4, 5])
+    p = Program(tape, [(2, True)], reduce)
+    p.twin = Asked()
+    for n in (1, 3, 8, 20, 600):
+        X = np.ones((n, 2))
+        p([X], np.zeros(0), n)
+        assert p.twin.times == 0
+        X[n // 2, 0] = -1.0
+        p([X], np.zeros(0), n)
+        assert p.twin.times == 1
+        p.twin.times = 0
+    assert all(interpreted(made)) and len(interpreted(made)) == 2
