@@ -67,13 +67,18 @@ def to_c(fn: Callable[..., Any], *args: Any, gradient: bool = False, name: str =
 def recorded(fn: Callable[..., Any], args: Sequence[Any], gradient: bool) -> tuple[Tape, list[float], list[float]]:
     """The one tape of a function, and the numbers of its arguments and parameters when it was recorded.
 
-    ValueError where it decides by an `if` on its arguments, or has many results of which `gradient` is wanted.
+    ValueError where it decides by an `if` on its arguments, or where `gradient` is wanted of many results or by no parameters.
     """
     fn = getattr(fn, "fn", fn)  # a compiled function is the function it was made of
     call = Call([np.float64(a) if isinstance(a, (int, float)) else a for a in args], [None] * len(args))
     recording = Recording(lambda values: call.applied(fn, values), call.sample(0), numbers_of, None)
     if gradient and len(recording.results) != 1:
         raise ValueError(f"gradient=True needs a function that returns one number, got {len(recording.results)}")
+    if gradient and not recording.leaves:
+        raise ValueError(
+            "gradient=True is by the parameters, and the function closes over none: derivatives by its arguments come by "
+            "transforms, of value_and_grad(f, argnums=(0, 1)) for example"
+        )
     tape = optimised(recording.tape(recording.gradient() if gradient else ()))
     if tape.guards:
         line = min(guard.line for guard in tape.guards)

@@ -10,7 +10,7 @@ import pytest
 from truth import CASES
 
 import micrograd as mg
-from micrograd import MLP, Value, grad, jacobian, jit, mse, to_c
+from micrograd import MLP, Value, grad, jacobian, jit, mse, to_c, to_javascript
 from micrograd.primitives import RULES
 
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -90,6 +90,9 @@ def test_what_cannot_be_written():
         to_c(lambda x: x, 1.0, name="2f")
     with pytest.raises(ValueError, match="returns one number"):
         to_c(lambda x: [x, x], 1.0, gradient=True)
+    for write in (to_c, to_javascript):
+        with pytest.raises(ValueError, match=r"closes over none: derivatives by its arguments come by transforms"):
+            write(lambda x: x * x, 1.0, gradient=True)
     with pytest.raises(ValueError, match=r"ends in \.c"):
         to_c(lambda x: x * 2, 1.0).save("f.txt")
 
