@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from micrograd.engine import Value, adjoints, as_values, node_of, topological_order
 from micrograd.formula.text import clean
-from micrograd.functional.whole import Found, Frame, Row, WholeFunction, elements_of, number_of
+from micrograd.functional.whole import Found, Frame, Row, WholeFunction, called, elements_of, number_of
 from micrograd.primitives import number
 from micrograd.trees import elements, flatten, has_value, is_array, kind_of, leaves_of, like, mapped, numbers, parts_of
 
@@ -97,7 +97,9 @@ class CustomDerivative(WholeFunction):
             size = len(elements_of(row.shape))
             nodes = [out if j == row.i else node_of(frame.row(row.shape, j), as_values(xs)) for j in range(size)]
             whole = like(row.shape, iter(nodes))
-        found = self.rows_of(frame, row.shape, self.given(*frame.args(xs), whole))[row.i]
+        taken = f"custom_derivative: the partials of {self.name} take its arguments and then its result"
+        given = called(taken, self.given, *frame.args(xs), whole)
+        found = self.rows_of(frame, row.shape, given)[row.i]
         return tuple([number(x) for x in found]) if plain else tuple(found)
 
     def rows_of(self, frame: Frame, out: Any, given: Any) -> list[list[Any]]:

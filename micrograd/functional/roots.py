@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from micrograd.engine import Value, adjoints, as_values, attach, node_of
 from micrograd.engine.modes import inside
-from micrograd.functional.whole import Found, Frame, Row, Segment, WholeFunction, elements_of, number_of
+from micrograd.functional.whole import Found, Frame, Row, Segment, WholeFunction, called, elements_of, number_of
 from micrograd.primitives import dot
 from micrograd.trees import like, numbers, plain_arrays
 
@@ -58,7 +58,8 @@ class Implicit(WholeFunction):
         self.f, self.solve = f, solve
 
     def run(self, frame: Frame, xs: Sequence[float]) -> Found:
-        found = plain_arrays(self.solve(*frame.args(xs)), self.returned)
+        solved = called("implicit: solve takes the parameters", self.solve, *frame.args(xs))
+        found = plain_arrays(solved, self.returned)
         y = [number_of(x) for x in numbers(found, self.returned, integers=True)]
         found = like(found, iter(y))
         with inside(observer=None, recording=True):
@@ -72,7 +73,8 @@ class Implicit(WholeFunction):
     def residual(self, frame: Frame, shape: Any, y: Sequence[Any], xs: Sequence[Any]) -> Segment:
         """f on leaves for the numbers of y and of the arguments."""
         leaves = [Value(number_of(x)) for x in (*y, *xs)]
-        segment = Segment(self, lambda: self.f(like(shape, iter(leaves[: len(y)])), *frame.args(leaves[len(y) :])), (), leaves)
+        given = like(shape, iter(leaves[: len(y)])), *frame.args(leaves[len(y) :])
+        segment = Segment(self, lambda: called("implicit: f takes y and then the parameters", self.f, *given), (), leaves)
         if len(segment.results) != len(y):
             raise ValueError(f"implicit: f must return as many numbers as y has, {len(y)}, got {len(segment.results)}")
         return segment

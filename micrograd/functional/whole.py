@@ -367,6 +367,16 @@ def _row(whole: WholeFunction, template: Sequence[Any], mask: Sequence[Any], sha
     return whole.row_of(template, mask, shape, i)
 
 
+def called(taken: str, f: Callable[..., Any], *args: Any) -> Any:
+    """What `f` gives; TypeError that says what is handed to it, where it cannot be called with so many arguments."""
+    try:
+        return f(*args)
+    except TypeError as error:
+        if error.__traceback__ and error.__traceback__.tb_next:  # it was called, and raised this inside
+            raise
+        raise TypeError(f"{taken}; {error}") from None
+
+
 def number_of(x: Any) -> Any:
     """The number of a Value; a number as it is."""
     return primal(x) if isinstance(x, Value) else x

@@ -156,3 +156,7 @@ def test_bad_rules_are_named():
         custom_derivative(lambda x: x[0], lambda x, out: [1.0])([x, w])
     with pytest.raises(TypeError, match="returned None; does it lack a return"):
         custom_derivative(lambda x: None, lambda x, out: 1.0)(x)
+    with pytest.raises(TypeError, match=r"the partials of round take its arguments and then its result; .* 1 positional"):
+        custom_derivative(round, lambda x: 1.0)(x).backward()
+    with pytest.raises(TypeError, match=r"^unsupported operand"):  # an error inside is its own
+        custom_derivative(round, lambda x, out: "a" - 1)(x).backward()

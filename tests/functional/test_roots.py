@@ -61,6 +61,10 @@ def test_what_the_equation_closes_over_is_differentiated():
 
 
 def test_what_is_no_root_is_refused():
+    with pytest.raises(TypeError, match=r"implicit: f takes y and then the parameters; .* 1 positional argument but 2"):
+        implicit(lambda y: y * y - 2.0, lambda p: p)(Value(2.0))
+    with pytest.raises(TypeError, match=r"implicit: solve takes the parameters; .* 0 positional arguments but 1"):
+        implicit(lambda y, p: y * y - p, lambda: 1.0)(Value(2.0))
     with pytest.raises(ValueError, match=r"gave 1, which is no root of f: Newton's step there is 1\.5"):
         implicit(lambda y, p: y * y - p, lambda p: 1.0)(Value(-2.0))
     with pytest.raises(ValueError, match="∂f/∂y has no inverse at the root 0"):
