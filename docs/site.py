@@ -10,6 +10,7 @@ import ast
 import base64
 import html
 import inspect
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -170,6 +171,13 @@ def entry(name: str, value: Any) -> str:
 # -- the notebooks
 
 
+def mathml(formula: str, display: str) -> str:
+    """A formula as MathML, in which a minus after an operator or a bracket that opens is a sign, and stands close."""
+    minus = "<mo>&#x02212;</mo>"
+    after = rf"(<mo[^>]*>(?!&#x00029;)[^<]*</mo>){minus}"
+    return re.sub(after, r'\1<mo form="prefix">&#x02212;</mo>', convert(formula, display=display))
+
+
 def kept(content: str) -> str:
     """What stands for HTML that Markdown must not touch."""
     KEPT.append(content)
@@ -181,8 +189,8 @@ def mathematics(text: str) -> str:
 
     def formula(m: re.Match[str]) -> str:
         if m[1] == "$":
-            return kept(convert(m[2].strip(), display="inline"))
-        return kept(f'<span style="display:block;overflow-x:auto">{convert(m[2].strip(), display="block")}</span>')
+            return kept(mathml(m[2].strip(), "inline"))
+        return kept(f'<span style="display:block;overflow-x:auto">{mathml(m[2].strip(), "block")}</span>')
 
     return re.sub(r"(?<![\\$`])(\$\$?)(?!\s\w)(.+?)\1", formula, text, flags=re.S)
 
@@ -193,17 +201,22 @@ def aligned(text: str) -> str:
     rows = []
     for line, space in re.findall(r"(.+?)(?:\\\\(\[[\w.]+\])?\n|$)", body.strip(), flags=re.S):
         style = "text-align:left;padding:.25em .1em " + (".9em" if space else ".25em")
-        cells = [
-            re.sub(r"^<math[^>]*>|</math>$", "", convert(cell.strip() or "{}", display="block")) for cell in line.split("&")
-        ]
+        cells = [re.sub(r"^<math[^>]*>|</math>$", "", mathml(cell.strip() or "{}", "block")) for cell in line.split("&")]
         rows.append("<mtr>" + "".join(f'<mtd style="{style}">{cell}</mtd>' for cell in cells) + "</mtr>")
     return '<math display="block" style="width:max-content"><mtable displaystyle="true">' + "".join(rows) + "</mtable></math>"
 
 
+def joined(outputs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The outputs of a cell, what was printed piece by piece as one."""
+    for printed, group in itertools.groupby(outputs, lambda output: output["output_type"] == "stream"):
+        if printed:
+            yield {"data": {"text/plain": "".join(piece for output in group for piece in output["text"]).rstrip()}}
+        else:
+            yield from group
+
+
 def shown(output: dict[str, Any]) -> str:
     """One output of a cell: a picture, a living page or mathematics where there is one, else text."""
-    if output["output_type"] == "stream":
-        return f"```text\n{''.join(output['text']).rstrip()}\n```"
     data = {kind: "".join(text) for kind, text in output["data"].items()}
     if 'class="mg-explore"' in data.get("text/html", ""):
         return kept(data["text/html"])
@@ -226,11 +239,12 @@ def page_of(path: Path) -> str:
         if cell["cell_type"] == "markdown":
             source = re.sub(r"\]\(([\w./]+)\.ipynb", r"](\1.md", source)
             source = re.sub(r"\]\(\.\./docs/", "](../", source)
+            source = re.sub(r"(`docs/([\w/-]+\.md)`)", r"[\1](../\2)", source)  # where Jupyter runs, a link would lead nowhere
             parts.append(mathematics(source))
         else:
             parts.append(f"```python\n{source}\n```")
             shows = re.sub(
-                r"\n?```\n\n```text\n", "\n", "\n\n".join(map(shown, cell["outputs"]))
+                r"\n?```\n\n```text\n", "\n", "\n\n".join(map(shown, joined(cell["outputs"])))
             )  # lines one by one are one text
             parts.append(f'<div class="output" style="overflow-x:auto" markdown="1">\n\n{shows}\n\n</div>')
     return "\n\n".join(parts) + f"\n\nThis page is `notebooks/{path.name}`, as it was run. {NEEDED}\n"
