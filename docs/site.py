@@ -13,6 +13,7 @@ import inspect
 import itertools
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,8 @@ def signature(value: Any) -> str:
     except (TypeError, ValueError):
         return "(...)"
     bare = [p.replace(annotation=p.empty) for p in found.parameters.values()]
-    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(found.replace(parameters=bare, return_annotation=found.empty)))
+    text = str(found.replace(parameters=bare, return_annotation=found.empty))
+    return re.sub(r"<(?:class|module) '(?:\w+\.)*(\w+)'[^>]*>", r"\1", text)
 
 
 def elsewhere(kind: type) -> list[type]:
@@ -155,7 +157,10 @@ def entry(name: str, value: Any) -> str:
             part for part in markdown(value.__doc__ or "") if not part.endswith("a number for numbers, a Value for Values.")
         ]
         return "\n\n".join([*lines, *told, *shown])
-    lines.append(f"```python\n{called}{signature(value)}\n```")
+    call = textwrap.fill(
+        called + signature(value), 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    lines.append(f"```python\n{call}\n```")
     lines += markdown(value.__doc__ or "")
     if inspect.isclass(value):
         lines += [
@@ -288,6 +293,8 @@ def on_page_markdown(text: str, page: Any, config: Any, files: Any) -> str:
     """Links to files of the repository that are no pages of the site become their names."""
 
     def named(m: re.Match[str]) -> str:
+        if (ROOT / "docs" / m[2]).exists():  # beside the how-to pages, not above them
+            return m[0]
         return f"`{m[2]}`" if m[1] == m[2] else f"{m[1]} (`{m[2]}`)"
 
     return re.sub(r"\[([^\]]+)\]\(\.\./((?:benchmarks|tests|notebooks|micrograd)/[^)]+|\w+\.\w+)\)", named, text)

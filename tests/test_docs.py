@@ -81,6 +81,8 @@ def test_the_site_has_every_name_needs_no_network_and_its_links_lead_somewhere(s
     assert not [name for name in given if f'id="{name}"' not in reference]
     inside = ("Jitted.bound_to", "Training.write_data", "Tape.first", "Drawing.scene", "Primitive.is_flat", "SGD.zero_grad")
     assert not [name for name in inside if f'id="{name}"' in reference]  # no part of what is public, or of a base
+    assert "&lt;module" not in re.sub("<[^>]*>", "", reference)  # with its path on this machine
+    assert 'href="../training.html"' in (site / "how-to" / "teach.html").read_text(encoding="utf-8")
     chapters = {page.stem: text for page, text in pages.items() if page.parent.name == "tutorial"}
     assert chapters["02_backpropagation"].count("<mtable") >= 5  # explanations are mathematics, as in Jupyter
     assert not [name for name, text in chapters.items() if "aligned" in re.sub("<pre.*?</pre>", "", text, flags=re.S)]
