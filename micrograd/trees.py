@@ -317,7 +317,8 @@ def like(tree: Any, values: Iterator[Any]) -> Any:
         if leaf.__class__ is not float and is_array(leaf):
             if leaf.shape:
                 return shaped(islice(values, leaf.size), leaf.shape)
-            return next(values)
+            x = next(values)
+            return x if isinstance(x, Value) else shaped([x], ())
         return next(values)
 
     return mapped(tree, change)

@@ -28,7 +28,8 @@ class Number:
     if not TYPE_CHECKING:  # a type checker refuses it by itself
 
         def __xor__(self, other):
-            raise TypeError(f"^ is no power in Python: write x ** {'y' if isinstance(other, Number) else other!r}")
+            exponent = "y" if isinstance(other, Number) else repr(other)
+            raise TypeError(f"^ is no power in Python: write x ** {exponent}")
 
         def __rxor__(self, other):
             raise TypeError(f"^ is no power in Python: write {other!r} ** x")
