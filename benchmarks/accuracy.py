@@ -34,9 +34,9 @@ of the derivative itself, or is not a number where that is one, comes from one o
   from x = 36.8 on the derivative is 0.
 - `erf`, `erfc`: exp(−x²) is as many units off as x² is large, 300 at |x| = 24.
 - `cbrt`: 7 units, for the value of the C library is up to 3 off, and stands there twice.
-- `pow`: by x, where x ** (y − 1) is below the smallest normal number and y brings it back, or, for a denormal x and |y| below
-  1e-16, overflows before it is multiplied by y. The second derivative takes y − 1 as it is rounded: up to 180 units where x is
-  near the ends of the range, and a factor of x, with its sign, for |y| ≥ 2⁵³.
+- `pow`: an exponent that is a whole number of quarters, up to 16, is taken as it stands, c · x ** (y − n): where that power is
+  below the smallest normal number it has the digits that it has, and for |c| < 1 it may be infinite a factor of c too early.
+  Of other exponents, the second derivative by x is infinite where x and y both are below 2.2e-308.
 - `exp2`: where the value overflows, though its derivative would not, that is infinite.
 - `div`: where a quotient on the way is below the smallest normal number, 2.2e-308.
 - Second derivatives: 5 units for `asin`, `acos`, `asinh` and `acosh`, 17 for `cbrt`; where y² − x² cancels, `atan2` by x and y

@@ -101,41 +101,59 @@ def inverted(x: float, y: float) -> float:
     return x / (x * x + y * y) * s
 
 
-def plain_power(y: float) -> bool:
-    """Whether power_less_one is the power y - 1 for every x: y - 1 is a float."""
-    return y != 0.0 and -(2.0**53) < y < 2.0**53 and y - 1.0 + 1.0 == y
+def ordinary(y: float) -> bool:
+    """Whether powers of y less a small whole number are taken as they stand, also at the ends of the range: 2, -1, 0.5."""
+    return -16.0 <= y <= 16.0 and y * 4.0 % 1.0 == 0.0
 
 
-def power_less_one(x: float, y: float) -> float:
-    """x ** (y - 1) as if y - 1 were not rounded: multiplied by x to the power that rounding took away, next to 1."""
-    if y == 0.0 and math.fabs(x) < 2.0**-1024:
-        return 1.0
-    if -math.inf < x < 0.0 and y % 1.0 != 0.0:
-        return math.nan
-    less = y - 1.0
+def power_less(n: float, c: float, x: float, y: float, log: float = 1.0) -> float:
+    """c · x ** (y - n) · log, where the result is a float though a part of it may be none; 0 for 0 · inf.
+
+    y - n is as if it were not rounded: the power is multiplied by x to what rounding took away, next to 1. Where the power
+    would over- or underflow, its root is multiplied twice.
+    """
+    less = y - n
+    took = less - y
+    rest = y - (less - took) - (n + took)
     try:
         out = math.pow(x, less)
     except (ArithmeticError, ValueError):
         out = power(x, less)
-    if less + 1.0 == y and -(2.0**53) < y < 2.0**53:
-        return out
-    if x < 0.0 and y % 2.0 == less % 2.0 == 0.0:  # y - 1 is odd, but no float
-        out = -out
-    took = less - y
-    rest = y - (less - took) - (1.0 + took)
-    if 0.0 < math.fabs(rest) < 2.0 and 0.0 < math.fabs(out) < math.inf:
-        out *= 1.0 + rest * math.log(math.fabs(x))
-    return out
+    if rest == 0.0:
+        if 2.0**-900 < out < 2.0**900 or -(2.0**900) < out < -(2.0**-900):
+            return c * (out * log)
+    elif x > 0.0 and 2.0**-900 < out < 2.0**900 and rest == rest:
+        return c * (out * (1.0 + rest * math.log(x)) * log)
+    if c != c or x != x or less != less or (-math.inf < x < 0.0 and y % 1.0 != 0.0):
+        return math.nan
+    part = 1.0
+    if not ordinary(y):
+        size = math.fabs(x)
+        log_size = math.log(size) if 0.0 < size < math.inf else math.inf if size else -math.inf
+        if math.fabs(less * log_size) > 650.0:
+            part = 0.5
+        try:
+            out = math.pow(size, less * part)
+        except (ArithmeticError, ValueError):
+            out = math.inf
+        if math.fabs(rest) > 0.0 and 0.0 < out < math.inf:
+            out *= 1.0 + rest * part * log_size
+        if part != 1.0:
+            c *= out
+        if math.copysign(1.0, x) < 0.0 and y % 1.0 == 0.0 and (y % 2.0 == 0.0) != (n % 2.0 == 0.0):
+            c = -c
+    result = c * (out * log)
+    return result if result == result or (part == 1.0 and 0.0 < math.fabs(out) < math.inf) else 0.0
 
 
-def power_log(x: float, y: float) -> float:
-    try:
-        out = math.pow(x, y)
-    except (ArithmeticError, ValueError):
-        out = power(x, y)
-    if x > 0.0 or x != x:
-        return out * math.log(x) if out else 0.0
-    return math.nan if x < 0.0 else out * -inf if out else 0.0
+def power_log(n: float, c: float, x: float, y: float) -> float:
+    """c · x ** (y - n) · log(x), in the same way."""
+    if 0.0 < x < math.inf:
+        log = math.log(x)
+        if n == 0.0 and -600.0 < y * log < 600.0:  # as power_less would, without its other cases
+            return c * (math.pow(x, y) * log)
+        return power_less(n, c, x, y, log)
+    return power_less(n, c, x, y, math.inf if x else -math.inf) if x >= 0.0 else math.nan
 
 
 def added(*xs: float) -> float:

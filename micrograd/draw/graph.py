@@ -143,9 +143,7 @@ class Graph:
             called = label if names and len(label) <= 6 and label.isidentifier() and label == plain(label) else ""
             args.append(Symbol(math.nan, Math(called or (self.operand if only else name), "")) if x is None else Symbol(x))
         rule = CHOICE if rule is WHERE else rule  # with both branches
-        text = Text(digits)(Symbol(math.nan, None, rule, tuple(args))).replace("-", "−")
-        raised = rule.name == "power_less_one" and taken[1][1] == 2.0  # a formula has x for x¹: alone in a box that is a riddle
-        return f"{text}¹" if raised else text
+        return Text(digits)(Symbol(math.nan, None, rule, tuple(args))).replace("-", "−")
 
     def contribution(self, consumer: int, port: int) -> float | None:
         """What `consumer` sends to its operand number `port`: the engine's product; None where that is a constant."""

@@ -28,7 +28,7 @@ def is_tame(op: str, by: float | None) -> bool:
     """
     if op in TAME:
         return True
-    return by is not None and (by != 0.0 if op == "div" else op in ("pow", "power_less_one") and by > 0.0 and by % 1.0 == 0.0)
+    return by is not None and (by != 0.0 if op == "div" else op == "pow" and by > 0.0 and by % 1.0 == 0.0)
 
 
 def chosen_edges(node: Any) -> Iterator[tuple[Any, float]]:

@@ -167,7 +167,6 @@ class Operators(OfNumPy):
     asinh, acosh, atanh, erfc = map(_unary, (primitives.asinh, primitives.acosh, primitives.atanh, primitives.erfc))
     log2, log10, exp2, cbrt = map(_unary, (primitives.log2, primitives.log10, primitives.exp2, primitives.cbrt))
     lgamma, digamma = map(_unary, (primitives.lgamma, primitives.digamma))
-    _power_less_one = _binary(primitives.power_less_one)  # as a power, for derivatives of powers
     hypot = _binary(primitives.hypot)
     floor, rint = map(_unary, (primitives.floor, primitives.round))
     ceil, trunc = composed.ceil, composed.trunc

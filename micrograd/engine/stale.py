@@ -13,8 +13,8 @@ from micrograd.engine.value import Value, local_numbers, topological_order
 from micrograd.primitives import RULES
 
 
-def recompute(output: Value) -> None:
-    """Set data and partials of `output` and all below it to what they are for the data that the leaves have now."""
+def recompute(output: Value) -> Value:
+    """`output`, after data and partials of it and all below it are set to what they are for the data that leaves have now."""
     made = [(node, node.rule) for node in topological_order(output) if node.rule is not None]
     for node, rule in made:
         if rule.partials is None:
@@ -23,6 +23,7 @@ def recompute(output: Value) -> None:
         for node, rule in made:
             fresh = rule(*node.parents)
             node._data, node._dx, node._dy = fresh._data, fresh._dx, fresh._dy
+    return output
 
 
 def refuse_stale(node: Value, parents: tuple[Any, ...], local: tuple[Any, ...], wanted: list[bool]) -> None:
@@ -44,11 +45,15 @@ def refuse_stale(node: Value, parents: tuple[Any, ...], local: tuple[Any, ...], 
         )
 
 
-def refuse_changed(order: Sequence[Value]) -> None:
-    """RuntimeError where data below one of the nodes have changed since it was made; of rows in the rule book alone."""
+def refuse_anomaly(order: Sequence[Value], adjoint: dict[Value, float]) -> None:
+    """What detect_anomaly() refuses of a backward pass: data that have changed since a node was made, and nan or inf.
+
+    RuntimeError where data below one of the nodes have changed, of rows in the rule book alone; else FloatingPointError.
+    """
     for node in order:
         if (rule := node.rule) is not None and rule is RULES.get(rule.name):
             parents = node.parents
             data = tuple([p._data for p in parents])
             local = local_numbers(rule, parents, data, rule.on_floats(data))
             refuse_stale(node, parents, local, [not p.is_constant for p in parents])
+    modes.refuse_backward(order, adjoint)

@@ -27,9 +27,8 @@ _new = object.__new__
 
 def _apply(rule: Primitive, args: Sequence[Any]) -> Value:
     """The node rule(*args), for any mixture of Values and numbers, or lists; by the method of Value where there is one."""
-    method = METHODS.get(rule)
-    if method is not None and args[0].__class__ is Value and args[-1].__class__ in (Value, float):
-        return method(*args)  # type: ignore[no-any-return]
+    if rule in METHODS and args[0].__class__ is Value and args[-1].__class__ in (Value, float):
+        return METHODS[rule](*args)  # type: ignore[no-any-return]
     return or_each(general, rule, args)  # type: ignore[no-any-return]
 
 
@@ -211,8 +210,7 @@ class Value(Operators, Number, Copied, Shown, Original):
         """Replay the graph on what the leaves hold now, data and partials; returns this Value."""
         from micrograd.engine.stale import recompute  # which stands on this module
 
-        recompute(self)
-        return self
+        return recompute(self)
 
     def _below(self, seen: set[Value]) -> list[Value]:  # for `copies`, which this module stands on
         return all_below(self, seen=seen)
@@ -338,8 +336,7 @@ def _adjoint_numbers(output: Value) -> dict[Value, float]:
     for node in constants:
         del adjoint[node]
     if modes.current().anomaly:
-        from micrograd.engine.stale import refuse_changed  # which stands on this module
+        from micrograd.engine.stale import refuse_anomaly  # which stands on this module
 
-        refuse_changed(order)
-        modes.refuse_backward(order, adjoint)
+        refuse_anomaly(order, adjoint)
     return adjoint

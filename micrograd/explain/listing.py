@@ -26,7 +26,10 @@ from micrograd.formula.symbol import MUL, POWER, PRODUCT, SUM, Symbol, applied
 LONGEST = 40  # terms of a sum on one line; more go on with +=
 _USED = ("math", "max", "int", "range")  # names that mean in a listing what they mean in Python
 # what `math` has not, held in a listing above what calls it
-_HELD = (floats.polygamma, floats.power_less_one, floats.power, floats.direction, floats.inverted, floats.scale)
+_HELD = (
+    floats.polygamma, floats.power_log, floats.power_less, floats.ordinary, floats.power, floats.direction, floats.inverted,
+    floats.scale,
+)  # fmt: skip
 
 
 class Listing(str):

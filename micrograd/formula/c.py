@@ -26,8 +26,8 @@ _VALUES = {  # of operands that are names or numbers
     "polygamma": "polygamma({0}, {1})",
     "direction": "direction({0}, {1})",
     "inverted": "inverted({0}, {1})",
-    "power_less_one": "power_less_one({0}, {1})",
-    "power_log": "{0} >= 0.0 && pow({0}, {1}) == 0.0 ? 0.0 : pow({0}, {1}) * log({0})",
+    "power_less": "power_less({0}, {1}, {2}, {3}, 1.0)",
+    "power_log": "{2} >= 0.0 ? power_less({0}, {1}, {2}, {3}, log({2})) : NAN",
     "floor": "floor({0})",
     "round": "rint({0})",
     "sigmoid": "isinf(exp(-{0})) ? exp({0}) : 1.0 / (1.0 + exp(-{0}))",
@@ -76,13 +76,17 @@ static double inverted(double x, double y) {
     return a / (a * a + b * b) * s;
 }
 """,
-    "power_less_one": """\
-static double power_less_one(double x, double y) {
-    double less = y - 1.0, out = pow(x, less), took = less - y, rest = y - (less - took) - (1.0 + took);
-    if (y == 0.0 && fabs(x) < 0x1p-1024) return 1.0;
-    if (x < 0.0 && x > -INFINITY && !(fmod(y, 1.0) == 0.0)) return NAN;
-    if (x < 0.0 && fmod(y, 2.0) == 0.0 && fmod(less, 2.0) == 0.0) out = -out;
-    return fabs(rest) > 0.0 && fabs(out) > 0.0 && fabs(out) < INFINITY ? out * (1.0 + rest * log(fabs(x))) : out;
+    "power_less": """\
+static double power_less(double n, double c, double x, double y, double by) {
+    double less = y - n, took = less - y, rest = y - (less - took) - (n + took), size = fabs(x), by_log = log(size);
+    int ordinary = fabs(y) <= 16.0 && fmod(y * 4.0, 1.0) == 0.0;
+    double part = !ordinary && fabs(less * by_log) > 650.0 ? 0.5 : 1.0, out = pow(size, less * part), all;
+    if (c != c || out != out || less != less || (x < 0.0 && x > -INFINITY && !(fmod(y, 1.0) == 0.0))) return NAN;
+    if (fabs(rest) > 0.0 && out > 0.0 && out < INFINITY) out *= 1.0 + rest * part * by_log;
+    if (part != 1.0) c *= out;
+    if (signbit(x) && fmod(y, 1.0) == 0.0 && (fmod(y, 2.0) == 0.0) != (fmod(n, 2.0) == 0.0)) c = -c;
+    all = c * (out * by);
+    return all == all || (part == 1.0 && out > 0.0 && out < INFINITY) ? all : 0.0;
 }
 """,
     "polygamma": """\

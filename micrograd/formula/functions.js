@@ -86,14 +86,18 @@ const square = (x, y) => x * x + y * y;
 const direction = (x, y, s = scale(x, y)) => x * s / sqrt(square(x * s, y * s));
 const inverted = (x, y, s = scale(x, y)) => x * s / square(x * s, y * s) * s;
 
-// x ** (y - 1) as if y - 1 were not rounded; 1 at 0 ** -1, where it is multiplied by 0.
-function powerLessOne(x, y) {
-	if (y === 0 && abs(x) < 2 ** -1024) return 1;
-	if (x < 0 && x > -Infinity && y % 1 !== 0) return NaN;
-	if (x === 1) return 1;
-	const less = y - 1, out = x ** less * (x < 0 && y % 2 === 0 && less % 2 === 0 ? -1 : 1);
-	const took = less - y, rest = y - (less - took) - (1 + took);  // what the rounding of y - 1 took
-	return rest && out && out - out === 0 ? out * (1 + rest * log(abs(x))) : out;  // not of infinities
+// c * x ** (y - n) * by, also where the power alone is no number, and as if y - n were not rounded: as in Python, see floats.py.
+const ordinary = y => abs(y) <= 16 && y * 4 % 1 === 0;
+function powerLess(n, c, x, y, by = 1) {
+	const less = y - n, size = abs(x), logSize = log(size), part = !ordinary(y) && abs(less * logSize) > 650 ? 0.5 : 1;
+	const took = less - y, rest = y - (less - took) - (n + took);  // what the rounding of y - n took
+	let out = size === 1 ? 1 : size ** (less * part);
+	if (c !== c || out !== out || less !== less || x < 0 && x > -Infinity && y % 1 !== 0) return NaN;
+	if (rest && out && out - out === 0) out *= 1 + rest * part * logSize;
+	if (part < 1) c *= out;
+	if ((x < 0 || 1 / x < 0) && y % 1 === 0 && (y % 2 === 0) !== (n % 2 === 0)) c = -c;
+	const all = c * (out * by);
+	return all === all || part === 1 && out && out < Infinity ? all : 0;
 }
 
 // x % y with the sign of y, and x // y, as Python has them.

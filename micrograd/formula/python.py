@@ -8,7 +8,7 @@ from inspect import unwrap
 from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POWER, PRODUCT, SUB, SUM, WHERE, Symbol
 
 CHOICE = 0  # how tightly `a if c else b` holds
-_CALLED = ("abs", "digamma", "direction", "inverted", "polygamma", "power_less_one")  # rows that are written as a call
+_CALLED = ("abs", "digamma", "direction", "inverted", "polygamma", "power_less", "power_log")  # rows that are written as a call
 
 
 def number(x: float) -> str:
@@ -107,11 +107,11 @@ class Python:
     def _inverted(self, x: str, y: str) -> str:
         return f"inverted({x}, {y})"
 
-    def _power_less_one(self, x: str, y: str) -> str:
-        return f"power_less_one({x}, {y})"
+    def _power_less(self, n: str, c: str, x: str, y: str) -> str:
+        return f"power_less({n}, {c}, {x}, {y})"
 
-    def _power_log(self, x: str, y: str) -> str:
-        return f"math.pow({x}, {y}) * math.log({x} if math.pow({x}, {y}) != 0.0 else 1.0)"
+    def _power_log(self, n: str, c: str, x: str, y: str) -> str:
+        return f"power_log({n}, {c}, {x}, {y})"
 
     def _take(self, i: str, *xs: str) -> str:
         return f"({', '.join(xs)},)[int({i})] if {i} in range({len(xs)}) else math.nan"

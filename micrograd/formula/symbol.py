@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from micrograd import primitives
-from micrograd.floats import plain_power
+from micrograd.floats import ordinary
 from micrograd.primitives import Primitive, number
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how tightly a written formula holds together
 
 ADD, SUB, MUL, DIV, NEG, POW = map(primitives.rule, ("add", "sub", "mul", "div", "neg", "pow"))
-POWER_LESS_ONE, POWER_LOG, LOG = map(primitives.rule, ("power_less_one", "power_log", "log"))
+POWER_LESS, POWER_LOG, LOG = map(primitives.rule, ("power_less", "power_log", "log"))
 WHERE, ONE_MINUS_SQUARE = primitives.rule("where"), primitives.rule("one_minus_square")
 DIRECTION, INVERTED, HYPOT = map(primitives.rule, ("direction", "inverted", "hypot"))
 CHOICE = Primitive("where", WHERE.written, WHERE.value, WHERE.partials, WHERE.beyond, False)  # written with both branches
@@ -66,11 +66,12 @@ class Symbol:
         while s.rule is WHERE:
             c, a, b = s.args
             s = Symbol(math.nan) if c.number != c.number else a if c.number > 0 or (b.literal and b.number == 1.0) else b
-        if s.rule is POWER_LESS_ONE:
-            return applied(POW, (s.args[0], s.args[1] - 1.0))
-        if s.rule is POWER_LOG:
-            x = s.args[0]  # log 2 stays as it is
-            return applied(MUL, (applied(POW, s.args), Symbol(LOG.on_floats([x.number]), None, LOG, (x,))))
+        if s.rule in (POWER_LESS, POWER_LOG):
+            n, c, x, y = s.args
+            power = applied(POW, (x, y - n if n.number else y))
+            if s.rule is POWER_LOG:  # log 2 stays as it is
+                power = applied(MUL, (power, Symbol(LOG.on_floats([x.number]), None, LOG, (x,))))
+            return applied(MUL, (c, power))
         if s.rule is DIRECTION:
             return applied(DIV, (s.args[0], applied(HYPOT, s.args)))
         if s.rule is INVERTED:
@@ -88,8 +89,8 @@ def applied(rule: Primitive, args: Sequence[Any]) -> Symbol:
     out = rule.on_floats([s.number for s in symbols])
     if None not in literal or (rule is POW and literal[1] == 0.0):
         return Symbol(out)
-    if rule is POWER_LESS_ONE and literal[1] is not None and plain_power(literal[1]):
-        return applied(POW, (symbols[0], literal[1] - 1.0))
+    if rule is POWER_LESS and literal[1] and literal[3] is not None and ordinary(literal[3]):
+        return applied(MUL, (symbols[1], symbols[2] ** (symbols[3] - symbols[0])))
     if rule is MUL and 1.0 in literal:
         return symbols[1 - literal.index(1.0)]
     if rule in (POW, DIV) and literal[1] == 1.0:

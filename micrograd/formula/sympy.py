@@ -87,8 +87,8 @@ def _functions(sympy: Any) -> dict[str, Callable[..., Any]]:
 
     return _of_same_name(sympy) | {
         "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "div": lambda x, y: x / y,
-        "neg": lambda x: -x, "pow": lambda x, y: x**y, "power_less_one": lambda x, y: x ** (y - 1),
-        "power_log": lambda x, y: x**y * sympy.log(x),
+        "neg": lambda x: -x, "pow": lambda x, y: x**y, "power_less": lambda n, c, x, y: c * x ** (y - n),
+        "power_log": lambda n, c, x, y: c * x ** (y - n) * sympy.log(x),
         "log1p": lambda x: sympy.log(1 + x), "expm1": lambda x: sympy.exp(x) - 1,
         "lgamma": sympy.loggamma, "digamma": sympy.digamma,
         "polygamma": sympy.polygamma, "floor": sympy.floor,

@@ -9,7 +9,7 @@ function applied(op, args) {
 	const symbols = args.map(asSymbol), literal = symbols.map(s => !s.op && !s.name);
 	const value = FLOATS[op](...symbols.map(s => s.value)), one = k => literal[k] && symbols[k].value === 1;
 	if (literal.every(Boolean) || op === "pow" && literal[1] && symbols[1].value === 0) return { value };
-	if (op === "power_less_one" && literal[1] && symbols[1].value) return applied("pow", [symbols[0], symbols[1].value - 1]);
+	if (op === "power_less" && literal[1] && literal[3] && symbols[1].value && ordinary(symbols[3].value)) return applied("mul", [symbols[1], applied("pow", [symbols[2], symbols[3].value - symbols[0].value])]);
 	if (op === "mul" && (one(0) || one(1))) return symbols[one(0) ? 1 : 0];
 	if ((op === "pow" || op === "div") && one(1)) return symbols[0];
 	if (op === "where" && !(symbols[0].value !== symbols[0].value)) return symbols[symbols[0].value > 0 ? 1 : 2];
@@ -95,6 +95,7 @@ function write(s, kit, numbers = false) {
 		const base = held(x, ATOM);
 		return [kit.sup(x.op === "pow" || negative(x) && !x.op ? closed(x) : base, top), POWER];
 	};
+	const less = (n, x, y) => applied("pow", [x, n.value ? applied("sub", [y, n]) : y]);
 	const share = x => {  // of softmax: that all exponents are shifted alike is for the digits alone
 		const exp = x => rules.exp(x)[0], parts = [exp(x), kit.row(kit === TEXT ? "Σ " : "∑", exp({ op: "", name: "xᵢ" }))];
 		return [kit.fraction ? kit.fraction(...parts) : parts.join(" / "), PRODUCT];
@@ -111,8 +112,8 @@ function write(s, kit, numbers = false) {
 		exp: x => kit === TEXT ? called("exp", [x]) : [kit.sup(kit.word("e"), form(x)[0]), POWER],
 		sqrt: x => [kit.root(form(x)[0]), ATOM],
 		abs: x => [kit.row("|", form(x)[0], "|"), ATOM],
-		power_less_one: (x, y) => power(x, { op: "sub", args: [y, { value: 1 }] }),
-		power_log: (x, y) => rules.mul({ op: "pow", args: [x, y] }, { op: "log", args: [x] }),
+		power_less: (n, c, x, y) => form(applied("mul", [c, less(n, x, y)])),
+		power_log: (n, c, x, y) => form(applied("mul", [c, applied("mul", [less(n, x, y), { ...applied("log", [x]), op: "log", args: [x] }])])),
 		direction: (x, y) => rules.div(x, { op: "hypot", args: [x, y] }),
 		inverted: (x, y) => rules.div(x, { op: "add", args: [x, y].map(t => ({ op: "pow", args: [t, { value: 2 }] })) }),
 		one_minus_square: x => [kit.row(kit.number(1), kit.sign(" − "), power(x, { value: 2 })[0]), SUM],

@@ -93,25 +93,33 @@ def _power(x: Array, y: Array, out: Array) -> None:
         np.copyto(out, np.inf, where=half & (x == -np.inf))
 
 
-def _power_less_one(x: Array, y: Array, out: Array) -> None:
-    less = y - 1.0
-    _power(x, less, out)
+def _power_less(n: Array, c: Array, x: Array, y: Array, out: Array, log: Any = None) -> None:
+    less, size, most = y - n, np.abs(x), 2.0 ** (900 if out.itemsize == 8 else 100)
+    power = np.power(size, less)
     took = less - y
-    rest = y - (less - took) - (1.0 + took)  # what the rounding of y - 1 took
-    rounded = (np.abs(rest) > 0.0) & (out != 0.0) & np.isfinite(out)
-    if rounded.any():
-        np.multiply(out, 1.0 + rest * np.log(np.abs(x)), out, where=rounded)
-    np.copyto(out, 1.0, where=(y == 0.0) & (np.abs(x) < 2.0**-1024))
-    below = x < 0.0
-    if below.any():
-        np.negative(out, out, where=below & (np.remainder(y, 2.0) == 0.0) & (np.remainder(less, 2.0) == 0.0))
-        np.copyto(out, np.nan, where=below & (x > -np.inf) & (np.remainder(y, 1.0) != 0.0))
+    rest = y - (less - took) - (n + took)  # what the rounding of y - n took
+    if rest.any():
+        rounded = (power != 0.0) & np.isfinite(power) & np.isfinite(rest) & (rest != 0.0)
+        np.multiply(power, 1.0 + rest * np.log(size), power, where=rounded)
+    np.multiply(c, power if log is None else power * log, out)
+    if x.min() > 0.0 and 1.0 / most < power.min() and power.max() < most and np.isfinite(less).all():
+        return
+    usual = (power > 1.0 / most) & (power < most)
+    far = ~usual & ((np.abs(y) > 16.0) | (np.remainder(y * 4.0, 1.0) != 0.0)) & np.isfinite(less * np.log(size))
+    root = np.power(size, less * 0.5)
+    root *= np.where(rest != 0.0, 1.0 + rest * 0.5 * np.log(size), 1.0)
+    log = 1.0 if log is None else log
+    np.copyto(out, c * root * (root * log), where=far)
+    whole = np.remainder(y, 1.0) == 0.0
+    odd = whole & ((np.remainder(y, 2.0) == 0.0) != (np.remainder(n, 2.0) == 0.0))
+    np.negative(out, out, where=np.signbit(x) & odd)
+    np.copyto(out, 0.0, where=np.isnan(out) & ((power == 0.0) | np.isinf(power)))  # 0 · inf
+    broken = np.isnan(c) | np.isnan(power) | np.isnan(less) | np.isnan(log)
+    np.copyto(out, np.nan, where=broken | ((x < 0.0) & (x > -np.inf) & ~whole))
 
 
-def _power_log(x: Array, y: Array, out: Array) -> None:
-    power = np.power(x, y)
-    np.multiply(power, np.log(x), out)
-    np.copyto(out, 0.0, where=(power == 0.0) & (x >= 0.0))
+def _power_log(n: Array, c: Array, x: Array, y: Array, out: Array) -> None:
+    _power_less(n, c, x, y, out, np.log(x))
 
 
 def _one_minus_square(x: Array, out: Array) -> None:
@@ -139,7 +147,7 @@ _SPELLED: dict[str, Callable[..., Any]] = {
     "sign": np.sign, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus, "step": _step,
     "maximum": _maximum, "minimum": _minimum, "floor": np.floor, "round": np.rint,
     "mod": np.remainder, "floordiv": np.floor_divide, "one_minus_square": _one_minus_square,
-    "power_log": _power_log, "direction": _direction, "inverted": _inverted, "power_less_one": _power_less_one,
+    "power_log": _power_log, "direction": _direction, "inverted": _inverted, "power_less": _power_less,
     "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
 }  # fmt: skip
 _BUILT_IN = {RULES[name]: function for name, function in _SPELLED.items()}  # by row: a name may be taken over

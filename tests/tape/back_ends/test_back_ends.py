@@ -78,7 +78,9 @@ EDGES = [-math.inf, -1000.0, -730.0, -2.5, -1.0, -0.5, 0.0, 1e-300, 0.5, 1.0, 2.
 @pytest.mark.parametrize("rule", [r for r in RULES.values() if not r.variadic], ids=lambda r: r.name)
 def test_every_primitive_follows_the_rule_book_at_its_edges(backend, rule):
     arity = len(rule.partials)
-    grid = np.array(np.meshgrid(*[EDGES] * arity)).reshape(arity, -1)
+    whole = next(case.whole for case in CASES if case.rule is rule)
+    counts = [x for x in EDGES if x % 1.0 == 0.0]
+    grid = np.array(np.meshgrid(*[counts] * whole, *[EDGES] * (arity - whole))).reshape(arity, -1)
     f = jit(lambda *xs: rule(*xs), backend=backend)
     found = f.map(*grid)
     expected = [rule.on_floats(args) for args in grid.T.tolist()]
@@ -88,22 +90,28 @@ def test_every_primitive_follows_the_rule_book_at_its_edges(backend, rule):
 
 @pytest.mark.parametrize("backend", BACK_ENDS)
 @pytest.mark.parametrize("precision", ["exact", "fast"])
-def test_a_power_less_one_is_right_where_y_less_one_is_no_float(backend, precision):
-    """The row is the one of floats, to the bit in exact mode; the table of cases compares that with the truth."""
+def test_the_partial_of_a_power_is_right_where_y_less_one_is_no_float_and_at_the_ends_of_the_range(backend, precision):
+    """The row is the one of floats, to the bit in exact mode; the sweep in test_primitives compares that with the truth."""
     if (backend, precision) == ("numpy", "exact"):
         pytest.skip("NumPy rounds in its own way")
-    rng, rule = np.random.default_rng(5), RULES["power_less_one"]
+    rng = np.random.default_rng(5)
     tiny = 10.0 ** rng.uniform(-300, 300, 300), rng.uniform(-1, 1, 300)
     huge = rng.choice((1, -1), 300) * (1 + 10.0 ** rng.uniform(-15.5, -10, 300)), np.rint(10.0 ** rng.uniform(14, 18, 300))
     odd = np.array(np.meshgrid([0.0, -0.0, 1.0, -1.0, 5e-324, -math.inf], [0.1, 2.0**54, 1e300, math.inf, math.nan])).reshape(
         2, -1
     )
-    x, y = np.concatenate([tiny, huge, odd], axis=1)
-    found = jit(lambda x, y: rule(x, y), backend=backend, precision=precision).map(x, y)
-    expected = [rule(*args) for args in zip(x.tolist(), y.tolist(), strict=True)]
-    if precision == "exact":
-        assert same(found, expected)
-    np.testing.assert_allclose(found, expected, rtol=4e-16 if precision == "exact" else 1e-15, atol=1e-320)
+    base = 2.0 ** rng.uniform(-1074, 1023, 300)
+    ends = base, rng.choice((-1074, -1022, 1024), 300) / np.log2(base) + rng.uniform(-1, 3, 300)
+    x, y = np.concatenate([tiny, huge, odd, ends], axis=1)
+    for rule, n in ((RULES["power_less"], 1.0), (RULES["power_less"], 2.0), (RULES["power_log"], 0.0)):
+        for c in (y, np.zeros(x.shape)):
+            found = jit(lambda *args, rule=rule: rule(*args), backend=backend, precision=precision).map(
+                np.full(x.shape, n), c, x, y
+            )
+            expected = [rule(n, *args) for args in zip(c.tolist(), x.tolist(), y.tolist(), strict=True)]
+            if precision == "exact":
+                assert same(found, expected)
+            np.testing.assert_allclose(found, expected, rtol=4e-16 if precision == "exact" else 4e-15, atol=1e-320)
 
 
 def without_spelling(rule):

@@ -71,6 +71,11 @@ def _name(intrinsic: str, f: Function) -> str:
     return f"@llvm.{intrinsic}." + ("" if t.lanes == 1 else f"v{t.lanes}") + ("f64" if t.size == 8 else "f32")
 
 
+def _copysign(f: Function, x: str, y: str) -> str:
+    """x with the sign of y."""
+    return f.new(f"call {f.target.vector} {_name('copysign', f)}({f.target.vector} {x}, {f.target.vector} {y})")
+
+
 def _remainder(f: Function, x: str, y: str) -> tuple[str, str]:
     """C's fmod, which is exact, and whether y has to be added to it because its sign is not that of y."""
     r, zero = f.two("frem", x, y), f.number(0.0)
@@ -80,7 +85,7 @@ def _remainder(f: Function, x: str, y: str) -> tuple[str, str]:
 
 def _modulo(f: Function, x: str, y: str) -> str:
     r, moved = _remainder(f, x, y)
-    zero = f.new(f"call {f.target.vector} {_name('copysign', f)}({f.target.vector} {f.number(0.0)}, {f.target.vector} {y})")
+    zero = _copysign(f, f.number(0.0), y)
     return f.choose(f.compare("oeq", r, f.number(0.0)), zero, f.choose(moved, f.two("fadd", r, y), r))
 
 
@@ -91,7 +96,7 @@ def _floor_divide(f: Function, x: str, y: str) -> str:
     low = _intrinsic("floor")(f, q)
     up = f.choose(f.compare("ogt", f.two("fsub", q, low), f.number(0.5)), f.two("fadd", low, f.number(1.0)), low)
     whole = f.two("fdiv", x, y)
-    zero = f.new(f"call {f.target.vector} {_name('copysign', f)}({f.target.vector} {f.number(0.0)}, {f.target.vector} {whole})")
+    zero = _copysign(f, f.number(0.0), whole)
     return f.choose(f.compare("oeq", y, f.number(0.0)), whole, f.choose(f.compare("oeq", q, f.number(0.0)), zero, up))
 
 
@@ -121,38 +126,42 @@ def _inverted(f: Function, x: str, y: str) -> str:
     return f.two("fmul", f.two("fdiv", x, square), s)
 
 
-def _power_less_one(f: Function, x: str, y: str) -> str:
-    less, one, zero = f.two("fsub", y, f.number(1.0)), f.number(1.0), f.number(0.0)
-    power = f.call("pow", x, less)
-    floor, size = _intrinsic("floor"), _intrinsic("fabs")
+def _raised(f: Function, n: str, c: str, x: str, y: str, with_log: bool) -> str:
+    """c x ** (y - n), and with_log times log |x|, as in floats.power_less."""
+    zero, one, broken = f.number(0.0), f.number(1.0), f.number(math.nan)
+    floor, absolute = _intrinsic("floor"), _intrinsic("fabs")
+    size, less = absolute(f, x), f.two("fsub", y, n)
+    log, quarters = f.call("log", size), f.two("fmul", y, f.number(4.0))
+    reach = absolute(f, f.two("fmul", less, log))
+    ordinary = _choice(f, absolute(f, y), "ole", 16.0, zero, reach)
+    reach = f.choose(f.compare("oeq", floor(f, quarters), quarters), ordinary, reach)
+    far = f.compare("ogt", reach, f.number(650.0 if f.target.size == 8 else 80.0))
+    part = f.choose(far, f.number(0.5), one)
+    power = f.call("pow", size, f.two("fmul", less, part))
     took = f.two("fsub", less, y)
-    rest = f.two("fsub", f.two("fsub", y, f.two("fsub", less, took)), f.two("fsub", took, f.number(-1.0)))
-    factor = f.two("fadd", one, f.two("fmul", rest, f.call("log", size(f, x))))
-    corrected = _choice(f, size(f, rest), "ogt", 0.0, f.two("fmul", power, factor), power)
-    corrected = _choice(f, size(f, power), "olt", math.inf, corrected, power)
+    rest = f.two("fsub", f.two("fsub", y, f.two("fsub", less, took)), f.two("fadd", n, took))
+    factor = f.two("fadd", one, f.two("fmul", f.two("fmul", rest, part), log))
+    corrected = _choice(f, absolute(f, rest), "ogt", 0.0, f.two("fmul", power, factor), power)
+    corrected = _choice(f, power, "olt", math.inf, corrected, power)
     power = _choice(f, power, "one", 0.0, corrected, power)
 
-    def even(z: str, then: str, otherwise: str) -> str:
-        half = f.two("fmul", z, f.number(0.5))
-        return f.choose(f.compare("oeq", floor(f, half), half), then, otherwise)
+    def over(z: str, by: float) -> str:  # the rest of z / by, for a whole z
+        return f.two("fsub", z, f.two("fmul", floor(f, f.two("fmul", z, f.number(1.0 / by))), f.number(by)))
 
-    minus = f.new(f"fneg {f.target.vector} {power}")
-    whole = f.compare("oeq", f.two("fsub", y, floor(f, y)), zero)
-    below = f.choose(
-        whole, even(y, even(less, minus, power), power), _choice(f, x, "oeq", -math.inf, power, f.number(math.nan))
-    )
-    tiny = f.choose(f.compare("olt", size(f, x), f.number(2.0**-1024 if f.target.size == 8 else 2.0**-128)), one, power)
-    return f.choose(
-        f.compare("olt", x, zero),
-        f.choose(f.compare("oeq", y, zero), tiny, below),
-        f.choose(f.compare("oeq", y, zero), tiny, power),
-    )
-
-
-def _power_log(f: Function, x: str, y: str) -> str:
-    power = f.call("pow", x, y)
-    out = f.two("fmul", power, f.call("log", x))
-    return _choice(f, power, "oeq", 0.0, _choice(f, x, "oge", 0.0, f.number(0.0), out), out)
+    minus, other = f.number(-1.0), over(n, 2.0)
+    even = _choice(f, other, "oeq", 0.0, one, minus)
+    odd = _choice(f, over(y, 1.0), "oeq", 0.0, _choice(f, other, "oeq", 0.0, minus, one), one)
+    upside_down = _choice(f, over(y, 2.0), "oeq", 0.0, even, odd)
+    sign = _choice(f, _copysign(f, one, x), "olt", 0.0, upside_down, one)
+    factor = f.two("fmul", sign, f.choose(far, f.two("fmul", c, power), c))
+    out = f.two("fmul", factor, f.two("fmul", power, log) if with_log else power)
+    settled = _choice(f, power, "oeq", 0.0, zero, _choice(f, power, "oeq", math.inf, zero, f.choose(far, zero, out)))
+    out = f.choose(f.compare("uno", out, out), settled, out)  # 0 · inf
+    out = f.choose(f.compare("uno", c, power), broken, f.choose(f.compare("uno", less, less), broken, out))
+    if with_log:
+        return _choice(f, x, "oge", 0.0, out, broken)
+    below = _choice(f, over(y, 1.0), "oeq", 0.0, out, _choice(f, x, "oeq", -math.inf, out, broken))
+    return _choice(f, x, "olt", 0.0, below, out)
 
 
 def _one_minus_square(f: Function, x: str) -> str:
@@ -185,8 +194,8 @@ SPELLINGS: dict[str, Callable[..., str]] = {
     "one_minus_square": _one_minus_square,
     "direction": _direction,
     "inverted": _inverted,
-    "power_log": _power_log,
-    "power_less_one": _power_less_one,
+    "power_log": lambda f, n, c, x, y: _raised(f, n, c, x, y, True),
+    "power_less": lambda f, n, c, x, y: _raised(f, n, c, x, y, False),
     "copy": lambda f, x: x,
 }
 
