@@ -23,7 +23,7 @@ class Number:
         return bool(self != 0.0)
 
     def __index__(self) -> int:
-        raise TypeError(f"{self!r} is no index and no int: use take(values, i) for a lookup, or a plain int")
+        raise TypeError(f"{self!r} is no index and no int: use take(values, i) for a lookup, int(v.data) for the number")
 
     if not TYPE_CHECKING:  # a type checker refuses it by itself
 

@@ -105,7 +105,8 @@ def _written(tape: Tape, name: str, inputs: list[float], leaves: list[float]) ->
         if re.search(rf"\b{called}\(", functions + body):
             functions = f"{text}\n{functions}"
     source = f"""\
-/* {sizes}. For the bits of Python's own floats compile with -ffp-contract=off. */
+/* {sizes}.
+   For the bits of Python's own floats compile with -ffp-contract=off. */
 #include <math.h>
 
 {functions}{head} {{
