@@ -9,6 +9,7 @@ from typing import Any
 
 from micrograd.engine.modes import open_blocks, write
 
+_SLOTS = {"data": "_data", "grad": "_grad"}  # .data and .grad themselves run Python code
 adding = Lock()  # held while gradients are added: reading, adding and writing are three steps to a thread
 
 
@@ -29,7 +30,7 @@ def assign(objects: Iterable[Any], names: Iterable[str], values: Iterable[Any]) 
         for x, name in zip(objects, names, strict=True):
             if name in ("data", "grad"):
                 write(x, f".{name}")
-    slots = ["_data" if name == "data" else name for name in names]  # .data itself runs Python code
+    slots = [_SLOTS.get(name, name) for name in names]
     deque(map(setattr, objects, slots, [*values]), maxlen=0)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cache
 from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any, cast
@@ -41,28 +41,7 @@ class Module:
 
         TypeError where Values or modules are in a set, which has no order to name them by.
         """
-        seen: dict[int, Any] = {}  # by id; kept, so that no id is given out again
-        stack: list[tuple[str, Any]] = [("", self)]
-        while stack:
-            path, item = stack.pop()
-            if (
-                hasattr(type(item), "flat") and getattr(item.dtype, "kind", "") == "O"
-            ):  # an array; NumPy is not imported for that
-                item = item.tolist()
-            if isinstance(item, Value):
-                if item.rule is None and id(item) not in seen:
-                    seen[id(item)] = item
-                    yield path, item
-                continue
-            parts = _parts(item)
-            if parts is None or id(item) in seen:
-                continue
-            seen[id(item)] = item
-            if isinstance(item, (set, frozenset)):
-                if any(isinstance(part, (Value, Module)) for part in item):
-                    raise TypeError(f"{path} is a {type(item).__name__} with parameters, which has no order: make it a list")
-            else:
-                stack.extend(reversed([(f"{path}.{name}" if path else str(name), part) for name, part in parts]))
+        return ((_path(way), value) for way, value in _found(self))
 
     def _by_name(self) -> dict[str, Value]:
         """The parameters by name. ValueError where two have one name: keys 0 and "0", or "a.b" and "b" in "a"."""
@@ -74,12 +53,14 @@ class Module:
 
     def parameters(self) -> list[Value]:
         """The parameters, in the order of `named_parameters`."""
-        return [value for _, value in self.named_parameters()]
+        if type(self).named_parameters is not Module.named_parameters:  # a network's own, which may leave some out
+            return [value for _, value in self.named_parameters()]
+        return [value for _, value in _found(self)]
 
     def zero_grad(self) -> None:
         """Set the gradient of each parameter to 0, before the next backward()."""
-        for p in self.parameters():
-            p.grad = 0.0
+        parameters = self.parameters()
+        assign(parameters, ["grad"] * len(parameters), [0.0] * len(parameters))
 
     def trace(self, x: Any) -> Any:
         """z, a, g′(z) and δ of each layer as arrays, on the way to `x`: a loss of this network, or its inputs.
@@ -166,6 +147,44 @@ class Module:
         self.load_state_dict(state)
 
 
+def _found(module: Module) -> Iterator[tuple[Any, Value]]:
+    """The parameters, each with the way to it: the way to what holds it, and its name there."""
+    seen: dict[int, Any] = {}  # by id; kept, so that no id is given out again
+    stack: list[tuple[Any, Any]] = [(None, module)]
+    while stack:
+        way, item = stack.pop()
+        kind = type(item)
+        if kind in _LEAVES:
+            continue
+        if kind is not Value and hasattr(kind, "flat") and getattr(item.dtype, "kind", "") == "O":
+            item = item.tolist()  # of an array; NumPy is not imported for that
+        if isinstance(item, Value):
+            if item.rule is None and id(item) not in seen:
+                seen[id(item)] = item
+                yield way, item
+            continue
+        parts = _parts(item)
+        if parts is None or id(item) in seen:
+            continue
+        seen[id(item)] = item
+        if isinstance(item, (set, frozenset)):
+            if any(isinstance(part, (Value, Module)) for part in item):
+                raise TypeError(f"{_path(way)} is a {type(item).__name__} with parameters, which has no order: make it a list")
+        else:
+            stack += [((way, name), part) for name, part in parts][::-1]
+
+
+def _path(way: Any) -> str:
+    """A way as one writes it."""
+    names, path = [], ""
+    while way:
+        way, name = way
+        names.append(name)
+    for name in reversed(names):
+        path = f"{path}.{name}" if path else str(name)
+    return path
+
+
 def _parts(item: Any) -> Iterable[tuple[Any, Any]] | None:
     """The names and values of what an object holds; None for what is not searched."""
     kind = type(item)
@@ -177,7 +196,9 @@ def _parts(item: Any) -> Iterable[tuple[Any, Any]] | None:
         return enumerate(item)
     if isinstance(item, Module) or _plain(cast(Hashable, kind)):
         own = _own(item)
-        return {**own, **{name: x for name, x in _of_class(kind) if name not in own}}.items()
+        if _given_by(cast(Hashable, kind)):
+            own = {**own, **{name: x for name, x in _of_class(kind) if name not in own}}
+        return own.items()
     return None
 
 
@@ -194,9 +215,16 @@ def _plain(kind: Any) -> bool:
 
 def _own(item: Any) -> dict[str, Any]:
     """What is in an object's slots and attributes."""
-    slots = [name for c in reversed(type(item).__mro__) for name in _names(vars(c).get("__slots__", ()))]
-    held = {name: getattr(item, name) for name in slots if name not in ("__dict__", "__weakref__") and hasattr(item, name)}
-    return {**held, **getattr(item, "__dict__", {})}
+    own: dict[str, Any] = getattr(item, "__dict__", {})
+    slots = _slots(cast(Hashable, type(item)))
+    return {**{name: getattr(item, name) for name in slots if hasattr(item, name)}, **own} if slots else own
+
+
+@cache
+def _slots(kind: Any) -> Sequence[str]:
+    """The names of the slots of a class and its bases."""
+    slots = [name for c in reversed(kind.__mro__) for name in _names(vars(c).get("__slots__", ()))]
+    return [name for name in slots if name not in ("__dict__", "__weakref__")]
 
 
 def _names(slots: Any) -> Iterable[str]:
@@ -205,6 +233,12 @@ def _names(slots: Any) -> Iterable[str]:
 
 def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
     """The attributes that a class and its bases give to their objects, Python's and this package's own left out."""
-    for c in reversed(kind.__mro__):
-        if c.__module__ != "builtins" and not c.__module__.startswith("micrograd."):
-            yield from ((name, x) for name, x in vars(c).items() if not name.startswith("__"))
+    for c in _given_by(kind):
+        yield from ((name, x) for name, x in vars(c).items() if not name.startswith("__"))
+
+
+@cache
+def _given_by(kind: Any) -> Sequence[type]:
+    """The class and those of its bases, the last first, that are not Python's and not this package's own."""
+    ours = [c.__module__ == "builtins" or c.__module__.startswith("micrograd.") for c in kind.__mro__]
+    return [c for c, own in zip(kind.__mro__, ours, strict=True) if not own][::-1]

@@ -210,8 +210,7 @@ class Optimiser:
 
     def zero_grad(self) -> None:
         """Set the gradient of each parameter to 0, before the next backward()."""
-        for p in self.parameters:
-            p.grad = 0.0
+        assign(self.parameters, ["grad"] * len(self.parameters), [0.0] * len(self.parameters))
 
     def __repr__(self) -> str:
         hidden = ("parameters", "groups", "steps", "state")

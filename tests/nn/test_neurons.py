@@ -586,3 +586,28 @@ def test_a_damaged_file_of_weights_is_a_value_error_and_changes_nothing(tmp_path
             refused += 1
         assert net.state_dict() == before
     assert refused > 400
+
+
+def test_parameters_are_those_that_are_named_in_the_same_order():
+    """parameters() writes no names, which is most of the time, unless a network says itself what its parameters are."""
+
+    class Own(Module):
+        shared = Value(7.0)
+
+        def __init__(self):
+            self.a, self.inside = Value(1.0), {"k": [Value(2.0), MLP(2, [3, 1]), self], "": (Value(3.0),)}
+            self.array = np.array([Value(4.0), self.a, 5.0], object)
+
+    class Fewer(Own):
+        def named_parameters(self):
+            return (pair for pair in super().named_parameters() if pair[0] != "a")
+
+    for model in (Own(), Fewer()):
+        named = dict(model.named_parameters())
+        assert [*map(id, model.parameters())] == [*map(id, named.values())]
+    assert len(Own().parameters()) - 1 == len(Fewer().parameters()) == 17
+    assert [*named][:2] == ["inside.k.0", "inside.k.1.layers.0.neurons.0.w.0"] and [*named][-2:] == ["array.0", "shared"]
+    for p in named.values():
+        p.grad = 2.0
+    model.zero_grad()
+    assert all(p.grad == 0.0 for p in named.values()) and model.a.grad == 0.0
