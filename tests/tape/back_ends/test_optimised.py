@@ -217,3 +217,17 @@ def test_a_program_that_nobody_holds_is_gone_at_once():
     held = weakref.ref(one)
     del one
     assert held() is None
+
+
+def test_an_interrupt_while_it_is_scheduled_comes_once(monkeypatch):
+    tape, schedule_of = Tape(1, 0, [], [(mg.cos, (0,))], [1]), versions.schedule_of
+
+    def interrupted(it):
+        monkeypatch.setattr(versions, "schedule_of", schedule_of)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(versions, "schedule_of", interrupted)
+    one = program.Program(tape, [(1, True)], False)
+    with pytest.raises(KeyboardInterrupt):
+        one([np.zeros((9, 1))], np.zeros(0), 9)
+    assert one([np.zeros((9, 1))], np.zeros(0), 9).tolist() == [[1.0] * 9]

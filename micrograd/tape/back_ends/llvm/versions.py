@@ -103,7 +103,8 @@ class Versions:
             raise ValueError("exact means the bits of the reference back end, which is float64; got float32")
         self.twin: Twin | None = None  # what mends results that are nan; set before the first call
         self._real = "double" if self.dtype.itemsize == 8 else "float"  # LLVM's name
-        self._settled = [it := settled(tape, fields, reduce)]  # until it is scheduled
+        self._of = tape, fields, reduce
+        self._settled = [it := settled(*self._of)]  # until it is scheduled, which uses it up
         self._versions: list[Version | None] = [None] * 5
         self._retired: list[Target] = []  # for which there was quickly compiled code until it had run for long
         self._callbacks: dict[str, Any] = {}  # what compiled code calls: as long as that lives, so must these
@@ -120,7 +121,8 @@ class Versions:
 
     @cached_property
     def schedule(self) -> Schedule:
-        return schedule_of(self._settled.pop())
+        with making:
+            return schedule_of(self._settled.pop() if self._settled else settled(*self._of))  # once more after an interrupt
 
     @cached_property
     def plan(self) -> Plan:
