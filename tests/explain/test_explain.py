@@ -105,10 +105,10 @@ def output_bias():
     return loss.explain(net.layers[1].neurons[0].b, notation="delta")
 
 
-def batch():
+def batch(size=100):
     rng = random.Random(3)
     net = MLP(2, [16, 16, 1], seed=1)
-    xs = [[rng.uniform(-1, 1), rng.uniform(-1, 1)] for _ in range(100)]
+    xs = [[rng.uniform(-1, 1), rng.uniform(-1, 1)] for _ in range(size)]
     loss = mg.hinge([net(x) for x in xs], [1 if x[0] * x[1] > 0 else -1 for x in xs])
     return net, loss
 
@@ -166,8 +166,10 @@ def test_the_readme_shows_what_is_printed():
 def test_latex_is_accepted_by_a_parser():
     parser = MathTextParser("path")
     lines = [line for make in EXPLANATIONS.values() for line in lines_of(make().latex)]
-    for line in {re.sub("[0-9]+", "1", line): line for line in lines}.values():  # one of those that differ in numbers alone
-        parser.parse(f"${line}$")
+    sides = [side for line in lines for side in line.split(" = ")]
+    for side in {re.sub(r"-?\d+(\.\d+)?", "1", side): side for side in sides}.values():  # one of those that differ in numbers
+        parser.parse(f"${side}$")
+    parser.parse(f"${max(lines, key=len)}$")
     with pytest.raises(ValueError):
         parser.parse(r"$\frac{1}$")
 
@@ -435,7 +437,7 @@ def test_nothing_here_compares_values(monkeypatch):
 
     monkeypatch.setattr(Value, "__eq__", refused)
     rng = random.Random(7)
-    for _ in range(60):  # graphs in which many nodes hold the same number
+    for _ in range(30):  # graphs in which many nodes hold the same number
         leaves, output = built(
             (
                 [rng.choice((0.0, 1.0)) for _ in range(3)],
@@ -445,7 +447,7 @@ def test_nothing_here_compares_values(monkeypatch):
         for x in leaves:
             str(output.explain(x)), str(output.why(x)), output.explain(x).paths(3)
         to_code(output)
-    net, loss = batch()
+    net, loss = batch(10)
     str(loss.explain(net.layers[0].neurons[1].w[0])), str(loss.why(net.layers[0].neurons[1].w[0]))
 
 
@@ -486,7 +488,8 @@ def test_the_delta_form_agrees_with_matrices(shape, activation):
     for i, layer in enumerate(net.layers):
         for k in (0, len(layer.neurons) - 1):
             neuron = layer.neurons[k]
-            for j, p in [*enumerate(neuron.w), (None, neuron.b)]:
+            ends = (0, len(neuron.w) - 1)  # of 17, those between are like them
+            for j, p in [*((j, neuron.w[j]) for j in ends), (None, neuron.b)]:
                 wanted = deltas[i][k] * (1.0 if j is None else a[i][j])
                 e = loss.explain(p, digits=17, most=None, depth=1)
                 assert e.value == pytest.approx(wanted, rel=1e-12, abs=1e-15)
@@ -620,17 +623,17 @@ def test_two_networks_are_told_apart():
 
 def test_deep_graphs_do_not_recurse():
     x = y = Value(0.5, label="x")
-    for _ in range(50_000):  # two nodes each
+    for _ in range(10_000):  # two nodes each
         y = y * 0.99999 + 1e-6
     e = y.explain(x)
     assert e.value == adjoints(y)[x] and e.path_count == 1
-    assert "y" in str(e) and len(e.paths(2)[0].nodes) == 100_001
+    assert "y" in str(e) and len(e.paths(2)[0].nodes) == 20_001
     assert "…" in repr(e.paths(1)[0])
 
 
 def test_listings_and_causes_in_deep_graphs_do_not_recurse():
     y = Value(0.5)
-    for _ in range(20_000):
+    for _ in range(5_000):
         y = y * 0.99999
     check_listing(y)
     assert y.why(topological_order(y)[0]).cause == "nothing unusual"
@@ -638,10 +641,10 @@ def test_listings_and_causes_in_deep_graphs_do_not_recurse():
 
 def test_exponentially_many_paths_are_counted_and_ranked():
     x = y = Value(1.0, label="x")
-    for _ in range(20_000):
+    for _ in range(5_000):
         y = y * 0.4 + y * 0.6
     e = y.explain(x)
-    assert e.path_count == 2**20_000
+    assert e.path_count == 2**5_000
     best = e.paths(3)
     assert len(best) == 3 and all(set(p.locals) <= {0.4, 0.6, 1.0} for p in best)
     assert best[0].locals.count(0.4) == 0 and best[1].locals.count(0.4) == best[2].locals.count(0.4) == 1
@@ -1024,7 +1027,7 @@ def test_a_listing_gives_the_same_bits(program):
 def test_listings_of_networks_and_of_every_primitive():
     _, loss = network((5, 4, 1), "sigmoid", "tanh")
     check_listing(loss)
-    check_listing(batch()[1])
+    check_listing(batch(10)[1])
     check_listing(mg.cross_entropy(MLP(3, [4, 10], seed=2)([0.1, 0.2, 0.3]), 7))
     check_listing(MLP(100, [2, 1], seed=1)([0.01 * n for n in range(100)]))
     rng = random.Random(2)

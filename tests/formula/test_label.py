@@ -86,9 +86,10 @@ def test_random_labels_are_one_line_of_text_and_valid_latex():
         "%",
         "&",
     ]
-    for _ in range(300):
+    for k in range(300):
         label = "".join(rng.choices(pieces, k=rng.randint(1, 7)))
         found = named(label)
         assert found.text.isprintable() and all(text.isprintable() for text, _ in runs(label))
         assert "\\input" not in found.latex
-        parser.parse(f"${found.latex} + {found.marked(2).latex}$")
+        if k < 100:  # which takes most of the time
+            parser.parse(f"${found.latex} + {found.marked(2).latex}$")
