@@ -66,14 +66,15 @@ def faults(rule: Primitive, case: Case, n: int) -> list[str]:
         distance = off(out.data, truth, max(largest_term(rule, point) or abs(float(truth)), case.unit))
         if not distance <= case.ulps[0]:
             found.append(f"{case.name}{point} is {out.data}: {distance:.3g} ulps, {case.ulps[0]} allowed")
-        first = adjoints(out, wrt=xs, create_graph=True)
+        first, seconds = adjoints(out, wrt=xs, create_graph=True), {}
         for i, x in enumerate(xs):
             check(f"∂{case.name}{point}/∂{i}", first[x], derivative(case.truth, i)(*exact), case.ulps[1])
             second = adjoints(first[x], wrt=xs, create_graph=True)
             for j, y in enumerate(xs):
                 if j >= case.whole:  # a whole number is a constant in formulas of partials
-                    truth = derivative(derivative(case.truth, i), j)(*exact)
-                    check(f"∂²{case.name}{point}/∂{i}∂{j}", second[y], truth, case.ulps[2])
+                    if j >= i:  # mixed derivatives are symmetric
+                        seconds[i, j] = seconds[j, i] = derivative(derivative(case.truth, i), j)(*exact)
+                    check(f"∂²{case.name}{point}/∂{i}∂{j}", second[y], seconds[i, j], case.ulps[2])
     return found
 
 
@@ -97,7 +98,7 @@ def test_every_primitive_has_a_row_of_cases():
 @each
 def test_value_and_derivatives_are_right_to_the_stated_ulps(case):
     with mp.workdps(case.digits):
-        found = faults(case.rule, case, 12)
+        found = faults(case.rule, case, 8)
     assert not found, "\n".join(found)
 
 

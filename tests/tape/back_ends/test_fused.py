@@ -49,7 +49,7 @@ def bar(seed):
     return run, cells + steps, [*leaves, *each]
 
 
-@pytest.mark.parametrize("seeds", [range(6), range(6, 12)], ids=str)
+@pytest.mark.parametrize("seeds", [(1, 2, 3, 4), (5, 6, 8, 9)], ids=str)  # all but 4 and 8 have loops of that kind
 def test_cells_of_a_bar_have_the_reference_s_bits(seeds, monkeypatch):
     taken = []
     write = module.write_fused
@@ -62,4 +62,4 @@ def test_cells_of_a_bar_have_the_reference_s_bits(seeds, monkeypatch):
         arrays = [rng.normal(size=(n, inputs) if fields[0][1] else inputs)]
         expected = reference.Program(tape, fields, False)(arrays, theta, n)
         np.testing.assert_array_equal(Program(tape, fields, False, exact=True)(arrays, theta, n), expected)
-    assert len(taken) >= 2, "the code that is tested here was hardly used"
+    assert len(taken) >= 3, "the code that is tested here was hardly used"
