@@ -120,7 +120,7 @@ class Surroundings:
             MethodType: lambda x: (x.__func__, x.__self__),
             partial: lambda x: (x.func, x.args, x.keywords),
             (BuiltinMethodType, MethodWrapperType): lambda x: () if x.__name__ in _WRITING else (x.__self__,),
-            MappingProxyType: gc.get_referents,
+            (MappingProxyType, type({}.keys()), type({}.values()), type({}.items())): gc.get_referents,
             weakref.ref: lambda x: (x(),),
             (attrgetter, methodcaller): self._of_getter,
             (staticmethod, classmethod): lambda x: (x.__func__,),
@@ -236,6 +236,8 @@ class Surroundings:
             x = vars(cls)[name]
             if isinstance(x, _HELD):
                 yield self._at(item if getattr_static(item, name, None) is x else cls, name)
+            elif isinstance(x, FunctionType) and not _is_of_library(x.__code__.co_filename):
+                yield self._at(cls, name)
             else:
                 yield x
 
