@@ -100,7 +100,7 @@ def test_every_primitive(real, exact):
         for name in names:
             rule = RULES[name]
             count = 3 if rule.variadic else len(rule.partials)
-            instructions.append((rule, (base, base + 1, third)[:count]))
+            instructions.append((rule, (base, base + 1, third, base)[:count]))
     outputs = [6 + i for i in range(len(instructions))]
     tape = Tape(4, 1, [0.75], instructions, outputs)  # two that vary, two that all samples share
     pairs = np.array([(x, y) for x in special for y in special])

@@ -53,7 +53,7 @@ _DOT = RULES["dot"]
 @cache
 def in_library() -> frozenset[Primitive]:
     """The primitives whose spelling calls the mathematics library."""
-    others = ("sigmoid", "softplus", "power_less_one", "power_log", "logsumexp")
+    others = ("sigmoid", "softplus", "power_less", "power_log", "logsumexp")
     return frozenset(rule for name, rule in RULES.items() if name in others or from_library(rule))
 
 

@@ -124,10 +124,10 @@ def write_instructions(f: Function, names: Sequence[str | None], array: str, par
             many = word(f, at + BEHIND)
             value = n_ary(f, name, array, at + BEHIND + 1, many)
             words = f.integer(index(many, 2) + BEHIND + 2 if name == "dot" else index(many) + BEHIND + 1)
-        elif name == "where":
-            value, words = spell(f, name, x, y, fetch(f, array, at + BEHIND)), str(BEHIND + 1)
         else:
-            value = spell(f, name, *(x, y)[: len(RULES[name].partials)])
+            further = [fetch(f, array, at + BEHIND + i) for i in range(len(RULES[name].partials) - 2)]
+            value = spell(f, name, *(x, y)[: len(RULES[name].partials)], *further)
+            words = str(BEHIND + len(further))
         values.append(f"[ {value}, %{f.block} ]")
         ends.append(f"[ {words}, %{f.block} ]")
         f.do("br label %store")
