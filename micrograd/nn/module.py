@@ -198,7 +198,7 @@ def _parts(item: Any) -> Iterable[tuple[Any, Any]] | None:
         own = _own(item)
         if _given_by(cast(Hashable, kind)):
             own = {**own, **{name: x for name, x in _of_class(kind) if name not in own}}
-        return own.items()
+        return [*own.items()]  # at once: another thread may be setting attributes
     return None
 
 

@@ -6,6 +6,7 @@ import math
 import pickle
 import random
 import sys
+import threading
 import tracemalloc
 from collections import deque
 from dataclasses import dataclass
@@ -611,3 +612,24 @@ def test_parameters_are_those_that_are_named_in_the_same_order():
         p.grad = 2.0
     model.zero_grad()
     assert all(p.grad == 0.0 for p in named.values()) and model.a.grad == 0.0
+
+
+def test_parameters_are_found_while_another_thread_sets_attributes():
+    """As a compiled method does, which leaves what it has compiled in its object."""
+    model, found, before = MLP(3, [20, 1], seed=1), threading.Event(), sys.getswitchinterval()
+    neuron = model.layers[0].neurons[0]
+
+    def attributes():
+        while not found.is_set():
+            neuron.one_more = 1
+            del neuron.one_more
+
+    other = threading.Thread(target=attributes)
+    sys.setswitchinterval(1e-6)
+    other.start()
+    try:
+        assert {len(model.parameters()) for _ in range(300)} == {3 * 20 + 20 + 20 + 1}
+    finally:
+        sys.setswitchinterval(before)
+        found.set()
+        other.join()
