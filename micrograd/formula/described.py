@@ -51,7 +51,7 @@ def described(row: Primitive) -> str:
     if words := WORDS.get(row.name):
         lines.append(words)
     if not row.variadic and row.partials:
-        letters = ["y", "x"] if row.name == "atan2" else ["x", "y", "z"][: len(row.partials)]
+        letters = {"atan2": "yx", "power_less": "ncxy", "power_log": "ncxy"}.get(row.name, "xyz"[: len(row.partials)])
         args = tuple([Symbol(0.5 + i, _Letter(letter)) for i, letter in enumerate(letters)])
         out = applied(row, args)
         found = [partial(row, args, out, i) for i in range(len(args))]
