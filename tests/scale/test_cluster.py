@@ -103,7 +103,8 @@ def test_a_worker_makes_a_function_once_and_equal_tapes_share_their_code(client)
         assert np.allclose(first, f.map(X)) and np.array_equal(first, second)
     after, made_after = client.run(compilations), client.run(made)
     for worker in before:
-        assert made_after[worker] - made_before[worker] <= 2 and after[worker] - before[worker] <= 6
+        assert made_after[worker] - made_before[worker] <= 2
+        assert after[worker] - before[worker] < 10  # twice what one of them needs; a worker may meet the paths in two orders
 
 
 def test_closures_lookups_and_new_paths_travel(client):
