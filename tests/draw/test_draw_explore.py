@@ -214,7 +214,7 @@ def test_a_row_of_ones_own_moves_or_says_that_it_cannot(opened):
         a, b = Value(0.5, label="a"), Value(0.25, label="b")
         page = opened((good(a) * bad(b)).draw())
         page.page.get_by_role("slider", name="a, slider").fill("1")
-        page.page.wait_for_function(
+        page.until(
             "Math.abs(document.querySelector('[data-micrograd]').micrograd.graph.nodes.at(-1).data"
             f" - {math.exp(-1) * math.sin(0.25)}) < 1e-15"
         )
