@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
 from itertools import chain
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from micrograd.primitives import RULES, Primitive
 from micrograd.tape.back_ends import LONG
 from micrograd.tape.back_ends.llvm.code import Code
+from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.interpreter import (
     FIXED,
     FIXED_COUNT,
@@ -37,7 +37,7 @@ from micrograd.tape.back_ends.llvm.interpreter import (
     known,
 )
 from micrograd.tape.back_ends.llvm.loops import UNROLLED
-from micrograd.tape.back_ends.llvm.spellings import from_library
+from micrograd.tape.back_ends.llvm.spellings import spell
 from micrograd.tape.back_ends.llvm.target import ARRAYS, OUT, Target
 from micrograd.tape.vectorise import Settled
 
@@ -51,10 +51,13 @@ _DOT = RULES["dot"]
 
 
 @cache
-def in_library() -> frozenset[Primitive]:
-    """The primitives whose spelling calls the mathematics library."""
-    others = ("sigmoid", "softplus", "power_less", "power_log", "logsumexp")
-    return frozenset(rule for name, rule in RULES.items() if name in others or from_library(rule))
+def calls_library(rule: Primitive) -> bool:
+    """Whether the spelling of a primitive calls the mathematics library."""
+    if rule.variadic:
+        return rule.name == "logsumexp"  # with exp
+    f = Function(rule.name, Target(2, 2))
+    spell(f, rule.name, *[f.number(0.5) for _ in rule.partials])
+    return bool(f.by_lanes)
 
 
 class Bytecode:
@@ -81,7 +84,7 @@ class Bytecode:
         self.constants = [*zip(range(low, tape.first), tape.constants, strict=True), (self.one, 1.0)]
         self.arrays = ARRAYS + len(self.fields) + len(groups)
         self.shown: list[int] = []
-        self.schedule = SimpleNamespace(filled=[])
+        self.filled: list[tuple[int, float]] = []
         self.work = sum([max(1, len(operands) - 1) for _, operands in tape.instructions]) + self.sums
         self.for_one, self.for_many = self.same_bits()
         self.price = LEAST + INSTRUCTION * len(tape.instructions)
@@ -96,7 +99,7 @@ class Bytecode:
             return True, True
         if any(len(xs) > UNROLLED for xs, _ in self.final.values()):
             return False, False
-        tape, library, varies = self.settled.places.tape, in_library(), self.settled.places.varies
+        tape, varies = self.settled.places.tape, self.settled.places.varies
         first, found = tape.first, [True, True]
         long = [
             k
@@ -106,7 +109,8 @@ class Bytecode:
         ]
         if long:
             found = [False, bool(varies[[first + k for k in long]].all())]
-        if not library.isdisjoint([rule for rule, _ in tape.instructions]):
+        library = set(filter(calls_library, {rule for rule, _ in tape.instructions}))
+        if library:
             levels, listed = self.levels(), varies.tolist()
             for i in range(2):
                 calls = Counter(

@@ -28,13 +28,12 @@ class Frame:
     """The memory of one call: a block of samples, accumulators, and the pointers that compiled code starts from."""
 
     def __init__(self, plan: Any, t: Target, dtype: Any, tables: Array):
-        it = plan.schedule
         self.rows = aligned(max(plan.rows * t.pitch, len(plan.shown) * t.block if t.streamed else 0), dtype)
         self.totals = aligned(plan.sums * t.lanes, dtype)
         self.shared = aligned(plan.shared, dtype)
         for at, x in plan.constants:
             self.shared[at] = x
-        for at, x in it.filled:
+        for at, x in plan.filled:
             self.rows[at * t.pitch : (at + 1) * t.pitch] = x
         self.tables = tables
         self.pointers = (ctypes.c_uint64 * plan.arrays)()

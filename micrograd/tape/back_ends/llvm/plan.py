@@ -67,6 +67,7 @@ class Plan:
         self.read = sorted(self.read_by_totals())
         self.tails = self.table(self.read)
         read = set(self.read)
+        self.filled = it.filled
         filled = [(at, x) for at, x in it.filled if at in read]
         self.shared, self.constants = it.shared + len(filled), list(it.constants)
         self.constants += [(it.shared + i, x) for i, (_, x) in enumerate(filled)]
