@@ -34,6 +34,12 @@ def assign(objects: Iterable[Any], names: Iterable[str], values: Iterable[Any]) 
     deque(map(setattr, objects, slots, [*values]), maxlen=0)
 
 
+def zero_gradients(leaves: Iterable[Any]) -> None:
+    """Set `.grad` of each leaf to 0, as one."""
+    leaves = [*leaves]
+    assign(leaves, ["grad"] * len(leaves), [0.0] * len(leaves))
+
+
 def add_gradients(leaves: Iterable[Any], gradients: Iterable[float]) -> None:
     """Add to `.grad` of leaves: each contribution once, whichever threads add to the same leaves."""
     with adding:

@@ -8,7 +8,8 @@ from inspect import unwrap
 from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POWER, PRODUCT, SUB, SUM, WHERE, Symbol
 
 CHOICE = 0  # how tightly `a if c else b` holds
-_CALLED = ("abs", "digamma", "direction", "inverted", "polygamma", "power_less", "power_log")  # rows that are written as a call
+_CALLED = ("abs", "digamma")  # rows that are written as a call, of another name,
+_HELD = ("direction", "inverted", "polygamma", "power_less", "power_log")  # or of their own name
 
 
 def number(x: float) -> str:
@@ -46,6 +47,8 @@ class Python:
             return f"{a} if {asked} > 0.0 else {b} if {c} <= 0.0 else math.nan", CHOICE
         if rule.in_math:
             return f"math.{rule.name}({', '.join(map(self, args))})", ATOM
+        if rule.name in _HELD:
+            return f"{rule.name}({', '.join([self.held(a, POWER) for a in args])})", ATOM
         writer = getattr(self, f"_{rule.name}", None)
         if writer is not None:
             return writer(*[self.held(a, POWER) for a in args]), ATOM if rule.name in _CALLED else CHOICE
@@ -97,21 +100,6 @@ class Python:
 
     def _digamma(self, x: str) -> str:
         return f"polygamma(0.0, {x})"
-
-    def _polygamma(self, n: str, x: str) -> str:
-        return f"polygamma({n}, {x})"
-
-    def _direction(self, x: str, y: str) -> str:
-        return f"direction({x}, {y})"
-
-    def _inverted(self, x: str, y: str) -> str:
-        return f"inverted({x}, {y})"
-
-    def _power_less(self, n: str, c: str, x: str, y: str) -> str:
-        return f"power_less({n}, {c}, {x}, {y})"
-
-    def _power_log(self, n: str, c: str, x: str, y: str) -> str:
-        return f"power_log({n}, {c}, {x}, {y})"
 
     def _take(self, i: str, *xs: str) -> str:
         return f"({', '.join(xs)},)[int({i})] if {i} in range({len(xs)}) else math.nan"

@@ -14,7 +14,7 @@ from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any, cast
 
 from micrograd.engine import Value
-from micrograd.engine.assign import assign
+from micrograd.engine.assign import assign, zero_gradients
 from micrograd.primitives import number
 from micrograd.saving import TooLargeError, arrays_in, replacing
 
@@ -59,8 +59,7 @@ class Module:
 
     def zero_grad(self) -> None:
         """Set the gradient of each parameter to 0, before the next backward()."""
-        parameters = self.parameters()
-        assign(parameters, ["grad"] * len(parameters), [0.0] * len(parameters))
+        zero_gradients(self.parameters())
 
     def trace(self, x: Any) -> Any:
         """z, a, g′(z) and δ of each layer as arrays, on the way to `x`: a loss of this network, or its inputs.

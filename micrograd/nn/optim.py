@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 from micrograd.engine import Value
-from micrograd.engine.assign import assign
+from micrograd.engine.assign import assign, zero_gradients
 from micrograd.engine.modes import after_step
 from micrograd.primitives import number
 
@@ -210,7 +210,7 @@ class Optimiser:
 
     def zero_grad(self) -> None:
         """Set the gradient of each parameter to 0, before the next backward()."""
-        assign(self.parameters, ["grad"] * len(self.parameters), [0.0] * len(self.parameters))
+        zero_gradients(self.parameters)
 
     def __repr__(self) -> str:
         hidden = ("parameters", "groups", "steps", "state")
