@@ -8,12 +8,12 @@ them from lists, nested lists and arrays.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from micrograd import primitives
-from micrograd.elementwise import as_array, elementwise, is_many, nested
+from micrograd.elementwise import NO_LISTS, as_array, elementwise, is_many, nested
 from micrograd.primitives import dot, erfc, exp, expm1, floor, logsumexp, maximum, minimum, number, sigmoid, sqrt, sum, where
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def _listed(name: str, xs: Any) -> list[Any]:
     """What is in a list, or comes from a generator; TypeError for what is none, a set too, whose Values have no order."""
-    if isinstance(xs, (str, bytes, Mapping, Set)) or getattr(type(xs), "__iter__", None) is None:
+    if isinstance(xs, NO_LISTS) or getattr(type(xs), "__iter__", None) is None:
         raise TypeError(f"{name} needs a list of numbers, got {type(xs).__name__} {xs!r}"[:160])
     return list(xs)
 

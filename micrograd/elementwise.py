@@ -11,11 +11,12 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
+NO_LISTS = (str, bytes, Mapping, Set)  # have a length, and are no numbers in an order
 
 
 def is_many(x: object) -> bool:
     """Whether x is a list or an array, and not one number, a text or a mapping."""
-    return hasattr(x, "__len__") and getattr(x, "shape", None) != () and not isinstance(x, (str, bytes, Mapping, Set))
+    return hasattr(x, "__len__") and getattr(x, "shape", None) != () and not isinstance(x, NO_LISTS)
 
 
 def more_than_numbers(x: Any) -> str:

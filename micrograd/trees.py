@@ -242,7 +242,7 @@ def plain_array(x: Any) -> Any:
 
     if isinstance(x, np.generic):
         return x
-    if more := more_than_numbers(x):
+    if cls is not np.ndarray and (more := more_than_numbers(x)):  # which numeric_array asks of one
         raise TypeError(more)
     if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
         return np.asarray(x)

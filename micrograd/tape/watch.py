@@ -101,10 +101,10 @@ def _compared(walk: Surroundings, alike: set[int], containers: list[Any], lists:
     for i, numbers in enumerate(lists):
         names["bytes_of"], names[f"l{i}"], names[f"m{i}"] = marshal.dumps, numbers, marshal.dumps(numbers, 2)
         terms.append(f"bytes_of(l{i}, 2) == m{i}")  # 2: where nothing hangs on who else holds a number
+    names["content_of"] = bytes_of
     for i, (array, part, content, form) in enumerate(walk.arrays):
         names[f"a{i}"], names[f"p{i}"], names[f"b{i}"] = array, part, content
-        names["bytes_of_other"] = bytes_of
-        terms.append(f"p{i}.tobytes() == b{i}" if form is not None else f"bytes_of_other(p{i}) == b{i}")
+        terms.append(f"p{i}.tobytes() == b{i}" if form is not None else f"content_of(p{i}) == b{i}")
         if form:
             names[f"s{i}"], names[f"t{i}"] = form
             terms.append(f"a{i}.shape == s{i} and a{i}.dtype == t{i}")
