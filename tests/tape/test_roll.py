@@ -30,6 +30,15 @@ def short_loops(monkeypatch):
     monkeypatch.setattr(roll, "DEEP", 24)
 
 
+def agreed(tape, fields, reduce, arrays, theta, n):
+    """What the unrolled tape gives; its schedule, interpreted, gives the same bits, and the NumPy back end nearly these."""
+    expected = reference.Program(tape, fields, reduce)(arrays, theta, n)
+    np.testing.assert_array_equal(interpreted(scheduled(tape, fields, reduce), arrays, theta, n), expected)
+    found = numpy_back_end.Program(tape, fields, reduce)(arrays, theta, n)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    return expected
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_a_rolled_schedule_computes_exactly_what_its_tape_does(seed, short_loops):
     steps = 40 + seed % 20
@@ -42,13 +51,9 @@ def test_a_rolled_schedule_computes_exactly_what_its_tape_does(seed, short_loops
     if seed % 7 == 0:
         fields, arrays = [(inputs, False)], [rng.normal(size=inputs)]
     theta = np.array([p.data for p in leaves])
-    expected = reference.Program(tape, fields, reduce)(arrays, theta, n)
-    schedule = scheduled(tape, fields, reduce)
-    np.testing.assert_array_equal(interpreted(schedule, arrays, theta, n), expected)
+    expected = agreed(tape, fields, reduce, arrays, theta, n)
     other = reordered(tape, by_level(heights(tape)) if seed % 3 else by_operands(tape, heights(tape)))
     np.testing.assert_array_equal(reference.Program(other, fields, reduce)(arrays, theta, n), expected)
-    found = numpy_back_end.Program(tape, fields, reduce)(arrays, theta, n)
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("llvmlite") is None, reason="llvmlite is not installed")
@@ -75,10 +80,7 @@ def test_values_that_only_move_are_carried_exactly(seed):
     rng, theta = np.random.default_rng(seed), np.array([p.data for p in leaves])
     fields, reduce = [(inputs, seed % 5 != 0)], bool(seed % 2)
     arrays = [rng.normal(size=(3, inputs) if fields[0][1] else inputs)]
-    expected = reference.Program(tape, fields, reduce)(arrays, theta, 3)
-    np.testing.assert_array_equal(interpreted(scheduled(tape, fields, reduce), arrays, theta, 3), expected)
-    found = numpy_back_end.Program(tape, fields, reduce)(arrays, theta, 3)
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    agreed(tape, fields, reduce, arrays, theta, 3)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("llvmlite") is None, reason="llvmlite is not installed")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from programs import program as random_program
 from recurrences import nested, recurrence
+from test_nans import Asked
 
 pytest.importorskip("llvmlite", reason="the extra `jit` has it")
 import micrograd as mg
@@ -191,17 +192,6 @@ def test_nothing_is_scheduled_for_the_interpreter(monkeypatch):
     f = jit(lambda x: mg.sum([mg.tanh(v) for v in x]), backend="llvm")
     x = np.array([[0.5, 0.25, -1.0]])
     assert f.map(x)[0] == pytest.approx(np.tanh(x).sum())
-
-
-class Asked:
-    """Stands for what mends nans: says how often it was asked, and leaves results as they are."""
-
-    def __init__(self):
-        self.times = 0
-
-    def mended(self, found, *_):
-        self.times += 1
-        return found
 
 
 @pytest.mark.parametrize("reduce", [False, True])
