@@ -15,6 +15,7 @@ from dis import opmap
 from functools import cached_property, partial
 from inspect import getattr_static
 from itertools import chain
+from keyword import iskeyword
 from math import ceil, gcd
 from numbers import Real
 from operator import attrgetter, methodcaller
@@ -60,7 +61,7 @@ class Surroundings:
         self.by_text = self.any_name = False  # whether code reads attributes that a text names, or that nothing names
         while True:  # until no more names of attributes are met
             known = self._known()
-            self.places: list[tuple[Any, Any, Any]] = []  # holder, key (of a dict) or attribute, what stands there
+            self.places: list[tuple[Any, str, Any]] = []  # holder, how code with it as h0, h1 ... reads on, to what
             self.containers: list[Any] = []
             self.own: dict[int, Sequence[str]] = {}  # by attributes of a module of this package: names in its __init__
             # each with what of it is looked at, the bytes of that (of objects these tell which), and NumPy's shape and dtype
@@ -177,7 +178,7 @@ class Surroundings:
                     self._note(*(x if isinstance(x, (tuple, frozenset)) else (x,)))
         for name in dict.fromkeys(_names(code)):
             if name in item.__globals__ and not isinstance(item.__globals__[name], type):
-                yield self._at(item.__globals__, name)
+                yield self._entry(item.__globals__, name)
             elif name in item.__globals__:
                 yield item.__globals__[name]
 
@@ -245,7 +246,7 @@ class Surroundings:
         for name in self._read(attributes, of_object):
             x = attributes[name]
             if not numbers or isinstance(x, _HELD):
-                yield self._at(attributes, name)
+                yield self._entry(attributes, name)
 
     def _read(self, attributes: Iterable[str], of_object: bool = False) -> list[str]:
         """Which of these names code reads, by name or by a text; of an object's attributes also by the beginning of one."""
@@ -264,9 +265,15 @@ class Surroundings:
             if isinstance(text, str):
                 self.texts.update(part for part in text.split(".") if part.isidentifier())
 
-    def _at(self, holder: Any, key: str) -> Any:
-        value = holder[key] if isinstance(holder, dict) else getattr(holder, key)
-        self.places.append((holder, key, value))
+    def _entry(self, names: dict[str, Any], name: str) -> Any:
+        self.places.append((names, f"h{len(self.places)}[{name!r}]", names[name]))
+        return names[name]
+
+    def _at(self, holder: Any, name: str) -> Any:
+        """An attribute, be its holder a dict or not; one whose name Python does not read after a dot came by setattr."""
+        value, h = getattr(holder, name), f"h{len(self.places)}"
+        dotted = name.isascii() and not iskeyword(name)
+        self.places.append((holder, f"{h}.{name}" if dotted else f"getattr({h}, {name!r})", value))
         return value
 
 

@@ -86,9 +86,9 @@ def _compared(walk: Surroundings, alike: set[int], containers: list[Any], lists:
     """
     names: dict[str, Any] = {}
     terms = []
-    for i, (holder, key, value) in enumerate(walk.places):
+    for i, (holder, reading, value) in enumerate(walk.places):
         names[f"h{i}"], names[f"v{i}"] = holder, value
-        terms.append(f"h{i}.{key} is v{i}" if not isinstance(holder, dict) else f"h{i}[{key!r}] is v{i}")
+        terms.append(f"{reading} is v{i}")
     equal = [c for c in containers if id(c) in alike]
     if equal:
         names.update(next=next, comparisons=comparisons, equal=equal, copies=[*map(copy, equal)])

@@ -7,7 +7,7 @@ import operator
 import types
 import weakref
 from array import array as array_of_floats
-from collections import ChainMap, UserDict, UserList, defaultdict, deque
+from collections import ChainMap, Counter, UserDict, UserList, defaultdict, deque
 from functools import cached_property, lru_cache, partial, update_wrapper
 
 import numpy as np
@@ -89,6 +89,15 @@ def with_default(x, k=2.0, *, more=3.0):
     return x * k * more
 
 
+class Table(dict):
+    """A dict with attributes: one of each object, one of the class."""
+
+    shared = 2.0
+
+    def __init__(self, factor):
+        self.factor = factor
+
+
 def cases():
     """Functions of one number, and what changes them; each multiplies by 2.0 somewhere, by 5.0 after."""
     numbers, nested, array, cell, table = [2.0], {"a": [(1.0, [2.0])]}, np.array([2.0]), 2.0, [2.0, *range(1, 100)]
@@ -96,6 +105,8 @@ def cases():
     model = mg.MLP(1, [1], seed=0)
     value, held, far = Value(2.0), mg.constant(2.0), Settings([mg.constant(2.0)])
 
+    tables, keyword, counts = Table(2.0), Settings(2.0), Counter(abc=2)
+    setattr(keyword, "lambda", 2.0)
     before, kinds, latest, packed = Earlier(), {2.0}, deque([2.0]), array_of_floats("d", [2.0])
 
     inner = mg.constant(2.0)
@@ -128,6 +139,10 @@ def cases():
     yield "function of a module", lambda x: CONFIG.of(x), lambda: setattr(CONFIG, "of", lambda x: x * 5.0)
     yield "what a function of a module reads", lambda x: CONFIG.inner.of(x), lambda: setattr(CONFIG.inner, "rate", 5.0)
     yield "object of a module", lambda x: x * CONFIG.settings.factor, lambda: setattr(CONFIG.settings, "factor", 5.0)
+    yield "attribute of a dict", lambda x: x * tables.factor, lambda: setattr(tables, "factor", 5.0)
+    yield "attribute of a class of dicts", lambda x: x * tables.shared, lambda: setattr(Table, "shared", 5.0)
+    yield "text of a class of dicts", lambda x: x * counts["abc"] * bool(counts.__doc__), lambda: put(counts, "abc", 5)
+    yield "a keyword as a name", lambda x: x * getattr(keyword, "lambda"), lambda: setattr(keyword, "lambda", 5.0)
     yield "set", lambda x: x * sum(kinds), lambda: kinds.add(3.0)
     yield "deque", lambda x: x * latest[0], lambda: latest.appendleft(5.0)
     yield "array of Python's", lambda x: x * packed[0], lambda: put(packed, 0, 5.0)
