@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import update_wrapper
 from itertools import count
+from types import MethodType
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary, ref
 
@@ -72,7 +73,35 @@ class WholeFunction:
         self.frames: dict[Any, Frame] = {}  # by the structure of the arguments: calls of one structure share their rows
         update_wrapper(self, f, updated=())
         self.home = f"{self.__module__}.{getattr(self, '__qualname__', self.name)}"
-        FUNCTIONS.setdefault(self.name, WeakValueDictionary())[self.home] = self
+        self.method = self.home  # what it is called in a class
+        if not isinstance(f, MethodType):
+            FUNCTIONS.setdefault(self.name, WeakValueDictionary())[self.home] = self
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.method = f"{owner.__module__}.{owner.__qualname__}.{name}"
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Where it stands in a class: the function for one object, which is kept among that object's attributes.
+
+        It is a method where what it is made of would be one. A class method gets its class as it is.
+        """
+        if instance is None or not hasattr(self.__wrapped__, "__get__"):  # type: ignore[attr-defined]
+            return self
+        if isinstance(instance, type):
+            return MethodType(self, instance)
+        if not hasattr(instance, "__dict__"):
+            raise TypeError(
+                f"{type(instance).__name__} has __slots__ and no place for its own {self!r}: add '__dict__' to them"
+            )
+        kept, name = vars(instance), f"{self.where}({self.method})"
+        found = kept.get(name)
+        if (
+            found is None or getattr(found.__wrapped__, "__self__", instance) is not instance
+        ):  # that of an object of which this one is a copy
+            made = [f.__get__(instance, owner) if hasattr(f, "__get__") else f for f in self.made_of()]
+            found = kept[name] = type(self)(*made)
+            found.method = self.method
+        return found
 
     @abstractmethod
     def run(self, frame: Frame, xs: Sequence[float]) -> Found:
@@ -175,6 +204,10 @@ class WholeFunction:
         return f"{self.where}, what {self.name} returns"
 
     def __reduce__(self) -> Any:
+        f = self.__wrapped__  # type: ignore[attr-defined]
+        name = self.method.rpartition(".")[2]
+        if isinstance(f, MethodType) and isinstance(inspect.getattr_static(type(f.__self__), name, None), WholeFunction):
+            return getattr, (f.__self__, name)
         found: Any = sys.modules.get(self.__module__)
         name = getattr(self, "__qualname__", "")
         for part in name.split("."):
@@ -272,6 +305,8 @@ class Row(Primitive):
         whole = self.frame.whole
         if whole.home.endswith("<lambda>"):
             raise ValueError("a file knows functions by name, and one has none: define it with def, not as a lambda")
+        if isinstance(whole.__wrapped__, MethodType):  # type: ignore[attr-defined]
+            raise ValueError(f"a file knows functions by name, and {whole.name} is a method of an object: make it a function")
         return whole.name, whole.home, self.frame.template, self.frame.mask, self.shape, self.i
 
     def __reduce__(self) -> Any:
@@ -383,8 +418,8 @@ def number_of(x: Any) -> Any:
 
 
 def is_static(arg: Any) -> bool:
-    """Whether an argument is handed on as it is."""
-    return arg is None or isinstance(arg, (bool, int, str))
+    """Whether an argument is handed on as it is: a class too, to its class methods."""
+    return arg is None or isinstance(arg, (bool, int, str, type))
 
 
 def zeroed(leaf: Any) -> Any:

@@ -1,7 +1,9 @@
 """What checkpoint, custom_derivative and implicit share: which calls give Values, arguments by name, and what is kept."""
 
+import copy
 import gc
 import math
+import pickle
 import weakref
 from functools import partial
 
@@ -226,3 +228,95 @@ def test_partials_are_as_many_as_numbers_are_given(many):
 def test_a_truth_value_is_no_integer():
     f = checkpoint(lambda x, n: x * (2.0 if n is True else 3.0))
     assert [f(Value(1.0), n).data for n in (1, True, 1)] == [3.0, 2.0, 3.0]
+
+
+class Model(mg.Module):
+    def __init__(self, w):
+        self.w, self.scale = Value(w), 3.0
+
+    @checkpoint
+    def __call__(self, x):
+        return self.block(x) * self.w
+
+    @checkpoint
+    def block(self, x, k=2.0):
+        return (x * self.w).tanh() * k
+
+    def _doubled(self, x):
+        return x * self.scale
+
+    def _slope(self, x, out):
+        return self.scale
+
+    def _solved(self, p):
+        return (p / self.scale) ** 0.5
+
+    doubled = custom_derivative(_doubled, _slope)
+    root = implicit(lambda self, y, p: self.scale * y * y - p, _solved)
+    rounded = custom_derivative(round, lambda x, out: 1.0)  # a function of Python's own is no method
+
+    @classmethod
+    @checkpoint
+    def squared(cls, x):
+        return x * x + len(cls.__name__)
+
+    @staticmethod
+    @checkpoint
+    def cubed(x):
+        return x * x * x
+
+
+class Special(Model):
+    @checkpoint
+    def block(self, x, k=2.0):
+        return super().block(x, k) + 1.0
+
+
+def test_each_kind_may_be_a_method():
+    x, model, other = Value(0.5), Model(2.0), Model(-1.0)
+    for m in (model, other):
+        w, t = m.w.data, math.tanh(0.5 * m.w.data)
+        for out, slopes in (
+            (m.block(x), (2 * w * (1 - t * t), 2 * 0.5 * (1 - t * t))),
+            (m.block(x=x, k=1.0), (w * (1 - t * t), 0.5 * (1 - t * t))),
+            (m(x), (2 * w * w * (1 - t * t), 2 * t + w * 2 * 0.5 * (1 - t * t))),
+            (m.doubled(x), (3.0, 0.0)),
+            (m.root(x), (1 / (6 * math.sqrt(0.5 / 3)), 0.0)),
+            (m.rounded(x), (1.0, 0.0)),
+            (m.squared(x), (1.0, 0.0)), (Model.squared(x), (1.0, 0.0)),
+            (m.cubed(x), (0.75, 0.0)),
+        ):  # fmt: skip
+            found = adjoints(out, [x, m.w])
+            assert (found[x], found[m.w]) == pytest.approx(slopes, rel=1e-14)
+    assert model.block(x).rule is model.block(x).rule and model.block is not other.block
+    assert model.parameters() == [model.w] and list(model.state_dict()) == ["w"]
+    special = Special(2.0)
+    assert special.block(x).data == model.block(x).data + 1.0
+    assert adjoints(special.block(x), x)[x] == pytest.approx(adjoints(model.block(x), x)[x], rel=1e-15)
+    assert jit(lambda x: model(x) + model.doubled(x))(0.5) == (model(x) + model.doubled(x)).data
+    assert Model.doubled(model, 2.0) == 6.0 and isinstance(vars(Model)["doubled"], type(Model.doubled))
+
+
+def test_an_object_with_such_methods_is_copied_and_pickled():
+    model, x = Model(2.0), Value(0.5)
+    model.scale = 5.0
+    out = model.doubled(x) + model.block(x) + model.root(x)
+    for again in (copy.deepcopy(model), copy.copy(model), pickle.loads(pickle.dumps(model))):
+        again.w, again.scale = Value(-1.0), 4.0
+        assert again.doubled(x).data == 2.0 and model.doubled(x).data == 2.5
+        assert again.block(x).data == Model(-1.0).block(x).data and again.block is again.block
+        assert again.root(Value(16.0)).data == 2.0
+    same, at = pickle.loads(pickle.dumps((out, x)))
+    assert adjoints(same, at)[at] == adjoints(out, x)[x]
+
+
+def test_what_no_method_can_be_is_said():
+    class Held:
+        __slots__ = ("w",)
+        f = checkpoint(lambda self, x: x)
+
+    with pytest.raises(TypeError, match=r"^Held has __slots__ and no place for its own .*: add '__dict__' to them$"):
+        Held().f(Value(1.0))
+    model = Model(2.0)
+    with pytest.raises(ValueError, match="functions by name, and _doubled is a method of an object"):
+        model.doubled(Value(1.0)).rule.described()
