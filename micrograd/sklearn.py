@@ -271,7 +271,8 @@ class MLPRegressor(RegressorMixin, _Network):  # type: ignore[misc]
     Parameters are those of MLPClassifier.
 
     >>> X = [[-1.0], [-0.5], [0.0], [0.5], [1.0]]
-    >>> found = MLPRegressor((8,), "tanh", solver="lbfgs", random_state=1).fit(X, [1.0, 0.25, 0.0, 0.25, 1.0])
+    >>> found = MLPRegressor((8,), "tanh", solver="lbfgs", random_state=1)
+    >>> found = found.fit(X, [1.0, 0.25, 0.0, 0.25, 1.0])
     >>> round(float(found.predict([[0.5]])[0]), 2)
     0.25
     """

@@ -140,7 +140,8 @@ def cosine_similarity(xs: Any, ys: Any, reduction: str = "mean") -> Any:
 
     To be made large: 1 - cosine_similarity(xs, ys) is the loss. |x| |y| counts as at least 1e-8, as in PyTorch.
 
-    >>> cosine_similarity([3.0, 4.0], [4.0, 3.0]), cosine_similarity([[1.0, 0.0], [0.0, 2.0]], [[2.0, 0.0], [3.0, 0.0]])
+    >>> rows = [[1.0, 0.0], [0.0, 2.0]]
+    >>> cosine_similarity([3.0, 4.0], [4.0, 3.0]), cosine_similarity(rows, [[2.0, 0.0], [3.0, 0.0]])
     (0.96, 0.5)
     """
     return _of_rows(
