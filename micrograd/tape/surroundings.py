@@ -7,9 +7,10 @@ methods read that operators call on them. `watch` takes note of it, and asks lat
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from array import array as packed
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dis import opmap
 from functools import cached_property, partial
@@ -25,6 +26,8 @@ from typing import Any
 import numpy as np
 
 from micrograd.engine import Value, all_below, modes, primal
+from micrograd.tape import bare
+from micrograd.tape.bare import found_in, is_a, module_of, mro_of, variables_of
 
 MOST = 10_000  # objects that are looked at; what lies beyond is watched by the identity of its containers alone
 LARGE = 1 << 15  # bytes of an array from which on only some of its entries are looked at
@@ -68,8 +71,8 @@ class Surroundings:
             self.arrays: list[tuple[Any, Any, bytes, tuple[Any, ...] | None]] = []
             self.constants: list[Value] = []
             self.found: list[Any] = []
-            self._called: set[type] = set()  # classes whose methods for operators have been met
-            self._made: set[type] = set()  # and those for new objects
+            self._called: set[int] = set()  # classes whose methods for operators have been met
+            self._made: set[int] = set()  # and those for new objects
             self._walk(fn)
             if self._known() == known:
                 break
@@ -87,27 +90,31 @@ class Surroundings:
         while stack and len(self.found) < MOST:
             item = stack.pop()
             self.found.append(item)
-            if isinstance(item, Value) and item.rule is not None and len(self.constants) < MOST:
+            if is_a(item, Value) and item.rule is not None and len(self.constants) < MOST:
                 below = [item] if item.is_constant else all_below(item)  # which the tape computes anew
                 self.constants += [x for x in below if x.is_constant]
-            if item.__class__ is str:
+            if type(item) is str:
                 self._note(item)
-            if isinstance(item, (Value, Real, str, bytes, type(None), CodeType)) or id(item) in seen:
+            if is_a(item, (Value, Real, str, bytes, type(None), CodeType)) or id(item) in seen:
                 continue
             seen[id(item)] = item
-            stack.extend(reversed([*self._inside(item)]))
+            try:
+                stack.extend(reversed([*self._inside(item)]))
+            except Exception:  # a view that was released, a proxy of what is gone
+                continue
 
     def _inside(self, item: Any) -> Iterable[Any]:
-        if isinstance(item, FunctionType):
+        if is_a(item, FunctionType):
             return self._of_function(item)
-        if isinstance(item, ModuleType):
-            file = getattr(item.__spec__, "origin", None) or vars(item).get("__file__") or ""
-            return self._named(vars(item), numbers=_is_of_library(file))
-        if isinstance(item, type):
+        if is_a(item, ModuleType):
+            names = bare.attributes_of(item)
+            file = getattr(names.get("__spec__"), "origin", None) or names.get("__file__")
+            return self._named(names, numbers=_is_of_library(file))
+        if is_a(item, type):
             return self._of_type(item)
         for kind, inside in self._kinds.items():
-            if isinstance(item, kind):  # and what a class of one's own adds to it
-                return chain(inside(item), self._of_object(item) if type(item).__module__ not in _BARE else ())
+            if is_a(item, kind):  # and what a class of one's own adds to it
+                return chain(inside(item), self._of_object(item) if module_of(type(item)) not in _BARE else ())
         return self._of_object(item)
 
     @cached_property
@@ -122,38 +129,44 @@ class Surroundings:
             partial: lambda x: (x.func, x.args, x.keywords),
             (BuiltinMethodType, MethodWrapperType): lambda x: () if x.__name__ in _WRITING else (x.__self__,),
             (MappingProxyType, type({}.keys()), type({}.values()), type({}.items())): gc.get_referents,
-            weakref.ref: lambda x: (x(),),
+            weakref.ref: lambda x: (weakref.ref.__call__(x),),
+            weakref.ProxyTypes: lambda x: (x.__repr__.__self__,),
             (attrgetter, methodcaller): self._of_getter,
             (staticmethod, classmethod): lambda x: (x.__func__,),
             property: lambda x: (x.fget,),
         }
 
     def _of_many(self, item: Any) -> Iterable[Any]:
-        if item.__class__ is not tuple:
-            self.containers.append(item)
-        return item  # type: ignore[no-any-return]
+        entries = bare.entries_of(item, (*_MANY, bytearray))
+        if not is_a(item, tuple):
+            self.containers.append(entries)
+        return entries  # type: ignore[no-any-return]
 
     def _of_dict(self, item: Any) -> Iterable[Any]:
-        self.containers += item.keys(), item.values()
-        keys = [key for key in item if isinstance(key, (Real, str))]
-        return *keys, *item.values(), getattr(item, "default_factory", None)
+        if item is sys.modules:  # all that there is
+            return ()
+        keys, values = bare.keys_and_values(item)
+        self.containers += keys, values
+        made_by = vars(defaultdict)["default_factory"].__get__(item) if is_a(item, defaultdict) else None
+        return *[key for key in keys if is_a(key, (Real, str))], *values, made_by
 
     def _of_getter(self, item: Any) -> Iterable[Any]:
         self.by_text = True
         return item.__reduce__()[1]  # type: ignore[no-any-return]
 
     def _of_packed(self, item: Any) -> Iterable[Any]:
-        if len(item) * item.itemsize <= LARGE:
+        if (item.nbytes if is_a(item, memoryview) else packed.__len__(item) * item.itemsize) <= LARGE:
             self.arrays.append((item, item, item.tobytes(), ()))
         return ()
 
     def _of_array(self, item: Any) -> Iterable[Any]:
         """What is in an array of objects. Of a large one of numbers some are looked at, of one on a disk none."""
-        objects = item.dtype == object
-        if item.size <= MOST if objects else not isinstance(item, np.memmap):
-            part = item if objects else _part_of(item)
-            self.arrays.append((item, part, part.tobytes(), (item.shape, item.dtype)))
-        return item.ravel().tolist() if objects else ()
+        plain = item if type(item) is np.ndarray else np.ndarray.view(item, np.ndarray)
+        objects = plain.dtype == object
+        if plain.size <= MOST if objects else not is_a(item, np.memmap):
+            part = plain if objects else _part_of(plain)
+            self.arrays.append((item, part, part.tobytes(), (plain.shape, plain.dtype)))
+        return plain.ravel().tolist() if objects else ()
 
     def _of_function(self, item: FunctionType) -> Iterator[Any]:
         ours = item.__code__.co_filename.startswith(modes.HERE)
@@ -177,18 +190,18 @@ class Surroundings:
                 for x in part.co_consts:
                     self._note(*(x if isinstance(x, (tuple, frozenset)) else (x,)))
         for name in dict.fromkeys(_names(code)):
-            if name in item.__globals__ and not isinstance(item.__globals__[name], type):
+            if name in item.__globals__ and not is_a(item.__globals__[name], type):
                 yield self._entry(item.__globals__, name)
             elif name in item.__globals__:
                 yield item.__globals__[name]
 
     def _of_object(self, item: Any) -> Iterator[Any]:
         """The attributes that code reads, of this package's modules all; methods that operators call; a wrapped function."""
-        cls, attributes = type(item), getattr(item, "__dict__", {})
-        ours = cls.__module__.startswith("micrograd.")
+        cls, attributes = type(item), bare.attributes_of(item)
+        ours = module_of(cls).startswith("micrograd.")
         if "__wrapped__" in attributes:
             yield attributes["__wrapped__"]
-            if ours or cls.__module__ in _BARE:
+            if ours or module_of(cls) in _BARE:
                 return
         if ours and hasattr(cls, "named_parameters"):
             self.containers.append(attributes)
@@ -198,12 +211,13 @@ class Surroundings:
         if self.by_text or self.any_name:  # what is not there may come
             self.containers.append(attributes.keys())
         yield from self._named(attributes, of_object=True)
-        for base in cls.__mro__:
-            slots = vars(base).get("__slots__", ())
-            for name in self._read((slots,) if isinstance(slots, str) else slots, of_object=True):
-                if hasattr(item, name):
-                    yield self._at(item, name)
-        if hasattr(cls, "__array__") and not isinstance(item, np.ndarray):  # a column of pandas', a tensor: by its numbers
+        slots = dict(bare.slots_of(cls))
+        for name in self._read(slots, of_object=True):
+            try:
+                yield self._place(partial(slots[name].__get__, item), "h{}()", slots[name].__get__(item))
+            except AttributeError:  # it is empty as yet
+                continue
+        if found_in(cls, "__array__") and not is_a(item, np.ndarray):  # a column of pandas', a tensor: by its numbers
             if (content := bytes_of(item)) is not None:
                 self.arrays.append((item, item, content, None))
             return
@@ -214,17 +228,17 @@ class Surroundings:
         yield from self._of_classes(item, item)
         if type(item) is not type:  # whose properties are attributes of the class
             yield from self._of_classes(type(item), item)
-        for base in item.__mro__:
-            if _is_walked(base) and base not in self._made:
-                self._made.add(base)
-                own = vars(base)
+        for base in mro_of(item):
+            if _is_walked(base) and id(base) not in self._made:
+                self._made.add(id(base))
+                own = variables_of(base)
                 names = ("__post_init__",) if "__dataclass_fields__" in own else ("__new__", "__init__")
                 yield from (own.get(name) for name in names)
 
     def _of_classes(self, cls: Any, item: Any) -> Iterator[Any]:
-        for base in filter(_is_walked, cls.__mro__):
-            if base not in self._called:
-                self._called.add(base)
+        for base in filter(_is_walked, mro_of(cls)):
+            if id(base) not in self._called:
+                self._called.add(id(base))
                 yield from _called_by_operators(base)
             yield from self._of_class(base, item)
 
@@ -233,11 +247,11 @@ class Surroundings:
 
         A place is that of the object or class through which code reads it, where another can come to stand before it.
         """
-        for name in self._read(vars(cls)):
-            x = vars(cls)[name]
-            if isinstance(x, _HELD):
+        for name in self._read(variables_of(cls)):
+            x = variables_of(cls)[name]
+            if is_a(x, _HELD):
                 yield self._at(item if getattr_static(item, name, None) is x else cls, name)
-            elif isinstance(x, FunctionType) and not _is_of_library(x.__code__.co_filename):
+            elif is_a(x, FunctionType) and not _is_of_library(x.__code__.co_filename):
                 yield self._at(cls, name)
             else:
                 yield x
@@ -245,11 +259,12 @@ class Surroundings:
     def _named(self, attributes: Any, numbers: bool = False, of_object: bool = False) -> Iterator[Any]:
         for name in self._read(attributes, of_object):
             x = attributes[name]
-            if not numbers or isinstance(x, _HELD):
+            if not numbers or is_a(x, _HELD):
                 yield self._entry(attributes, name)
 
     def _read(self, attributes: Iterable[str], of_object: bool = False) -> list[str]:
         """Which of these names code reads, by name or by a text; of an object's attributes also by the beginning of one."""
+        attributes = [name for name in attributes if type(name) is str]
         if of_object and self.any_name:
             return sorted(attributes)
         found = self.names.intersection(attributes)
@@ -266,26 +281,29 @@ class Surroundings:
                 self.texts.update(part for part in text.split(".") if part.isidentifier())
 
     def _entry(self, names: dict[str, Any], name: str) -> Any:
-        self.places.append((names, f"h{len(self.places)}[{name!r}]", names[name]))
-        return names[name]
+        return self._place(names, f"h{{}}[{name!r}]", names[name])
 
     def _at(self, holder: Any, name: str) -> Any:
         """An attribute, be its holder a dict or not; one whose name Python does not read after a dot came by setattr."""
-        value, h = getattr(holder, name), f"h{len(self.places)}"
-        dotted = name.isascii() and not iskeyword(name)
-        self.places.append((holder, f"{h}.{name}" if dotted else f"getattr({h}, {name!r})", value))
+        if (read := bare.reader_of(holder, name)) is not None:
+            return self._place(read, "h{}()", read())
+        return self._place(holder, f"getattr(h{{}}, {name!r})" if iskeyword(name) else f"h{{}}.{name}", getattr(holder, name))
+
+    def _place(self, holder: Any, reading: str, value: Any) -> Any:
+        """What is read of a holder, which the text calls {}."""
+        self.places.append((holder, reading.replace("{}", str(len(self.places))), value))
         return value
 
 
 def _is_walked(cls: Any) -> bool:
     """Whether code that a class defines is looked at: not where it is C's, or this package's."""
-    return cls.__module__ != "builtins" and not cls.__module__.startswith("micrograd.")
+    return module_of(cls) != "builtins" and not module_of(cls).startswith("micrograd.")
 
 
 def _called_by_operators(cls: type) -> Iterator[Any]:
     """The methods of a class that operators, calls, loops and the like call; those that compare where code compares."""
-    for name, x in vars(cls).items():
-        if name[:2] == "__" == name[-2:] and name not in _NO_OPERATORS and isinstance(x, (FunctionType, *_AROUND)):
+    for name, x in variables_of(cls).items():
+        if name[:2] == "__" == name[-2:] and name not in _NO_OPERATORS and is_a(x, (FunctionType, *_AROUND)):
             yield x
 
 
@@ -306,9 +324,9 @@ def bytes_of(item: Any) -> bytes | None:
 
     None where it holds anything else, refuses (a tensor whose gradient is recorded), or has to be read or computed first.
     """
-    if hasattr(item, "chunks") or hasattr(item, "__dask_graph__"):
-        return None
     try:
+        if hasattr(item, "chunks") or hasattr(item, "__dask_graph__"):
+            return None
         array = np.asarray(item)
     except Exception:
         return None
@@ -334,6 +352,6 @@ def _names(code: CodeType) -> Iterator[str]:
     return chain.from_iterable(part.co_names for part in _parts(code))
 
 
-def _is_of_library(file: str) -> bool:
+def _is_of_library(file: Any) -> bool:
     """Whether a file is one of Python's library, of this package or of an installed one."""
-    return file.startswith((*_LIBRARIES, "<frozen", "built-in")) or "-packages" in file
+    return type(file) is str and (file.startswith((*_LIBRARIES, "<frozen", "built-in")) or "-packages" in file)

@@ -15,8 +15,11 @@ from numbers import Real
 from operator import is_
 from typing import Any
 
+import numpy as np
+
 from micrograd.engine import Value
 from micrograd.engine.operators import comparisons
+from micrograd.tape.bare import found_in, is_a
 from micrograd.tape.surroundings import MOST, Surroundings, bytes_of, numbers_of
 
 SHORT = 16  # entries of all containers with numbers up to which each is looked at also where a call takes theta
@@ -31,12 +34,12 @@ class Watch:
         self._walk = walk
         sizes = accumulate(map(len, walk.containers))
         near = [c for c, size in zip(walk.containers, sizes, strict=True) if size <= MOST]
-        lists = [c for c in near if c.__class__ is list and c and all(isinstance(x, (Real, str)) for x in c)]
+        lists = [c for c in near if type(c) is list and c and all(is_a(x, (Real, str)) for x in c)]
         plain = [c for c in lists if {float, int, bool, str}.issuperset(map(type, c))]
         others = {id(c) for c in near} - {id(c) for c in plain}
         alike = _alike(near, walk.own)
         self.unchanged = _compared(walk, alike, [c for c in near if id(c) in others], plain)
-        short = [c for c in walk.containers if any(isinstance(x, Real) for x in _entries(c))]
+        short = [c for c in walk.containers if any(is_a(x, Real) for x in _entries(c))]
         near = short if sum(map(len, short)) <= SHORT else lists
         self.directly_unchanged = _compared(walk, alike, [c for c in near if id(c) in others], plain)
 
@@ -46,14 +49,14 @@ class Watch:
 
     def confirmed(self) -> bool:
         """Whether the same things are there now, or equal numbers in their places; asked where identities differ."""
-        try:
-            now = Surroundings(self._walk.fn)
-        except Exception:  # what is looked at runs no code of the user's, except for attributes that compute
-            return False
         before = self._walk
-        if now.bytes != before.bytes or now.numbers != before.numbers:
+        try:
+            now = Surroundings(before.fn)
+            if now.bytes != before.bytes or now.numbers != before.numbers:
+                return False
+            return len(now.found) == len(before.found) and all(map(_same, now.found, before.found))
+        except Exception:  # a class derived from float may refuse to be compared
             return False
-        return len(now.found) == len(before.found) and all(map(_same, now.found, before.found))
 
 
 def places_of(fn: Any, values: list[Value]) -> list[int] | None:
@@ -69,11 +72,11 @@ def values_at(fn: Any, places: list[int]) -> list[Value]:
 
 
 def _held(fn: Any) -> list[Value]:
-    return list(dict.fromkeys(x for x in Surroundings(fn).found if isinstance(x, Value)))
+    return list(dict.fromkeys(x for x in Surroundings(fn).found if is_a(x, Value)))
 
 
 def _same(x: Any, y: Any) -> bool:
-    return x is y or (type(x) is type(y) and isinstance(x, (Real, str)) and (x == y or x != x) and repr(x) == repr(y))
+    return x is y or (type(x) is type(y) and is_a(x, (Real, str)) and (x == y or x != x) and repr(x) == repr(y))
 
 
 def _compared(walk: Surroundings, alike: set[int], containers: list[Any], lists: Sequence[list[Any]]) -> Callable[[], bool]:
@@ -101,13 +104,13 @@ def _compared(walk: Surroundings, alike: set[int], containers: list[Any], lists:
     for i, numbers in enumerate(lists):
         names["bytes_of"], names[f"l{i}"], names[f"m{i}"] = marshal.dumps, numbers, marshal.dumps(numbers, 2)
         terms.append(f"bytes_of(l{i}, 2) == m{i}")  # 2: where nothing hangs on who else holds a number
-    names["content_of"] = bytes_of
+    names.update(content_of=bytes_of, shape_of=np.ndarray.shape.__get__, type_of=np.ndarray.dtype.__get__)
     for i, (array, part, content, form) in enumerate(walk.arrays):
         names[f"a{i}"], names[f"p{i}"], names[f"b{i}"] = array, part, content
         terms.append(f"p{i}.tobytes() == b{i}" if form is not None else f"content_of(p{i}) == b{i}")
         if form:
             names[f"s{i}"], names[f"t{i}"] = form
-            terms.append(f"a{i}.shape == s{i} and a{i}.dtype == t{i}")
+            terms.append(f"shape_of(a{i}) == s{i} and type_of(a{i}) == t{i}")
     if walk.constants:
         names.update(numbers_of=numbers_of, constants=walk.constants, numbers=walk.numbers)
         terms.append("numbers_of(constants) == numbers")
@@ -120,7 +123,7 @@ def _compared(walk: Surroundings, alike: set[int], containers: list[Any], lists:
 
 def _entries(container: Any) -> Any:
     """What is in a container: of the attributes of an object their values."""
-    return container.values() if isinstance(container, dict) else container
+    return dict.values(container) if is_a(container, dict) else container
 
 
 def _alike(containers: list[Any], own: dict[int, Sequence[str]]) -> set[int]:
@@ -131,20 +134,23 @@ def _alike(containers: list[Any], own: dict[int, Sequence[str]]) -> set[int]:
     is as good there. One that was added may be read for its class, or for the sign of a zero.
     """
     found: set[int] = set()
+    comparing: dict[int, Any] = {}
 
     def fits(x: Any, is_own: bool) -> bool:
-        cls: Any = x.__class__
-        equals = cls.__eq__
+        cls: Any = type(x)
+        if id(cls) not in comparing:
+            comparing[id(cls)] = found_in(cls, "__eq__")
+        equals = comparing[id(cls)]
         if cls is Value or equals is object.__eq__ or equals is str.__eq__:
             return True
         return id(x) in found if cls is list else is_own and equals in _PLAIN
 
     for container in reversed(containers):  # what is inside comes behind
-        if container.__class__ is dict:
+        if type(container) is dict:
             names = own[id(container)]
             fit = all(fits(x, name in names) for name, x in container.items())
         else:
-            fit = container.__class__ is list and all(fits(x, False) for x in container)
+            fit = type(container) is list and all(fits(x, False) for x in container)
         if fit:
             found.add(id(container))
     return found
