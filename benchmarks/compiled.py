@@ -691,14 +691,9 @@ def keep_in_history(found: dict[str, object]) -> None:
 
 
 def machine() -> str:
-    model = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
     python = f"Python {platform.python_version()}, NumPy {np.__version__}"
-    return f"one core of {os.cpu_count()} ({model}) on {time.strftime('%d %B %Y').lstrip('0')}, {platform.system()}, {python}"
+    day = time.strftime("%d %B %Y").lstrip("0")
+    return f"one core of {os.cpu_count()} ({peers.processor()}) on {day}, {platform.system()}, {python}"
 
 
 if __name__ == "__main__":

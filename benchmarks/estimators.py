@@ -12,6 +12,7 @@ import os
 
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MICROGRAD_CACHE": "off"}
 
+import platform
 import statistics
 import sys
 import time
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import sklearn
+from peers import processor
 from sklearn import datasets, neural_network
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -38,8 +40,8 @@ ABOUT = """# Estimators
 
 `python benchmarks/estimators.py` fits both on three quarters of the data, standardised, with the same settings (one hidden
 layer of 32, Adam, batches of 32, at most 50 epochs), for five splits in turns: mean accuracy on the rest (least to greatest),
-and median seconds of fit() on one core, recording and compiling included, with the median of their ratios. scikit-learn {},
-NumPy {}, LLVM back end.
+and median seconds of fit() on one core, recording and compiling included, with the median of their ratios.
+Python {}, scikit-learn {}, NumPy {}, LLVM back end, {}.
 """
 
 
@@ -82,7 +84,7 @@ def main():
     text = "\n".join(lines)
     print(text)
     if not brief:
-        about = ABOUT.format(sklearn.__version__, np.__version__)
+        about = ABOUT.format(platform.python_version(), sklearn.__version__, np.__version__, processor())
         with open(Path(__file__).with_name("estimators.md"), "w", encoding="utf-8") as file:
             file.write(f"{about}\n{text}\n")
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import platform
 import subprocess
 import sys
 import venv
@@ -44,6 +45,15 @@ def versions(pythons: dict[str, str]) -> list[str]:
         run = subprocess.run([pythons[peer], "-c", code], capture_output=True, text=True, check=True)
         found.append(f"{PACKAGES[peer] if peer != 'original' else 'the original'} {run.stdout.strip()}")
     return found
+
+
+def processor() -> str:
+    """The name of the processor, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def environment(peer: str, threads: int) -> dict[str, str]:

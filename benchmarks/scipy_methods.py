@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import REQUIREMENTS, python_with, turns
+import scipy
+from peers import REQUIREMENTS, processor, python_with, turns
 from scipy import sparse
 
 HERE = Path(__file__).resolve().parent
@@ -119,7 +121,8 @@ def main() -> None:
             "# SciPy's methods with exact derivatives",
             "",
             f"Written by `python benchmarks/scipy_methods.py`: the median of {rounds} rounds in turns, processor time",
-            f"on one core, {REQUIREMENTS['jax'][0].replace('==', ' ')}.",
+            f"on one core ({processor()}). Python {platform.python_version()}, NumPy {np.__version__},",
+            f"SciPy {scipy.__version__}, LLVM back end, JAX {REQUIREMENTS['jax'][0].partition('==')[2]}.",
             "",
             "Rosenbrock's function in 20 dimensions from the classical start, Broyden's tridiagonal equations (20 of them, and",
             "100 for the sparse ones), Robertson's stiff reaction up to t = 10⁵, and an exponential fitted to 60 points. Each",
