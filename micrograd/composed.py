@@ -13,18 +13,11 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from micrograd import primitives
-from micrograd.elementwise import NO_LISTS, as_array, elementwise, is_many, nested
+from micrograd.elementwise import as_array, elementwise, is_many, listed, nested
 from micrograd.primitives import dot, erfc, exp, expm1, floor, logsumexp, maximum, minimum, number, sigmoid, sqrt, sum, where
 
 if TYPE_CHECKING:
     from micrograd.signatures import Elementwise, OfMany, OfPairs, OfRows
-
-
-def _listed(name: str, xs: Any) -> list[Any]:
-    """What is in a list, or comes from a generator; TypeError for what is none, a set too, whose Values have no order."""
-    if isinstance(xs, NO_LISTS) or getattr(type(xs), "__iter__", None) is None:
-        raise TypeError(f"{name} needs a list of numbers, got {type(xs).__name__} {xs!r}"[:160])
-    return list(xs)
 
 
 @nested
@@ -34,7 +27,7 @@ def _in_form(f: Callable[[Any], Any], xs: Any, name: str) -> Any:
         import numpy as np  # an array is given, so it is there
 
         return np.array(_in_form(f, as_array(xs, name).tolist(), name))
-    xs = _listed(name, xs)
+    xs = list(listed(name, xs))
     if xs and any(map(is_many, xs)):
         return [_in_form(f, row, name) for row in xs]
     return f(xs)
@@ -60,7 +53,7 @@ def _of_rows(f: Callable[..., Any]) -> OfRows:  # for type checkers: a list of w
 def _flat(name: str, xs: Any, least: int = 1) -> list[Any]:
     """The numbers of a list, of nested lists or of an array, in order. ValueError where they are fewer than `least`."""
     found: list[Any] = []
-    for x in as_array(xs, name).ravel().tolist() if hasattr(xs, "__array__") else _listed(name, xs):
+    for x in as_array(xs, name).ravel().tolist() if hasattr(xs, "__array__") else listed(name, xs):
         found.extend(_flat(name, x, 0) if is_many(x) else (x if hasattr(type(x), "__primitive__") else number(x, name),))
     if len(found) < least:
         raise ValueError(f"{name} needs at least {least} value{'s' * (least > 1)}, got {len(found) or 'none'}")

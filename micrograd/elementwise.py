@@ -53,7 +53,26 @@ def as_array(x: Any, name: str) -> Any:
     """What is an array, or becomes one, as NumPy's; TypeError where that would lose what is not a number."""
     if more := more_than_numbers(x):
         raise TypeError(f"{name}: an argument {more}")
-    return import_module("numpy").asarray(x)
+    try:
+        return import_module("numpy").asarray(x)
+    except (RuntimeError, TypeError) as error:
+        raise TypeError(f"{name}: an argument {unread(x, error)}") from None
+
+
+def unread(x: Any, error: Exception) -> str:
+    """What an array of another library is that NumPy does not read, as a text that begins with "is"."""
+    why, kind = str(error).partition("\n")[0], type(x).__name__
+    advice = ": pass x.float()" if "ScalarType BFloat16" in why else ""  # PyTorch's, for which NumPy has no type
+    return f"is a {kind} that NumPy cannot read: {why}{advice}"
+
+
+def listed(name: str, xs: Any) -> Sequence[Any]:
+    """What is in a list, or comes from a generator; TypeError for what is none, a set too, whose Values have no order."""
+    if xs.__class__ is list or xs.__class__ is tuple:
+        return xs
+    if isinstance(xs, NO_LISTS) or getattr(type(xs), "__iter__", None) is None or getattr(xs, "shape", None) == ():
+        raise TypeError(f"{name} needs a list of numbers, got {type(xs).__name__} {xs!r}"[:160])
+    return list(xs)
 
 
 def nested(f: F) -> F:

@@ -42,18 +42,39 @@ def unmasked(x: Any) -> Any:
     return number(x) if type(x).__name__ == "MaskedConstant" else x
 
 
-def held_value(value: Callable[..., Any]) -> Callable[..., float]:
-    """The value of a row of one's own, held to plain numbers."""
+def held_value(value: Callable[..., Any], written: str, count: int) -> Callable[..., float]:
+    """The value of a row of one's own, held to plain numbers and to its `count` of arguments; 0 stands for any."""
+    if count:
+        _takes(value, f"the value of {written}", count, f"{count} argument{'s' * (count > 1)}, one for each partial derivative")
 
     @wraps(value)
     def held(*args: float) -> float:
+        if count and len(args) != count:
+            raise TypeError(f"{written} takes {count} arguments, got {len(args)}")
         return number(value(*args))
 
     return held
 
 
-def held_partial(partial: Callable[..., Any], written: str, variadic: bool) -> Callable[..., Any]:
+def _takes(f: Callable[..., Any], what: str, count: int, wanted: str) -> None:
+    """TypeError where a function does not take so many arguments; nothing where it does not tell."""
+    from inspect import signature  # for rules of one's own alone: it takes longer than the book
+
+    try:
+        parameters = signature(f)
+    except (TypeError, ValueError):
+        return
+    try:
+        parameters.bind(*[0.0] * count)
+    except TypeError as error:
+        raise TypeError(f"{what} must take {wanted}: {error}") from None
+
+
+def held_partial(partial: Callable[..., Any], written: str, count: int) -> Callable[..., Any]:
     """The partial of a row of one's own, held to one number per argument; what it gives for Values and symbols stays."""
+    variadic = not count
+    wanted = f"{count} argument{'s' * (count > 1)}" if count else "a tuple of the arguments"
+    _takes(partial, f"a partial derivative of {written}", (count or 1) + 1, f"{wanted} and then the output")
 
     @wraps(partial)
     def held(*args: Any) -> Any:

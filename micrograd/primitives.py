@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from micrograd import floats
-from micrograd.elementwise import is_many, or_each
+from micrograd.elementwise import is_many, listed, or_each
 from micrograd.floats import number as number
 
 if TYPE_CHECKING:  # for checkers alone: the book stands alone
@@ -137,7 +137,8 @@ def primitive(
 
     `primitive("cube", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)`: the value takes and returns floats;
     each partial is a number, or a function of the arguments and the output made of operators and primitives alone.
-    ValueError where the name belongs to a built-in row; TypeError where a partial does not give one number per argument.
+    ValueError where the name belongs to a built-in row; TypeError where a partial takes other arguments, or does not give one
+    number per argument.
 
     >>> from micrograd import Value
     >>> cube = primitive("cube", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)
@@ -152,8 +153,9 @@ def primitive(
         raise ValueError(f"primitive {name!r} needs one partial derivative per argument (one function for a variadic row)")
     partials = tuple([p if callable(p) else number(p) for p in partials])
     if _BUILT_IN:  # a row of one's own: held to floats, so that nothing is silently complex or dropped
-        value = floats.held_value(value)
-        partials = tuple([floats.held_partial(p, written, variadic) if callable(p) else p for p in partials])
+        count = 0 if variadic else len(partials)
+        value = floats.held_value(value, written, count)
+        partials = tuple([floats.held_partial(p, written, count) if callable(p) else p for p in partials])
     RULES[name] = row = Primitive(name, written, value, partials[0] if variadic else partials, beyond, variadic)
     row.own = bool(_BUILT_IN)
     return row
@@ -186,7 +188,7 @@ def sum(values: Iterable[Any], start: Any = 0.0) -> Any:
     >>> sum([1.0, 2.0, 3.0]), sum([1.0, 2.0], start=0.5)
     (6.0, 3.5)
     """
-    values = tuple(values)
+    values = tuple(listed("sum", values))
     if hasattr(type(start), "__primitive__") or start != 0.0:
         values = (start, *values)
     return _sum(*values) if values else 0.0
@@ -202,7 +204,7 @@ def dot(xs: Iterable[Any], ys: Iterable[Any], start: Any = 0.0) -> Any:
     >>> dot([1.0, 2.0], [3.0, 4.0], start=0.5)
     11.5
     """
-    xs, ys = tuple(xs), tuple(ys)
+    xs, ys = listed("dot", xs), listed("dot", ys)
     if len(xs) != len(ys):
         raise ValueError(f"dot needs two sequences of one length, got {len(xs)} and {len(ys)} values")
     return _dot(*xs, *ys, start)
@@ -218,7 +220,7 @@ def logsumexp(values: Iterable[Any]) -> Any:
     >>> logsumexp([1000.0, 1000.0]) - 1000.0
     0.6931471805598903
     """
-    values = tuple(values)
+    values = listed("logsumexp", values)
     if not values:
         raise ValueError("logsumexp needs at least one value, got none")
     return _logsumexp(*values)

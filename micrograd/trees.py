@@ -20,7 +20,7 @@ from itertools import islice
 from numbers import Integral, Real
 from typing import Any
 
-from micrograd.elementwise import more_than_numbers, nested
+from micrograd.elementwise import more_than_numbers, nested, unread
 from micrograd.engine import Value
 from micrograd.primitives import number
 
@@ -253,7 +253,7 @@ def plain_array(x: Any) -> Any:
         TypeError,
         BufferError,
     ) as error:  # another device, a gradient, a type of its own
-        raise TypeError(f"is a {cls.__name__} that NumPy cannot read: {error}") from None
+        raise TypeError(unread(x, error)) from None
     return numeric_array(array) if array is x else plain_array(numeric_array(array))
 
 

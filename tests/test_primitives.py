@@ -516,3 +516,39 @@ def test_partials_of_a_primitive_of_ones_own_are_real_numbers(book):
 def test_public_names_are_the_rows_and_nothing_is_hidden():
     public = {case.name for case in CASES if case.public}
     assert public <= set(micrograd.__all__) and all(hasattr(micrograd, name) for name in micrograd.__all__)
+
+
+@pytest.mark.parametrize(
+    "f", [micrograd.sum, micrograd.logsumexp, lambda xs: micrograd.dot(xs, [1.0]), lambda xs: micrograd.dot([1.0], xs)]
+)
+@pytest.mark.parametrize("given", [3.0, micrograd.Value(2.0), None, {1: 2.0}, {2.0}, "2", np.array(2.0)], ids=repr)
+def test_functions_of_many_numbers_say_that_they_need_a_list(f, given):
+    with pytest.raises(TypeError, match=r"^(sum|dot|logsumexp) needs a list of numbers, got [^\n]*$"):
+        f(given)
+
+
+@pytest.mark.parametrize(
+    "value, partials, message",
+    [
+        (lambda x: x, (lambda x: 1.0,), r"a partial derivative of f must take 1 argument and then the output: "),
+        (lambda x: x, (lambda x, y, out: 1.0,), r"a partial derivative of f must take 1 argument and then the output: "),
+        (lambda x, y: x, (lambda x, y, out: y, lambda x, out: x), r"must take 2 arguments and then the output: "),
+        (lambda x, y: x, (lambda x, out: 1.0,), r"the value of f must take 1 argument, one for each partial derivative: "),
+        (lambda x: x, (1.0, 2.0), r"the value of f must take 2 arguments, one for each partial derivative: "),
+    ],
+)
+def test_a_rule_takes_as_many_arguments_as_it_has_partials(value, partials, message):
+    with pytest.raises(TypeError, match=message):
+        micrograd.primitive("refused_rule", "f", value, *partials)
+    assert "refused_rule" not in RULES
+
+
+def test_a_rule_called_with_other_arguments_says_how_many_it_takes(monkeypatch):
+    monkeypatch.setattr("micrograd.primitives.RULES", dict(RULES))
+    x = micrograd.Value(2.0)
+    area = micrograd.primitive("area", "area(x, y)", lambda x, y: x * y, lambda x, y, out: y, lambda x, y, out: x)
+    for call in (lambda: area(2.0), lambda: area(x), lambda: area(2.0, 3.0, 4.0), lambda: area(x, x, x)):
+        with pytest.raises(TypeError, match=r"^area\(x, y\) takes 2 arguments, got [13]$"):
+            call()
+    with pytest.raises(TypeError, match=r"^hypot\(x, y\) takes 2 arguments, got 3$"):
+        micrograd.hypot(1.0, 2.0, x)

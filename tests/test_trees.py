@@ -110,7 +110,15 @@ class Elsewhere:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
 
 
+class OfItsOwnType:
+    """An array of a type that NumPy has not."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Got unsupported ScalarType BFloat16\nand more")
+
+
 REFUSED = {  # by all three
+    "array of a type of its own": (OfItsOwnType(), r"cannot read: Got unsupported ScalarType BFloat16: pass x\.float\(\)$"),
     "array with a gradient of its own": (Elsewhere(), r"is a Elsewhere that NumPy cannot read: .*Use tensor\.detach"),
     "set": ({1.0}, "got set"),
     "generator": ((x for x in [1.0]), "got generator"),

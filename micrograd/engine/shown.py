@@ -45,7 +45,12 @@ class Shown:
         )
 
     def explain(
-        self: Any, x: Value, depth: int | None = None, notation: str = "leibniz", digits: int = 4, most: int | None = 8
+        self: Any,
+        x: Value = None,  # type: ignore[assignment]  # for a message of its own
+        depth: int | None = None,
+        notation: str = "leibniz",
+        digits: int = 4,
+        most: int | None = 8,
     ) -> Explanation:
         """How the derivative of this with respect to `x` comes about: the chain rule, in symbols and numbers.
 
@@ -57,7 +62,7 @@ class Shown:
 
         return explain(self, x, depth, notation, digits, most)
 
-    def why(self: Any, x: Value) -> Why:
+    def why(self: Any, x: Value = None) -> Why:  # type: ignore[assignment]
         """Why the derivative of this with respect to `x` is zero, tiny, huge, nan or inf."""
         from micrograd.explain import why
 

@@ -112,6 +112,8 @@ def explain(
     for name, v in (("the output", output), ("x", x)):
         if not isinstance(v, Value):
             advice = f": the Value that is shown by a name is found by output[{v!r}]" if isinstance(v, str) else ""
+            if v is None and v is x:
+                raise TypeError("explain and why need the Value to differentiate by: L.explain(x)")
             raise TypeError(f"explain needs Values, got {type(v).__name__} {v!r} as {name}{advice}")
     if notation not in ("leibniz", "delta"):
         raise ValueError(f"notation is 'leibniz' or 'delta', got {notation!r}")

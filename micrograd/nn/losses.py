@@ -11,6 +11,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from micrograd.elementwise import is_many
 from micrograd.primitives import abs, dot, log, logsumexp, maximum, minimum, number, softplus, sqrt, sum, take, where
 
 if TYPE_CHECKING:
@@ -183,11 +184,11 @@ def _reduced(
 ) -> Any:
     """The losses of all pairs, reduced. Pairs of rows are reduced row by row first, unless the loss is one of whole rows."""
     _known(reduction)
-    many = [hasattr(x, "__len__") for x in (predictions, targets)]
+    many = [is_many(x) for x in (predictions, targets)]
     if not any(many):
         return loss(predictions, targets)
     if not all(many) or not 0 < len(predictions) == len(targets):
-        got = [f"a list of {len(x)}" if hasattr(x, "__len__") else f"{x!r}, no list" for x in (predictions, targets)]
+        got = [f"a list of {len(x)}" if is_many(x) else f"{x!r}, no list" for x in (predictions, targets)]
         said = f"{got[0]}{',' * (not many[0])} and {got[1]}"
         raise ValueError(f"{name} needs one target for each prediction, and at least one; got {said}")
     term = loss if of_rows else lambda p, t: _reduced(name, loss, p, t, reduction)

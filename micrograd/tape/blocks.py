@@ -48,6 +48,9 @@ def in_blocks(
     n = sources.n
     held = _mapped(out, _Held)
     targets = [x.array for x in leaves_of(held) if hasattr(x.array, "shape")]
+    for x in targets:
+        if not isinstance(getattr(x, "dtype", None), np.dtype):
+            raise TypeError(f"out must have arrays of NumPy's own types, got a {type(x).__name__}: pass np.asarray(out)")
     places: list[Any] = []
     shape: Any = None
     with _bar(n, progress) as done:

@@ -701,6 +701,9 @@ def test_bad_options_are_refused():
             (a * a).explain(a, **options)
     with pytest.raises(TypeError, match="needs Values, got float"):
         explain(a * a, 2.0)
+    for method in ((a * a).explain, (a * a).why):
+        with pytest.raises(TypeError, match=r"^explain and why need the Value to differentiate by: L\.explain\(x\)$"):
+            method()
     with pytest.raises(TypeError, match=r"got str 'a' as x: .* output\['a'\]"):
         explain(a * a, "a")
 

@@ -164,3 +164,11 @@ def test_memory_is_that_of_a_block(tmp_path):
     grown, last, grown_by_sum, mean = map(float, done.stdout.split())
     assert last == 1.0 and grown < 160.0, done.stdout + done.stderr  # of 480 MB
     assert mean == 1.0 and grown_by_sum < 100.0, done.stdout  # of 240 MB
+
+
+def test_results_are_not_written_to_arrays_of_other_types():
+    class Elsewhere:
+        shape, dtype = (3,), "torch.float32"
+
+    with pytest.raises(TypeError, match=r"^out must have arrays of NumPy's own types, got a Elsewhere"):
+        jit(lambda x: x * 2.0).map(np.ones(3), out=Elsewhere())
