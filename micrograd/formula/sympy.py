@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import unwrap
+from math import nan
 from typing import Any
 
 from micrograd import primitives
+from micrograd.composed import ceil
 from micrograd.engine import Value, constant, topological_order
 from micrograd.formula.label import named
 from micrograd.primitives import RULES
@@ -122,6 +124,12 @@ def from_sympy(expression: Any, **values: Any) -> Value:
         sympy.Abs: primitives.abs, sympy.sign: primitives.sign,
         sympy.Max: lambda *xs: _folded(primitives.maximum, xs), sympy.Min: lambda *xs: _folded(primitives.minimum, xs),
         sympy.Add: lambda *xs: _folded(primitives.add, xs), sympy.Mul: lambda *xs: _folded(primitives.mul, xs),
+        sympy.Mod: primitives.mod, sympy.floor: primitives.floor, sympy.ceiling: ceil, sympy.loggamma: primitives.lgamma,
+        sympy.polygamma: lambda n, x: primitives.polygamma(n, x) if n != 0.0 else primitives.digamma(x),
+        sympy.StrictGreaterThan: primitives.greater, sympy.StrictLessThan: primitives.less, sympy.Equality: primitives.equal,
+        sympy.GreaterThan: lambda x, y: 1.0 - primitives.less(x, y),
+        sympy.LessThan: lambda x, y: 1.0 - primitives.greater(x, y),
+        sympy.functions.elementary.piecewise.ExprCondPair: lambda x, c: (x, c), sympy.Piecewise: _chosen,
     }  # fmt: skip
     for name, function in _of_same_name(sympy).items():
         back.setdefault(function, RULES[name])
@@ -133,6 +141,8 @@ def from_sympy(expression: Any, **values: Any) -> Value:
             if part.name not in values:
                 raise ValueError(f"the symbol {part.name!r} has no value: from_sympy(expression, {part.name}=Value(1.0))")
             made[part] = values[part.name]
+        elif part in (sympy.true, sympy.false):
+            made[part] = 1.0 if part else 0.0
         elif part.is_number:
             made[part] = float(part)
         elif part.is_Pow:
@@ -147,6 +157,14 @@ def from_sympy(expression: Any, **values: Any) -> Value:
             raise ValueError(f"{part.func.__name__} has no primitive here: rewrite it with those of the rule book")
     out = made[sympy.sympify(expression)]
     return out if isinstance(out, Value) else constant(out)
+
+
+def _chosen(*pairs: tuple[Any, Any]) -> Any:
+    """The first of these whose condition is above 0; nan where there is none."""
+    out: Any = nan
+    for x, c in reversed(pairs):
+        out = primitives.where(c, x, out)
+    return out
 
 
 def _folded(operation: Callable[[Any, Any], Any], operands: Sequence[Any]) -> Any:

@@ -1,5 +1,6 @@
 """Graphs as SymPy's and NetworkX's, and back."""
 
+import math
 import random
 
 import pytest
@@ -7,7 +8,7 @@ from truth import CASES
 
 import micrograd as mg
 from micrograd import MLP, Value, adjoints, from_sympy, to_networkx, to_sympy, topological_order
-from micrograd.primitives import RULES
+from micrograd.primitives import HELPERS, RULES
 
 
 def test_every_primitive_means_the_same_in_sympy():
@@ -19,6 +20,33 @@ def test_every_primitive_means_the_same_in_sympy():
         out = case.rule(*values)
         at = {sympy.Symbol(v.label, real=True): v.data for v in values}
         assert float(to_sympy(out).subs(at)) == pytest.approx(out.data, rel=1e-12), case.name
+
+
+def test_every_primitive_comes_back_from_sympy():
+    pytest.importorskip("sympy")
+    rng = random.Random(5)
+    for case in CASES:
+        for _ in range(3):
+            data = case.inside(*[rng.uniform(0.1, 0.9) for _ in case.domain])
+            values = [Value(x, label=f"x_{i}") for i, x in enumerate(data)]
+            out = case.rule(*values)
+            again = from_sympy(to_sympy(out), **{v.label: v for v in values})
+            assert again.data == pytest.approx(out.data, rel=1e-12), case.name
+            if case.name not in HELPERS:  # which have no derivative by the order
+                wanted = adjoints(out, values)
+                assert adjoints(again, values) == pytest.approx(wanted, rel=1e-9, abs=1e-12), case.name
+
+
+def test_relations_and_choices_come_back():
+    sympy = pytest.importorskip("sympy")
+    y = sympy.Symbol("y", real=True)
+    for data in (-1.5, 0.0, 2.0):
+        x = Value(data)
+        for relation, wanted in ((y >= 0, data >= 0), (y <= 0, data <= 0), (y > 0, data > 0), (y < 0, data < 0)):
+            out = from_sympy(sympy.Piecewise((2 * y, relation), (sympy.ceiling(y) + 5, True)), y=x)
+            assert out.data == (2 * data if wanted else math.ceil(data) + 5)
+            assert adjoints(out, x)[x] == (2.0 if wanted else 0.0)
+    assert math.isnan(from_sympy(sympy.Piecewise((y, y > 3)), y=Value(2.0)).data)
 
 
 def test_derivatives_agree_and_expressions_come_back():
