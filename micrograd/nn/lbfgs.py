@@ -11,6 +11,7 @@ from typing import Any
 from micrograd.engine import Value, adjoints
 from micrograd.engine.assign import assign
 from micrograd.nn.optim import not_negative
+from micrograd.nn.schedules import count
 
 
 class LBFGS:
@@ -25,13 +26,17 @@ class LBFGS:
     """
 
     def __init__(self, parameters: Iterable[Value], max_iter: int = 1000, tolerance: float = 1e-6, history: int = 10):
+        if not isinstance(parameters, Iterable):
+            advice = "pass .parameters() of the model, or a list of Values"
+            raise TypeError(f"LBFGS needs a list of Values, got {type(parameters).__name__} {parameters!r}: {advice}")
         self.parameters = list(parameters)
         for p in self.parameters:
             if not isinstance(p, Value) or p.rule is not None:
                 raise TypeError(f"LBFGS needs leaves as parameters, Value(...), got {p!r}")
         if not self.parameters or len(set(self.parameters)) < len(self.parameters):
             raise ValueError(f"LBFGS needs at least one parameter and none twice, got {len(self.parameters)}")
-        self.max_iter, self.tolerance, self.history = max_iter, not_negative("tolerance", tolerance), history
+        self.max_iter, self.history = count("max_iter", max_iter), count("history", history)
+        self.tolerance = not_negative("tolerance", tolerance)
 
     def minimize(self, f: Any, *args: Any, **how: Any) -> Any:
         """SciPy's result, with the parameters at the best point found: all of them set, or none if something goes wrong.
@@ -46,6 +51,10 @@ class LBFGS:
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("LBFGS is SciPy's: python -m pip install scipy", name=error.name) from error
 
+        if not callable(f):
+            raise TypeError(
+                f"the function to minimise must be a function, got {type(f).__name__} {f!r}: jit(f), or lambda: loss"
+            )
         compiled = hasattr(f, "value_and_grad")
         if how and not compiled:
             raise TypeError(f"{', '.join(how)} are for compiled functions: jit(f), got {f!r}")

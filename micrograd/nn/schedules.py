@@ -29,7 +29,7 @@ def step_schedule(lr: float, every: int, factor: float = 0.1) -> Schedule:
     >>> [step_schedule(1.0, every=2, factor=0.5)(i) for i in range(5)]
     [1.0, 1.0, 0.5, 0.5, 0.25]
     """
-    rate, by, n = not_negative("lr", lr), not_negative("factor", factor), _count("every", every)
+    rate, by, n = not_negative("lr", lr), not_negative("factor", factor), count("every", every)
     return _named("step_schedule", lambda step: rate * by ** (step // n))
 
 
@@ -39,7 +39,7 @@ def cosine_schedule(lr: float, steps: int, end: float = 0.0) -> Schedule:
     >>> [round(cosine_schedule(1.0, 4)(i), 4) for i in range(6)]
     [1.0, 0.8536, 0.5, 0.1464, 0.0, 0.0]
     """
-    rate, last, n = not_negative("lr", lr), not_negative("end", end), _count("steps", steps)
+    rate, last, n = not_negative("lr", lr), not_negative("end", end), count("steps", steps)
     return _named("cosine_schedule", lambda step: _cosine(rate, last, min(step, n) / n))
 
 
@@ -49,7 +49,7 @@ def warmup_schedule(lr: Rate, steps: int) -> Schedule:
     >>> [warmup_schedule(1.0, 4)(i) for i in range(6)]
     [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     """
-    n = _count("steps", steps)
+    n = count("steps", steps)
     after: Schedule = lr if callable(lr) else constant_schedule(lr)
     return _named("warmup_schedule", lambda step: after(0) * (step + 1) / n if step < n else after(step - n))
 
@@ -63,7 +63,7 @@ def one_cycle_schedule(lr: float, steps: int, up: float = 0.3, start: float = 25
     >>> [round(f(i), 4) for i in (0, 2, 9)]
     [0.04, 1.0, 0.0]
     """
-    rate, n = not_negative("lr", lr), _count("steps", steps)
+    rate, n = not_negative("lr", lr), count("steps", steps)
     first, last = rate / not_negative("start", start), rate / (start * not_negative("end", end))
     if not 0 < up < 1 or n < 2:
         raise ValueError(f"one_cycle_schedule needs 0 < up < 1 and at least two steps, got up={up!r} and steps={steps!r}")
@@ -81,7 +81,8 @@ def _cosine(a: float, b: float, part: float) -> float:
     return b + (a - b) * (1 + math.cos(math.pi * part)) / 2
 
 
-def _count(name: str, n: int) -> int:
+def count(name: str, n: int) -> int:
+    """`n` as an int; ValueError where it is no whole number from 1 on."""
     if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
         raise ValueError(f"{name} must be a whole number from 1 on, got {n!r}")
     return n.__index__()

@@ -373,6 +373,18 @@ def test_lbfgs_compiled_and_eagerly():
         LBFGS(net.parameters()).minimize(lambda: 1.0)
 
 
+def test_what_lbfgs_refuses():
+    x = Value(1.0)
+    for wrong in (0, -1, 2.5, True, "x"):
+        for name in ("max_iter", "history"):
+            with pytest.raises(ValueError, match=f"^{name} must be a whole number from 1 on, got {wrong!r}$"):
+                LBFGS([x], **{name: wrong})
+    with pytest.raises(TypeError, match=r"LBFGS needs a list of Values, got MLP .*: pass \.parameters\(\) of the model"):
+        LBFGS(MLP(1, [1]))
+    with pytest.raises(TypeError, match=r"must be a function, got Value .*: jit\(f\), or lambda: loss$"):
+        LBFGS([x]).minimize(x * x)
+
+
 def test_an_optimiser_without_a_rule_says_so():
     with pytest.raises(NotImplementedError):
         Optimiser([Value(1.0)], lr=0.1)
