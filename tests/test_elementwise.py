@@ -144,3 +144,20 @@ def test_bounds_given_by_name_go_along_with_the_numbers():
     assert mg.clip([0.5, 3.0], low=[0.0, 1.0], high=2.0) == [0.5, 2.0]
     assert mg.clip(np.array([0.5, 3.0]), low=np.array([0.0, 1.0]), high=2.0).tolist() == [0.5, 2.0]
     assert mg.leaky_relu([-1.0, -2.0], slope=[0.1, 0.2]) == [-0.1, -0.4]
+
+
+def test_an_array_that_numpy_cannot_read_is_refused_in_one_line():
+    class Tensor:
+        shape = (2,)
+
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad.\nAnd more of it.")
+
+        def __len__(self):
+            return 2
+
+    for f, name in ((mg.exp, "exp"), (mg.mean, "mean"), (mg.gelu, "gelu")):
+        with pytest.raises(
+            TypeError, match=rf"^{name}: an argument is a Tensor that NumPy cannot read: [^\n]* requires grad\.$"
+        ):
+            f(Tensor())

@@ -139,15 +139,17 @@ def kl_divergence(log_probabilities: Any, targets: Any, reduction: str = "mean")
 def cosine_similarity(xs: Any, ys: Any, reduction: str = "mean") -> Any:
     """x · y / (|x| |y|), from -1 to 1, of two vectors, or its mean over two lists of vectors; 0 for a vector of zeros.
 
-    To be made large: 1 - cosine_similarity(xs, ys) is the loss. |x| |y| counts as at least 1e-8, as in PyTorch.
+    To be made large: 1 - cosine_similarity(xs, ys) is the loss. |x| and |y| count as at least 1e-8 each, as in PyTorch.
 
     >>> rows = [[1.0, 0.0], [0.0, 2.0]]
     >>> cosine_similarity([3.0, 4.0], [4.0, 3.0]), cosine_similarity(rows, [[2.0, 0.0], [3.0, 0.0]])
     (0.96, 0.5)
     """
-    return _of_rows(
-        "cosine_similarity", lambda x, y: dot(x, y) / sqrt(maximum(dot(x, x) * dot(y, y), 1e-16)), xs, ys, reduction
-    )
+
+    def length(x: Any) -> Any:
+        return sqrt(maximum(dot(x, x), 1e-16))
+
+    return _of_rows("cosine_similarity", lambda x, y: dot(x, y) / (length(x) * length(y)), xs, ys, reduction)
 
 
 def _chosen(name: str, row: Any, t: Any) -> Any:

@@ -207,6 +207,19 @@ def test_the_other_losses_against_their_definitions():
     assert out.data == 0.0 and all(math.isfinite(g) for g in adjoints(out, zero).values())
 
 
+@pytest.mark.parametrize("size", [1e-140, 1e-9, 1e-7, 1e-5, 1.0, 1e75, 1e150])
+def test_each_vector_counts_as_at_least_so_long(size):
+    xs = [Value(3.0 * size), Value(4.0 * size)]
+    for ys in ([1.0, 0.0], [5e-12, 0.0], [1e150, 0.0]):
+        long, other = max(5.0 * size, 1e-8), max(ys[0], 1e-8)
+        out = cosine_similarity(xs, ys)
+        cosine = 3.0 * size / long * (ys[0] / other)
+        assert out.data == pytest.approx(cosine, rel=1e-14)
+        inner = 0.6 if 5.0 * size > 1e-8 else 0.0  # how much of a step along y is one along x
+        slope = (ys[0] / other - inner * cosine) / long
+        assert adjoints(out, xs)[xs[0]] == pytest.approx(slope, rel=1e-12)
+
+
 def test_a_loss_of_one_row_has_no_empty_steps():
     row = [Value(0.5), Value(1.0)]
     out = cross_entropy([row], [1])
