@@ -38,11 +38,12 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
     path, watch = recordings.straight(call, True), recordings.watch
     if path is None or watch is None or in_axes != 0 or not call.n or any(x.__class__ is not _ARRAY for x in args):
         return None
-    program: Any = recordings.program(path, call, True).__call__  # as a method, which takes less time to call
+    program: Any = recordings.program(path, call, True)
     direct = recordings.back_end.make_direct is not None  # whether it takes arrays as they are, and makes means
     lookups = [(*call.place(i), length) for i, length in path.lookups]  # argument, column there, length of the table
     signature, number, n = [(x.shape, x.dtype) for x in args], len(args), call.n
     parameters, count = recordings.parameters, len(recordings.parameters)
+    sums, means = _prepared(program, n, False), _prepared(program, n, True)
     unchanged, directly_unchanged, shape, values = watch.unchanged, watch.directly_unchanged, (count,), parameters.values
 
     def run(theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> Array | None:
@@ -63,13 +64,20 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
         for i, j, length in lookups:
             check_column(args[i].reshape(n, -1)[:, j], length)
         if direct:
-            return program(args, theta, n, mean)  # type: ignore[no-any-return]
+            return means(args, theta) if mean else sums(args, theta)
         total: Array = program([x.reshape(n, -1) for x in args], theta, n)
         if mean and n > 1:
             total /= n
         return total
 
     return OfArrays(run, path.out, path.values > 1)
+
+
+def _prepared(program: Any, n: int, mean: bool) -> Callable[[Sequence[Array], Array], Array]:
+    """The sums or means over n samples that a direct program makes, as a function of inputs and leaves."""
+    if hasattr(program, "prepared"):
+        return program.prepared(n, mean)  # type: ignore[no-any-return]
+    return lambda inputs, leaves: program(inputs, leaves, n, mean)
 
 
 Evaluation = Callable[[Sequence[Any]], Any]  # the results for some arguments; None where the long way has to be taken

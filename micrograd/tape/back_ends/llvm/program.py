@@ -25,7 +25,7 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import perf_counter
 from typing import Any
@@ -78,6 +78,8 @@ class Program(Versions):
 
         With `groups`, a list of arrays instead, each of as many outputs as it says: of shape (n,) for one, else (n, outputs).
         """
+        if self.reduce and 0 < n <= CHUNK:
+            return self.prepared(n, mean)(inputs, leaves)
         which = (self._single if n == 1 else 0) if n <= 3 else 1 if n <= self._short else 2 if n < self._streamed else 3
         version = self._versions[which]
         if version is None:
@@ -92,7 +94,6 @@ class Program(Versions):
             frame = version.idle.pop()
         except IndexError:
             frame = self._frame(version)
-        divisor, after = 1.0, mean and n > 1
         results: list[Array] = []
         if self.groups:
             out = _EMPTY
@@ -100,13 +101,9 @@ class Program(Versions):
             arrays += results
         elif not self.reduce:
             out = (np.empty if n * self._bytes < LARGE else room)((*self._shape, n), dtype)
-        elif n <= CHUNK:
-            out = empty(self._outputs, dtype) if n else np.zeros(self._shape, dtype)
-            if after and not version.direct:
-                divisor, after = n, False
         else:
-            out = np.empty((-(-n // CHUNK), *self._shape), dtype)
-        self._enter(frame.pointers, THETA_AT * 8, id(leaves), id(out), n, divisor, 0, *map(id, arrays))
+            out = np.empty((-(-n // CHUNK), *self._shape), dtype) if n else np.zeros(self._shape, dtype)
+        self._enter(frame.pointers, THETA_AT * 8, id(leaves), id(out), n, 1.0, 0, *map(id, arrays))
         many = 1 if n <= CHUNK else self.threads or (threads.available() if n * version.cost > WORTH else 1)
         if many > 1:
             start = perf_counter()
@@ -120,12 +117,45 @@ class Program(Versions):
         if self.reduce and n > CHUNK:
             out = together(out)
             nan = self.twin is not None and math.isnan(out.item(out.argmax()))  # infinities of either sign may have met
-        if after:
-            out /= n
+            if mean:
+                out /= n
         if self._callbacks and (error := machine.failures.take()):
             raise error
         found = results or out
         return found if not nan or self.twin is None else self.twin.mended(found, inputs, leaves, n, mean)
+
+    def prepared(self, n: int, mean: bool) -> Callable[[Sequence[Any], Array], Array]:
+        """The sums or means over n samples, as a function of inputs and leaves: for many calls of a small function in a row."""
+        if not 0 < n <= CHUNK:
+            return lambda inputs, leaves: self(inputs, leaves, n, mean)
+        versions, outputs, dtype, enter, twin = self._versions, self._outputs, self.dtype, self._enter, self.twin
+        callbacks, many = self._callbacks, mean and n > 1
+        latest = self.which(n), versions[self.which(n)]
+
+        def run(inputs: Sequence[Any], leaves: Array) -> Array:
+            nonlocal latest
+            which, version = latest  # as one: other threads may call this too
+            if version is None or version is not versions[which]:  # not made as yet, or optimised meanwhile
+                latest = which, version = self.version(n)
+            leaves = contiguous(leaves, dtype)
+            arrays = [contiguous(x, dtype) for x in inputs]  # compiled code finds the numbers in the arrays' objects
+            try:
+                frame = version.idle.pop()
+            except IndexError:
+                frame = self._frame(version)
+            out: Array = empty(outputs, dtype)
+            divisor = n if many and not version.direct else 1.0
+            enter(frame.pointers, THETA_AT * 8, id(leaves), id(out), n, divisor, 0, *map(id, arrays))
+            version.all(frame.address)
+            nan = twin is not None and frame.pointers[NANS]
+            version.idle.append(frame)
+            if many and version.direct:
+                out /= n
+            if callbacks and (error := machine.failures.take()):
+                raise error
+            return twin.mended(out, inputs, leaves, n, mean) if nan and twin is not None else out
+
+        return run
 
     def _room(self, n: int, lined: bool) -> list[Array]:
         """An array for each group of results; many single ones are rows of one array."""

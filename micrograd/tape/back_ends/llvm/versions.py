@@ -247,7 +247,7 @@ class Versions:
     def _interpret_no_more(self) -> None:
         """Have what comes compiled."""
         bytecode, self.bytecode = self.bytecode, None
-        self._versions = [v if v is not None and v.plan is not bytecode else None for v in self._versions]
+        self._versions[:] = [v if v is not None and v.plan is not bytecode else None for v in self._versions]
         if self._versions[0] is None:
             self._singles = []
 
