@@ -150,7 +150,7 @@ class MLP(Module):
             many = ": one sample at a time; for rows of samples, jit(model).map(X)" if x and hasattr(x[0], "__len__") else ""
             raise ValueError(f"this network takes {len(self._inputs)} inputs, got {len(x)}{many}")
         a = tuple([v if isinstance(v, Value) else constant(v, label) for v, label in zip(x, self._inputs, strict=True)])
-        note = self._note._replace(call=next(_calls))  # nothing of the network changes, so what is compiled of it stays
+        note = Note(self._note.network, next(_calls))  # nothing of the network changes, so what is compiled of it stays
         for layer in self.layers:
             a = layer.forward(a, note)
         return cast("Outputs", a[0] if len(a) == 1 else list(a))
