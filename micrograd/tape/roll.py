@@ -291,13 +291,13 @@ class Columns:
             if 2 * window > high - low:
                 return
             keys = self._windows(window, reads)[low : high - window + 1]
-            order = np.argsort(keys, kind="stable")
-            ordered = keys[order]
-            same = ordered[1:] == ordered[:-1]
-            distances = (order[1:] - order[:-1])[same]
+            bits = np.uint64(len(keys).bit_length())  # of each number, the lowest give way to its place: one sort of integers
+            ordered = np.sort(keys >> bits << bits | np.arange(len(keys), dtype=np.uint64))
+            same = ordered[1:] >> bits == ordered[:-1] >> bits
+            distances = (ordered[1:] - ordered[:-1])[same].astype(np.int64)
             distances = distances[distances <= (high - low) // STEPS]
-            if not len(distances):
-                continue
+            if not len(distances):  # nor are there longer windows that come again
+                return
             lengths, times = np.unique(distances, return_counts=True)
             for period in lengths[np.argsort(-times, kind="stable")][:_CANDIDATES].tolist():
                 if period not in tried:
