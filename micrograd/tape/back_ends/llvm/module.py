@@ -155,7 +155,7 @@ def in_one(plan: Plan, t: Target) -> bool:
 
 
 def made_by(work: Iterable[Kernel | KernelLoop]) -> dict[str, Array]:
-    """The slots of each place whose numbers may stay in registers: what short instructions and loops write."""
+    """Of each place, which of its slots hold numbers that may stay in registers: what short instructions and loops write."""
     found: dict[str, list[int]] = {}
 
     def add(it: Kernel | KernelLoop, inside: bool) -> None:
@@ -167,13 +167,18 @@ def made_by(work: Iterable[Kernel | KernelLoop]) -> dict[str, Array]:
 
     for it in work:
         add(it, False)
-    return {place: np.unique(slots) for place, slots in found.items()}
+    flags = {place: np.zeros(max(slots) + 1, bool) for place, slots in found.items()}
+    for place, slots in found.items():
+        flags[place][slots] = True
+    return flags
 
 
 def among(made: Mapping[str, Array], place: str, slots: Array) -> Iterator[tuple[str, int]]:
     """Those of some slots of a place that are `made`."""
     if place in made:
-        yield from ((place, slot) for slot in np.intersect1d(slots, made[place]).tolist())
+        flags = made[place]
+        inside = slots[slots < len(flags)]
+        yield from ((place, slot) for slot in inside[flags[inside]].tolist())
 
 
 def read_by(it: Kernel | KernelLoop, made: Mapping[str, Array], steps: int = 1) -> Iterator[tuple[str, int]]:
