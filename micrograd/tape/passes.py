@@ -70,32 +70,36 @@ def _simplified(tape: Tape, exact: bool) -> Tape:
     to: list[int] = list(range(first))  # the new slot of each old one
     kept: list[Instruction] = []
     number = constants.get
-    numbers, moved = constants.slots, to.__getitem__
-    simpler_with = _SIMPLER_EXACTLY if exact else _SIMPLER
+    numbers, moved, leave = constants.slots, to.__getitem__, to.append
+    operands: tuple[int, ...]
+    simpler_with, without = _SIMPLER_EXACTLY if exact else _SIMPLER, _SIMPLER_WITHOUT_NUMBERS.get
     for rule, old in tape.instructions:
-        operands = (to[old[0]], to[old[1]]) if len(old) == 2 else tuple(map(moved, old))  # most have two
+        if len(old) == 2:  # as most have
+            x, y = operands = (moved(old[0]), moved(old[1]))
+            plain = x >= first and y >= first  # results, as most are
+        else:
+            operands, plain = tuple(map(moved, old)), False
         while True:
-            if operands and numbers.isdisjoint(operands):
-                simplify = _SIMPLER_WITHOUT_NUMBERS.get(rule)
+            if plain or (operands and numbers.isdisjoint(operands)):
+                simplify = without(rule)
             elif numbers.issuperset(operands):
-                to.append(constants.slot(rule.on_floats([number(i) for i in operands])))  # type: ignore[misc]
+                leave(constants.slot(rule.on_floats([number(i) for i in operands])))  # type: ignore[misc]
                 break
             else:
                 simplify = simpler_with.get(rule)
             simpler = simplify(operands, number, kept, first) if simplify is not None else None
             if simpler.__class__ is tuple:
                 rule, wanted = simpler
-                operands = tuple([constants.slot(i) if i.__class__ is float else i for i in wanted])
+                operands, plain = tuple([constants.slot(i) if i.__class__ is float else i for i in wanted]), False
                 continue
             if simpler is not None:
-                to.append(constants.slot(simpler) if simpler.__class__ is float else simpler)
+                leave(constants.slot(simpler) if simpler.__class__ is float else simpler)
                 break
-            key = (rule, operands)
-            found = known.get(key)
-            if found is None:
-                found = known[key] = first + len(kept)
+            key, new = (rule, operands), first + len(kept)
+            found = known.setdefault(key, new)
+            if found == new:
                 kept.append(key)
-            to.append(found)
+            leave(found)
             break
     return _renumbered(tape, constants, kept, to)
 
@@ -318,27 +322,30 @@ def _uses(tape: Tape) -> list[int]:
     for g in tape.guards:
         uses[g.x] += 2
         uses[g.y] += 2
-    for k in range(len(instructions) - 1, -1, -1):
-        if uses[first + k]:
-            for i in instructions[k][1]:
+    at = first + len(instructions)
+    for _, operands in reversed(instructions):
+        at -= 1
+        if uses[at]:
+            for i in operands:
                 uses[i] += 1
     return uses
 
 
 def swept(tape: Tape) -> Tape:
     """The tape without instructions and constants that no output and no guard depends on."""
-    first, count = tape.first, len(tape.instructions)
-    live = bytearray(first + count)
+    first, at = tape.first, tape.first + len(tape.instructions)
+    live = bytearray(at)
+    new = [*range(at)]
     for i in tape.outputs:
         live[i] = 1
     for g in tape.guards:
         live[g.x] = live[g.y] = 1
-    for k in range(count - 1, -1, -1):
-        if live[first + k]:
-            for i in tape.instructions[k][1]:
+    for _, operands in reversed(tape.instructions):
+        at -= 1
+        if live[at]:
+            for i in operands:
                 live[i] = 1
     low = tape.inputs + tape.leaves
-    new = [i if i < low else -1 for i in range(first + count)]
     values: list[float] = []
     for i, x in enumerate(tape.constants):
         if live[low + i]:
@@ -347,9 +354,14 @@ def swept(tape: Tape) -> Tape:
     at = low + len(values)
     kept: list[Instruction] = []
     renumbered = new.__getitem__
-    for k, (rule, operands) in enumerate(tape.instructions):
-        if live[first + k]:
-            new[first + k] = at + len(kept)
-            kept.append((rule, tuple(map(renumbered, operands))))
+    for slot, (rule, operands) in enumerate(tape.instructions, first):
+        if live[slot]:
+            new[slot] = at
+            at += 1
+            if len(operands) == 2:  # as most have
+                x, y = operands
+                kept.append((rule, (new[x], new[y])))
+            else:
+                kept.append((rule, tuple(map(renumbered, operands))))
     guards = [Guard(g.name, new[g.x], new[g.y], g.result, g.line) for g in tape.guards]
     return Tape(tape.inputs, tape.leaves, values, kept, [new[i] for i in tape.outputs], guards)
