@@ -180,6 +180,18 @@ def test_merged_paths_keep_signs_of_zero_apart_and_take_a_nan_where_the_function
     assert g([math.nan, 1.0]) == 3.0 and math.isnan(g([1.0, math.nan]))
 
 
+@pytest.mark.parametrize("start", [0.0, -0.0])
+def test_dots_of_more_than_two_merged_paths_keep_the_sign_of_what_they_start_with(start):
+    def f(x, y):
+        z = mg.dot([x], [y], start=start)
+        return z if y > 2.0 else z * 2.0 if y > 1.0 else z * 3.0
+
+    x, y = [-0.0, 0.0] * 3, [3.0, 3.0, 1.5, 1.5, 0.5, 0.5]
+    compiled = jit(f, backend="reference", precision="exact")
+    for _ in range(3):
+        assert [*map(repr, compiled.map(x, y).tolist())] == [repr(f(a, b)) for a, b in zip(x, y, strict=True)]
+
+
 def test_a_call_like_the_latest_knows_of_parameters_that_another_structure_has_brought():
     w, v = Value(2.0), Value(5.0)
     f = jit(lambda x: w * x[0] if len(x) == 1 else w * x[0] + v * x[1], backend="llvm")

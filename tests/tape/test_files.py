@@ -55,12 +55,23 @@ def first(about):
     return about["entries"][0]["paths"][0]
 
 
+def renamed(about, name, other):
+    names = first(about)["primitives"]
+    names[names.index(name)] = other
+
+
 DAMAGES = {
     "fewer outputs than places": lambda about, arrays: arrays.update(tape0_outputs=arrays["tape0_outputs"][:-1]),
     "more inputs": lambda about, arrays: first(about).update(inputs=7),
     "huge inputs": lambda about, arrays: first(about).update(inputs=10**30),
     "text for a number": lambda about, arrays: first(about).update(inputs="3"),
     "a huge array": lambda about, arrays: about["entries"][0].update(key=[["array", [10**9, 10**9], "f", True]]),
+    "a leaf twice": lambda about, arrays: first(about).update(leaves=[0, 0]),
+    "an operand before the first slot": lambda about, arrays: arrays["tape0_operands"].put(0, -1),
+    "an operand of a later instruction": lambda about, arrays: arrays["tape0_operands"].put(0, 10**6),
+    "a dot of two numbers": lambda about, arrays: renamed(about, "mul", "dot"),
+    "a lookup by no input": lambda about, arrays: renamed(about, "mul", "take"),
+    "an unknown comparison": lambda about, arrays: first(about)["guards"][0].__setitem__(0, "__add__"),
     "an unknown kind": lambda about, arrays: about["entries"][0].update(key=[["set", 3]]),
     "a place twice": lambda about, arrays: first(about).update(out=["list", [["place", 0], ["place", 0]]]),
     "a place far away": lambda about, arrays: first(about).update(out=["place", 10**9]),

@@ -788,6 +788,16 @@ def test_compiled_functions_see_what_training_has_learnt_so_far(others):
     assert f(1.0) == w.data and not blocks
 
 
+def test_a_block_inside_a_block_begins_with_what_the_outer_one_has_learnt():
+    w = Value(1.0)
+    f = jit(lambda x: x * w)
+    with f.training(mg.SGD([w], lr=0.25)) as outer:
+        outer([1.0])
+        with f.training(mg.SGD([w], lr=0.5)) as inner:
+            assert inner.data.tolist() == [0.75] and inner([1.0]) == 0.75
+    assert not blocks
+
+
 @pytest.mark.parametrize("backend", ["reference", "numpy", None])
 def test_anomalies_of_compiled_functions_are_found_where_they_arise(backend):
     w = Value(1.0)
@@ -910,6 +920,26 @@ def test_classes_take_the_quick_way_and_are_checked_there():
     for bad in (-1, 3):
         with pytest.raises(IndexError, match=f"from 0 to 2, got {bad}"):
             f.value_and_grad([1.0, 2.0, 3.0], X, np.array([0, bad]))
+
+
+def test_what_is_not_like_the_latest_call_does_not_take_the_quick_way():
+    """Another theta, other axes, an argument by name: of arrays just like those of the call before."""
+    w, X = Value(2.0), np.array([[1.0, 2.0], [3.0, 5.0]])
+    f = jit(lambda x, k=1.0: (x[0] if k == 1.0 else x[1] * k) * w, wrt=[w], backend="llvm")
+    first = f.value_and_grad([2.0], X)
+    for _ in range(2):
+        assert f.value_and_grad([2.0], X) == first == (4.0, [2.0])
+        assert f.value_and_grad([2.0], X, k=np.array([2.0, 3.0]))[0] == 19.0
+        with pytest.raises(ValueError, match="flat vector of the 1"):
+            f.value_and_grad([2.0, 3.0], X)
+    with f.training(mg.SGD([w], lr=0.0)) as step:
+        assert [step(X), step(X), step(X, k=np.array([2.0, 3.0])), step(X)] == [4.0, 4.0, 19.0, 4.0]
+    g = jit(lambda x: mg.sum(x.ravel()) * w, wrt=[w], backend="llvm")
+    for axes, expected in ((0, 11.0), (0, 11.0), (None, 22.0), (0, 11.0), ((None,), 22.0)):
+        assert g.value_and_grad([2.0], X, in_axes=axes)[0] == expected
+    g.value_and_grad([2.0], X)
+    with pytest.raises(TypeError, match="in_axes must be"):
+        g.value_and_grad([2.0], X, in_axes=False)
 
 
 def test_integers_that_no_array_holds_do_not_take_the_quick_way():

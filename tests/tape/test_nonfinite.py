@@ -53,6 +53,12 @@ def test_derivatives_are_those_of_what_was_chosen(name):
 
 
 @pytest.mark.parametrize("backend", ["reference", "numpy", None])
+def test_no_samples_have_no_derivatives(backend):
+    compiled = jit(grad(near), backend=backend)
+    assert compiled.map(np.zeros(0)).tolist() == compiled.map(np.zeros(1))[1:].tolist() == compiled.map(np.zeros(0)).tolist()
+
+
+@pytest.mark.parametrize("backend", ["reference", "numpy", None])
 @pytest.mark.parametrize("name", CASES)
 def test_compiled_derivatives_are_those_of_what_was_chosen(name, backend):
     f, at, first, second = CASES[name]

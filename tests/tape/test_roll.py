@@ -386,6 +386,20 @@ def test_operands_in_no_order_that_end_inside_the_loop_are_none_of_it(last):
     np.testing.assert_array_equal(interpreted(schedule, x, np.zeros(0), 4), expected)
 
 
+def test_operands_in_no_order_vary_where_one_of_them_does():
+    """The first are the same for all samples, and others not."""
+    inputs, steps, rng = 200, 40, np.random.default_rng(0)
+    slots = [150, 170, *rng.integers(0, inputs, steps - 2).tolist()]
+    code = []
+    for t in range(steps):
+        at = inputs + t * 8
+        code += [(mg.primitives.rule("sin"), (slots[t],)), (mg.primitives.rule("sub"), (at - 1 if t else 199, at))]
+        code += [(mg.primitives.rule("tanh" if m % 2 else "sin"), (at + m - 1,)) for m in range(2, 8)]
+    tape, fields = Tape(inputs, 0, [], code, [inputs + steps * 8 - 1]), [(100, True), (100, False)]
+    assert any(item.steps >= steps - 3 for item in repeats(scheduled(tape, fields, False)))
+    agreed(tape, fields, False, [rng.normal(size=(4, 100)), rng.normal(size=100)], np.zeros(0), 4)
+
+
 def test_a_product_that_a_loop_leaves_is_summed_over_the_samples():
     """Elsewhere products that are only summed are no instructions of their own."""
 

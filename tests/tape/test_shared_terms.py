@@ -40,15 +40,15 @@ def test_sums_of_whole_numbers_are_equal_to_the_bit(monkeypatch):
     # slots: inputs 0 1, leaves 2 3, constants 4 (0.0) 5 (3.0), then results
     tape = Tape(2, 2, [0.0, 3.0], [
         (mul, (2, 3)), (mul, (0, 1)), (dots, (0, 2, 5, 1, 3, 2, 4)), (dots, (0, 2, 2, 2, 6, 5, 4)), (sums, (0, 6, 7, 3)),
-        (add, (6, 7)), (add, (2, 3)), (sums, (0, 7, 1)),
-    ], [8, 9, 10, 11, 12, 13, 2, 0])  # fmt: skip
+        (add, (6, 7)), (add, (2, 3)), (sums, (0, 7, 1)), (dots, (0, 2, 1, 3, 5)),
+    ], [8, 9, 10, 11, 12, 13, 14, 2, 0])  # fmt: skip
     samples, leaves = np.arange(-6.0, 8.0).reshape(7, 2), np.array([2.0, -5.0])
     make = reference.Program
     program = shared_terms.summed(make, tape, ((2, True),), np.float64)
     assert isinstance(program, shared_terms.SplitSums) and program.at.tolist() == [0, 1, 2, 3]
     whole = make(tape, ((2, True),), True)
     assert program([samples], leaves, 7).tolist() == whole([samples], leaves, 7).tolist()
-    assert program([samples[:0]], leaves, 0).tolist() == [0.0] * 8
+    assert program([samples[:0]], np.array([np.inf, np.nan]), 0).tolist() == [0.0] * 9
 
 
 def test_what_is_exact_is_added_sample_by_sample():

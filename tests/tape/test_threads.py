@@ -118,6 +118,26 @@ def test_threads_that_share_a_function_have_results_of_their_own(backend, quick_
     assert (a.data, b.data) == (2.0, 3.0)
 
 
+def test_theta_is_never_what_another_thread_has_lent_the_parameters():
+    """While one records at a theta of its own, another that asks has to wait."""
+    w, lent, back, found = Value(2.0), threading.Event(), threading.Event(), []
+    f = jit(lambda x: x * w, wrt=[w])
+
+    def lends():
+        with f._calls.parameters.holding(np.array([7.0])):
+            assert f.theta().tolist() == [7.0], "its own"
+            lent.set()
+            back.wait()
+
+    def asks():
+        lent.wait()
+        threading.Timer(0.01, back.set).start()
+        found.extend(f.theta().tolist())
+
+    in_threads(lends, asks)
+    assert found == [2.0]
+
+
 def test_threads_add_each_gradient_once_compiled_and_eagerly(quick_switches):
     w = Value(2.0)
     f = jit(lambda x: x * w, backend="numpy")
