@@ -5,7 +5,6 @@ import importlib
 import os
 import pkgutil
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,17 +95,13 @@ def test_the_site_has_every_name_needs_no_network_and_its_links_lead_somewhere(s
 
 
 @pytest.mark.slow
-def test_the_search_works_from_files(site):
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Chromium is not installed")
-    with playwright.sync_playwright() as p:
-        page = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
-        page.goto((site / "how-to" / "nan.html").as_uri())
-        page.locator(".md-search__input").first.fill("logsumexp")
-        page.wait_for_selector(".md-search-result__item")
-        assert "logsumexp" in page.locator(".md-search-result__list").inner_text().lower()
+def test_the_search_works_from_files(site, browser):
+    page = browser.new_page()
+    page.goto((site / "how-to" / "nan.html").as_uri())
+    page.locator(".md-search__input").first.fill("logsumexp")
+    page.wait_for_selector(".md-search-result__item")
+    assert "logsumexp" in page.locator(".md-search-result__list").inner_text().lower()
+    page.close()
 
 
 BROKEN = r"""[...document.querySelectorAll(".md-content td, .md-content th")].flatMap(cell => {
@@ -123,54 +118,41 @@ BROKEN = r"""[...document.querySelectorAll(".md-content td, .md-content th")].fl
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 850, 390])
-def test_pages_fit_their_width_and_living_pages_live(site, width):
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Chromium is not installed")
+def test_pages_fit_their_width_and_living_pages_live(site, browser, width):
     errors = []
-    with playwright.sync_playwright() as p:
-        page = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page(
-            viewport={"width": width, "height": 900}
-        )
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        for path in [
-            f for f in site.rglob("*.html") if f.parent != site or f.stem in ("index", "conventions", "suite", "scale")
-        ]:
-            page.goto(path.as_uri())
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-            if width > 800:  # narrower, tables and code scroll
-                cut = page.evaluate("""[...document.querySelectorAll(".md-content table")].some(
-                    t => t.scrollWidth > t.parentElement.parentElement.clientWidth)""")
-                assert not cut, path
-                assert not page.evaluate(BROKEN), path
-                wide = page.evaluate("""[...document.querySelectorAll(".md-content :not(.output) > .highlight code")].filter(
-                    c => c.scrollWidth > c.clientWidth + 1 && c.clientWidth).map(c => c.innerText.slice(0, 60))""")
-                assert not wide, path
-            if path.stem in ("01_scalar_autodiff", "03_training"):
-                page.locator(".mg-explore button:visible").first.wait_for()
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for path in [f for f in site.rglob("*.html") if f.parent != site or f.stem in ("index", "conventions", "suite", "scale")]:
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        if width > 800:  # narrower, tables and code scroll
+            cut = page.evaluate("""[...document.querySelectorAll(".md-content table")].some(
+                t => t.scrollWidth > t.parentElement.parentElement.clientWidth)""")
+            assert not cut, path
+            assert not page.evaluate(BROKEN), path
+            wide = page.evaluate("""[...document.querySelectorAll(".md-content :not(.output) > .highlight code")].filter(
+                c => c.scrollWidth > c.clientWidth + 1 && c.clientWidth).map(c => c.innerText.slice(0, 60))""")
+            assert not wide, path
+        if path.stem in ("01_scalar_autodiff", "03_training"):
+            page.locator(".mg-explore button:visible").first.wait_for()
+    page.close()
     assert not errors
 
 
 @pytest.mark.slow
-def test_the_site_is_light_or_dark_as_the_reader_has_it_and_pictures_and_living_pages_follow(site):
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Chromium is not installed")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for scheme, other in (("light", "dark"), ("dark", "light")):
-            page = browser.new_page(color_scheme=scheme)
-            page.goto((site / "tutorial" / "03_training.html").as_uri())
-            page.locator(".mg-explore button:visible").first.wait_for()
-            for said in (scheme, other):  # and after a click on the toggle
-                page.wait_for_selector(".mg-explore.mg-dark" if said == "dark" else ".mg-explore:not(.mg-dark)")
-                ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
-                assert (max(ground) < 60) == (said == "dark")
-                turned = page.evaluate("getComputedStyle(document.querySelector('.md-content .output img')).filter")
-                assert ("invert" in turned) == (said == "dark")
-                page.locator(".md-header__option label:visible").click()
+def test_the_site_is_light_or_dark_as_the_reader_has_it_and_pictures_and_living_pages_follow(site, browser):
+    for scheme, other in (("light", "dark"), ("dark", "light")):
+        page = browser.new_page(color_scheme=scheme)
+        page.goto((site / "tutorial" / "03_training.html").as_uri())
+        page.locator(".mg-explore button:visible").first.wait_for()
+        for said in (scheme, other):  # and after a click on the toggle
+            page.wait_for_selector(".mg-explore.mg-dark" if said == "dark" else ".mg-explore:not(.mg-dark)")
+            ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+            assert (max(ground) < 60) == (said == "dark")
+            turned = page.evaluate("getComputedStyle(document.querySelector('.md-content .output img')).filter")
+            assert ("invert" in turned) == (said == "dark")
+            page.locator(".md-header__option label:visible").click()
+        page.close()
 
 
 PAGES = sorted([*(ROOT / "docs").glob("how-to/*.md"), *(ROOT / "docs").glob("explanations/*.md"), ROOT / "docs" / "index.md"])

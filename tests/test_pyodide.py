@@ -70,23 +70,22 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(browser, tmp_path_factory):
     """The address of the tour as JupyterLite, all of it from this machine, and a page of a browser that asks no other."""
     for needed in ("jupyterlite_core", "jupyterlite_pyodide_kernel", "hatchling"):
         pytest.importorskip(needed, reason="JupyterLite runs the tour in the browser; the extra `docs` has it")
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not (shutil.which("chromium") and shutil.which("npm")):
-        pytest.skip("Chromium or npm is not installed")
+    if not shutil.which("npm"):
+        pytest.skip("npm is not installed")
     site = tmp_path_factory.mktemp("site")
     lite().build(site, Path(WHOLE) if WHOLE else pyodide(tmp_path_factory.mktemp("pyodide")))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     asked = []
-    with playwright.sync_playwright() as p:
-        page = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"]).new_page()
-        page.set_default_timeout(600_000)  # for what hangs
-        page.on("request", lambda request: asked.append(request.url))
-        yield f"http://127.0.0.1:{server.server_port}/lite/", page, asked
+    page = browser.new_page()
+    page.set_default_timeout(600_000)  # for what hangs
+    page.on("request", lambda request: asked.append(request.url))
+    yield f"http://127.0.0.1:{server.server_port}/lite/", page, asked
+    page.close()
     server.shutdown()
     server.server_close()
 
@@ -97,16 +96,20 @@ def seen(cell):
     return re.sub(r"a chain of [\d,]+ sums", "a chain of sums", text)
 
 
+RUN = """() => {
+    const context = jupyterapp.shell.currentWidget.context.sessionContext;
+    context.ready.then(() => context.session.kernel.info)  // what is asked before is lost
+        .then(() => jupyterapp.commands.execute("notebook:run-all-cells")).then(() => { window.ran = true; });
+}"""
+
+
 def run_all(path, served):
     """The cells of code of a notebook, as they are after all were run, the one that installs first."""
     address, page, _ = served
     page.goto(f"{address}notebooks/index.html?path={path.name}")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
-    page.evaluate(
-        """async () => { const context = jupyterapp.shell.currentWidget.context.sessionContext;
-            await context.ready; await context.session.kernel.info;  // what is asked before is lost
-            await jupyterapp.commands.execute("notebook:run-all-cells"); }"""
-    )
+    page.evaluate(RUN)
+    page.wait_for_function("window.ran")  # it ends after a while, other than what waits for a promise
     run = page.evaluate("jupyterapp.shell.currentWidget.context.model.toJSON()")["cells"]
     return [cell for cell in run if cell["cell_type"] == "code"]
 

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 import time
 
 import pytest
@@ -28,15 +29,21 @@ class Firefox:
         with (profile / "told.txt").open("wb") as told:
             self.process = subprocess.Popen([path, *options], stdout=told, stderr=subprocess.STDOUT)
         self.loop, self.count, self.events = asyncio.new_event_loop(), 0, []
+        # in a thread of its own: where Playwright has been at work, this one has its loop, and no thread can run two
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
         while not (found := re.search(r"WebDriver BiDi listening on (ws://\S+)", (profile / "told.txt").read_text())):
             if self.process.poll() is not None:
                 pytest.skip("this Firefox did not start, or speaks no WebDriver BiDi")
             time.sleep(0.1)
-        self.socket = self.loop.run_until_complete(self.dialled(f"{found[1]}/session"))
+        self.socket = self.wait_for(self.dialled(f"{found[1]}/session"))
         self.call("session.new", capabilities={})
         self.call("session.subscribe", events=["log.entryAdded", "network.beforeRequestSent"])
         self.context = self.call("browsingContext.getTree")["contexts"][0]["context"]
         self.on_page("browsingContext.setViewport", viewport={"width": 1100, "height": 900})
+
+    def wait_for(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
     async def dialled(self, url):
         return await websocket_connect(url, max_message_size=2**28)
@@ -49,13 +56,15 @@ class Firefox:
                 self.events.append(told)
             return told
 
-        told = self.loop.run_until_complete(asyncio.wait_for(answer(), 60))
+        told = self.wait_for(asyncio.wait_for(answer(), 60))
         assert told["type"] == "success", told
         return told["result"]
 
     def close(self):
-        self.socket.close()
-        self.loop.run_until_complete(asyncio.sleep(0.1))
+        self.loop.call_soon_threadsafe(self.socket.close)
+        self.wait_for(asyncio.sleep(0.1))
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
         self.loop.close()
         self.process.terminate()
         self.process.wait()
