@@ -47,7 +47,7 @@ EVERYTHING = sorted(set(TRUTH) - {"take"})  # which wants an index
 KINKED = {case.name for case in CASES if case.rule.is_flat or case.rule.chooses} | {"mod"}
 DIFFERENCES = {case.name for case in CASES if case.unit}  # which have few digits of their own near their zeros
 NARY = ("dot", "logsumexp", "sum")
-WHOLE = {"polygamma", "power_less", "power_log"}  # whose n is a whole number, and jumps where it is none
+WHOLE = {case.name for case in CASES if case.whole}  # of which an operand is a whole number, and which jump where it is none
 SMOOTH = sorted(set(EVERYTHING) - KINKED - WHOLE)
 
 
