@@ -64,7 +64,7 @@ class Why:
     __repr__ = __str__
 
 
-def why(output: Value, x: Value) -> Why:
+def why(output: Value, x: Value = None) -> Why:  # type: ignore[assignment]
     """What is unusual about ∂output/∂x: what makes it zero, tiny, huge, nan or inf, or that nothing does."""
     explanation = explain(output, x)
     found = _Search(explanation)

@@ -100,7 +100,12 @@ class Explanation:
 
 
 def explain(
-    output: Value, x: Value, depth: int | None = None, notation: str = "leibniz", digits: int = 4, most: int | None = 8
+    output: Value,
+    x: Value = None,  # type: ignore[assignment]  # for a message of its own
+    depth: int | None = None,
+    notation: str = "leibniz",
+    digits: int = 4,
+    most: int | None = 8,
 ) -> Explanation:
     """The Explanation of ∂output/∂x.
 

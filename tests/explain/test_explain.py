@@ -21,7 +21,7 @@ from matplotlib.mathtext import MathTextParser
 
 import micrograd as mg
 from micrograd import MLP, Value, adjoints, constant, detect_anomaly, name_from, no_grad, to_code, topological_order
-from micrograd.explain import explain
+from micrograd.explain import explain, why
 from micrograd.formula.label import named
 from micrograd.formula.latex import written_number
 from micrograd.formula.symbol import Symbol, partial
@@ -701,7 +701,7 @@ def test_bad_options_are_refused():
             (a * a).explain(a, **options)
     with pytest.raises(TypeError, match="needs Values, got float"):
         explain(a * a, 2.0)
-    for method in ((a * a).explain, (a * a).why):
+    for method in ((a * a).explain, (a * a).why, lambda: explain(a * a), lambda: why(a * a)):
         with pytest.raises(TypeError, match=r"^explain and why need the Value to differentiate by: L\.explain\(x\)$"):
             method()
     with pytest.raises(TypeError, match=r"got str 'a' as x: .* output\['a'\]"):
