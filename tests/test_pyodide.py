@@ -96,20 +96,16 @@ def seen(cell):
     return re.sub(r"a chain of [\d,]+ sums", "a chain of sums", text)
 
 
-RUN = """() => {
-    const context = jupyterapp.shell.currentWidget.context.sessionContext;
-    context.ready.then(() => context.session.kernel.info)  // what is asked before is lost
-        .then(() => jupyterapp.commands.execute("notebook:run-all-cells")).then(() => { window.ran = true; });
-}"""
-
-
 def run_all(path, served):
     """The cells of code of a notebook, as they are after all were run, the one that installs first."""
     address, page, _ = served
     page.goto(f"{address}notebooks/index.html?path={path.name}")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
-    page.evaluate(RUN)
-    page.wait_for_function("window.ran")  # it ends after a while, other than what waits for a promise
+    page.evaluate(
+        """async () => { const context = jupyterapp.shell.currentWidget.context.sessionContext;
+            await context.ready; await context.session.kernel.info;  // what is asked before is lost
+            await jupyterapp.commands.execute("notebook:run-all-cells"); }"""
+    )
     run = page.evaluate("jupyterapp.shell.currentWidget.context.model.toJSON()")["cells"]
     return [cell for cell in run if cell["cell_type"] == "code"]
 
