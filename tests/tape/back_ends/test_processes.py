@@ -139,6 +139,7 @@ def test_calls_go_on_when_the_main_thread_has_ended():
 
 @pytest.mark.parametrize(("said", "expected"), [("1", 1), ("1,4", 1), ("999", 0), ("0", 0), ("all", 0), ("", 0)])
 def test_omp_num_threads_is_obeyed(monkeypatch, said, expected):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     cores = llvm.threads.available()
     monkeypatch.setenv("OMP_NUM_THREADS", said)
     assert llvm.threads.available() == (expected or cores)
