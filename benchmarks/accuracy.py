@@ -32,7 +32,6 @@ of the derivative itself, or is not a number where that is one, comes from one o
 
 - `tanh`, `sigmoid`: 1 − a² and a (1 − a) lose their digits as the function saturates, up to all of them: from |x| = 19.1 and
   from x = 36.8 on the derivative is 0.
-- `erf`, `erfc`: exp(−x²) is as many units off as x² is large, 300 at |x| = 24.
 - `cbrt`: 7 units, for the value of the C library is up to 3 off, and stands there twice.
 - `pow`: an exponent that is a whole number of quarters, up to 16, is taken as it stands, c · x ** (y − n): where that power is
   below the smallest normal number it has the digits that it has, and for |c| < 1 it may be infinite a factor of c too early.

@@ -122,6 +122,24 @@ def inverted(x: float, y: float) -> float:
     return x / (x * x + y * y) * s
 
 
+# What a number is multiplied by to be split in two halves (Dekker, 1971), for floats of 8 and of 4 bytes; exp(-28²) is 0.
+SPLITTERS = {8: 2.0**27 + 1.0, 4: 2.0**12 + 1.0}
+VANISHED = 28.0
+
+
+def exp_minus_square(x: float) -> float:
+    """exp(-x²), as if x² were not rounded: what rounding adds would be multiplied by x², up to 745 units."""
+    x = math.fabs(x)
+    if x > 28.0:
+        return 0.0
+    square, large = x * x, x * 134217729.0
+    high = large - (large - x)
+    low = x - high
+    rest = high * high - square + 2.0 * high * low + low * low
+    out = math.exp(-square)
+    return out - out * rest
+
+
 def ordinary(y: float) -> bool:
     """Whether powers of y less a small whole number are taken as they stand, also at the ends of the range: 2, -1, 0.5."""
     return -16.0 <= y <= 16.0 and y * 4.0 % 1.0 == 0.0

@@ -316,10 +316,10 @@ sign       = primitive("sign",       "sign(x)",          lambda x: 1.0 if x > 0.
 step       = primitive("step",       "step(x)",          lambda x: 1.0 if x > 0.0 else 0.0 if x <= 0.0 else x, 0.0)
 maximum    = primitive("maximum",    "maximum(x, y)",    lambda x, y: x if x >= y else y if y > x else nan, lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2,
                                                                                  lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2)
-minimum    = primitive("minimum",    "minimum(x, y)",    lambda x, y: x if x <= y else y if y < x else nan, lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2,
-                                                                                 lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2)
-erf        = primitive("erf",        "erf(x)",           math.erf,               lambda x, out: 2 / math.sqrt(math.pi) * exp(-x * x))  # flat from |x| = 27.3 on
-erfc       = primitive("erfc",       "erfc(x)",          math.erfc,              lambda x, out: -2 / math.sqrt(math.pi) * exp(-x * x))  # flat from |x| = 27.3 on
+minimum    = primitive("minimum",    "minimum(x, y)",    lambda x, y: x if x <= y else y if y < x else nan, lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2, lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2)
+exp_minus_square = primitive("exp_minus_square", "exp(-x ** 2)", floats.exp_minus_square, lambda x, out: -2 * x * out)  # x² is not rounded
+erf        = primitive("erf",        "erf(x)",           math.erf,               lambda x, out: 2 / math.sqrt(math.pi) * exp_minus_square(x))  # flat from |x| = 27.3 on
+erfc       = primitive("erfc",       "erfc(x)",          math.erfc,              lambda x, out: -2 / math.sqrt(math.pi) * exp_minus_square(x))  # flat from |x| = 27.3 on
 lgamma     = primitive("lgamma",     "lgamma(x)",        math.lgamma,             lambda x, out: digamma(x), beyond=lambda x: inf)  # near 1 and 2, and near the zeros below 0, right to units of 1, not of itself
 digamma    = primitive("digamma",    "digamma(x)",       floats.digamma,          lambda x, out: polygamma(1.0, x), beyond=lambda x: -inf)
 polygamma  = primitive("polygamma",  "polygamma(n, x)",  floats.polygamma,        0.0, lambda n, x, out: polygamma(n + 1, x), beyond=lambda n, x: -inf if n % 2.0 == 0.0 else inf)
@@ -337,4 +337,4 @@ for _row in (relu, abs, maximum, minimum, _where, _take):
     _row.chooses = True
 _BUILT_IN = frozenset(RULES)
 # For derivatives alone: no list names them
-HELPERS = frozenset({"direction", "inverted", "one_minus_square", "power_less", "power_log"})
+HELPERS = frozenset({"direction", "exp_minus_square", "inverted", "one_minus_square", "power_less", "power_log"})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mpmath import mp
-from truth import CASES, SATURATION, Case, nan
+from truth import CASES, OF_THEMSELVES, SATURATION, Case, nan
 from ulps import largest_intermediate, off
 
 import micrograd
@@ -49,12 +49,15 @@ def derivative(f, i):
     return on_args
 
 
-def faults(rule: Primitive, case: Case, n: int) -> list[str]:
-    """What is wrong with `rule`, by the truth that `case` tells: value, first and second derivatives."""
+def faults(rule: Primitive, case: Case, n: int, of_itself: bool = False) -> list[str]:
+    """What is wrong with `rule`, by the truth that `case` tells: value, first and second derivatives.
+
+    Errors of derivatives are counted in ulps of the largest intermediate, or of the derivative itself.
+    """
     found = []
 
     def check(what: str, got: Value, truth: Any, allowed: float) -> None:
-        distance = off(got.data, truth, largest_intermediate(got))
+        distance = off(got.data, truth, None if of_itself else largest_intermediate(got))
         if not distance <= allowed:
             found.append(f"{what} is {got.data}, in truth {mp.nstr(truth, 20)}: {distance:.3g} ulps, {allowed} allowed")
 
@@ -99,6 +102,14 @@ def test_every_primitive_has_a_row_of_cases():
 def test_value_and_derivatives_are_right_to_the_stated_ulps(case):
     with mp.workdps(case.digits):
         found = faults(case.rule, case, 8)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name, first, second", OF_THEMSELVES)
+def test_derivatives_that_do_not_cancel_are_right_to_their_own_last_digits(name, first, second):
+    (case,) = [replace(case, ulps=(case.ulps[0], first, second)) for case in CASES if case.name == name]
+    with mp.workdps(case.digits):
+        found = faults(case.rule, case, 30, of_itself=True)
     assert not found, "\n".join(found)
 
 

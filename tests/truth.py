@@ -221,6 +221,8 @@ CASES = [
         ((inf,), 1.0, (0.0,)), ((-inf,), -1.0, (0.0,)), ((1e200,), 1.0, (0.0,)), ((nan,), nan, (nan,)))),
     Case("erfc", mp.erfc, [(-26.0, 26.0)], (3, 2, 2), range=(-5.0, 5.0), jax="special.erfc", points=((0.0,), (1e-30,), (26.5,)), small=1e-30, digits=1000, javascript=128, edges=(
         ((inf,), 0.0, (-0.0,)), ((-inf,), 2.0, (-0.0,)), ((1e200,), 0.0, (-0.0,)), ((nan,), nan, (nan,)))),
+    Case("exp_minus_square", lambda x: mp.exp(-x * x), [(-26.0, 26.0)], (2, 2, 3), range=(-26.0, 26.0), jax="lambda x: jnp.exp(-x * x)", public=False, points=((0.0,), (1e-30,), (24.3,), (-26.5,)), small=1e-30, digits=1000, edges=(
+        ((28.5,), 0.0, (0.0,)), ((inf,), 0.0, (nan,)), ((-1e200,), 0.0, (0.0,)), ((nan,), nan, (nan,)))),
     Case("lgamma", lambda x: mp.re(mp.loggamma(x)), [(0.0, 1e10)], (4, 6, 6), range=(0.0, 1e4), compiled=8, unit=1.0, small=1e-10, digits=120, javascript=64, jax="special.gammaln", called=True, in_c=8, points=(
         (-0.25,), (-1.25,), (-10.3,), (-1e-10,), (1e15,), (3.0,)), edges=(
         ((0.0,), inf, (-inf,)), ((-0.0,), inf, (inf,)), ((-1.0,), inf, (nan,)),
@@ -252,6 +254,9 @@ CASES = [
         ((-inf, 0.0), 0.0, (0.0, 1.0)), ((1e308, 0.0), 1e308, (1.0, 0.0)), ((inf, 0.0), inf, (nan, nan)), ((1e16, 1e16), 1e16, (0.5, 0.5)), ((-1e300, -1e300, -1e300, -1e300), -1e300, (0.25, 0.25, 0.25, 0.25)),
         ((-inf, -inf), -inf, (nan, nan)), ((nan, 1.0), nan, (nan, nan)), ((inf, nan), nan, (nan, nan)))),
 ]
+
+# Where no partial cancels, in how many ulps of themselves the first and the second derivatives are, at any point.
+OF_THEMSELVES = [("erf", 2, 3), ("erfc", 2, 3)]
 
 # Where a partial has saturated, as said beside its row: it is exactly `plateau` at the first point and not yet at the second.
 SATURATION = [

@@ -17,7 +17,7 @@ __all__ = ["clip", "label_width", "number", "numbers", "operation", "plain", "ru
 SYMBOLS = {
     "add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−x", "pow": "xʸ", "sum": "Σ", "dot": "Σxy",
     "mod": "mod", "floordiv": "⌊÷⌋", "floor": "⌊x⌋", "greater": ">", "less": "<", "abs": "|x|", "sqrt": "√x",
-    "one_minus_square": "1 − x²", "power_log": "c xʸ⁻ⁿ log x", "power_less": "c xʸ⁻ⁿ",
+    "one_minus_square": "1 − x²", "exp_minus_square": "exp(−x²)", "power_log": "c xʸ⁻ⁿ log x", "power_less": "c xʸ⁻ⁿ",
     "direction": "x ÷ √(x² + y²)", "inverted": "x ÷ (x² + y²)",
 }  # fmt: skip
 

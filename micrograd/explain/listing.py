@@ -28,7 +28,7 @@ _USED = ("math", "max", "int", "range")  # names that mean in a listing what the
 # what `math` has not, held in a listing above what calls it
 _HELD = (
     floats.polygamma, floats.power_log, floats.power_less, floats.ordinary, floats.power, floats.direction, floats.inverted,
-    floats.scale,
+    floats.scale, floats.exp_minus_square,
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ _VALUES = {  # of operands that are names or numbers
     "digamma": "polygamma(0.0, {0})",
     "polygamma": "polygamma({0}, {1})",
     "direction": "direction({0}, {1})",
+    "exp_minus_square": "exp_minus_square({0})",
     "inverted": "inverted({0}, {1})",
     "power_less": "power_less({0}, {1}, {2}, {3}, 1.0)",
     "power_log": "{2} >= 0.0 ? power_less({0}, {1}, {2}, {3}, log({2})) : NAN",
@@ -74,6 +75,13 @@ static double direction(double x, double y) {
 static double inverted(double x, double y) {
     double s = scaled(x, y), a = x * s, b = y * s;
     return a / (a * a + b * b) * s;
+}
+""",
+    "exp_minus_square": """\
+static double exp_minus_square(double x) {
+    double size = fabs(x) > 28.0 ? 28.0 : fabs(x), square = size * size, large = size * 134217729.0;
+    double high = large - (large - size), low = size - high, out = exp(-square);
+    return out - out * (high * high - square + 2.0 * high * low + low * low);
 }
 """,
     "power_less": """\

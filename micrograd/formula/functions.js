@@ -4,6 +4,7 @@ const { PI, abs, ceil, exp, floor, log, max, min, sin, sqrt } = Math;
 
 // exp(-x²) to 2 ulps: x² is split, for its rounding would be multiplied by x².
 function gaussian(x) {
+	x = min(abs(x), 28);
 	const high = Math.fround(x);
 	return exp(-high * high) * exp((high - x) * (high + x));
 }

@@ -34,6 +34,7 @@ _VALUES = {
     "digamma": "digamma",
     "polygamma": "polygamma",
     "direction": "direction",
+    "exp_minus_square": "gaussian",
     "inverted": "inverted",
     "power_less": "powerLess",
     "power_log": "(n, c, x, y) => x >= 0 ? powerLess(n, c, x, y, log(x)) : NaN",

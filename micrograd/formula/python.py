@@ -9,7 +9,7 @@ from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POWER, PRODUCT, S
 
 CHOICE = 0  # how tightly `a if c else b` holds
 _CALLED = ("abs", "digamma")  # rows that are written as a call, of another name,
-_HELD = ("direction", "inverted", "polygamma", "power_less", "power_log")  # or of their own name
+_HELD = ("direction", "exp_minus_square", "inverted", "polygamma", "power_less", "power_log")  # or of their own name
 
 
 def number(x: float) -> str:

@@ -20,6 +20,7 @@ SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how tightly a written formula holds to
 ADD, SUB, MUL, DIV, NEG, POW = map(primitives.rule, ("add", "sub", "mul", "div", "neg", "pow"))
 POWER_LESS, POWER_LOG, LOG = map(primitives.rule, ("power_less", "power_log", "log"))
 WHERE, ONE_MINUS_SQUARE = primitives.rule("where"), primitives.rule("one_minus_square")
+EXP, EXP_MINUS_SQUARE = primitives.rule("exp"), primitives.rule("exp_minus_square")
 DIRECTION, INVERTED, HYPOT = map(primitives.rule, ("direction", "inverted", "hypot"))
 CHOICE = Primitive("where", WHERE.written, WHERE.value, WHERE.partials, WHERE.beyond, False)  # written with both branches
 
@@ -76,6 +77,8 @@ class Symbol:
             return applied(DIV, (s.args[0], applied(HYPOT, s.args)))
         if s.rule is INVERTED:
             return applied(DIV, (s.args[0], s.args[0] ** 2.0 + s.args[1] ** 2.0))
+        if s.rule is EXP_MINUS_SQUARE:
+            return applied(EXP, (-(s.args[0] ** 2.0),))
         return 1.0 - s.args[0] ** 2.0 if s.rule is ONE_MINUS_SQUARE else s
 
 

@@ -116,6 +116,7 @@ function write(s, kit, numbers = false) {
 		power_log: (n, c, x, y) => form(applied("mul", [c, applied("mul", [less(n, x, y), { ...applied("log", [x]), op: "log", args: [x] }])])),
 		direction: (x, y) => rules.div(x, { op: "hypot", args: [x, y] }),
 		inverted: (x, y) => rules.div(x, { op: "add", args: [x, y].map(t => ({ op: "pow", args: [t, { value: 2 }] })) }),
+		exp_minus_square: x => rules.exp({ op: "neg", args: [{ op: "pow", args: [x, { value: 2 }] }] }),
 		one_minus_square: x => [kit.row(kit.number(1), kit.sign(" − "), power(x, { value: 2 })[0]), SUM],
 		mod: (x, y) => [kit.row(held(x, PRODUCT), kit.sign(" mod "), held(y, POWER)), PRODUCT],
 		floordiv: (x, y) => [kit.row("⌊", rules.div(x, y)[0], "⌋"), ATOM],

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.floats import SCALES
+from micrograd.floats import SCALES, SPLITTERS, VANISHED
 from micrograd.primitives import RULES, Primitive
 
 Array = np.ndarray[Any, Any]
@@ -126,6 +126,16 @@ def _one_minus_square(x: Array, out: Array) -> None:
     np.multiply(1.0 - x, 1.0 + x, out)
 
 
+def _exp_minus_square(x: Array, out: Array) -> None:
+    x = np.minimum(np.abs(x), VANISHED)
+    large = x * SPLITTERS[out.itemsize]
+    high = large - (large - x)
+    low, square = x - high, x * x
+    rest = high * high - square + 2.0 * high * low + low * low
+    np.exp(-square, out)
+    out -= out * rest
+
+
 def _each(rule: Primitive) -> Callable[..., None]:
     """A primitive that NumPy has no function for: the rule book's own value, number by number."""
 
@@ -147,6 +157,7 @@ _SPELLED: dict[str, Callable[..., Any]] = {
     "sign": np.sign, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus, "step": _step,
     "maximum": _maximum, "minimum": _minimum, "floor": np.floor, "round": np.rint,
     "mod": np.remainder, "floordiv": np.floor_divide, "one_minus_square": _one_minus_square,
+    "exp_minus_square": _exp_minus_square,
     "power_log": _power_log, "direction": _direction, "inverted": _inverted, "power_less": _power_less,
     "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
 }  # fmt: skip

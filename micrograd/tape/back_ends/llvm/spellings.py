@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from micrograd.floats import SCALES
+from micrograd.floats import SCALES, SPLITTERS, VANISHED
 from micrograd.primitives import Primitive
 from micrograd.tape.back_ends.llvm.function import Function
 
@@ -168,6 +168,20 @@ def _one_minus_square(f: Function, x: str) -> str:
     return f.two("fmul", f.two("fsub", f.number(1.0), x), f.two("fadd", f.number(1.0), x))
 
 
+def _exp_minus_square(f: Function, x: str) -> str:
+    x = _intrinsic("fabs")(f, x)
+    x = _choice(f, x, "ogt", VANISHED, f.number(VANISHED), x)
+    square, large = f.two("fmul", x, x), f.two("fmul", x, f.number(SPLITTERS[f.target.size]))
+    high = f.two("fsub", large, f.two("fsub", large, x))
+    low = f.two("fsub", x, high)
+    rest = f.two(
+        "fadd", f.two("fsub", f.two("fmul", high, high), square), f.two("fmul", f.two("fmul", f.number(2.0), high), low)
+    )
+    rest = f.two("fadd", rest, f.two("fmul", low, low))
+    out = f.call("exp", f.new(f"fneg {f.target.vector} {square}"))
+    return f.two("fsub", out, f.two("fmul", out, rest))
+
+
 SPELLINGS: dict[str, Callable[..., str]] = {
     "add": _arithmetic("fadd"),
     "sub": _arithmetic("fsub"),
@@ -192,6 +206,7 @@ SPELLINGS: dict[str, Callable[..., str]] = {
     "mod": _modulo,
     "floordiv": _floor_divide,
     "one_minus_square": _one_minus_square,
+    "exp_minus_square": _exp_minus_square,
     "direction": _direction,
     "inverted": _inverted,
     "power_log": lambda f, n, c, x, y: _raised(f, n, c, x, y, True),
