@@ -76,7 +76,10 @@ def functions(
     made = made_by(work) if any(not isinstance(piece, list) for piece in pieces) else {}
     for n, piece in enumerate(pieces):
         if not isinstance(piece, list):
-            outside.update(read_by(piece, made))
+            if isinstance(piece, KernelLoop):  # which sees to what it reads of its own
+                own = made_by([piece])
+                home.update(((place, slot), n) for place, flags in own.items() for slot in np.flatnonzero(flags).tolist())
+            outside.update(arg for arg in read_by(piece, made) if home.get(arg, n) != n)
             continue
         for one in piece:
             outside.update(arg for arg in one.args if isinstance(arg, tuple) and home.get(arg, n) != n)

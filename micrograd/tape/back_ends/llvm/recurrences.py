@@ -25,7 +25,8 @@ def write_loop(f: Function, it: KernelLoop, body: Sequence[Kernel], wanted: Call
     local = {*makers, *((place, slot) for (place, slot, _), _ in arriving), *(to for to, _ in carried)}
     fixed = list(dict.fromkeys(a for one in work for a in one.args if isinstance(a, tuple) and a not in local))
     roots = [*((place, slot) for _, (place, slot, _) in kept), *(source for _, source in carried)]
-    roots += [one.out for one in work if wanted(one.out)]
+    last = [one.out for one in work if wanted(one.out)]
+    roots += last
     order = depth_first(makers, roots, set())
 
     def samples(places: list[Index]) -> None:
@@ -50,10 +51,10 @@ def write_loop(f: Function, it: KernelLoop, body: Sequence[Kernel], wanted: Call
             for held in inner:
                 for (place, slot, step), result in kept:
                     f.store(View(place), t * step + slot, held.s, held.fetch(result[:2]))
-                for one in order:
-                    if wanted(one.out):
-                        f.store(View(one.out[0]), Index((), one.out[1]), held.s, held.values[one.out])
             results[:] = [held.fetch(source) for held in inner for _, source in carried]
+        for held in inner:  # what the last step has found
+            for place, slot in last:
+                f.store(View(place), Index((), slot), held.s, held.values[place, slot])
 
     def arrive(held: Held, to: tuple[str, int], source: tuple[str, int, int], t: Index) -> None:
         place, slot, step = source
