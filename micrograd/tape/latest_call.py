@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd.tape.arguments import Call, check_column
+from micrograd.tape.back_ends import Program
 from micrograd.tape.branches import settled
 from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
@@ -43,7 +44,7 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
     lookups = [(*call.place(i), length) for i, length in path.lookups]  # argument, column there, length of the table
     signature, number, n = [(x.shape, x.dtype) for x in args], len(args), call.n
     parameters, count = recordings.parameters, len(recordings.parameters)
-    sums, means = _prepared(program, n, False), _prepared(program, n, True)
+    sums, means = [program.prepared(n, mean) if direct else _reduced(program, n, mean) for mean in (False, True)]
     unchanged, directly_unchanged, shape, values = watch.unchanged, watch.directly_unchanged, (count,), parameters.values
 
     def run(theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> Array | None:
@@ -63,21 +64,22 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
             return None
         for i, j, length in lookups:
             check_column(args[i].reshape(n, -1)[:, j], length)
-        if direct:
-            return means(args, theta) if mean else sums(args, theta)
-        total: Array = program([x.reshape(n, -1) for x in args], theta, n)
-        if mean and n > 1:
-            total /= n
+        total: Array = means(args, theta) if mean else sums(args, theta)
         return total
 
     return OfArrays(run, path.out, path.values > 1)
 
 
-def _prepared(program: Any, n: int, mean: bool) -> Callable[[Sequence[Array], Array], Array]:
-    """The sums or means over n samples that a direct program makes, as a function of inputs and leaves."""
-    if hasattr(program, "prepared"):
-        return program.prepared(n, mean)  # type: ignore[no-any-return]
-    return lambda inputs, leaves: program(inputs, leaves, n, mean)
+def _reduced(program: Program, n: int, mean: bool) -> Callable[[Sequence[Array], Array], Array]:
+    """What `prepared` gives of a direct program, of one that takes samples of flat numbers and makes no means."""
+
+    def run(args: Sequence[Array], theta: Array) -> Array:
+        total = program([x.reshape(n, -1) for x in args], theta, n)
+        if mean and n > 1:
+            total /= n
+        return total
+
+    return run
 
 
 Evaluation = Callable[[Sequence[Any]], Any]  # the results for some arguments; None where the long way has to be taken
@@ -111,6 +113,7 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
     if len(signature) < len(args):
         return None
     lookups = [(*call.place(i), n) for i, n in path.lookups]
+    run = program.prepared(1) if direct else lambda inputs, theta: program(inputs, theta, 1).reshape(-1)
 
     def of_arguments(args: Sequence[Any]) -> Any:
         if len(args) != len(signature) or count != len(parameters.values):
@@ -140,7 +143,7 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
             return None
         for i, j, n in lookups:
             check_column(inputs[i].reshape(-1)[j], n)
-        numbers = program(inputs, theta() if count else _NOTHING, 1).reshape(-1)
+        numbers = run(inputs, theta() if count else _NOTHING)
         if compares and not numbers[-1] >= 0.0:
             return None
         return read(numbers if numbers.dtype is _REAL else numbers.astype(_REAL))

@@ -38,7 +38,7 @@ class Twin:
         again = self.other(inputs, leaves, n, mean) if mean else self.other(inputs, leaves, n)
         if found.__class__ is list:
             return [np.where(np.isnan(x), y, x) for x, y in zip(found, again, strict=True)]
-        return np.where(np.isnan(found), again, found)
+        return np.where(np.isnan(found), again.reshape(found.shape), found)
 
     def mended_numbers(self, found: list[float], args: tuple[float, ...], leaves: Array) -> list[float]:
         """The same for one sample of plain numbers, of which none may be nan."""

@@ -7,7 +7,7 @@ costs next to nothing. Only where no bits are promised: added up sample by sampl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, cast
@@ -37,8 +37,8 @@ class SplitSums:
     """A program of sums over the samples, and one of what is the same for every sample, for the sums at places `at`."""
 
     def __init__(self, program: Program, shared: Program, at: Array):
-        self.program = cast("Direct", program)  # a mean is asked of a direct one alone
-        self.shared, self.at = shared, at
+        self.program, self.shared = cast("Direct", program), cast("Direct", shared)  # a mean is asked of direct ones alone
+        self.at = at
 
     def __str__(self) -> str:
         return f"{self.program}\nonce, and not for each sample:\n{self.shared}"
@@ -48,6 +48,17 @@ class SplitSums:
         if n:
             found[self.at] += self.shared((), leaves, 1)[:, 0] * (1 if mean else n)
         return found
+
+    def prepared(self, n: int, mean: bool = False) -> Callable[[Sequence[Any], Array], Array]:
+        """The same for many calls with n samples, of direct programs."""
+        program, shared, times = self.program.prepared(n, mean), self.shared.prepared(1), 1 if mean else n
+
+        def run(inputs: Sequence[Any], leaves: Array) -> Array:
+            found = program(inputs, leaves)
+            found[self.at] += shared((), leaves) * times
+            return found
+
+        return run
 
 
 def split(tape: Tape) -> tuple[Tape, Tape, Array] | None:

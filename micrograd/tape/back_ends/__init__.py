@@ -6,7 +6,7 @@ outputs are summed over the samples. `back_end` says what there is to know of on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -34,6 +34,9 @@ class Direct(Program, Protocol):
 
     def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
         """As for every program, or the mean; with `groups`, a list of arrays with the samples first."""
+
+    def prepared(self, n: int, mean: bool = False) -> Callable[[Sequence[Any], Array], Array]:
+        """The outputs for n samples, flat of a single one, as a function of inputs and leaves: for many calls in a row."""
 
     def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
         """The outputs for one sample of plain numbers."""

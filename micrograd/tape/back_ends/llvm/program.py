@@ -78,10 +78,10 @@ class Program(Versions):
 
         With `groups`, a list of arrays instead, each of as many outputs as it says: of shape (n,) for one, else (n, outputs).
         """
-        if self.reduce and 0 < n <= CHUNK:
-            return self.prepared(n, mean)(inputs, leaves)
-        which = (self._single if n == 1 else 0) if n <= 3 else 1 if n <= self._short else 2 if n < self._streamed else 3
-        version = self._versions[which]
+        if 0 < n <= CHUNK and not self.groups:
+            found = self.prepared(n, mean)(inputs, leaves)
+            return found if n > 1 or self.reduce else found.reshape(-1, 1)
+        which, version = self.which(n), self._versions[self.which(n)]
         if version is None:
             which, version = self.version(n)
         if n > CHUNK and version.trial and n * self.each(version) > version.trial.left:
@@ -90,19 +90,16 @@ class Program(Versions):
         dtype = self.dtype
         leaves = contiguous(leaves, dtype)
         arrays = [contiguous(x, dtype) for x in inputs]  # compiled code finds the numbers in the arrays' objects
-        try:
-            frame = version.idle.pop()
-        except IndexError:
-            frame = self._frame(version)
+        frame = self._frame(version)
         results: list[Array] = []
         if self.groups:
             out = _EMPTY
             results = self._room(n, which == 3)
             arrays += results
         elif not self.reduce:
-            out = (np.empty if n * self._bytes < LARGE else room)((*self._shape, n), dtype)
+            out = (empty if n * self._bytes < LARGE else room)((*self._shape, n), dtype)
         else:
-            out = np.empty((-(-n // CHUNK), *self._shape), dtype) if n else np.zeros(self._shape, dtype)
+            out = empty((-(-n // CHUNK), *self._shape), dtype) if n else np.zeros(self._shape, dtype)
         self._enter(frame.pointers, THETA_AT * 8, id(leaves), id(out), n, 1.0, 0, *map(id, arrays))
         many = 1 if n <= CHUNK else self.threads or (threads.available() if n * version.cost > WORTH else 1)
         if many > 1:
@@ -121,14 +118,19 @@ class Program(Versions):
                 out /= n
         if self._callbacks and (error := machine.failures.take()):
             raise error
-        found = results or out
-        return found if not nan or self.twin is None else self.twin.mended(found, inputs, leaves, n, mean)
+        made = results or out
+        return made if not nan or self.twin is None else self.twin.mended(made, inputs, leaves, n, mean)
 
-    def prepared(self, n: int, mean: bool) -> Callable[[Sequence[Any], Array], Array]:
-        """The sums or means over n samples, as a function of inputs and leaves: for many calls of a small function in a row."""
+    def prepared(self, n: int, mean: bool = False) -> Callable[[Sequence[Any], Array], Array]:
+        """The outputs for n samples as a function of inputs and leaves: for many calls of a small function in a row.
+
+        As a call gives them, but flat where there is one sample.
+        """
         if not 0 < n <= CHUNK:
             return lambda inputs, leaves: self(inputs, leaves, n, mean)
-        versions, outputs, dtype, enter, twin = self._versions, self._outputs, self.dtype, self._enter, self.twin
+        versions, dtype, enter, twin = self._versions, self.dtype, self._enter, self.twin
+        shape = self._shape if self.reduce or n == 1 else (*self._shape, n)
+        made = empty if math.prod(shape) * dtype.itemsize < LARGE else room
         callbacks, many = self._callbacks, mean and n > 1
         latest = self.which(n), versions[self.which(n)]
 
@@ -143,7 +145,7 @@ class Program(Versions):
                 frame = version.idle.pop()
             except IndexError:
                 frame = self._frame(version)
-            out: Array = empty(outputs, dtype)
+            out: Array = made(shape, dtype)
             divisor = n if many and not version.direct else 1.0
             enter(frame.pointers, THETA_AT * 8, id(leaves), id(out), n, divisor, 0, *map(id, arrays))
             version.all(frame.address)
