@@ -52,7 +52,8 @@ def find_bug(cls: Callable[[float], Any]) -> BugReport:
 
     The class is called with one number and has `.data`, `.grad`, `backward()` and the arithmetic of the original micrograd;
     exp, log, tanh, sigmoid, relu and powers of values are tried where it has them. Numbers in single precision are right to
-    single precision. Recursion that is too deep for long chains is a note, no mistake; nothing is said about speed.
+    single precision. A tanh or sigmoid whose exp overflows is a mistake, which 1 / (1 + exp(-a)) makes at a = -800: the answer
+    is 0, not an error. Recursion that is too deep for long chains is a note, no mistake; nothing is said about speed.
 
     >>> from micrograd import Value
     >>> find_bug(Value).ok

@@ -53,6 +53,7 @@ def _method(name: str) -> Program:
 SPECIAL = "take out the special case: the rule holds for every number, and so does its derivative"
 NO_DIVISION = "write n * a ** (n - 1): to divide the result by a fails where a is 0"
 OVERFLOW = "exp overflows at 710: let it take numbers below 0 alone, such as exp(-2 * abs(a)), or use the function of math"
+NAIVE_SIGMOID = "exp overflows at 710: let it take numbers below 0 alone, and where a < 0 write exp(a) / (1 + exp(a))"
 AT_ZERO = (("a is 0", (0.0, -3.0), SPECIAL), ("b is 0", (2.0, 0.0), SPECIAL), ("both are negative", (-2.0, -3.0), SPECIAL))
 
 OPERATIONS = (
@@ -81,7 +82,8 @@ OPERATIONS = (
     Operation("tanh(a)", _method("tanh"), (0.7,), "tanh", (
         ("a is negative", (-1.3,), SPECIAL), ("a is large", (800.0,), OVERFLOW), ("-a is large", (-800.0,), OVERFLOW)), True),
     Operation("sigmoid(a)", _method("sigmoid"), (0.7,), "sigmoid", (
-        ("a is negative", (-1.3,), SPECIAL), ("a is large", (800.0,), OVERFLOW), ("-a is large", (-800.0,), OVERFLOW)), True),
+        ("a is negative", (-1.3,), SPECIAL), ("a is large", (800.0,), NAIVE_SIGMOID),
+        ("-a is large", (-800.0,), NAIVE_SIGMOID)), True),
     Operation("relu(a)", _method("relu"), (1.5,), "relu", (), True),
     Operation("relu(a), a < 0", _method("relu"), (-1.5,), "relu", (), True),
 )  # fmt: skip

@@ -16,25 +16,14 @@ PLAIN = (  # what says whether plain numbers are taken: as whole numbers, and as
 
 
 def examine(exam: Examination, op: Operation) -> None:
-    """All questions about one operation, until one is answered wrongly."""
+    """All questions about one operation, until one is answered wrongly; special numbers last, for they hide what comes then."""
     exam.tried.append(op.written)
-    if not alone(exam, op):
-        return
-    true = exam.truth(op.apply, op.at)
-    exam.tried.append(f"5 * ({op.written})")
-    below = exam.run(lambda *xs: op.apply(*xs) * exam.cls(5.0), op.at)
-    expected = tuple([5.0 * g for g in true.grads])
-    if below.error or not exam.close(below.grads, expected):
-        exam.broken.add(op.method)
-        _upstream(exam, op, below, true.grads, expected)
-        return
-    exam.tried.append(f"({op.written}) of products")
-    if _above(exam, op) and "forks" not in exam.broken:
-        _twice(exam, op)
+    if alone(exam, op) and _below(exam, op) and _above(exam, op) and ("forks" in exam.broken or _twice(exam, op)):
+        everywhere(exam, op)
 
 
 def alone(exam: Examination, op: Operation) -> bool:
-    """Whether a result is what it should be: a new value, with the right data and local derivatives, everywhere."""
+    """Whether a result is what it should be: a new value, with the right data and local derivatives."""
     if not _made(exam, op):
         exam.broken.add(op.method)
         return False
@@ -49,7 +38,7 @@ def alone(exam: Examination, op: Operation) -> bool:
         exam.found(f"the value of {op.written} is wrong", where, *texts, f"{op.method}: {hint}")
     elif not exam.close(got.grads, true.grads):
         _local(exam, op, where, got, true)
-    elif _everywhere(exam, op):
+    else:
         return True
     exam.broken.add(op.method)
     return False
@@ -153,7 +142,7 @@ def _local(exam: Examination, op: Operation, where: str, got: Result, true: Resu
     exam.found(mistake, where, got.grads, true.grads, advice)
 
 
-def _everywhere(exam: Examination, op: Operation) -> bool:
+def everywhere(exam: Examination, op: Operation) -> bool:
     """Whether the operation is right at special numbers too."""
     for special, at, what_to_do in op.places:
         got, true = exam.run(op.apply, at), exam.truth(op.apply, at)
@@ -167,8 +156,21 @@ def _everywhere(exam: Examination, op: Operation) -> bool:
             exam.found(f"{op.written} is wrong where {special}", where, got.grads, true.grads, advice)
         else:
             continue
+        exam.broken.add(op.method)
         return False
     return True
+
+
+def _below(exam: Examination, op: Operation) -> bool:
+    """Whether the operation multiplies by what arrives from above it."""
+    exam.tried.append(f"5 * ({op.written})")
+    true = exam.truth(op.apply, op.at)
+    got, expected = exam.run(lambda *xs: op.apply(*xs) * exam.cls(5.0), op.at), tuple([5.0 * g for g in true.grads])
+    if not got.error and exam.close(got.grads, expected):
+        return True
+    exam.broken.add(op.method)
+    _upstream(exam, op, got, true.grads, expected)
+    return False
 
 
 def _upstream(exam: Examination, op: Operation, got: Result, local: tuple[float, ...], expected: tuple[float, ...]) -> None:
@@ -194,6 +196,7 @@ def _upstream(exam: Examination, op: Operation, got: Result, local: tuple[float,
 
 def _above(exam: Examination, op: Operation) -> bool:
     """Whether the operation is right on operands that were computed themselves."""
+    exam.tried.append(f"({op.written}) of products")
     halves, kind = tuple([x / 2.0 for x in op.at]), type(exam.cls(2.0))
 
     def program(*xs: Any) -> Any:
@@ -212,7 +215,7 @@ def _above(exam: Examination, op: Operation) -> bool:
     return False
 
 
-def _twice(exam: Examination, op: Operation) -> None:
+def _twice(exam: Examination, op: Operation) -> bool:
     """Whether two results of the same operands add up in them."""
 
     def program(*xs: Any) -> Any:
@@ -221,9 +224,10 @@ def _twice(exam: Examination, op: Operation) -> None:
     exam.tried.append(f"({op.written}) + ({op.written})")
     got, true = exam.run(program, op.at), exam.truth(program, op.at)
     if got.error or exam.close(got.grads, true.grads) or not math.isfinite(true.value):
-        return
+        return True
     exam.broken.add(op.method)
     mistake, advice = f"{op.written} is wrong where it is used twice", ORDER
     if any(exam.close((2.0 * g,), (t,)) and t for g, t in zip(got.grads, true.grads, strict=True)):
         mistake, advice = f"{op.written} overwrites gradients instead of adding to them", f"{op.method}: {ACCUMULATE}"
     exam.found(mistake, f"({op.written}) + ({op.written}) at {places(op.at)}", got.grads, true.grads, advice)
+    return False

@@ -66,7 +66,8 @@ def sums_and_products(exam: Examination) -> bool:
         return False
     for op in OPERATIONS[:2]:
         exam.tried.append(op.written)
-        operations.alone(exam, op)
+        if operations.alone(exam, op):
+            operations.everywhere(exam, op)
     if not exam.broken and not _second_lost(exam) and not _equal_data(exam):
         _chains_and_forks(exam)
     if exam.broken & {"__add__", "__mul__", "order"}:

@@ -572,6 +572,28 @@ def test_what_is_no_value_class_is_refused():
         find_bug(lambda: None)
 
 
+class NaiveSigmoid(Lecture):
+    sigmoid = unary("sigmoid", lambda x: 1 / (1 + math.exp(-x)), lambda x, out: out * (1 - out))
+
+
+class NaiveSigmoidOverwrites(Lecture):
+    def sigmoid(self):
+        out = NaiveSigmoid.sigmoid(self)
+
+        def step():
+            self.grad = out.data * (1 - out.data) * out.grad
+
+        out._backward = step
+        return out
+
+
+def test_what_overflows_far_out_is_a_mistake_and_hides_no_other():
+    report = find_bug(NaiveSigmoid)
+    assert report.mistakes == ["sigmoid(a) raises an error where -a is large"]
+    assert "where a < 0 write exp(a) / (1 + exp(a))" in report.findings[0].advice
+    assert find_bug(NaiveSigmoidOverwrites).mistakes == ["sigmoid(a) overwrites gradients instead of adding to them"]
+
+
 class ItsOwnRelu(Scalar):
     """Right: of a positive number relu is the number."""
 
