@@ -67,6 +67,9 @@ def test_the_source_distribution_can_test_itself(built):
         "CONTRIBUTING.md",
         "LICENSE",
         ".ci/run",
+        ".github/workflows/checks.yml",
+        ".gitlab-ci.yml",
+        "mkdocs.yml",
         "micrograd/py.typed",
         "benchmarks/eager.py",
     ]
