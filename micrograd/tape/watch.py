@@ -23,6 +23,7 @@ from micrograd.tape.bare import found_in, is_a
 from micrograd.tape.surroundings import MOST, Surroundings, bytes_of, numbers_of
 
 SHORT = 16  # entries of all containers with numbers up to which each is looked at also where a call takes theta
+_VIEWS: tuple[Any, ...] = (type({}.keys()), type({}.values()))  # of dicts
 _PLAIN: tuple[Any, ...] = (float.__eq__, int.__eq__, tuple.__eq__)  # of classes whose equal things are as good as the same
 
 
@@ -92,10 +93,13 @@ def _compared(walk: Surroundings, alike: set[int], containers: list[Any], lists:
     for i, (holder, reading, value) in enumerate(walk.places):
         names[f"h{i}"], names[f"v{i}"] = holder, value
         terms.append(f"{reading} is v{i}")
-    equal = [c for c in containers if id(c) in alike]
-    if equal:
-        names.update(next=next, comparisons=comparisons, equal=equal, copies=[*map(copy, equal)])
-        terms.append("next(comparisons) + 1 == (copies == equal and next(comparisons))")
+    equal, views = ([c for c in containers if id(c) in alike and (type(c) in _VIEWS) == each] for each in (False, True))
+    if equal or views:
+        names.update(next=next, comparisons=comparisons, equal=equal, copies=[*map(copy, equal)], shown=[*map(list, views)])
+        names.update({f"w{i}": view for i, view in enumerate(views)})
+        now = f"shown == [{', '.join(f'[*w{i}]' for i in range(len(views)))}]"
+        found = " and ".join(["copies == equal"] * bool(equal) + [now] * bool(views))
+        terms.append(f"next(comparisons) + 1 == ({found} and next(comparisons))")
     containers = [_entries(c) for c in containers if id(c) not in alike]
     if containers:
         names.update(all=all, map=map, len=len, is_=is_, flat_of=chain.from_iterable, containers=containers)
@@ -110,7 +114,9 @@ def _compared(walk: Surroundings, alike: set[int], containers: list[Any], lists:
         terms.append(f"p{i}.tobytes() == b{i}" if form is not None else f"content_of(p{i}) == b{i}")
         if form:
             names[f"s{i}"], names[f"t{i}"] = form
-            terms.append(f"shape_of(a{i}) == s{i} and type_of(a{i}) == t{i}")
+            plain = type(array) is np.ndarray
+            terms.append(f"a{i}.shape == s{i}" if plain else f"shape_of(a{i}) == s{i}")
+            terms.append(f"a{i}.dtype is t{i}" if plain else f"type_of(a{i}) == t{i}")
     if walk.constants:
         names.update(numbers_of=numbers_of, constants=walk.constants, numbers=walk.numbers)
         terms.append("numbers_of(constants) == numbers")
@@ -150,7 +156,7 @@ def _alike(containers: list[Any], own: dict[int, Sequence[str]]) -> set[int]:
             names = own[id(container)]
             fit = all(fits(x, name in names) for name, x in container.items())
         else:
-            fit = type(container) is list and all(fits(x, False) for x in container)
+            fit = type(container) in (list, *_VIEWS) and all(fits(x, False) for x in container)
         if fit:
             found.add(id(container))
     return found
