@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class View:
     value: float | None = None
     table_at: int = -1  # where the table begins among all tables
     step: int = 0  # in a loop: how far it moves on from one step to the next
+    numbers: Mapping[int, float] = field(default_factory=dict)  # in slots of constants, which it may have among others
 
     @property
     def count(self) -> int:

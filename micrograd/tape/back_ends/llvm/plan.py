@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from micrograd.primitives import Primitive
 from micrograd.tape import schedule
 from micrograd.tape.back_ends.llvm.arrays import Columns, Grouped, Rows
 from micrograd.tape.back_ends.llvm.loops import WRITERS
-from micrograd.tape.back_ends.llvm.operands import Kernel, KernelLoop, Total, View, runs
+from micrograd.tape.back_ends.llvm.operands import Kernel, KernelLoop, Total, View
 from micrograd.tape.back_ends.llvm.spellings import SPELLINGS, from_library
 from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, OUT, ROWS, SHARED, THETA, Target
+from micrograd.tape.back_ends.llvm.terms import runs_of
 from micrograd.tape.positions import operand_of
 from micrograd.tape.schedule import Repeat, Schedule, Vector
 from micrograd.tape.steps import of_rows
@@ -27,11 +29,13 @@ MANY = 2048  # sums over the samples from which on they are better not kept lane
 
 def copies(shape: tuple[int, ...], out: View, x: View) -> list[Kernel]:
     """Copies of an operand to places side by side: a table of a few runs as a copy of each, with no table."""
-    slots = x.every(shape) if x.table is not None else np.zeros(0, int)
-    return [
-        Kernel("copy", (end - first,), View(out.place, out.base + first, (1,)), (View(x.place, int(slots[first]), (1,)),))
-        for first, end in runs(slots)
-    ] or [Kernel("copy", shape, out, (x,))]
+    found: list[Kernel] = []
+    at = out.base
+    for it in runs_of(x.every(shape)[None].astype(np.int64)) if x.table is not None and out.strides[-1:] == (1,) else ():
+        from_there = View(x.place, it.firsts[0], (it.apart[0], it.steps[0]))
+        found.append(Kernel("copy", (it.many, it.length), View(out.place, at, (it.length, 1)), (from_there,)))
+        at += it.many * it.length
+    return found or [Kernel("copy", shape, out, (x,))]
 
 
 class Plan:
@@ -55,7 +59,9 @@ class Plan:
             elif vector.over:
                 self.totals.append(self.total(vector))
             else:
-                (self.before if vector.out.space == SHARED else self.work).append(self.instruction(vector))
+                kernel = self.instruction(vector)
+                kernels = copies(kernel.shape, kernel.out, *kernel.args) if vector.rule is None else [kernel]
+                (self.before if vector.out.space == SHARED else self.work).extend(kernels)
         self.fixed, self.inputs = (self.arguments(varying) for varying in (False, True))
         self.arrays = ARRAYS + len(it.fields) + len(groups)  # entries of the frame
         self.columns: Columns | None = None
@@ -185,8 +191,9 @@ class Plan:
             elif low < leaves:
                 self.copies_leaves = True
         if table is None:
-            return View(place, o.base, strides, step=o.step)
-        return self.gather(place, table, strides)
+            return View(place, o.base, strides, step=o.step, numbers=self.numbers if place == SHARED and not o.step else {})
+        found = self.gather(place, table, strides)
+        return replace(found, numbers=self.numbers) if place == SHARED else found
 
     def spread(self, results: Sequence[tuple[str, int]]) -> list[int]:
         """The rows of results; new ones, which hold a shared number for every sample, of those that are shared."""

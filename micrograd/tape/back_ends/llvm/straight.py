@@ -46,7 +46,7 @@ def operations(it: Kernel) -> Iterator[Operation]:
         terms = it.terms if it.terms and len(a.strides) > len(it.shape) else 0
         many = it.elements * max(1, terms)
         slots = a.listed((*it.shape, terms) if terms else it.shape) if a.value is None else []
-        found: list[Any] = [(a.place, slot) for slot in slots] or [a.value] * many
+        found: list[Any] = [a.numbers.get(slot, (a.place, slot)) for slot in slots] or [a.value] * many
         columns += [found[j::terms] for j in range(terms)] if terms else [found]
     for slot, *args in zip(it.out.listed(it.shape), *columns, strict=True):
         yield Operation(it.name, (it.out.place, slot), tuple(args))
