@@ -12,16 +12,15 @@ HERE = Path(__file__).resolve().parent
 
 
 def picture() -> str:
-    """The drawing as SVG, each value called by its name in the snippet."""
+    """The drawing as SVG."""
     snippet = re.search(r"^```python\n(.*?)^```$", (HERE.parent / "README.md").read_text(encoding="utf-8"), re.M | re.S)
     assert snippet, "the README starts with a snippet"
     names: dict[str, object] = {}
     with contextlib.redirect_stdout(io.StringIO()):
         exec(snippet[1], names)
-    values = {name: value for name, value in names.items() if isinstance(value, Value)}
-    for name, value in values.items():
-        value.label = name
-    return str(values["L"].draw(through=values["w"]).svg)
+    output = names["L"]
+    assert isinstance(output, Value)
+    return str(output.draw(through=names["w"]).svg)
 
 
 if __name__ == "__main__":

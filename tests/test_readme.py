@@ -71,9 +71,20 @@ def test_every_snippet_runs_and_gives_the_numbers_beside_it(tmp_path, monkeypatc
 def test_the_explanation_is_the_one_that_is_printed():
     names = {}
     check(SNIPPETS[0], names)
-    (text,) = re.findall(r"^```text\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    text, _ = re.findall(r"^```text\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     (call,) = re.findall(r"print\((L\.explain\(.*?\))\)`", README)
     assert text.strip() == str(eval(call, names)).strip()
+
+
+def test_the_instructions_are_some_of_those_that_are_printed():
+    names = {}
+    check(SNIPPETS[1], names)
+    printed = [line.strip() for line in str(names["f"].schedule(names["X"], names["t"], gradient=True)).splitlines()]
+    _, listing = re.findall(r"^```text\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    lines = [line.partition(" #")[0].strip() for line in listing.splitlines()]
+    assert len(lines) >= 3 and set(lines) <= set(printed)
+    (results, instructions) = re.findall(r"(\d+) scalar results .* are (\d+) vector instructions", README)[0]
+    assert f"schedule of {instructions} vector instructions ({results} scalar results)" in printed[0]
 
 
 def test_the_text_for_the_index_runs_and_leads_nowhere():
