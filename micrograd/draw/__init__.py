@@ -52,7 +52,8 @@ class Drawing:
     `view` is "graph", the values and operations, or "network", the textbook's picture of neurons and weights; where nothing is
     said, the network where the graph is one and would not be legible without folds. It shows one `call` of several (from 1), or
     means over all. `through` is a Value, or several: the paths from it to the root stand out (in a network the factors of the
-    chain rule), the rest fades. Numbers have so many significant `digits`; `theme` is "light", "dark" or "transparent".
+    chain rule), the rest fades. Numbers have so many significant `digits`. `theme` is "light", on white paper, also in a dark
+    notebook, "dark", or "transparent": the colours of light without its paper, for light pages.
 
     >>> a = Value(2.0, label="a")
     >>> drawing = Drawing(a * a + 1)
@@ -287,10 +288,8 @@ class Drawing:
             '<script>(i=>{i.outerHTML=new TextDecoder().decode(Uint8Array.from(atob(i.src.split(",")[1]),c=>c.charCodeAt()))'
             '.replace("<svg ",\'<svg style="max-width:none" \')})(document.currentScript.previousElementSibling)</script>'
         )
-        room = (
-            "overflow-x:auto;width:max-content;max-width:calc(100% + 20px)"  # JupyterLab keeps 20 on the right of what is HTML
-        )
-        return f'<div style="{room}">{image}{inline}</div>'
+        room = "calc(100% + 20px)"  # JupyterLab keeps 20 on the right of HTML, and drops max-content where that is not trusted
+        return f'<div style="overflow-x:auto;width:{room};width:max-content;max-width:{room}">{image}{inline}</div>'
 
 
 def draw_dot(root: Value, format: str = "svg", rankdir: str | None = None, view: str = "graph", **options: Any) -> Drawing:

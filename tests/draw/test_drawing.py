@@ -243,6 +243,19 @@ def test_what_jupyter_shows():
     assert set(network().draw().explore()._repr_mimebundle_()) == {"text/html", "text/plain"}
 
 
+def test_what_a_page_has_room_for_does_not_scroll_in_a_notebook_that_is_not_trusted(browser):
+    """JupyterLab lets through lengths alone, and keeps 20 pixels on the right of what is HTML."""
+    drawing = network().draw(view="network")
+    shown = drawing._repr_mimebundle_()["text/html"].replace("width:max-content;", "").partition("<script>")[0]
+    wide = float(re.search('width="([^"]*)"', drawing.svg)[1])
+    page = browser.new_page()
+    page.set_content(f'<body style="margin:0"><div style="width:{wide - 18}px;padding-right:20px">{shown}</div>')
+    page.wait_for_function("document.images[0].complete")
+    room = page.evaluate("(d => [d.scrollWidth, d.clientWidth])(document.images[0].parentElement)")
+    page.close()
+    assert wide <= room[0] == room[1]
+
+
 def test_a_repr_never_raises(monkeypatch, no_cairosvg):
     monkeypatch.setenv("PATH", "")
     for root in (hostile(), Value(float("nan"), label='"<&>'), example()):
