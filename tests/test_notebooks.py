@@ -77,6 +77,30 @@ def test_links_lead_somewhere(path):
         assert (path.parent / link).exists(), link
 
 
+def exercises(answer):
+    """What the ten exercises print, with this in the place of each answer; what sets no name goes where it is '...'."""
+    given = r"\1\2" + answer if answer == "..." else r"\1\2\3" + answer
+    said, names = [], {"print": lambda *words: said.append(" ".join(map(str, words)))}
+    for cell in cells(ROOT / "notebooks" / "07_exercises.ipynb"):
+        if cell["cell_type"] == "code":
+            source = "".join(cell["source"])
+            pattern = r"^( *)(\w+ = |return )?((?:[\w.\[\]]+ \+?= )?).*# answer.*"
+            exec(re.sub(pattern, given, source, flags=re.M), names)
+    return said
+
+
+def test_exercises_without_answers_run_and_say_so():
+    said = exercises("...")
+    assert said.count("no answer yet") == 14 and "right" not in said and "still dead: make its z positive" in said
+    assert "passes no gradient on" in said[0]
+
+
+def test_exercises_with_wrong_answers_say_what_to_think_of():
+    said = exercises("-123.0")
+    assert len([line for line in said if line.startswith("-123.0 is not it: ")]) == 14 and "right" not in said
+    assert "still dead: make its z positive" in said and "the derivative of a + b is wrong" in said[0]
+
+
 def test_a_changed_output_is_seen():
     before = shown([{"output_type": "stream", "name": "stdout", "text": ["0.1\n"]}])
     assert before != shown([{"output_type": "stream", "name": "stdout", "text": ["0.2\n"]}])

@@ -95,7 +95,7 @@ def _missing(exam: Examination, op: Operation, where: str, error: str) -> None:
         made = f"other if isinstance(other, {exam.name}) else {exam.name}(other)"
         advice = f"{op.method} must take plain numbers too: other = {made}"
     else:
-        advice = f"look at {op.method}"
+        advice = f"{'look at' if hasattr(exam.cls(1.0), op.method) else 'define'} {op.method}"
     exam.found(f"{op.written} raises an error", where, error, "no error", advice)
 
 

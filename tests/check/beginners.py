@@ -254,6 +254,16 @@ CASES = [
         "second operand gets nothing",
     ),
     (
+        "no -a",
+        [
+            ("    def __neg__(self): return self * -1\n", ""),
+            ("self + (-other)", "self + other * -1"),
+            ("other + (-self)", "self * -1 + other"),
+        ],
+        "-a raises an error",
+        "define __neg__",
+    ),
+    (
         "a power that fails at 0",
         [(POW, "self.grad += other * out.data / self.data * out.grad")],
         "a ** 3 raises an error where a is 0",
