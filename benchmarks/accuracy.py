@@ -38,8 +38,8 @@ of the derivative itself, or is not a number where that is one, comes from one o
   Of other exponents, the second derivative by x is infinite where x and y both are below 2.2e-308.
 - `exp2`: where the value overflows, though its derivative would not, that is infinite.
 - `div`: where a quotient on the way is below the smallest normal number, 2.2e-308.
-- Second derivatives: 5 units for `asin`, `acos`, `asinh` and `acosh`, 17 for `cbrt`; where y² − x² cancels, `atan2` by x and y
-  is right to units of 1 / (x² + y²). Where √(x² + y²) is below 1e-308, those of `hypot` and `atan2` may be infinite or nan.
+- Second derivatives: 5 units for `asin`, `acos`, `asinh` and `acosh`, 6 for `atan2`, 17 for `cbrt`. Where √(x² + y²) is below
+  1e-308, those of `hypot` and `atan2` may be infinite or nan.
 - `lgamma`, `digamma`, `polygamma`: near their zeros, units of the terms whose difference they are.
 """.strip("\n").split("\n")
 DERIVATIVES.insert(0, "")

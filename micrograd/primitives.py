@@ -291,7 +291,7 @@ sqrt       = primitive("sqrt",       "sqrt(x)",          math.sqrt,             
 cbrt       = primitive("cbrt",       "cbrt(x)",          math.cbrt,              lambda x, out: 1 / (3 * out) / out)
 hypot      = primitive("hypot",      "hypot(x, y)",      math.hypot,             lambda x, y, out: direction(x, y), lambda x, y, out: direction(y, x), beyond=lambda x, y: inf)
 direction  = primitive("direction",  "x / hypot(x, y)",  floats.direction,        lambda x, y, out: direction(y, x) * inverted(y, x), lambda x, y, out: -out * inverted(y, x))
-inverted   = primitive("inverted",   "x / (x ** 2 + y ** 2)", floats.inverted,     lambda x, y, out: (inverted(y, x) - out) * (inverted(y, x) + out), lambda x, y, out: -2 * out * inverted(y, x))
+inverted   = primitive("inverted",   "x / (x ** 2 + y ** 2)", floats.inverted,     lambda x, y, out: inverted(y / 2 - x / 2, y / 2 + x / 2) * inverted(y / 2 + x / 2, y / 2 - x / 2), lambda x, y, out: -2 * out * inverted(y, x))
 sin        = primitive("sin",        "sin(x)",           math.sin,               lambda x, out: cos(x))
 cos        = primitive("cos",        "cos(x)",           math.cos,               lambda x, out: -sin(x))
 tan        = primitive("tan",        "tan(x)",           math.tan,               lambda x, out: 1 + out * out)
