@@ -1,4 +1,4 @@
-"""Plain floats: what may stand in for one, and values of rows that take more than one call. There is no calculus in here."""
+"""Plain floats: what counts as one, and the values of those rows that are not one call of `math`. No calculus is in here."""
 
 import math
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def number(x: Any, name: str = "") -> float:
 
 
 def raised(*_: Any) -> NoReturn:
-    """What stands beyond a value that is a whole function, and no formula: its error, which is being handled, and no nan."""
+    """The `beyond` of a row whose value is a whole function: raises again the error being handled, which is the user's own."""
     raise
 
 
@@ -43,7 +43,7 @@ def unmasked(x: Any) -> Any:
 
 
 def held_value(value: Callable[..., Any], written: str, count: int) -> Callable[..., float]:
-    """The value of a row of one's own, held to plain numbers and to its `count` of arguments; 0 stands for any."""
+    """A user's value, made to return a plain number and to refuse any other count of arguments than `count` (0: any)."""
     if count:
         _takes(value, f"the value of {written}", count, f"{count} argument{'s' * (count > 1)}, one for each partial derivative")
 
@@ -57,7 +57,7 @@ def held_value(value: Callable[..., Any], written: str, count: int) -> Callable[
 
 
 def _takes(f: Callable[..., Any], what: str, count: int, wanted: str) -> None:
-    """TypeError where a function does not take so many arguments; nothing where it does not tell."""
+    """TypeError where a function does not take so many arguments; no check where it has no signature to read."""
     from inspect import signature  # for rules of one's own alone: it takes longer than the book
 
     try:
@@ -71,7 +71,7 @@ def _takes(f: Callable[..., Any], what: str, count: int, wanted: str) -> None:
 
 
 def held_partial(partial: Callable[..., Any], written: str, count: int) -> Callable[..., Any]:
-    """The partial of a row of one's own, held to one number per argument; what it gives for Values and symbols stays."""
+    """A user's partial, made to give one plain number per argument at floats; at Values and symbols it gives what it gives."""
     variadic = not count
     wanted = f"{count} argument{'s' * (count > 1)}" if count else "a tuple of the arguments"
     _takes(partial, f"a partial derivative of {written}", (count or 1) + 1, f"{wanted} and then the output")
@@ -100,7 +100,7 @@ def power(x: float, y: float) -> float:
     return -math.inf if x < 0.0 and odd else math.inf  # overflow
 
 
-# The powers of two of `scale`, for floats of 8 and of 4 bytes: from 2**most on down by 2**down, below 2**-most up by 2**up.
+# `scale` for floats of 8 and of 4 bytes, as exponents (most, down, up): above 2**most it is 2**-down, below 2**-most 2**up.
 SCALES = {8: (510, 514, 600), 4: (62, 66, 90)}
 
 
@@ -146,10 +146,10 @@ def ordinary(y: float) -> bool:
 
 
 def power_less(n: float, c: float, x: float, y: float, log: float = 1.0) -> float:
-    """c · x ** (y - n) · log, where the result is a float though a part of it may be none; 0 for 0 · inf.
+    """c · x ** (y - n) · log, also where a factor of it would over- or underflow and the whole does not; 0 for 0 · inf.
 
-    y - n is as if it were not rounded: the power is multiplied by x to what rounding took away, next to 1. Where the power
-    would over- or underflow, its root is multiplied twice.
+    The rounding of y - n is made good: `rest` is what it took away, and x ** rest, which is near 1, is multiplied in. Where
+    the power would over- or underflow, its square root is multiplied in twice.
     """
     less = y - n
     took = less - y
@@ -223,8 +223,8 @@ def digamma(x: float) -> float:
 def polygamma(n: float, x: float, by: float = 1.0) -> float:
     """The derivative of order n of digamma, (-1)ⁿ⁺¹ n! Σ 1 / (x + k)ⁿ⁺¹: the first terms as they are, the rest as a series.
 
-    Right to some units of the largest term, for n up to 170, where n! is a float. Below 0 by reflection. Times `by`, a power of
-    two, for terms beyond the largest float whose difference is not.
+    Right to some units in the last place of the largest term, for n up to 170, the last whose n! is a float. Below 0 by
+    reflection. The result is multiplied by `by`, a power of two: so terms stay floats where only their difference is one.
     """
     if not 0.0 <= n <= 170.0 or n % 1.0 != 0.0 or x != x or x == -math.inf:
         return math.nan

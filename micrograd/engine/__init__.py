@@ -8,6 +8,8 @@
     higher_order   adjoints that are graphs, to be differentiated again
     stale          data that has changed since the graph was built
     modes          no_grad() and the like, scopes, who is told of what is done to Values
+    anomaly        what detect_anomaly() refuses
+    lines          which line of the reader's program is running
     numbers        a Value as a plain number: float(), formats
     shown          a Value as pictures and words: draw(), explain(), why()
     copies         copies and pickles of graphs of any depth

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from micrograd.engine.choices import unbounded
-from micrograd.engine.modes import current, line, unwatch, watch
+from micrograd.engine.lines import line
+from micrograd.engine.modes import current, unwatch, watch
 from micrograd.engine.stale import refuse_stale
 from micrograd.engine.value import Value, as_values, constant, node_of, topological_order
 from micrograd.primitives import CONSTANT, RULES, Primitive, abs, dot, maximum, where
@@ -19,7 +20,7 @@ DOT = RULES["dot"]
 
 
 class Dependents(NamedTuple):
-    """What depends on some leaves while a function runs: a number read off it is refused: its derivative would be lost."""
+    """A watch over what depends on some leaves while a function runs: no number is read off it, for that loses a derivative."""
 
     name: str
     leaves: list[Value]
@@ -75,13 +76,13 @@ def adjoint_graph(
         else:
             g = accumulated(terms, seed, numbers)
         adjoint[node] = g
-        if node._x is not None and (wild or checked or not _passed_on(node, g, arrived)):
-            _passed_on_gated(node, g, gate, arrived, bool(wild), checked)
+        if node._x is not None and (wild or checked or not _pass_on_quickly(node, g, arrived)):
+            _pass_on(node, g, gate, arrived, bool(wild), checked)
     return adjoint
 
 
-def _passed_on(node: Value, g: Value, arrived: dict[Value, list[Any]]) -> bool:
-    """What `_passed_on_gated` does for most nodes, written out for speed; False, and nothing done, where that is to do it."""
+def _pass_on_quickly(node: Value, g: Value, arrived: dict[Value, list[Any]]) -> bool:
+    """`_pass_on` for most nodes, written out for speed. False where nothing was done, because the node needs `_pass_on`."""
     rule: Any = node.rule
     x, y, partials, to_y = node._x, node._y, rule.partials, None
     if x.__class__ is tuple or rule.own:
@@ -107,10 +108,8 @@ def _passed_on(node: Value, g: Value, arrived: dict[Value, list[Any]]) -> bool:
     return True
 
 
-def _passed_on_gated(
-    node: Value, g: Value, gate: Value | None, arrived: dict[Value, list[Any]], wild: bool, checked: bool
-) -> None:
-    """Give the operands of a node their contributions: its adjoint and a partial, and where it is `wild`, a gate."""
+def _pass_on(node: Value, g: Value, gate: Value | None, arrived: dict[Value, list[Any]], wild: bool, checked: bool) -> None:
+    """Give the operands of a node their contributions: its adjoint and a partial, and in a `wild` graph a gate."""
     x, rule = node._x, node.rule
     assert rule is not None
     parents: Any = x if x.__class__ is tuple else (x, node._y)[: len(rule.partials)]  # numbers as they are
@@ -157,7 +156,7 @@ def gathered(terms: list[tuple[Value, Any, Value | None]], seed: Value) -> tuple
 def accumulated(terms: list[tuple[Value, Any]], seed: Value, numbers: dict[Any, Value] | None = None) -> Value:
     """Σ t * local over the pairs in `terms`, as one node; a factor that is exactly one is left out, as is `seed`, a 1.
 
-    Among `numbers`, where given, are the constants that other nodes have, to be shared.
+    `numbers`, where given, holds the constants made so far, by number: nodes share them.
     """
     if len(terms) > 1:
         adjoints_, factors = zip(*terms, strict=True)

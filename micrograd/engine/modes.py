@@ -1,12 +1,11 @@
-"""Blocks in which the engine behaves differently: no_grad() and detect_anomaly(), and what the latter reports.
+"""Blocks in which the engine behaves differently, such as no_grad(), and who is told of what is done to Values in them.
 
-`engine` asks `current()` for the mode whenever a block is open anywhere, and looks no further while none is.
+`value` and `operators` ask `current()` for the mode while a block is open in any thread, and look no further while none is.
+What detect_anomaly() refuses stands in `anomaly`.
 """
 
 from __future__ import annotations
 
-import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +14,7 @@ from functools import partial, wraps
 from itertools import count
 from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
-from micrograd.primitives import Primitive
-
-HERE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # where the files of this package are
+from micrograd.engine.lines import HERE
 
 
 class Holder(Protocol):
@@ -68,6 +65,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Mode(NamedTuple):
+    """How the engine behaves in a thread, as the blocks around say together."""
+
     recording: bool = True
     anomaly: bool = False
     observer: Observer | None = None  # while a function is recorded for the tape
@@ -92,8 +91,8 @@ class Note(NamedTuple):
 NORMAL = Mode()
 _mode: ContextVar[Mode] = ContextVar("mode", default=NORMAL)
 hooked: list[None] = []  # not empty once any Value has had a hook: until then backward() looks for none
-after_step: list[Any] = []  # functions that are told of every step of an optimiser, with the loss before it where that is known
-_entries = count(1)  # of scopes
+after_step: list[Any] = []  # functions called after every step of an optimiser, with the loss before it where that is known
+_entries = count(1)  # numbers for the blocks of scope()
 open_blocks: list[None] = []  # one entry for each open block of any thread
 
 
@@ -134,12 +133,15 @@ def _of_open(blocks: tuple[dict[str, Any], ...]) -> Mode:
     return mode
 
 
-_since = object()  # another one whenever a block is closed, which may be one of a mode that was seen before
-_listening: tuple[Any, ...] = (None,) * 3  # a mode in which a function is recorded and no other is on, since when, what listens
+_since = object()  # another one after each block that is closed: a mode seen before may have lost one of its blocks
+_listening: tuple[Any, ...] = (None,) * 3  # the latest mode for which `told` was true, the `_since` of that time, its observer
 
 
 def told(operands: Sequence[Any]) -> bool:
-    """Whether a function is recorded and no other mode is on. Its observer is then told, and operators may go the quick way."""
+    """Whether a function is being recorded, and nothing else is changed: then its observer has been told of the operands.
+
+    Operators ask this first, and may go on the quick way where it is true.
+    """
     global _listening
     (known, then, observer), mode, since = _listening, _mode.get(), _since
     if mode is not known or since is not then:
@@ -368,56 +370,6 @@ def detect_anomaly(fn: Callable[..., Any] | None = None) -> Any:
     FloatingPointError: log(-1.0) = nan, at ...
     """
     return _block(fn, anomaly=True)
-
-
-def refuse_forward(rule: Primitive, data: Sequence[float], out: float) -> None:
-    """FloatingPointError where the value of an operation is nan or inf."""
-    if not math.isfinite(out):
-        raise FloatingPointError(f"{_called(rule, data)} = {out}, at {line()}")
-
-
-def refuse_backward(order: Sequence[Any], adjoint: dict[Any, float]) -> None:
-    """FloatingPointError where a contribution is nan or inf: the first in the order of the backward pass."""
-    total, reached = dict.fromkeys(adjoint, 0.0), {order[-1]}
-    for node in reversed(order):
-        if node not in adjoint or node not in reached:
-            continue
-        for i, (parent, local) in enumerate(zip(node.parents, node.partials, strict=True)):
-            if parent not in adjoint or node.rule.leaves_out(i, local):
-                continue
-            reached.add(parent)
-            product = adjoint[node] * local
-            total[parent] += product
-            if not math.isfinite(total[parent]):
-                called = _called(node.rule, [p._data for p in node.parents])
-                where = f", at {node.note.line}" if node.note is not None and node.note.line else ""
-                raise FloatingPointError(
-                    f"backward through operand {i} of {called} = {node._data}: upstream "
-                    f"{adjoint[node]} * local {local} = {product}, for an adjoint of {total[parent]}{where}"
-                )
-
-
-LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # where Python's library is, and what is installed
-
-
-def line() -> str:
-    """File, line number and text of the innermost line outside this package and the libraries."""
-    frame = first = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith((HERE, LIBRARY)):
-        frame = frame.f_back
-        if first.f_code.co_filename.startswith(HERE):
-            first = frame
-    if frame.f_code.co_filename.startswith((HERE, LIBRARY)):  # a program that is run by a library
-        frame = first
-    import linecache  # what this package's own import can do without
-
-    name, lineno = frame.f_code.co_filename, frame.f_lineno
-    return f"{name}:{lineno}: {linecache.getline(name, lineno).strip()}".rstrip(": ")
-
-
-def _called(rule: Primitive, data: Sequence[float]) -> str:
-    shown = [f"{x!r}" for x in data[:8]] + (["..."] if len(data) > 8 else [])
-    return f"{rule.name}({', '.join(shown)})"
 
 
 def when_set(slot: str, default: Any, doc: str, how: str = "") -> Any:

@@ -9,7 +9,7 @@ from micrograd.engine.modes import open_blocks, watches
 
 
 class Number:
-    """What a Value can do as the number that it holds; while it is observed, only what keeps that number open."""
+    """What a Value can do as the number that it holds. While a function is recorded, what would give the number away raises."""
 
     __slots__ = ()
 

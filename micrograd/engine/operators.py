@@ -32,7 +32,7 @@ def _unary(rule: Primitive) -> Callable[[V], V]:
     linear = not callable(dx)
 
     def method(self: Any) -> Any:
-        if open_blocks and (hasattr(self, "__take__") or not told((self,))):  # what is made of integers is none
+        if open_blocks and (hasattr(self, "__take__") or not told((self,))):  # of an integer input comes no integer
             return self.__general__(rule, (self,))
         x = self._data
         try:

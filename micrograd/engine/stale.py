@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from micrograd.engine import modes
+from micrograd.engine.anomaly import refuse_backward
 from micrograd.engine.value import Value, local_numbers, topological_order
 from micrograd.primitives import RULES
 
@@ -56,4 +57,4 @@ def refuse_anomaly(order: Sequence[Value], adjoint: dict[Value, float]) -> None:
             data = tuple([p._data for p in parents])
             local = local_numbers(rule, parents, data, rule.on_floats(data))
             refuse_stale(node, parents, local, [not p.is_constant for p in parents])
-    modes.refuse_backward(order, adjoint)
+    refuse_backward(order, adjoint)

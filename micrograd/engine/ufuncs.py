@@ -71,7 +71,7 @@ class OfNumPy:
 
 
 def beside_others(rule: str, *operands: Any) -> Any:
-    """A Value and what has its own way with NumPy's functions, by an operator: it sees the Value as an array."""
+    """The operator of a row between a Value and an array of another library, which gets the Value as an array of objects."""
     return getattr(operator, {"div": "truediv"}.get(rule, rule))(*_as_arrays(operands))
 
 
@@ -82,12 +82,12 @@ def _as_arrays(operands: Sequence[Any]) -> list[Any]:
 
 
 def is_of_others(x: Any) -> bool:
-    """Whether x, as an array of Dask's or a column of pandas', has its own way with NumPy's functions."""
+    """Whether x answers NumPy's functions in a way of its own, as Dask's arrays and pandas' columns do."""
     return hasattr(type(x), "__array_ufunc__") and type(x).__module__ != "numpy"
 
 
 def _number_or_array(x: Any) -> Any:
-    """A list as an array, an array of no dimensions or a number of NumPy's as the number; NotImplemented of others."""
+    """A list as an array, an array of no dimensions as its number; NotImplemented for what another library has to answer."""
     if isinstance(x, float):
         return float(x)
     if isinstance(x, (list, tuple)):

@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from micrograd.elementwise import or_each
-from micrograd.engine import modes
+from micrograd.engine import anomaly, lines, modes
 from micrograd.engine.assign import adding
 from micrograd.engine.choices import adjoints_of_chosen
 from micrograd.engine.copies import Copied
@@ -68,7 +68,7 @@ def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -
     out = rule.on_floats(data)
     mode = modes.current()
     if mode.anomaly:
-        modes.refuse_forward(rule, data, out)
+        anomaly.refuse_forward(rule, data, out)
     if mode.observer is not None:
         mode.observer.used(args)
     elif not mode.recording:
@@ -81,7 +81,7 @@ def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -
     else:
         (node._x, node._y), (node._dx, node._dy) = (*args, 0.0)[:2], (*partials, 0.0)[:2]
     if mode.anomaly or mode.scope:
-        node.note = Note(line=modes.line() if mode.anomaly else "", scope=mode.scope)
+        node.note = Note(line=lines.line() if mode.anomaly else "", scope=mode.scope)
     return node if mode.recording else node.detach()
 
 

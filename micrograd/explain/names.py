@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
-from micrograd.engine import Value, modes
+from micrograd.engine import Value
+from micrograd.engine.lines import HERE
 from micrograd.formula.label import Name, named, neuron
 from micrograd.formula.latex import Math
 
@@ -53,7 +54,7 @@ def _frames() -> Iterator[Mapping[str, Any]]:
     frame: FrameType | None = sys._getframe(1)
     nearest = None
     while frame is not None:
-        if not frame.f_code.co_filename.startswith(modes.HERE):
+        if not frame.f_code.co_filename.startswith(HERE):
             nearest = frame.f_globals if nearest is None else nearest
             yield frame.f_locals
         frame = frame.f_back

@@ -14,6 +14,7 @@ from typing import Any
 from micrograd.engine import Value, all_below, as_values, constant, modes, node_of, operands, primal, topological_order
 from micrograd.engine.choices import chooses
 from micrograd.engine.higher_order import adjoint_graph
+from micrograd.engine.lines import line
 from micrograd.formula.text import clean
 from micrograd.primitives import CONSTANT, Primitive
 from micrograd.tape.repeats import merged
@@ -71,9 +72,9 @@ class _Observer:
         self.operands += operands
 
     def compared(self, name: str, x: Value, y: Any, result: bool) -> None:
-        self.comparisons.append((name, x, y, result, modes.line()))
+        self.comparisons.append((name, x, y, result, line()))
         if self.on_ones and len(self.comparisons) > LONGEST:
-            raise self.gone_wrong(f"has compared {LONGEST} times, the last time at {modes.line()}")
+            raise self.gone_wrong(f"has compared {LONGEST} times, the last time at {line()}")
 
     def gone_wrong(self, how: str) -> OnOnes:
         return OnOnes(
@@ -116,13 +117,13 @@ class _Observer:
     def written(self, value: Value, what: str) -> None:
         if value not in self.inside:
             raise TypeError(
-                f"{what} of a value was set while recording, at {modes.line()}: later calls would not set it again, and "
+                f"{what} of a value was set while recording, at {line()}: later calls would not set it again, and "
                 "only leaves that the function made may be set. Set it before the call, or pass the number as an argument"
             )
 
     def frozen(self, value: Value, how: str) -> None:
         raise TypeError(
-            f"a value was turned into a plain number by {how} while recording, at {modes.line()}: the tape would keep the "
+            f"a value was turned into a plain number by {how} while recording, at {line()}: the tape would keep the "
             "number of this one run; use Values and the functions of micrograd (exp, log, where, take, ...) instead"
         )
 

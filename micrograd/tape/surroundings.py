@@ -25,14 +25,15 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.engine import Value, all_below, modes, primal
+from micrograd.engine import Value, all_below, primal
+from micrograd.engine.lines import HERE, LIBRARY
 from micrograd.tape import bare
 from micrograd.tape.bare import found_in, is_a, module_of, mro_of, variables_of
 
 MOST = 10_000  # objects that are looked at; what lies beyond is watched by the identity of its containers alone
 LARGE = 1 << 15  # bytes of an array from which on only some of its entries are looked at
 ENTRIES = 128  # how many, evenly spaced: half a microsecond, where all of 32 KiB take three
-_LIBRARIES = (modes.HERE, modes.LIBRARY)  # of whose modules, and those of packages, numbers change and nothing else
+_LIBRARIES = (HERE, LIBRARY)  # of whose modules, and those of packages, numbers change and nothing else
 _MANY = (tuple, list, deque, set, frozenset)
 _HELD = (Value, Real, str, type(None), dict, np.ndarray, packed, *_MANY)  # of classes and modules; methods are not replaced
 _BARE = {"array", "builtins", "collections", "functools", "numpy", "operator", "types", "weakref"}  # of what C defines
@@ -169,7 +170,7 @@ class Surroundings:
         return plain.ravel().tolist() if objects else ()
 
     def _of_function(self, item: FunctionType) -> Iterator[Any]:
-        ours = item.__code__.co_filename.startswith(modes.HERE)
+        ours = item.__code__.co_filename.startswith(HERE)
         yield self._at(item, "__defaults__") if item.__defaults__ else None
         yield self._at(item, "__kwdefaults__") if item.__kwdefaults__ else None
         for cell in item.__closure__ or ():
