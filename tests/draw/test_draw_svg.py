@@ -265,6 +265,18 @@ def test_edges_of_nan_and_inf_stand_out():
     assert "#db2777" not in (x * w + 2).draw().svg
 
 
+def test_an_infinite_flow_leaves_the_others_their_widths():
+    x, w = Value(0.0, label="x"), Value(3.0, label="w")
+
+    def widths(root):
+        found = re.findall(r'stroke-width="([\d.]+)"', root.draw().svg), re.findall(r"penwidth=([\d.]+)", root.draw().source)
+        return [set(of) for of in found]
+
+    finite = (w * 4.0 + w.exp() * 0.1) * 1.0
+    for few, many in zip(widths(finite), widths(finite + x.sqrt()), strict=True):
+        assert len(few) > 2 and few <= many
+
+
 def test_flows_that_add_up_beyond_the_floats_draw():
     """17 times 1e307 through one folded layer."""
     model = MLP(1, [3, 1], activation="linear", seed=1)

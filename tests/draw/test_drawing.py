@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
 from pathlib import Path
 
 import graphviz
@@ -147,6 +148,38 @@ def test_what_is_faint_in_the_picture_is_faint_in_every_format(view):
         assert getattr(some, made) != getattr(all_, made)
     assert "classDef faint opacity:0.3" in some.to_mermaid() and "faint" not in all_.to_mermaid()
     assert "linkStyle" in some.to_mermaid() and "opacity=0.3" in some.tikz
+
+
+def test_it_is_the_rest_that_is_faint():
+    a, b, c = Value(2.0, label="a"), Value(3.0, label="b"), Value(5.0, label="c")
+    drawing = (a * b + c.exp()).draw(through=a)
+    boxes = drawing.picture.boxes
+    rest = [k for k in range(len(boxes)) if k not in drawing.lit]
+    assert {boxes[k].label for k in rest} >= {"b", "c"}
+    mermaid = drawing.to_mermaid()
+    assert f"    class {','.join([f'n{k}' for k in rest])} faint\n" in mermaid
+    arrows = re.findall(r"^    n(\d+) -.*n(\d+)$", mermaid, re.M)
+    faint = [k for k, (source, _) in enumerate(arrows) if int(source) in rest]
+    assert len(arrows) == 5 and f"    linkStyle {','.join(map(str, faint))} opacity:0.3\n" in mermaid
+    inside, outside = drawing.tikz.split("\\begin{scope}")[1].split("\\end{scope}")
+    written = [
+        [label for label in "abc" if re.search(rf"{{{label}}};|\\textit{{{label}}}", part)] for part in (inside, outside)
+    ]
+    assert written == [["b", "c"], ["a"]]
+
+
+def test_the_picture_that_a_page_shows_without_scripts_says_what_it_is():
+    drawing = Value(2.0, label='<b> "x"').exp().draw()
+
+    class Images(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag == "img":
+                found.append(dict(attrs)["alt"])
+
+    for html in (drawing.explore().html, drawing._repr_mimebundle_()["text/html"]):
+        found = []
+        Images().feed(html)
+        assert found == [drawing.title] and drawing.title
 
 
 def test_letters_of_all_languages_are_in_the_tikz_picture():

@@ -8,6 +8,7 @@ import pytest
 
 from micrograd import Value, custom_derivative, gradcheck, jit, primitive
 from micrograd.draw import Drawing, to_mermaid
+from micrograd.draw.lettering import plain
 from micrograd.draw.picture import _range
 from micrograd.draw.scene import Part, Rectangle, Scene, Words
 from micrograd.draw.tikz import escaped, tikz
@@ -33,6 +34,29 @@ def test_a_rule_that_carries_markup_is_text_in_the_picture(hostile_rule, options
     names = {element.tag.rpartition("}")[2] for element in root.iter()}
     assert not names & {"script", "b"}
     assert any("alert" in (element.text or "") for element in root.iter())
+    tables = re.findall(r"label=<(<TABLE.*</TABLE>)>", Drawing(y, **options).source)
+    cells = [element for table in tables for element in ET.fromstring(table).iter()]
+    assert {element.tag for element in cells} <= {"TABLE", "TR", "TD", "FONT", "B", "I", "SUB", "SUP"}
+    if "limit" not in options:  # then a fold stands there
+        assert any((element.text or "").startswith("</text>") for element in cells if element.tag == "FONT")
+    for text in re.findall('"(.*)"', to_mermaid(y, **options)):
+        assert not re.search('[<>"&]', text.replace("<br/>", "").replace("&nbsp;", "")), text
+
+
+def test_a_backslash_in_dot_is_no_name_of_the_node():
+    """Graphviz puts names for \\N, \\G and \\L, in HTML too."""
+    source = (Value(2.0, label=r"\Nu \Gx") * 3.0).draw().source
+    table = re.search(r"label=<(<TABLE.*?</TABLE>)>", source)[1]
+    assert "\\" not in table and ET.fromstring(table).find(".//B").text == r"\Nu \Gx"
+
+
+@pytest.mark.parametrize("label", ["#35;", "a #quot; b", "#", '"#34;', "x_{#}", "a|b", "a;b", "%% c", "`a`", "[a](b)", "<br/>"])
+def test_mermaid_reads_every_label_as_it_is(label):
+    first = next(line for line in to_mermaid(Value(2.0, label=label) * 3.0).splitlines() if "n0" in line)
+    shown = re.search('"(.*?)&nbsp;', first)[1]
+    assert not re.search("[#&;\"'`|%<>]", re.sub(r"#\d+;", "", shown))
+    read = re.sub(r"#(\d+);", lambda match: chr(int(match[1])), shown)
+    assert read == plain(label)
 
 
 def test_a_backslash_breaks_no_line_in_mermaid():
@@ -51,7 +75,17 @@ def test_the_range_of_a_fold_is_nan_where_a_number_in_it_is():
 def test_what_latex_reads_as_commands_is_text_in_tikz():
     text = r"50% of {a}_b & $c$ #1 \input{x}"
     assert escaped(text) == r"50\% of \{a\}\_b \& \$c\$ \#1 $\backslash $input\{x\}"
+    assert escaped("a b", mathematics=True) == r"a\ b"  # where LaTeX would leave out the space
+    assert escaped("é ø ß") == r"\'{e} ø ß"
+    assert escaped("ø ß", mathematics=True) == r'\mgletter{"F8}\ \mgletter{"DF}'  # letters that mathematics has not
+    assert escaped("ĸ ı ş ő ł") == r'\mgletter{"138} \i{} \c{s} \H{o} \l{}'
     assert r"50\% of" in (Value(2.0, label="50% of it") * 3).draw().tikz
+
+
+def test_a_space_behind_a_colour_stays_in_tikz():
+    words = Words([("a", 0), ("  b", 0)], 1.0, 2.0, 12.0, "#111827", colours=("#ff0000", "#00ff00"))
+    text = tikz(Scene(100.0, 50.0, "", "", [Part([words])]))
+    assert r"\textcolor{mgff0000}{a}\textcolor{mg00ff00}{\ b}" in text
 
 
 def test_labels_and_names_reach_a_terminal_without_what_it_obeys(monkeypatch):

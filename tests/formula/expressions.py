@@ -1,5 +1,7 @@
 """Expressions and what they mean: one table for the parser of the command line and for that of the living page."""
 
+import re
+
 from micrograd import Value, composed
 
 A, B, C = 1.0, -2.0, 0.5
@@ -22,7 +24,31 @@ MEANINGS = [
     ("  7\n", 7.0),
     ("c.max(a).min(ln(a))", 0.0),
     ("lambda = 2*a; class = lambda + b; class * lambda", 0.0),
+    ("a - b - c", 2.5),
+    ("8 / 4 / 2 * 3", 3.0),
+    ("2**3**2 - (2**3)**2", 448.0),
+    ("-2**2 + (-2)**2 * 3 + 2**-1", 8.5),
+    ("7.5 // 2 - -7 % 3 - 2 * -a", 3.0),
+    ("1e-3*1E3 + 2.5e+1 + 1_0e1", 126.0),
+    ("b < a + 1", 1.0),
+    ("a + c > b * 2", 1.0),
+    ("x_1 = a; é2 = x_1 + b; é2*2", -2.0),
+    ("ﬁ = a; fi + b", -1.0),
+    ("pi = 3*a; pi", 3.0),
+    ("d = a*b; e = d; d + e", -4.0),
 ]
+
+# What is written of these means the same when it is read again
+WRITTEN = [
+    "a - (b - c)", "a - (b + c)", "a - b - c", "a + (b - c)", "a / (b * c)", "a / (b / c)", "a / b / c", "a / b * c",
+    "a * (b / c)", "(a + b) * c", "a * (b + c)", "(a - b) * (b - c)", "-(a + b)", "-(a * b)", "-a**2", "(-a)**2",
+    "(a * b)**2", "(a / b)**3", "(a**2)**3", "a**-2", "2**(a + b)", "2**(a * b)", "(a + c)**(b - c)", "a - -b",
+    "a + -b", "a * -b", "-a * b", "a / -b", "-a / b", "a - 2*-b", "a - (-2)*c", "a * (-2) + c", "(a - 2) / (b - 3)",
+    "a**2 / b**2", "sin(a - b) * c", "sin(a)**2", "sin(a * b) / tanh(c / b)", "dot([a, b], [b, c], a)",
+    "dot([a, b], [b, c], -a)", "dot([a, b], [b, c], 0)", "dot([a, b + c], [b - c, c], 3)", "dot([a], [a], b)",
+    "dot([-a, a], [b, -b], c)", "sum([a, -b, b * c])", "sum([a - b, b - c]) * c", "a - sum([b, c])",
+    "a * dot([a, b], [b, c], c)", "(a - b) % (b * c)", "a * b % c", "sqrt(a + c) * b", "sqrt(a)**3", "log(a + c) - b",
+]  # fmt: skip
 
 REFUSALS = [
     ("tanh(a*b) + d", "unknown name 'd': give it a value, d=1.0", 12),
@@ -51,6 +77,14 @@ REFUSALS = [
     ("", "empty", 0),
     ("a\0b", "null", 0),
     ("d = a * b; tanh(d) + x", "unknown name 'x'", 21),
+    ("ä*ä + sin(a, b)", "sin takes 1 argument(s), got 2", 6),
+    ("lambda = a; is = ä; lambda + zz", "unknown name 'zz'", 29),
+    ("d = a*b\nd + zz", "unknown name 'zz'", 4),
+    ("d = a*b\nd + * 2", "invalid syntax", 4),
+    ("+".join(["a"] * 60) + "+zz", "unknown name 'zz'", 120),
+    ("a" + "+a" * 29 + "++zz", "unknown name 'zz'", 61),
+    ("a + True", "read here, not", 4),
+    ("a ^ b ^ c", "for a power write **", 2),
 ]
 
 # With composed functions and entries of lists, which the command line and the page know
@@ -91,3 +125,14 @@ NOT_COMPOSED = [
     ("a + mean([])", "mean needs at least 1 value, got none", 4),
     ("softmax()[0]", "log_softmax and softmax need at least one value, got none", 0),
 ]
+
+
+def read_again(text):
+    """A written formula as the parsers read it: · is *, a raised number a power, √ a function."""
+    raised = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾", "0123456789-()")
+    text = re.sub(r"(?<=[a-z])([⁰-⁹¹²³⁻]+)(\((?:[^()]|\([^()]*\))*\))", r"\2\1", text)  # sin²(a) is sin(a)²
+    text = re.sub("[⁰-⁹¹²³⁻⁽⁾]+", lambda m: "**" + m[0].translate(raised), text)
+    text = re.sub(r"√(\w+)", r"sqrt(\1)", text).replace("√(", "sqrt(")
+    for sign, written in (("·", "*"), ("−", "-"), ("^", "**"), (" mod ", " % ")):
+        text = text.replace(sign, written)
+    return text

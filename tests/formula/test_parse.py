@@ -3,11 +3,14 @@
 import re
 
 import pytest
-from expressions import COMPOSED, MEANINGS, NOT_COMPOSED, REFUSALS, B
+from expressions import COMPOSED, MEANINGS, NOT_COMPOSED, REFUSALS, WRITTEN, B, read_again
 
 import micrograd
 from micrograd import adjoints
+from micrograd.formula.label import named as named_as
 from micrograd.formula.parse import ExpressionError, named_values, parse, read
+from micrograd.formula.symbol import Symbol
+from micrograd.formula.text import Text
 from micrograd.primitives import HELPERS, RULES
 
 
@@ -20,6 +23,20 @@ def test_the_value_of_an_expression(text, expected):
     assert parse(text, values()).data == expected
 
 
+@pytest.mark.parametrize("text", WRITTEN)
+def test_what_is_written_means_the_same_when_it_is_read_again(text):
+    def symbol(v):
+        if v.is_constant or v.rule is None:
+            return Symbol(v.data, None if v.is_constant else named_as(v.label))
+        return Symbol(v.data, None, v.rule, tuple(map(symbol, v.parents)))
+
+    named = values()
+    out = parse(text, named)
+    for numbers in (False, True):
+        again = read_again(Text(17, numbers)(symbol(out)))
+        assert parse(again, named).data == pytest.approx(out.data, rel=1e-14), again
+
+
 def test_the_names_are_the_leaves_and_steps_become_labels():
     named = values()
     out = parse("d = a*b\ntanh(d) + c", named)
@@ -27,6 +44,7 @@ def test_the_names_are_the_leaves_and_steps_become_labels():
     assert out.parents[1] is named["c"]
     assert [v.label for v in g if v.label] == ["a", "b", "d", "c"]
     assert g[named["c"]] == 1.0
+    assert parse("d = a*b; e = d; e", named).label == "d" and parse("f = a; f", named) is named["a"]
     assert g[named["a"]] == (1 - out.parents[0].data ** 2) * B
 
 
@@ -44,6 +62,8 @@ def test_what_means_nothing_is_refused_at_its_place(text, message, column):
     assert caught.value.column == column
     assert caret.index("^") - 2 == min(column, 60)
     assert len(shown) < 130
+    line = text.strip().split("\n")[-1].replace("\0", " ")  # the last one has the fault
+    assert shown == "  " + line[max(column - 60, 0) :][:120]
 
 
 def test_the_functions_that_are_known_are_the_ones_that_work():
@@ -58,7 +78,7 @@ def test_values_may_be_infinite_or_nan():
     assert [repr(v.data) for v in named.values()] == ["inf", "-inf", "nan", "inf"]
 
 
-@pytest.mark.parametrize("text", ["a", "a=", "=3", "1a=3", "a=x", "a=b=3", "a==3"])
+@pytest.mark.parametrize("text", ["a", "a=", "=3", "1a=3", "a=x", "a=b=3", "a==3", "a=3=3"])
 def test_assignments_that_do_not_read(text):
     with pytest.raises(ExpressionError):
         named_values([text])
@@ -70,7 +90,10 @@ def test_two_values_for_one_name_are_refused_and_names_are_read_as_python_reads_
     assert parse("µ*2", named_values(["µ=pi"])).data == 2 * 3.141592653589793
 
 
-IN_PYTHON_ALONE = [("a + softmax([a, b])[0:1]", "an index is a whole number from 0", 20)]  # elsewhere it is bad syntax
+IN_PYTHON_ALONE = [  # elsewhere it is bad syntax
+    ("a + softmax([a, b])[0:1]", "an index is a whole number from 0", 20),
+    ("a + softmax([a, b])[True]", "an index is a whole number from 0", 20),
+]
 
 
 @pytest.mark.parametrize(("text", "expected"), COMPOSED)
