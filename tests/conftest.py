@@ -4,9 +4,13 @@ names it."""
 import os
 import shutil
 
+import hypothesis
 import pytest
 
 os.environ["MICROGRAD_CACHE"] = "off"  # what is tested is compiled here and now, and leaves nothing behind
+if not os.access(".", os.W_OK):  # a checkout may be read-only: Hypothesis warns that it cannot keep what it found there
+    hypothesis.settings.register_profile("read-only", database=None)
+    hypothesis.settings.load_profile("read-only")
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--disable-sync"]  # fmt: skip

@@ -51,6 +51,7 @@ def test_it_runs_and_gives_what_is_committed(path, tmp_path, monkeypatch):
     notebook = nbformat.read(path, as_version=4)
     committed = [shown(cell.outputs) for cell in notebook.cells if cell.cell_type == "code"]
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the kernel imports this checkout
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # a user without a home directory has nowhere else
     run = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     found = [shown(cell.outputs) for cell in run.cells if cell.cell_type == "code"]
     sources = [cell.source for cell in run.cells if cell.cell_type == "code"]
