@@ -29,7 +29,7 @@ class Chunk:
         self.number, self.whole = number, whole
 
     def __dask_tokenize__(self) -> Any:
-        return self.number  # whether it is whole, in_axes says
+        return self.number  # whether it is whole, the structure that the function has been recorded for says
 
 
 class Arguments:
@@ -151,8 +151,7 @@ class Arguments:
         """Arguments of the same structure with the first sample alone, which is computed now; None where there is none."""
         for k, count in enumerate(self.chunks):
             if count:  # or nobody knows
-                start = 0 if math.isnan(count) else int(sum(self.chunks[:k]))
-                given = [x.blocks[k] if is_chunked(x) else x[start : start + 1] for x in self.arrays]
+                given = [x.blocks[k] if is_chunked(x) else x[:1] for x in self.arrays]
                 found = compute(*given, *self.wholes)  # type: ignore[no-untyped-call]
                 arrays = [np.asarray(x)[:1] for x in found[: len(self.arrays)]]
                 if not arrays or len(arrays[0]):

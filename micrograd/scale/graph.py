@@ -192,7 +192,7 @@ class Shared:
         return inside(anomaly=True) if self.anomaly else nullcontext()
 
     def __dask_tokenize__(self) -> Any:
-        return tokenize(self.args, self.named, self.in_axes, self.theta, self.anomaly)
+        return tokenize(self.args, self.named, self.theta, self.anomaly)  # of the axes, that of the function tells
 
     def __repr__(self) -> str:
         return f"<what all chunks share, with theta of {len(self.theta)}>"

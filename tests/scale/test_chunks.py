@@ -170,6 +170,20 @@ def test_structures_in_and_out_names_and_what_is_the_same_for_all():
     assert g.map(lazy[0], weights, in_axes=None).compute().tolist() == [X[0, 0] * 2.0 + 3.0]
 
 
+def test_samples_along_any_axis_of_dask_s_arrays_and_of_numpy_s_beside():
+    cube = X.reshape(50, 30, 3)
+    lazy = da.from_array(cube, chunks=(20, 10, 2))
+    f = jit(lambda x, y: x[0][1] * y[1][0] + x[1][0], precision="exact")
+    for axis in (1, 2, -1):
+        wanted = f.map(cube, cube, in_axes=axis)
+        for x, y in ((lazy, lazy), (lazy, cube), (cube, lazy)):
+            assert np.array_equal(f.map(x, y, in_axes=axis).compute(), wanted)
+            assert np.array_equal(f.map(x, y, in_axes=(axis, axis)).compute(), wanted)
+    g = jit(lambda t, x: t * x[0])
+    t = da.from_array(T, chunks=400)
+    assert g.map(t, np.tile(X, 2)).chunks == t.chunks  # Dask's, though there is less of it
+
+
 def test_matrices_out_and_derivatives_of_any_kind():
     f = jit(hessian(lambda x: x[0] ** 2 * x[1] + x[2].exp()), precision="exact")
     lazy = f.map(da.from_array(X, chunks=(700, 3)))
@@ -249,6 +263,7 @@ def test_no_mean_is_taken_over_nothing():
 def test_what_cannot_be_is_said_at_once():
     f = FUNCTIONS["squared"][0]
     x = da.from_array(X, chunks=500)
+    some = [y[y > 0.0] for y in (da.from_array(T, chunks=k) for k in (500, 300))]
     for call, error, message in [
         (lambda: f.map(x, T[:7]), ValueError, "argument 1 has 7 samples, and another argument has 1500"),
         (lambda: f.map(x, 1.0), ValueError, "argument 1 needs a leading axis of samples, got the number"),
@@ -263,19 +278,24 @@ def test_what_cannot_be_is_said_at_once():
         (lambda: f.value_and_grad(np.zeros(2), x, T), ValueError, "theta must be a flat vector of the 21 parameters"),
         (lambda: f.value_and_grad(f.theta(), x, T, reduction="all"), ValueError, "reduction must be"),
         (lambda: FUNCTIONS["looked up"][0].map(x, T, INDEX + 9).compute(), IndexError, "index from 0 to 3"),
+        (lambda: f.map(T, x[x[:, 0] > 0.0]), ValueError, "argument 1 has chunks of unknown sizes, which cannot be aligned"),
+        (lambda: f.map(*some), ValueError, "argument 0 has chunks of unknown sizes, which cannot be aligned"),
+        (lambda: f.map(x[:, x[0] > 0.0], T), ValueError, "argument 0 has chunks of unknown sizes beside those of samples"),
+        (lambda: f.map(x, some[1], in_axes=(0, None)), ValueError, "argument 1 has chunks of unknown sizes: call x.comp"),
     ]:
         with pytest.raises(error, match=message):
             call()
 
 
 def test_chunks_that_are_not_of_the_size_that_their_array_says_are_refused():
-    f = FUNCTIONS["squared"][0]
-    t = da.from_array(T, chunks=250)
+    f, fast = FUNCTIONS["squared"][0], jit(squared, MODEL.parameters())
+    x, t = da.from_array(X, chunks=(250, 3)), da.from_array(T, chunks=250)
     for change in (lambda x: x[:5], lambda x: np.concatenate([x, x])):
-        x = da.from_array(X, chunks=(250, 3)).map_blocks(change, meta=X[:0])
-        for lazy in (f.map(x, t), f.value_and_grad(f.theta(), x, t)[0]):  # where chunks are cut anew
-            with pytest.raises(ValueError, match=r"argument 0 has a chunk of (5|500) samples where its .chunks say 250"):
-                lazy.compute()
+        for i, args in enumerate(((x.map_blocks(change, meta=X[:0]), t), (x, t.map_blocks(change, meta=T[:0])))):
+            sums = [g.value_and_grad(g.theta(), *args)[0] for g in (f, fast)]  # where chunks are cut anew, and where not
+            for lazy in (f.map(*args), *sums):
+                with pytest.raises(ValueError, match=rf"argument {i} has a chunk of (5|500) samples where its .chunks say 250"):
+                    lazy.compute()
 
 
 def test_what_changed_outside_is_recorded_again():
@@ -449,6 +469,12 @@ def test_where_ones_do_not_do_the_first_sample_is_computed(fn):
     assert np.array_equal(jit(fn).map(chunked(x, [0, 300, 700])).compute(), wanted)
     long = da.from_array(x, chunks=300)
     assert np.array_equal(jit(fn).map(long[long > 0.3]).compute(), wanted[x > 0.3])  # of chunks whose sizes nobody knows
+    late = da.from_array(np.sort(x), chunks=300)  # the first of which is empty
+    assert np.array_equal(jit(fn).map(late[late > 0.5]).compute(), jit(fn).map(np.sort(x[x > 0.5])))
+    beside = lambda: jit(lambda t, x, w: fn(x) * t + w[0])  # noqa: E731
+    w = da.from_array(np.array([0.25]), chunks=1)
+    given = beside().map(T[:1000], chunked(x, [0, 300, 700]), w, in_axes=(0, 0, None))
+    assert np.array_equal(given.compute(), beside().map(T[:1000], x, [0.25], in_axes=(0, 0, None)))
     f = jit(fn, TABLE[1:2], precision="exact")
     assert dask.compute(*f.value_and_grad([0.3], long)) == f.value_and_grad([0.3], x)
     for nothing in (np.zeros(0), da.zeros(0, chunks=1)):
@@ -473,6 +499,9 @@ def test_anomalies_are_found_in_the_chunks_of_a_call_that_was_made_where_they_ar
         with pytest.raises(FloatingPointError, match=r"log\(-0\.6\) = nan"):
             found.compute()
     assert np.isnan(results.compute()).sum() == 1
+    for both in ((results, wanted[0]), (wanted[0], results)):  # which are not one array, as far as Dask sees
+        with pytest.raises(FloatingPointError, match=r"log\(-0\.6\) = nan"):
+            dask.compute(*both)
 
 
 def test_what_is_sent_of_a_large_network_is_small_enough_for_dask():
@@ -497,7 +526,7 @@ def test_an_infinite_input_beside_a_choice(travels, monkeypatch):
     assert len(packed) == 1 + (not travels)
 
 
-def test_calls_that_differ_in_theta_or_in_what_comes_whole_are_computed_side_by_side():
+def test_calls_that_differ_in_anything_are_computed_side_by_side():
     """Dask computes tasks of one name once."""
     w = Value(1.0)
     f = jit(lambda x, s: w * x * s[0])
@@ -508,3 +537,13 @@ def test_calls_that_differ_in_theta_or_in_what_comes_whole_are_computed_side_by_
     assert [found[1] for found in each] == [3.0, 4.0, 30.0]
     sums = [f.value_and_grad(theta, x, s, in_axes=(0, None), reduction="sum")[0] for theta, s in cases]
     assert dask.compute(*sums) == (45.0, 60.0, 450.0)
+    mean = f.value_and_grad([1.0], x, one, in_axes=(0, None))[0]
+    assert dask.compute(mean, sums[0]) == (7.5, 45.0)
+    k = jit(lambda x, s: w * x - s[0])
+    assert [found[1] for found in dask.compute(*[g.map(x, one, in_axes=(0, None)) for g in (f, k)])] == [3.0, -2.0]
+    sums = [g.value_and_grad([1.0], x, one, in_axes=(0, None), reduction="sum")[0] for g in (f, k)]
+    assert dask.compute(*sums) == (45.0, -3.0)
+    each = dask.compute(*[f.map(x, [s], in_axes=(0, None)) for s in (3.0, 4.0)])  # numbers, which go along with the call
+    assert [found[1] for found in each] == [3.0, 4.0]
+    each = dask.compute(*[f.map(x[1], in_axes=None, s=[s]) for s in (3.0, 4.0)])
+    assert [found.tolist() for found in each] == [[3.0], [4.0]]
