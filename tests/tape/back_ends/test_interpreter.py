@@ -133,7 +133,10 @@ def test_bits_that_are_not_known_beforehand_are_left_to_compiled_code(made):
     def wide(x):
         return mg.sum([mg.sum([mg.tanh(v) for v in x[i : i + 20]]) for i in range(0, 200, 20)])
 
-    for function, alone in ((long_sum, False), (many, True), (wide, False)):
+    def large(x):  # a sum in another order would not show, nor would a function for one number
+        return mg.logsumexp(list(x)) + wide(x)
+
+    for function, alone in ((long_sum, False), (many, True), (large, False)):
         for precision in ("fast", "exact"):
             f = jit(function, backend="llvm", precision=precision)
             before = [f.map(X[:1]), f.map(X)]
@@ -141,6 +144,30 @@ def test_bits_that_are_not_known_beforehand_are_left_to_compiled_code(made):
             compile_all(made)
             assert same(f.map(X[:1]), before[0]) and same(f.map(X), before[1])
             made.clear()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_tape_settles_the_bits_where_few_sums_are_long(dtype, made):
+    """One sample's long sums and functions of the library, of numbers of its own and of those that all samples share."""
+    rng = np.random.default_rng(0)
+    leaves = [mg.Value(x) for x in rng.normal(size=150)]
+    pairs, order = rng.integers(1, 150, (1500, 2)).tolist(), rng.permutation(1650)[:77].tolist()
+
+    def wandering(numbers):
+        numbers = list(numbers)
+        for a, b in pairs:
+            numbers.append(mg.sin(numbers[-a]) - numbers[-b] * 0.3)
+        scattered = [numbers[i] for i in order]
+        return mg.sum(scattered) + mg.dot(scattered[:65], scattered[5:70], start=numbers[3]) + mg.exp(mg.tanh(numbers[-1]))
+
+    f = jit(lambda x: wandering(x) * wandering(leaves), leaves, backend="llvm", dtype=dtype)
+    X = rng.normal(size=(40, 150)).astype(dtype)
+    before = [f.map(X[:n]) for n in (1, 3, 40)]
+    assert interpreted(made) == [True, True] and made[0].bytecode.by_tape
+    compile_all(made)
+    assert all(same(f.map(X[:n]), found) for n, found in zip((1, 3, 40), before, strict=True))
+    exact = jit(f.fn, leaves, backend="llvm", precision="exact")
+    np.testing.assert_allclose(before[2], exact.map(X), rtol=1e-9 if dtype == np.float64 else 0.05, atol=1e-9)
 
 
 def test_what_the_interpreter_does_not_know_is_compiled(made):

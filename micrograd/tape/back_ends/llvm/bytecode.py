@@ -46,6 +46,7 @@ WIDE = 64  # calls of the library, independent of each other, from which on thos
 NESTED = 4  # the same in the step of a loop
 CONTIGUOUS = 16  # terms of a logsumexp from which on it may be in vectors
 LEAST, INSTRUCTION = 0.01, 3e-5  # seconds that compiling any tape takes, and for each of its instructions
+RARE = 8  # instructions to a term of a long sum from which on these are little work
 ENDS = [-1, 0, 0, 0]  # what is behind the last instruction
 _DOT = RULES["dot"]
 
@@ -87,6 +88,9 @@ class Bytecode:
         self.filled: list[tuple[int, float]] = []
         self.work = sum([max(1, len(operands) - 1) for _, operands in tape.instructions]) + self.sums
         self.for_one, self.for_many = self.same_bits()
+        self.by_tape = not (self.for_one and self.for_many) and self.irregular()
+        if self.by_tape:
+            self.for_one = self.for_many = True
         self.price = LEAST + INSTRUCTION * len(tape.instructions)
 
     def same_bits(self) -> tuple[bool, bool]:
@@ -120,6 +124,16 @@ class Bytecode:
                 )
                 found[i] &= all(count < (WIDE if level[1] else NESTED) for (level, _), count in calls.items())
         return found[0], found[1]
+
+    def irregular(self) -> bool:
+        """Whether `Target.by_tape` costs compiled code next to nothing: there are no loops, and little work is in long sums."""
+        if self.settled.loops or any(len(xs) > UNROLLED for xs, _ in self.final.values()):
+            return False
+        instructions = self.settled.places.tape.instructions
+        counts = [(rule.name, len(operands) // (2 if rule is _DOT else 1)) for rule, operands in instructions if rule.variadic]
+        if any(name == "logsumexp" and count >= CONTIGUOUS for name, count in counts):
+            return False
+        return sum([count for _, count in counts if count >= LONG]) * RARE <= len(instructions)
 
     def levels(self) -> list[Any]:
         """For each instruction where it comes to stand at the earliest: before which loop, and on which level.

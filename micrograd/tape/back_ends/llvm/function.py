@@ -170,6 +170,11 @@ class Function:
     def call(self, name: str, *args: str) -> str:
         """A function of the mathematics library, for all lanes."""
         t = self.target
+        if t.by_tape and t.lanes == 1 and any(known == name and lanes > 1 for known, lanes in t.library):
+            self.target = t.wider
+            found = self.call(name, *map(self.splat, args))
+            self.target = t
+            return self.new(f"extractelement {t.wider.vector} {found}, i64 0")
         if (name, t.lanes) in t.library:
             return self._called(name, t.lanes, args)
         self.by_lanes.add((name, len(args)))

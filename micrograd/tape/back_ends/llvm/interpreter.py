@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from micrograd.primitives import RULES
+from micrograd.tape.back_ends import LONG
 from micrograd.tape.back_ends.llvm import machine
 from micrograd.tape.back_ends.llvm.arrays import count_of
 from micrograd.tape.back_ends.llvm.code import QUICK, Code, compiled
@@ -23,6 +24,7 @@ from micrograd.tape.back_ends.llvm.nans import write_told
 from micrograd.tape.back_ends.llvm.operands import Index
 from micrograd.tape.back_ends.llvm.spellings import SPELLINGS, from_library, larger, log_of_sum, spell
 from micrograd.tape.back_ends.llvm.target import CHUNK, DIVISOR, OUT, ROWS, SHARED, THETA, Target
+from micrograd.tape.back_ends.llvm.terms import VECTORS, in_pairs
 
 PLAIN = ("add", "sub", "mul", "div", "neg", "relu", "step", "sum", "dot")  # the primitives that every interpreter knows
 FEW = 4  # interpreters of one kind that know no more than was wanted: the next one knows all
@@ -43,7 +45,7 @@ def known(real: str, exact: bool) -> tuple[str, ...]:
 
 def interpreter(names: Iterable[str], t: Target, shares: bool, reduce: bool) -> Code:
     """The interpreter of these primitives, or of more; with `shares`, also of what is computed once for all samples."""
-    found = _texts.setdefault((t.lanes, t.real, t.exact, reduce), [])
+    found = _texts.setdefault((t.lanes, t.real, t.exact, t.by_tape, reduce), [])
     fits = (text for known_ones, shared, text in found if known_ones.issuperset(names) and shared >= shares)
     text = next(fits, None)
     if text is None:
@@ -56,7 +58,6 @@ def interpreter(names: Iterable[str], t: Target, shares: bool, reduce: bool) -> 
 
 def written(names: Sequence[str | None], t: Target, shares: bool, reduce: bool) -> str:
     """The text of the interpreter of these primitives, whose codes are their places."""
-    one = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library)
     functions: dict[str, Function] = {}
 
     def function(name: str, write: Callable[..., None], *args: Any, t: Target = t) -> list[str]:
@@ -64,9 +65,9 @@ def written(names: Sequence[str | None], t: Target, shares: bool, reduce: bool) 
         write(f, *args)
         return [name]
 
-    before = function("begin", write_begin, t=one)
+    before = function("begin", write_begin, t=t.once)
     if shares:
-        before += function("once", write_instructions, names, SHARED, ONCE, t=one)
+        before += function("once", write_instructions, names, SHARED, ONCE, t=t.once)
     before += function("spread", write_spread)
     each = function("rows", write_arguments) + function("work", write_instructions, names, ROWS, WORK)
     first, last = list[str](), list[str]()
@@ -76,7 +77,7 @@ def written(names: Sequence[str | None], t: Target, shares: bool, reduce: bool) 
     else:
         each += function("results", write_results)
     driver = write_driver(t, before, each, each, first, last)
-    lanes = [lanes_function(f.target, *one) for f in functions.values() for one in sorted(f.by_lanes)]
+    lanes = [lanes_function(f.target.wider, *one) for f in functions.values() for one in sorted(f.by_lanes)]
     code = "\n".join([*dict.fromkeys(lanes), *(f.text() for f in functions.values()), driver])
     return "\n".join([preamble(t), *declared(code), code])
 
@@ -107,6 +108,8 @@ def write_instructions(f: Function, names: Sequence[str | None], array: str, par
     Each is its code, the slots of its result and of two operands, and what is `BEHIND` them of operations on more.
     """
     t, first = f.target, word(f, Index((), part))
+    if t.by_tape and t.lanes == 1:
+        f.do(f"%parts = alloca [{VECTORS} x {t.wider.vector}], align 64")
     f.do("br label %next")
     f.start("next")
     slot, at = len(f.lines), index("%at")
@@ -142,7 +145,43 @@ def write_instructions(f: Function, names: Sequence[str | None], array: str, par
 
 
 def n_ary(f: Function, name: str, array: str, at: Index, many: str) -> str:
-    """Σ x, start + Σ x y, or log Σ exp(x), the terms from left to right."""
+    """Σ x, start + Σ x y, or log Σ exp(x)."""
+    if name == "logsumexp" or not (f.target.by_tape and f.target.lanes == 1):
+        return from_left(f, name, array, at, many)
+    ways, ends, after = {f.label(): in_parts, f.label(): from_left}, list[str](), f.label()
+    long = f.new(f"icmp uge i64 {many}, {LONG}")
+    f.do(f"br i1 {long}, {', '.join(f'label %{label}' for label in ways)}")
+    for label, way in ways.items():
+        f.start(label)
+        f.addresses.append({})
+        value = way(f, name, array, at, many)
+        ends.append(f"[ {value}, %{f.block} ]")
+        f.addresses.pop()
+        f.do(f"br label %{after}")
+    f.start(after)
+    return f.new(f"phi {f.target.vector} {', '.join(ends)}")
+
+
+def in_parts(f: Function, name: str, array: str, at: Index, many: str) -> str:
+    """Σ x, or start + Σ x y, of one sample as `terms` adds it: term k to the lane k of some vectors, again and again."""
+    t, wide = f.target, f.target.wider
+    numbers = VECTORS * wide.lanes
+    f.do(f"call void @llvm.memset.p0.i64(ptr %parts, i8 0, i64 {numbers * t.size}, i1 false)")
+    with f.loop(many, 1, []) as (k, _, _):
+        part = f.address("parts", index(f.new(f"and i64 {k.terms[0][0]}, {numbers - 1}"), t.size))
+        total, x = f.new(f"load {t.real}, ptr {part}, align {t.size}"), fetch(f, array, at + k)
+        y = fetch(f, array, at + k + index(many)) if name == "dot" else ""
+        total = f.multiply_add(x, y, total) if y else f.two("fadd", total, x)
+        f.do(f"store {t.real} {total}, ptr {part}, align {t.size}")
+    places = [f.address("parts", Index((), i * wide.lanes * t.size)) for i in range(VECTORS)]
+    f.target = wide
+    total = in_pairs(f, [f.new(f"load {wide.vector}, ptr {place}, align {t.size}") for place in places])
+    f.target = t
+    return f.two("fadd", fetch(f, array, at + index(many, 2)), total) if name == "dot" else total
+
+
+def from_left(f: Function, name: str, array: str, at: Index, many: str) -> str:
+    """The same, the terms from left to right."""
     kind, first = f.target.vector, f.number(-0.0)
     if name == "dot":
         first = fetch(f, array, at + index(many, 2))

@@ -84,16 +84,16 @@ def functions(
         for one in piece:
             outside.update(arg for arg in one.args if isinstance(arg, tuple) and home.get(arg, n) != n)
             home[one.out] = n
-    found, wider = [], one_sample.widened(t)
+    found = list[Function]()
     for n, piece in enumerate(pieces):
         f = Function(f"{prefix}{n}", t, stepped=stepped)
         wide: Callable[[Function, Kernel], None] | None = None
         if isinstance(piece, Kernel) and t.lanes == 1:
-            wide = write_terms if many_terms(piece, t) else one_sample.writer(piece, wider.lanes)
+            wide = write_terms if many_terms(piece, t) else one_sample.writer(piece, t.wider.lanes)
         if isinstance(piece, KernelLoop):
             write_one_loop(f, piece, outside)
         elif isinstance(piece, Kernel) and wide:
-            f.target = wider
+            f.target = t.wider
             wide(f, piece)
         elif isinstance(piece, Kernel):
             WRITERS.get(piece.name, write_elementwise)(f, piece)
@@ -105,7 +105,7 @@ def functions(
 
 def write_one_loop(f: Function, it: KernelLoop, outside: set[tuple[str, int]]) -> None:
     """A loop: with the values of a step in registers where these are few, else a call of functions for each step."""
-    step, wider = [*it.arriving, *it.body], one_sample.widened(f.target)
+    step, wider = [*it.arriving, *it.body], f.target.wider
     if f.target.lanes == 1 and fusing_pays(step, it.leaving, wider.lanes):
         f.parts = [Function(f"{f.name}.step", wider, stepped=True)]
         write_fused(f.parts[0], step, it.leaving, outside.__contains__)
@@ -198,25 +198,24 @@ def read_by(it: Kernel | KernelLoop, made: Mapping[str, Array], steps: int = 1) 
 
 def written(plan: Plan, t: Target) -> str:
     """A plan as one module of assembly, with `run` as its door."""
-    once = Target(1, 1, t.real, t.exact, t.registers, t.width, t.library, telling=t.telling)
     early = made_by(plan.before) if plan.work or plan.same else {}
     needed = [place for it in plan.work for place in read_by(it, early)]
     needed += [place for it in plan.same for place in among(early, it.slots.place, it.slots.slots((it.count,)))]
-    before = functions(plan.before, needed, once, "before")
+    before = functions(plan.before, needed, t.once, "before")
     arrive = list(plan.fixed)
     if plan.copies_leaves and plan.schedule.leaves:
         arrive.append(Rows(View(base=THETA_AT, strides=(0,)), View(strides=(0,)), plan.schedule.leaves, 1))
     for i, fixed in enumerate(arrive):
-        before.insert(0, Function(f"fixed{i}", once))
+        before.insert(0, Function(f"fixed{i}", t.once))
         write_fixed(before[0], fixed)
     for i, same in enumerate(plan.same):
-        before.append(Function(f"same{i}", once))
+        before.append(Function(f"same{i}", t.once))
         write_same(before[-1], same)
     work = functions(plan.work, [(ROWS, at) for at in (*plan.read, *plan.shown)], t, "work")
     direct = plan.sums if plan.direct(t) else 0
     named: dict[str, Function] = {}
 
-    wide = one_sample.widened(t) if t.lanes == 1 else t
+    wide = t.wider if t.lanes == 1 else t
 
     def function(name: str, write: Callable[..., None], *args: Any, t: Target = t) -> list[str]:
         f = named[name] = Function(name, t)

@@ -15,15 +15,10 @@ from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.loops import WRITERS, nest, over_lanes
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View
 from micrograd.tape.back_ends.llvm.spellings import larger, log_of_sum, spell
-from micrograd.tape.back_ends.llvm.target import DIVISOR, Target
+from micrograd.tape.back_ends.llvm.target import DIVISOR
 from micrograd.tape.positions import operand_of
 
 FEW = 4  # terms up to which a sum is not a loop
-
-
-def widened(t: Target) -> Target:
-    """The same target, with as many lanes as elements are taken at once."""
-    return replace(t, lanes=8 if t.exact else max(8, t.width))
 
 
 def writer(it: Kernel, lanes: int) -> Callable[[Function, Kernel], None] | None:

@@ -7,7 +7,7 @@ number for all samples.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from micrograd.tape.back_ends import reference
@@ -35,10 +35,23 @@ class Target:
     single: bool = False  # there is one sample: its part of a sum over the samples is the sum
     streamed: bool = False  # straight-line code stores its results non-temporally, to arrays that begin at a cache line
     telling: bool = False  # the code tells whether one of its results is nan
+    # where there is one sample, whether the tape alone settles the bits, and not how numbers come to lie: long sums are added
+    # in parts by the order of their terms, and every number goes through the library's functions for vectors
+    by_tape: bool = False
 
     @cached_property
     def size(self) -> int:
         return 8 if self.real == "double" else 4
+
+    @cached_property
+    def wider(self) -> Target:
+        """The same target, with as many lanes as elements of one sample are taken at once."""
+        return replace(self, lanes=8 if self.exact else max(8, self.width))
+
+    @cached_property
+    def once(self) -> Target:
+        """The same target for numbers that all samples share."""
+        return replace(self, lanes=1, block=1, single=False, streamed=False)
 
     @cached_property
     def pitch(self) -> int:

@@ -28,7 +28,8 @@ VECTORS = 4  # of partial sums
 
 def many_terms(it: Kernel, t: Target) -> bool:
     """Whether an instruction is a few sums of many terms, for one sample, whose order is free."""
-    return not t.exact and t.lanes == 1 and it.name in ("sum", "dot") and it.terms >= LONG and it.elements < FEW
+    long = not t.exact and t.lanes == 1 and it.name in ("sum", "dot") and it.terms >= LONG
+    return long and (t.by_tape or it.elements < FEW)
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,13 @@ def pieces(it: Kernel, at: Sequence[int]) -> list[tuple[int, int, list[View]]]:
     return out
 
 
+def in_pairs(f: Function, sums: Sequence[str]) -> str:
+    """The sum of all lanes of the vectors of partial sums."""
+    while len(sums) > 1:
+        sums = [f.two("fadd", a, b) for a, b in zip(sums[::2], sums[1::2], strict=True)]
+    return over_lanes(f, sums)[0]
+
+
 def write_terms(f: Function, it: Kernel) -> None:
     """Σ x, or start + Σ x y, one sum after the other."""
     t, n = f.target, f.target.lanes
@@ -123,7 +131,7 @@ def write_terms(f: Function, it: Kernel) -> None:
 
     for at in np.ndindex(*it.shape):
         sums, place = zeros, [Index((), i) for i in at]
-        parts = pieces(it, at)
+        parts = [] if t.by_tape else pieces(it, at)
         for many, length, views in parts:
             if many == 1:
                 sums = run(views, [Index()], length, sums)
@@ -133,9 +141,7 @@ def write_terms(f: Function, it: Kernel) -> None:
             sums = out
         if not parts:
             sums = run(it.args[: 1 + (it.name == "dot")], place, it.terms, sums)
-        while len(sums) > 1:
-            sums = [f.two("fadd", a, b) for a, b in zip(sums[::2], sums[1::2], strict=True)]
-        total = f.splat(over_lanes(f, sums)[0])
+        total = f.splat(in_pairs(f, sums))
         if it.name == "dot":
             total = f.two("fadd", fetch(f, it.args[2], place, len(place) - 1, 1), total)
         put(f, f.address(it.out.place, f.located(it.out, place) * t.size), total, 1)

@@ -114,6 +114,7 @@ class Versions:
         self.bytecode: Bytecode | None = None  # of a tape that is interpreted
         if len(tape.instructions) >= LEAST_INTERPRETED:
             self.bytecode = Bytecode.of(it, self.groups, exact, self._real)
+        self._by_tape = self.bytecode is not None and self.bytecode.by_tape
         self._long = False  # whether it has been interpreted for as long as compiling takes
 
     def __str__(self) -> str:
@@ -155,7 +156,7 @@ class Versions:
         lanes, telling = 8 if self.exact else max(8, width), self.twin is not None
         if not block:
             lanes, block = 1, 1
-        return Target(lanes, block, real, self.exact, registers, width, library, single, streamed, telling)
+        return Target(lanes, block, real, self.exact, registers, width, library, single, streamed, telling, self._by_tape)
 
     @cached_property
     def _blocks(self) -> tuple[int, int]:
