@@ -1,4 +1,4 @@
-"""Anything that has parameters: which they are, by name, and their data to files and back.
+"""Anything that has parameters: which they are, by name, and their data out and in (`weights` has the files).
 
 `engine` comes before; `nn` builds neurons, layers and networks on `Module`.
 """
@@ -15,8 +15,8 @@ from typing import Any, cast
 
 from micrograd.engine import Value
 from micrograd.engine.assign import assign, zero_gradients
+from micrograd.nn import weights
 from micrograd.primitives import number
-from micrograd.saving import TooLargeError, arrays_in, replacing
 
 
 class Module:
@@ -104,46 +104,14 @@ class Module:
         libraries: a list of parameters is one tensor. ValueError for a name that ends in anything else: the file would not be
         what its name says.
         """
-        import numpy as np
-
-        from micrograd.nn import weights
-
-        ending = os.path.splitext(path)[1]
-        if ending.lower() == ".safetensors":
-            weights.write(path, self.state_dict())
-            return
-        if ending.lower() not in ("", ".npz"):
-            raise ValueError(
-                f"parameters are saved as NumPy's .npz, got {os.fspath(path)!r}: end the name in .npz, not {ending} (or in "
-                ".safetensors)"
-            )
-        state = self.state_dict()
-        with replacing(path) as file:
-            np.savez(file, names=np.array(list(state), dtype=str), data=np.array(list(state.values()), dtype=np.float64))
+        weights.write(path, self.state_dict())
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Read what `save` wrote, without pickle. ValueError, and nothing changed, where it does not fit.
 
         No more is unpacked than a file with the parameters here may hold.
         """
-        from micrograd.nn import weights
-
-        names = self._by_name()
-        most = (1 << 20) + 16 * sum(len(name) + 8 for name in names) + 4 * len(names) * max(map(len, names), default=0)
-        with open(path, "rb") as file:
-            try:
-                if os.path.splitext(path)[1].lower() == ".safetensors":
-                    state = weights.read(file, most)
-                else:
-                    arrays = arrays_in(file, most)
-                    state = dict(zip(arrays["names"].tolist(), arrays["data"].tolist(), strict=True))
-            except ImportError:
-                raise
-            except TooLargeError as error:
-                raise ValueError(f"{path} holds far more than the parameters here take; nothing was changed") from error
-            except Exception as error:  # whatever a damaged file leads to
-                raise ValueError(f"{path} holds no saved parameters as save() writes them; nothing was changed") from error
-        self.load_state_dict(state)
+        self.load_state_dict(weights.read(path, self._by_name()))
 
 
 def _found(module: Module) -> Iterator[tuple[Any, Value]]:
