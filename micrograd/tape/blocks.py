@@ -1,7 +1,7 @@
 """Calls in blocks of samples: over arrays that lie on a disk, into arrays that do, with as much memory as a block takes.
 
-`jit` comes before, and hands over a call whose arguments are larger than what one wants in memory, or whose results go
-somewhere. Each block is a call of its own.
+`jit` hands over a call whose arguments lie on a disk, or whose results are to be written to arrays given as `out`. Each block
+is a call of its own.
 """
 
 from __future__ import annotations
@@ -79,16 +79,16 @@ def summed(
     named: Mapping[str, Any],
     in_axes: Any,
 ) -> tuple[Any, Array, int]:
-    """What `run(args, named)` gives, the structure of results and their sums over the samples, block by block; and how many.
+    """The structure of the results, their sums over all samples, and how many samples there are; computed block by block.
 
-    `unit(args, named)` says how many samples stand by themselves in sums. Blocks are whole subtrees of the sum over everything,
-    so in exact mode the bits are those of one run.
+    `run(args, named)` gives structure and sums of one block; `unit(args, named)` how many samples each leaf of the tree of
+    sums takes (see `partial_sums`). Blocks are whole subtrees of that tree, so in exact mode the bits are those of one run.
     """
     sources = _Sources(args, named, in_axes)
     n, together = sources.n, unit(*sources.part(0, min(1, sources.n)))
     most = max(BYTES // max(1, sources.bytes), sources.chunks, together)
     size, units = together << (most // together).bit_length() - 1, -(-n // together)
-    while True:  # once more where a path brings parameters that the sums before lack
+    while True:  # from the start again where a later block brings parameters that the sums before it lack
         forest: Forest = {}
         for start in range(0, max(1, n), size):
             out, sums = run(*sources.part(start, min(start + size, n)))
@@ -124,7 +124,7 @@ def _holds_some(x: Any) -> bool:
 
 
 class _Sources:
-    """The arguments of a call in parts: where its arrays of samples lie, how long they are, how many bytes a sample has."""
+    """The arguments of a call, to be cut into blocks of samples: its arrays, how long they are, how many bytes a sample has."""
 
     def __init__(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any):
         self.axes = axes_of(in_axes, args, named)
@@ -184,7 +184,7 @@ def _mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
 
 
 class _Held:
-    """A leaf of `out`."""
+    """A leaf of `out`: an array to be written to, wrapped so that `trees` takes any array of another library for a leaf."""
 
     def __init__(self, array: Any):
         self.array = array
@@ -196,7 +196,7 @@ def _width(x: Any, axis: int) -> int:
 
 
 def _cuts(n: int, width: int, together: int) -> Iterator[tuple[int, int]]:
-    """Where blocks start and end. None is so short that compiled code would take its samples one by one."""
+    """Where blocks start and end. None has fewer samples than FEWEST: compiled code would take those one by one."""
     size = max(FEWEST, BYTES // max(1, width) // FEWEST * FEWEST)
     if together > 1:
         size = max(size // together, 1) * together
@@ -243,7 +243,7 @@ def _let_go(x: Any) -> None:
 
 @contextmanager
 def _bar(n: int, progress: bool) -> Iterator[Callable[[int], object]]:
-    """What counts samples that are done: on a bar, where one is wanted and tqdm is installed."""
+    """A function to be told how many more samples are done: it moves a bar, where one is wanted and tqdm is installed."""
     if progress:
         with suppress(ImportError):
             from tqdm import tqdm

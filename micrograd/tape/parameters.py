@@ -1,6 +1,6 @@
 """The parameters of a compiled function: the leaves that it uses, and the flat vector theta of what they hold.
 
-A block of training keeps newer numbers than the Values do. Blocks that are open stand in `blocks`, and write what they
+A block of training keeps newer numbers than the Values do. The open ones stand in `open_trainings`, and write what they
 have learnt to the Values before anybody reads theta from them.
 """
 
@@ -32,14 +32,14 @@ def _packer(count: int) -> Callable[..., bytes]:
     return Struct(f"{count}d").pack
 
 
-class Block(Protocol):
-    """An open block in which parameters live in flat arrays."""
+class OpenTraining(Protocol):
+    """An open block of training, in which parameters live in flat arrays."""
 
     def write_data(self) -> None:
         """Write the parameters to their Values, where they have moved since."""
 
 
-blocks: list[Block] = []
+open_trainings: list[OpenTraining] = []
 _lent = [0, 0]  # how often Values were lent the numbers of some theta and given back, odd in between, and to which thread
 _lending = threading.RLock()  # held by that thread
 if hasattr(os, "register_at_fork"):
@@ -93,9 +93,8 @@ class Parameters:
         """What the parameters hold, with what open blocks of training have learnt."""
         if self.later is not None:
             self.settle()
-        if blocks:
-            for block in [*blocks]:  # one that an interrupt has left open closes itself
-                block.write_data()
+        for block in [*open_trainings]:  # a copy: a block that an interrupt has left open closes itself
+            block.write_data()
         return self.held()
 
     def held(self) -> Array:

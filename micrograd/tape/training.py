@@ -15,7 +15,7 @@ import numpy as np
 from micrograd.engine.assign import assign
 from micrograd.engine.modes import after_step
 from micrograd.tape.calls import Calls
-from micrograd.tape.parameters import Array, blocks
+from micrograd.tape.parameters import Array, open_trainings
 
 
 class Exit:
@@ -56,12 +56,12 @@ class Training:
     def __enter__(self) -> Training:
         optimiser, dtype = self.optimiser, self.calls.parameters.dtype
         self.calls.renew()
-        for block in [*blocks]:
+        for block in [*open_trainings]:
             block.write_data()
         data = np.array([p.data for p in optimiser.parameters], dtype)
         state = tuple([np.array(column, dtype) for column in zip(*optimiser.state, strict=True)])
         self._now = self._written = (data, state, optimiser.steps)
-        blocks.append(self)
+        open_trainings.append(self)
         return self
 
     def __call__(self, *args: Any, **named: Any) -> float:
@@ -138,7 +138,7 @@ class Training:
     def _end(self, *exception: Any) -> None:
         """End the block: write back what was learnt, before any interrupt is heeded."""
         interrupt: KeyboardInterrupt | None = None
-        while self._now is not None or self in blocks:
+        while self._now is not None or self in open_trainings:
             try:
                 self._close()
             except KeyboardInterrupt as another:
@@ -158,8 +158,8 @@ class Training:
 
     def _forget(self) -> None:
         self._now = None
-        if self in blocks:
-            blocks.remove(self)
+        if self in open_trainings:
+            open_trainings.remove(self)
 
     if TYPE_CHECKING:
 

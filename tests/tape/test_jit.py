@@ -18,7 +18,7 @@ import micrograd as mg
 from micrograd import SGD, Adam, Value
 from micrograd.tape import branches, jit, load, save
 from micrograd.tape.back_ends import NAMES
-from micrograd.tape.parameters import blocks
+from micrograd.tape.parameters import open_trainings
 from micrograd.tape.recordings import STRUCTURES
 
 W = Value(3.0, label="w")
@@ -785,7 +785,7 @@ def test_compiled_functions_see_what_training_has_learnt_so_far(others):
             assert f(1.0) == f.map([1.0])[0] == g(1.0) / 2.0 == f.backward([1.0]) == w.data < 1.0
         step([1.0])
         assert step.data[-1] == g.theta()[0] == f(1.0)
-    assert f(1.0) == w.data and not blocks
+    assert f(1.0) == w.data and not open_trainings
 
 
 def test_a_block_inside_a_block_begins_with_what_the_outer_one_has_learnt():
@@ -795,7 +795,7 @@ def test_a_block_inside_a_block_begins_with_what_the_outer_one_has_learnt():
         outer([1.0])
         with f.training(mg.SGD([w], lr=0.5)) as inner:
             assert inner.data.tolist() == [0.75] and inner([1.0]) == 0.75
-    assert not blocks
+    assert not open_trainings
 
 
 @pytest.mark.parametrize("backend", ["reference", "numpy", None])

@@ -12,7 +12,7 @@ import pytest
 
 import micrograd as mg
 from micrograd import SGD, Value, jit
-from micrograd.tape.parameters import blocks
+from micrograd.tape.parameters import open_trainings
 
 A, B = Value(2.0, label="a"), Value(3.0, label="b")
 
@@ -171,13 +171,13 @@ def test_other_threads_leave_the_last_step_of_a_block_alone(quick_switches):
         done.set()
 
     in_threads(train, others)
-    assert not blocks
+    assert not open_trainings
 
 
 INTERRUPTED = """
 import signal, sys
 from micrograd import Adam, Value, dot, jit
-from micrograd.tape.parameters import blocks
+from micrograd.tape.parameters import open_trainings
 
 sys.unraisablehook = lambda _: None  # of those that come while Python finalises an object
 w = [Value(float(i)) for i in range(200)]
@@ -204,7 +204,7 @@ for i in range(150):
     moved = [p.data != x for p, x in zip(w, start, strict=True)]
     assert all(moved[1:]) or not any(moved)
     assert all(moved[1:]) == (optimiser.steps > 0) == any(s[0] != 0.0 for s in optimiser.state[1:])
-    assert not blocks
+    assert not open_trainings
     learnt += all(moved[1:])
 print(learnt)
 """
@@ -244,7 +244,7 @@ def test_an_interrupt_at_any_place_of_a_blocks_end_loses_nothing():
             return True
         finally:
             sys.settrace(tracing)
-            assert (w.data, optimiser.steps, optimiser.state, blocks) == (0.875, 1, [(1.0,)], [])
+            assert (w.data, optimiser.steps, optimiser.state, open_trainings) == (0.875, 1, [(1.0,)], [])
         return False
 
     gc.disable()  # an interrupt of somebody's callback at a collection would be lost
