@@ -7,8 +7,9 @@ works on floats and on arrays alike. `schedules` has rates that change from step
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any, NamedTuple, Self, cast
 
 from micrograd.engine import Value
 from micrograd.engine.assign import assign, zero_gradients
@@ -96,12 +97,8 @@ class Optimiser:
     lr: Any  # a Rate; where `update` reads it, a number
 
     def __new__(cls, *args: Any, **named: Any) -> Self:
-        import inspect  # when it is used: it takes a fifth of what `import micrograd` takes
-
-        made: Any = cls
-        spec = inspect.getfullargspec(made.__init__)
-        known = [*spec.args[1:], *spec.kwonlyargs]
-        for name, x in named.items() if spec.varkw is None else ():
+        known = _arguments(cast(Hashable, cls)) or named
+        for name, x in named.items():
             if name not in known:
                 meant = OTHER_NAMES.get(name)
                 what = f"write {meant}={x!r}" if meant in known else f"it takes {', '.join(known)}"
@@ -218,6 +215,15 @@ class Optimiser:
         shown = [f"{k}={getattr(v, '__name__', v)}" for k, v in settings.items()]
         many = f"{len(self.parameters)} parameters" + (f" in {len(self.groups)} groups" if len(self.groups) > 1 else "")
         return f"{type(self).__name__}({many}, {', '.join(shown)})"
+
+
+@cache
+def _arguments(kind: Any) -> list[str] | None:
+    """The names of the arguments that make an optimiser of this class; None where it takes any name."""
+    import inspect  # when it is used: it takes a fifth of what `import micrograd` takes
+
+    spec = inspect.getfullargspec(kind.__init__)
+    return None if spec.varkw is not None else [*spec.args[1:], *spec.kwonlyargs]
 
 
 class SGD(Optimiser):
