@@ -224,6 +224,11 @@ def elements(leaf: Any) -> Sequence[Any]:
     return leaf.ravel().tolist() if is_array(leaf) else (leaf,)
 
 
+def elements_of(tree: Any) -> list[Any]:
+    """The numbers of all leaves, in order."""
+    return [x for leaf in leaves_of(tree) for x in elements(leaf)]
+
+
 def plain_array(x: Any) -> Any:
     """A leaf that is more than a number, as a NumPy array of numbers; any other leaf as it is.
 

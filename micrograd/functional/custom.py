@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from micrograd.engine import Value, adjoints, as_values, node_of, topological_order
+from micrograd.engine import Value, adjoints, topological_order
 from micrograd.formula.text import clean
-from micrograd.functional.whole import Found, Frame, Row, WholeFunction, called, elements_of, number_of
+from micrograd.functional.whole import Found, Frame, Row, WholeFunction, called, number_of
 from micrograd.primitives import number
-from micrograd.trees import elements, flatten, has_value, is_array, kind_of, leaves_of, like, mapped, numbers, parts_of
+from micrograd.trees import elements, elements_of, flatten, has_value, is_array, kind_of, like, mapped, numbers, parts_of
 
 if TYPE_CHECKING:
     from micrograd.signatures import NumberFound, NumbersFound
@@ -94,9 +94,7 @@ class CustomDerivative(WholeFunction):
         if plain:
             whole = frame.at(xs)
         elif kind_of(row.shape) is not None or is_array(row.shape):
-            size = len(elements_of(row.shape))
-            nodes = [out if j == row.i else node_of(frame.row(row.shape, j), as_values(xs)) for j in range(size)]
-            whole = like(row.shape, iter(nodes))
+            whole = like(row.shape, iter(row.beside(xs, out)))
         taken = f"custom_derivative: the partials of {self.name} take its arguments and then its result"
         given = called(taken, self.given, *frame.args(xs), whole)
         found = self.rows_of(frame, row.shape, given)[row.i]
@@ -163,5 +161,5 @@ def gradients(output: Value, wrt: Any, create_graph: bool = False) -> Any:
     >>> gradients(a * b, {"a": a, "rest": [b, a]})
     {'a': 3.0, 'rest': [2.0, 3.0]}
     """
-    found = adjoints(output, [x for leaf in leaves_of(wrt) for x in elements(leaf)], create_graph)
+    found = adjoints(output, elements_of(wrt), create_graph)
     return mapped(wrt, lambda leaf: like(leaf, iter([found[x] for x in elements(leaf)])))

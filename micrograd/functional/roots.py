@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, overload
 
-from micrograd.engine import Value, adjoints, as_values, attach, node_of
+from micrograd.engine import Value, adjoints, attach
 from micrograd.engine.modes import inside
-from micrograd.functional.whole import Found, Frame, Row, Segment, WholeFunction, called, elements_of, number_of
+from micrograd.functional.whole import Found, Frame, Row, Segment, WholeFunction, called, number_of
 from micrograd.primitives import dot
-from micrograd.trees import like, numbers, plain_arrays
+from micrograd.trees import elements_of, like, numbers, plain_arrays
 
 if TYPE_CHECKING:
     from micrograd.signatures import A, NumberFound, NumbersFound
@@ -91,8 +91,7 @@ class Implicit(WholeFunction):
             own = [*segment.leaves, *segment.copies]
             found = [_adjoints(r, own, not plain) for r in segment.results]
             if not plain:
-                nodes = [out if j == row.i else node_of(frame.row(row.shape, j), as_values(xs)) for j in range(size)]
-                for leaf, x in zip(own, (*nodes, *xs), strict=True):
+                for leaf, x in zip(own, (*row.beside(xs, out), *xs), strict=True):
                     attach(leaf, x)
             by_y = [[g.get(leaf, 0.0) for g in found] for leaf in own[:size]]
             weights = _solved(by_y, [1.0 if j == row.i else 0.0 for j in range(size)], y)

@@ -17,7 +17,7 @@ from micrograd.engine import Value, adjoints, as_values, attach, constant, edges
 from micrograd.engine.choices import unbounded
 from micrograd.engine.higher_order import Dependents, chosen, gathered, local_graph
 from micrograd.engine.modes import current, enable_grad, refusals, unwatch, watch
-from micrograd.trees import Pattern, Sparse, elements, is_array, leaves_of, like, mapped, numbers, plain_arrays, shaped
+from micrograd.trees import Pattern, Sparse, elements_of, is_array, like, mapped, numbers, plain_arrays, shaped
 
 Rows = list[dict[int, Any]]  # a Jacobian: for each output, its derivative by the number of the input it depends on
 
@@ -103,7 +103,7 @@ class Run:
 
     def aux(self) -> Any:
         """The auxiliary data; its Values are numbers where nothing from outside is below them."""
-        values = [x for leaf in leaves_of(self.auxiliary) for x in elements(leaf) if isinstance(x, Value)]
+        values = [x for x in elements_of(self.auxiliary) if isinstance(x, Value)]
         if self.graph or (not self.plain and self.foreign(topological_order(*values))):
             self.attach()
             return self.auxiliary

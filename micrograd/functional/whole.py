@@ -30,6 +30,7 @@ from micrograd.trees import (
     LEAF,
     Structure,
     elements,
+    elements_of,
     flatten,
     is_array,
     kind_of,
@@ -40,7 +41,7 @@ from micrograd.trees import (
     plain_arrays,
 )
 
-FRAMES = 128  # structures of arguments whose frames a function keeps, the latest ones; rows in use keep theirs
+FRAMES = 128  # how many frames a function keeps, the latest ones; a row that is in use keeps its own
 _used: dict[str, Iterator[int]] = {}  # names of rows, each for one row in this process: compiled code knows rows by name
 _making = threading.Lock()  # held while a frame is added
 
@@ -81,9 +82,9 @@ class WholeFunction:
         self.method = f"{owner.__module__}.{owner.__qualname__}.{name}"
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        """Where it stands in a class: the function for one object, which is kept among that object's attributes.
+        """For a function in the body of a class: the same bound to one object, and kept among that object's attributes.
 
-        It is a method where what it is made of would be one. A class method gets its class as it is.
+        It binds where the function that it is made of would. A class method gets its class as it is.
         """
         if instance is None or not hasattr(self.__wrapped__, "__get__"):  # type: ignore[attr-defined]
             return self
@@ -95,9 +96,10 @@ class WholeFunction:
             )
         kept, name = vars(instance), f"{self.where}({self.method})"
         found = kept.get(name)
-        if (
-            found is None or getattr(found.__wrapped__, "__self__", instance) is not instance
-        ):  # that of an object of which this one is a copy
+        of_another = (
+            found is not None and getattr(found.__wrapped__, "__self__", instance) is not instance
+        )  # `instance` is a copy
+        if found is None or of_another:
             made = [f.__get__(instance, owner) if hasattr(f, "__get__") else f for f in self.made_of()]
             found = kept[name] = type(self)(*made)
             found.method = self.method
@@ -245,7 +247,10 @@ class Frame:
         return found
 
     def at(self, xs: Sequence[float]) -> Any:
-        """What the function gives for its arguments and what it closes over; RuntimeError where that holds something else."""
+        """What the function gives for `xs`: the numbers of its arguments, then of what it closes over.
+
+        RuntimeError where what it closes over holds other numbers now.
+        """
         latest, out = self.latest
         if latest != (wanted := array("d", xs)).tobytes():
             found = self.called(xs[: self.size])
@@ -292,6 +297,11 @@ class Row(Primitive):
             out = self.frame.at(xs)
             return out if out.__class__ is float else float(elements_of(out)[self.i])
         return leaves_of(self.frame.whole.attempt(self.frame, xs))[self.i]  # on symbols, for what writes code
+
+    def beside(self, xs: Sequence[Any], out: Any) -> list[Any]:
+        """The nodes of all numbers that the function returned over `xs`; `out` is the one that this row made."""
+        size = len(elements_of(self.shape))
+        return [out if j == self.i else node_of(self.frame.row(self.shape, j), as_values(xs)) for j in range(size)]
 
     def derivatives(self, xs: Sequence[Any], out: Any) -> Any:
         return self.frame.whole.partials(self, xs, out)
@@ -392,10 +402,6 @@ def _put(out: Any, change: dict[int, Any]) -> Any:
         return like(leaf, iter([change.get(next(at), x) for x in elements(leaf)]))
 
     return mapped(out, changed)
-
-
-def elements_of(tree: Any) -> list[Any]:
-    return [x for leaf in leaves_of(tree) for x in elements(leaf)]
 
 
 def _row(whole: WholeFunction, template: Sequence[Any], mask: Sequence[Any], shape: Any, i: int) -> Row:
