@@ -12,6 +12,7 @@ from micrograd.floats import SCALES, SPLITTERS, VANISHED
 from micrograd.primitives import RULES, Primitive
 
 Array = np.ndarray[Any, Any]
+PIECE = 12288  # numbers of which a spelling in several steps is worked out at once
 
 
 def _maximum(x: Array, y: Array, out: Array) -> None:
@@ -94,16 +95,30 @@ def _power(x: Array, y: Array, out: Array) -> None:
 
 
 def _power_less(n: Array, c: Array, x: Array, y: Array, out: Array, log: Any = None) -> None:
-    less, size, most = y - n, np.abs(x), 2.0 ** (900 if out.itemsize == 8 else 100)
+    less, rest, most = y, np.zeros(1, out.dtype), 2.0 ** (900 if out.itemsize == 8 else 100)
+    if n.any():
+        less = y - n
+        took = less - y
+        rest = y - (less - took) - (n + took)  # what the rounding of y - n took
+    if x.min() > 0.0:
+        power = np.power(x, less)
+        if rest.any():  # nan where y is not finite
+            power = power * (1.0 + rest * (np.log(x) if log is None else log))
+        if 1.0 / most < power.min() and power.max() < most:
+            np.multiply(c, power if log is None else power * log, out)
+            return
+    _power_at_the_ends(n, c, x, y, out, log, less, rest, most)
+
+
+def _power_at_the_ends(
+    n: Array, c: Array, x: Array, y: Array, out: Array, log: Any, less: Array, rest: Array, most: float
+) -> None:
+    """The same where some of the powers are no usual numbers."""
+    size = np.abs(x)
     power = np.power(size, less)
-    took = less - y
-    rest = y - (less - took) - (n + took)  # what the rounding of y - n took
-    if rest.any():
-        rounded = (power != 0.0) & np.isfinite(power) & np.isfinite(rest) & (rest != 0.0)
-        np.multiply(power, 1.0 + rest * np.log(size), power, where=rounded)
+    rounded = (power != 0.0) & np.isfinite(power) & np.isfinite(rest) & (rest != 0.0)
+    np.multiply(power, 1.0 + rest * np.log(size), power, where=rounded)
     np.multiply(c, power if log is None else power * log, out)
-    if x.min() > 0.0 and 1.0 / most < power.min() and power.max() < most and np.isfinite(less).all():
-        return
     usual = (power > 1.0 / most) & (power < most)
     far = ~usual & ((np.abs(y) > 16.0) | (np.remainder(y * 4.0, 1.0) != 0.0)) & np.isfinite(less * np.log(size))
     root = np.power(size, less * 0.5)
@@ -136,6 +151,19 @@ def _exp_minus_square(x: Array, out: Array) -> None:
     out -= out * rest
 
 
+def _in_pieces(spelling: Callable[..., None]) -> Callable[..., None]:
+    """The same, of so few samples at a time that what it makes on the way stays in the cache."""
+
+    def apply(*arrays: Array) -> None:
+        out = arrays[-1]
+        n = out.shape[-1] if out.ndim else 1
+        size = n if out.size <= PIECE else max(PIECE // (out.size // n), 64)
+        for at in range(0, n, size):
+            spelling(*[x[..., at : at + size] if x.shape and x.shape[-1] == n else x for x in arrays])
+
+    return apply
+
+
 def _each(rule: Primitive) -> Callable[..., None]:
     """A primitive that NumPy has no function for: the rule book's own value, number by number."""
 
@@ -157,8 +185,9 @@ _SPELLED: dict[str, Callable[..., Any]] = {
     "sign": np.sign, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus, "step": _step,
     "maximum": _maximum, "minimum": _minimum, "floor": np.floor, "round": np.rint,
     "mod": np.remainder, "floordiv": np.floor_divide, "one_minus_square": _one_minus_square,
-    "exp_minus_square": _exp_minus_square,
-    "power_log": _power_log, "direction": _direction, "inverted": _inverted, "power_less": _power_less,
+    "exp_minus_square": _in_pieces(_exp_minus_square),
+    "power_log": _in_pieces(_power_log), "power_less": _in_pieces(_power_less),
+    "direction": _in_pieces(_direction), "inverted": _in_pieces(_inverted),
     "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
 }  # fmt: skip
 _BUILT_IN = {RULES[name]: function for name, function in _SPELLED.items()}  # by row: a name may be taken over

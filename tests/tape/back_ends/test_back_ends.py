@@ -114,6 +114,50 @@ def test_the_partial_of_a_power_is_right_where_y_less_one_is_no_float_and_at_the
             np.testing.assert_allclose(found, expected, rtol=4e-16 if precision == "exact" else 4e-15, atol=1e-320)
 
 
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_powers_with_an_exponent_that_is_a_number_take_the_same_way_at_the_same_base(backend):
+    """Beside every bound at which the root is multiplied twice instead, and at the ends: in exact mode to the bit."""
+    ends = [0.0, -0.0, 5e-324, -5e-324, 1e-310, 1.7e308, 1.0, -1.0, 1.5, -2.5, math.inf, -math.inf, math.nan]
+    for y in (
+        2.3,
+        0.1,
+        -7.7,
+        17.0,
+        -33.5,
+        300.3,
+        0.9158,
+        1.9158,
+        0.8728,
+        1.8737,
+        0.0,
+        2.0**54,
+        1e300,
+        -1e-300,
+        math.inf,
+        math.nan,
+    ):
+        for n in (0.0, 1.0, 2.0):
+            reach = 650.0 / abs(y - n) if y != n else 1.0
+            near = [math.exp(s * min(reach, 709.7)) for s in (1.0, -1.0)]
+            beside = [x + k * math.ulp(x) for x in near for k in range(-40, 41)]
+            x = np.array([*ends, *beside, *(-x for x in near)])
+            for rule, c in ((RULES["power_less"], y), (RULES["power_log"], 1.0)):
+                expected = [rule(n, c, each, y) for each in x.tolist()]
+                for precision in ("fast", "exact")[: 1 + (backend != "numpy")]:
+                    f = jit(lambda z, rule=rule, n=n, c=c, y=y: rule(n, c, z, y), backend=backend, precision=precision)
+                    if precision == "exact":
+                        assert same(f.map(x), expected), (rule, n, y)
+                    np.testing.assert_allclose(f.map(x), expected, rtol=6e-15, atol=1e-320, err_msg=f"{rule} {n} {y}")
+
+
+def test_numpy_works_out_many_samples_in_pieces_that_fit_the_cache():
+    rng = np.random.default_rng(0)
+    X, y = rng.uniform(-0.1, 3.0, (30_000, 2)), rng.uniform(-3.0, 3.0, 30_000)
+    f = jit(mg.grad(lambda xs, y: mg.sum([x**y for x in xs])), backend="numpy")
+    few = [f.map(X[at : at + 1000], y[at : at + 1000]) for at in range(0, 30_000, 1000)]
+    np.testing.assert_allclose(f.map(X, y), np.concatenate(few), rtol=1e-15)
+
+
 def without_spelling(rule):
     """The back ends that would call into Python for every number of a primitive: 40 to 140 times as slow."""
     found = []

@@ -48,6 +48,11 @@ class Function:
             return bits
         return f"splat ({self.target.real} {bits})"
 
+    def known(self, x: str) -> float | None:
+        """The number that an operand is; None where that is a value in registers."""
+        match = re.search(r"0x(\w{16})", x)
+        return struct.unpack("<d", int(match[1], 16).to_bytes(8, "little"))[0] if match else None
+
     def label(self) -> str:
         self.counter += 1
         return f"b{self.counter}"

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
-from micrograd.floats import SCALES, SPLITTERS, VANISHED
+import numpy as np
+
+from micrograd.floats import SCALES, SPLITTERS, VANISHED, ordinary
 from micrograd.primitives import Primitive
 from micrograd.tape.back_ends.llvm.function import Function
 
@@ -126,24 +129,60 @@ def _inverted(f: Function, x: str, y: str) -> str:
     return f.two("fmul", f.two("fdiv", x, square), s)
 
 
+@cache
+def _bounds(y: float, n: float, most: float, size: int) -> tuple[float, float] | None:
+    """Up to which size of x, and from which on, |(y - n) log x| is more than `most`; None where y - n would be rounded.
+
+    To the last bit as one would find by comparing: the log grows with x, in floats too.
+    """
+    less, took = y - n, y - n - y
+    if not math.isfinite(less) or y - (less - took) - (n + took) != 0.0 or (size == 4 and float(np.float32(less)) != less):
+        return None
+    if less == 0.0 or ordinary(y):
+        return -1.0, math.nan
+
+    def is_far(x: float) -> bool:
+        return x in (0.0, math.inf) or math.fabs(less * math.log(x)) > most
+
+    reach = most / math.fabs(less)
+    low, high = math.exp(-reach), math.exp(reach) if reach <= 709.782712893384 else math.inf
+    while not is_far(low):
+        low = math.nextafter(low, 0.0)
+    while is_far(above := math.nextafter(low, math.inf)):
+        low = above
+    while not is_far(high):
+        high = math.nextafter(high, math.inf)
+    while is_far(below := math.nextafter(high, 0.0)):
+        high = below
+    return low, high
+
+
 def _raised(f: Function, n: str, c: str, x: str, y: str, with_log: bool) -> str:
     """c x ** (y - n), and with_log times log |x|, as in floats.power_less."""
     zero, one, broken = f.number(0.0), f.number(1.0), f.number(math.nan)
     floor, absolute = _intrinsic("floor"), _intrinsic("fabs")
     size, less = absolute(f, x), f.two("fsub", y, n)
-    log, quarters = f.call("log", size), f.two("fmul", y, f.number(4.0))
-    reach = absolute(f, f.two("fmul", less, log))
-    ordinary = _choice(f, absolute(f, y), "ole", 16.0, zero, reach)
-    reach = f.choose(f.compare("oeq", floor(f, quarters), quarters), ordinary, reach)
-    far = f.compare("ogt", reach, f.number(650.0 if f.target.size == 8 else 80.0))
+    most, bounds = 650.0 if f.target.size == 8 else 80.0, None
+    if (known := f.known(y)) is not None and (whole := f.known(n)) is not None:
+        bounds = _bounds(known, whole, most, f.target.size)
+    log = f.call("log", size) if with_log or bounds is None else ""
+    if bounds is not None:  # no log to compare with, and nothing that rounding took
+        low, high = (f.compare(how, size, f.number(x)) for how, x in zip(("ole", "oge"), bounds, strict=True))
+        far = f.new(f"or {'i1' if f.target.lanes == 1 else f'<{f.target.lanes} x i1>'} {low}, {high}")
+    else:
+        quarters, reach = f.two("fmul", y, f.number(4.0)), absolute(f, f.two("fmul", less, log))
+        usual = _choice(f, absolute(f, y), "ole", 16.0, zero, reach)
+        reach = f.choose(f.compare("oeq", floor(f, quarters), quarters), usual, reach)
+        far = f.compare("ogt", reach, f.number(most))
     part = f.choose(far, f.number(0.5), one)
     power = f.call("pow", size, f.two("fmul", less, part))
-    took = f.two("fsub", less, y)
-    rest = f.two("fsub", f.two("fsub", y, f.two("fsub", less, took)), f.two("fadd", n, took))
-    factor = f.two("fadd", one, f.two("fmul", f.two("fmul", rest, part), log))
-    corrected = _choice(f, absolute(f, rest), "ogt", 0.0, f.two("fmul", power, factor), power)
-    corrected = _choice(f, power, "olt", math.inf, corrected, power)
-    power = _choice(f, power, "one", 0.0, corrected, power)
+    if bounds is None and f.known(n) != 0.0:
+        took = f.two("fsub", less, y)
+        rest = f.two("fsub", f.two("fsub", y, f.two("fsub", less, took)), f.two("fadd", n, took))
+        factor = f.two("fadd", one, f.two("fmul", f.two("fmul", rest, part), log))
+        corrected = _choice(f, absolute(f, rest), "ogt", 0.0, f.two("fmul", power, factor), power)
+        corrected = _choice(f, power, "olt", math.inf, corrected, power)
+        power = _choice(f, power, "one", 0.0, corrected, power)
 
     def over(z: str, by: float) -> str:  # the rest of z / by, for a whole z
         return f.two("fsub", z, f.two("fmul", floor(f, f.two("fmul", z, f.number(1.0 / by))), f.number(by)))
