@@ -112,7 +112,7 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
     signature, read = [kind for kind in map(_kind_of, args) if kind], reader(path.out)
     if len(signature) < len(args):
         return None
-    lookups = [(*call.place(i), n) for i, n in path.lookups]
+    lookups = [] if compares else [(*call.place(i), n) for i, n in path.lookups]  # else the last number tells of these too
     run = program.prepared(1) if direct else lambda inputs, theta: program(inputs, theta, 1).reshape(-1)
 
     def of_arguments(args: Sequence[Any]) -> Any:

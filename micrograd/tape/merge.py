@@ -22,7 +22,8 @@ _COUNTED = {  # a comparison as a primitive, which gives 1.0 or 0.0; and whether
     "__lt__": ("less", True), "__le__": ("greater", False), "__gt__": ("greater", True), "__ge__": ("less", False),
     "__eq__": ("equal", True), "__ne__": ("equal", False),
 }  # fmt: skip
-_WHERE, _SUM, _DOT, _ADD, _SUB, _MUL, _EQUAL = (RULES[name] for name in ("where", "sum", "dot", "add", "sub", "mul", "equal"))
+_WHERE, _SUM, _DOT, _ADD, _SUB, _MUL = (RULES[name] for name in ("where", "sum", "dot", "add", "sub", "mul"))
+_EQUAL, _LESS = RULES["equal"], RULES["less"]
 ELSEWHERE = -1.0  # the number of the path of a sample that takes none of them
 SMALL, GROWTH = 2000, 4  # instructions that a merged tape may have, or so many times its longest path, or 3 for each path
 MANY = 1 << 16  # results, counted for every path, up to which
@@ -38,9 +39,9 @@ def merged(
 
     With `results`, its outputs are these, with a `gradient` that of each for all leaves, and then 0.0 where the sample takes
     one of the paths; without, the number of the path that it takes. Either is ELSEWHERE for none of them, nan where it compares
-    a nan, so that over samples the former sums to 0.0 where each takes one of them. Where results may need `gates`, it is nan
-    beside a result that is nan. None where the paths do not compare the same in the same order, or where computing all of them
-    for every sample would be too much.
+    a nan, so that over samples the former sums to 0.0 where each takes one of them. The former is ELSEWHERE also where a path
+    looks up what its table has not. Where results may need `gates`, it is nan beside a result that is nan. None where the paths
+    do not compare the same in the same order, or where computing all of them for every sample would be too much.
     """
     code = _Code(paths, leaves, results, gradient)
     try:
@@ -75,8 +76,11 @@ class _Code:
         self.numbers: list[float] = []
         self._slots: dict[Any, int] = {}
         self._base = paths[0][0].inputs + leaves
-        counts = range(max(len(paths), *map(len, self.guards), 1) + 1)
-        for x in (ELSEWHERE, *counts, *(x for tape, _ in paths for x in tape.constants)):
+        self.lookups = [tape.lookups() if results else [] for tape, _ in paths]
+        most = max(len(guards) + 2 * len(lookups) for guards, lookups in zip(self.guards, self.lookups, strict=True))
+        lengths = [float(n) for lookups in self.lookups for _, n in lookups]
+        counts = range(max(len(paths), most, 1) + 1)
+        for x in (ELSEWHERE, *counts, *lengths, *(x for tape, _ in paths for x in tape.constants)):
             if constant_key(x) not in self._slots:
                 self._slots[constant_key(x)] = self._base + len(self.numbers)
                 self.numbers.append(float(x))
@@ -152,6 +156,9 @@ class _Code:
             (ones if one else zeros).append(slot)
         if len(members) > 1:
             raise _Unlike
+        for index, length in self.lookups[path]:
+            i = self.slots[path][index]
+            ones += [self.add(_LESS, self.number(-1.0), i), self.add(_LESS, i, self.number(float(length)))]
         return self._where_all(ones, zeros, self.number(0 if self.results else path)), self._on(sides, self.outputs[path])
 
     def _on(self, sides: list[tuple[int, bool]], outputs: list[int]) -> list[int]:

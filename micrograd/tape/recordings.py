@@ -336,10 +336,9 @@ class Recordings:
     def one_tape(self, paths: Sequence[Path], results: bool, gradient: bool, count: int) -> Tape | None:
         """The tape of several paths; None where `merge.merged` finds none.
 
-        Nor is there one where paths look something up that is not there on others, or compare and call a function that may
-        raise: it is there for samples of its own path alone.
+        Nor is there one where paths compare and call a function that may raise: it is there for samples of its own path alone.
         """
-        if any(path.lookups or (path.tape.guards and path.may_raise) for path in paths):
+        if any(path.tape.guards and path.may_raise for path in paths):
             return None
         gates = results and any(path.record_gated is not None for path in paths)
         return merged([(path.tape, path.leaves) for path in paths], count, results, gradient, gates)

@@ -251,3 +251,57 @@ def test_paths_that_part_deeper_than_python_recurses_are_no_one_program(monkeypa
 
     monkeypatch.setattr(merge._Code, "tree", too_deep)
     assert merge.merged([(path.tape, path.leaves) for path in paths], 0, True) is None
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_lookups_that_only_some_paths_make_are_part_of_one_program(backend, monkeypatch):
+    """Of tables in one piece and of scattered ones; an index that a path's table has not is an error on that path alone."""
+    w = [Value(0.3), Value(-0.2), Value(1.1)]
+    rows = [[1.0, 2.0], [Value(3.0), 0.2], [0.1, -1.0], [w[1], 0.6]]
+
+    def f(x, i, j):
+        bound = mg.take(w, i)
+        if x > bound:
+            u = mg.take([0.5, 1.5], j)
+            return u * bound + x if u * x > 0.4 else mg.sin(u * x)
+        if x < -0.5:
+            p, q = mg.take(rows, j)
+            return p * x - q * bound
+        return x * x - bound
+
+    rng = np.random.default_rng(0)
+    x, i, j = rng.normal(size=200), rng.integers(0, 3, 200), rng.integers(0, 6, 200)
+    fast, wrt = jit(f, backend=backend), [*w, rows[1][0]]
+    slope = jit(f, backend=backend, wrt=wrt)
+
+    def eager(*sample):
+        try:
+            return f(Value(sample[0]), *sample[1:])
+        except IndexError:
+            return None
+
+    wanted = [eager(*sample) for sample in zip(x.tolist(), i.tolist(), j.tolist(), strict=True)]
+    good = np.array([k for k, out in enumerate(wanted) if out is not None])
+    bad = np.array([k for k, out in enumerate(wanted) if out is None])
+    values, total = [wanted[k].data for k in good], mg.sum([wanted[k] for k in good])
+    found = mg.adjoints(total, wrt)
+    theta = np.array([v.data for v in wrt])
+    for _ in range(3):
+        assert fast.map(x[good], i[good], j[good]) == pytest.approx(values, rel=1e-12)
+        value, gradient = slope.value_and_grad(theta, x[good], i[good], j[good], reduction="sum")
+        assert value == pytest.approx(total.data) and gradient == pytest.approx([found[v] for v in wrt])
+    singles = [(float(x[k]), int(i[k]), int(j[k])) for k in good[:40]]
+    for known in (False, False, True):
+        if known:
+            monkeypatch.setattr(branches, "_sorted_by_path", None)  # which known paths need no more
+        assert [fast(*sample) for sample in singles] == pytest.approx(values[:40], rel=1e-12)
+    fast.map(x[good], i[good], j[good])
+    slope.value_and_grad(theta, x[good], i[good], j[good])
+    monkeypatch.undo()
+    for k in bad[:10].tolist():
+        some = np.append(good[:9], k)
+        for call in (fast.map, lambda *args: slope.value_and_grad(theta, *args)):
+            with pytest.raises(IndexError, match=f"take needs an index from 0 to ., got {j[k]}"):
+                call(x[some], i[some], j[some])
+        with pytest.raises(IndexError, match=f"got {j[k]}"):
+            fast(float(x[k]), int(i[k]), int(j[k]))

@@ -271,16 +271,17 @@ class _Plan:
         even = steps.size == 0 or (steps == steps.flat[0]).all()
         heads = positions[..., 0] if even else None
         stride = int(steps.flat[0]) if steps.size else 0
-        lines = positions.reshape(-1, v.terms)
-        grid = np.arange(len(lines)).reshape(v.shape)
+        starts = np.arange(positions.size // v.terms).reshape(v.shape) * v.terms  # of tables among all positions
         samples = np.arange(self.n)
 
         def look_up() -> None:
             chosen = i.astype(np.intp)
             if rows:
-                at = heads[..., None] + chosen * stride if heads is not None else lines[grid[..., None], chosen]
+                at = heads[..., None] + chosen * stride if heads is not None else chosen + starts[..., None]
             else:
-                at = heads + chosen * stride if heads is not None else lines[grid, chosen]
+                at = heads + chosen * stride if heads is not None else chosen + starts
+            if heads is None:
+                at = positions.take(at, mode="clip")
             if varying:
                 at = at * self.n + samples
             np.take(space, at, 0, out, "clip")
