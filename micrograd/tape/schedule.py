@@ -56,7 +56,7 @@ step may have loops inside, whose steps are counted from 0 each time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -153,7 +153,6 @@ class Schedule:
     code: list[Vector | Repeat]
     outputs: list[tuple[str, int]]  # the space and position of each output; with `reduce`, (TOTALS, its number)
     reduce: bool
-    lookups: list[tuple[int, int]] = field(default_factory=list)
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

@@ -76,7 +76,6 @@ def schedule_of(it: Settled) -> Schedule:
     constants = [(int(places.where[low + i]), x) for i, x in enumerate(tape.constants)]
     return Schedule(
         tape.leaves, places.fields, places.shared, places.rows, constants, places.filled, places.code, outputs, reduce,
-        tape.lookups(),
     )  # fmt: skip
 
 
