@@ -305,3 +305,70 @@ def test_lookups_that_only_some_paths_make_are_part_of_one_program(backend, monk
                 call(x[some], i[some], j[some])
         with pytest.raises(IndexError, match=f"got {j[k]}"):
             fast(float(x[k]), int(i[k]), int(j[k]))
+
+
+def by_type(x, chosen):
+    return x + (1.0 if isinstance(chosen, float) else 2.0)
+
+
+def in_a_set(x, chosen):
+    return x * 2.0 if chosen in {1.0, 3.0} else x
+
+
+def as_a_key(x, chosen):
+    return x + {0.0: 5.0, 1.0: 7.0}.get(chosen, 9.0)
+
+
+def as_text(x, chosen):
+    return x + len(f"{chosen!r}")
+
+
+def caught(x, chosen):
+    try:
+        return x + 1.0 / (chosen - 1.0)
+    except ZeroDivisionError:
+        return x - 100.0
+
+
+@pytest.mark.parametrize("told_apart", [by_type, in_a_set, as_a_key, as_text, caught])
+def test_what_an_if_chooses_stays_what_it_is_in_plain_python(told_apart):
+    """Also beside many ifs: what a selection between two floats gives has neither type, hash nor text of one."""
+
+    def f(*xs):
+        total = xs[0]
+        for x in xs[1:4]:
+            total = total + x if x > 0.0 else total * 0.5
+        chosen = 0.0
+        if xs[4] > 0.0:
+            chosen = 1.0
+        return told_apart(total, chosen)
+
+    fast = jit(f, backend="reference")
+    X = np.array(list(np.ndindex(1, 2, 2, 2, 2))) * 1.5 - 0.75
+    for _ in range(3):
+        assert fast.map(*X.T).tolist() == [f(*map(Value, row)).data for row in X.tolist()]
+
+
+def test_a_side_that_raises_is_run_for_its_own_samples_alone():
+    """Whether the function catches the error, or the call does."""
+    zero = [0.0]
+
+    def caught(x):
+        try:
+            found = x * (1.0 / zero[0]) if x > 0.0 else x + 1.0
+        except ZeroDivisionError:
+            found = x - 100.0
+        return found
+
+    def raising(*xs):
+        total = sum(x if x > 0.0 else -x for x in xs[:3])
+        return total / (1.0 if xs[3] > 0.0 else 2.0) + 1.0 / (1.0 if xs[3] > 0.0 else zero[0])
+
+    X = np.array(list(np.ndindex(2, 2, 2, 2))) * 1.5 - 0.75
+    fast, slow = jit(caught, backend="reference"), jit(raising, backend="reference")
+    for _ in range(3):
+        assert fast.map([-1.0, 2.0]).tolist() == [0.0, -98.0]
+        some = X[X[:, 3] > 0.0]
+        assert slow.map(*some.T).tolist() == [raising(*map(Value, row)).data for row in some.tolist()]
+        with pytest.raises(ZeroDivisionError):
+            slow.map(*X.T)
