@@ -20,7 +20,7 @@ from micrograd.tape.arguments import Call, Chunked, ValueAmong, axes_of
 from micrograd.tape.back_ends import BackEnd
 from micrograd.tape.parameters import Array, Parameters
 from micrograd.tape.recordings import EACH, Path, Recordings
-from micrograd.tape.results import arrays_of, numbers_of, put_together, reader
+from micrograd.tape.results import arrays_of, numbers_of, reader, widths_of
 
 
 def over_chunks() -> Any:
@@ -37,6 +37,7 @@ class Calls:
         self.sent: dict[Any, Any] = {}  # what `scale` has sent of it
         self.quick: dict[Any, latest_call.Evaluation] = {}  # by the structure of their arguments; replaced, and never changed
         self.latest: latest_call.OfArrays | None = None  # reduced call; replaced, and never changed
+        self.mapped: latest_call.OfMap | None = None  # the same for the latest map
 
     def refuse_inside(self, what: str) -> None:
         """TypeError while another function is recorded."""
@@ -52,7 +53,7 @@ class Calls:
         if not self.recordings.current(held):
             with self.recordings.making:
                 if self.recordings.outdated():
-                    self.quick, self.latest = {}, None
+                    self.quick, self.latest, self.mapped = {}, None, None
 
     def one(self, args: Sequence[Any], named: Mapping[str, Any], theta: Array | None = None) -> Any:
         """The results of one evaluation; None where a Value is among the arguments."""
@@ -77,13 +78,19 @@ class Calls:
         """The structure of the results, and in order an array of each number, or list or array of numbers, over the samples."""
         self.refuse_inside("map")
         self.renew()
+        since = self.recordings.forgotten
         call = Call(args, axes_of(in_axes, args, named), named)
         grouped = None if current().anomaly else self._grouped(call, theta)
         if grouped is not None:
-            out, arrays = grouped
-            return out, arrays_of(out, call.n, None, arrays)
-        path, found = self._run(call, False, theta, False)
-        return path.out, arrays_of(path.out, call.n, found)
+            out, arrays = grouped[0], arrays_of(grouped[0], call.n, None, grouped[1])
+        else:
+            path, found = self._run(call, False, theta, False)
+            out, arrays = path.out, arrays_of(path.out, call.n, found)
+        if not named:
+            latest = latest_call.of_map(self.recordings, call, args, in_axes)
+            with self.recordings.making:
+                self.mapped = latest if latest and since == self.recordings.forgotten else self.mapped
+        return out, arrays
 
     def reduced_each(
         self,
@@ -205,8 +212,7 @@ class Calls:
             return None
         if path.lookups:
             call.check_lookups(path.lookups, call.inputs)
-        widths: list[int] = []
-        put_together(path.out, lambda i: widths.append(1), lambda ids, _: widths.append(len(ids)), lists_are_arrays=True)
+        widths = widths_of(path.out)
         if 0 in widths:
             return None
         program = self.recordings.grouped(path, call, widths)

@@ -178,6 +178,15 @@ class Jitted(Decorator, Generic[R]):
         `progress`, which shows a bar of tqdm, where that is installed. Where an argument is a Dask array, or columns of a Dask
         data frame, so are the results: lazy, and chunked alike.
         """
+        if (
+            (quick := self._calls.mapped) is not None
+            and theta is None
+            and out is None
+            and not (progress or named or open_blocks)
+        ):
+            found = quick(args, in_axes)
+            if found is not None:
+                return found
         given = self._given(theta)
         try:
             if out is None and not progress and not any_on_disk(args, named):

@@ -18,7 +18,7 @@ from micrograd.tape.back_ends import Program
 from micrograd.tape.branches import settled
 from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
-from micrograd.tape.results import Place, put_together, reader
+from micrograd.tape.results import Place, arrays_of, put_together, reader, widths_of
 
 KEPT = 2  # evaluations whose quick way is kept, such as on floats and on an array
 _NOTHING, _REAL, _ARRAY = np.zeros(0), np.dtype(np.float64), np.ndarray
@@ -78,6 +78,44 @@ def _reduced(program: Program, n: int, mean: bool) -> Callable[[Sequence[Array],
         if mean and n > 1:
             total /= n
         return total
+
+    return run
+
+
+OfMap = Callable[
+    [Sequence[Any], Any], Any
+]  # the results for some arguments and in_axes; None where another way has to be taken
+
+
+def of_map(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfMap | None:
+    """The quick way for the map just made over arrays, where there is one."""
+    path, watch, n = recordings.straight(call, False), recordings.watch, call.n
+    if path is None or watch is None or in_axes != 0 or not n or any(x.__class__ is not _ARRAY for x in args):
+        return None
+    widths, direct, out = widths_of(path.out), recordings.back_end.make_direct is not None, path.out
+    if 0 in widths:
+        return None
+    program: Any = recordings.grouped(path, call, widths) if direct else recordings.program(path, call, False)
+    lookups = [(*call.place(i), length) for i, length in path.lookups]
+    signature, parameters, count = [(x.shape, x.dtype) for x in args], recordings.parameters, len(recordings.parameters)
+    unchanged, theta, alone = watch.unchanged, parameters.theta, out.__class__ is Place
+
+    def run(args: Sequence[Any], in_axes: Any) -> Any:
+        if in_axes.__class__ is not int or in_axes or len(args) != len(signature) or count != len(parameters.values):
+            return None
+        for x, (form, kind) in zip(args, signature):  # noqa: B905 (a small function's time is this loop's)
+            if x.__class__ is not _ARRAY or x.shape != form or x.dtype is not kind:
+                return None
+        if not unchanged():
+            return None
+        for i, j, length in lookups:
+            check_column(args[i].reshape(n, -1)[:, j], length)
+        inputs = args if direct else [x.reshape(n, -1) for x in args]
+        found = program(inputs, theta() if count else _NOTHING, n)
+        if alone:
+            return found[0]
+        rest = iter(arrays_of(out, n, None, found) if direct else arrays_of(out, n, found))
+        return put_together(out, lambda _: next(rest), lambda *_: next(rest), lists_are_arrays=True)
 
     return run
 

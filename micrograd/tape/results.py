@@ -61,6 +61,13 @@ def arrays_of(out: Any, n: int, numbers: Any, arrays: Sequence[Any] = ()) -> lis
     return found
 
 
+def widths_of(out: Any) -> list[int]:
+    """How many numbers of a sample each of the arrays holds that a map gives, in order."""
+    found: list[int] = []
+    put_together(out, lambda _: found.append(1), lambda ids, _: found.append(len(ids)), lists_are_arrays=True)
+    return found
+
+
 def reader(out: Any) -> Callable[[Any], Any]:
     """What puts together the results of one evaluation, given their array, whose parts it hands out as they are."""
     if out.__class__ is Place:

@@ -922,6 +922,53 @@ def test_classes_take_the_quick_way_and_are_checked_there():
             f.value_and_grad([1.0, 2.0, 3.0], X, np.array([0, bad]))
 
 
+rate = 2.0
+
+
+@pytest.mark.parametrize("backend", ["llvm", "numpy", "reference"])
+def test_a_map_like_the_latest_takes_the_quick_way_and_no_other_does(backend, monkeypatch):
+    """Its results are those of a function that was never called; what has changed, or is called otherwise, is found out."""
+    if backend == "llvm":
+        pytest.importorskip("llvmlite")
+    w = [Value(float(i)) for i in range(3)]
+
+    def function(x, i, k=1.0):
+        return {"a": mg.take([v * x[0] for v in w], i) * rate, "b": [x[1], x[0] * k], "c": (x[0] + w[1],)}
+
+    def fresh(*args, **named):
+        return jit(function, backend=backend).map(*args, **named)
+
+    def same(a, b):
+        return all(np.array_equal(p, q) for p, q in zip([a["a"], a["b"], *a["c"]], [b["a"], b["b"], *b["c"]], strict=True))
+
+    f, X, i = jit(function, backend=backend), np.array([[1.0, 2.0], [3.0, 4.0], [5.0, -1.0]]), np.array([2, 1, 0])
+    taken = []
+
+    def call(*args, **named):
+        quick = f._calls.mapped
+        taken.append(quick is not None and not named and quick(args, 0) is not None)
+        return f.map(*args, **named)
+
+    for change in (lambda: None, lambda: setattr(w[1], "data", 7.0), lambda: X.__setitem__((0, 0), 9.0), lambda: i.fill(1)):
+        change()
+        assert same(call(X, i), fresh(X, i))
+    assert taken == [False, True, True, True]
+    monkeypatch.setitem(globals(), "rate", 5.0)
+    assert same(call(X, i), fresh(X, i)) and not taken.pop()
+    assert same(call(X, i), fresh(X, i)) and taken.pop()
+    others = [((X[:2], i[:2]), {}), ((X, i), {"k": np.full(3, 3.0)}), ((X.astype(int), i), {}), ((X.tolist(), i), {})]
+    for args, named in others:
+        assert same(call(*args, **named), fresh(*args, **named)) and not taken.pop()
+    assert same(f.map(X, i, theta=[1.0, 2.0, 4.0]), jit(function, w, backend=backend).map(X, i, theta=[1.0, 2.0, 4.0]))
+    assert same(f.map(X[:2], i[:2]), fresh(X[:2], i[:2])) and same(f.map(X[:2], i[:2], in_axes=(1, 0)), fresh(X[:2].T, i[:2]))
+    with pytest.raises(IndexError, match="from 0 to 2, got 3"):
+        call(X[:2], np.array([0, 3]))
+    with mg.detect_anomaly(), pytest.raises(FloatingPointError):
+        f.map(np.full((2, 2), 1e308), i[:2])
+    with pytest.raises(TypeError, match="map gives numbers"):
+        jit(lambda x: x * f.map(X[:2], i[:2])["a"][0], backend=backend)(1.0)
+
+
 def test_what_is_not_like_the_latest_call_does_not_take_the_quick_way():
     """Another theta, other axes, an argument by name: of arrays just like those of the call before."""
     w, X = Value(2.0), np.array([[1.0, 2.0], [3.0, 5.0]])
