@@ -127,7 +127,7 @@ class Origins:
         """The factor that is 0 in every product of a dot, such as the output of a dead neuron; None where they cancel."""
         n = len(node.parents) // 2
         pairs = list(zip(node.parents[:n], node.parents[n:-1], strict=True))
-        if node.parents[-1].data != 0.0 or not all(x.data == 0.0 or y.data == 0.0 for x, y in pairs):
+        if not all(x.data == 0.0 or y.data == 0.0 for x, y in pairs):
             return None
         found = [p for pair in pairs for p in pair if p.data == 0.0]
         return next((p for p in found if p.rule is not None and not p.is_constant), found[0])

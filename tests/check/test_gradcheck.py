@@ -195,7 +195,34 @@ def test_assert_gradients_shows_the_table(planted):
         assert_gradients(f, 0.3)
 
 
+def test_a_wrong_rule_is_blamed_once(planted):
+    wrong = planted("wrongsin", math.sin, lambda x, out: 1.1 * mg.cos(x))
+    report = gradcheck(lambda x: wrong(x) * wrong(x * 2.0), 0.3)
+    assert not report and len(report.findings) == 1
+
+
 # -- verdicts at their thresholds
+
+
+@pytest.mark.parametrize("verdict", ["agrees", "kink", "unclear", "not finite", "wrong"])
+def test_a_check_is_true_where_all_agree_or_stand_at_kinks(verdict):
+    right = Row("x", 1.0, 1.0, 0.0, 0.1, "agrees")
+    assert bool(GradCheck([right, Row("y", 1.0, 2.0, 0.5, 0.1, verdict)], [])) == (verdict in ("agrees", "kink"))
+
+
+@pytest.mark.parametrize("high", [1e-6, 1e-4, 1.0])
+def test_a_small_jump_is_a_jump_and_a_kink_without_one_is_not(high):
+    (row,) = gradcheck(lambda x: x + high * (x - 1.0).step() + 2.0 * (x - 1.0).relu(), 1.0).rows
+    assert row.verdict == "kink" and "where the function jumps" in row.remark
+    (row,) = gradcheck(lambda x: x + high * (x - 1.0).relu(), 1.0).rows
+    assert "jumps" not in row.remark
+
+
+@pytest.mark.parametrize(("error", "verdict"), [(0.3e-6, "agrees"), (3e-6, "wrong")])
+def test_the_tolerance_is_where_a_derivative_begins_to_be_wrong(planted, error, verdict):
+    off = planted("off", math.sin, lambda x, out: (1 + error) * mg.cos(x))
+    assert gradcheck(off, 0.3).rows[0].verdict == verdict
+    assert gradcheck(off, 0.3, tolerance=1e-5) and not gradcheck(off, 0.3, tolerance=1e-7)
 
 
 def test_a_slope_differs_by_more_than_the_tolerance_and_its_doubt():

@@ -169,17 +169,25 @@ def test_it_is_the_rest_that_is_faint():
 
 
 def test_the_picture_that_a_page_shows_without_scripts_says_what_it_is():
-    drawing = Value(2.0, label='<b> "x"').exp().draw()
+    out = Value(2.0, label="x").exp()
+    out.label = '"><b>&amp;'
+    drawing = out.draw()
+    assert out.label in drawing.title
 
     class Images(HTMLParser):
         def handle_starttag(self, tag, attrs):
             if tag == "img":
                 found.append(dict(attrs)["alt"])
 
-    for html in (drawing.explore().html, drawing._repr_mimebundle_()["text/html"]):
+        def handle_data(self, data):
+            if self.lasttag == "title" and data.strip():
+                found.append(data)
+
+    page = drawing.explore()
+    for html, count in ((page.html, 1), (drawing._repr_mimebundle_()["text/html"], 1), (page.page, 2)):
         found = []
         Images().feed(html)
-        assert found == [drawing.title] and drawing.title
+        assert found == [drawing.title] * count
 
 
 def test_letters_of_all_languages_are_in_the_tikz_picture():

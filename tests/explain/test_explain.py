@@ -784,9 +784,9 @@ def _recurrence():
     return h.why(w)
 
 
-def _softmax(composed):
+def _softmax(composed, score=6.0):
     def make():
-        zs = [Value(z, label=f"z_{i}") for i, z in enumerate((6.0, 0.2, 0.1), 1)]
+        zs = [Value(z, label=f"z_{i}") for i, z in enumerate((score, 0.2, 0.1), 1)]
         exps = [z.exp() for z in zs]
         out = exps[0] / mg.sum(exps) if composed else mg.logsumexp(zs) * 2.0
         return out.why(zs[1])
@@ -848,6 +848,36 @@ WHYS = {
     "a small divisor": (_of(lambda a: 1.0 / a, 1e-9), "huge"),
     "many paths": (_of(lambda a: _doubled(a), 1.0), "huge"),
     "nothing unusual": (_of(lambda a, b: a * b + a**2, 2.0, -3.0), "nothing unusual"),
+    # each threshold, from both sides
+    "just tiny": (_of(lambda a: a * 9e-7, 1.0), "tiny"),
+    "not quite tiny": (_of(lambda a: a * 1.1e-6, 1.0), "nothing unusual"),
+    "just huge": (_of(lambda a: a * 2.0 * 5.5e5, 1.0), "huge"),
+    "not quite huge": (_of(lambda a: a * 9e5, 1.0), "nothing unusual"),
+    "just saturated": (_saturated("tanh", 1.5), "saturated"),
+    "not quite saturated": (_saturated("tanh", 1.49), "nothing unusual"),
+    "saturated erf": (_saturated("erf", 1.25), "saturated"),
+    "just cancelled": (_of(lambda a: a * 1000.0 - a * 998.1, 1.0), "cancelled"),
+    "not quite cancelled": (_of(lambda a: a * 1000.0 - a * 997.9, 1.0), "nothing unusual"),
+    "a softmax just saturated": (_softmax(True, 5.5), "softmax"),
+    "a softmax not quite saturated": (_softmax(True, 5.0), "nothing unusual"),
+    # where numbers began
+    "a relu just below 0": (_of(lambda a, b: a * (b - 0.5).relu(), 1.0, 0.25), "relu"),
+    "three that are equal": (_of(lambda a, b: mg.sum([a * b, b * 1.0, b * 1.0]).relu(), 1.0, -2.0), "relu"),
+    "against another one": (_of(lambda a, b: (a * 0.1 + b - 30.0).tanh(), 1.0, 10.0), "saturated"),
+    "a logistic that underflows": (_of(lambda a: (a * 1.0).sigmoid().log(), -800.0), "underflow"),
+    "a sum that is 0 by chance": (_of(lambda a, b: a * mg.sum([(b * 1.0).relu(), b, 1.0]), 2.0, -1.0), "flat"),
+    "a computed 0 beside a given one": (_of(lambda a, b: a * mg.dot([0.0, b - 3.0], [b, b], 0.0), 2.0, 3.0), "flat"),
+    "growth from a quotient": (_of(lambda a, b: a * _chain(2.0, 5)(3.0 / b) ** 2, 1.0, 1e-6), "huge"),
+    "growth from exp": (_of(lambda a, b: a * _chain(2.0, 5)(b.exp()) ** 2, 1.0, 20.0), "huge"),
+    "growth in few steps": (_of(lambda a, b: a * (b * b * b) ** 2, 1.0, 20.0), "huge"),
+    "a quotient that overflows": (_of(lambda a, b: a / b, 1e300, 1e-300), "division"),
+    "cut in many places": (
+        _of(lambda a: (a - 5.0).relu() + a.step() + a.minimum(-9.0) + mg.where(a, 1.0, a) + a.maximum(10.0) + a.floor(), 1.0),
+        "flat",
+    ),
+    "one of several factors": (_of(lambda a, b, c: mg.dot([a, c], [b, c]), 1.0, 0.0, 3.0), "times zero"),
+    "a condition": (_of(lambda a, b: mg.where(a, b, 3.0), 1.0, 2.0), "where"),
+    "six that cancel": (_of(lambda a: mg.sum([a * k for k in (500.0, -500.0, 1.0, 3.0, -4.0, 0.0)]), 1.0), "cancelled"),
 }
 
 
@@ -879,11 +909,33 @@ def test_why_finds_the_cause(name):
         ("a saturated logsumexp", "logsumexp", "one entry has 0.9943 of the whole"),
         ("tanh saturated by its bias", "tanh", "because b = 8"),
         ("a nan that comes in", "", "b itself holds nan, before any operation"),
+        ("just huge", "mul", "∂(v1 · 5.5e+05)/∂v1 = 5.5e+05"),
+        ("a relu just below 0", "relu", "The 0 began at v2 = relu(v1) = relu(-0.25) = 0"),
+        ("three that are equal", "relu", "its input v4 = -6 is negative. What to do"),
+        ("against another one", "tanh", "in floating point. What to do"),
+        ("a logistic that underflows", "sigmoid", "sigmoid(-800) = 0, which underflows"),
+        ("a sum that is 0 by chance", "sum", "The 0 began at v3 = v2 + b + 1 = 0 + (-1) + 1 = 0"),
+        ("a computed 0 beside a given one", "sub", "The 0 began at v1 = b − 3 = 3 − 3 = 0"),
+        ("growth from a quotient", "div", "As to that factor, it came from v1 = 3 / b = 3 / 1e-06 = 3e+06"),
+        ("growth from exp", "exp", "As to that factor, it came from v1 = exp(b) = exp(20) = 4.852e+08"),
+        ("growth in few steps", "mul", "As to that factor, it came from v2 = v1 · b = 400 · 20 = 8000"),
+        ("a quotient that overflows", "div", "(overflowed)"),
+        ("cut in many places", "floor", "Cut in 6 places (flat 2 times, "),
+        ("a condition", "where", "its condition has no derivative"),
+        ("vanishing", "mul", "200 factors of 0.9 on (geometric) average"),
+        ("many paths", "", "It adds up: about 1e12 paths, and the largest alone gives 1"),
+        ("a small divisor", "div", "keep the divisor away from 0"),
+        ("a power at its flat point", "pow", "start elsewhere"),
     ],
 )
 def test_why_names_the_origin_and_what_to_do(name, op, words):
     why = WHYS[name][0]()
     assert why.node.op == op and words in flat(why) and why.advice in flat(why).split("What to do: ")[1], why
+
+
+def test_why_names_the_factor_that_is_0_and_what_it_leaves_out():
+    assert "there a is multiplied by b = 0" in flat(WHYS["one of several factors"][0]())
+    assert "+0 − 4 + 3 … 1 of 6 terms left out … − 500 + 500 = 0" in flat(WHYS["six that cancel"][0]())
 
 
 def test_scopes_are_said():
@@ -1100,6 +1152,25 @@ def test_names_in_a_listing_are_names():
     _, loss = network()
     odd = [Value(1.0, label=label) for label in ("x*y", "math", "d_w", "top", "choice", "max", "int", "range")]
     check_listing(class_ * same + again + mg.sum(odd) + loss)
+
+
+TAKEN = (
+    "d_w", "d_z", "reached_z", "reached_u", "top", "choice", "local", "common", "math", "max", "int", "range", "polygamma",
+    "scale", "class", "1st", "x*y", "∂", "v1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("label", TAKEN)
+def test_no_label_is_in_the_way_of_what_a_listing_calls(label):
+    w, odd, c = Value(0.5, label="w"), Value(3.0, label=label), Value(1.0, label="c")
+    z = w * odd
+    z.label = "z"
+    check_listing(mg.logsumexp([z, z * 2.0]) + (z * z).sigmoid() + mg.softplus(mg.where(c - z, z, w)) + mg.digamma(z))
+    u = z.log()
+    u.label = "u"
+    for choice in (c, -c):
+        check_listing(mg.where(choice * 2.0, u * 3.0, w) * w)
+        check_listing(mg.where(choice * 2.0, u, z.exp()) + mg.take([u, w], 1))
 
 
 @pytest.mark.parametrize("labels", [("\u00b5", "\u03bc"), ("\ufb01", "fi"), ("x", "\U0001d431"), ("\U0001d41d_w", "w")])
