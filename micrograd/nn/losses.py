@@ -162,7 +162,7 @@ def _relative(q: Any, p: Any) -> Any:
     if isinstance(p, (float, int, Real)):
         if not 0.0 <= float(p) <= 1.0:
             raise ValueError(f"kl_divergence needs probabilities from 0 to 1 as targets, got {p!r}")
-        return p * (log(p) - q) if p else 0.0 * q
+        return p * (log(p) - q) if p else where(0.0, q, 0.0)
     return where(p, p * (log(p) - q), 0.0)
 
 

@@ -115,6 +115,13 @@ GENERAL_POW = """    def __pow__(self, other):
         return out
     def __rpow__(self, other): return Value(other) ** self
 """
+LOG = """    def log(self):
+        out = Value(math.log(self.data), (self,), "log")
+        def _backward():
+            self.grad += out.grad / self.data
+        out._backward = _backward
+        return out
+"""
 _begin, _end = SOURCE.index("    def __pow__"), SOURCE.index("    def exp")
 OLD_POW = SOURCE[_begin:_end].rstrip("\n") + "\n"
 
@@ -471,6 +478,54 @@ CASES = [
         [("(out.data > 0) * out.grad", "out.grad")],
         "the derivative of relu(a), a < 0 is wrong",
         "1 where the input is negative",
+    ),
+    (
+        "relu that leaks a little",
+        [("(out.data > 0) * out.grad", "(1.0 if out.data > 0 else 1e-8) * out.grad")],
+        "the derivative of relu(a), a < 0 is wrong",
+        "relu",
+    ),
+    (
+        "an e of six digits",
+        [("math.exp(self.data), (self,)", "2.71828**self.data, (self,)")],
+        "the value of exp(a) is wrong",
+        "compute exp(a)",
+    ),
+    (
+        "a slope that is a little off",
+        [("self.grad += out.data * out.grad", "self.grad += 1.0000001 * out.data * out.grad")],
+        "the derivative of exp(a) is wrong",
+        "exp",
+    ),
+    (
+        "twice what it should be",
+        [(EXP, "self.grad += 2.0 * out.data * out.grad")],
+        "exp(a) passes its gradient on twice",
+        "once in a backward pass",
+    ),
+    (
+        "an exponent that gets too much",
+        [(OLD_POW, GENERAL_POW.replace("math.log(self.data)", "3.0 * math.log(self.data)"))],
+        "the derivative of a ** b is wrong",
+        "the first operand gets what it should, the second one does not",
+    ),
+    (
+        "an exponent that is no parent",
+        [(OLD_POW, GENERAL_POW.replace('(self, other), "**"', '(self,), "**"'))],
+        "a ** b forgets its parents",
+        "hand the operands to the result",
+    ),
+    (
+        "log of a number that is cut off",
+        [("    def relu(self):", LOG.replace("log(self.data)", "log(min(self.data, 100.0))") + "    def relu(self):")],
+        "the value of log(a) is wrong where a is large",
+        "special case",
+    ),
+    (
+        "exp of 0 taken for nothing",
+        [("math.exp(self.data), (self,)", "math.exp(self.data) if self.data else 0.0, (self,)")],
+        "the value of exp(a) is wrong where a is 0",
+        "special case",
     ),
     (
         "absolute value in exp",

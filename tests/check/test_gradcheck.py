@@ -218,6 +218,18 @@ def test_a_small_jump_is_a_jump_and_a_kink_without_one_is_not(high):
     assert "jumps" not in row.remark
 
 
+@pytest.mark.parametrize(("at_kink", "verdict"), [(1.05, "wrong"), (-1.05, "wrong"), (0.95, "kink"), (-1.0, "kink")])
+def test_at_a_kink_a_rule_lies_between_its_slopes(planted, at_kink, verdict):
+    bent = planted("bent", abs, lambda x, out: mg.sign(x) + at_kink * mg.equal(x, 0.0))
+    assert gradcheck(bent, 0.0).rows[0].verdict == verdict
+
+
+def test_a_flat_kink_that_no_rule_speaks_of_is_named(planted):
+    bent = planted("bent", lambda x: 1.1 * x if x > 0.0 else x, 1.05)
+    (row,) = gradcheck(bent, 0.0).rows
+    assert "a kink of the function; from the left 1, from the right 1.1" in row.remark
+
+
 @pytest.mark.parametrize(("error", "verdict"), [(0.3e-6, "agrees"), (3e-6, "wrong")])
 def test_the_tolerance_is_where_a_derivative_begins_to_be_wrong(planted, error, verdict):
     off = planted("off", math.sin, lambda x, out: (1 + error) * mg.cos(x))

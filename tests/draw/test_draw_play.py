@@ -89,7 +89,7 @@ def test_what_means_nothing_is_refused_in_the_same_words_at_the_same_place():
 
 
 def test_what_the_page_writes_means_the_same_when_it_is_read_again():
-    values = {"a": 1.0, "b": -2.0, "c": 0.5}
+    values = {"a": 1.25, "b": -2.0, "c": 0.5}
     script = """const { texts, values } = JSON.parse(require("fs").readFileSync(0, "utf8"));
         const named = Object.fromEntries(Object.entries(values).map(([label, data]) => [label, { label, data }]));
         const symbol = n => typeof n === "number" ? { value: n }

@@ -871,6 +871,7 @@ WHYS = {
     "growth from exp": (_of(lambda a, b: a * _chain(2.0, 5)(b.exp()) ** 2, 1.0, 20.0), "huge"),
     "growth in few steps": (_of(lambda a, b: a * (b * b * b) ** 2, 1.0, 20.0), "huge"),
     "a quotient that overflows": (_of(lambda a, b: a / b, 1e300, 1e-300), "division"),
+    "a constant that is nan": (_of(lambda a: (a * math.nan).tanh(), 1.0), "leaf"),
     "cut in many places": (
         _of(lambda a: (a - 5.0).relu() + a.step() + a.minimum(-9.0) + mg.where(a, 1.0, a) + a.maximum(10.0) + a.floor(), 1.0),
         "flat",

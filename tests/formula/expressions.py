@@ -42,7 +42,7 @@ MEANINGS = [
 WRITTEN = [
     "a - (b - c)", "a - (b + c)", "a - b - c", "a + (b - c)", "a / (b * c)", "a / (b / c)", "a / b / c", "a / b * c",
     "a * (b / c)", "(a + b) * c", "a * (b + c)", "(a - b) * (b - c)", "-(a + b)", "-(a * b)", "-a**2", "(-a)**2",
-    "(a * b)**2", "(a / b)**3", "(a**2)**3", "a**-2", "2**(a + b)", "2**(a * b)", "(a + c)**(b - c)", "a - -b",
+    "(a * b)**2", "(a / b)**3", "(b**2)**3", "(b**4)**5", "a**-2", "2**(a + b)", "2**(a * b)", "(a + c)**(b - c)", "a - -b",
     "a + -b", "a * -b", "-a * b", "a / -b", "-a / b", "a - 2*-b", "a - (-2)*c", "a * (-2) + c", "(a - 2) / (b - 3)",
     "a**2 / b**2", "sin(a - b) * c", "sin(a)**2", "sin(a * b) / tanh(c / b)", "dot([a, b], [b, c], a)",
     "dot([a, b], [b, c], -a)", "dot([a, b], [b, c], 0)", "dot([a, b + c], [b - c, c], 3)", "dot([a], [a], b)",
@@ -132,7 +132,7 @@ def read_again(text):
     raised = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾", "0123456789-()")
     text = re.sub(r"(?<=[a-z])([⁰-⁹¹²³⁻]+)(\((?:[^()]|\([^()]*\))*\))", r"\2\1", text)  # sin²(a) is sin(a)²
     text = re.sub("[⁰-⁹¹²³⁻⁽⁾]+", lambda m: "**" + m[0].translate(raised), text)
-    text = re.sub(r"√(\w+)", r"sqrt(\1)", text).replace("√(", "sqrt(")
+    text = re.sub(r"√([\w.]+)", r"sqrt(\1)", text).replace("√(", "sqrt(")
     for sign, written in (("·", "*"), ("−", "-"), ("^", "**"), (" mod ", " % ")):
         text = text.replace(sign, written)
     return text

@@ -4,7 +4,7 @@ import pytest
 from truth import CASES
 
 from micrograd import Value, to_code
-from micrograd.formula import c, javascript
+from micrograd.formula import c, javascript, latex
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -20,3 +20,9 @@ def test_a_row_is_written_in_python_c_javascript_and_sympy(case):
         from micrograd import to_sympy
 
         assert isinstance(to_sympy(out), sympy.Basic)
+
+
+def test_numbers_and_words_in_latex():
+    wanted = {1.5e-5: r"1.5 \times 10^{-5}", -2e30: r"-2 \times 10^{30}", 0.25: "0.25", -0.0: "0", float("-inf"): r"-\infty"}
+    assert {x: latex.number(x, 4) for x in wanted} == wanted
+    assert latex.words(r"a~b^c\d_e %#$&{}") == r"a-b'c/d\_e\ \%\#\$and\{\}"

@@ -30,7 +30,7 @@ def test_what_is_written_means_the_same_when_it_is_read_again(text):
             return Symbol(v.data, None if v.is_constant else named_as(v.label))
         return Symbol(v.data, None, v.rule, tuple(map(symbol, v.parents)))
 
-    named = values()
+    named = named_values(["a=1.25", "b=-2", "c=0.5"])
     out = parse(text, named)
     for numbers in (False, True):
         again = read_again(Text(17, numbers)(symbol(out)))
@@ -88,6 +88,12 @@ def test_two_values_for_one_name_are_refused_and_names_are_read_as_python_reads_
     with pytest.raises(ExpressionError, match="two values"):
         named_values(["a=1", "a=2"])
     assert parse("µ*2", named_values(["µ=pi"])).data == 2 * 3.141592653589793
+
+
+def test_a_name_in_other_letters_is_asked_for():
+    for given, said in (("A=1", "did you mean a"), ("C=1", "leave it out")):
+        with pytest.raises(ExpressionError, match=said):
+            read("a * b", ["a=1", "b=2", given])
 
 
 IN_PYTHON_ALONE = [  # elsewhere it is bad syntax

@@ -200,6 +200,12 @@ def test_the_other_losses_against_their_definitions():
     assert nll(ROWS, CLASSES_OF_ROWS) == pytest.approx((0.3 + 3.1) / 2)
     expected = np.where(q > 0, q * (np.log(np.where(q > 0, q, 1)) - rows), 0).sum(axis=1).mean()
     assert kl_divergence(ROWS, PROBABILITIES) == pytest.approx(expected, rel=1e-14)
+    for call in (lambda *p: kl_divergence([-math.inf, 0.0], p), jit(lambda *p: kl_divergence([-math.inf, 0.0], p))):
+        assert call(0.0, 1.0) == 0.0
+    x, p = Value(0.0), Value(0.0)
+    for targets in ([0.0, 1.0], [p, Value(1.0)]):
+        out = kl_divergence([x.log(), Value(-1.0)], targets)
+        assert (out.data, adjoints(out, x)[x]) == (1.0, 0.0)
     expected = ((rows * q).sum(1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(q, axis=1)).mean()
     assert cosine_similarity(ROWS, PROBABILITIES) == pytest.approx(expected, rel=1e-14)
     zero = [Value(0.0), Value(0.0)]

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from micrograd import MLP, Layer, Module, Value, mse
+from micrograd import MLP, Layer, Module, Value, constant, mse
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "linear", lambda z: z * z.sigmoid()])
@@ -67,6 +67,12 @@ def test_every_name_that_is_printed_leads_to_its_value():
     with pytest.raises(TypeError, match="not iterable"):
         iter(loss)
     assert np.array([loss, w]).shape == (2,)
+
+
+def test_a_constant_is_found_by_the_variable_that_holds_it():
+    c, x = constant(3.0), Value(2.0, label="x")
+    out = x * c + constant(1.0, "one")
+    assert out["c"] is c and out["one"].data == 1.0 and out.find("3") == []
 
 
 def test_values_of_one_name_are_told_apart():
