@@ -80,8 +80,9 @@ def unbounded(order: Sequence[Any], gated: bool | None = None) -> set[Any]:
     found: set[Any] = set()
     if (gated is False and mode.observer is None) or not chooses(order):
         return found
+    if mode.observer is not None:  # other numbers may be infinite where these are not
+        mode.observer.passed_choices()
     if gated is False:
-        mode.observer.passed_choices()  # type: ignore[union-attr]
         return found
     for node in order:
         rule, x, y = node.rule, node._x, node._y

@@ -30,6 +30,8 @@ class Holder(Protocol):
 class Observer(Holder, Protocol):
     """What records a function for the tape: it is told of what the graph alone does not show."""
 
+    merges: bool  # whether bits may differ from those that the engine gives, for speed
+
     def made(self, leaf: Any, /) -> None:
         """A leaf was made while the function ran."""
 

@@ -135,7 +135,7 @@ def jacobian(
     The result has the structure of the output, with the structure of the argument in the place of each number; between
     arrays it is an array of shape (*output, *input). Without a `mode`, "forward" does the work where there are no more inputs
     than outputs, "reverse" elsewhere; both visit only what an output depends on. Inside jit it is the one with fewer products,
-    counted on the recorded graph.
+    counted on the recorded graph, unless bits are promised (precision="exact").
 
     With `sparse`, a SciPy sparse array (CSR) of outputs by inputs, each flattened in order. Its entries are the pairs
     that the graph connects, also where the derivative happens to be 0 at this point.
@@ -302,8 +302,8 @@ def _jacobian(
         with recorded() as plain:
             run = Run(name, fun, argnums, args, kwargs, has_aux, plain)
             forward = mode == "forward" or (mode is None and len(run.leaves) <= len(run.outputs))
-            if mode is None and current().observer is not None:  # what is recorded once is worth the counting
-                forward = forward_is_cheaper(run)
+            if mode is None and (observer := current().observer) is not None and observer.merges:
+                forward = forward_is_cheaper(run)  # what is recorded once is worth the counting, where bits may differ
             rows = pushed(run, [{i: 1.0} for i in range(len(run.leaves))]) if forward else pulled(run)
             result = run.sparse(rows) if sparse else run.by_output(rows)
             return (result, run.aux()) if has_aux else result

@@ -207,7 +207,8 @@ class Recording:
     @contextmanager
     def observed(self) -> Iterator[None]:
         """A block that is part of the recording."""
-        with modes.inside(observer=self.observer, recording=True, anomaly=False, gated=self.gated), modes.refusals():
+        gated = self.gated or (False if self.observer.merges else None)  # to the bit: where the engine gates them
+        with modes.inside(observer=self.observer, recording=True, anomaly=False, gated=gated), modes.refusals():
             yield
 
     def adjoints(self, output: Value, wrt: Sequence[Value], fresh: Sequence[Value]) -> dict[Value, Value]:
