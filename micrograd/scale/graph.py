@@ -117,7 +117,11 @@ def _reduced(
 def _sums(
     calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, work: Any, gradient: Any
 ) -> tuple[Any, Arguments, int, Shared, Path]:
-    """The forest of each chunk, the arguments, how many units of samples they are, what all share, the path recorded first."""
+    """The sums of each chunk as a lazy collection, and what they are made of.
+
+    Returns (what `work` gives for each chunk, the arguments, the number of units of samples, what all chunks share, the first
+    path). A unit is what one leaf of the tree of sums takes, see `partial_sums`.
+    """
     calls.refuse_inside("a gradient of it")
     given = Arguments(args, named, in_axes)
     given.check_known()
@@ -128,7 +132,7 @@ def _sums(
         starts = accumulate(given.chunks[:-1], initial=0)
         places = [(int(at) // unit, max(1, -(-int(k) // unit))) for at, k in zip(starts, given.chunks, strict=True)]
         units = max(1, -(-int(sum(given.chunks)) // unit))
-    else:  # that of the chunks
+    else:  # the sum is that of the chunks, each a unit
         places, unit, units = [(k, 1) for k in range(len(given.chunks))], int(max(given.chunks)), len(given.chunks)
     given.settle()
     shared = Shared(given, calls.parameters.theta() if theta is None else calls.parameters.checked(theta))
@@ -159,7 +163,7 @@ def reduced_now(
 def recorded(
     calls: Calls, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, gradient: bool, held: bool = True
 ) -> None:
-    """See that a call like this has been recorded; `held` as in `Calls.recorded`."""
+    """Record a call like this, unless it has been; `held` as in `Calls.recorded`."""
     _recorded(calls, Arguments(args, named, in_axes), gradient, held)
 
 
@@ -210,12 +214,12 @@ def _over_chunks(
     further: Sequence[tuple[float, ...]],
     ndim: int = 1,
 ) -> Any:
-    """As an array of Dask, for each chunk work([function, shared], further[k], *its arrays, *arrays that come whole).
+    """An array of Dask that has, for chunk k, work([function, shared], further[k], *its arrays, *arrays that come whole).
 
-    Dask makes one task of these and of those that make the chunks, as long as no axis ends here: so it has as many axes as the
-    arrays have, or more to be `ndim`, with one block each but along the samples.
+    Dask fuses these tasks with those that make the chunks, as long as no axis of an argument is missing in the result. So the
+    result has as many axes as the arrays, and at least `ndim`; along all but that of the samples it has a single block.
     """
-    same = f"shared-{name}"  # a layer that lists arrays that come whole, so that Dask does not make these again for each chunk
+    same = f"shared-{name}"  # this layer depends on the arrays that come whole, or Dask would compute them again for each chunk
     graph = HighLevelGraph.from_collections(same, {(same,): (list, [function, shared])}, given.wholes)
     pairs: list[Any] = [da.Array(graph, same, (), meta=NOTHING), ()]  # type: ignore[no-untyped-call]
     pairs += [Places((given.chunks,), further), (0,)]  # axis 0 is that of samples
@@ -255,7 +259,7 @@ def _array(before: Any, name: str, layer: dict[Any, Any], chunks: Any, dtype: An
 
 
 def _mapped(same: list[Any], place: tuple[float], *arrays: Array) -> list[Array]:
-    """The arrays of the results for one chunk of so many samples, in order."""
+    """The arrays of the results for one chunk, in order; `place` holds how many samples it has."""
     function, shared = same
     check_sizes(shared.names, arrays, *place)
     calls = function.calls()
@@ -267,7 +271,7 @@ def _mapped(same: list[Any], place: tuple[float], *arrays: Array) -> list[Array]
 
 
 def _mapped_alone(same: list[Any], place: tuple[float], *arrays: Array) -> Array:
-    """The array of the only result for one chunk of so many samples."""
+    """As `_mapped`, the array of the only result."""
     return _mapped(same, place, *arrays)[0]
 
 

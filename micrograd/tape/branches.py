@@ -16,11 +16,11 @@ from micrograd.tape.back_ends.reference import BLOCK, paired, total
 from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
 
-PATHS = 64  # paths through branches that one structure may take
-MOST = 4096  # the same where one program computes and selects all of them
-MANY = 2048  # with so many results of a sum, those of single samples are not kept: paths are summed
-SPAN = 1 << 14  # in spans of so many samples
-ROOM = 1 << 21  # numbers of single samples that there is room for at a time
+PATHS = 64  # the most paths of one structure,
+MOST = 4096  # or this where one program computes all of them and selects
+MANY = 2048  # with more sums than this, results of single samples are not kept: each path is summed by itself,
+SPAN = 1 << 14  # within a span of so many samples
+ROOM = 1 << 21  # how many results of single samples are kept at a time
 _COMPARE = {
     "__lt__": np.less, "__le__": np.less_equal, "__gt__": np.greater, "__ge__": np.greater_equal,
     "__eq__": np.equal, "__ne__": np.not_equal,

@@ -160,7 +160,7 @@ class Calls:
         return found
 
     def prepared(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any) -> None:
-        """See that a reduced call like this has been recorded."""
+        """Record a reduced call like this, unless it has been."""
         try:
             if blocks.any_on_disk(args, named):
                 args, named = blocks.first(args, named, in_axes)

@@ -1,4 +1,4 @@
-"""Where the results of a tape's instructions live: the space and the position of every slot, settled vector by vector."""
+"""Where the results of a tape's instructions live: each slot gets a space and a position there, one vector after the other."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Places:
         self.where[slots], self.owner[slots] = inner.where[outputs], inner.owner[outputs]
 
     def place(self, slots: Array, rows: bool) -> int:
-        """Give slots the next positions of a space, in order, as one vector; its base."""
+        """Give slots the next positions of a space, in order, as one vector; returns the first position."""
         base = self.rows if rows else self.shared
         self.where[slots] = np.arange(base, base + len(slots))
         self.vectors += 1
@@ -120,7 +120,7 @@ class Places:
     # -- what loops need
 
     def room(self, count: int, rows: bool) -> int:
-        """The first of the next positions of a space."""
+        """Set aside the next `count` positions of a space; returns the first."""
         base = self.rows if rows else self.shared
         if rows:
             self.rows += count

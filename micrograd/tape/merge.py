@@ -24,24 +24,27 @@ _COUNTED = {  # a comparison as a primitive, which gives 1.0 or 0.0; and whether
 }  # fmt: skip
 _WHERE, _SUM, _DOT, _ADD, _SUB, _MUL = (RULES[name] for name in ("where", "sum", "dot", "add", "sub", "mul"))
 _EQUAL, _LESS = RULES["equal"], RULES["less"]
-ELSEWHERE = -1.0  # the number of the path of a sample that takes none of them
-SMALL, GROWTH = 2000, 4  # instructions that a merged tape may have, or so many times its longest path, or 3 for each path
-MANY = 1 << 16  # results, counted for every path, up to which
-ANYTHING = -1  # stands for the result on a side of a comparison where no path is known
-LONG = 17  # operands of sums that are not taken apart
-FEW = 8  # selections for the sake of which instructions on two paths become one
+ELSEWHERE = -1.0  # in the place of a path's number, for a sample that takes none of the paths
+SMALL, GROWTH = 2000, 4  # a merged tape has at most SMALL instructions, or GROWTH times those of its longest path (or 3 a path)
+MANY = 1 << 16  # results, counted for every path, beyond which sides without a path are not marked with ANYTHING
+ANYTHING = -1  # in the place of a slot: any number will do, because no path is known on this side of a comparison
+LONG = 17  # sums of more operands are not taken apart
+FEW = 8  # the most selections of operands that may take the place of a selection between two results
 
 
 def merged(
     paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool = False, gates: bool = False
 ) -> Tape | None:
-    """The tape of some paths, each a tape with the numbers of its leaves among all `leaves`.
+    """The tape of some paths, each of them a tape with the places of its leaves among all `leaves`.
 
-    With `results`, its outputs are these, with a `gradient` that of each for all leaves, and then 0.0 where the sample takes
-    one of the paths; without, the number of the path that it takes. Either is ELSEWHERE for none of them, nan where it compares
-    a nan, so that over samples the former sums to 0.0 where each takes one of them. The former is ELSEWHERE also where a path
-    looks up what its table has not. Where results may need `gates`, it is nan beside a result that is nan. None where the paths
-    do not compare the same in the same order, or where computing all of them for every sample would be too much.
+    Its last output is a number that tells of the path that a sample takes: ELSEWHERE for none of these, nan where it compares
+    a nan, else 0.0 with `results` and without them the number of the path. So with `results` its sum over samples is 0.0 where
+    each takes one of the paths. It is ELSEWHERE also where a path looks up what its table has not, and where results
+    may need `gates`, nan beside a result that is nan. Before it stand with `results` the results of that path, and with a
+    `gradient` the derivatives of each by all leaves.
+
+    None where the paths do not compare the same in the same order, or where computing all of them for every sample would be
+    too much.
     """
     code = _Code(paths, leaves, results, gradient)
     try:
@@ -162,22 +165,23 @@ class _Code:
         return self._where_all(ones, zeros, self.number(0 if self.results else path)), self._on(sides, self.outputs[path])
 
     def _on(self, sides: list[tuple[int, bool]], outputs: list[int]) -> list[int]:
-        """Outputs that are wanted on one side of some comparisons, and anything on the other: no path known goes there."""
+        """Selections between the outputs and ANYTHING: outputs are wanted on one side of these comparisons alone."""
         if len(outputs) * len(self.outputs) <= MANY:
             for slot, one in reversed(sides):
                 outputs = [self.add(_WHERE, slot, *((i, ANYTHING) if one else (ANYTHING, i))) for i in outputs]
         return outputs
 
     def joined(self, slot: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-        """Of each pair of results, the slot of the first where a comparison is 1.0, and of the second where it is 0.0.
+        """For each pair of results a slot that holds the first where a comparison is 1.0, the second where it is 0.0.
 
-        Two instructions of one primitive are one, on operands that are joined in their turn, where that takes few selections.
+        A pair is joined in one of two ways. Where both are results of one primitive, its operands are joined in pairs, and it
+        is applied once. Where that would take too many selections, or they are of two primitives, one selection joins the pair.
         """
-        chosen: dict[tuple[int, int], tuple[frozenset[tuple[int, int]], int]] = {}  # pairs that are selected, and how far below
+        chosen: dict[tuple[int, int], tuple[frozenset[tuple[int, int]], int]] = {}  # pairs selected for it, and how far below
         parts: dict[tuple[int, int], tuple[Primitive | None, list[tuple[int, int]]]] = {}
         made: dict[tuple[int, int], int] = {}
         wanted = [*pairs]
-        for pair in wanted:
+        for pair in wanted:  # first the way of each pair, operands before results
             stack = [pair]
             while stack:
                 a, b = at = stack[-1]
@@ -195,7 +199,7 @@ class _Code:
                 depth = 1 + max((chosen[p][1] for p in below), default=0)
                 shared = below and len(selected) <= min(depth + 1, FEW)
                 chosen[at] = (selected, depth) if shared else (frozenset([at]), 0)
-        for pair in wanted:
+        for pair in wanted:  # then the instructions, in the same order
             stack = [pair]
             while stack:
                 at = stack[-1]
@@ -235,7 +239,7 @@ class _Code:
         return self.instructions[slot - self.first] if slot >= self.first else (None, ())
 
     def tape(self, inputs: int, leaves: int, outputs: list[int]) -> Tape:
-        """The tape with those outputs, with no selection between a number and anything."""
+        """The tape with those outputs. A selection between a number and ANYTHING is that number."""
         to, kept = [*range(self.first)], list[Instruction]()
         for rule, operands in self.instructions:
             if ANYTHING in operands:

@@ -33,8 +33,8 @@ from micrograd.trees import elements, is_array, kind_of, leaves_of, mapped, part
 _calls = count(1)
 _entries = count(-1, -1)  # of the scopes of opened calls: numbers that no block of the user's has
 _KINDS = {Value, float}
-FEW = 64  # inputs that are handed over one by one
-LATEST = 64  # kinds of arguments that find their way quickly
+FEW = 64  # up to so many inputs are handed over one by one
+LATEST = 64  # for how many kinds of arguments the quick way is kept
 
 
 class Linear:
@@ -143,7 +143,7 @@ class CompiledRow(Primitive):
     def instructions(
         self, slots: Sequence[int], first: int, constant_slot: Callable[[float], int]
     ) -> tuple[list[Instruction], int]:
-        """What computes the result of operands in some slots, as instructions from slot `first` on, and the slot of it."""
+        """The row as instructions of another tape, from slot `first` on, of operands in `slots`; and the slot of its result."""
         tape = self.linear.graph
         to = dict(zip(self.linear.path.operands[self.i], slots, strict=True))
         code: list[Instruction] = []
@@ -175,7 +175,7 @@ class Nodes(Recordings):
         return recording.partials(gradient)
 
     def called(self, args: Sequence[Any], named: dict[str, Any]) -> Any:
-        """The results as Values; of the function itself where it gives more derivatives than it has operations."""
+        """The results as Values; from a call of the function itself where it has more derivatives than operations."""
         mode, parameters = current(), self.parameters
         if mode.observer is not None or mode.anomaly:
             return self.fn(*args, **named)

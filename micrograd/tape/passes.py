@@ -26,7 +26,7 @@ def optimised(tape: Tape, exact: bool = False) -> Tape:
     With `exact`, to the sign of every zero; without, a sum of nothing but negative zeros may be a positive one, and small whole
     powers are rounded as products.
     """
-    held = [tape]  # here alone, so that a tape is freed once the next one is made of it, where the caller does not keep it
+    held = [tape]  # the only reference where the caller keeps none: each tape is freed once the next is made of it
     del tape
     held.append(_simplified(held.pop(), exact))
     held.append(chained(held.pop()))
@@ -249,7 +249,7 @@ def chained(tape: Tape) -> Tape:
     So are chains of − over ×, as elimination leaves them: a − b·c − d·e is a + (−b)·c + (−d)·e, to the bit.
     """
     first, instructions, uses = tape.first, tape.instructions, _uses(tape)
-    inside = [False] * len(instructions)  # is the running total of a longer chain
+    inside = [False] * len(instructions)  # whether it is a running total inside a longer chain
     differences = False  # whether there are chains of −
     for k, (rule, operands) in enumerate(instructions):
         if (rule is _ADD or rule is _SUB) and uses[first + k]:
@@ -263,7 +263,7 @@ def chained(tape: Tape) -> Tape:
     negated: dict[int, int] = {}  # where the negative of a slot stands
 
     def minus(x: int, at: int) -> int:
-        """The slot of -x, computed in the place of an instruction that is dead, if nowhere yet."""
+        """The slot of -x; where there is none yet, it is computed at slot `at`, whose own instruction is dead now."""
         found, number = negated.get(x), numbers.get(x)
         if number is not None:
             return numbers.slot(-number)

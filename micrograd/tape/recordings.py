@@ -55,7 +55,7 @@ RESTLESS = 3  # recordings one after the other during which something read chang
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """No garbage collection inside: nothing that a graph and its tape are made of becomes garbage before the end.
+    """A block without garbage collection: of what a graph and its tape are made of, nothing is garbage before the end.
 
     The collector would look through all of them again and again, which is half of the time of 100,000 operations.
     """
@@ -111,7 +111,7 @@ class Path:
             self.record_gated = lambda: twin
 
     def beside_function(self) -> Path:
-        """A copy that is pickled as quickly, for where the function itself is to record it again; see `Recordings.take_in`."""
+        """A copy to be pickled together with the function, which records the gated tape again; see `Recordings.take_in`."""
         if self.source is None:
             return self
         return replace(self, programs={}, compared=None, linear=None, record_gated=None, _gated=[])
@@ -199,7 +199,7 @@ class Recordings:
             return paths
 
     def current(self, held: bool = True) -> bool:
-        """Whether what was read outside the arguments is as it was; Values one by one only where theta is what they hold."""
+        """Whether what was read outside the arguments is as it was; each Value is looked at where theta is what they `held`."""
         watch = self.watch
         return watch is None or (watch.unchanged() if held else watch.directly_unchanged())
 
@@ -270,7 +270,7 @@ class Recordings:
         return recording, optimised(tapes.pop(), exact), out
 
     def take_in(self, path: Path) -> None:
-        """Let a path be recorded again by this function, gated by what was chosen, where that may matter."""
+        """Give a path the way to be recorded again by this function, gated by what was chosen, where that may matter."""
         source, parameters = path.source, self.parameters
         if source is None:
             return
@@ -283,9 +283,10 @@ class Recordings:
         path.record_gated = record_gated
 
     def _after(self, watch: Watch) -> Watch:
-        """What watches on after a recording. Where something changed meanwhile, the next call shall record all again.
+        """The watch after a recording. Where something that was read has changed meanwhile, the next call records again.
 
-        That is so where another thread has set something, or the function itself, which may do so each time: then no more.
+        Another thread may have set it, or the function itself. A function that does so in RESTLESS recordings in a row will
+        always do so, and is recorded again for it no more.
         """
         if watch.confirmed():
             self._restless = 0

@@ -31,13 +31,13 @@ from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
 Stride = int | tuple[int, ...]
-SMALL = 256  # instructions, and
-DEEP = 128  # kinds of instructions at different levels, up to which a tape is left as it is
+SMALL = 256  # a tape of fewer instructions is left as it is,
+DEEP = 128  # and so is one with fewer groups: kinds of instructions at different levels
 LEAST = 128  # fewer instructions are no loop
 STEPS = 8  # fewer steps are no loop: what a loop saves in compiling, it costs in running
-_WINDOWS = (4, 16, 64, 256, 1024, 4096, 16384)  # instructions that are compared at once to find how long a step is
-_NEAR = 16  # times as many instructions before it are near to such a window
-_CANDIDATES = 6  # lengths of steps that are tried, for each window
+_WINDOWS = (4, 16, 64, 256, 1024, 4096, 16384)  # how many instructions are compared at once, to find the length of a step
+_NEAR = 16  # an operand is near where it lies no more than so many windows back
+_CANDIDATES = 6  # how many lengths of a step are tried for each window
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Loop:
         return self.start + self.period * self.steps
 
     def body(self, tape: Tape) -> list[tuple[Primitive, list[tuple[int, Stride]]]]:
-        """The instructions of a step: the primitive, and for each operand its slot in the first step and its stride."""
+        """The instructions of a step: each a primitive, and of each operand the slot in the first step and the stride."""
         end = self.end if self.disordered else self.start + 2 * self.period
         every = [operands for _, operands in tape.instructions[self.start : end]]
         slots = np.fromiter(chain.from_iterable(every), np.int64).reshape((end - self.start) // self.period, -1)
@@ -69,9 +69,10 @@ class Loop:
         ]
 
     def reads_itself(self, slot: int, stride: Stride, first: int) -> bool:
-        """Whether some step reads what an earlier one has left: an operand in this slot in the first step, with that stride.
+        """Whether an operand, of this slot in the first step and this stride, is a result of an earlier step in some step.
 
-        `first` is the slot of the first step's first result. Numbers from before the loop may lie as far apart as its steps.
+        `first` is the slot of the first step's first result. The stride alone does not say it: numbers from before the loop may
+        lie as far apart as its steps.
         """
         return stride == self.period and slot + self.period * (self.steps - 1) >= first
 
@@ -79,7 +80,7 @@ class Loop:
         """Which instructions of the body vary from sample to sample, where `varies` says so of every slot before the loop."""
         first, body = tape.first + self.start, self.body(tape)
         found = [False] * self.period
-        before = [False] * self.period  # because of what comes from outside
+        before = [False] * self.period  # those that vary because of what they read from outside the loop
         inside: list[list[int]] = []
         for m, (_, operands) in enumerate(body):
             own = []
@@ -150,7 +151,11 @@ def _places(first: int, order: Array) -> Array:
 
 
 def _orders(tape: Tape, code: Columns) -> Iterator[Array]:
-    """Other orders: for numbers that come again, for steps that lie askew, and for several recurrences one after the other."""
+    """Other orders to look for loops in, each made when it is asked for.
+
+    They serve where steps later in time lack instructions that were merged with earlier ones (`prepared`), where the
+    instructions of a step do not stand together, and where several recurrences stand one after the other.
+    """
     early = prepared(code)
     if early is not None:
         yield early
@@ -195,7 +200,7 @@ def by_operands(tape: Tape, height: Array) -> Array:
 
 
 def heights(tape: Tape) -> Array:
-    """How many instructions the longest way to a result has, from each on."""
+    """Of each instruction, how many instructions the longest way from it to a result has."""
     first, count = tape.first, len(tape.instructions)
     before = [0] * (first + count)  # of those after each
     for k in range(count - 1, -1, -1):
@@ -207,7 +212,7 @@ def heights(tape: Tape) -> Array:
 
 
 class Columns:
-    """The instructions of a tape as arrays: of each its kind and its level, where its operands begin, and these."""
+    """The instructions of a tape as arrays: kinds, levels, where the operands of each begin in the list of all, that list."""
 
     def __init__(self, inputs: int, first: int, kinds: Array, levels: Array, starts: Array, operands: Array):
         self.inputs, self.first = inputs, first
@@ -255,7 +260,7 @@ class Columns:
             if high - low < LEAST:
                 continue
             best: Loop | None = None
-            longer = 0.0  # than so many instructions another loop has to be
+            longer = 0.0  # how many instructions a loop must have to take the place of `best`
             for reads in (False, True):
                 for period in self.periods(low, high, reads):
                     for loop in self.repeats(low, high, period, longer):
@@ -325,7 +330,7 @@ class Columns:
         return self.hashes[window, reads]
 
     def repeats(self, low: int, high: int, period: int, longer: float) -> Iterator[Loop]:
-        """The recurrences of that period between two instructions, at least those of more than so many instructions."""
+        """The recurrences of that period between two instructions; those of up to `longer` instructions may be left out."""
         starts, listed = self.starts, self.operands
         least = max(STEPS * period, longer)
         for a, b in _runs(self.kinds[low + period : high] == self.kinds[low : high - period], max(least, LEAST) - period):
@@ -358,6 +363,6 @@ class Columns:
 
 
 def _runs(flags: Array, least: float) -> Iterator[tuple[int, int]]:
-    """The runs of True that are at least so long, as pairs of first and one behind last."""
+    """The runs of True that are at least so long, each as (first, one behind the last)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.view(np.int8), [0]]))).reshape(-1, 2)
     yield from edges[edges[:, 1] - edges[:, 0] >= least].tolist()

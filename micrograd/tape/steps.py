@@ -23,10 +23,11 @@ def of_rows(v: Vector | Repeat) -> bool:
 
 
 class Steps:
-    """The schedule of a loop: of those of its instructions that all samples share, then of those that vary with them.
+    """The schedule of a loop, in up to two parts: the instructions that all samples share, then those that vary with them.
 
-    The body works on places of its own, the same in every step. First what a step reads is copied there; at its end what is
-    needed outside is copied out, to one place for each step, and what the next step carries on to where that expects it.
+    The body of a part works on places of its own, the same in every step. A step begins with copies: what it reads arrives in
+    those places. It ends with copies: what is needed outside leaves for a place of that step alone, and what the next step
+    carries on goes to where that step expects it.
     """
 
     def __init__(self, places: Places, loop: Loop, reads: tuple[Array, Array], schedule: Callable[..., None]):
@@ -40,20 +41,21 @@ class Steps:
                 self._part(members, rows)
 
     def _back(self, slot: int, stride: Stride) -> tuple[int, int]:
-        """The instruction of the body that an operand is a result of, and how many steps back; (-1, 0) for none."""
+        """The instruction of the body whose result an operand is, and from how many steps back; (-1, 0) where it is of none."""
         if not self.loop.reads_itself(slot, stride, self.first):
             return -1, 0
         back, m = divmod(slot - self.first, self.loop.period)
         return m, -back
 
     def _part(self, members: list[int], rows: bool) -> None:
+        """Schedule those instructions of the body, by number, as a Repeat of their own."""
         it, loop, first, space = self.places, self.loop, self.first, SPACES[int(rows)]
         mine, every = set(members), np.arange(loop.steps)
         kept, lasting = self._needed(mine)
         # Operands are known by their slot in the first step and their stride.
-        carried: dict[tuple[int, Stride], int] = {}  # the instruction whose result of the step before it is
-        read: dict[tuple[int, Stride], int] = {}  # of what else a step reads: the slot of its place in the body
-        early: dict[int, int] = {}  # how many steps back, more than one, results are read, by instruction
+        carried: dict[tuple[int, Stride], int] = {}  # operands from one step before: the instruction that made them
+        read: dict[tuple[int, Stride], int] = {}  # all other operands from outside a step: the slot of their place in the body
+        early: dict[int, int] = {}  # instructions whose results are read more than one step later: how many steps at most
         for slot, stride in dict.fromkeys(operand for m in members for operand in self.body[m][1] if operand[1]):
             own, back = self._back(slot, stride)
             if own not in mine or back > 1:
@@ -79,7 +81,7 @@ class Steps:
         work, it.code = it.code, outer
         at = it.where[first : first + loop.period].copy()
         others = sorted((m for m in kept if m not in early), key=lambda m: int(at[m]))
-        row = it.room(loop.steps * len(others), rows)  # what else is kept: the numbers of a step one beside the other
+        row = it.room(loop.steps * len(others), rows)  # for what else is kept: the numbers of one step side by side
         leaving: list[Vector] = []
         places, along = np.array([kept_at[m] for m in early], np.int64), row + np.arange(len(others))
         leaving += copies_of(space, at[[*early]], space, places, to_step=1)
@@ -123,7 +125,7 @@ class Steps:
                 irregular.setdefault(space, []).append((positions, (slot, stride)))
             else:
                 groups.setdefault((space, int(moves[0])), []).append((int(positions[0]), (slot, stride)))
-        for space, tables in irregular.items():  # a copy of them before the loop is in order
+        for space, tables in irregular.items():  # before the loop they are copied into the order in which steps read them
             base = it.room(len(tables) * len(every), space == ROWS)
             from_all = np.concatenate([positions for positions, _ in tables])
             before = it.before if rows and space == SHARED else it.code  # shared numbers come first

@@ -30,7 +30,7 @@ def transposed(f: Function, rows: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Rows:
-    """Arrays of one width from outside: their numbers in the frame, and the slots from which on their columns lie."""
+    """Arguments: arrays of one width. Each has a number in the frame, and a slot from which on its columns lie."""
 
     numbers: View
     bases: View
@@ -44,9 +44,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class Columns:
-    """Results one after the other, as rows of arrays: the number of each one's array, its row there, and its slot.
+    """Results, each of which fills a row of an array: the number of its array, the row, and the slot that it comes from.
 
-    Where they are the same for all samples, each fills a number of rows from its own on.
+    A result that is the same for all samples fills `repeats` rows, from its own on.
     """
 
     numbers: View
@@ -62,7 +62,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Grouped:
-    """Arrays of one width in whose rows results stand side by side: their numbers, and the slots of their columns."""
+    """Arrays of results of one width, a row for each sample: the number of each array, and the slots of its columns."""
 
     numbers: View
     slots: View
@@ -154,7 +154,7 @@ def tiles(f: Function, width: int, body: Callable[[list[Index], list[int]], None
 
 
 def write_no_tail(f: Function, slots: View) -> None:
-    """Zeros for the lanes beyond `count` of the slots in a table, so that they add nothing to sums over the samples."""
+    """Zeros in the lanes beyond `count`, in each slot of a table: those lanes then add nothing to sums over the samples."""
     t = f.target
     left = f.new(f"sub i64 {t.block}, %count")
     with f.loop(slots.count, 1, []) as (i, _, _):

@@ -51,7 +51,7 @@ class Room(threading.local):
 
 
 idle_room = Room()
-LARGE, KEPT = 1 << 20, 4  # bytes from which on memory is used again, and how many pieces are kept
+LARGE, KEPT = 1 << 20, 4  # from how many bytes on memory is used again, and how many pieces of it are kept
 
 
 def room(shape: tuple[int, ...], dtype: Any, lined: bool = False) -> Array:
@@ -77,7 +77,7 @@ def _put_back(idle: list[Array], piece: Array) -> None:
 
 
 class Single:
-    """The memory of one call on plain numbers, and what runs on it: without arrays on the way. `Program.single` fills it."""
+    """The memory of one call on plain numbers, without arrays on the way, and the code that runs on it: `Program.single`."""
 
     def __init__(self, frame: Frame, run: Callable[[int], None], inputs: int, outputs: int):
         kind = ctypes.c_double if frame.rows.itemsize == 8 else ctypes.c_float
@@ -96,6 +96,6 @@ class Single:
 
 
 class _Stand(ctypes.Structure):
-    """What stands for the object of an array where there is none: the pointer to its numbers, in the same place."""
+    """In the place of an array's object, where there is no array: its pointer to the numbers lies where an array's would."""
 
     _fields_ = (("before", ctypes.c_char * DATA), ("data", ctypes.c_void_p))

@@ -35,7 +35,7 @@ def vectors(it: Kernel, lanes: int) -> Iterator[tuple[int, int]]:
 
 
 def apart(slots: Array, lanes: int) -> bool:
-    """Whether the numbers of a vector are fetched one by one: they are not all within reach of one vector."""
+    """Whether numbers have to be fetched one by one, because they do not all lie within one vector."""
     return bool(np.ptp(slots) >= lanes)
 
 
@@ -57,7 +57,7 @@ def fusing_pays(step: Sequence[Kernel | KernelLoop], leaving: Sequence[Kernel], 
 
 
 class Registers:
-    """Vectors of numbers by the slots that these have. No slot gets two numbers in one step, so they hold to its end."""
+    """The vectors that a step has in registers, by their slots. A slot gets one number in a step, so they hold to its end."""
 
     def __init__(self, f: Function):
         self.f = f
@@ -108,8 +108,8 @@ def write_fused(
 ) -> None:
     """The instructions of one step, then the copies of what it leaves.
 
-    Stored are those that have a place for each step, what is `wanted`, and what is read otherwise than it is computed, such as
-    all that the next step reads.
+    A vector is stored where it has a place for each step, where one of its slots is `wanted`, and where it is read in another
+    arrangement than it was computed in, as all is that the next step reads.
     """
     n, held = f.target.lanes, Registers(f)
     whole, scattered = set[tuple[str, Slots]](), set[tuple[str, int]]()

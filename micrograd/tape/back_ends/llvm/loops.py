@@ -13,8 +13,8 @@ from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View, t
 from micrograd.tape.back_ends.llvm.spellings import larger, log_of_sum, spell
 from micrograd.tape.back_ends.llvm.target import ROWS
 
-UNROLLED = 32  # terms of a sum over the samples up to which they are not a loop
-CHAINS = 4  # sums that are added side by side where there is a loop over their terms, so that none waits for the one before it
+UNROLLED = 32  # up to so many terms a sum over the samples is written out, without a loop over them
+CHAINS = 4  # how many sums a loop over terms adds side by side, so that no addition waits for the one before it
 
 
 def nest(

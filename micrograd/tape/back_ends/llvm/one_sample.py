@@ -18,7 +18,7 @@ from micrograd.tape.back_ends.llvm.spellings import larger, log_of_sum, spell
 from micrograd.tape.back_ends.llvm.target import DIVISOR
 from micrograd.tape.positions import operand_of
 
-FEW = 4  # terms up to which a sum is not a loop
+FEW = 4  # up to so many terms a sum is written out, without a loop
 
 
 def writer(it: Kernel, lanes: int) -> Callable[[Function, Kernel], None] | None:

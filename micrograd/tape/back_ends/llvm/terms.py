@@ -1,4 +1,4 @@
-"""One sum of many terms, for one sample and where no bits are promised: lanes over its terms, in the order of their slots.
+"""One sum of many terms, for one sample, where its order is free: lanes over its terms, taken in the order of their slots.
 
 A sum from left to right is a chain, in which every addition waits for the one before it. Here some vectors of partial sums
 are added side by side, and then pairwise, as sums over samples are. Terms that lie in runs need no table of their slots.
@@ -21,9 +21,9 @@ from micrograd.tape.back_ends.llvm.operands import Index, Kernel, View
 from micrograd.tape.back_ends.llvm.target import Target
 
 Array = np.ndarray[Any, Any]
-FEW = 4  # sums of that many terms from which on lanes are better taken over the sums
-PARTS = 16  # pieces of runs up to which they are written out
-VECTORS = 4  # of partial sums
+FEW = 4  # from so many sums on, lanes are better taken over the sums
+PARTS = 16  # the most groups of runs that are written out one by one
+VECTORS = 4  # of partial sums, added side by side
 
 
 def many_terms(it: Kernel, t: Target) -> bool:

@@ -27,18 +27,20 @@ from micrograd.tape.tape import Tape
 from micrograd.tape.vectorise import schedule_of, settled
 
 Array = np.ndarray[Any, Any]
-NEAR = 98304  # bytes of a block of samples that stay close to the processor,
-NEAREST = 24576  # the same for straight-line code, whose every value comes and goes once,
-FAR = 8 << 20  # and bytes that a block may take for the sake of sums that are not kept lane by lane,
-WAITING = 16 << 20  # or of loops, whose every step waits for the one before it: they are run on some vectors side by side
-LEAST_INTERPRETED = 128  # instructions of a tape from which on it is worth the interpreter
+# How many bytes a block of samples may take:
+NEAR = 98304  # what stays close to the processor,
+NEAREST = 24576  # for straight-line code, whose every value comes and goes once,
+FAR = 8 << 20  # where sums are not kept lane by lane,
+WAITING = 16 << 20  # for loops, whose every step waits for the one before it: they are run on some vectors side by side
+LEAST_INTERPRETED = 128  # a tape of fewer instructions is compiled at once
 SHORT = 32  # samples in a block of the version for calls that would not fill half of a longer one
-STREAMED = 16 << 20  # bytes of results from which on stores are non-temporal: the caches could not hold them
-SINGLE = 64  # sums over samples from which on one sample has code of its own, without accumulators
-LEAST, LETTER = 0.01, 1e-6  # seconds that LLVM takes to optimise any code, and for each character of its text,
-OPERATION = 3e-10  # and that an operation on one sample takes, where there are many samples,
-INTERPRETED = 1e-9  # the same where it is interpreted,
-CALL = 3e-6  # and a call beside its code
+STREAMED = 16 << 20  # from so many bytes of results on, stores are non-temporal: the caches could not hold them
+SINGLE = 64  # from so many sums over the samples on, one sample has code of its own, without accumulators
+# Seconds, roughly, by which it is decided what pays:
+LEAST, LETTER = 0.01, 1e-6  # LLVM optimises: any code, and for each character of its text
+OPERATION = 3e-10  # one operation on one sample, where there are many samples
+INTERPRETED = 1e-9  # the same where it is interpreted
+CALL = 3e-6  # a call, beside its code
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,9 @@ class Version:
 
 
 class Trial:
-    """Calls of quickly compiled code, or of the interpreter, timed until they have taken as long as optimising is going to.
+    """Calls of quickly compiled code, or of the interpreter, timed until they have taken as long as optimising will.
 
-    However many calls there will be, that is at most about twice the time of whichever is better, with optimising or without.
+    So, however many calls there will be, the whole takes at most about twice as long as the better choice would have taken.
     """
 
     def __init__(self, run: Callable[[int], None], price: float, versions: Versions):
@@ -87,10 +89,10 @@ class Twin(Protocol):
 
 
 class Versions:
-    """The ways in which a tape is run; of the five compiled ones, each is made when it is first needed.
+    """The ways in which a tape is run: five versions, each made when it is first needed; `which` says for which calls.
 
-    Up to three samples one by one, sums of a single one, short blocks of all lanes for some, long ones for many, and long ones
-    whose results are stored non-temporally.
+    Up to three samples are taken one by one; a single one that is summed has a version of its own. Some samples go in short
+    blocks, many in long ones, and large results are stored past the caches.
     """
 
     def __init__(
@@ -174,19 +176,19 @@ class Versions:
         return block, block if block <= 2 * SHORT else SHORT
 
     def which(self, n: int) -> int:
-        """The version for n samples.
+        """The number of the version for n samples.
 
-        For single numbers (0), short calls (1), long ones (2), or ones with large results (3); for sums of one sample (4).
+        0: up to three, one by one. 1: a short call. 2: a long one. 3: one with large results. 4: sums of a single sample.
         """
         if n <= 3:
             return self._single if n == 1 else 0
         return 1 if n <= self._short else 2 if n < self._streamed else 3
 
     def version(self, n: int, which: int | None = None) -> tuple[int, Version]:
-        """The version for n samples, and its number.
+        """The number of the version for n samples, and the version.
 
-        It is made when it is first needed: interpreted where the bits are the same, else compiled, quickly unless that call is
-        long itself. What has been retired is optimised; its results have the same bits.
+        A new one is interpreted where that gives the same bits. Else it is compiled: quickly at first, with optimisation where
+        this call is long itself, or where quick code for the same Target has been retired. Either code gives the same bits.
         """
         with making:
             bytecode = self.bytecode  # other threads may have it no more
@@ -233,7 +235,7 @@ class Versions:
         return Version(t, code, self.plan, self._tables, self._cost, self.plan.direct(t), [], (trial or code).all, trial)
 
     def retire(self, trial: Trial) -> None:
-        """Have the next call optimise the code of a trial, or compile; calls under way end with what they have."""
+        """End a trial: the next call optimises code, or compiles what was interpreted. Calls under way end as they began."""
         for which, version in enumerate(self._versions):
             if version is not None and version.trial is trial:
                 if version.plan is self.bytecode:
