@@ -152,6 +152,11 @@ def test_a_gradient_graph_is_replayed_where_it_chooses_otherwise():
     for at, true in ((0.0, 0.0), (-3.0, -6.0), (16.0, 0.125)):
         x.data = at
         assert first.recompute().data == true
+    for pole in (lambda x: x**-2, lambda x: x**0.5, lambda x: 1.0 / x, lambda x: x / (x * 0.0), lambda x: log(x)):
+        x = Value(2.0)
+        first = adjoints(where(3.0 - x, x * x, pole(x)), x, create_graph=True)[x]
+        x.data = 0.0
+        assert first.recompute().data == 0.0
 
 
 def test_detect_anomaly_does_not_ask_what_was_not_chosen():

@@ -1163,10 +1163,12 @@ TAKEN = (
 
 @pytest.mark.parametrize("label", TAKEN)
 def test_no_label_is_in_the_way_of_what_a_listing_calls(label):
-    w, odd, c = Value(0.5, label="w"), Value(3.0, label=label), Value(1.0, label="c")
+    w, odd, c = Value(0.75, label="w"), Value(3.0, label=label), Value(1.0, label="c")
     z = w * odd
     z.label = "z"
-    check_listing(mg.logsumexp([z, z * 2.0]) + (z * z).sigmoid() + mg.softplus(mg.where(c - z, z, w)) + mg.digamma(z))
+    check_listing(
+        mg.logsumexp([z, z * 2.0]) + (z * z).sigmoid() + mg.softplus(mg.where(c - z, z, w)) + mg.digamma(z) + mg.atan(z * z)
+    )
     u = z.log()
     u.label = "u"
     for choice in (c, -c):

@@ -37,6 +37,8 @@ READ = {  # what stands in a terminal, in LaTeX, and the pieces that drawings se
     "parts[3]": ("parts[3]", r"\mathrm{parts}_{3}", [("parts", 0), ("3", -1)]),
     "x * w": ("⟨x * w⟩", r"\langle \mathrm{x\ *\ w} \rangle", [("x * w", 0)]),
     r"\input{x}": (r"⟨\input{x}⟩", r"\langle \mathrm{/input\{x\}} \rangle", [(r"\input{x}", 0)]),
+    "x′_1": ("x′_1", r"x_{1}^{\prime}", [("x′", 0), ("1", -1)]),
+    "x^2^3": ("⟨x^2^3⟩", r"\langle \mathrm{x'2'3} \rangle", [("x^2^3", 0)]),
     "a\nb": ("⟨a⏎b⟩", r"\langle \mathrm{a⏎b} \rangle", [("a⏎b", 0)]),
 }
 

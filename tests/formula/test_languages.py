@@ -5,6 +5,8 @@ from truth import CASES
 
 from micrograd import Value, to_code
 from micrograd.formula import c, javascript, latex
+from micrograd.formula.label import named
+from micrograd.formula.symbol import Symbol
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -20,6 +22,15 @@ def test_a_row_is_written_in_python_c_javascript_and_sympy(case):
         from micrograd import to_sympy
 
         assert isinstance(to_sympy(out), sympy.Basic)
+
+
+def test_what_is_negative_in_latex():
+    a, b = (Symbol(x, named(label)) for x, label in ((2.0, "a"), (3.0, "b")))
+    written = [latex.Latex()(s) for s in (-(a + b), a * -b, a - -b, -a * b, (-a) ** 2.0, a ** (-b))]
+    assert written == [
+        r"-\left(a + b\right)", r"a \cdot \left(-b\right)", r"a - \left(-b\right)", r"-a \cdot b", r"\left(-a\right)^{2}",
+        "a^{-b}",
+    ]  # fmt: skip
 
 
 def test_numbers_and_words_in_latex():

@@ -373,6 +373,34 @@ def test_lbfgs_compiled_and_eagerly():
         LBFGS(net.parameters()).minimize(lambda: 1.0)
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_lbfgs_restores_the_parameters_where_it_is_broken_off(error):
+    pytest.importorskip("scipy", reason="L-BFGS is SciPy's")
+    p, q, seen = Value(-1.0), Value(3.0), []
+
+    def loss():
+        seen.append(p.data)
+        if len(seen) == 4:
+            raise error
+        return (p - 2.0) ** 2 + q**4
+
+    with pytest.raises(error):
+        LBFGS([p, q]).minimize(loss)
+    assert len(set(seen)) == 4 and (p.data, q.data) == (-1.0, 3.0)
+
+
+def test_lbfgs_leaves_the_parameters_at_the_best_point_and_not_at_the_latest():
+    pytest.importorskip("scipy", reason="L-BFGS is SciPy's")
+    p, q, seen = Value(-1.0), Value(3.0), []
+
+    def loss():
+        seen.append((p.data, q.data))
+        return abs(p - 1.0 / 3.0) + abs(q) * 2.0  # at a kink the search along a line ends without success
+
+    found = LBFGS([p, q]).minimize(loss)
+    assert (p.data, q.data) == tuple(found.x) != seen[-1]
+
+
 def test_what_lbfgs_refuses():
     x = Value(1.0)
     for wrong in (0, -1, 2.5, True, "x"):
