@@ -4,8 +4,8 @@
 writes the chain rule for one gradient, `why` looks for what is unusual about it, `to_code` lists the whole computation.
 """
 
-from micrograd.explain.causes import Why, why
 from micrograd.explain.chain import Explanation, explain
+from micrograd.explain.diagnosis import Why, why
 from micrograd.explain.graph import Path, Term
 from micrograd.explain.listing import Listing, to_code
 from micrograd.explain.lookup import find, only

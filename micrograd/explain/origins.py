@@ -1,7 +1,7 @@
-"""Where a number came from: a 0, an infinity, a nan or a huge number, traced back along the values to where it began.
+"""Where a value came from: a 0, an infinity, a nan or a huge number, traced back along the values to where it began.
 
-`causes` finds the place where such a number stops a gradient or blows it up; here it is followed to the operation that made it:
-the relu whose input is negative, the exp that underflowed, the recurrence that grew. Nothing recurses.
+`diagnosis` finds what stops a gradient or blows it up, such as a dead relu. Where that is a value, here it is followed to the
+operation that made it: the exp that underflowed, the recurrence that grew, the relu that a 0 came out of. Nothing recurses.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Finding(NamedTuple):
 
 
 class Origins:
-    """What is said of single values and steps, and where their numbers came from."""
+    """The words for single values and steps, and where a value began; `diagnosis` adds what there is to find."""
 
     def __init__(self, explanation: Explanation):
         self.e = explanation

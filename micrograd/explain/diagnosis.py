@@ -1,7 +1,7 @@
-"""Why a gradient is zero, tiny, huge, nan or inf: where that began, with its numbers, and what to do.
+"""Why a gradient is zero, tiny, huge, nan or inf: the dead relu, the saturated tanh, the overflow, and what to do.
 
-`graph` gives the contributions and paths, `origins` traces a number back to where it began. Looked for, in this order: no
-connection; a nan or inf, forward or backward; an exact zero and what cut it; a softmax that gives all to one entry;
+`graph` gives the contributions and paths, `origins` traces a value back to where it began. Looked for, in this order: no
+connection; a nan or inf, forward or backward; an exact zero and what cut it (`cut`); a softmax that gives all to one entry;
 contributions that cancel; saturation, and factors that are very small or very large on the path that dominates. What is left is
 "nothing unusual", with that path.
 """
