@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from micrograd.formula.latex import Math, words
+from micrograd.formula.text import wrapped
 
-WIDE = 100  # rows wider than this are not padded to stand under each other
+WIDE = 96  # columns that a line may take, as in `why`: what is wider is broken, and not padded to stand under something else
 EQUALS, TIMES, PLUS = Math(" = ", " = "), Math(" · ", r" \cdot "), Math(" + ", " + ")
 
 
@@ -65,7 +66,7 @@ def as_text(sections: Sequence[Section]) -> str:
     parts: list[str] = []
     for section in sections:
         if isinstance(section, Remark):
-            parts.append(section.math.text)
+            parts.append(wrapped(section.math.text, WIDE))
         elif isinstance(section, Given):
             parts.append(_wrapped([f"{name.text} = {number.text}" for name, number in section.pairs]))
         elif isinstance(section, Table):
@@ -80,7 +81,7 @@ def _wrapped(items: list[str]) -> str:
     lines = [items[0]]
     for item in items[1:]:
         lines[-1] += ","
-        if len(lines[-1]) + len(item) > WIDE:
+        if len(lines[-1]) + len(item) + 2 > WIDE:
             lines.append(item)
         else:
             lines[-1] += f" {item}"
@@ -88,19 +89,42 @@ def _wrapped(items: list[str]) -> str:
 
 
 def _columns(lines: list[list[str]]) -> str:
-    """Cells padded so that the equals signs stand under each other; the last cell of every line is its result."""
+    """Cells padded so that the equals signs stand under each other; the last cell of every line is its result.
+
+    A line too long for that goes on below its first equals sign.
+    """
     lines = [[*line[:-1], *[""] * (max(map(len, lines)) - len(line)), line[-1]] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    if sum(widths) > 2 * WIDE:
-        return "\n".join([" = ".join([cell for cell in line if cell]) for line in lines])
+    name = max([len(line[0]) for line in lines])
+    short = sorted(range(len(lines)), key=lambda i: sum(map(len, lines[i])))
+    while short and name + sum([3 + max([len(lines[i][k]) for i in short]) for k in range(1, len(lines[0]))]) > WIDE:
+        short.pop()
+    widths = [max([len(lines[i][k]) for i in short], default=0) for k in range(len(lines[0]))]
     written = []
-    for line in lines:
-        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-        text = padded[0]
-        for cell, padding in zip(line[1:], padded[1:], strict=True):
-            text += (" = " if cell else "   ") + padding
-        written.append(text.rstrip())
+    for i, (left, *cells) in enumerate(lines):
+        text = left.ljust(name)
+        if 2 * len(short) >= len(lines) and i in short:
+            text += "".join([(" = " if cell else "   ") + cell.ljust(w) for cell, w in zip(cells, widths[1:], strict=True)])
+            written.append(text.rstrip())
+            continue
+        for cell in filter(None, cells):
+            if len(text) > name and len(text) + len(cell) + 3 > WIDE:
+                written += _broken(text, name)
+                text = " " * name
+            text += f" = {cell}"
+        written += _broken(text, name)
     return "\n".join(written)
+
+
+def _broken(line: str, left: int) -> list[str]:
+    """A line that is too long, broken before signs; what follows stands right of the equals sign at `left`."""
+    lines = []
+    while len(line) > WIDE:
+        cut = max(line.rfind(" + ", left + 8, WIDE), line.rfind(" − ", left + 8, WIDE))
+        if cut < 0 and (cut := line.rfind(" · ", left + 8, WIDE)) < 0:
+            break
+        lines.append(line[:cut].rstrip())
+        line = " " * (left + 5) + line[cut + 1 :]
+    return [*lines, line.rstrip()]
 
 
 def _equation(equation: Equation) -> str:
@@ -110,20 +134,23 @@ def _equation(equation: Equation) -> str:
         if len(shape) > 1 or shape[0] > 1:
             alike = [j for j in range(len(rows)) if shapes[j] == shape and _together(shapes, i, j)]
             widths = [[max(len(rows[j][t][f]) for j in alike) for f in range(n)] for t, n in enumerate(shape)]
-            if sum(sum(ws) for ws in widths) > WIDE:
+            if len(equation.left.text) + sum([3 + w for ws in widths for w in ws]) > WIDE:
                 continue
             rows[i] = [[f.center(w) for f, w in zip(term, ws, strict=True)] for term, ws in zip(rows[i], widths, strict=True)]
     indent = " " * len(equation.left.text)
     lines: list[str] = []
     for row, full in zip(rows, equation.rows, strict=True):
         text = _plus([" · ".join(term) for term in row], " − ")
-        start = indent if lines else equation.left.text
-        lines.append(f"{start} = {text.rstrip()}    {full.remark.text}".rstrip())
+        lines += _broken(f"{indent if lines else equation.left.text} = {text.rstrip()}", len(indent))
+        if remark := full.remark.text:
+            if len(lines[-1]) + 4 + len(remark) > WIDE:
+                lines.append(f"{indent}  ")
+            lines[-1] += f"    {remark}"
     terms = [[cell.text for cell in line] for line in equation.long if not isinstance(line, Cut)]
     columns = [max(len(line[i]) for line in terms) for i in range(len(terms[0]))] if terms else []
     for i, line in enumerate(equation.long):
         if isinstance(line, Cut):
-            lines.append(f"{indent if lines else equation.left.text + ' ='}   ⋮ {line.remark.text}")
+            lines.append(wrapped(f"{indent if lines else equation.left.text + ' ='}   ⋮ {line.remark.text}", WIDE))
         else:
             sign = " =   " if i == 0 else "   + "
             cells = " = ".join([cell.text.ljust(w) for cell, w in zip(line, columns, strict=True)]).rstrip()

@@ -21,7 +21,7 @@ from matplotlib.mathtext import MathTextParser
 
 import micrograd as mg
 from micrograd import MLP, Value, adjoints, constant, detect_anomaly, name_from, no_grad, to_code, topological_order
-from micrograd.explain import explain, why
+from micrograd.explain import explain, layout, why
 from micrograd.formula.label import named
 from micrograd.formula.latex import written_number
 from micrograd.formula.symbol import Symbol, partial
@@ -153,6 +153,13 @@ def written():
 def test_text_and_latex_are_as_in_the_files():
     for name, content in written():
         assert content == (GOLDEN / name).read_text(encoding="utf-8"), name
+
+
+def test_no_line_is_longer_than_those_of_why_and_breaking_them_changes_no_sign():
+    made = [(name, make()) for name, make in EXPLANATIONS.items()]
+    assert not [name for name, e in made if max(map(len, str(e).split("\n"))) > layout.WIDE]
+    assert [name for name, e in made if "".join(str(e).split()) != "".join(unbroken(e).split())] == []
+    assert len([name for name, e in made if max(map(len, unbroken(e).split("\n"))) > layout.WIDE]) >= 5
 
 
 def test_the_readme_shows_what_is_printed():
@@ -296,10 +303,17 @@ def test_printed_with_17_digits_the_formulas_give_the_gradient_exactly(program):
     for x in leaves:
         e = output.explain(x, digits=17, most=None, depth=1)
         if e.terms:
-            assert read_back(str(e), derivative_name(e)) == e.value
+            assert read_back(unbroken(e), derivative_name(e)) == e.value
         cut = output.explain(x, digits=17, most=2, depth=1)
         if e.terms:
-            assert read_back(str(cut), derivative_name(cut)) == e.value
+            assert read_back(unbroken(cut), derivative_name(cut)) == e.value
+
+
+def unbroken(e):
+    """The text as it is where lines may be as long as they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "WIDE", 10**9)
+        return str(e)
 
 
 def derivative_name(e):
@@ -336,7 +350,7 @@ def test_a_cut_sum_says_what_it_leaves_out_and_reads_back():
     net, loss = batch()
     w = net.layers[0].neurons[1].w[0]
     e = loss.explain(w, digits=17, depth=1)
-    text = str(e)
+    text = unbroken(e)
     left_out = re.findall(r"(\d+) of 100 terms left out", text)
     assert sum(map(int, left_out)) == 92 and "most=None shows all" in text
     total = 0.0
@@ -496,7 +510,9 @@ def test_the_delta_form_agrees_with_matrices(shape, activation):
                 (term,) = e.terms
                 assert term.upstream == pytest.approx(deltas[i][k], rel=1e-12, abs=1e-15)
                 for notation in ("leibniz", "delta"):
-                    text = re.sub("(?<=\\S) +", " ", str(loss.explain(p, digits=17, most=None, depth=1, notation=notation)))
+                    text = re.sub(
+                        "(?<=\\S) +", " ", unbroken(loss.explain(p, digits=17, most=None, depth=1, notation=notation))
+                    )
                     rows = equation_of(text)
                     numbers = [row for row in rows if not re.search("[δ∂Σ′W]", row)]
                     assert numbers

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_explain import PROGRAM, built
+from test_explain import PROGRAM, built, unbroken
 
 import micrograd as mg
 from micrograd import Value, adjoints, constant
@@ -191,7 +191,7 @@ def test_every_name_and_number_has_its_row(program, depth):
 
 def check_rows(e):
     """Every name and every derivative that stands in the text has its row there, with its number."""
-    text, page = str(e), e.page()
+    text, page = unbroken(e), e.page()
     found = rows(text)
     nodes = {page.names[n].text: n for n in [*e.graph.order, *(p for n in e.graph.order for p in n.parents if p.label)]}
     body = "\n".join(line for line in text.split("\n") if not line.startswith("Not opened") and "⋮" not in line)
