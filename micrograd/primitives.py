@@ -227,14 +227,14 @@ def logsumexp(values: Iterable[Any]) -> Any:
 
 
 def _shares(xs: Sequence[Any], out: Any) -> tuple[Any, ...]:
-    """exp(xᵢ - out), divided by their sum, which is 1 up to the rounding of `out`: everything where the xs are huge."""
+    """exp(xᵢ - out), divided by their sum: it would be 1 but for the rounding of `out`, which is large where the xs are huge."""
     parts = [exp(x - out) for x in xs]
     whole = 1 / _sum(*parts)
     return tuple([part * whole for part in parts])
 
 
 def power_less(n: Any, c: Any, x: Any, y: Any) -> Any:
-    """c · x ** (y - n), as derivatives of powers are: of ordinary numbers as it stands, else in one piece."""
+    """c · x ** (y - n), of which derivatives of powers are made: a product and a power where y is ordinary, else one row."""
     if c.__class__ is y.__class__ is float:
         if x.__class__ is float:  # as the row would, in half the time
             return floats.power_less(n, c, x, y)
@@ -254,14 +254,19 @@ def take(values: Sequence[A], i: Any) -> A:
     return floats.unmasked(values[i])  # type: ignore[no-any-return]
 
 
-# Conventions: relu, abs, step and sign have derivative 0 at 0; floor, round and x // y have derivative 0 everywhere, their
-# jumps too, and x % y that of x - y (x // y) with x // y held; maximum and minimum share a tie half and half; x ** y at
-# x = 0 follows the limit where there is one (0 ** 0 is 1, its derivative in x is 0; in y it is 0 for y > 0); nothing is
-# ever complex: a negative number to a power that is not whole, log and sqrt of a negative are nan; sqrt has derivative inf at 0;
-# lgamma is log |Γ(x)|, inf at its poles; polygamma of odd order is inf there, of even order nan, but for 0.0 and -0.0, whose sides
-# are told apart; nan in gives nan out, in the value and in the gradient. What was not chosen has no edge (see Primitive.chooses), nor has
-# an argument with the number 0.0 as its partial: an infinity below it is not multiplied. Textbook partials lose their digits where the function
-# saturates; "flat" names where the partial has become exactly 0 (or 1, for relu's smooth kin), although the truth has not.
+# Conventions
+#   derivative 0    relu, abs, step and sign at 0; floor, round and x // y everywhere, at their jumps too
+#   x % y           derivatives of x - y (x // y) with x // y held
+#   ties            maximum and minimum share them, half and half
+#   x ** y at x = 0 as the limit says, where there is one: 0 ** 0 is 1, its derivative in x is 0; in y it is 0 for y > 0
+#   never complex   a negative number to a power that is not whole, log and sqrt of a negative are nan; sqrt has derivative inf at 0
+#   lgamma          log |Γ(x)|, inf at its poles
+#   polygamma       at its poles inf for odd order, nan for even order; but the sides of 0.0 and -0.0 are told apart
+#   nan             nan in gives nan out, in the value and in the gradient
+#   no edge         to what was not chosen (see Primitive.chooses), nor to an argument whose partial is the number 0.0: what is
+#                   infinite below it is not multiplied
+# Textbook partials lose their digits where the function saturates. "flat" says from where on the partial has become exactly 0
+# (or 1, for relu's smooth kin), although the truth has not.
 
 _BUILT_IN: frozenset[str] = frozenset()
 

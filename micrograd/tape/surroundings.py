@@ -33,10 +33,19 @@ from micrograd.tape.bare import found_in, is_a, module_of, mro_of, variables_of
 MOST = 10_000  # objects that are looked at; what lies beyond is watched by the identity of its containers alone
 LARGE = 1 << 15  # bytes of an array from which on only some of its entries are looked at
 ENTRIES = 128  # how many, evenly spaced: half a microsecond, where all of 32 KiB take three
-_LIBRARIES = (HERE, LIBRARY)  # of whose modules, and those of packages, numbers change and nothing else
+_LIBRARIES = (HERE, LIBRARY)  # in modules from here, and in those of installed packages, numbers alone are taken to change
 _MANY = (tuple, list, deque, set, frozenset)
-_HELD = (Value, Real, str, type(None), dict, np.ndarray, packed, *_MANY)  # of classes and modules; methods are not replaced
-_BARE = {"array", "builtins", "collections", "functools", "numpy", "operator", "types", "weakref"}  # of what C defines
+_HELD = (
+    Value,
+    Real,
+    str,
+    type(None),
+    dict,
+    np.ndarray,
+    packed,
+    *_MANY,
+)  # watched in classes and modules; methods are not replaced
+_BARE = {"array", "builtins", "collections", "functools", "numpy", "operator", "types", "weakref"}  # whose classes C defines
 _BY_TEXT = {"getattr", "hasattr", "attrgetter", "methodcaller", "__getattribute__"}  # what reads attributes that a text names
 _ALL = {"vars", "__dict__", "asdict", "astuple", "fields", "dir"}  # and what reads any
 _COMPARING = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__"}  # which a dataclass writes by itself
@@ -246,7 +255,7 @@ class Surroundings:
     def _of_class(self, cls: type, item: Any) -> Iterator[Any]:
         """Its attributes that code names: numbers and Values as places, methods for what they name in turn.
 
-        A place is that of the object or class through which code reads it, where another can come to stand before it.
+        The place is in the object or class through which code reads the attribute: a new one set there would hide this one.
         """
         for name in self._read(variables_of(cls)):
             x = variables_of(cls)[name]

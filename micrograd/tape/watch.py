@@ -22,7 +22,7 @@ from micrograd.engine.operators import comparisons
 from micrograd.tape.bare import found_in, is_a
 from micrograd.tape.surroundings import MOST, Surroundings, bytes_of, numbers_of
 
-SHORT = 16  # entries of all containers with numbers up to which each is looked at also where a call takes theta
+SHORT = 16  # up to so many entries in containers with numbers, each is looked at also in calls that are given theta
 _VIEWS: tuple[Any, ...] = (type({}.keys()), type({}.values()))  # of dicts
 _PLAIN: tuple[Any, ...] = (float.__eq__, int.__eq__, tuple.__eq__)  # of classes whose equal things are as good as the same
 
@@ -83,10 +83,10 @@ def _same(x: Any, y: Any) -> bool:
 def _compared(walk: Surroundings, alike: set[int], containers: list[Any], lists: Sequence[list[Any]]) -> Callable[[], bool]:
     """A function of no arguments that says whether the places, and what is in the containers, are the objects they were.
 
-    Of `lists` of plain numbers and texts it says whether they hold the same to the bit, which takes less of the time.
-    Of those that are `alike` it says whether they equal their copies, with no comparison of Values on the way: in a tenth of
-    the time that a look at each item takes.
-    It is written for the places at hand, because a small function's call has no time for a loop.
+    `lists` of plain numbers and texts are compared by their bytes, which is quicker. Containers that are `alike` are compared
+    with their copies, in a tenth of the time that a look at each item takes; where Values are compared on the way, that
+    counts as a change. The function is written out for the places at hand, because a small function's call has no time for a
+    loop.
     """
     names: dict[str, Any] = {}
     terms = []
@@ -133,11 +133,11 @@ def _entries(container: Any) -> Any:
 
 
 def _alike(containers: list[Any], own: dict[int, Sequence[str]]) -> set[int]:
-    """The ids of those in which things are the same where they are equal, unless Values are compared.
+    """The ids of the containers in which an equal thing is as good as the same one, as long as no Values are compared.
 
-    They hold Values, texts, lists like these, and what is equal to nothing but itself. The attributes of an object, which is a
-    module of this package, may be numbers and tuples too where the class itself sets them (`own` has their names): an equal one
-    is as good there. One that was added may be read for its class, or for the sign of a zero.
+    They hold Values, texts, lists like these, and what is equal to nothing but itself. Attributes of a Module may be numbers
+    and tuples too where its class itself sets them (`own` has their names). Other attributes may be read for their class, or
+    for the sign of a zero, which == does not tell.
     """
     found: set[int] = set()
     comparing: dict[int, Any] = {}
