@@ -115,7 +115,7 @@ def _edges(
     found: dict[tuple[int, int, int], list[tuple[float | None, float | None]]] = {}  # target, port, source: (local, flow)
     for i, parents in enumerate(graph.parents):
         target = box_of[i]
-        plain = not folded[target] and len(parents) > _PARALLEL and len(set(parents)) < len(parents)
+        plain = not folded[target] and len(parents) > _PARALLEL
         for port, p in enumerate(parents):
             source = box_of[p]
             if source == target:

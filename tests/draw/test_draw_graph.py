@@ -258,6 +258,9 @@ def test_two_networks_fold_apart():
     loss = mse([second(first([0.1 * k, 0.2])) for k in range(10)], [0.0] * 10)
     networks = [(box.label, box.tag) for box in boxes(loss.draw(limit=7)) if box.label.startswith("network")]
     assert networks == [("network 1", "10 calls"), ("network 2", "10 calls")]
+    model = MLP(2, [3, 3, 1], seed=1)
+    twice = (model([1.0, 2.0]) + model([2.0, 1.0])).draw(limit=8).picture.boxes
+    assert [box.tag for box in twice if box.label.startswith("layer")] == ["2 calls"] * 3
     layers = [(box.label, box.tag) for box in boxes(loss.draw(limit=10)) if box.label.startswith("layer")]
     assert layers == [
         ("layer 1", "network 1, 10 calls"),

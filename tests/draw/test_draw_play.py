@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "formula"))
-from expressions import COMPOSED, MEANINGS, NOT_COMPOSED, REFUSALS, WRITTEN, read_again
+from expressions import COMPOSED, HERE, MEANINGS, NOT_COMPOSED, REFUSALS, THERE, WRITTEN, read_again
 from graphs_to_draw import tangled
 
 from micrograd import MLP, SGD, Value, adjoints, hinge, jit, record
@@ -89,15 +89,16 @@ def test_what_means_nothing_is_refused_in_the_same_words_at_the_same_place():
 
 
 def test_what_the_page_writes_means_the_same_when_it_is_read_again():
-    values = {"a": 1.25, "b": -2.0, "c": 0.5}
     script = """const { texts, values } = JSON.parse(require("fs").readFileSync(0, "utf8"));
         const named = Object.fromEntries(Object.entries(values).map(([label, data]) => [label, { label, data }]));
         const symbol = n => typeof n === "number" ? { value: n }
             : n.args ? { op: n.op, args: n.args.map(symbol), value: n.data } : { name: n.label, value: n.data };
         console.log(JSON.stringify(texts.map(t => write(symbol(meaning(t, named)), TEXT))));"""
-    written = on_node(("graph", "formulas", "parse"), script, {"texts": WRITTEN, "values": values})
+    written = on_node(("graph", "formulas", "parse"), script, {"texts": WRITTEN, "values": HERE})
+    assert "a + (−b)" in written and "a · (−b)" in written  # no sign behind a sign
     for text, again in zip(WRITTEN, map(read_again, written), strict=True):
-        assert parse(again, values).data == pytest.approx(parse(text, values).data, rel=1e-14), (text, again)
+        for at in (HERE, THERE):
+            assert parse(again, at).data == pytest.approx(parse(text, at).data, rel=1e-14), (text, again)
 
 
 # -- what stands in Python and in JavaScript

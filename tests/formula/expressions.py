@@ -38,7 +38,8 @@ MEANINGS = [
     ("d = a*b; e = d; d + e", -4.0),
 ]
 
-# What is written of these means the same when it is read again
+# What is written of these means the same when it is read again, at these values and at others
+HERE, THERE = ({"a": 1.25, "b": -2.0, "c": 0.5, "z": 0.0}, {"a": 1.75, "b": -3.0, "c": 0.625, "z": 4.0})
 WRITTEN = [
     "a - (b - c)", "a - (b + c)", "a - b - c", "a + (b - c)", "a / (b * c)", "a / (b / c)", "a / b / c", "a / b * c",
     "a * (b / c)", "(a + b) * c", "a * (b + c)", "(a - b) * (b - c)", "-(a + b)", "-(a * b)", "-a**2", "(-a)**2",
@@ -46,6 +47,7 @@ WRITTEN = [
     "a + -b", "a * -b", "-a * b", "a / -b", "-a / b", "a - 2*-b", "a - (-2)*c", "a * (-2) + c", "(a - 2) / (b - 3)",
     "a**2 / b**2", "sin(a - b) * c", "sin(a)**2", "sin(a * b) / tanh(c / b)", "dot([a, b], [b, c], a)",
     "dot([a, b], [b, c], -a)", "dot([a, b], [b, c], 0)", "dot([a, b + c], [b - c, c], 3)", "dot([a], [a], b)",
+    "dot([a], [b], z)", "dot([a], [b], a - 1.25)", "a * (b % c)",
     "dot([-a, a], [b, -b], c)", "sum([a, -b, b * c])", "sum([a - b, b - c]) * c", "a - sum([b, c])",
     "a * dot([a, b], [b, c], c)", "(a - b) % (b * c)", "a * b % c", "sqrt(a + c) * b", "sqrt(a)**3", "log(a + c) - b",
 ]  # fmt: skip

@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from expressions import COMPOSED, MEANINGS, NOT_COMPOSED, REFUSALS, WRITTEN, B, read_again
+from expressions import COMPOSED, HERE, MEANINGS, NOT_COMPOSED, REFUSALS, THERE, WRITTEN, B, read_again
 
 import micrograd
-from micrograd import adjoints
+from micrograd import Value, adjoints
 from micrograd.formula.label import named as named_as
 from micrograd.formula.parse import ExpressionError, named_values, parse, read
 from micrograd.formula.symbol import Symbol
@@ -30,11 +30,10 @@ def test_what_is_written_means_the_same_when_it_is_read_again(text):
             return Symbol(v.data, None if v.is_constant else named_as(v.label))
         return Symbol(v.data, None, v.rule, tuple(map(symbol, v.parents)))
 
-    named = named_values(["a=1.25", "b=-2", "c=0.5"])
-    out = parse(text, named)
-    for numbers in (False, True):
+    out = parse(text, {name: Value(x, label=name) for name, x in HERE.items()})
+    for at, numbers in ((HERE, False), (THERE, False), (HERE, True)):
         again = read_again(Text(17, numbers)(symbol(out)))
-        assert parse(again, named).data == pytest.approx(out.data, rel=1e-14), again
+        assert parse(again, at).data == pytest.approx(parse(text, at).data, rel=1e-14), again
 
 
 def test_the_names_are_the_leaves_and_steps_become_labels():

@@ -135,6 +135,14 @@ def test_drawings_explanations_code_copies_and_pickles_know_it():
     assert [v.data for v in pair] == [5.0, 12.0] and grad(lambda u: hessian(square_root)(u))(4.0) == pytest.approx(3 / 256)
 
 
+def test_what_is_handed_on_as_it_is_has_no_partial():
+    power = custom_derivative(lambda n, x: x**n, lambda n, x, out: ("not looked at", n * x ** (n - 1)))
+    scaled = custom_derivative(lambda x, how, y: x * y, lambda x, how, y, out: (y, how, x))
+    x, y = Value(3.0), Value(5.0)
+    assert adjoints(power(2, x), x)[x] == 6.0 and grad(power, 1)(2, 3.0) == 6.0
+    assert [adjoints(scaled(x, "by", y))[v] for v in (x, y)] == [5.0, 3.0]
+
+
 def test_arrays_and_what_is_no_number():
     def scaled(x, power, name):
         assert name == "a"

@@ -409,6 +409,8 @@ def test_what_lbfgs_refuses():
                 LBFGS([x], **{name: wrong})
     with pytest.raises(TypeError, match=r"LBFGS needs a list of Values, got MLP .*: pass \.parameters\(\) of the model"):
         LBFGS(MLP(1, [1]))
+    with pytest.raises(ValueError, match="at least one parameter and none twice, got 2"):
+        LBFGS([x, x])
     with pytest.raises(TypeError, match=r"must be a function, got Value .*: jit\(f\), or lambda: loss$"):
         LBFGS([x]).minimize(x * x)
 

@@ -92,8 +92,7 @@ function write(s, kit, numbers = false) {
 	const compared = (sign, x, y) => [kit.row("[", form(x)[0], kit.sign(sign), form(y)[0], "]"), ATOM];
 	const power = (x, n) => {
 		const text = n.op || n.name && !numbers ? null : shorten(n.value), top = kit === TEXT ? text ?? form(n)[0] : form(n)[0];
-		const base = held(x, ATOM);
-		return [kit.sup(x.op === "pow" || negative(x) && !x.op ? closed(x) : base, top), POWER];
+		return [kit.sup(held(x, ATOM), top), POWER];
 	};
 	const less = (n, x, y) => applied("pow", [x, n.value ? applied("sub", [y, n]) : y]);
 	const share = x => {  // of softmax: that all exponents are shifted alike is for the digits alone
