@@ -18,12 +18,12 @@ from micrograd.tape.arguments import axes_of, check_axis, is_chunked
 from micrograd.trees import kind_of, mapped, of_parts, parts_of, plain_array, steps
 
 Array = np.ndarray[Any, Any]
-LARGE = 1 << 20  # bytes from which on an array of NumPy goes to a cluster by itself, once
+LARGE = 1 << 20  # from so many bytes on, an array of NumPy is sent to a cluster by itself, once
 WORK = "call x.compute_chunk_sizes() first, or make the array with df.to_dask_array(lengths=True)"
 
 
 class Chunk:
-    """Stands, among arguments, for the array of that number: its samples, or where it is `whole`, all of it."""
+    """In the place of an argument: the samples of the array of that number, or all of it where it goes `whole`."""
 
     def __init__(self, number: int, whole: bool = False):
         self.number, self.whole = number, whole
@@ -183,7 +183,7 @@ def filled(
 
 
 def check_sizes(names: Sequence[str], arrays: Sequence[Array], n: float) -> None:
-    """ValueError where chunks have not the n samples that their arrays say, unless nobody knows."""
+    """ValueError where a chunk has not the n samples that its array says; n is nan where the array does not know."""
     for name, x in zip(names, arrays, strict=False):
         if len(x) != n and not math.isnan(n):
             raise ValueError(
@@ -244,5 +244,5 @@ def _lazy(x: Array, chunks: Any) -> Any:
 
 
 def _futures(x: Any) -> list[Any]:
-    """What a cluster has promised of an array that it keeps."""
+    """The futures of an array that a cluster keeps."""
     return [task for task in dict(x.dask).values() if hasattr(task, "cancelled")]

@@ -23,7 +23,7 @@ from micrograd.tape.parameters import Parameters
 from micrograd.tape.recordings import Path
 from micrograd.tape.watch import places_of, values_at
 
-KEPT = 64  # functions that a process keeps, the latest
+KEPT = 64  # how many functions a process keeps, the latest ones
 _made: OrderedDict[str, Calls] = OrderedDict()
 _making = threading.RLock()
 

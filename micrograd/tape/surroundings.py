@@ -35,16 +35,7 @@ LARGE = 1 << 15  # bytes of an array from which on only some of its entries are 
 ENTRIES = 128  # how many, evenly spaced: half a microsecond, where all of 32 KiB take three
 _LIBRARIES = (HERE, LIBRARY)  # in modules from here, and in those of installed packages, numbers alone are taken to change
 _MANY = (tuple, list, deque, set, frozenset)
-_HELD = (
-    Value,
-    Real,
-    str,
-    type(None),
-    dict,
-    np.ndarray,
-    packed,
-    *_MANY,
-)  # watched in classes and modules; methods are not replaced
+_HELD = (Value, Real, str, type(None), dict, np.ndarray, packed, *_MANY)  # watched in classes and modules, as methods are not
 _BARE = {"array", "builtins", "collections", "functools", "numpy", "operator", "types", "weakref"}  # whose classes C defines
 _BY_TEXT = {"getattr", "hasattr", "attrgetter", "methodcaller", "__getattribute__"}  # what reads attributes that a text names
 _ALL = {"vars", "__dict__", "asdict", "astuple", "fields", "dir"}  # and what reads any

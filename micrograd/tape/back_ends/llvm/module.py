@@ -36,9 +36,9 @@ from micrograd.tape.back_ends.llvm.terms import many_terms, write_terms
 
 Array = np.ndarray[Any, Any]
 LONGEST = 200  # operations in one function: LLVM's time is quadratic in the length of a block
-WHOLE = 400  # operations up to which arguments, work and results of a vector of samples are one function
-LOOPED = 64  # operations from which on an instruction is a loop rather than straight-line code
-CROWDED = 150_000  # operations in straight-line code from which on only short instructions stay there
+WHOLE = 400  # up to so many operations, arguments, work and results of a vector of samples are one function
+LOOPED = 64  # from so many operations on, an instruction is a loop rather than straight-line code
+CROWDED = 150_000  # beyond so many operations in straight-line code, only very short instructions stay there
 
 
 def functions(
