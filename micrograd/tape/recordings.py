@@ -299,7 +299,7 @@ class Recordings:
 
     def program(self, path: Path, call: Call, reduce: bool, guards: bool = False) -> Program:
         """What computes a path's outputs, or what its `guards` compare, for arguments that arrive as those of a call do."""
-        key = (call.fields, reduce, guards)
+        key = (reduce, guards)
         program = path.programs.get(key)
         if program is None:
             with self.making, _collector_paused():
@@ -324,7 +324,7 @@ class Recordings:
         And of how many parameters its theta is: all that are known now. Another thread may meet more meanwhile.
         """
         paths, count = [*paths], len(self.parameters)
-        key = ("merged", call.fields, results, reduce, len(paths), count)
+        key = ("merged", results, reduce, len(paths), count)
         programs = paths[0].programs
         if key not in programs:
             with self.making, _collector_paused():
@@ -355,7 +355,7 @@ class Recordings:
 
     def grouped(self, path: Path, call: Call, widths: list[int]) -> Direct:
         """What computes a path's outputs as arrays of so many columns each; the back end is one of direct programs."""
-        key = (call.fields, "groups")
+        key = ("groups",)
         program = path.programs.get(key)
         if program is None:
             with self.making:

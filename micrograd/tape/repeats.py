@@ -44,7 +44,7 @@ def merged(outputs: Sequence[Value], order: Sequence[Value], kept: Container[Val
             place[node] = known.setdefault((node.rule, *map(place.__getitem__, used)), i)
         else:
             others += 1
-            place[node] = place_of(primal(node)) if node.rule is CONSTANT and node not in kept else i
+            place[node] = place_of(primal(node)) if node.rule is CONSTANT else i
     operations = len(order) - others
     if FEW * (operations - len(known)) <= operations:
         return None

@@ -104,6 +104,41 @@ def test_it_is_bounded_and_keeps_what_was_used_last(place, monkeypatch):
     assert sum((place / name).stat().st_size for name in os.listdir(place)) <= 20_000
 
 
+def test_what_cannot_be_done_with_a_file_leaves_the_others_as_they_are(place, tmp_path, monkeypatch):
+    def refused(*args, **named):
+        raise OSError
+
+    cache.write("a" * 64, b"code")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", refused)
+        cache.write("b" * 64, b"more")
+        assert os.listdir(place) == ["a" * 64]  # no part of one is left
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "utime", refused)  # as where all is read-only
+        assert cache.read("a" * 64) == b"code"
+    (tmp_path / "large").write_bytes(bytes(30_000))
+    for name, target in (("0broken", "nowhere"), ("0link", "large")):
+        (place / name).symlink_to(tmp_path / target)
+    monkeypatch.setattr(cache, "LARGEST", 20_000)
+    cache.write("c" * 64, b"more")  # with less than 20,000 bytes in all
+    assert {"a" * 64, "c" * 64} <= {*os.listdir(place)}
+    unlink, scandir = os.unlink, os.scandir
+
+    class Listed:  # with one that another process has removed meanwhile
+        def __enter__(self):
+            return [type("Gone", (), {"name": "gone", "stat": refused}), *scandir(place)]
+
+        def __exit__(self, *raised):
+            pass
+
+    monkeypatch.setattr(os, "scandir", lambda at: Listed())
+    monkeypatch.setattr(os, "unlink", lambda name, **where: refused() if name == "a" * 64 else unlink(name, **where))
+    for i, name in enumerate("acdefghi"):
+        cache.write(name * 64, bytes(3000))
+        os.utime(place / (name * 64), (i + 1, i + 1))
+    assert sum((place / name).lstat().st_size for name in os.listdir(place)) <= 20_000
+
+
 @pytest.mark.parametrize("setting", ["off", "0", "relative/folder", ""])
 def test_one_setting_turns_it_off(tmp_path, monkeypatch, setting):
     monkeypatch.chdir(tmp_path)

@@ -1,5 +1,10 @@
 """A tape is interpreted before it is compiled: with the bits of compiled code, whenever that takes its place."""
 
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from programs import program as random_program
@@ -10,6 +15,7 @@ pytest.importorskip("llvmlite", reason="the extra `jit` has it")
 import micrograd as mg
 from micrograd.primitives import RULES
 from micrograd.tape import jit
+from micrograd.tape.back_ends import reference
 from micrograd.tape.back_ends.llvm import bytecode, code, interpreter, versions
 from micrograd.tape.back_ends.llvm.bytecode import Bytecode
 from micrograd.tape.back_ends.llvm.program import Program
@@ -177,6 +183,90 @@ def test_what_the_interpreter_does_not_know_is_compiled(made):
     for function in (lambda x: own(x) * x, lambda x: mg.lgamma(x) * x):
         f = jit(function, backend="llvm")
         assert f(0.5) == function(0.5) and not any(interpreted(made))
+
+
+@pytest.mark.parametrize(
+    "fields", [[(2, True)], [(2, False)], [(1, True), (0, True), (1, False)], [(1, False), (0, False), (1, True)]]
+)
+def test_arrays_of_any_kind_and_of_none(fields):
+    """No number that varies, none that does not, none at all, results that are no operations; and an inf in the last sample."""
+    mul, add = (RULES[name] for name in ("mul", "add"))
+    tape = Tape(2, 1, [3.0], [(mul, (0, 1)), (add, (0, 3)), (mul, (2, 3))], [4, 5, 6, 2, 3, 0])
+    for reduce in (False, True):
+        for n in (1, 2, 5, 9, 20):
+            arrays = [np.ones((n, width) if varies else width) for width, varies in fields]
+            for array in arrays:
+                array[..., -1:][-1:] = np.inf
+            both = [Program(tape, fields, reduce, np.float64, exact) for exact in (True, False)]
+            found = [program(arrays, np.array([5.0]), n) for program in both]
+            expected = reference.Program(tape, fields, reduce)(arrays, np.array([5.0]), n)
+            assert all(same(one, expected) for one in found) and all(interpreted(both))
+            if reduce:  # one of two factors is infinite
+                one = Program(replace(tape, outputs=[4]), fields, True)
+                assert same(one(arrays, np.array([5.0]), n), expected[:1])
+
+
+def test_an_interpreter_without_what_all_samples_share_does_not_do_for_tapes_that_have_some(monkeypatch):
+    monkeypatch.setattr(interpreter, "_texts", {})
+    mul = RULES["mul"]
+    for first, expected in (((0, 0), 27.0), ((1, 1), 75.0)):  # the square of the argument, and of the parameter
+        program = Program(Tape(1, 1, [2.0], [(mul, first), (mul, (3, 0))], [4]), [(1, True)], False)
+        assert program([np.full((9, 1), 3.0)], np.array([5.0]), 9).tolist() == [[expected] * 9]
+
+
+BEHIND = """
+import ctypes, mmap, sys
+import numpy as np
+from micrograd.primitives import RULES
+from micrograd.tape.back_ends.llvm import versions
+from micrograd.tape.back_ends.llvm.program import Program
+from micrograd.tape.tape import Tape
+
+pages = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+start = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+assert not ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + mmap.PAGESIZE), mmap.PAGESIZE, 0)
+
+def at_the_end(x):
+    size = x.nbytes
+    array = np.frombuffer(pages, x.dtype, x.size, mmap.PAGESIZE - size).reshape(x.shape)
+    array[:] = x
+    return array
+
+mul, add, dot = (RULES[name] for name in ("mul", "add", "dot"))
+for least in (1, 10**9):
+    versions.LEAST_INTERPRETED = least
+    for width in (1, 3, 11):
+        tape = Tape(width, 0, [], [(mul, (i, i)) for i in range(width)], [*range(width, 2 * width)])
+        for reduce in (False, True):
+            for varies in (True, False):
+                program = Program(tape, [(width, varies)], reduce)
+                for n in (1, 2, 3, 5, 9, 20, 31) if varies else (1, 9):
+                    x = np.arange(n * width, dtype=float).reshape(n, width) if varies else np.arange(float(width))
+                    found = program([at_the_end(x)], np.zeros(0), n)
+                    rows = (x * x).T if varies else np.tile((x * x)[:, None], n)
+                    assert np.array_equal(found, rows.sum(axis=1) if reduce else rows), (least, width, reduce, varies, n)
+        tape = Tape(0, width, [], [(mul, (i, i)) for i in range(width)], [*range(width, 2 * width)])
+        program = Program(tape, [], False)
+        x = np.arange(float(width))
+        assert np.array_equal(program([], at_the_end(x), 1)[:, 0], x * x)
+print("nothing")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects a page as Linux does")
+def test_nothing_behind_an_array_is_read():
+    """Interpreted and compiled: arrays that end where the next page of memory must not be touched."""
+    done = subprocess.run([sys.executable, "-c", BEHIND], capture_output=True, text=True)
+    assert done.stdout == "nothing\n", (done.returncode, done.stderr)
+
+
+def test_a_function_of_the_user_s_own_that_is_called_like_a_primitive_is_called(made):
+    def tanh(x):  # of numbers alone
+        return math.floor(x + 0.5) * 2.0
+
+    own = mg.custom_derivative(tanh, lambda x, out: 1.0)
+    f = jit(lambda x: own(x) + x, backend="llvm")
+    assert f.map(np.array([0.25, 1.75])).tolist() == [0.25, 5.75]
 
 
 def test_it_compiles_once_that_pays(made, monkeypatch):

@@ -12,6 +12,7 @@ from micrograd.tape.back_ends.llvm.program import Program
 from micrograd.tape.passes import optimised
 from micrograd.tape.record import Recording
 from micrograd.tape.results import numbers_of
+from micrograd.tape.tape import Tape
 
 pytestmark = pytest.mark.skipif(bool(program.trouble()), reason="compiled code is not to be had here")
 FIELDS, LEAVES = 5, 3
@@ -90,6 +91,25 @@ def test_code_tells_of_nan_just_where_there_is_one(case, sizes, data):
             found = made([x], theta, n)
             nan = any(np.isnan(part).any() for part in (found if groups else [found]))
             assert made.twin.times - before == nan
+
+
+@pytest.mark.parametrize("reduce", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+def test_code_tells_of_each_result_that_alone_is_nan(reduce, shared):
+    """However they come to lie in vectors: eleven of them."""
+    if shared:
+        tape = Tape(0, 11, [], [(mg.primitives.RULES["neg"], (i,)) for i in range(11)], list(range(11, 22)))
+    else:
+        tape = Tape(11, 0, [], [(mg.primitives.RULES["neg"], (i,)) for i in range(11)], list(range(11, 22)))
+    made = Program(tape, [] if shared else [(11, True)], reduce)
+    made.twin = Asked()
+    for n in (1, 2, 9, 300):
+        for at in (None, *range(11)):
+            numbers = np.ones(11)
+            numbers[[] if at is None else at] = np.nan
+            made.twin.times = 0
+            made([] if shared else [np.tile(numbers, (n, 1))], numbers if shared else np.zeros(0), n)
+            assert made.twin.times == (at is not None)
 
 
 @pytest.mark.parametrize("groups", [(), (1, 1, 3), (5,)])

@@ -145,6 +145,7 @@ def test_without_memory_for_it_what_there_is_goes_on(made, monkeypatch):
         return compiled(text, level)
 
     monkeypatch.setattr(versions, "compiled", scarce)
+    monkeypatch.setattr(versions, "CALL", 1.0)
     retire(made)
     assert [f(0.5) for _ in range(50)] == [first] * 50 and asked == [OPTIMISED, QUICK] and levels(made) == {QUICK}
     monkeypatch.setattr(versions, "compiled", lambda text, level: scarce(text, OPTIMISED))

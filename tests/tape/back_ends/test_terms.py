@@ -71,6 +71,25 @@ def test_what_is_not_finite_comes_through_whole_and_broken_vectors(odd):
     assert jit(lambda v: mg.dot(list(v), [w] * 101))(np.ones(101)) == odd or math.isnan(odd)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_runs_hold_the_terms_that_they_are_made_of(seed):
+    rng = random.Random(seed)
+    slots = np.array([places(rng, 97, rng.choice([2, 3, 64, 65])) for _ in range(1)] * rng.choice([1, 2]))
+    for given in (slots, slots[:, np.lexsort(slots[::-1])], np.append(slots, [[1000]] * len(slots), axis=1)):
+        found = [
+            [first + run * apart + k * step for run in range(one.many) for k in range(one.length)]
+            for one in runs_of(given)
+            for first, apart, step in zip(one.firsts, one.apart, one.steps, strict=True)
+        ]
+        rows = [[x for part in found[i :: len(given)] for x in part] for i in range(len(given))]
+        assert not found or rows == given.tolist()
+    up = np.arange(64) + 100 * np.arange(2)[:, None]
+    alone = [np.append(up, at, axis=1) for at in ([[70], [170]], [[70], [165]])]
+    assert [[(one.many, one.length, one.firsts, one.steps) for one in runs_of(given)] for given in alone] == [
+        [(1, 64, (0, 100), (1, 1)), (1, 1, tuple(given[:, -1].tolist()), (0, 0))] for given in alone
+    ]
+
+
 def test_runs_that_follow_one_another_are_one_piece():
     rows, up = np.arange(50) + 60 * np.arange(40)[:, None], np.arange(2000)
     (piece,) = runs_of(np.stack([up, rows[::-1].ravel()]))
