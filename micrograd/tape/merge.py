@@ -248,7 +248,7 @@ class _Code:
                 to.append(self.first + len(kept))
                 kept.append((rule, tuple([to[x] for x in operands])))
         found = Tape(inputs, leaves, self.numbers, kept, [to[i] for i in outputs])
-        return swept(chained(found) if self.apart else found)
+        return swept(chained(found))
 
     def _where_all(self, ones: list[int], zeros: list[int], number: int) -> int:
         """`number` where some comparisons are 1.0 and others 0.0, else ELSEWHERE."""

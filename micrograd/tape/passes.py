@@ -24,12 +24,13 @@ def optimised(tape: Tape, exact: bool = False) -> Tape:
     """An equivalent tape: constants folded, equal instructions merged, chains turned into sum and dot, nothing dead.
 
     With `exact`, to the sign of every zero; without, a sum of nothing but negative zeros may be a positive one, and small whole
-    powers are rounded as products.
+    powers are rounded as products. Where a tape has guards, its chains are left as they are: paths have more in common without.
     """
     held = [tape]  # the only reference where the caller keeps none: each tape is freed once the next is made of it
     del tape
     held.append(_simplified(held.pop(), exact))
-    held.append(chained(held.pop()))
+    if not held[0].guards:
+        held.append(chained(held.pop()))
     return swept(held.pop())
 
 

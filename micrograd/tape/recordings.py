@@ -26,7 +26,7 @@ from micrograd.tape.decorator import Decorator
 from micrograd.tape.merge import merged
 from micrograd.tape.nonfinite import Twin, choosing, gated, gated_twin
 from micrograd.tape.parameters import Array, Parameters
-from micrograd.tape.passes import optimised, swept
+from micrograd.tape.passes import chained, optimised, swept
 from micrograd.tape.record import NEEDS_ONE, Recording
 from micrograd.tape.results import numbers_of, skeleton
 from micrograd.tape.shared_terms import summed
@@ -373,4 +373,4 @@ def _part(tape: Tape, guards: bool) -> Tape:
     if not tape.guards:
         return tape
     outputs = [slot for g in tape.guards for slot in (g.x, g.y)] if guards else tape.outputs
-    return swept(replace(tape, outputs=outputs, guards=[]))
+    return swept(chained(replace(tape, outputs=outputs, guards=[])))

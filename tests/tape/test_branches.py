@@ -143,6 +143,28 @@ def test_independent_ifs_are_a_selection_each():
     assert found[known].tolist() == [f(*row) for row in X[known].tolist()]
 
 
+def test_paths_have_sums_in_common_whatever_chains_they_would_be():
+    """On some paths two differences follow one another, which would be a dot; on others they do not."""
+
+    def f(*xs):
+        total = xs[0] * 0.25
+        for x in xs:
+            total = total + x * x if x > 0.0 else total - 0.5 * x
+        return total
+
+    def selected(*xs):
+        return xs[0] * 0.25 + mg.sum([mg.where(x, x * x, -0.5 * x) for x in xs])
+
+    X = np.array(list(np.ndindex(2, 2, 2, 2, 2, 2))) * 2.0 - 1.25
+    g, h = (jit(fn, backend="reference", precision="exact") for fn in (f, selected))
+    assert g.map(*X.T).tolist() == [f(*map(Value, row)).data for row in X.tolist()]
+    h.map(*X.T)
+    (paths,), ((one,),) = g.recorded.values(), h.recorded.values()
+    assert len(paths) == 64
+    found = merge.merged([(path.tape, path.leaves) for path in paths], 0, True)
+    assert len(found.instructions) < 2 * len(one.tape.instructions)
+
+
 @pytest.mark.parametrize("kind", ["all alike", "some rare", "nan"])
 def test_many_paths_take_few_runs_and_programs(kind):
     runs, rng = [], np.random.default_rng(3)
