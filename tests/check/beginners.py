@@ -122,6 +122,15 @@ LOG = """    def log(self):
         out._backward = _backward
         return out
 """
+DIV = """    def __truediv__(self, other):
+        other = other if isinstance(other, Value) else Value(other)
+        out = Value(self.data / other.data, (self, other), "/")
+        def _backward():
+            self.grad += 3.0 / other.data * out.grad
+            other.grad -= self.data / other.data ** 2 * out.grad
+        out._backward = _backward
+        return out
+"""
 _begin, _end = SOURCE.index("    def __pow__"), SOURCE.index("    def exp")
 OLD_POW = SOURCE[_begin:_end].rstrip("\n") + "\n"
 
@@ -508,6 +517,12 @@ CASES = [
         [(OLD_POW, GENERAL_POW.replace("math.log(self.data)", "3.0 * math.log(self.data)"))],
         "the derivative of a ** b is wrong",
         "the first operand gets what it should, the second one does not",
+    ),
+    (
+        "a dividend that gets too much",
+        [("    def __truediv__(self, other): return self * other ** -1\n", DIV)],
+        "the derivative of a / b is wrong",
+        "the second operand gets what it should, the first one does not",
     ),
     (
         "an exponent that is no parent",

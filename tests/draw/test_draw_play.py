@@ -37,7 +37,8 @@ console.log(JSON.stringify(given.texts.map(source => {
 	const named = Object.fromEntries(Object.entries(given.values).map(([label, data]) => [label, { label, data }]));
 	try {
 		const graph = graphOf(meaning(source, named)), nodes = graph.nodes;
-		return { data: nodes.map(n => text(n.data)), ops: nodes.map(n => n.op), parents: nodes.map(n => n.parents), grads: nodes.map(n => text(n.full)) };
+		const labels = nodes.map(n => pieces(n.text).map(p => p[0]).join("_"));
+		return { labels, data: nodes.map(n => text(n.data)), ops: nodes.map(n => n.op), parents: nodes.map(n => n.parents), grads: nodes.map(n => text(n.full)) };
 	} catch (error) {
 		if (!(error instanceof ExpressionError)) throw error;
 		return { message: error.message, column: error.column };
@@ -76,6 +77,7 @@ def test_what_one_types_means_what_it_means_on_the_command_line():
         given = [f"{name}={x!r}" for name, x in values.items() if re.search(rf"\b{name}\b", text)]
         graph = Graph(read(text, given)[0])
         assert found["ops"] == graph.ops and found["parents"] == [list(p) for p in graph.parents], text
+        assert found["labels"] == graph.labels, text
         assert all(same(float(a), b) for a, b in zip(found["data"], graph.data, strict=True)), text
         assert all(same(float(a), b) for a, b in zip(found["grads"], graph.grad, strict=True) if b is not None), text
 

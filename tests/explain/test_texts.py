@@ -3,7 +3,7 @@
 import math
 import random
 import re
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given, settings
@@ -261,8 +261,9 @@ def test_the_whole_derivative_is_one_formula_where_it_is_short(program, formula)
 
 def test_the_largest_term_of_a_formula_stands_first():
     x, a, b, c = (Value(x, label=label) for x, label in zip((2.0, 1.0, 50.0, -400.0), "xabc", strict=True))
-    out = mg.sum([a * x, b * x, c * x]) * 1.0
-    assert str(out.explain(x)).split("\n")[0].endswith("= c + b + a = -349")
+    for factors in permutations((a, b, c)):
+        out = mg.sum([factor * x for factor in factors]) * 1.0
+        assert str(out.explain(x)).split("\n")[0].endswith("= c + b + a = -349")
 
 
 def test_no_formula_stands_where_it_comes_to_another_number():

@@ -162,6 +162,8 @@ def test_bad_rules_are_named():
         custom_derivative(lambda x, y: x + y, lambda x, y, out: 1.0)(x, w)
     with pytest.raises(TypeError, match="must be 2 numbers for an argument of 2, got 1"):
         custom_derivative(lambda x: x[0], lambda x, out: [1.0])([x, w])
+    with pytest.raises(TypeError, match="must be 2 entries, one for each that f returns, got 1"):
+        jacobian(custom_derivative(lambda x: [x, 2.0 * x], lambda x, out: [1.0]))(1.0)
     with pytest.raises(TypeError, match="returned None; does it lack a return"):
         custom_derivative(lambda x: None, lambda x, out: 1.0)(x)
     with pytest.raises(TypeError, match=r"the partials of round take its arguments and then its result; .* 1 positional"):

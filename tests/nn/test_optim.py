@@ -22,6 +22,7 @@ from micrograd import (
     jit,
     mse,
     one_cycle_schedule,
+    record,
     step_schedule,
     warmup_schedule,
 )  # fmt: skip
@@ -371,6 +372,22 @@ def test_lbfgs_compiled_and_eagerly():
     assert net.state_dict() == before
     with pytest.raises(TypeError, match="must give a Value, got float"):
         LBFGS(net.parameters()).minimize(lambda: 1.0)
+
+
+def test_each_step_is_told_to_what_records_a_run():
+    model = MLP(1, [1], seed=1)
+    optimiser, seen = SGD(model.parameters(), lr=0.1), []
+
+    def loss():
+        return (model([1.0]) - 2.0) ** 2
+
+    with record(model, loss) as run:
+        for _ in range(3):
+            optimiser.zero_grad()
+            loss().backward()
+            optimiser.step()
+            seen.append(loss().data)
+    assert run.steps == [0, 1, 2, 3] and run.losses[1:] == seen
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
