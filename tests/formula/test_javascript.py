@@ -158,6 +158,8 @@ def test_a_row_of_ones_own_is_printed_where_it_is_a_formula(own):
         y = Value(x)
         node = row(y)
         assert found == pytest.approx([node.data, *node.partials], rel=4e-16)
+    bounded = own("bounded", lambda x: micrograd.minimum(x, math.inf) + micrograd.maximum(x, -math.inf), 2.0)
+    assert in_javascript([("bounded", (0.5,))], [bounded]) == [[1.0, 2.0]]
     assert "u003c" in printed([own("<b>", lambda x: x * 2.0, 2.0)]) and "<b>" not in printed([RULES["<b>"]])
 
 
