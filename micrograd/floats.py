@@ -24,6 +24,8 @@ def number(x: Any, name: str = "") -> float:
         what, advice = f"{x!r}"[:60], "it is a record of several: take one field"
     elif hasattr(x, "shape"):
         advice = "make one of each element: [Value(e) for e in array]" if len(x.shape) else "take its .item()"
+        if len(x.shape) and type(x).__module__.partition(".")[0] != "numpy":
+            advice = "np.asarray(array) is one of NumPy's, which Values go with"
         what, advice = f"of shape {x.shape}", f"a Value is one number; {advice}"
     elif hasattr(x, "grad"):
         what, advice = repr(x), "a Value cannot hold a Value; use it as it is, or v.detach() for a constant copy"

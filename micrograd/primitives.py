@@ -38,15 +38,17 @@ class Primitive:
     compare numbers.
     """
 
-    __slots__ = ("beyond", "chooses", "name", "own", "partials", "value", "variadic", "written")
+    __slots__ = ("beyond", "chooses", "name", "own", "partials", "takes", "value", "variadic", "written")
     compiled = False  # whether its numbers are those of compiled code, and its graph on Values may round otherwise
 
     def __init__(self, name: str, written: str, value: Callable[..., float], partials: Any, beyond: Any, variadic: bool):
         self.name, self.written, self.value = name, written, value
         self.partials, self.beyond, self.variadic = partials, beyond, variadic
-        self.chooses = self.own = False
+        self.chooses, self.own, self.takes = False, False, 0 if variadic else len(partials or ())  # 0: any number of arguments
 
     def __call__(self, *args: Any) -> Any:
+        if len(args) != self.takes and self.takes:
+            raise TypeError(f"{self.written} takes {self.takes} argument{'s' * (self.takes > 1)}, got {len(args)}")
         for x in args:
             if x.__class__ is not float:
                 for y in args:

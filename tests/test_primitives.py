@@ -496,7 +496,7 @@ def test_a_bad_primitive_is_refused(book):
         root(Value(-4.0))
     count = primitive("count", "count(x)", lambda x: 1, 0)
     assert type(count(Value(2.0)).data) is type(count(Value(2.0)).partials[0]) is float
-    with pytest.raises(TypeError, match=r"root\(x\) takes 1 arguments, got 2"):
+    with pytest.raises(TypeError, match=r"root\(x\) takes 1 argument, got 2"):
         root(Value(1.0), 2.0)
     with pytest.raises(ValueError, match="'constant' is a built-in primitive"):
         primitive("constant", "constant(x)", lambda x: x, 1.0)

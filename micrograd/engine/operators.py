@@ -108,14 +108,25 @@ def _reflected(rule: Primitive) -> Callable[[V, V | Number], V]:
     return method
 
 
+_REFLECTED = {
+    primitives.add: "__radd__", primitives.sub: "__rsub__", primitives.mul: "__rmul__", primitives.div: "__rtruediv__",
+    primitives.pow: "__rpow__", primitives.mod: "__rmod__", primitives.floordiv: "__rfloordiv__",
+}  # fmt: skip
+
+
 def _with_other(rule: Primitive, value: Any, other: Any, *args: Any) -> Any:
-    """rule(*args), or a chance for the other operand's own operator where it is an array."""
+    """rule(*args), or a chance for the other operand's own operator where it is an array, or no number and has one."""
     if hasattr(type(other), "__array_ufunc__") and hasattr(type(other), "__len__"):  # NumPy's scalars have no length
         if is_of_others(other):
             return beside_others(rule.name, *args)
         if rule is primitives.mul and args[0] is other:  # a matrix of NumPy's leaves to the number what it can do itself
             return type(other).__rmul__(other, value)
         return NotImplemented
+    kind = type(other)
+    if args[0] is value and kind.__module__ != "builtins" and not hasattr(kind, "__float__") and rule in _REFLECTED:
+        reflected = getattr(kind, _REFLECTED[rule], None)  # of what is no number, and may be a vector or the like
+        if reflected is not None and (found := reflected(other, value)) is not NotImplemented:
+            return found
     return value.__general__(rule, args)
 
 

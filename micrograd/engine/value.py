@@ -34,8 +34,6 @@ def _apply(rule: Primitive, args: Sequence[Any]) -> Value:
 
 def general(rule: Primitive, args: Sequence[Any]) -> Value:
     """The node rule(*args): the definition of what the methods in `operators` do faster."""
-    if not rule.variadic and len(args) != len(rule.partials):
-        raise TypeError(f"{rule.written} takes {len(rule.partials)} arguments, got {len(args)}")
     if rule.variadic or len(args) > 2:
         return node_of(rule, as_values(args))
     operands: tuple[Any, ...] = tuple([a if isinstance(a, Value) else number(a) for a in args])

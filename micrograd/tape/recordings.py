@@ -32,7 +32,7 @@ from micrograd.tape.results import numbers_of, skeleton
 from micrograd.tape.shared_terms import summed
 from micrograd.tape.tape import Tape
 from micrograd.tape.watch import Watch
-from micrograd.trees import is_array, leaves_of
+from micrograd.trees import is_array, kind_of, leaves_of
 
 if TYPE_CHECKING:
     from micrograd.tape.nodes import Linear
@@ -262,7 +262,8 @@ class Recordings:
         recording = Recording(
             lambda values: structure.applied(self.fn, values), numbers, numbers_of, wrt, gated, on_ones, not exact
         )
-        if not recording.results and not any(is_array(leaf) for leaf in leaves_of(recording.out)):  # a matrix may be empty
+        out = recording.out
+        if not recording.results and kind_of(out) is None and not any(map(is_array, leaves_of(out))):  # a matrix may be empty
             raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
         tapes = [recording.tape(self.derivatives(recording, gradient))]
         out = skeleton(recording.out, iter(range(len(recording.results))))

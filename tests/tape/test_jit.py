@@ -1103,8 +1103,12 @@ def test_a_matrix_without_entries_is_a_result(backend, tmp_path):
         save(compiled, str(tmp_path / "f.npz"))
         assert load(str(tmp_path / "f.npz"))(np.ones(2)).nnz == 0
     assert jit(lambda x: (x[:0], "none"), backend=backend)(np.ones(2))[0].shape == (0,)
-    with pytest.raises(TypeError, match="returned no number"):
-        jit(lambda x: [], backend=backend)(1.0)
+    empty = jit(lambda x: {"none": [], "no": ()}, backend=backend)
+    for _ in range(2):
+        assert empty(1.0) == {"none": [], "no": ()} == empty.map(np.ones(3))
+    for nothing in (None, "text"):
+        with pytest.raises(TypeError, match="returned no number"):
+            jit(lambda x, out=nothing: out, backend=backend)(1.0)
 
 
 def several(leaves, bends):
