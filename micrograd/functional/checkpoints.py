@@ -23,7 +23,8 @@ def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
     closes over. backward() runs f again, with one pass through its graph for each output. One such graph is kept: until all
     outputs of the call have been asked for, or another call comes next, or the nodes of this one are gone. So f has to give the
     same again: RuntimeError where it does not, as with random numbers of its own. Higher derivatives run f once more. Where a
-    function is recorded by jit, it is just f.
+    function is recorded by jit, it is just f: contributions are added in the order of the whole graph, which may round
+    otherwise than the sum for each call.
 
     >>> from micrograd import Value, checkpoint
     >>> step = checkpoint(lambda x, w: (x * w + 1.0) * x)
