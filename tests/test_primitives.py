@@ -57,7 +57,7 @@ def faults(rule: Primitive, case: Case, n: int, of_itself: bool = False) -> list
     found = []
 
     def check(what: str, got: Value, truth: Any, allowed: float) -> None:
-        distance = off(got.data, truth, None if of_itself else largest_intermediate(got))
+        distance = off(got.data, truth, None if of_itself else max(largest_intermediate(got), case.unit))
         if not distance <= allowed:
             found.append(f"{what} is {got.data}, in truth {mp.nstr(truth, 20)}: {distance:.3g} ulps, {allowed} allowed")
 
