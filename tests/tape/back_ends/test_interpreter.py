@@ -13,6 +13,7 @@ from test_nans import Asked
 
 pytest.importorskip("llvmlite", reason="the extra `jit` has it")
 import micrograd as mg
+from micrograd import Value
 from micrograd.primitives import RULES
 from micrograd.tape import jit
 from micrograd.tape.back_ends import reference
@@ -174,6 +175,50 @@ def test_the_tape_settles_the_bits_where_few_sums_are_long(dtype, made):
     assert all(same(f.map(X[:n]), found) for n, found in zip((1, 3, 40), before, strict=True))
     exact = jit(f.fn, leaves, backend="llvm", precision="exact")
     np.testing.assert_allclose(before[2], exact.map(X), rtol=1e-9 if dtype == np.float64 else 0.05, atol=1e-9)
+
+
+def loop(count):
+    """So many calls of the library in each step."""
+
+    def run(x):
+        state = [x[i] for i in range(count)]
+        for _ in range(40):
+            state = [mg.tanh(v * 0.9 + 0.01 * x[0]) for v in state]
+        return mg.sum(state)
+
+    return run
+
+
+W = [Value(0.01 * i) for i in range(80)]
+EDGES = {
+    "logsumexp of one sample": lambda x: mg.logsumexp(list(x[:20])) * x[0],
+    "logsumexp of parameters": lambda x: mg.logsumexp(W[:20]) * x[0],
+    "long dot of one sample": lambda x: mg.dot(list(x[:70]), list(x[70:140])) * x[0],
+    "long dot of parameters": lambda x: mg.dot(W, [v * v for v in W]) * x[0],
+    "calls of parameters": lambda x: mg.dot([mg.tanh(w) for w in W], list(x[:80])),
+    "short logsumexps": lambda x: mg.sum([mg.logsumexp([x[i], x[i + 1]]) for i in range(70)]),
+    "calls": lambda x: mg.sum([mg.tanh(v) * 1.5 for v in x[:70]]),
+    "calls in a loop": loop(5),
+    "more calls in a loop": loop(70),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_where_bits_go_by_how_numbers_lie(name, made):
+    x = np.random.default_rng(0).normal(size=(40, 200))
+    f = jit(EDGES[name], W if "parameters" in name else [], backend="llvm")
+    before = [f.map(x[:1]), f.map(x)]
+    compile_all(made)
+    assert same(f.map(x[:1]), before[0]) and same(f.map(x), before[1])
+
+
+def test_sums_of_a_few_more_terms_than_are_written_out(made):
+    x = np.random.default_rng(0).normal(size=(600, 40))
+    for count in (32, 33, 40):
+        f = jit(lambda x, count=count: mg.dot(list(x[:count]), list(x[:count])), [], backend="llvm")
+        before = [f.value_and_grad([], x[:n])[0] for n in (1, 9, 600)]
+        compile_all(made)
+        assert [f.value_and_grad([], x[:n])[0] for n in (1, 9, 600)] == before
 
 
 def test_what_the_interpreter_does_not_know_is_compiled(made):

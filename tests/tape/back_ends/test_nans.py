@@ -93,15 +93,15 @@ def test_code_tells_of_nan_just_where_there_is_one(case, sizes, data):
             assert made.twin.times - before == nan
 
 
-@pytest.mark.parametrize("reduce", [False, True])
+@pytest.mark.parametrize(("reduce", "groups"), [(False, ()), (True, ()), (False, (11,)), (False, (2, 9))])
 @pytest.mark.parametrize("shared", [False, True])
-def test_code_tells_of_each_result_that_alone_is_nan(reduce, shared):
+def test_code_tells_of_each_result_that_alone_is_nan(reduce, groups, shared):
     """However they come to lie in vectors: eleven of them."""
     if shared:
         tape = Tape(0, 11, [], [(mg.primitives.RULES["neg"], (i,)) for i in range(11)], list(range(11, 22)))
     else:
         tape = Tape(11, 0, [], [(mg.primitives.RULES["neg"], (i,)) for i in range(11)], list(range(11, 22)))
-    made = Program(tape, [] if shared else [(11, True)], reduce)
+    made = Program(tape, [] if shared else [(11, True)], reduce, groups=groups)
     made.twin = Asked()
     for n in (1, 2, 9, 300):
         for at in (None, *range(11)):

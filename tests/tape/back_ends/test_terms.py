@@ -75,7 +75,8 @@ def test_what_is_not_finite_comes_through_whole_and_broken_vectors(odd):
 def test_runs_hold_the_terms_that_they_are_made_of(seed):
     rng = random.Random(seed)
     slots = np.array([places(rng, 97, rng.choice([2, 3, 64, 65])) for _ in range(1)] * rng.choice([1, 2]))
-    for given in (slots, slots[:, np.lexsort(slots[::-1])], np.append(slots, [[1000]] * len(slots), axis=1)):
+    apart = np.array([[at + k for at in (0, 100, 250) for k in range(20)]])  # runs of one length in steps of two
+    for given in (slots, slots[:, np.lexsort(slots[::-1])], np.append(slots, [[1000]] * len(slots), axis=1), apart):
         found = [
             [first + run * apart + k * step for run in range(one.many) for k in range(one.length)]
             for one in runs_of(given)
