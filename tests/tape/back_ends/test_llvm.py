@@ -258,6 +258,9 @@ def test_rows_of_every_width_in_and_out(size, n):
     out = f.map(X)
     assert same(out["rows"], X * np.arange(size)) and same(out["one"], X[:, 0])
     assert same(out["leaf"], np.stack([np.zeros(n), X[:, -1]], axis=1))
+    same_for_all = jit(lambda x: {"rows": [-p for p in w], "mixed": [*w, x[0]]}, backend="llvm").map(X)
+    assert same(same_for_all["rows"], np.tile(-np.arange(float(size)), (n, 1)))
+    assert same(same_for_all["mixed"], np.column_stack([np.tile(np.arange(float(size)), (n, 1)), X[:, 0]]))
 
 
 @pytest.fixture
