@@ -89,14 +89,22 @@ OfMap = Callable[
 
 def of_map(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfMap | None:
     """The quick way for the map just made over arrays, where there is one."""
-    path, watch, n = recordings.straight(call, False), recordings.watch, call.n
+    paths, watch, n = recordings.kept.get((call.key, False), []), recordings.watch, call.n
+    compares = bool(paths) and bool(paths[0].tape.guards)
+    path = paths[0] if compares and paths[0].settled == len(paths) else recordings.straight(call, False)
     if path is None or watch is None or in_axes != 0 or not n or any(x.__class__ is not _ARRAY for x in args):
         return None
-    widths, direct, out = widths_of(path.out), recordings.back_end.make_direct is not None, path.out
+    widths, direct, out = widths_of(path.out), recordings.back_end.make_direct is not None and not compares, path.out
     if 0 in widths:
         return None
-    program: Any = recordings.grouped(path, call, widths) if direct else recordings.program(path, call, False)
-    lookups = [(*call.place(i), length) for i, length in path.lookups]
+    program: Any
+    if compares:
+        program = recordings.merged(paths, call, True)[0]
+    else:
+        program = recordings.grouped(path, call, widths) if direct else recordings.program(path, call, False)
+    if program is None:
+        return None
+    lookups = [] if compares else [(*call.place(i), length) for i, length in path.lookups]
     signature, parameters, count = [(x.shape, x.dtype) for x in args], recordings.parameters, len(recordings.parameters)
     unchanged, theta, alone = watch.unchanged, parameters.theta, out.__class__ is Place
 
@@ -112,6 +120,10 @@ def of_map(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any
             check_column(args[i].reshape(n, -1)[:, j], length)
         inputs = args if direct else [x.reshape(n, -1) for x in args]
         found = program(inputs, theta() if count else _NOTHING, n)
+        if compares:
+            if not (found[-1] >= 0.0).all():  # some samples take a path that is not known
+                return None
+            found = found[:-1]
         if alone:
             return found[0]
         rest = iter(arrays_of(out, n, None, found) if direct else arrays_of(out, n, found))

@@ -394,3 +394,48 @@ def test_a_side_that_raises_is_run_for_its_own_samples_alone():
         assert slow.map(*some.T).tolist() == [raising(*map(Value, row)).data for row in some.tolist()]
         with pytest.raises(ZeroDivisionError):
             slow.map(*X.T)
+
+
+@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("many", [False, True])
+def test_a_map_like_the_latest_takes_the_quick_way_through_known_paths(backend, many):
+    w, table, bound = Value(0.5), [1.0, 2.0, 3.0], [0.0]
+
+    def f(x, i):
+        y = x * w if x > bound[0] else mg.take(table, i) - x
+        if y > 10.0:
+            y = mg.log(y)
+        return (y, [x - w, y * y]) if many else y
+
+    def flat(found):
+        return np.stack([found[0], *found[1].T]) if many else found
+
+    def expected(x, i):
+        with mg.no_grad():
+            return np.array([[*map(float, (y[0], *y[1]))] if many else float(y) for y in map(f, x.tolist(), i.tolist())]).T
+
+    def right(found, x, i):
+        np.testing.assert_allclose(flat(found), expected(x, i), rtol=1e-14)
+
+    def check(x, i):
+        right(fast.map(x, i), x, i)
+
+    fast = jit(f, backend=backend)
+    x, i = np.linspace(-3.0, 3.0, 50), np.arange(50) % 3
+    check(x, i)
+    check(x, i)
+    right(fast._calls.mapped((x[::-1].copy(), i), 0), x[::-1], i)
+    far = np.where(x > 2.5, 1e3, x)
+    assert fast._calls.mapped((far, i), 0) is None  # a path that was not known
+    check(far, i)
+    check(far, i)
+    right(fast._calls.mapped((far, i), 0), far, i)
+    w.data = -2.0
+    check(far, i)
+    bound[0] = 1.0
+    assert fast._calls.mapped((far, i), 0) is None
+    check(far, i)
+    for _ in range(2):
+        with pytest.raises(IndexError, match="3"):
+            fast.map(x, np.where(x < -2.5, 3, i))
+        check(x, np.where(x > 2.5, 3, i))  # on a path that looks nothing up
