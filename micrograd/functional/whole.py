@@ -96,10 +96,8 @@ class WholeFunction:
             )
         kept, name = vars(instance), f"{self.where}({self.method})"
         found = kept.get(name)
-        of_another = (
-            found is not None and getattr(found.__wrapped__, "__self__", instance) is not instance
-        )  # `instance` is a copy
-        if found is None or of_another:
+        # Where `instance` is a copy of another object, the one that it has kept is that object's.
+        if found is None or getattr(found.__wrapped__, "__self__", instance) is not instance:
             made = [f.__get__(instance, owner) if hasattr(f, "__get__") else f for f in self.made_of()]
             found = kept[name] = type(self)(*made)
             found.method = self.method

@@ -17,6 +17,8 @@ from micrograd.primitives import abs, dot, log, logsumexp, maximum, minimum, num
 if TYPE_CHECKING:
     from micrograd.signatures import Loss
 
+_NUMBER = (float, int, Real)  # the abstract class comes last: it takes the longest to ask
+
 
 def _loss(fn: Callable[..., Any]) -> Loss:
     """A loss, for type checkers: they are told that numbers give a number and Values a Value."""
@@ -71,7 +73,7 @@ def hinge(scores: Any, targets: Any, reduction: str = "mean") -> Any:
     """
 
     def loss(s: Any, t: Any) -> Any:
-        if isinstance(t, (float, int, Real)) and t not in (-1, 1):
+        if isinstance(t, _NUMBER) and t not in (-1, 1):
             raise ValueError(f"hinge needs -1 or 1 as target, got {t!r}: for classes 0 and 1, 2 * t - 1")
         return maximum(1 - t * s, 0.0)
 
@@ -90,7 +92,7 @@ def binary_cross_entropy(logits: Any, targets: Any, reduction: str = "mean") -> 
     """
 
     def loss(z: Any, t: Any) -> Any:
-        if isinstance(t, (float, int, Real)) and not 0.0 <= float(t) <= 1.0:
+        if isinstance(t, _NUMBER) and not 0.0 <= float(t) <= 1.0:
             raise ValueError(f"binary_cross_entropy needs a target from 0 to 1, got {t!r}: for classes -1 and 1, (t + 1) / 2")
         return softplus(z) - t * z
 
@@ -159,7 +161,7 @@ def _chosen(name: str, row: Any, t: Any) -> Any:
 
 
 def _relative(q: Any, p: Any) -> Any:
-    if isinstance(p, (float, int, Real)):
+    if isinstance(p, _NUMBER):
         if not 0.0 <= float(p) <= 1.0:
             raise ValueError(f"kl_divergence needs probabilities from 0 to 1 as targets, got {p!r}")
         return p * (log(p) - q) if p else where(0.0, q, 0.0)

@@ -81,7 +81,8 @@ class Program(Versions):
         if 0 < n <= CHUNK and not self.groups:
             found = self.prepared(n, mean)(inputs, leaves)
             return found if n > 1 or self.reduce else found.reshape(-1, 1)
-        which, version = self.which(n), self._versions[self.which(n)]
+        which = self.which(n)
+        version = self._versions[which]
         if version is None:
             which, version = self.version(n)
         if n > CHUNK and version.trial and n * self.each(version) > version.trial.left:
@@ -132,7 +133,8 @@ class Program(Versions):
         shape = self._shape if self.reduce or n == 1 else (*self._shape, n)
         made = empty if math.prod(shape) * dtype.itemsize < LARGE else room
         callbacks, many = self._callbacks, mean and n > 1
-        latest = self.which(n), versions[self.which(n)]
+        first = self.which(n)
+        latest = first, versions[first]
 
         def run(inputs: Sequence[Any], leaves: Array) -> Array:
             nonlocal latest
