@@ -151,7 +151,6 @@ def in_one(plan: Plan, t: Target) -> bool:
     return (
         t.lanes > 1
         and not plan.sums
-        and not plan.copies  # LLVM ends the process where many results beside each other are the same for all samples
         and across <= WHOLE
         and sum(it.work for it in plan.work) <= WHOLE
         and all(isinstance(it, Kernel) and short(it) for it in plan.work)

@@ -127,9 +127,15 @@ def write_whole(
     staged = dict(zip(groups, accumulate([len(slots) * t.block * t.size for slots in groups.values()], initial=0)))  # noqa: B905
     past = f"align {t.lanes * t.size}, !nontemporal !1" if t.streamed else f"align {t.size}"
 
+    shared = Held(f, Index())  # results that are the same for all samples: before the loop, because LLVM may end the process
+    for one in work:  # where it sees, in one block of code, that it transposes many of them
+        if one.name == "copy":  # of a shared number
+            shared.spell(one)
+
     def sample(s: Index, seen: str) -> str:
         """The results of the samples from place `s` on; of each lane whether nan has been `seen`."""
-        held, done = Held(f, s), set[Any]()
+        held, done = Held(f, s), set[Any](shared.values)
+        held.values.update(shared.values)
 
         def arrive(base: int, width: int, array: str, column: int) -> None:
             for k, value in enumerate(columns_in(f, width, array, Index((), column), s)):
