@@ -100,16 +100,17 @@ class Drawing:
         self._style = Style(THEMES[theme], digits)
         self._placed, fits = fitted(self.graph, rankdir, limit, self.unfold, self._room, digits)
         self._reached = self._above(through)
-        said = view or call or rankdir or limit or self.unfold
+        asked = bool(view or rankdir or limit or self.unfold) or call is not None
         legible = fits and not self._placed.picture.caption
-        self._network = found_in(self.graph) if view == "network" or call or not (said or legible) else None
-        if self._network is not None and not (view or call or evident(self.graph, self._network)):
+        of_network = view == "network" or call is not None
+        self._network = found_in(self.graph) if of_network or not (asked or legible) else None
+        if self._network is not None and not (view or of_network or evident(self.graph, self._network)):
             self._network = None
-        if self._network is None and (view == "network" or call is not None):
+        if self._network is None and of_network:
             raise ValueError('this graph is not one network of layers: draw it with view="graph"')
-        if self._network is not None and call is not None and not 1 <= call <= self._network.calls:
+        if self._network and call is not None and not (isinstance(call, int) and 1 <= call <= self._network.calls):
             raise ValueError(f"call is one of the network's, from 1 to {self._network.calls}, got {call!r}")
-        self._call, self._said = call, bool(said) and not self._network
+        self._call, self._graph_asked = call, asked and not self._network
 
     @property
     def picture(self) -> Picture:
@@ -228,7 +229,7 @@ class Drawing:
         if self._call is not None:
             more["call"] = self._call
         page = Exploration(self.graph, self._beside_page(), self.title, *self._opened(), more)
-        layers = 0 if self._said or page.network is None else len(page.network.layers)
+        layers = 0 if self._graph_asked or page.network is None else len(page.network.layers)
         return page.showing(view="network") if self._network or layers > 1 else page
 
     def _beside_page(self) -> str:

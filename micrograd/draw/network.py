@@ -135,7 +135,7 @@ def _stacked(
             layer.append(Neuron(zs, outputs, weights[:-1], weights[-1]))
         layers.append(layer)
     inside = {z for layer in layers for neuron in layer for z in neuron.z}
-    owned = {w for layer in layers for neuron in layer for w in neuron.weights}
+    owned = {w for layer in layers for neuron in layer for w in (*neuron.weights, neuron.bias)}
     hidden = {a: z for layer in layers[:-1] for neuron in layer for z, a in zip(neuron.z, neuron.a, strict=True)}
     if any(p in hidden and i not in inside for i, parents in enumerate(graph.parents) for p in parents):
         return None  # a connection that skips layers
@@ -169,9 +169,10 @@ def _source(graph: Graph, p: int, neurons: dict[int, int]) -> int | None:
 
 
 def _after(graph: Graph, z: int) -> int:
-    """The output of a neuron of the last layer: the value of the same neuron that is made of z alone, or z itself."""
-    for i in range(z + 1, len(graph)):
-        if graph.parents[i] == (z,) and graph.scopes[i] and graph.scopes[i] == graph.scopes[z]:
+    """The output of a neuron of the last layer: the labelled value of that neuron that is made of z alone, or z itself."""
+    scope = graph.scopes[z]
+    for i in range(z + 1, len(graph)) if scope else ():
+        if graph.scopes[i] == scope and graph.ops[i] and _source(graph, i, {z: z}) == z:
             return i
     return z
 

@@ -101,6 +101,35 @@ def test_every_factor_can_be_read_off_a_small_network():
         assert f"a {a.data:.3g}".replace("-", "−") in shown and f"g′ {a.partials[0]:.3g}" in shown
 
 
+@pytest.mark.parametrize("act", ["silu", "gelu", lambda z: z * z.tanh()])
+def test_an_output_activation_of_several_steps_belongs_to_the_neuron(act):
+    """Its last step is a, not a part of the loss: the picture says g(z), and shows a and g′ of the whole activation."""
+    model = MLP(2, [2, 1], activation="tanh", output=act, seed=1)
+    loss = (model([0.5, -1.0]) - 1.0) ** 2
+    graph = Graph(loss)
+    (neuron,) = found_in(graph).layers[-1]
+    a, z = graph.values[neuron.a[0]], graph.values[neuron.z[0]]
+    assert a.label.startswith("a") and z.label.startswith("z")
+    shown = texts(loss.draw(view="network", digits=3).svg)
+    assert "1 × g(z)" in shown and "1 × linear" not in shown
+    assert f"a {a.data:.3g}".replace("-", "−") in shown and f"g′ {adjoints(a, z)[z]:.3g}".replace("-", "−") in shown
+
+
+def test_a_penalty_of_biases_alone_is_told_too():
+    model = MLP(2, [2, 1], seed=1)
+    y = model([0.5, -1.0])
+    for penalty, is_told in ((0.0, False), (sum([layer.neurons[0].b ** 2 for layer in model.layers]), True)):
+        said = " ".join(" ".join(texts((y * y + penalty).draw(view="network").svg)).split())
+        assert ("weights count outside of the network too" in said) == is_told
+
+
+def test_a_call_that_is_none_of_the_network_says_which_there_are():
+    small = MLP(1, [1], seed=1)([2.0])
+    for call in (0, 2, "1", 1.5):
+        with pytest.raises(ValueError, match=f"from 1 to 1, got {call!r}"):
+            small.draw(call=call)
+
+
 def test_through_a_weight_lights_exactly_the_factors_of_its_derivative():
     model = MLP(2, [3, 2], activation="tanh", seed=1)
     loss = mse(model([0.5, -1.0]), [1.0, 0.0])
