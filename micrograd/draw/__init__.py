@@ -1,8 +1,15 @@
 """Drawings of the graph below a Value: `v.draw()`, `draw_dot(root)`.
 
-`graph` takes a snapshot, `folding` and `picture` say what of it is shown, `layout`, `boxes_and_arrows` and `fit` where, `svg`,
-`tikz` and `dot` write it down, `saving` knows the endings of files, `explore` makes the page in which one steps through
-backward. No program has to be installed to see a drawing.
+    graph                                   a snapshot of the values below the root
+    folding, picture                        which boxes and arrows are shown
+    layout, boxes_and_arrows, fit           where they stand: a scene
+    network, network_picture, network_dot   the textbook's picture of a network instead
+    scene, svg, tikz, dot                   shapes and words, written as SVG, TikZ, DOT or Mermaid
+    lettering, style                        how text is written and how wide it is; colours and sizes
+    saving, frames                          files by their endings; a series of pictures, step by step
+    explore, minify, recording              the page in the browser, and a training run to play in it
+
+No program has to be installed to see a drawing.
 """
 
 from __future__ import annotations
@@ -38,22 +45,22 @@ from micrograd.saving import replacing
 __all__ = ["ENDINGS", "LIMIT", "Drawing", "Recording", "draw_dot", "record", "to_mermaid"]
 
 _LARGE = 500  # boxes
-_FRAME = 4.0  # pixels of a notebook's cell beside what is shown in it
+_FRAME = 4.0  # pixels of the width of a notebook's cell that its content cannot use
 
 
 class Drawing:
     """A picture of the graph below `root`, as it was when the drawing was made. Jupyter shows it.
 
     It is made to be legible on a page `width` pixels wide: it runs to the right ("LR" of Graphviz) if it fits, else down
-    ("TB"), and folds until it fits: layers, neurons, calls and parts that are alike into one box each, long chains lose their
-    middle. A `rankdir`, or a `limit` of how many boxes there may be, is obeyed. `unfold` names folds to open, such as "layer
-    1" or "layer 1/neuron 2"; "all" opens everything.
+    ("TB"), and folds until it fits: a layer, a neuron, a call, parts that are alike, or the middle of a long chain becomes one
+    box. A `rankdir`, or a `limit` of how many boxes there may be, is obeyed. `unfold` names folds to open, such as "layer 1" or
+    "layer 1/neuron 2"; "all" opens everything.
 
-    `view` is "graph", the values and operations, or "network", the textbook's picture of neurons and weights; where nothing is
-    said, the network where the graph is one and would not be legible without folds. It shows one `call` of several (from 1), or
-    means over all. `through` is a Value, or several: the paths from it to the root stand out (in a network the factors of the
-    chain rule), the rest fades. Numbers have so many significant `digits`. `theme` is "light", on white paper, also in a dark
-    notebook, "dark", or "transparent": the colours of light without its paper, for light pages.
+    `view` is "graph", the values and operations, or "network", the textbook's picture of neurons and weights. By default it is
+    the network where the graph is one and would not be legible without folds. The network shows one of its calls (`call`
+    counts from 1), or means over all. `through` is a Value, or several: the paths from it to the root (in a network, the
+    factors of the chain rule) stand out, the rest fades. Numbers have `digits` significant digits. `theme` is "light" (white
+    paper, in a dark notebook too), "dark", or "transparent" (the colours of "light" without paper, for light pages).
 
     >>> a = Value(2.0, label="a")
     >>> drawing = Drawing(a * a + 1)
@@ -99,7 +106,7 @@ class Drawing:
         self.unfold = (unfold,) if isinstance(unfold, str) else tuple(unfold)
         self._style = Style(THEMES[theme], digits)
         self._placed, fits = fitted(self.graph, rankdir, limit, self.unfold, self._room, digits)
-        self._reached = self._above(through)
+        self._reached = self._on_paths_from(through)
         asked = bool(view or rankdir or limit or self.unfold) or call is not None
         legible = fits and not self._placed.picture.caption
         of_network = view == "network" or call is not None
@@ -128,8 +135,8 @@ class Drawing:
         name, data = self.graph.labels[self.graph.root], self.graph.data[self.graph.root]
         return f"Graph of {clip(plain(name)) or 'the output'} = {number(data, self._style.digits)}"
 
-    def _above(self, through: Value | Iterable[Value]) -> set[int]:
-        """The values on a path from these to the root; none where none is given."""
+    def _on_paths_from(self, through: Value | Iterable[Value]) -> set[int]:
+        """The values on the paths from `through`, itself included, to the root; notes what was chosen in `self.through`."""
         chosen = [through] if isinstance(through, Value) else list(through)
         for value in chosen:
             if not isinstance(value, Value) or value not in self.graph.index:
@@ -143,7 +150,7 @@ class Drawing:
 
     @property
     def lit(self) -> set[int] | None:
-        """The boxes on a path from the values that were chosen to the root; None where none was."""
+        """The boxes on the paths from the values chosen by `through` to the root; None where none was chosen."""
         if not self._reached:
             return None
         return {k for k, box in enumerate(self.picture.boxes) if not self._reached.isdisjoint(box.members)}
@@ -159,7 +166,7 @@ class Drawing:
 
     @property
     def scene(self) -> Scene:
-        """The picture as shapes and words with their places; made anew each time, for it is larger than the SVG."""
+        """The picture as shapes and words with their places. It is not kept, for it is larger than the SVG."""
         if self._network is None:
             return scene(self._placed, self.title, self._style, self.lit)
         return drawn(self.graph, self._network, self.title, self._style, self._room, self.through, self._call).scene
@@ -182,7 +189,7 @@ class Drawing:
         return digraph(self.picture, self.format, self.rankdir, self._style, self.lit)
 
     def render(self, *args: Any, **options: Any) -> Any:
-        """Write and lay out the picture with Graphviz's program `dot`, as `graphviz.Digraph.render` does."""
+        """Lay out the picture with Graphviz's program `dot` and write it, as `graphviz.Digraph.render` does."""
         return self.digraph.render(*args, **options)
 
     def pipe(self, *args: Any, **options: Any) -> Any:
@@ -208,8 +215,8 @@ class Drawing:
         """The living page: sliders, steps forward and backward, the chain rule, descent; Jupyter shows it.
 
         A network opens with the textbook's picture where no other was asked for; the graph is one click away.
-        `mode="guess"` opens it with a question: a gradient is hidden, the reader types it. A `seed` gives everybody the same
-        questions, and after `count` of them comes the score.
+        `mode="guess"` opens it with a question: a gradient is hidden, the reader types it. The same `seed` gives the same
+        questions. After `count` of them the page shows the score; with 0 it goes on asking.
 
         >>> a = Value(2.0, label="a")
         >>> (a * a).draw().explore(mode="guess", seed=7, count=10)
@@ -221,26 +228,26 @@ class Drawing:
             raise ValueError('seed and count are for guessing: .explore(mode="guess", seed=7, count=10)')
         if not isinstance(count, int) or count < 0 or not isinstance(seed, int | None):
             raise ValueError(f"seed and count are whole numbers, count not negative, got seed={seed!r}, count={count!r}")
-        more: dict[str, Any] = {} if self._asked is None else {"down": self._asked == "TB"}  # else the page takes what fits
+        more: dict[str, Any] = {} if self._asked is None else {"down": self._asked == "TB"}  # by default what fits
         if mode == "guess":
             more["guess"] = {"count": count} | ({} if seed is None else {"seed": seed})
         if self.through:
             more["through"] = self.through
         if self._call is not None:
             more["call"] = self._call
-        page = Exploration(self.graph, self._beside_page(), self.title, *self._opened(), more)
+        page = Exploration(self.graph, self._static_picture(), self.title, *self._opened(), more)
         layers = 0 if self._graph_asked or page.network is None else len(page.network.layers)
         return page.showing(view="network") if self._network or layers > 1 else page
 
-    def _beside_page(self) -> str:
-        """The picture for where no script runs: of a large graph it is folded, for each page would hold it a second time."""
+    def _static_picture(self) -> str:
+        """The picture for where no script runs. That of a large graph is folded, so that the page does not hold it twice."""
         if len(self.picture.boxes) < _LARGE:
             return self.svg
         placed, _ = fitted(self.graph, self._asked, None, (), self._room, self._style.digits)
         return svg(scene(placed, self.title, self._style, None))
 
     def _opened(self) -> tuple[int | None, tuple[str, ...]]:
-        """How far the page is unfolded at first: as the picture, or as far as a page that can be moved about may be."""
+        """The limit of boxes and the open folds that the page starts with. It can be panned, so it need not fit the width."""
         return (None, ()) if "all" in self.unfold else (self.limit or LIMIT, self.unfold)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -257,13 +264,13 @@ class Drawing:
         return rendered(self, path)
 
     def frames(self, pattern: str | os.PathLike[str]) -> list[str]:
-        """Write the passes step by step, "step-*.svg" (or .png, .pdf, .tex) with numbers for the *: the paths, for slides."""
+        """Write each step of both passes to a file, "step-*.svg" (or .png, .pdf, .tex) with its number as *: their paths."""
         if self._network is None:
             return frames(graph_steps(self._placed, self.title, self._style, self.lit), pattern)
         return frames(network_steps(self.graph, self._network, self.title, self._style, self._room, self._call), pattern)
 
     def show(self) -> str:
-        """Open the picture in the browser, for scripts and terminals: the path of the temporary file that it is in."""
+        """Open the picture in the browser, for scripts and terminals; returns the path of its temporary file."""
         return opened(self.svg, ".svg")
 
     def __repr__(self) -> str:
@@ -276,20 +283,20 @@ class Drawing:
         try:
             if self.format == "png":
                 return {**bundle, "image/png": base64.b64encode(self.rendered("drawing.png")).decode()}
-        except Exception:  # a repr never raises: where nothing makes PNG the SVG is shown
+        except Exception:  # a repr must not raise: where no PNG can be made, the SVG is shown
             pass
         return {**bundle, "image/svg+xml": self.svg, "text/html": self._in_notebooks()}
 
     def _in_notebooks(self) -> str:
-        """The picture as an image, which a notebook that is not trusted shows too; where scripts run, as SVG in the page, in
-        which one can select, search and read tooltips. It scrolls where it is wider than the page, and is never shrunk.
+        """The picture as an image, which an untrusted notebook shows too. Where scripts run, they replace it by the SVG itself,
+        whose text can be selected and searched, and which has tooltips. A picture wider than the page scrolls unshrunk.
         """
         image = f'<img class="jp-mod-unconfined" style="max-width:none" alt="{escape(self.title)}" src="{data_url(self.svg)}">'
         inline = (
             '<script>(i=>{i.outerHTML=new TextDecoder().decode(Uint8Array.from(atob(i.src.split(",")[1]),c=>c.charCodeAt()))'
             '.replace("<svg ",\'<svg style="max-width:none" \')})(document.currentScript.previousElementSibling)</script>'
         )
-        room = "calc(100% + 20px)"  # JupyterLab keeps 20 on the right of HTML, and drops max-content where that is not trusted
+        room = "calc(100% + 20px)"  # JupyterLab pads HTML on the right by 20 px, and drops max-content from untrusted HTML
         return f'<div style="overflow-x:auto;width:{room};width:max-content;max-width:{room}">{image}{inline}</div>'
 
 

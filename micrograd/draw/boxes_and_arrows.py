@@ -22,10 +22,10 @@ _PORT = 15.0  # from one input port to the next, so that a label fits between tw
 _BESIDE = 12.0  # between boxes that stand side by side
 _LINE = 15.0  # from one line of the caption to the next
 _WIDE = 1.12  # room for a font wider than Arial, where a line of the caption has no box around it
-_MANY = 8  # edges into a fold that still have numbers
+_MANY = 8  # with more edges into it, a fold has no numbers at them
 _PLAIN = Style()
 
-Lines = list[list[tuple[str, str]]]  # of a caption, each in pieces of text with their colours
+Lines = list[list[tuple[str, str]]]  # of a caption; each is pieces of text with their colours
 
 
 class Placed(NamedTuple):
@@ -36,13 +36,13 @@ class Placed(NamedTuple):
     boxes: list[tuple[float, float, float, float]]
     texts: list[str]  # one per edge, "" for none
     labels: list[tuple[float, float, float, float] | None]
-    dense: list[bool]  # whether a box has more edges than there is room for arrowheads
+    dense: list[bool]  # one per box: whether it has more edges than there is room for arrowheads
     down: bool
     size: tuple[float, float]
 
 
 class Measured(NamedTuple):
-    """What `layout` needs of a picture: the size of each box, its block, the links, and the text at each edge."""
+    """What `layout` needs of a picture that runs one way, and the size of each box and the text at each edge."""
 
     down: bool
     sizes: list[tuple[float, float]]
@@ -54,7 +54,7 @@ class Measured(NamedTuple):
 
     @property
     def gap(self) -> float:
-        """The room between boxes: less where they stand side by side, for there are few pixels across a page."""
+        """The room between boxes of one column: less where they stand side by side, for a page is narrow."""
         return _BESIDE if self.down else GAP
 
     def least(self) -> tuple[float, float]:
@@ -64,7 +64,7 @@ class Measured(NamedTuple):
 
 
 def edge_text(edge: Edge, crowded: bool, digits: int = 4) -> str:
-    """What stands at an edge: the local derivative, the gradient that arrives, or for how many edges it stands."""
+    """What stands at an edge: the local derivative, the gradient that arrives, or how many edges it stands for."""
     if edge.local is not None:
         return number(edge.local, digits)
     if edge.part is not None:
@@ -73,24 +73,24 @@ def edge_text(edge: Edge, crowded: bool, digits: int = 4) -> str:
 
 
 def strength(edge: Edge) -> float:
-    """How much flows back through an edge, inf for nan too; -1 where nothing ever does, into a constant."""
+    """How much flows back through an edge, as a size; inf for nan too; -1 to a constant, which receives nothing."""
     return -1.0 if edge.flow is None else edge.flow if math.isfinite(edge.flow) else math.inf
 
 
 class Contents(NamedTuple):
-    """What stands at the edges of a picture and how large its boxes are for what stands in them, whichever way it runs."""
+    """The texts at the edges of a picture and the sizes that boxes need for theirs, which hold whichever way it runs."""
 
     picture: Picture
     texts: list[str]
     rooms: list[float]
-    flows: list[float]  # the strength of each edge
+    flows: list[float]  # the strength of each edge (see `strength`)
     into: list[int]  # how many edges come into each box
     extents: list[tuple[float, float]]
     column: list[int]
 
 
 def contents(picture: Picture, digits: int = 4) -> Contents:
-    """The texts of a picture, measured."""
+    """The texts of a picture and their sizes."""
     count = Counter([edge.target for edge in picture.edges])
     into = [count[i] for i in range(len(picture.boxes))]
     full = [box.kind == "fold" and into[i] > _MANY for i, box in enumerate(picture.boxes)]
@@ -102,7 +102,7 @@ def contents(picture: Picture, digits: int = 4) -> Contents:
 
 
 def measured(inside: Contents, rankdir: str = "LR") -> Measured:
-    """The sizes of all that has to be placed."""
+    """The sizes of all that has to be placed, where the picture runs to the right, or down for "TB"."""
     picture, texts, rooms, flows, into, extents, column = inside
     down = rankdir == "TB"
     pitch = [0.0] * len(into)  # the room of one port; 0 where no label has to fit in
@@ -121,11 +121,12 @@ def measured(inside: Contents, rankdir: str = "LR") -> Measured:
             live[edge.target].append(edge.port)
     sizes, blocks = [], []
     for i, (wide, high) in enumerate(extents):
-        need = (into[i] + 1) * pitch[i] - 22 if down else into[i] * pitch[i] + 4  # down, labels stand right of their edges
+        # Where the picture runs down, labels stand on the right of their edges.
+        need = (into[i] + 1) * pitch[i] - 22 if down else into[i] * pitch[i] + 4
         across = max(wide if down else high, need)
         step = pitch[i] or (across - 10) / max(into[i], 1)
         ports = tuple([(k - (into[i] - 1) / 2) * step for k in range(into[i])])
-        if i in live and step == _PORT and len(live[i]) == 1:  # the edge that carries a gradient comes in straight
+        if i in live and step == _PORT and len(live[i]) == 1:  # the only edge that carries a gradient comes in straight
             ports = (0.0, step) if live[i] == [0] else (-step, 0.0)
         sizes.append((across, high) if down else (wide, across))
         blocks.append(Block(high if down else wide, across, ports))
@@ -158,7 +159,7 @@ def place(picture: Picture, rankdir: str = "LR", digits: int = 4, sizes: Measure
 
 
 def _evened(picture: Picture, extents: list[tuple[float, float]], column: list[int]) -> list[tuple[float, float]]:
-    """The extents with one width for all boxes of a column, so that it reads as one; bare numbers stay small."""
+    """The extents with one width for all boxes of a column, so that their sides align; bare numbers stay small."""
     full = [bool(box.kind != "constant" or box.label) for box in picture.boxes]
     widest: dict[int, float] = {}
     for (wide, _), c, is_full in zip(extents, column, full, strict=True):
@@ -168,7 +169,7 @@ def _evened(picture: Picture, extents: list[tuple[float, float]], column: list[i
 
 
 def _rows(box: Box, digits: int) -> tuple[str, str, str, str]:
-    """What stands in a box: label and tag, value and gradient."""
+    """The four texts of a box: label and tag, value and gradient."""
     text = box.label
     grad = f"∂ {numbers(box.grad, digits)}" if box.grad else ""
     if box.kind == "constant" and not text:
@@ -191,7 +192,7 @@ def _extent(box: Box, output: bool, digits: int) -> tuple[float, float]:
 def scene(
     placed: Placed, title: str, style: Style = _PLAIN, lit: Collection[int] | None = None, lines: Lines | None = None
 ) -> Scene:
-    """What is drawn. Boxes that are `lit` and the edges from them stand out of the rest; `lines` stand for the caption."""
+    """The picture as a scene. With `lit`, all other boxes and the edges from them are faint; `lines` replace the caption."""
     palette, picture = style.palette, placed.picture
     lines = caption(placed, style, max(placed.size[0], 400.0)) if lines is None else lines
     wide = max([placed.size[0], *[sum(_WIDE * width(text, TAG) for text, _ in line) for line in lines]]) + 2 * MARGIN
@@ -204,7 +205,7 @@ def scene(
 
 
 def _parts(placed: Placed, pen: _Pen, style: Style, lit: Collection[int] | None) -> Iterator[Part]:
-    """Lines, then boxes, then the numbers at arrows; each goes with a box, and is faint where that is not lit."""
+    """Edges, then boxes, then the numbers at arrows; what belongs to a box that is not lit is faint."""
     picture, palette, left = placed.picture, style.palette, pen.left
     bright: Collection[int] = lit if lit is not None else ()
     faint = [lit is not None and i not in lit for i in range(len(picture.boxes))]
@@ -223,7 +224,7 @@ def _parts(placed: Placed, pen: _Pen, style: Style, lit: Collection[int] | None)
 
 
 def _flows(placed: Placed) -> list[float]:
-    """The most that flows through each trunk, into the links that leave it there or further on."""
+    """The largest flow in each trunk: of the links that leave at its end, and of those that go on in trunks after it."""
     flows: list[float] = []
     trunks = placed.layout.trunks
     for trunk, following in zip(reversed(trunks), [None, *reversed(trunks)], strict=False):
@@ -234,7 +235,7 @@ def _flows(placed: Placed) -> list[float]:
 
 
 def written_caption(lines: Sequence[Sequence[tuple[str, str]]], high: float, left: float) -> list[Words]:
-    """The lines of a caption at the bottom of a picture so high."""
+    """The lines of a caption, at the bottom of a picture that is `high` pixels high."""
     made = []
     y = high - MARGIN - _LINE * (len(lines) - 1)
     for line in lines:
@@ -244,7 +245,7 @@ def written_caption(lines: Sequence[Sequence[tuple[str, str]]], high: float, lef
 
 
 def caption(placed: Placed, style: Style, room: float) -> list[list[tuple[str, str]]]:
-    """The lines under the picture: what the colours mean, and what is folded; each in pieces of one colour."""
+    """The lines under the picture, in `room` pixels: what the colours mean, and what is folded."""
     palette, picture = style.palette, placed.picture
     output = picture.boxes[picture.output]
     name = clip(plain(output.label)) if output.label else "the output"
@@ -274,7 +275,7 @@ def caption(placed: Placed, style: Style, room: float) -> list[list[tuple[str, s
 
 
 def wrapped(pieces: Sequence[tuple[str, str]], room: float) -> list[list[tuple[str, str]]]:
-    """Pieces of text, each with its colour, in lines that have so much room."""
+    """Pieces of text, each with its colour, broken into lines that are at most `room` pixels wide."""
     lines: list[list[tuple[str, str]]] = []
     left = 0.0
     for text, colour in pieces:
@@ -290,9 +291,9 @@ def wrapped(pieces: Sequence[tuple[str, str]], room: float) -> list[list[tuple[s
 
 
 class _Pen:
-    """Draws edges: wider and darker the more flows, dashed where nothing does, light into a constant.
+    """Draws edges: wider and darker the more flows, dashed where nothing does, light from a constant.
 
-    One that nan or inf flows through is as wide as any, in a colour and with a dash of its own.
+    An edge through which nan or inf flows has the greatest width, and a colour and a dash of its own.
     """
 
     def __init__(self, left: float, top: float, down: bool, biggest: float, palette: Palette):
@@ -301,7 +302,7 @@ class _Pen:
     def line(
         self, route: list[tuple[float, float]], flow: float, dense: bool, lit: bool, head: bool = False
     ) -> list[Shape | Rectangle | Words]:
-        """An edge, or a part of one, along the ends of its straight stretches."""
+        """An edge, or a part of one. `route` holds the ends of its straight stretches, as (along, across)."""
         down, left, top = self.down, self.left, self.top
         if down:
             points = [(across + left, along + top) for along, across in route]
@@ -311,7 +312,7 @@ class _Pen:
         (x0, y0), last = points[0], len(points) - 1
         for k in range(1, len(points)):
             x, y = points[k]
-            if k == last and head:  # the arrow's head takes the last of it
+            if k == last and head:  # the line ends inside the head of the arrow
                 x, y = (x, y - 4) if down else (x - 4, y)
             if k % 2 or (x0 == x if down else y0 == y):
                 if abs(x - x0) + abs(y - y0) > 0.05:
@@ -333,10 +334,10 @@ class _Pen:
 
 
 def _outline(kind: str, x: float, y: float, w: float, h: float, fill: str, stroke: str, thin: float = 1.0) -> Shape | Rectangle:
-    """The outline of a box: inputs are round on the left, parameters cut there, leaves square, operations rounded."""
+    """The outline of a box. Inputs are round on the left, parameters have cut corners there, leaves square corners."""
     if kind == "input":
         r = min(h / 2, 14.0)
-        c = 0.4477 * r  # from the corner to the handles of a quarter of a circle
+        c = 0.4477 * r  # from a corner to the control points of a quarter circle
         left: list[Step] = [
             (x + r, y), (x + c, y, x, y + c, x, y + r), (x, y + h - r), (x, y + h - c, x + c, y + h, x + r, y + h),
             (x + w, y + h), (),
@@ -386,7 +387,7 @@ def _box(box: Box, spot: tuple[float, float, float, float], output: bool, style:
 
 
 def described(box: Box) -> str:
-    """The box in words, with all digits: its tooltip."""
+    """The tooltip of a box: what it shows in words, with all digits."""
     name = clip(plain(box.label), 200)
     value = f"value {' to '.join(map(repr, box.data))}" if box.data else ""
     grad = f"gradient {' to '.join(map(repr, box.grad))}" if box.grad else "no gradient" if box.kind == "constant" else ""

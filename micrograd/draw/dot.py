@@ -1,7 +1,7 @@
 """A picture as DOT source, for Graphviz, and as a Mermaid flowchart, for READMEs.
 
-`graph` says what is shown. Both programs make their own layout; labels are written with real sub- and superscripts
-where the language has them, and in Unicode where it has not.
+`picture` says what is shown. Both programs make their own layout. Labels have true sub- and superscripts in DOT, and those of
+Unicode in Mermaid.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PLAIN = Style()
 def digraph(
     picture: Picture, format: str = "svg", rankdir: str = "LR", style: Style = _PLAIN, lit: Collection[int] | None = None
 ) -> Any:
-    """The picture as a `graphviz.Digraph`, boxes that are not `lit` faded; making it runs no program."""
+    """The picture as a `graphviz.Digraph`; with `lit`, other boxes are faded. No program is run."""
     import graphviz
 
     palette, digits = style
@@ -77,7 +77,7 @@ def digraph(
 
 
 def escaped(text: str) -> str:
-    """Text for a label in DOT's HTML, where Graphviz would put names for \\N, \\G and \\L."""
+    """Text for a label in DOT's HTML. Backslashes are escaped too: Graphviz replaces \\N, \\G and \\L by names."""
     return escape(text).replace("\\", "&#92;")
 
 
@@ -116,7 +116,7 @@ def mathematics(label: str) -> str:
 
 
 def mermaid(picture: Picture, rankdir: str = "LR", style: Style = _PLAIN, lit: Collection[int] | None = None) -> str:
-    """The picture as a Mermaid flowchart, which GitHub and GitLab draw in Markdown; boxes that are not `lit` faded."""
+    """The picture as a Mermaid flowchart, which GitHub and GitLab draw in Markdown; with `lit`, other boxes are faded."""
     digits = style.digits
     out = [f"flowchart {rankdir}"]
     for i, box in enumerate(picture.boxes):
@@ -141,15 +141,15 @@ def mermaid(picture: Picture, rankdir: str = "LR", style: Style = _PLAIN, lit: C
 
 
 def fading(nodes: Sequence[str], edges: Sequence[int]) -> list[str]:
-    """The lines of Mermaid that fade these nodes, and these edges by their number."""
+    """The lines of Mermaid that fade these nodes, and the edges with these numbers."""
     made = [f"    class {','.join(nodes)} faint", f"    classDef faint opacity:{FAINT}"] if nodes else []
     return made + ([f"    linkStyle {','.join(map(str, edges))} opacity:{FAINT}"] if edges else [])
 
 
 def quoted(text: str) -> str:
-    """The text as Mermaid takes it inside quotation marks: everything with a meaning of its own by its number.
+    """The text as Mermaid takes it inside quotation marks: characters with a meaning in Mermaid are written by their number.
 
-    A backslash gets a space of no width behind it, because Mermaid breaks the line at a backslash and an n.
+    A backslash is followed by a space of no width, because Mermaid takes a backslash and an n for a line break.
     """
     text = text.replace("\\", "\\\u200b")
     return "".join(f"#{ord(c)};" if c in "#&<>\"'`\\*_~[](){}|:;%" else c for c in text)

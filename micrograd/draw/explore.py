@@ -1,8 +1,8 @@
-"""The living page: the graph as data, the static picture, and the scripts in the folder page/ beside this file.
+"""The page in the browser: the graph as data, a static picture, and the scripts in the folder page/ beside this file.
 
-`graph` says what there is; the scripts lay it out in the browser, compute values, local derivatives and gradients by the rule
-book printed as JavaScript, and follow what one moves. The page is one piece of HTML that loads nothing and evaluates no
-text. Where scripts are not allowed to run, its picture remains.
+`graph` comes before. The scripts lay the graph out in the browser, and compute values, local derivatives and gradients by the
+rule book, printed as JavaScript, whenever one moves a slider. The page is one piece of HTML that loads nothing and evaluates no
+text. Where scripts are not allowed to run, the static picture remains.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from micrograd.formula.text import clean
 from micrograd.primitives import HELPERS, RULES
 from micrograd.saving import replacing
 
-_MOST = 50_000  # values that a page holds: with more, a browser takes too long to be of use
+_MOST = 50_000  # values in a page at most: with more, a browser takes too long
 _ALWAYS = ("graph", "formulas", "layout", "picture", "view", "values", "explanation", "descend", "guess")
-# Rows whose partials are arithmetic on operands and output: there the page finds the engine's own bits
+# Rows whose partials are arithmetic on operands and output, so that the page computes the engine's own bits. Of all other rows
+# it is sent the engine's partials, which it shows until a value is changed.
 _EXACT = {
     "add", "sub", "mul", "div", "neg", "sqrt", "relu", "abs", "sign", "step", "maximum", "minimum", "greater", "less", "equal",
     "where", "sum", "dot", "exp", "tanh", "sigmoid", "tan", "mod", "floordiv", "floor", "round",
@@ -53,12 +54,12 @@ class Exploration:
 
     @cached_property
     def network(self) -> Network | None:
-        """The one network that the graph is, if it is one."""
+        """The network in the graph, if there is just one."""
         return found_in(self.graph)
 
     @cached_property
     def html(self) -> str:
-        """One piece of HTML with all it needs: the picture as an image, which the script upgrades where it may run."""
+        """One piece of HTML with all it needs: the picture as an image, which the script replaces where it may run."""
         image = f'<img alt="{escape(self.title)}" src="{data_url(self.picture)}">'
         if len(self.graph) > _MOST:
             too_many = (
@@ -75,7 +76,7 @@ class Exploration:
 
     @property
     def script(self) -> str:
-        """The rule book as JavaScript, with rows of one's own that the graph uses, and what works with it."""
+        """The rule book as JavaScript, with the user-defined rows that the graph uses, and the files of page/, minified."""
         rows = [row for op in dict.fromkeys(self.graph.ops) if (row := RULES.get(op)) and row.own and printable(row)]
         called = re.findall(r'\["(\w+)"', json.dumps(self._slips))
         rules = printed(rows, None if "expression" in self.more else (*self.graph.ops, *called))
@@ -87,7 +88,7 @@ class Exploration:
 
     @property
     def style(self) -> str:
-        """The styles of what the page has."""
+        """The style sheets of the parts that the page has."""
         return _style("page", *self._more_parts)
 
     @property
@@ -97,7 +98,7 @@ class Exploration:
 
     @property
     def page(self) -> str:
-        """The fragment as an HTML document, with a policy that lets nothing run or load but what is in it."""
+        """The fragment as an HTML document, with a content security policy: only what is in it may run or load."""
         frame = "body { margin: 16px; background: Canvas; color: CanvasText }"
         policy = (
             f"default-src 'none'; img-src data:; style-src {_hash(frame)} {_hash(self.style)}; script-src {_hash(self.script)}"
@@ -110,7 +111,7 @@ class Exploration:
         return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}</head>\n<body>\n{self.html}</body>\n</html>\n'
 
     def showing(self, **more: Any) -> Exploration:
-        """The page with something more to show: a line to type expressions into, a training run."""
+        """The same page with something more to show, such as a line to type expressions into, or a training run."""
         return Exploration(self.graph, self.picture, self.title, self._limit, self._unfold, {**self.more, **more})
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -119,11 +120,11 @@ class Exploration:
             file.write(self.page.encode())
 
     def show(self) -> str:
-        """Open the page in the browser, for scripts and terminals: the path of the temporary file that it is in."""
+        """Open the page in the browser, for scripts and terminals; returns the path of its temporary file."""
         return opened(self.page, ".html")
 
     def data(self) -> dict[str, Any]:
-        """What the script knows of the graph, as JSON: values in the engine's order, and the groups they are in."""
+        """What the scripts know of the graph, for JSON: values in the engine's order, and the groups they are in."""
         graph, top = self.graph, tree(self.graph, self._limit)
         shown, _ = visible(top, self._limit, self._unfold)
         texts: dict[Hashable, int] = {}
@@ -132,7 +133,7 @@ class Exploration:
             return texts.setdefault(label, len(texts))
 
         groups, within = _grouped(top, {part for part in shown if isinstance(part, Group)}, len(graph))
-        for literal, consumer in graph.literals.items():  # a number inside an operation folds with it
+        for literal, consumer in graph.literals.items():  # a number written inside an operation folds with it
             within[literal] = within[consumer]
         ops, kinds = dict.fromkeys(graph.ops), dict.fromkeys(graph.kinds)
         op_number, kind_number = ({name: k for k, name in enumerate(names)} for names in (ops, kinds))
@@ -167,7 +168,7 @@ class Exploration:
 
     @cached_property
     def _slips(self) -> dict[str, Any]:
-        """The slips in local derivatives that guesses are compared with, their formulas in terms of operands 0 and 1."""
+        """The classic mistakes in local derivatives that guesses are compared with, as formulas of the operands "0" and "1"."""
         operands = [Symbol(0.5, str(k)) for k in range(2)]
         wanted = [op for op in SLIPS if op in self.graph.ops or "expression" in self.more]
         found = {}
@@ -184,14 +185,14 @@ class Exploration:
 
 
 def constants(typed: bool = True) -> str:
-    """What the scripts know beside the rule book, as JavaScript; some of it only where expressions are typed."""
+    """Constants of the scripts, as JavaScript; with `typed`, also those for the line to type expressions into."""
     chooses = json.dumps([name for name, row in RULES.items() if row.chooses])
     known = f"const THINNEST = {THINNEST}, MORE = {MORE}, CHOOSES = new Set({chooses});"
     return known + (f"const HELPERS = {json.dumps(sorted(HELPERS))};" if typed else "")
 
 
 def _grouped(top: Group, closed: set[Group], count: int) -> tuple[list[list[Any]], list[int]]:
-    """The groups as [name, tag, group around, open, parts], and for each value the group it is in."""
+    """The groups as [name, tag, number of the group around, is open, number of parts], and the group of each value."""
     within = [-1] * count
     groups: list[list[Any]] = []
     stack: list[tuple[Part, int]] = [(part, -1) for part in reversed(top.parts)]
@@ -212,7 +213,7 @@ def _grouped(top: Group, closed: set[Group], count: int) -> tuple[list[list[Any]
 
 
 def data_url(svg: str) -> str:
-    """The picture as an address that holds it."""
+    """The picture as a data URL."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
@@ -235,11 +236,11 @@ def _hash(text: str) -> str:
 
 
 def _pieces(label: str) -> Any:
-    """A label as the script takes it: text, or pieces of text with their levels."""
+    """A label as the scripts take it: text, or pieces of text with their levels."""
     pieces = runs(label)
     return clip(clean(label), 40) if len(pieces) == 1 else [[clean(text), level] for text, level in pieces]
 
 
 def _exact(x: float) -> float | str:
-    """The number as JSON can hold it, all digits kept."""
+    """The number as JSON can hold it, with all digits: nan and infinities as text."""
     return x if math.isfinite(x) else "NaN" if x != x else "Infinity" if x > 0 else "-Infinity"

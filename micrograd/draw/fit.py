@@ -1,7 +1,7 @@
 """How a graph is made to fit the page: which way it runs, and how much of it is folded.
 
-`picture` and `boxes_and_arrows` come before: this chooses among what they make. No text is ever shrunk; what cannot fit
-scrolls.
+`picture` and `boxes_and_arrows` come before: this chooses among what they make. Text is never shrunk; a picture that cannot
+fit scrolls.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from micrograd.draw.folding import LIMIT
 from micrograd.draw.graph import Graph
 from micrograd.draw.picture import Picture, picture
 
-_TALL = 1.7  # the height of a picture, in widths, that one still scrolls through before it is folded further
-_LIMITS = (LIMIT, 60, 40, 28, 20, 14, 9, 5)  # numbers of boxes that are tried
+_TALL = 1.7  # a picture higher than so many widths of the page is folded further
+_LIMITS = (LIMIT, 60, 40, 28, 20, 14, 9, 5)  # the limits of boxes that are tried, in this order
 
 
 def fitted(
     graph: Graph, rankdir: str | None, limit: int | None, unfold: tuple[str, ...], width: float, digits: int
 ) -> tuple[Placed, bool]:
-    """The picture of the most boxes that fits on a page so wide, to the right if it can, else down; and whether it does.
+    """The picture with the most boxes that fits a page of this `width`, and whether it fits.
 
-    A direction, a limit or `unfold` that is given is obeyed. Where nothing fits, the narrowest of the smallest pictures.
+    It runs to the right if it fits so, else down. A direction, a limit or `unfold` that is given is obeyed. Where nothing
+    fits, it is the picture with the fewest boxes, in the direction in which it is narrower.
     """
     room, tall = width - 2 * MARGIN, _TALL * width
     narrowest: tuple[float, Picture, Measured] | None = None
@@ -43,6 +44,7 @@ def fitted(
 
 
 def _pictures(graph: Graph, limit: int | None, unfold: tuple[str, ...], digits: int) -> Iterator[Picture]:
+    """The pictures to try, the largest first."""
     if "all" in unfold:
         yield picture(graph, None, (), digits)
         return

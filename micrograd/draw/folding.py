@@ -1,9 +1,9 @@
 """How the graph folds: its values in a tree of groups, and which of them are open.
 
-`graph` comes before, `picture` after. The function or loop that made a value is not known: to note its place in the code
-costs an operation 21 % of its time, and the function alone, which is free, does not tell one turn of a loop from the next.
-Groups (scope, network, layer, neuron, call, alike, gap) are such that at every level the parts depend on each other without a
-cycle. Therefore whatever set of groups is open, the boxes that remain visible form a picture without cycles.
+`graph` comes before, `picture` after. Groups are scopes, networks, layers, neurons, calls, parts that are alike, and gaps.
+Inside every group, the parts depend on each other without a cycle. So whichever groups are open, the visible boxes have no
+cycle either. Values are not grouped by the function or loop that made them: noting the line would cost every operation 21 % of
+its time, and noting only the function would not tell one turn of a loop from the next.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, TypeAlias, Union
 from micrograd.draw.graph import Graph, general
 from micrograd.formula.text import clean
 
-LIMIT = 90  # the most boxes in one picture where nothing else is said
-_HEAD, _TAIL = 15, 25  # what stays of a long chain before and after its middle
-_HUGE = 100_000  # values without a network around them that are no longer searched for parts that are alike
+LIMIT = 90  # boxes in one picture at most, by default
+_HEAD, _TAIL = 15, 25  # values of a long chain that stay before and after its folded middle
+_HUGE = 100_000  # a graph of more values, without networks and scopes, is not searched for parts that are alike
 STAGES = ("network", "layer", "inputs", "neuron", "call", "alike")  # the order in which groups open while there is room
 
 Part: TypeAlias = Union[int, "Group"]
@@ -45,7 +45,7 @@ class Group:
 
 
 def tree(graph: Graph, limit: int | None = LIMIT) -> Group:
-    """The whole graph as one group of groups; parts that are alike, and middles of long chains, fold above `limit`."""
+    """The whole graph as one group of groups. Parts that are alike, and middles of chains, are groups above `limit` parts."""
     return _Folding(graph, limit).tree()
 
 
@@ -56,7 +56,7 @@ class _Folding:
     def tree(self) -> Group:
         paths, limit = self._paths(), self.limit
         members = [i for i in range(len(self.graph)) if i not in self.graph.literals]
-        if limit is not None and len(self.graph) > _HUGE and not any(paths):  # one long list: its middle goes without a search
+        if limit is not None and len(self.graph) > _HUGE and not any(paths):  # one long list whose middle folds
             return Group("all", "", _gapped(list(members), limit, _HEAD, _TAIL))
         height = [0] * len(self.graph)
         for i, parents in enumerate(self.graph.parents):
@@ -65,7 +65,7 @@ class _Folding:
         return Group("all", "", self._parts(members, 0, paths, height, limit))
 
     def _paths(self) -> list[tuple[str, ...]]:
-        """For each value the names of the groups it is in, outermost first; () for those outside of networks."""
+        """For each value the names of the groups it is in, outermost first; () for those outside of networks and scopes."""
         n = len(self.graph)
         scopes, around = self.graph.scopes, self._blocks()
         if not any(scopes):
@@ -94,9 +94,9 @@ class _Folding:
         return [(*outer, *path) for outer, path in zip(around, paths, strict=True)]
 
     def _blocks(self) -> list[tuple[str, ...]]:
-        """For each value the names of the scopes that it was made in; blocks of one name are counted, in their order.
+        """For each value the names of the scopes that it was made in; blocks of the same name are numbered in their order.
 
-        A leaf or constant is in the scope that holds all that use it.
+        A leaf or constant is in the innermost scope that holds all its consumers.
         """
         blocks = [list(found) for found in self.graph.blocks]
         if not any(blocks):
@@ -109,7 +109,7 @@ class _Folding:
                     same = blocks[i] if before is None else [a for a, b in zip(before, blocks[i], strict=False) if a == b]
                     shared[p] = same
         inside = [tuple(found if self.graph.ops[i] else shared[i] or ()) for i, found in enumerate(blocks)]
-        entries: dict[tuple[Hashable, ...], set[int]] = defaultdict(set)  # of one name in one block around
+        entries: dict[tuple[Hashable, ...], set[int]] = defaultdict(set)  # the blocks of one name inside one block
         for found in inside:
             for depth, (name, number) in enumerate(found):
                 entries[(*found[:depth], name)].add(number)
@@ -124,7 +124,7 @@ class _Folding:
         return named
 
     def _absorb(self, paths: list[tuple[str, ...]]) -> None:
-        """Give what lies between values of one neuron, such as the steps of an activation of one's own, its path too."""
+        """Give a neuron's path also to the values between its own, such as the steps of a user-defined activation."""
         common: list[Any] = [None] * len(self.graph)  # the path of all consumers; "" where they differ
         for i in reversed(range(len(self.graph))):
             path = paths[i] or (common[i] if self.graph.ops[i] else None) or ""
@@ -142,10 +142,13 @@ class _Folding:
     def _parts(
         self, members: Iterable[int], depth: int, paths: list[tuple[str, ...]], height: list[int], limit: int | None
     ) -> list[Part]:
+        """Members of one group as its parts, sources first: grouped by the names at this depth of their paths."""
         members = list(members)
-        if depth and all(len(paths[i]) <= depth for i in members):  # no groups in it: as they come, sources are first
+        if depth and all(len(paths[i]) <= depth for i in members):  # no groups inside, and members are in order already
             return _gapped([*members], limit, _HEAD, _TAIL)
         key: dict[int, Hashable] = {i: paths[i][depth] if len(paths[i]) > depth else i for i in members}
+        # Groups on a cycle are split by their calls. Where that is not enough (a parameter has no call), they are split by
+        # height above the leaves too: groups of values of one height form no cycle.
         for finer in (lambda i: self.graph.place[i], lambda i: height[i]):
             tangled = self._tangled(key)
             if not tangled:
@@ -153,7 +156,6 @@ class _Folding:
             for i in members:
                 if key[i] in tangled and not isinstance(key[i], int):
                     key[i] = (key[i], finer(i))
-            # what a call does not tell apart (a parameter) and what is on one level cannot form a cycle
         names: dict[Hashable, str] = {}
         kinds: dict[Hashable, str] = {}
         for i in members:
@@ -196,7 +198,7 @@ class _Folding:
         return links
 
     def _tangled(self, key: dict[int, Hashable]) -> set[Hashable]:
-        """The blocks that lie on a cycle, or between two: what is left after peeling the graph of blocks from both ends."""
+        """The blocks that lie on a cycle, or between two: what is left when sources, then sinks, are taken away repeatedly."""
         links = self._links(key)
         for _ in range(2):
             waiting = dict.fromkeys(links, 0)
@@ -204,7 +206,7 @@ class _Folding:
                 for t in targets:
                     waiting[t] += 1
             free = [b for b, count in waiting.items() if count == 0]
-            for b in free:  # grows while it is read
+            for b in free:  # the list grows during the loop
                 for t in links[b]:
                     waiting[t] -= 1
                     if waiting[t] == 0:
@@ -222,9 +224,9 @@ class _Folding:
         return sources_first(self._links(key), {block: members[-1] for block, members in blocks.items()})
 
     def _merge_alike(self, key: dict[int, Hashable], names: dict[Hashable, str], kinds: dict[Hashable, str]) -> None:
-        """Put single values into one block that do the same with operands from the same blocks.
+        """Put single values into one block that apply the same operation to operands from the same blocks.
 
-        Equal signatures stand at equal heights above the leaves, so no cycle comes about.
+        Values of equal signature have the same height above the leaves, so no cycle arises.
         """
         numbers: dict[Hashable, int] = {}
         signature: dict[Hashable, Hashable] = {}
@@ -256,7 +258,7 @@ class _Folding:
             if len(found) < 3:
                 del alike[block]
         merged = {i: block for block, found in alike.items() for i in found}
-        for i in list(key):  # leaves and constants go together where their consumers do, or where one takes them all
+        for i in list(key):  # leaves and constants merge where their consumers do, or where one operation takes many
             if not self.graph.ops[i] and isinstance(key[i], int) and len(consumers[i]) == 1:
                 consumer, port = consumers[i][0]
                 if consumer in merged:
@@ -270,7 +272,7 @@ class _Folding:
                     key[i] = block
 
     def _alike(self, found: list[int]) -> str:
-        """What values that are alike are called together: by their label, by what they do, or by what they are."""
+        """The name of a group of values that are alike: by their label, their operation, or their kind."""
         labels, first = {self.graph.labels[i] for i in found}, found[0]
         label = labels.pop() if len(labels) == 1 else ""
         rule = self.graph.rules[first]
@@ -278,7 +280,7 @@ class _Folding:
             return f"{len(found)} {label or f'{self.graph.kinds[first]}s'.replace('leafs', 'leaves')}"
         written = {self.graph.written(i, names=False) for i in found}
         name = written.pop() if len(written) == 1 else ""
-        alone = len(name) == 1 and not name.isalpha()  # a sign, such as ×: it is clearer with operands
+        alone = len(name) == 1 and not name.isalpha()  # a sign, such as ×, is clearer with operands
         return f"{len(found)}× ({label or (name if name and not alone else general(rule))})"
 
 
@@ -302,7 +304,7 @@ def visible(tree: Group, limit: int | None, unfold: tuple[str, ...] = ()) -> tup
     parts = shown()
     for stage in STAGES if limit is not None else ():
         candidates = [part for part in parts if isinstance(part, Group) and part.kind == stage]
-        if stage == "alike":  # a dozen tell nothing that one of them does not
+        if stage == "alike":  # opening a larger one would show nothing new
             candidates = [group for group in candidates if group.size <= 6]
         if candidates and len(parts) + sum(len(group.parts) - 1 for group in candidates) <= (limit or 0):
             opened.update(candidates)
@@ -318,7 +320,7 @@ def _to_open(tree: Group, unfold: tuple[str, ...]) -> set[Group]:
     found: set[str] = set()
     names: dict[str, None] = {}
     waiting: list[tuple[Group, tuple[Group, ...]]] = [(part, ()) for part in tree.parts if isinstance(part, Group)]
-    for group, around in waiting:  # grows while it is read: outer groups first
+    for group, around in waiting:  # the list grows during the loop: outer groups come first
         path = "/".join(g.name for g in (*around, group))
         names[group.name] = None
         for name in {group.name, path, *group.name.split(", ")}.intersection(unfold):
@@ -338,7 +340,9 @@ def _kind_of(path: tuple[str, ...], depth: int) -> str:
 
 
 def _gapped(parts: list[Part], limit: int | None, head: int, tail: int) -> list[Part]:
-    """`parts`, given in order, with all between the first `head` and the last `tail` as one group where they are many."""
+    """`parts`, given in order. Where they are more than `limit`, those between the first `head` and the last `tail` become one
+    group; with neither, all become groups of groups.
+    """
     if limit is None or len(parts) <= limit:
         return parts
     first, last = parts[: min(head, limit // 3)], parts[len(parts) - min(tail, limit // 2) :] if tail else []
@@ -347,7 +351,7 @@ def _gapped(parts: list[Part], limit: int | None, head: int, tail: int) -> list[
 
 
 def _chunks(parts: list[Part], limit: int, whole: bool) -> list[Part]:
-    """Consecutive parts as groups of groups, at most ten (or `limit` values) in each; as one group where `whole`."""
+    """Consecutive parts as groups of groups: `limit` parts in each of the innermost, ten groups in others; one if `whole`."""
     level = parts
     while len(level) > 10 and (level is not parts or len(level) > limit or not whole):
         size = limit if level is parts else 10

@@ -1,7 +1,7 @@
 """A drawing step by step, as a series of pictures of one size: forward through the values, then back through the gradients.
 
-`boxes_and_arrows` and `network_picture` make each scene, `saving` writes it. A step is one operation; in a network one
-layer. Each comes with what it is, in words.
+`boxes_and_arrows` and `network_picture` make each scene, `saving` writes it. A step is one operation, or in a network one
+layer. Each step is described in words.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from micrograd.saving import replacing
 
 
 def frames(steps: Iterable[tuple[Scene, str]], pattern: str | os.PathLike[str]) -> list[str]:
-    """Write the series to files whose names have the step's number for the `*` of the pattern: their paths."""
+    """Write each picture to a file named by `pattern`, the step's number in place of its `*`; returns the paths.
+
+    ValueError where the pattern has no `*`, or more than one, or one in the name of a folder.
+    """
     before, star, after = os.fspath(pattern).rpartition("*")
     if not star or "*" in before or os.sep in after:
         raise ValueError(f'frames need a pattern with one * for the number of the step, such as "step-*.svg", got {pattern!r}')
@@ -38,7 +41,7 @@ def frames(steps: Iterable[tuple[Scene, str]], pattern: str | os.PathLike[str]) 
 
 
 def graph_steps(placed: Placed, title: str, style: Style, lit: set[int] | None) -> Iterator[tuple[Scene, str]]:
-    """The steps of a graph that has been laid out; boxes that are `lit` stand out."""
+    """The steps of a graph that has been laid out, as scenes and their descriptions; boxes that are `lit` stand out."""
     boxes, edges = placed.picture.boxes, placed.picture.edges
     legend = caption(placed, style, max(placed.size[0], 400.0))
     made = [i for i, box in enumerate(boxes) if box.kind in ("operation", "fold")]
@@ -72,7 +75,7 @@ def graph_steps(placed: Placed, title: str, style: Style, lit: set[int] | None) 
 def network_steps(
     graph: Graph, network: Network, title: str, style: Style, width: float, call: int | None
 ) -> Iterator[tuple[Scene, str]]:
-    """The steps of a network's picture, of one `call` or of means over all."""
+    """The steps of a network's picture, of one `call`, or of means over all where that is None."""
     last = len(network.layers)
     steps = [(Until(c, last + 2), f"Forward: layer {c}" if c else "Given: the inputs") for c in range(last + 1)]
     if network.layers[-1][0].a != (graph.root,):

@@ -17,7 +17,7 @@ from micrograd.formula.symbol import CHOICE, WHERE, Symbol
 from micrograd.formula.text import Text, clean
 from micrograd.primitives import CONSTANT, Primitive
 
-_HOLDS_NUMBERS = ("sum", "dot")  # the operations of any number of operands in which a plain number can stand
+_HOLDS_NUMBERS = ("sum", "dot")  # the variadic operations in whose box a plain number can stand
 
 
 class Graph:
@@ -38,8 +38,8 @@ class Graph:
         self.grad: list[float | None] = []  # the derivative of root, whatever .grad holds; None for a constant
         self.parents: list[tuple[int, ...]] = []
         self.partials: list[tuple[float, ...]] = []
-        self.place: list[tuple[int, int]] = []  # network and call, 0 where there is none
-        self.blocks: list[tuple[tuple[str, int], ...]] = []  # the scopes of one's own code, each with the number of its block
+        self.place: list[tuple[int, int]] = []  # the numbers of network and call, 0 where there is none
+        self.blocks: list[tuple[tuple[str, int], ...]] = []  # the `with scope(...)` blocks around, by name and number
         index: dict[Value, int] = {}
         for value in topological_order(root) or [root]:
             parents = []
@@ -93,7 +93,7 @@ class Graph:
         return len(self.values) - 1
 
     def _number_calls(self) -> None:
-        """Count networks, and the calls of each, from 1 as they occur here: what was built before leaves no trace."""
+        """Number the networks, and the calls of each, from 1 in this graph: what was built outside of it does not count."""
         networks: dict[int, dict[int, int]] = {}
         for network, call in sorted({place for place in self.place if place[0]}):
             calls = networks.setdefault(network, {})
@@ -102,7 +102,7 @@ class Graph:
         self.place = [(order[n], networks[n][call]) if n else (0, 0) for n, call in self.place]
 
     def _literals(self) -> dict[int, int]:
-        """The numbers without a name that one operation alone uses, each with that operation: they are written inside it."""
+        """The unnamed numbers that are written inside an operation, with that operation: it alone uses them."""
         found: dict[int, int] = {}
         for i, (rule, parents) in enumerate(zip(self.rules, self.parents, strict=True)):
             holds = rule is not None and (not rule.variadic or rule.name in _HOLDS_NUMBERS)
@@ -116,13 +116,13 @@ class Graph:
 
     @cached_property
     def operand(self) -> str:
-        """The letter for an operand without a name, inside an operation: x, or another one where something is called x."""
+        """The letter that stands for an unnamed operand inside an operation: x, or another where a value is called x."""
         return next((letter for letter in "xutspqrv" if letter not in self.labels), "x")
 
     def written(self, i: int, digits: int = 4, names: bool = True) -> str:
         """Operation `i` as it stands in its box: with the plain numbers that it takes, such as w² or x − 1.
 
-        An operand goes by its name where that is one short word, and `names` are wanted.
+        With `names`, an operand whose name is one short word is written by it.
         """
         rule = self.rules[i]
         assert rule is not None
@@ -142,22 +142,24 @@ class Graph:
             label = self.labels[p]
             called = label if names and len(label) <= 6 and label.isidentifier() and label == plain(label) else ""
             args.append(Symbol(math.nan, Math(called or (self.operand if only else name), "")) if x is None else Symbol(x))
-        rule = CHOICE if rule is WHERE else rule  # with both branches
+        rule = CHOICE if rule is WHERE else rule  # which is written with both branches
         return Text(digits)(Symbol(math.nan, None, rule, tuple(args))).replace("-", "−")
 
     def contribution(self, consumer: int, port: int) -> float | None:
-        """What `consumer` sends to its operand number `port`: the engine's product; None where that is a constant."""
+        """What `consumer` adds to the gradient of operand `port`: gradient × local derivative. None for a constant."""
         upstream = self.grad[consumer]
         if upstream is None or self.grad[self.parents[consumer][port]] is None:
             return None
         return upstream * self.partials[consumer][port]
 
     def first_broken(self) -> tuple[int, str] | None:
-        """The first value that is nan or infinite, and "value"; else the first that sends such a gradient, and "gradient"."""
+        """The first value that is nan or infinite, and "value"; if there is none, the first value in the backward pass that
+        sends such a gradient, and "gradient"; None if there is neither.
+        """
         for i, x in enumerate(self.data):
             if not math.isfinite(x):
                 return i, "value"
-        if all(g is None or math.isfinite(g) for g in self.grad):  # else one of them would be the sum of what is not
+        if all(g is None or math.isfinite(g) for g in self.grad):  # so every contribution to them is finite
             return None
         for i in reversed(range(len(self))):
             for port in range(len(self.parents[i])):
@@ -168,7 +170,7 @@ class Graph:
 
 
 def general(rule: Primitive) -> str:
-    """A rule as it is written of any operands: x · y, x², softplus(x), Σxy."""
+    """A rule with letters for its operands: x · y, x², softplus(x), Σxy."""
     if rule.variadic:
         return operation(rule.name)
     args = [Symbol(math.nan, Math(name, "")) for name in _names(rule, len(rule.partials))]
@@ -176,6 +178,6 @@ def general(rule: Primitive) -> str:
 
 
 def _names(rule: Primitive, count: int) -> list[str]:
-    """The names of the operands in how a rule is written: c, a and b for where(c, a, b)."""
+    """The names that `rule.written` gives its operands, such as c, a and b in where(c, a, b); "" where it names none."""
     found = re.findall(r"\w+", rule.written)
     return found[-count:] if not rule.variadic and len(found) >= count else [""] * count

@@ -1,16 +1,16 @@
 """Where boxes and edges go: a layered layout, ranked from the output.
 
-`graph` comes before: it says which boxes there are; `svg` draws the result. Directions are called along (from the
-leaves to the output) and across, so that one layout serves pictures that run to the right and pictures that run down.
+`boxes_and_arrows` measures the boxes for it, and makes a scene of the result. Directions are called along (from the leaves to
+the output) and across, so that one layout serves pictures that run to the right and pictures that run down.
 
-A box stands one column before its first consumer. A column is a zone for curves, a zone for the labels at the input
-ports, and the boxes. An edge over several columns passes between the boxes of each in a slot of its own, shared by all
-edges from the same source, and one over very many in a lane below all; it bends only in the zones for curves. So no edge
-crosses a box or a label, whatever the graph. Crossings are reduced by sweeps over the columns, and places across are least
-squares under the given order.
+A box stands one column before its first consumer. A column is a zone for curves, a zone for the labels at the input ports, and
+the boxes. An edge over several columns passes the boxes of each in a slot between them, which all edges from the same source
+share. An edge over very many columns runs in a lane beyond all boxes. Edges bend only in the zones for curves. So no edge
+crosses a box or a label, whatever the graph. Sweeps over the columns reduce crossings. Then least squares give the places
+across, and keep the order in each column.
 
-The living page lays out in the browser, for it folds and unfolds there: page/layout.js has these steps under these names, and
-a test holds both to the same places. Numbers are added one by one: `sum` of floats is another sum since Python 3.12.
+The page lays out in the browser, because graphs fold and unfold there: page/layout.js has the same steps in the same order, and
+a test holds both to the same places. Numbers are added one by one, as there: since Python 3.12 `sum` compensates rounding.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 GAP = 18.0  # between boxes of one column
-_SLOT = 7.0  # between an edge that passes and what is beside it
+_SLOT = 7.0  # between edges that pass side by side
 _CURVE = 34.0  # the least room for curves between columns
-_LIGHT = 0.02  # how much a link from a constant pulls, beside any other
-_FAR = 60  # columns: an edge over more of them takes a lane, and not a slot in each
+_LIGHT = 0.02  # how strongly a link from a constant pulls; any other pulls with 1
+_FAR = 60  # columns: an edge over more takes a lane instead of a slot in each
 
 
 class Block(NamedTuple):
-    """A box to be placed: its extent along and across, and where across its input ports are, from its middle."""
+    """A box to be placed: its extents, and the place of each input port across, from the middle of the box."""
 
     along: float
     across: float
@@ -37,7 +37,10 @@ class Block(NamedTuple):
 
 
 class Link(NamedTuple):
-    """An edge to be routed, into a port of its target; the room its label takes along, and how much flows through it."""
+    """An edge to be routed into a port of its target, the room along for its label, and how much flows through it.
+
+    A negative `strength` marks a link from a constant.
+    """
 
     source: int
     target: int
@@ -47,7 +50,7 @@ class Link(NamedTuple):
 
 
 class Trunk(NamedTuple):
-    """A stretch that long edges from one source share, up to where these links leave it; the next may go on from there."""
+    """A stretch that long edges from one source share. Its `links` leave at its end, where the next trunk may go on."""
 
     source: int
     points: list[tuple[float, float]]
@@ -55,8 +58,9 @@ class Trunk(NamedTuple):
 
 
 class Near(NamedTuple):
-    """An item in the next column or the one before that an item is joined to: where the port is, as a share of all ports from
-    -0.5 to 0.5 and as a distance, and how much the edge pulls.
+    """A neighbour of an item, in the next or the previous column, joined to it by an edge that pulls with `weight`.
+
+    The port of the edge is at `share` of the target's ports, from -0.5 to 0.5, and at the distance `shift` from its middle.
     """
 
     item: int
@@ -66,7 +70,7 @@ class Near(NamedTuple):
 
 
 class Items(NamedTuple):
-    """What columns hold: the blocks, and after them the slots in which long edges pass."""
+    """The items of all columns: the blocks, and after them the slots in which long edges pass."""
 
     blocks: int
     column: list[int]
@@ -76,9 +80,9 @@ class Items(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """`middles` of the boxes, (along, across); of each link the points, from its source or the last of its trunks.
+    """`middles` of the boxes as (along, across), and `routes`: the points of each link, from its source or its last trunk.
 
-    Points are the ends of straight stretches; from the second to the third, and so on, the line bends.
+    Points are the ends of straight stretches. A line bends between them: from the second point to the third, and so on.
     """
 
     middles: list[tuple[float, float]]
@@ -89,8 +93,9 @@ class Layout(NamedTuple):
 
 
 def columns(count: int, edges: Iterable[tuple[int, int]]) -> list[int]:
-    """The column of each of `count` blocks, from edges (source, target): the output's is the last, every other one is just
-    before its first consumer.
+    """The column of each of `count` blocks, from edges (source, target) with source < target.
+
+    The output is in the last column, every other block in the column before its first consumer.
     """
     rank = [0] * count
     for target, source in sorted([(target, source) for source, target in edges], reverse=True):
@@ -101,7 +106,7 @@ def columns(count: int, edges: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def least_size(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[int], gap: float = GAP) -> tuple[float, float]:
-    """A size (along, across) that no arrangement of these goes below: cheap, to choose between arrangements."""
+    """A size (along, across) that no arrangement goes below: cheap to compute, so that what cannot fit is not arranged."""
     count = max(column, default=0) + 1
     box_room, label_room, across = [0.0] * count, [0.0] * count, [-gap] * count
     passing = [0] * (count + 1)  # trunks that start to pass at a column, less those that ended before it
@@ -123,8 +128,9 @@ def least_size(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[
 
 
 def arrange(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[int], gap: float = GAP) -> Layout:
-    """The places of all blocks, in their columns, and the routes of all links; blocks come with sources before targets and the
-    output last, and are at least a `gap` apart.
+    """The places of all blocks, in their columns and at least a `gap` apart, and the routes of all links.
+
+    Blocks are given with sources before targets, and the output last.
     """
     items, slots = _items(blocks, links, column)
     across = _placed(items, _ordered(items, _first_order(items)), gap)
@@ -134,7 +140,7 @@ def arrange(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[int
     start, end, box_room = _along(blocks, links, items, across)
     middles = [(end[c] - box_room[c] / 2, y) for c, y in zip(column, across, strict=False)]
 
-    # A link leaves its box, bends once, and goes straight into its port; one that passes columns leaves a trunk instead.
+    # A link leaves its box, bends once, and goes straight into its port. One over several columns leaves a trunk instead.
     out = [((x + block.along / 2, y), (end[c], y)) for (x, y), block, c in zip(middles, blocks, column, strict=True)]
     routes = []
     passing: list[list[int]] = [[] for _ in blocks]
@@ -166,12 +172,12 @@ def arrange(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[int
 
 
 def _items(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[int]) -> tuple[Items, list[list[int]]]:
-    """What columns hold, and for each block what its edges are in, by column: the block itself and its slots."""
+    """The items of the columns, and for each block those its edges pass through: the block itself, then its slots."""
     reach, pull = list(column), [_LIGHT] * len(blocks)
     for source, target, _, _, strength in links:
         if column[target] - column[source] <= _FAR:
             reach[source] = max(reach[source], column[target])
-        if not strength < 0.0:  # a constant must not pull what it goes into off its line
+        if not strength < 0.0:  # a constant must not pull its consumer out of line
             pull[source] = 1.0
     item_column, slots = list(column), []
     for i, until in enumerate(reach):
@@ -199,7 +205,7 @@ def _items(blocks: Sequence[Block], links: Sequence[Link], column: Sequence[int]
 def _along(
     blocks: Sequence[Block], links: Sequence[Link], items: Items, across: list[float]
 ) -> tuple[list[float], list[float], list[float]]:
-    """Where the straight stretch of each column starts, of labels and then boxes, where it ends, and the room of its boxes."""
+    """Where the straight stretch of each column (labels, then boxes) starts and ends, and the room of its boxes."""
     count = max(items.column, default=0) + 1
     box_room, label_room, steep = [0.0] * count, [0.0] * count, [0.0] * count
     for c, block in zip(items.column, blocks, strict=False):
@@ -221,7 +227,7 @@ def _along(
 
 
 def _first_order(items: Items) -> list[list[int]]:
-    """The items of each column in the order in which one meets them going from the output to the leaves, port by port."""
+    """The items of each column in the order of a depth-first walk from the output to the leaves, port by port."""
     order: list[list[int]] = [[] for _ in range(max(items.column, default=0) + 1)]
     seen = [False] * len(items.column)
     for block in reversed(range(items.blocks)):
@@ -236,8 +242,10 @@ def _first_order(items: Items) -> list[list[int]]:
 
 
 def _ordered(items: Items, order: list[list[int]]) -> list[list[int]]:
-    """`order` with fewer crossings: each item goes to the middle of its neighbours, to and fro, on one side and then on both;
-    the best order is kept.
+    """`order` with fewer crossings.
+
+    Sweeps to and fro over the columns sort the items of each by the mean or median place of their neighbours: at first of those
+    in one adjacent column, later of those in both. The order with the fewest crossings is kept.
     """
     n = len(items.column)
     after, before = ([[(o, share) for o, share, _, _ in near] for near in side] for side in (items.after, items.before))
@@ -278,7 +286,7 @@ def _ordered(items: Items, order: list[list[int]]) -> list[list[int]]:
 
 
 def _middle(places: list[float], own: float, mean: bool) -> float:
-    """The mean of the neighbours' places, or their median with the mean as a tie breaker; one's own where there are none."""
+    """The mean of the neighbours' places, or their median with the mean as a tie breaker; `own` where there are none."""
     if not places:
         return own
     total = 0.0
@@ -294,7 +302,7 @@ def _middle(places: list[float], own: float, mean: bool) -> float:
 
 
 def _crossings(order: list[list[int]], after: list[list[tuple[int, float]]], place: list[int], most: float) -> int:
-    """How many pairs of edges to the next column cross; where there are more than `most`, counting ends."""
+    """How many pairs of edges to the next column cross; counting stops where they are as many as `most`."""
     total = 0
     for row in order:
         met: list[float] = []
@@ -311,7 +319,7 @@ def _crossings(order: list[list[int]], after: list[list[tuple[int, float]]], pla
 def _swap_neighbours(
     order: list[list[int]], after: list[list[tuple[int, float]]], before: list[list[tuple[int, float]]], place: list[int]
 ) -> bool:
-    """Swap items that stand next to each other wherever that takes crossings away; whether any were."""
+    """Swap items that stand next to each other wherever that takes crossings away; returns whether any were swapped."""
     swapped = False
     for row in order:
         for k in range(len(row) - 1):
@@ -332,7 +340,7 @@ def _swap_neighbours(
 
 
 def _placed(items: Items, order: list[list[int]], gap: float) -> list[float]:
-    """Where each item is across: as near as its order allows to where its edges would be straight."""
+    """The place of each item across: as near to where its edges would be straight as the order allows."""
     n, blocks, extent = len(items.column), items.blocks, items.extent
     across = [0.0] * n
     rows = []
@@ -364,7 +372,10 @@ def _placed(items: Items, order: list[list[int]], gap: float) -> list[float]:
 
 
 def _least_squares(wanted: list[float], weights: list[float], steps: list[float]) -> list[float]:
-    """The numbers nearest to those wanted that are at least as far apart as the steps (pooling adjacent violators)."""
+    """The numbers nearest to those wanted, by weighted squares, that are at least as far apart as `steps`.
+
+    By pooling adjacent violators, the algorithm of isotonic regression.
+    """
     pools: list[tuple[float, float, int]] = []  # (mean, weight, how many)
     for w, weight, step in zip(wanted, weights, steps, strict=True):
         mean, total, count = w - step, weight, 1

@@ -1,6 +1,6 @@
 """How labels, numbers and operations are written in pictures, and how wide they come out.
 
-`svg`, `dot` and the interactive page share it. `formula.label` says which labels are mathematics, with an index and an
+All formats and the page in the browser share it. `formula.label` says which labels are mathematics, with an index and an
 exponent, and which are plain text.
 """
 
@@ -23,12 +23,12 @@ SYMBOLS = {
 
 
 class _Widths(dict[str, int]):
-    """The widths of Arial and its kin in thousandths of the size, by character: what is not listed is estimated."""
+    """The widths of characters in Arial and similar fonts, in thousandths of the size; those not listed are estimated."""
 
     def __missing__(self, c: str) -> int:
         if c < "\u0300":
             wide = 556
-        elif unicodedata.category(c) in ("Cf", "Mn"):  # those take no room: joiners, accents on the letter before
+        elif unicodedata.category(c) in ("Cf", "Mn"):  # joiners, and accents on the letter before, take no room
             wide = 0
         else:
             wide = 1300 if unicodedata.east_asian_width(c) in "WF" else 700
@@ -48,30 +48,30 @@ def clip(text: str, most: int = 28) -> str:
 
 
 def number(x: float, digits: int = 4) -> str:
-    """The number in so many significant digits, with a real minus sign; zero without one."""
+    """The number with `digits` significant digits (above 16, all), and a true minus sign, which zero never has."""
     if not math.isfinite(x):
         return "nan" if x != x else "∞" if x > 0 else "−∞"
     return (repr(x + 0.0) if digits > 16 else f"{x + 0.0:.{digits}g}").replace("-", "−")
 
 
 def numbers(xs: tuple[float, ...], digits: int = 4) -> str:
-    """One number, or the least and the greatest of several, with a digit less; as one where they are written alike."""
+    """One number, or the least and the greatest with a digit less each; once where both are written alike."""
     most = digits if len(xs) == 1 else max(digits - 1, 1)
     return " … ".join(dict.fromkeys([number(x, most) for x in xs]))
 
 
 def operation(name: str) -> str:
-    """The sign of a primitive, or its name."""
+    """The sign of a primitive, such as ×, or its name."""
     return SYMBOLS.get(name) or clip(clean(name))
 
 
 def width(text: str, size: float, bold: bool = False) -> float:
-    """How wide the text comes out at most, in the unit of `size`; a little more than in Arial, for fonts a little wider."""
+    """The width of a line of text, in the unit of `size`: a tenth more than in Arial, for fonts that are wider."""
     return sum(map(_WIDTHS.__getitem__, text)) * size * (1.19 if bold else 1.1) / 1000
 
 
 def label_width(label: str, size: float, bold: bool = False) -> float:
-    """How wide a label comes out: sub- and superscripts that follow each other stand above each other."""
+    """The width of a label, where a sub- and a superscript that follow each other stand one above the other."""
     total, low, high = 0.0, 0.0, 0.0
     pieces = runs(label)
     if len(pieces) == 1:

@@ -1,8 +1,8 @@
-"""The page's scripts without what only their readers need: comments, blanks, line ends, and the length of names.
+"""The page's scripts made shorter: without comments, blanks and line ends, and with short names for variables.
 
-A script is a list of tokens here. Its statements end in semicolons, so that nothing depends on line ends, its strings stand in
-double quotes or backticks, and a name is shortened only where it names variables and nothing else: tests, data and the browser
-know properties by theirs.
+It is made for the scripts of this project alone: their statements end in semicolons, so that nothing depends on line ends, and
+their strings stand in double quotes or backticks. A name is shortened only where it names variables and no property, for tests,
+data and the browser know properties by their names.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ _TOKEN = re.compile(
     r"""(?P<blank>(?:\s|//[^\n]*)+)|\d[\w.]*(?:(?<=e)[-+]\d+)?|[\w$]+|"(?:[^"\\]|\\.)*"|=>|\?\.|\.\.\.|[-+*/%<>=!&|?^]+|[^']"""
 )
 _PATTERN = re.compile(r"/(?:[^/\\[]|\\.|\[(?:[^\]\\]|\\.)*\])+/[a-z]*")
-_TEMPLATE = re.compile(r"[`}](?:[^`\\$]|\\.|\$(?!\{))*(?:`|\$\{)")  # a piece of one: up to its end or the next hole
+_TEMPLATE = re.compile(r"[`}](?:[^`\\$]|\\.|\$(?!\{))*(?:`|\$\{)")  # a piece of a template: up to its end or the next ${
 _WORD = re.compile(r"[\w$]")
-_BEFORE_PATTERN = frozenset(["return", *"(,=:[!?{;", "&&", "||", "??", "=>"])  # a / there does not divide
-_BEFORE_OBJECT = frozenset(["return", "const", "let", "of", *"(,=:[?", "&&", "||", "??"])  # a { there holds no statements
-_KEYWORDS = frozenset(["as", "do", "if", "in", "of"])  # that are as short as names are made
+_BEFORE_PATTERN = frozenset(["return", *"(,=:[!?{;", "&&", "||", "??", "=>"])  # a / after these begins a regular expression
+_BEFORE_OBJECT = frozenset(["return", "const", "let", "of", *"(,=:[?", "&&", "||", "??"])  # a { after these begins an object
+_KEYWORDS = frozenset(["as", "do", "if", "in", "of"])  # those that are as short as the names made here
 
 
 @lru_cache(maxsize=8)
 def minified(script: str) -> str:
-    """A script that does the same and is shorter."""
+    """A shorter script that does the same; ValueError where it cannot be taken apart into tokens."""
     tokens = _tokens(script)
     names = _short_names(tokens)
     return _joined([names.get(token, token) for token, _ in tokens])
 
 
 def _tokens(script: str) -> list[tuple[str, str]]:
-    """Each token, and what it stands in: "", "(", "[", "{" of an object, "{}" of statements, "${" of a template."""
+    """Each token, and the bracket around it: "(", "[", "{" of an object, "{}" of statements, "${" of a template, or ""."""
     found: list[tuple[str, str]] = []
     around, at, last = [""], 0, ";"
     while at < len(script):
@@ -66,7 +66,7 @@ def _closes(token: str) -> bool:
 
 
 def _short_names(tokens: list[tuple[str, str]]) -> dict[str, str]:
-    """Names of one or two letters for variables, the shortest for those that take most room."""
+    """Names of one or two letters for variables, the shortest for those that take up most of the script."""
     variables, properties = set(), set()
     for (before, _), (name, inside), (after, _) in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if before in (".", "?.") or (before in "{," and (after == ":" or (inside == "{" and after in ",=}"))):
@@ -83,7 +83,7 @@ def _short_names(tokens: list[tuple[str, str]]) -> dict[str, str]:
 def _joined(tokens: list[str]) -> str:
     """The tokens as text, with one `let` for declarations that follow each other."""
     out: list[str] = []
-    declaring = [False]  # whether what stands here, and around, is a statement that declares
+    declaring = [False]  # whether the statement is a declaration, here and in each bracket around
     for before, token, after in zip([";", *tokens], tokens, [*tokens[1:], "}"], strict=False):
         if (token == ";" and after == "}") or (token == "," and _closes(after) and before != ","):
             continue

@@ -1,7 +1,7 @@
 """The textbook's network in a scalar graph: inputs, layers of neurons, the calls that share their weights.
 
 `graph` comes before, `network_picture` draws what is found. A neuron is a `dot` of leaves, its weights, with the inputs of its
-layer; any stack of such layers is a network, an MLP or not, on one sample or many.
+layer. A stack of such layers is a network, whether it was made by `MLP` or not, on one sample or on many.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ _LEAVES = ("parameter", "leaf")
 
 
 class Neuron(NamedTuple):
-    """A neuron by the indices of its values: z and a in each call, the weights in the order of its inputs, and the bias."""
+    """A neuron by the indices of its values: z and a in each call, the weights in the order of its inputs, and the bias.
+
+    The bias is -1 where it is a plain number.
+    """
 
     z: tuple[int, ...]
     a: tuple[int, ...]
@@ -25,7 +28,7 @@ class Neuron(NamedTuple):
 
 
 class Network(NamedTuple):
-    """Inputs by call, and layers; `shared` where weights have an effect on the output outside of the neurons too."""
+    """Inputs, each by its value in every call, and layers; `shared` where weights are used outside of neurons too."""
 
     inputs: list[tuple[int, ...]]
     layers: list[list[Neuron]]
@@ -33,9 +36,10 @@ class Network(NamedTuple):
     shared: bool
 
     def lit(self, chosen: Iterable[int]) -> set[tuple[int, ...]]:
-        """The factors of the chain rule for these values: neurons as (layer, k), inputs in layer 0, weights as (layer, j, k).
+        """The places of the factors in the chain rule for these values.
 
-        For W_jk these are a_j, W_jk, the neuron k, and the next layer's δ_l and W_kl; the loss is the layer after the last.
+        A neuron is (layer, k), an input (0, j), a weight (layer, j, k), the loss a neuron in the layer after the last. For W_jk
+        they are a_j, W_jk, the neuron k, and of the next layer all δ_l and W_kl.
         """
         found: set[tuple[int, ...]] = set()
         for i in chosen:
@@ -53,7 +57,7 @@ class Network(NamedTuple):
         return found
 
     def place(self, i: int) -> tuple[int, ...]:
-        """Where a value is: (layer, k) in a neuron or input, (layer, j, k) for a weight; the loss for everything else."""
+        """The place of a value, as in `lit`; what is in no neuron, and no input, counts as the loss."""
         for j, calls in enumerate(self.inputs):
             if i in calls:
                 return 0, j
@@ -67,7 +71,7 @@ class Network(NamedTuple):
 
 
 def found_in(graph: Graph) -> Network | None:
-    """The one network of the graph, None where there is none, or more than one, or one whose layers are not a stack."""
+    """The network of the graph; None where there is none, or more than one, or one whose layers are not a stack."""
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)  # the neurons of one layer in one call, by their inputs
     for i, rule in enumerate(graph.rules):
         half = len(graph.parents[i]) // 2
@@ -95,8 +99,9 @@ def found_in(graph: Graph) -> Network | None:
 
 
 def evident(graph: Graph, network: Network) -> bool:
-    """Whether this is a network beyond doubt: made of layers, or fed with plain numbers. Sums of products of leaves may be
-    anything else, such as the scores of an attention.
+    """Whether this is a network beyond doubt: made of layers, or fed with plain numbers.
+
+    Other sums of products of leaves may be something else, such as the scores of an attention.
     """
     layered = all(graph.scopes[neuron.z[0]] for layer in network.layers for neuron in layer)
     return layered or all(graph.kinds[i] == "constant" for inputs in network.inputs for i in inputs)
@@ -109,6 +114,11 @@ def _stacked(
     before: dict[tuple[int, ...], int | None],
     calls: int,
 ) -> Network | None:
+    """The network of these groups of neurons; None where they are no stack of layers that every call goes through.
+
+    `groups` has the neurons of a layer in one call, by their inputs; `layer_of` the inputs in all calls, by the weights of the
+    layer; `before` the number of the group whose outputs are the inputs of a group.
+    """
     keys = list(groups)
     after: dict[int | None, list[tuple[int, ...]]] = defaultdict(list)
     for inputs, number in before.items():
@@ -144,13 +154,13 @@ def _stacked(
 
 
 def _parameters(graph: Graph, z: int) -> tuple[int, ...]:
-    """The weights of a neuron and its bias, -1 where that is a plain number."""
+    """The weights of a neuron, and its bias, or -1 where that is a plain number."""
     parents = graph.parents[z]
     return (*parents[: len(parents) // 2], -1 if parents[-1] in graph.literals else parents[-1])
 
 
 def _source(graph: Graph, p: int, neurons: dict[int, int]) -> int | None:
-    """The neuron that an input comes from through its activation; -1 for a number or leaf, None for anything else."""
+    """The neuron that `p` is made of alone, by its activation; -1 for a number or leaf, None for anything else."""
     if not graph.ops[p]:
         return -1
     found, stack, seen = set(), [p], {p}
@@ -161,7 +171,7 @@ def _source(graph: Graph, p: int, neurons: dict[int, int]) -> int | None:
             continue
         for q in graph.parents[i]:
             if not graph.ops[q] and q not in graph.literals:
-                return None  # what else comes in there is no activation
+                return None  # an activation takes no other leaf
             if graph.ops[q] and q not in seen:
                 seen.add(q)
                 stack.append(q)
@@ -178,7 +188,7 @@ def _after(graph: Graph, z: int) -> int:
 
 
 def slope(graph: Graph, z: int, a: int) -> float:
-    """g′(z): the derivative of a neuron's output with respect to z, along the values between them."""
+    """g′(z): the derivative of a neuron's output a with respect to z, along the values between them."""
     found = {a: 1.0}
     for i in range(a, z, -1):
         if i in found:

@@ -1,7 +1,7 @@
 """The textbook's picture of a network as DOT source and as a Mermaid flowchart: nodes are neurons, edges weights.
 
 `network` comes before; `dot` writes the picture of boxes and arrows. Both programs would write the numbers of an edge over
-other edges, so they stand in the neuron that it goes into: where the edge ends, and in Mermaid beside the name of the weight.
+other edges. So they stand in the neuron that the edge goes into: where it ends, or in Mermaid beside the name of the weight.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Lit = Collection[tuple[int, ...]] | None
 
 
 class _Edge(NamedTuple):
-    """A weight, or what the loss takes."""
+    """A weight, or an arrow from an output to the loss."""
 
     place: tuple[int, ...]
     source: str
@@ -34,7 +34,7 @@ class _Edge(NamedTuple):
 def network_digraph(
     graph: Graph, network: Network, style: Style, call: int | None, format: str = "svg", lit: Lit = None
 ) -> Any:
-    """The network as a `graphviz.Digraph`; places that are not `lit` faded."""
+    """The network as a `graphviz.Digraph`; with `lit`, other places are faded."""
     import graphviz
 
     palette = style.palette
@@ -63,7 +63,7 @@ def network_digraph(
         drawn = palette if lit is None or place in lit else faint
         out.edge(f"{source}:e", f"{target}:{source}:w", color=drawn.positive if w >= 0 else drawn.negative,
                  style="solid" if w >= 0 else "dashed", penwidth=f"{0.5 + 2.5 * min(abs(w), 1.0):.2f}")  # fmt: skip
-    for i in range(len(network.layers) + 1):  # one below the other in their order
+    for i in range(len(network.layers) + 1):  # edges that are not seen keep a column in order
         with out.subgraph(graph_attr={"rank": "same"}, edge_attr={"style": "invis"}) as column:
             names = [name for place, name, *_ in nodes if place[0] == i]
             for one, two in pairwise(names):
@@ -72,7 +72,7 @@ def network_digraph(
 
 
 def network_mermaid(graph: Graph, network: Network, style: Style, call: int | None, lit: Lit = None) -> str:
-    """The network as a Mermaid flowchart; places that are not `lit` faded."""
+    """The network as a Mermaid flowchart; with `lit`, other places are faded."""
     out = ["flowchart LR"]
     nodes, edges = _nodes(graph, network, style, call), _edges(graph, network, style, call)
     for _, name, label, numbers, kind in nodes:
@@ -96,6 +96,7 @@ def network_mermaid(graph: Graph, network: Network, style: Style, call: int | No
 def _nodes(
     graph: Graph, network: Network, style: Style, call: int | None
 ) -> Sequence[tuple[tuple[int, ...], str, str, list[str], str]]:
+    """The nodes, each as (place, name, label, numbers, kind)."""
     read = Reader(graph, network, call)
     out: list[tuple[tuple[int, ...], str, str, list[str], str]] = []
     for j, values in enumerate(network.inputs):

@@ -1,7 +1,7 @@
 """The textbook's picture of a network, as a scene: neurons in columns, a line for each weight.
 
-`network` comes before. Where there is room a neuron holds z, a, g′ and δ, and each line ends at a row with its W and ∂L/∂W, so
-that ∂L/∂W_jk = (Σ_l δ_l W_kl) g′(z_k) a_j can be read off the picture; where there is none, they are in the tooltips.
+`network` comes before. Where there is room, a neuron holds z, a, g′ and δ, and each line ends at a row with its W and ∂L/∂W. So
+∂L/∂W_jk = (Σ_l δ_l W_kl) g′(z_k) a_j can be read off the picture. Where there is no room, the numbers are in tooltips.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ from micrograd.draw.style import BROKEN, TAG, Palette, Style, blend
 
 _BIG, _SMALL, _INPUT = 38.0, 21.0, 20.0  # radii of a neuron with all its numbers, of one with two, of an input
 _ROW, _ROW_SIZE = 12.0, 9.5  # the rows of weights beside a neuron
-_HEAD = 34.0  # above the neurons: what layer it is
-_NAME = 12.0  # above a neuron with all its numbers: what it is called
-_TURN = 0.45  # how far from its right end lines may leave a circle, in radians: further round they would cross its neighbours
-_MOST, _FEW = 16, 6  # neurons of a column that are shown, and with all their numbers
-
-_HEADS = 4  # arrows into the loss that still have heads of their own
+_HEAD = 34.0  # the room above the neurons, for the name of the layer
+_NAME = 12.0  # the room above a neuron with all its numbers, for its name
+_TURN = 0.45  # radians from its right end within which lines leave a circle: further round they would cross its neighbours
+_MOST, _FEW = 16, 6  # neurons of a column at most: that are shown; with all their numbers
+_HEADS = 4  # with more arrows into the loss, they join before one head
 
 Item = Shape | Rectangle | Words
 
 
 class Row(NamedTuple):
-    """What stands at the end of a weight's line: the weight, its gradient ("" where it has none), and the tooltip."""
+    """The texts at the end of a weight's line: the weight, its gradient ("" where it has none), and the tooltip."""
 
     weight: str
     gradient: str
@@ -47,16 +46,19 @@ class Spot(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """The scene, with where things are in it: circles, and the rows of text as rectangles (left, top, width, height)."""
+    """The scene, and where its circles are and its rows of text, as rectangles (left, top, width, height)."""
 
     scene: Scene
     spots: list[Spot]
     rows: list[tuple[float, float, float, float]]
-    full: bool  # whether all numbers are written, or some only in the tooltips
+    full: bool  # whether all numbers are written; else some are only in tooltips
 
 
 class Until(NamedTuple):
-    """How far the passes have come: values up to layer `forward`, gradients down to layer `backward`; the loss is last + 1."""
+    """How far the passes have come: values up to layer `forward`, gradients down to layer `backward`.
+
+    The inputs are layer 0, the loss is the layer after the last.
+    """
 
     forward: int
     backward: int
@@ -70,15 +72,16 @@ class Reader:
         self.calls = range(network.calls) if call is None else (call - 1,)
 
     def mean(self, values: tuple[int, ...], what: str) -> float:
+        """The mean over the calls of "data" or "grad"; a gradient that is missing counts as 0."""
         found: list[float | None] = getattr(self.graph, what)
         return sum([found[values[c]] or 0.0 for c in self.calls]) / len(self.calls)
 
     def slope(self, neuron: Neuron) -> float | None:
-        """g′(z), where it is that of one call."""
+        """g′(z) in the call that is shown; None for several calls, whose mean would be the slope of none."""
         return slope(self.graph, neuron.z[self.calls[0]], neuron.a[self.calls[0]]) if len(self.calls) == 1 else None
 
     def gradient(self, i: int, neuron: Neuron, inputs: tuple[int, ...] | None) -> float | None:
-        """∂L/∂ a weight or bias: in all, or of the chosen call alone, δ a."""
+        """∂L/∂w of a weight or bias w: the whole gradient, or the part δ a of the chosen call."""
         if self.graph.grad[i] is None:
             return None
         if self.call is None or self.network.calls == 1:
@@ -86,7 +89,7 @@ class Reader:
         return self.mean(neuron.z, "grad") * (self.mean(inputs, "data") if inputs else 1.0)
 
     def outputs(self, layer: int) -> list[tuple[int, ...]]:
-        """The values by call that leave a layer; those of layer 0 are the inputs."""
+        """The outputs of a layer, each by call; those of layer 0 are the inputs."""
         return [neuron.a for neuron in self.network.layers[layer - 1]] if layer else self.network.inputs
 
     @property
@@ -95,7 +98,7 @@ class Reader:
 
 
 def short(x: float, digits: int) -> str:
-    """A number that fits in little room: no zeros in front of an exponent."""
+    """A number for little room: with an exponent without zeros in front, where that is shorter."""
     if not math.isfinite(x) or x == 0:
         return number(x, digits)
     text = f"{x:.{digits}g}"
@@ -106,7 +109,7 @@ def short(x: float, digits: int) -> str:
 
 
 def shown_of(count: int, most: int, needed: Collection[int] = ()) -> list[int]:
-    """Which of so many are shown: all, or the first and last and the ones needed; -1 stands for those left out."""
+    """Which of `count` are shown: all, or the first, the last and two of those needed; -1 stands for those left out."""
     if count <= most:
         return list(range(count))
     half = (most - 2) // 2
@@ -129,7 +132,7 @@ def drawn(
     call: int | None = None,
     until: Until | None = None,
 ) -> Drawn:
-    """The picture on a page so wide; `chosen` values have the factors of their derivative lit."""
+    """The picture on a page that is `page` pixels wide; the factors in the derivatives by the `chosen` values are lit."""
     lit = network.lit(chosen) if chosen else None
     widest = max(len(layer) for layer in network.layers)
     for rows, digits in ((True, 3), (True, 2), (False, 3)) if widest <= _FEW else ():
@@ -147,12 +150,11 @@ class _Picture:
         self.until = until or Until(len(network.layers) + 1, 0)
         self.graph, self.network, self.style, self.lit, self.radius, self.rows = graph, network, style, lit, radius, rows
         self.read = Reader(graph, network, call)
-        self.palette: Palette = style.palette
-        self.digits = digits
+        self.palette, self.digits = style.palette, digits
         needed = lit or set()
         self.root = f"{clip(plain(graph.labels[graph.root])) or 'L'}"
         broken = graph.first_broken()
-        self.broken = network.place(broken[0]) if broken else ()  # where the first nan or infinity arose
+        self.broken = network.place(broken[0]) if broken else ()  # the place where the first nan or infinity arose
         counts = [len(network.inputs), *[len(layer) for layer in network.layers]]
         self.columns = [
             shown_of(n, (10 if c == 0 and radius == _BIG else _MOST), [p[1] for p in needed if len(p) == 2 and p[0] == c])
@@ -184,7 +186,7 @@ class _Picture:
         ]  # fmt: skip
         heights = [pitch * len(column) for pitch, column in zip(pitches, self.columns, strict=True)]
         self.high, self.top = max(heights), MARGIN + _HEAD + (_NAME if radius == _BIG else 0.0)
-        if radius != _BIG:  # a column of few spreads beside one of many
+        if radius != _BIG:  # a column of few neurons spreads beside one of many
             pitches = [min(2.4 * pitch, self.high / len(column)) for pitch, column in zip(pitches, self.columns, strict=True)]
             heights = [pitch * len(column) for pitch, column in zip(pitches, self.columns, strict=True)]
         self.y = {
@@ -194,7 +196,7 @@ class _Picture:
         }
 
     def _rows_of(self, layer: int, k: int) -> list[Row]:
-        """W and its gradient for each input of a neuron that is shown, and those of the bias."""
+        """W and its gradient for each input shown of a neuron, and those of the bias."""
         neuron = self.network.layers[layer - 1][k]
         inputs = self.read.outputs(layer - 1)
         out = []
@@ -237,7 +239,7 @@ class _Picture:
             nodes.append(self._loss(lines, rows))
         caption = self._caption()
         high = self.top + self.high + MARGIN + 15 * len(caption) + 6
-        # what is strong lies above what is weak
+        # thick lines lie above thin ones
         lines.sort(key=lambda part: max([i.width for i in part.items if isinstance(i, Shape)]))
         parts = [*lines, *rows, *nodes, Part(written_caption(caption, high, MARGIN))]
         scene = Scene(max(self.wide, 420.0), high, title, self.palette.paper, parts)
@@ -291,6 +293,7 @@ class _Picture:
         return Part(out, title, self.faint(c, k))
 
     def _weights(self, spot: Spot, biggest: float, lines: list[Part], rows: list[Part]) -> None:
+        """Add the lines into a neuron, and the rows of numbers at their ends."""
         (c, k), x, y, r = spot
         sources = [j for j in self.columns[c - 1] if j >= 0]
         found = self.texts[c, k]
@@ -324,6 +327,7 @@ class _Picture:
             lines.append(Part(line, row.title, self.faint(c, j, k)))
 
     def _loss(self, lines: list[Part], rows: list[Part]) -> Part:
+        """The box of the loss; adds the arrows into it, and the numbers at them."""
         palette, last = self.palette, len(self.network.layers)
         x = self.wide - MARGIN - self.loss_wide
         y = self.top + self.high / 2
@@ -342,7 +346,7 @@ class _Picture:
             lines.append(Part([line, *head], title, faint))
             if self.radius == _BIG and last >= self.until.backward:
                 text = f"∂ {short(g, self.digits)}"
-                base = start[1] + (13 if end[1] < start[1] - 6 else -5)  # on the side that the line turns away from
+                base = start[1] + (13 if end[1] < start[1] - 6 else -5)  # above or below the line, where it leaves room
                 rows.append(Part([words(text, start[0] + 4, base, _ROW_SIZE, palette.gradient)], title, faint))
                 self.boxes.append((start[0] + 4, base - 8, width(text, _ROW_SIZE), 11.0))
         if len(self.columns[last]) > _HEADS:
@@ -364,7 +368,7 @@ class _Picture:
         palette, calls = self.palette, self.network.calls
         inside = [("a = g(z)", palette.value), ("  ·  g′ = ∂a/∂z", palette.local),
                   (f"  ·  δ = ∂{self.root}/∂z, ∂: gradient of {self.root}", palette.gradient)]  # fmt: skip
-        if self.radius == _BIG and len(self.read.calls) > 1:  # g′ is that of one call
+        if self.radius == _BIG and len(self.read.calls) > 1:  # g′ is shown for one call alone
             del inside[1]
         if self.radius != _BIG:
             inside = [("in a neuron a,", palette.value), (f" below it δ = ∂{self.root}/∂z", palette.gradient)]
@@ -391,13 +395,13 @@ class _Picture:
 
 
 def _left_out(count: int, x: float, y: float, palette: Palette) -> Part:
-    """What stands in a column in the place of neurons that are not drawn."""
+    """What stands in a column in place of the neurons that are not drawn."""
     more = words(f"{count} more", x, y + 13, TAG, palette.quiet, "middle")
     return Part([words("⋮", x, y, 16, palette.quiet, "middle"), more])
 
 
 def _activation(graph: Graph, z: int, a: int) -> str:
-    """What a neuron does with z, as it stands above its layer: tanh, or g(z) where that takes several steps."""
+    """The activation as it is written above its layer: tanh, or g(z) where it takes several steps, or linear."""
     if a == z:
         return "linear"
     return graph.written(a, names=False) if all(p == z or p in graph.literals for p in graph.parents[a]) else "g(z)"
@@ -406,7 +410,7 @@ def _activation(graph: Graph, z: int, a: int) -> str:
 def _line(
     start: tuple[float, float], end: tuple[float, float], w: float, biggest: float, palette: Palette, roomy: bool
 ) -> Shape:
-    """The line of a weight: how thick and dark says |w|, colour and dash its sign."""
+    """The line of a weight: its width and darkness show |w|, its colour and dash the sign."""
     part = min(abs(w) / biggest, 1.0) if biggest and math.isfinite(w) else 1.0
     colour = palette.broken if not math.isfinite(w) else palette.positive if w >= 0 else palette.negative
     dash = BROKEN if not math.isfinite(w) else () if w >= 0 else (5.0, 3.0)

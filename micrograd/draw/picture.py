@@ -1,9 +1,10 @@
 """The boxes and edges of one picture of a graph.
 
-`folding` comes before: it says which values are visible and which are folded; `layout` gives what is made here its places.
+`folding` comes before: it says which values are visible and which are folded. `boxes_and_arrows` and `layout` come after, and
+place what is made here.
 
-What stands at an edge is true of the picture. Where its source shows one gradient, that gradient is the sum over the edges of
-the box of `local` times the gradient that the target shows; where the target shows a range, `part` is the contribution itself.
+What stands at an edge is true of the picture. A gradient that a box shows is the sum, over the edges that leave the box, of
+`local` times the gradient that the target shows. Where the target shows a range instead, `part` is the contribution itself.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from typing import NamedTuple
 from micrograd.draw.folding import LIMIT, STAGES, Group, Part, sources_first, tree, visible
 from micrograd.draw.graph import Graph
 
-_PARALLEL = 12  # the most edges between two values that are drawn one by one
+_PARALLEL = 12  # an operation of more operands has one edge for all uses of the same operand
 
 
 class Box(NamedTuple):
-    """What one box shows. `data` and `grad` hold one number, or for a fold the least and the greatest; () for none."""
+    """What one box shows. `data` and `grad` hold one number, for a fold the least and the greatest, or () for none."""
 
     kind: str  # constant, input, parameter, leaf, operation, or fold
     label: str
@@ -33,19 +34,19 @@ class Box(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """An arrow into input `port` of box `target`, for so `many` edges of the graph."""
+    """An arrow from box `source` into input `port` of box `target`, which stands for `many` edges of the graph."""
 
     source: int
     target: int
     port: int
-    local: float | None  # times the gradient of the target: what arrives in the source; None where that cannot be said
-    flow: float | None  # the sum of |local * adjoint of the consumer|; None into constants, which receive nothing
+    local: float | None  # what arrives in the source is this times the gradient of the target; None where no number does that
+    flow: float | None  # the sum of |local * adjoint of the consumer|; None from constants, which receive nothing
     many: int
-    part: float | None = None  # what arrives in the source, where the target shows no one gradient to multiply
+    part: float | None = None  # what arrives in the source, where the target shows no single gradient to multiply
 
 
 class Picture(NamedTuple):
-    """Boxes in an order in which parents come first, their edges, which box is the output, and what was folded.
+    """Boxes, parents first, their edges, the index of the output's box, and a caption that says what was folded.
 
     `operand` is the letter that stands for an operand without a name inside operations, "" where none does.
     """
@@ -58,7 +59,7 @@ class Picture(NamedTuple):
 
 
 def picture(graph: Graph, limit: int | None = LIMIT, unfold: str | Iterable[str] = (), digits: int = 4) -> Picture:
-    """The boxes and edges to draw: at most about `limit` boxes (None: every value), and the groups in `unfold` open."""
+    """The boxes and edges to draw: about `limit` boxes at most (None: every value), with the groups in `unfold` open."""
     wanted = (unfold,) if isinstance(unfold, str) else tuple(unfold)
     parts, folds = visible(tree(graph, limit), limit, wanted)
     box_of = [-1] * len(graph)
@@ -70,7 +71,7 @@ def picture(graph: Graph, limit: int | None = LIMIT, unfold: str | Iterable[str]
     members: list[list[int]] = [[] for _ in parts]
     for i, number in enumerate(box_of):
         members[number].append(i)
-    outgoing: list[dict[int, None]] = [{} for _ in parts]  # the values of each box that others use
+    outgoing: list[dict[int, None]] = [{} for _ in parts]  # the values of each box that other boxes use
     for i, parents in enumerate(graph.parents):
         for p in parents:
             if box_of[p] != box_of[i]:
@@ -93,7 +94,7 @@ def picture(graph: Graph, limit: int | None = LIMIT, unfold: str | Iterable[str]
 
 
 def _through(graph: Graph, inside: list[int], output: int) -> dict[int, float]:
-    """The derivative of `output` with respect to each value inside a fold, along the paths in it."""
+    """The derivative of `output` with respect to each value inside a fold, along the paths inside it."""
     found = dict.fromkeys(inside, 0.0)
     found[output] = 1.0
     for i in reversed(inside):
@@ -115,7 +116,7 @@ def _edges(
     found: dict[tuple[int, int, int], list[tuple[float | None, float | None]]] = {}  # target, port, source: (local, flow)
     for i, parents in enumerate(graph.parents):
         target = box_of[i]
-        plain = not folded[target] and len(parents) > _PARALLEL
+        merged = not folded[target] and len(parents) > _PARALLEL
         for port, p in enumerate(parents):
             source = box_of[p]
             if source == target:
@@ -124,15 +125,15 @@ def _edges(
             local = graph.partials[i][port] if flow is not None else None
             if local is not None and folded[target]:
                 local = inner[target][i] * local if target in inner else None
-            key = (target, -1 if folded[target] or folded[source] else -2 - p if plain else port, source)
+            key = (target, -1 if folded[target] or folded[source] else -2 - p if merged else port, source)
             found.setdefault(key, []).append((local, flow))
     ports: dict[int, int] = defaultdict(int)
     edges = []
     for (target, _, source), contributions in found.items():
         flows = [flow for _, flow in contributions if flow is not None]
         locals_ = [local for local, _ in contributions if local is not None]
-        one = len(outgoing[source]) == 1
-        whole = bool(flows) and len(locals_) == len(flows) and (one or len(contributions) == 1)
+        one = len(outgoing[source]) == 1  # so the source shows one gradient
+        whole = bool(flows) and len(locals_) == len(flows) and (one or len(contributions) == 1)  # one number is true of it
         edges.append(
             Edge(source, target, ports[target], _sum(locals_) if whole else None,
                  added(map(abs, flows)) if flows else None, len(contributions),
@@ -143,6 +144,7 @@ def _edges(
 
 
 def _sum(numbers: list[float]) -> float:
+    """The sum from left to right, as the engine adds: `sum` of floats compensates rounding since Python 3.12."""
     total = 0.0
     for x in numbers:
         total += x
@@ -172,7 +174,7 @@ def _box(graph: Graph, part: Part, members: tuple[int, ...], outgoing: list[int]
 
 
 def _range(numbers: list[float]) -> tuple[float, ...]:
-    """() of none, the number itself where all are equal, else the least and the greatest; nan where there is one."""
+    """What a fold shows of these: () if there are none, nan if one is nan, the least and greatest, or the one that all are."""
     if not numbers:
         return ()
     if any(x != x for x in numbers):
@@ -182,7 +184,7 @@ def _range(numbers: list[float]) -> tuple[float, ...]:
 
 
 def _caption(graph: Graph, boxes: list[Box], folds: list[Group]) -> list[str]:
-    """What the picture leaves out and how to see it."""
+    """How much of the graph is folded and how to see it."""
     folded = [box for box in boxes if box.kind == "fold"]
     if not folded:
         return []

@@ -1,7 +1,7 @@
 """Training over time: `with record(model, loss) as run:` keeps the weights step by step, and `run.explore()` shows them.
 
-The page computes everything else from the weights: values, gradients, and where the network decides for one side. `explore`
-makes the page of one moment; the frames that are kept here are its other moments.
+The page of `explore` shows one moment. The weights of all other moments are kept here, and the page computes everything else
+from them: values, gradients, and the decision boundary.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from micrograd.draw.graph import Graph
 from micrograd.engine import Value
 from micrograd.engine.modes import after_step
 
-_FRAMES, _NUMBERS = 200, 200_000  # at most so many moments, and so many weights in all of them
+_FRAMES, _NUMBERS = 200, 200_000  # moments at most, and weights at most in all moments together
 
 
 class Recording:
-    """The moments of a training run: `frames` of weights, the number of each step, and the loss at it."""
+    """The moments of a training run: `frames` of weights after some steps, the numbers of these `steps`, and `losses`.
+
+    A loss is what the step reported, which is the loss before it; where steps report none, it is the loss after it.
+    """
 
     def __init__(self, model: Any, loss: Callable[[], Value] | Value, data: tuple[Sequence[Any], Sequence[Any]] | None = None):
         self.parameters: list[Value] = list(model.parameters())
@@ -42,12 +45,12 @@ class Recording:
 
     def __exit__(self, *exception: Any) -> None:
         after_step.remove(self._after)
-        if not self.steps or self.steps[-1] != self._count:  # the end is always kept
+        if not self.steps or self.steps[-1] != self._count:  # the last moment is always kept
             self._keep()
 
     def add(self, step: Any = None) -> None:
-        """Keep this moment, after a step made by hand: `step` is its loss, or that of a training() block, or nothing."""
-        if not self._by_hand:  # what the optimiser has told of by itself would count double
+        """Keep this moment, after a step made by hand. `step` is its loss, or the `step` of a training() block, or None."""
+        if not self._by_hand:  # the steps that the optimiser has reported by itself would count twice
             self._by_hand, self._count = True, 0
             del self.steps[1:], self.losses[1:], self.frames[1:]
         self._tick(step, step if isinstance(step, float) else None)
@@ -58,7 +61,7 @@ class Recording:
 
     def _tick(self, step: Any, loss: float | None) -> None:
         self._count += 1
-        if self._count == 1 and loss is not None:  # it was the loss before the step
+        if self._count == 1 and loss is not None:  # of the moment before the step
             self.losses[0] = loss
         self._latest = loss
         if self._count % self._stride:
@@ -66,7 +69,7 @@ class Recording:
         if hasattr(step, "sync"):
             step.sync()
         self._keep()
-        if len(self.frames) > self._most:  # every second one goes, and from here on only every second one comes
+        if len(self.frames) > self._most:  # drop every second one, and from here on keep only every second one
             self._stride *= 2
             kept = [k for k, count in enumerate(self.steps) if count % self._stride == 0]
             self.steps = [self.steps[k] for k in kept]
@@ -82,8 +85,8 @@ class Recording:
         self.frames.append([p.data for p in self.parameters])
 
     def explore(self) -> Exploration:
-        """The page in which the run is scrubbed and played: network, loss, gradients of the layers, decision boundary."""
-        from micrograd.draw import Drawing  # which makes pages of its own
+        """The page in which the run is played: the network, its loss, the gradients of its layers, the decision boundary."""
+        from micrograd.draw import Drawing  # it imports this module
 
         drawing = Drawing(self._loss())
         graph: Graph = drawing.graph
@@ -102,7 +105,7 @@ class Recording:
 
 
 def record(model: Any, loss: Callable[[], Value] | Value, data: tuple[Sequence[Any], Sequence[Any]] | None = None) -> Recording:
-    """A recording of a training run, as a block: every step of an optimiser inside it is kept, thinned to at most 200.
+    """A recording of a training run, for a `with` block: the weights after each step of an optimiser, of 200 steps at most.
 
     `loss` gives the Value whose graph is drawn, such as the loss of one sample. `data`, points of two coordinates and their
     targets, is drawn into the picture of the decision boundary. Steps made by hand are kept by `run.add()`.

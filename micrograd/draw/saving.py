@@ -1,6 +1,7 @@
-"""A drawing as a file: what is written for each ending of its name, and how a browser shows it.
+"""A drawing as a file, in the format that the ending of its name says; and as a temporary file, opened in the browser.
 
-Everything shows the same picture. PNG and PDF are made of the SVG by `cairosvg`, which the extra `png` installs.
+PNG and PDF are made from the SVG by `cairosvg`, which the extra `png` installs. DOT and Mermaid leave the layout to other
+programs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from micrograd.draw.tikz import tikz
 
 
 class Picture(Protocol):
-    """What a drawing can be written as."""
+    """A drawing, as far as it is needed here: what it can be written as."""
 
     @property
     def svg(self) -> str: ...
@@ -33,7 +34,7 @@ class Picture(Protocol):
 
 
 RASTER = ("png", "pdf")
-_SCALE = 2.0  # pixels of a PNG for one of the picture, for screens and print
+_SCALE = 2.0  # pixels of a PNG for one of the picture, so that it is sharp in print and on screens of high density
 _FORMATS: dict[str, Callable[[Picture], str | bytes]] = {
     ".svg": lambda drawing: drawing.svg,
     ".html": lambda drawing: drawing.explore().page,
@@ -48,7 +49,7 @@ ENDINGS = tuple(_FORMATS)  # of the files that a drawing is saved to
 
 
 def rendered(drawing: Picture, path: str | os.PathLike[str]) -> bytes:
-    """What is written to a file of this name; ValueError where its ending is none of those."""
+    """What is written to a file of this name; ValueError where its ending is not in `ENDINGS`."""
     ending = os.path.splitext(os.fspath(path))[1].lower()
     if ending not in _FORMATS:
         raise ValueError(f"a drawing is saved as {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, got {os.fspath(path)!r}")
@@ -57,15 +58,18 @@ def rendered(drawing: Picture, path: str | os.PathLike[str]) -> bytes:
 
 
 def converted(drawing: Picture, format: str) -> bytes:
-    """The picture as PNG or PDF; without cairosvg Graphviz lays it out again. RuntimeError where neither is installed."""
+    """The picture as PNG or PDF, from the SVG, or without cairosvg as Graphviz lays it out; RuntimeError without both."""
     try:
         return _by_cairo(drawing.svg, format)
-    except (ImportError, OSError):  # the package, or the library Cairo that it loads
+    except (ImportError, OSError):  # of the package, or of the library Cairo that it loads
         return _by_graphviz(drawing, format)
 
 
 def of_scene(scene: Scene, ending: str) -> bytes:
-    """A scene in a format that keeps all its places; ValueError for another ending."""
+    """A scene in a format that keeps all places as they are.
+
+    ValueError for another ending; RuntimeError where PNG or PDF is asked for and cairosvg is missing.
+    """
     if ending == ".tex":
         return tikz(scene).encode()
     if ending == ".svg":
@@ -99,7 +103,7 @@ def _by_graphviz(drawing: Picture, format: str) -> bytes:
 
 
 def opened(page: str, ending: str) -> str:
-    """The path of a new temporary file with this page in it, opened in the browser."""
+    """Write a page or picture to a new temporary file and open that in the browser; returns its path."""
     folder = tempfile.mkdtemp(prefix="micrograd-")
     path = os.path.join(folder, f"drawing{ending}")
     with open(path, "w", encoding="utf-8") as file:

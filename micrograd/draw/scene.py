@@ -1,4 +1,4 @@
-"""A picture as shapes and words with their places: what every format of a vector drawing writes down.
+"""A picture as shapes and words with their places, which the vector formats write down.
 
 `boxes_and_arrows` and `network_picture` make scenes, `svg` and `tikz` write them. Lengths are in pixels, y runs down.
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from micrograd.draw.lettering import clip, runs
 from micrograd.formula.text import clean
 
-Step = tuple[float, ...]  # of an outline: one point that a straight line leads to, or three of a Bézier curve; () closes it
+Step = tuple[float, ...]  # of an outline: the end of a line, or two control points and the end of a Bézier curve; () closes it
 
 
 class Shape(NamedTuple):
@@ -40,20 +40,20 @@ class Rectangle(NamedTuple):
 
 
 class Words(NamedTuple):
-    """A line of text in pieces, each with its level (0, or -1 and 1 for scripts) and the colour where it has its own."""
+    """A line of text in pieces, each with its level: 0, -1 for a subscript, 1 for a superscript."""
 
     pieces: list[tuple[str, int]]
     x: float
-    y: float  # of the line on which letters stand
+    y: float  # of the baseline
     size: float
     colour: str
-    anchor: str = "start"  # or middle, or end
+    anchor: str = "start"  # or "middle", or "end"
     bold: bool = False
-    colours: tuple[str, ...] = ()  # one for each piece, where they differ
+    colours: tuple[str, ...] = ()  # one for each piece; () where all have the same `colour`
 
 
 class Part(NamedTuple):
-    """What belongs together: a box, a neuron, a line; `faint` where others are lit, `title` is its tooltip."""
+    """What belongs together: a box, a neuron, a line. `title` is its tooltip; it is `faint` where others are lit."""
 
     items: Sequence[Shape | Rectangle | Words]
     title: str = ""
@@ -61,9 +61,9 @@ class Part(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """The size of the picture, what it shows, and its parts from the back to the front, behind them those that are faint.
+    """The size of the picture, its title, the colour of its paper, and its parts from the back to the front.
 
-    Parts may come one by one, and then once: a large picture is never held as a whole.
+    Faint parts are drawn behind all others. `parts` may be an iterator, so that a large picture is never held as a whole.
     """
 
     wide: float
@@ -79,7 +79,7 @@ def words(text: str, x: float, y: float, size: float, colour: str, anchor: str =
 
 
 def label(text: str, x: float, y: float, size: float, colour: str, anchor: str = "start") -> Words:
-    """A label in bold type, as mathematics where it is that."""
+    """A label in bold type; one that is mathematics has sub- and superscripts."""
     pieces = runs(text)
     if len(pieces) == 1:
         pieces = [(clip(clean(pieces[0][0])), 0)]
@@ -98,7 +98,7 @@ def arrowhead(x: float, y: float, dx: float, dy: float, half: float, colour: str
 
 
 def warning(x: float, y: float, colour: str, paper: str) -> list[Shape | Rectangle | Words]:
-    """The sign for where the first nan or infinity arose: a triangle with an exclamation mark, its middle at (x, y)."""
+    """The sign where the first nan or infinity arose: a triangle with an exclamation mark, its middle at (x, y)."""
     high = 7.5
     side = high * math.sqrt(4 / 3)
     triangle = Shape(

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 LABEL, TAG, NUMBER, EDGE = 13.0, 10.0, 11.5, 10.0  # sizes of type
 SCRIPT = 0.7  # of the size: sub- and superscripts
 LEAST = 9.0  # the smallest size at which type is read; no picture shows any that is smaller
-FAINT = 0.3  # the opacity of what is not lit, beside what is
+FAINT = 0.3  # the opacity of what is not lit, where something is
 FONT = "Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 
 class Palette(NamedTuple):
-    """The colours of a picture; `paper` is "" where what is behind shows through. Contrast of text is 4.5 and more."""
+    """The colours of a picture; `paper` is "" where it is transparent. Text has a contrast of at least 4.5."""
 
     paper: str
     ink: str
@@ -21,10 +21,10 @@ class Palette(NamedTuple):
     value: str
     gradient: str
     local: str  # numbers at arrows
-    strong: tuple[int, int, int]  # an edge through which the most flows, and one through which little does
-    weak: tuple[int, int, int]
-    nothing: str  # an edge into a constant
-    lit: str
+    strong: tuple[int, int, int]  # the edge through which the most flows
+    weak: tuple[int, int, int]  # an edge through which next to nothing flows
+    nothing: str  # an edge from a constant
+    lit: str  # an edge from a box that is lit
     broken: str  # where nan or inf flows back; nothing else has this colour, so that it is found at a glance
     positive: str  # a weight in the picture of a network
     negative: str
@@ -59,14 +59,14 @@ def variables(palette: Palette) -> str:
 
 
 class Style(NamedTuple):
-    """Colours, and how many significant digits numbers have."""
+    """The colours of a picture, and the number of significant digits of its numbers."""
 
     palette: Palette = LIGHT
     digits: int = 4
 
 
 def blend(one: str, two: str, part: float) -> str:
-    """The colour between two, `part` of the way."""
+    """The colour `part` of the way from `one` to `two`, both as #rrggbb."""
     a, b = ([int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in (one, two))
     return "#" + "".join(f"{round(x + (y - x) * part):02x}" for x, y in zip(a, b, strict=True))
 
@@ -82,20 +82,20 @@ def faded(style: Style) -> Style:
 
 
 def share(flow: float, biggest: float) -> float:
-    """How much flows through an edge beside the one with the most, from 0 to 1, for its weight."""
+    """The square root of an edge's flow as a share of the biggest, from 0 to 1; 1 where the flow is not finite."""
     return 1.0 if not math.isfinite(flow) else math.sqrt(flow / biggest) if flow > 0 and biggest > 0 else 0.0
 
 
 BROKEN = (9.0, 3.0, 2.0, 3.0)  # the dash of what nan or infinity flows through
-THINNEST, MORE = 0.9, 2.6  # the width of an edge: with next to no share, and how much the whole adds
+THINNEST, MORE = 0.9, 2.6  # the width of an edge whose share is 0, and how much more a share of 1 is
 
 
 def weight(part: float) -> float:
-    """How wide an edge of this share is drawn."""
+    """The width of an edge with this share."""
     return THINNEST + MORE * part
 
 
 def mixed(part: float, palette: Palette) -> str:
-    """The colour of an edge: lighter where little flows, so that what matters stands out."""
+    """The colour of an edge with this share: lighter where little flows, so that what matters stands out."""
     (r, g, b), (red, green, blue) = palette.weak, palette.strong
     return f"#{round(r + (red - r) * part):02x}{round(g + (green - g) * part):02x}{round(b + (blue - b) * part):02x}"

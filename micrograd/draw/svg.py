@@ -1,7 +1,7 @@
 """A scene as SVG.
 
-Only presentation attributes are used, and no style element, marker or foreignObject, because notebooks strip those. The same
-scene gives the same bytes.
+Only presentation attributes are used: notebooks strip style elements, markers and foreignObject. The same scene gives the same
+bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from micrograd.draw.style import FAINT, FONT, LEAST, SCRIPT
 
 
 def svg(scene: Scene) -> str:
-    """The scene as an SVG document of its own."""
+    """The scene as an SVG document."""
     name, wide, high = escape(scene.title), _n(scene.wide), _n(scene.high)
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" viewBox="0 0 {wide} {high}" role="img" '
@@ -74,7 +74,7 @@ _STEPS = {0: "Z ", 2: "L%.1f %.1f ", 6: "C%.1f %.1f %.1f %.1f %.1f %.1f "}
 
 @lru_cache(1000)
 def _outline(lengths: tuple[int, ...]) -> str:
-    """Where the numbers go in an outline whose steps have so many: few kinds of outlines make up a picture."""
+    """The format string of an outline whose steps have so many numbers each; kept, for a picture has few kinds of outlines."""
     return "M%.1f %.1f " + "".join([_STEPS[n] for n in lengths])
 
 
@@ -85,7 +85,7 @@ def _rectangle(r: Rectangle) -> str:
 
 
 def _words(w: Words) -> str:
-    """A line of text, mathematics with true sub- and superscripts, one above the other where they meet."""
+    """A line of text. A sub- and a superscript of mathematics that follow each other stand one above the other."""
     pieces, x, y, size, colour, anchor, bold, colours = w
     style = f' text-anchor="{anchor}"' if anchor != "start" else ""
     if bold:
@@ -100,7 +100,7 @@ def _words(w: Words) -> str:
 
 
 def _scripts(pieces: Sequence[tuple[str, int]], size: float, bold: bool) -> str:
-    out, at, back = "", 0.0, 0.0  # the level that the pen is on, and how far a script above another has to go back
+    out, at, back = "", 0.0, 0.0  # the shift of the baseline so far, and how far a script above another has to go back
     small = max(LEAST, SCRIPT * size)
     for k, (text, level) in enumerate(pieces):
         to = {0: 0.0, -1: 3.5, 1: -5.0}[level]

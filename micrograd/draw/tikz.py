@@ -1,7 +1,7 @@
-r"""A scene as TikZ, for slides and papers: `\input` it where `\usepackage{tikz}` stands before.
+r"""A scene as TikZ, for slides and papers: `\input` the file in a document that has `\usepackage{tikz}`.
 
-It is the scene that `svg` writes; a pixel is 0.75 pt, and the type is the document's sans serif. Letters that pdfLaTeX has no
-fonts for, such as 日, are set by LuaLaTeX and XeLaTeX where the document's font has them; else a question mark stands there.
+It is the scene that `svg` writes. A pixel is 0.75 pt, and the font is the document's sans serif. Letters for which pdfLaTeX has
+no fonts, such as 日, are set by LuaLaTeX and XeLaTeX where the document's font has them; elsewhere a question mark is set.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def _words(w: Words) -> str:
     font = f"\\fontsize{{{size:.2f}}}{{{1.2 * size:.2f}}}\\selectfont\\sffamily" + (r"\bfseries" if w.bold else "")
     if w.colours:
         pairs = zip(w.pieces, w.colours, strict=True)
-        written = [(re.sub("^ +", r"\\ ", escaped(piece)), c) for (piece, _), c in pairs]  # a colour eats the space behind it
+        # \textcolor ignores spaces at its start.
+        written = [(re.sub("^ +", r"\\ ", escaped(piece)), c) for (piece, _), c in pairs]
         text = "".join([f"\\textcolor{{{_colour(c)}}}{{{piece}}}" for piece, c in written])
     else:
         text = ""
@@ -110,7 +111,7 @@ def _words(w: Words) -> str:
 
 
 def escaped(text: str, mathematics: bool = False) -> str:
-    r"""The text as LaTeX takes it, in text or in mathematics; a letter that its usual fonts lack by its number.
+    r"""The text as LaTeX takes it, in text or in mathematics. Letters that its usual fonts lack are written by their number.
 
     >>> print(escaped("∂L/∂W_1 = 50%"))
     $\partial $L/$\partial $W\_1 = 50\%
@@ -121,7 +122,7 @@ def escaped(text: str, mathematics: bool = False) -> str:
 
 
 def _letter(c: str, mathematics: bool) -> str:
-    """One letter or sign, with the accent on it."""
+    """One letter or sign, with its accent if it has one."""
     letter, accent = accented(c)
     if accent and ("a" <= letter.lower() <= "z" or letter in _SIGNS):
         under = _letter(letter, True)

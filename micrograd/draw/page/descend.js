@@ -1,4 +1,4 @@
-// Descend: the parameters go down the gradient, by the rule of SGD, and the loss is drawn as it falls.
+// Descend: SGD moves the ticked values down the gradient, and the loss is drawn step by step.
 
 class Descend {
 	constructor(page, card) {
@@ -74,7 +74,7 @@ class Descend {
 
 const chart = card => draw(card, "svg", { class: "mg-curve", viewBox: "0 0 320 134", role: "img" });
 
-// A curve over its steps, with its greatest and least value at the side; `mark` is the step that one looks at.
+// Draws a curve over steps, its greatest and least value at the side; a dot marks entry `mark`, or the last.
 function plot(svg, list, name, mark = -1, end = list.length - 1) {
 	const numbers = list.filter(finite), low = min(...numbers), high = max(...numbers), [w, h, left, top, bottom] = [320, 134, 52, 20, 22];
 	const x = k => left + (w - left - 8) * k / max(list.length - 1, 1), y = v => high > low ? top + (h - top - bottom) * (high - v) / (high - low) : (h - bottom + top) / 2;

@@ -1,4 +1,4 @@
-// What the cards tell: the step, and the chosen value with its gradient as a sum over paths.
+// The cards of the step and of the chosen value, whose gradient is a sum over paths.
 
 const paragraph = (...inside) => make("p", {}, ...inside);
 const quiet = (...text) => make("span", "mg-quiet", ...text);
@@ -8,7 +8,7 @@ const symbol = n => letters(n);
 const product = (kit, ...factors) => kit.row(...factors.flatMap((f, k) => k ? [kit.sign(kit.dot), f] : [f]));
 const bracketed = (kit, x) => x < 0 ? kit.row("(", kit.number(x), ")") : kit.number(x);
 
-// A card with its heading
+// Fills a card: its heading, and what is inside
 const tell = (card, heading, ...inside) => card.replaceChildren(make("h3", {}, ...[heading].flat()), ...inside);
 
 function tellStep(page, card) {
@@ -72,10 +72,10 @@ function gradientOf(page, n, L) {
 	const size = ([c, k]) => abs(times(c.full, c.locals[k])) || 0, most = [...uses].sort((a, b) => size(b) - size(a)).slice(0, 4), hidden = uses.length - most.length;
 	const symbols = kit => most.map(([c, k]) => c === L ? derivative(c, n, kit) : product(kit, derivative(L, c, kit), derivative(c, n, kit)));
 	const figures = kit => most.map(([c, k]) => c === L ? bracketed(kit, c.locals[k] ?? 0) : product(kit, bracketed(kit, c.full), bracketed(kit, c.locals[k] ?? 0)));
-	const alike = most.length > 2 && new Set(symbols(TEXT)).size === 1;  // several calls of one network: once is enough in symbols
+	const alike = most.length > 2 && new Set(symbols(TEXT)).size === 1;  // in several calls of one network the symbols are the same: they are written once
 	const added = (kit, left, terms, width) => {
 		const all = hidden || alike && left ? [...terms, kit.sign("…")] : terms;
-		return width > 34 ? all.map((term, j) => signed(j ? "+" : "=", j ? "" : left, term))  // each term on a line of its own
+		return width > 34 ? all.map((term, j) => signed(j ? "+" : "=", j ? "" : left, term))  // then each term has its own line
 			: [[left, kit.row(...all.flatMap((term, j) => j ? [kit.sign(" + "), term] : [term]))]];
 	};
 	const once = kit => alike ? symbols(kit).slice(0, 1) : symbols(kit), length = terms => terms(TEXT).join("").replace(/∂|[₀-₉]/g, "").length;

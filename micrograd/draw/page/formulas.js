@@ -1,8 +1,8 @@
-// Formulas: what a rule gives when it is called on symbols, written as text or as MathML.
+// Formulas: what a rule gives when it is called on symbols, written as text or as MathML (as formula/symbol.py and text.py do).
 
-const SUM = 1, PRODUCT = 2, POWER = 3, ATOM = 4;  // how tightly a written formula holds together
+const SUM = 1, PRODUCT = 2, POWER = 3, ATOM = 4;  // precedences of a written formula
 
-// A symbol has a name, or an operation with arguments; a literal has neither. All have their number.
+// A symbol is { name, value }, { op, args, value }, or a literal { value }.
 const SYMBOLIC = rulesOf(Object.fromEntries(Object.keys(RULES).map(name => [name, (...args) => applied(name, args)])));
 
 function applied(op, args) {
@@ -18,7 +18,7 @@ function applied(op, args) {
 
 const symbolOf = n => n.kind === "constant" && !n.text.length ? { value: n.data } : { name: n.name, value: n.data };
 
-// The partial derivative of a node by one operand, as the rule book writes it; null where the rule is not known.
+// The partial derivative of a node by its operand k, as the rule book writes it; null where the page has no rule.
 function partialOf(n, k) {
 	const partials = SYMBOLIC[n.op];
 	if (!partials || n.frozen) return null;
@@ -34,8 +34,8 @@ function shorten(x) {
 	const a = abs(x), s = a && (a < 1e-4 || a >= 1e5) ? x.toExponential(3).replace(/\.?0*e\+?/, "e") : +x.toPrecision(4) + "";
 	return s.replace(/-/g, "−");
 }
-const brief = x => shorten(x).length < 9 ? shorten(x) : x.toExponential(1).replace(/\.0e/, "e").replace("e+", "e").replace(/-/g, "−");  // where room is short
-const pieces = text => text.map ? text : text.name ? pieces(text.name) : [[text, 0]];  // of a text, or of the name of a node
+const brief = x => shorten(x).length < 9 ? shorten(x) : x.toExponential(1).replace(/\.0e/, "e").replace("e+", "e").replace(/-/g, "−");  // for little room
+const pieces = text => text.map ? text : text.name ? pieces(text.name) : [[text, 0]];  // [text, level] of a label, or of the name of a node
 const LOW = "₀₁₂₃₄₅₆₇₈₉", HIGH = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const raised = text => /^−?\d+$/.test(text) ? text.replace("−", "⁻").replace(/\d/g, d => HIGH[d]) : null;
 const plain = text => pieces(text).map(([t, level]) => !level ? t : level < 0 && /^\d+$/.test(t) ? t.replace(/\d/g, d => LOW[d])
@@ -77,7 +77,7 @@ const MARKUP = {
 	sum: l => element("msub", element("mo", "∑"), element("mi", l)),
 };
 
-// A symbol in one of the two spellings; with `numbers`, each name gives way to its number.
+// A symbol as text (kit TEXT) or MathML (kit MARKUP); with `numbers`, each name is replaced by its number.
 function write(s, kit, numbers = false) {
 	const held = (s, level) => {
 		const [out, holds] = form(s);
@@ -85,7 +85,7 @@ function write(s, kit, numbers = false) {
 	};
 	const closed = s => kit.row("(", form(s)[0], ")");
 	const negative = s => (numbers || !s.name) && !s.op && s.value < 0 || s.op === "neg";
-	const after = s => negative(s) ? closed(s) : held(s, PRODUCT);  // as it stands after a sign
+	const after = s => negative(s) ? closed(s) : held(s, PRODUCT);  // what follows a sign
 	const list = (args, each) => args.length > 5 ? [...args.slice(0, 3).map(each), kit.sign("…"), each(args.at(-1))] : args.map(each);
 	const joined = (parts, sign) => kit.row(...parts.flatMap((p, k) => k ? [kit.sign(sign), p] : [p]));
 	const called = (name, args) => [kit.row(kit.word(name), "(", joined(list(args, a => form(a)[0]), ", "), ")"), ATOM];
@@ -95,7 +95,7 @@ function write(s, kit, numbers = false) {
 		return [kit.sup(held(x, ATOM), top), POWER];
 	};
 	const less = (n, x, y) => applied("pow", [x, n.value ? applied("sub", [y, n]) : y]);
-	const share = x => {  // of softmax: that all exponents are shifted alike is for the digits alone
+	const share = x => {  // of a softmax: its exponents are shifted for numerical stability, which the formula leaves out
 		const exp = x => rules.exp(x)[0], parts = [exp(x), kit.row(kit === TEXT ? "Σ " : "∑", exp({ op: "", name: "xᵢ" }))];
 		return [kit.fraction ? kit.fraction(...parts) : parts.join(" / "), PRODUCT];
 	};
@@ -141,11 +141,11 @@ function write(s, kit, numbers = false) {
 const derivative = (of, by, kit) => kit.fraction
 	? kit.fraction(kit.row(kit.sign("∂"), kit.name(of)), kit.row(kit.sign("∂"), kit.name(by))) : `∂${plain(of)}/∂${plain(by)}`;
 
-// A line of an equation with another sign than "="
+// A line of an equation whose sign is not "="
 const signed = (sign, ...sides) => Object.assign(sides, { sign });
 const spoken = ([left, first, ...more], k, lines) => [`${left} ${lines?.[k].sign ?? "="} ${first}`, ...more].join(" = ").trim();
 
-// Equations below each other as mathematics, each a list of sides that are equal; as text where the browser knows no MathML.
+// Equations below each other as MathML, each a list of equal sides; as text in a browser without MathML.
 function mathematics(lines) {
 	if (typeof MathMLElement === "undefined") return make("div", {}, ...lines(TEXT).map(line => make("p", {}, spoken(line, 0, [line]))));
 	const cell = (...inside) => element("mtd", ...inside), table = fill(element("mtable"), { displaystyle: true }, lines(MARKUP).map(line => {

@@ -1,8 +1,9 @@
-// The graph as numbers: forward, local derivatives and backward, by the rules of the book and in the order of the engine.
+// The graph as numbers: forward, local derivatives and backward, by the rule book and in the order of the engine.
 
 const finite = Number.isFinite;
 
-// Where an operand was not chosen (by a row in CHOOSES), or the rule is flat, no edge leads, and nothing is multiplied: null.
+// An operand that was not chosen (by a row in CHOOSES), or that a flat rule takes, has no edge. Its local derivative is null, and
+// nothing is multiplied.
 const times = (g, local) => local === null ? 0 : g * local;
 
 class Graph {
@@ -31,7 +32,7 @@ class Graph {
 		this.backward();
 	}
 
-	// The local derivative by each operand: 0 where that has no gradient, null where no edge leads to it.
+	// The local derivative by each operand: 0 where that is a constant, null where it has no edge.
 	differentiate(n, xs = n.operands.map(p => p.data)) {
 		const partials = RULES[n.op];
 		if (!partials || n.frozen) return n.locals ??= [];
@@ -51,13 +52,13 @@ class Graph {
 		this.backward();
 	}
 
-	// Gradients after so many steps of the backward pass, and how many contributions have arrived at each node.
+	// Computes the gradients after so many steps of the backward pass, and how many contributions have arrived at each node.
 	backward(steps = Infinity) {
 		const { nodes, operations } = this;
 		this.steps = steps;
 		for (const n of nodes) {
 			n.grad = n.arrived = 0;
-			n.reached = false;  // from the output, through chosen operands alone
+			n.reached = false;  // from the output, along edges
 		}
 		this.output.grad = 1;
 		this.output.reached = true;
@@ -86,7 +87,7 @@ class Graph {
 		this.backward();
 	}
 
-	// This node or one above it that the page cannot compute, so that what is above it does not follow changes; null if none.
+	// A node that the page cannot compute, this one or one that depends on it, and which stops changes; null if there is none.
 	stuck(n) {
 		return this.frozen && [...this.above(n)].find(n => n.frozen) || null;
 	}
@@ -113,14 +114,14 @@ class Graph {
 		return found.get(n);
 	}
 
-	// This node and all that depend on it; `inOrder` as a list that begins with the output.
+	// This node and all that depend on it, as a set; with `inOrder` as a list that begins with the output.
 	above(n, inOrder = false) {
 		const seen = new Set([n]);
 		for (const m of seen) for (const [c] of m.uses) seen.add(c);
 		return inOrder ? [...seen].sort((a, b) => b.index - a.index) : seen;
 	}
 
-	// Why the gradient of a node is zero, not finite, tiny or huge: where that begins. Empty where it is none of these.
+	// Where it begins that the gradient of a node is zero, not finite, tiny or huge, as a sentence; "" where it is none of these.
 	why(n) {
 		const g = n.full, name = m => plain(m);
 		if (finite(g) && g !== 0 && abs(g) > 1e-7 && abs(g) < 1e7) return "";

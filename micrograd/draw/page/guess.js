@@ -1,4 +1,4 @@
-// Guess: a number is hidden, the reader types it, and a wrong one is compared with the mistakes that are made again and again.
+// Guess: a number is hidden, the reader types it, and a wrong one is compared with classic mistakes.
 
 function random(seed) {  // mulberry32: the same questions for the same seed
 	return () => {
@@ -8,9 +8,10 @@ function random(seed) {  // mulberry32: the same questions for the same seed
 		return ((t ^ t >>> 14) >>> 0) / 2 ** 32;
 	};
 }
-const close = (x, y) => abs(x - y) <= 0.006 * abs(y) + 1e-12;  // three digits are enough
+const close = (x, y) => abs(x - y) <= 0.006 * abs(y) + 1e-12;  // so three digits are enough
 
-// The gradients that a classic mistake gives, by the number of the node: the walks of check/mistakes.py.
+// The gradients that a classic mistake (a walk of check/mistakes.py) gives, by the index of the node; [] where there are too many
+// paths.
 function mistaken({ nodes, operations, output }, walk) {
 	const grad = nodes.map(() => 0), pending = [output], seen = new Set(pending);
 	grad[output.index] = 1;
@@ -33,13 +34,13 @@ function mistaken({ nodes, operations, output }, walk) {
 			pending.push(...[...n.operands].reverse());
 		}
 	} else [...operations].reverse().forEach(give);
-	return pending.length && walk === "each_time_reached" ? [] : grad;  // there are too many ways
+	return pending.length && walk === "each_time_reached" ? [] : grad;
 }
 
-// The number of a formula that comes as lists: [operation, operands...], the number of an operand, or a number.
+// The value of a formula: a list [operation, formulas...], the index of an operand as a text, or a number.
 const worth = (s, xs) => s.map ? FLOATS[s[0]](...s.slice(1).map(t => worth(t, xs))) : s.trim ? xs[s] : s;
 
-// What a wrong local derivative looks like, likewise.
+// What a wrong local derivative looks like: a sentence, or "" where it is no classic mistake.
 function slip({ op, operands, locals, full }, k, x, slips) {
 	if (close(x, -locals[k])) return "The size is right: look at the sign.";
 	if (close(x, full * locals[k])) return "That is already multiplied by the gradient from above: only the local derivative is asked for.";
@@ -47,7 +48,7 @@ function slip({ op, operands, locals, full }, k, x, slips) {
 	return found ? `That is a classic mistake in ${written}: ${found[0]}.` : close(x, locals[1 - k]) ? "That is the local derivative by the other operand." : "";
 }
 
-// What a wrong gradient of a node looks like: a sentence, or "" where it is none of the classic mistakes.
+// The same for a wrong gradient of a node.
 function mistake(graph, n, x, mistakes) {
 	const { uses } = n, only = uses.find(([c, k]) => close(x, times(c.full, c.locals[k])));
 	if (close(x, -n.full)) return "The size is right: look at the sign.";

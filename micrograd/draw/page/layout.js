@@ -1,12 +1,12 @@
-// Where boxes and edges go: the layered layout of layout.py, ranked from the output, in the same steps, under the same names.
+// Where boxes and edges go: the layered layout of layout.py, which explains it, in the same steps.
 
 const GAP = 18, BETWEEN = 7;
-const FAR = 60;  // columns: an edge that spans more runs in a lane below the picture, not through a slot in each column
+const FAR = 60;  // columns: an edge over more takes a lane instead of a slot in each
 const most = (list, least = 0) => list.reduce((a, b) => max(a, b), least);
 const lists = count => Array.from({ length: count }, () => []);
 const backwards = list => [...list].reverse();
 
-// The column of each of `count` blocks: the output's is the last, every other one is just before its first consumer.
+// The column of each of `count` blocks: the output is in the last, every other block in the column before its first consumer.
 function columns(count, links) {
 	const rank = Array(count).fill(0);
 	for (const { source, target } of [...links].sort((a, b) => b.target - a.target)) rank[source] = max(rank[source], rank[target] + 1);
@@ -53,12 +53,13 @@ function arrange(blocks, links, column, gap) {
 	return { middles, routes, trunks, along: end.at(-1), across: lanes ? high + BETWEEN * (1 + min(lanes, FAR)) : high };
 }
 
-// What columns hold: the blocks, and then the slots of long edges in the columns that they cross; a neighbour is [item, share, shift, weight].
+// The items of the columns: the blocks, and then the slots of long edges in the columns that they cross. A neighbour is
+// [item, share, shift, weight].
 function itemsOf(blocks, links, column) {
 	const reach = [...column], pull = blocks.map(() => 0.02);
 	for (const { source, target, strength } of links) {
 		if (column[target] - column[source] <= FAR) reach[source] = max(reach[source], column[target]);
-		if (!(strength < 0)) pull[source] = 1;  // a constant must not pull what it goes into off its line
+		if (!(strength < 0)) pull[source] = 1;  // a constant must not pull its consumer out of line
 	}
 	const itemColumn = [...column], extent = blocks.map(b => b.across), slots = reach.map((until, i) => {
 		const passed = [i];
@@ -78,7 +79,7 @@ function itemsOf(blocks, links, column) {
 	return { items: { blocks: blocks.length, column: itemColumn, extent, after, before }, slots };
 }
 
-// Where the straight stretch of each column starts, where it ends, and the room of its boxes.
+// Where the straight stretch of each column starts and ends, and the room of its boxes.
 function alongOf(blocks, links, { column, before }, across) {
 	const count = most(column) + 1, boxRoom = Array(count).fill(0), labelRoom = [...boxRoom], steep = [...boxRoom];
 	blocks.forEach((b, i) => { boxRoom[column[i]] = max(boxRoom[column[i]], b.along); });
@@ -95,7 +96,7 @@ function alongOf(blocks, links, { column, before }, across) {
 	return [start, end, boxRoom];
 }
 
-function firstOrder({ blocks, column, before }) {  // from the output to the leaves, port by port
+function firstOrder({ blocks, column, before }) {  // depth first from the output to the leaves, port by port
 	const order = lists(most(column) + 1), seen = new Set();
 	for (let block = blocks - 1; block >= 0; block--) {
 		const stack = [block];
@@ -110,7 +111,7 @@ function firstOrder({ blocks, column, before }) {  // from the output to the lea
 	return order;
 }
 
-function ordered({ column, after, before }, order) {  // sorts by the middle of neighbours, on one side and later on both; keeps the order with the fewest crossings
+function ordered({ column, after, before }, order) {  // sorts by the mean or median of neighbours, in one column and later in both; keeps the order with the fewest crossings
 	const n = column.length, both = after.map((near, i) => [...near, ...before[i]]), place = [], copy = from => from.map(row => [...row]);
 	const take = row => row.forEach((item, k) => { place[item] = k; });
 	order.forEach(take);
@@ -134,7 +135,7 @@ function ordered({ column, after, before }, order) {  // sorts by the middle of 
 	return best;
 }
 
-function middle(places, own, mean) {  // or the median, with the mean as a tie breaker
+function middle(places, own, mean) {  // the mean, or the median with the mean as a tie breaker; `own` of none
 	if (!places.length) return own;
 	const average = places.reduce((a, b) => a + b, 0) / places.length, half = places.length >> 1;
 	if (mean) return average;
@@ -162,7 +163,7 @@ function crossingsOf(order, after, place, stop) {
 	return total;
 }
 
-function swapNeighbours(order, after, before, place) {  // wherever that takes crossings away; whether any were
+function swapNeighbours(order, after, before, place) {  // where that takes crossings away; returns whether any were swapped
 	let swapped = false;
 	for (const row of order) for (let k = 0; k + 1 < row.length; k++) {
 		const [a, b] = row.slice(k, k + 2);
@@ -178,7 +179,7 @@ function swapNeighbours(order, after, before, place) {  // wherever that takes c
 	return swapped;
 }
 
-function placed({ blocks, extent, after, before }, order, gap) {  // least squares with that order kept: each item near where its edges would be straight
+function placed({ blocks, extent, after, before }, order, gap) {  // least squares: each item as near to where its edges would be straight as the order allows
 	const n = extent.length, both = after.map((near, i) => [...near, ...before[i]]), across = Array(n).fill(0);
 	const rows = order.map(row => {
 		const steps = [0];
@@ -193,7 +194,7 @@ function placed({ blocks, extent, after, before }, order, gap) {  // least squar
 	for (let turn = 0; turn < rounds; turn++) {
 		const back = turn % 2 === 0, near = turn >= rounds - 2 ? both : back ? after : before;
 		for (const [row, steps] of back ? backwards(rows) : rows) {
-			const pools = [];  // adjacent violators, pooled
+			const pools = [];  // pools of adjacent violators: [mean, weight, count]
 			row.forEach((item, k) => {
 				let weight = 0, pull = 0;
 				for (const [other, , shift, heavy] of near[item].length ? near[item] : both[item]) {

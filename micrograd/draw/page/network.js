@@ -1,7 +1,7 @@
-// The textbook's picture of a network: neurons in columns, weights as the lines between them, numbers taken from the graph.
+// The textbook's picture of a network: neurons in columns, weights as the lines between them, with the numbers of the graph.
 
 class Network {
-	// `network` lists the neurons of each layer: for every call of the network the indices of their nodes z, and those of a.
+	// `network` lists the neurons of each layer, each as [zs, as]: the indices of its nodes z and a in every call of the network.
 	constructor(graph, { network, call = 1 }, room, sample) {
 		Object.assign(this, { graph, room, sample, found: network, calls: network[0][0][0].length });
 		const menu = sample.querySelector("select"), page = sample.closest("[data-micrograd]").micrograd;
@@ -11,7 +11,7 @@ class Network {
 		this.take(menu.value = call);
 	}
 
-	// Shows one call of the network, on one sample.
+	// Takes the numbers of one call of the network, on one sample.
 	take(call) {
 		const { nodes } = this.graph;
 		this.call = call;
@@ -46,7 +46,7 @@ class Network {
 		this.extent = [60 + (columns.length - (this.loss ? 0 : 1)) * gap + 90, height];
 	}
 
-	// Puts the label of each weight on its line, as far as possible from the other labels and from the names of neurons.
+	// Puts the label of each weight on its line, as far as possible from other labels and from the names of neurons.
 	placeLabels() {
 		const names = [...this.spots.values()].flatMap(s => [[s.x, s.y], [s.x, s.y - this.radius - 9], [s.x, s.y + this.radius + 18]]);
 		for (const l of [...this.lines, ...this.lines, ...this.lines]) {  // three rounds: in the first, later labels have no place yet
@@ -129,7 +129,7 @@ class Network {
 		}
 	}
 
-	// What the derivative by a weight W_jk is made of: its line, the lines that bring δ back to k, and a_j, z_k, each δ_l.
+	// The factors of the derivative by a weight W_jk: its line, the lines that bring δ back to k, and the spots of a_j, z_k, each δ_l.
 	factors(n) {
 		const line = this.lines.find(l => l.weight === n);
 		if (!line) return null;
@@ -137,7 +137,7 @@ class Network {
 		return { line, lines, spots: new Map([[line.from, "value"], [line.to, lines.size ? "z" : "delta"], ...[...lines].map(l => [l.to, "delta"])]) };
 	}
 
-	// g′(z): the derivative of a neuron's output a by its z, through the nodes between them.
+	// g′(z): the derivative of a neuron's output a by its z, along the nodes between them.
 	slope({ z, a }) {
 		const found = new Map([[a, 1]]);
 		for (let i = a.index; i > z.index; i--) {
@@ -147,7 +147,7 @@ class Network {
 		return found.get(z) ?? 0;
 	}
 
-	// (Σ_l δ_l W_kl) g'(z_k) a_j with symbols and with numbers
+	// The equations of ∂L/∂W_jk = (Σ_l δ_l W_kl) g′(z_k) a_j, with symbols and with numbers; null where n is no weight in the picture.
 	derivation(n) {
 		const found = this.factors(n);
 		if (!found) return null;

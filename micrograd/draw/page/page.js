@@ -1,4 +1,4 @@
-// The page: what is shown, what one can do, and what follows from it.
+// The page: its state, the actions of the user, and what is repainted after them.
 
 class Page {
 	constructor(root, D) {
@@ -45,7 +45,7 @@ class Page {
 		this.arrange();
 	}
 
-	// -- what is to be seen
+	// -- the state, and painting it
 
 	state() {
 		const { graph, at, question } = this, count = graph.operations.length, target = question && (question.operand ?? question.node), above = target ? this.above ??= graph.above(target) : null;
@@ -61,7 +61,7 @@ class Page {
 		};
 	}
 
-	reach(n) {  // the paths of a value light up; those of the output are the whole graph
+	reach(n) {  // what lights up for a value: its paths to the output; null for the output, whose paths are the whole graph
 		return n.counts && n !== this.graph.output ? this.graph.above(n) : null;
 	}
 
@@ -92,7 +92,7 @@ class Page {
 		return null;
 	}
 
-	// A value has moved: everything follows, at the next frame.
+	// A value has changed: everything is computed and painted again, at the next frame.
 	changed() {
 		if (this.dirty) return;
 		this.dirty = true;
@@ -248,7 +248,7 @@ class Page {
 		this.swipes();
 	}
 
-	swipes() {  // on the picture where it does not scroll, and on the card of the step
+	swipes() {  // on the picture, where it does not scroll sideways, and on the card of the step
 		const box = this.find(".mg-view");
 		for (const area of [box, this.card("step")]) {
 			let start = null;
@@ -262,7 +262,7 @@ class Page {
 		}
 	}
 
-	// -- light or dark, as what is behind is
+	// -- light or dark, as the background is
 
 	follow() {
 		const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -281,7 +281,7 @@ class Page {
 	}
 }
 
-// The leaves that descend moves at first: weights; where no network is, all but what is called like an input or a target.
+// The leaves that descend moves at first: weights; where there are none, all but those called like an input or a target (x, y, t).
 function movable(graph) {
 	const leaves = graph.nodes.filter(n => n.leaf && n.counts && !graph.stuck(n)), weights = leaves.filter(n => n.kind === "parameter");
 	const others = leaves.filter(n => !/^[xyt]\d*$/.test(pieces(n)[0][0]));

@@ -1,4 +1,5 @@
-// Reads typed expressions by the grammar of parse.py: arithmetic, functions of the book, lists, assignments. No code is evaluated.
+// Reads typed expressions by the grammar of parse.py: arithmetic, functions of the rule book, lists, assignments. No code is
+// evaluated.
 
 class ExpressionError extends Error {
 	constructor(message, column = 0) { super(message); this.column = column; }
@@ -15,7 +16,8 @@ const unreal = (what, at) => fail(`only real numbers and names are read here, no
 const unread = (what, at) => fail(`cannot read the expression: ${what}`, at);
 const unreadable = (what, at) => unread(`${what} (write 2*x for a product, x**2 for a power, sin(x) for a function)`, at);
 
-// The functions of composed.py: those of numbers with how many they take at most, and those of lists. They are made of o.add(x, y).
+// The functions of composed.py: those of numbers, with how many they take at most, and those of lists. They call the operations
+// of `o`, as in o.add(x, y).
 const ceil_ = (o, x) => o.neg(o.floor(o.neg(x))), average = (o, xs) => o.div(o.sum(...xs), xs.length);
 const COMPOSED = {
 	ceil: [1, ceil_],
@@ -67,7 +69,8 @@ function tokens(text) {
 	return found;
 }
 
-// The statements of a text: { name?, at, value }. `value` is a function that takes what names stand for and gives the result.
+// The statements of a text: { name, at, value }. `value` is a function from the values of names to the result; `name` is false
+// where nothing is assigned.
 function steps(text) {
 	if (!text.trim()) fail("the expression is empty: write one such as tanh(a*b) + c", 0);
 	if (text.includes("\0")) unread("source code cannot contain null bytes", 0);
@@ -138,7 +141,7 @@ function steps(text) {
 		return signs.length || power ? names => signs.reduce((x, sign) => sign.kind === "+" ? x : operation(sign, [x], sign.at),
 			power ? node("pow", [base(names), power(names)], at) : base(names)) : base;
 	}
-	function binary(operand, ...signs) {  // a sum may have 10,000 terms: no recursion along it
+	function binary(operand, ...signs) {  // a loop, for a sum may have 10,000 terms
 		const at = place(), first = operand(), rest = [];
 		while (is(...signs)) rest.push([next(), operand()]);
 		return rest.length ? names => rest.reduce((x, [sign, y]) => operation(sign, [x, y(names)], at), first(names)) : first;
@@ -163,7 +166,7 @@ function steps(text) {
 	return found;
 }
 
-// What a text comes to: a number, or a node { op, args, data, label }. `named` has the leaves by their names.
+// The result of a text: a number, or a node { op, args, data, label }. `named` has the leaves by their names.
 function meaning(text, named) {
 	const names = new Map(Object.entries(named));
 	let out, at = 0;
@@ -210,7 +213,7 @@ function call(called, args, at) {
 	return made ? ofEach(name, (...operands) => made(o, ...operands), args, at) : node(name, args, at, name + ": ");
 }
 
-// f of each of the numbers of lists; one number goes with all.
+// f of each entry of lists; a number stands beside every entry.
 function ofEach(name, f, args, at) {
 	const [length, ...others] = new Set(args.filter(isList).map(list => list.length));
 	if (others.length) fail(`${name} needs lists of one length, got ${[length, ...others].sort((a, b) => a - b).join(" and ")} values`, at);
@@ -223,7 +226,7 @@ function node(op, args, at, name = "") {
 	return args.every(a => typeof a === "number") ? data : { op, args, data, label: "" };
 }
 
-// The graph below a result in the engine's order: parents first, from left to right, a plain number right before its consumer.
+// The graph below a result in the engine's order: parents first, from left to right, a plain number just before its consumer.
 function graphOf(result) {
 	const nodes = [], index = new Map();
 	const add = (n, op, parents, kind, text, data) => { index.set(n, nodes.length); nodes.push({ kind, text, op, data, group: -1, parents }); return nodes.length - 1; };

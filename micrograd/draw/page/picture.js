@@ -1,7 +1,7 @@
-// The graph drawn: which boxes there are, and what they show now.
+// The picture of the graph: which boxes there are, and what they show now.
 
 const SVG = "http://www.w3.org/2000/svg";
-function fill(e, attributes = {}, inside = []) {  // attributes given as a text are the class alone
+function fill(e, attributes = {}, inside = []) {  // `attributes` that are a text are the class
 	if (attributes.trim) attributes = { class: attributes };
 	for (const k in attributes) if (attributes[k] !== undefined) e.setAttribute(k, attributes[k]);
 	e.append(...inside);
@@ -36,13 +36,13 @@ class Picture {
 		for (const n of graph.operations) for (const p of n.operands) p.consumers.push(n);
 	}
 
-	around(k) {  // the groups around, from the inside out
+	around(k) {  // the numbers of the groups around, the innermost first
 		const found = [];
 		for (; k >= 0; k = this.graph.groups[k].parent) found.push(k);
 		return found;
 	}
 	foldOf(n) { return this.around(n.group).filter(k => !this.graph.groups[k].open).at(-1) ?? -1; }
-	// Whether a number stands inside the operation that uses it, as in x + 1
+	// Whether a number is written inside the operation that uses it, as in x + 1
 	inside(n) {
 		return n.kind === "constant" && !n.text.length && this.foldOf(n) < 0 && n.consumers.length > 0
 			&& n.consumers.every(c => c.parents.length < 4 && this.foldOf(c) < 0 && c.operands.some(p => p !== n && p.kind !== "constant"));
@@ -134,7 +134,7 @@ class Picture {
 		return turned([made.along + margin, made.across + margin]);
 	}
 
-	// Lays the graph out from left to right; from top to bottom where that was asked for, or where only that fits into `room`.
+	// Lays the graph out from left to right, or from top to bottom where that is wanted, or where only that fits into `room`.
 	render(room = Infinity) {
 		const lay = down => {
 			this.down = down;
@@ -192,8 +192,8 @@ class Picture {
 		this.show(seen);
 	}
 
-	// Paints what lies in the part of the picture that is seen, unless it has been painted since the last change: a browser can
-	// hold some thousand boxes, but not all the text in them.
+	// Paints the part of the picture that is seen, where it has not been painted since the last change: a browser can hold some
+	// thousand boxes, but not all the text in them.
 	show([x, y, w, h]) {
 		const within = b => this.boxes.length < 300 || b.x + b.w / 2 > x - 60 && b.x - b.w / 2 < x + w + 60 && b.y + b.h / 2 > y - 60 && b.y - b.h / 2 < y + h + 60;
 		for (const b of this.boxes) {
@@ -204,7 +204,7 @@ class Picture {
 			for (const e of b.ins) this.paintEdge(e);
 		}
 		let on;
-		for (const [k, piece] of [...this.trunks.entries()].reverse()) {  // what leaves further on flows here too
+		for (const [k, piece] of [...this.trunks.entries()].reverse()) {  // what leaves a later trunk flows through this one too
 			if (this.trunks[k + 1]?.points[0] !== piece.points.at(-1)) on = { flow: 0, lit: false, live: false };
 			for (const e of piece.links.map(link => this.edges[link])) on = { flow: max(on.flow, e.flow), lit: on.lit || this.lit(e), live: on.live || e.live };
 			this.paintLine(piece.line, on, on.lit ? " mg-lit" : "", 1);

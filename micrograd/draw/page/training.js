@@ -1,4 +1,4 @@
-// A recorded training run: scrubbed and played in the picture, with the loss, the gradients of the layers and the decision boundary.
+// A recorded training run, played in the picture, with the loss, the gradients of the layers and the decision boundary.
 
 class Training {
 	constructor(page, card, { parameters, frames, steps, losses, points }) {
@@ -43,7 +43,7 @@ class Training {
 		this.playing.textContent = this.timer ? "pause" : "play";
 	}
 
-	gradients() {  // the root of the mean square in each layer, frame by frame
+	gradients() {  // the root mean square of each layer in each frame; null where that takes too long
 		const layers = this.network.layers.map(layer => layer.flatMap(n => [...n.weights, n.bias]));
 		if (this.frames.length * this.page.graph.nodes.length > 2e6) return null;
 		return this.frames.map((_, k) => {
@@ -64,7 +64,7 @@ class Training {
 
 	drawBars() {
 		const svg = this.bars, norms = this.norms[this.at], step = 92 / norms.length, high = Math.log10(most(this.norms.flat().filter(finite)) || 1);
-		const length = x => 190 * max(0, min(1, 1 + (Math.log10(x) - high) / 6));  // six decades, for gradients shrink by orders
+		const length = x => 190 * max(0, min(1, 1 + (Math.log10(x) - high) / 6));  // six decades, for gradients differ by orders of magnitude
 		svg.replaceChildren();
 		norms.forEach((x, k) => {
 			const y = 14 + k * step, tall = min(22, step - 6);
@@ -76,7 +76,7 @@ class Training {
 		fill(svg, { "aria-label": norms.map((x, k) => `layer ${k + 1}: ${shorten(x)}`).join(", ") });
 	}
 
-	prepare() {  // what of the graph lies between the inputs and the network's output
+	prepare() {  // the operations between the inputs and the network's output, which the map computes
 		const { graph } = this.page, { inputs, layers } = this.network, output = layers.at(-1)[0].a, below = new Set([output]), inside = new Set(inputs);
 		for (const n of below) for (const p of n.operands) below.add(p);
 		this.program = graph.operations.filter(n => {
@@ -111,7 +111,7 @@ class Training {
 		paint.drawImage(grid, 0, 0, canvas.width, canvas.height);
 		all.forEach((n, k) => { n.data = kept[k]; });
 		paint.strokeStyle = back;
-		for (const [x, y, t] of [...this.points ?? [], [a.data, b.data]]) {  // the sample drawn comes last
+		for (const [x, y, t] of [...this.points ?? [], [a.data, b.data]]) {  // the sample that is drawn comes last
 			paint.beginPath();
 			paint.arc((x - left) / (right - left) * canvas.width, (high - y) / (high - low) * canvas.height, t === undefined ? 5 : 3, 0, 7);
 			paint.fillStyle = t === undefined ? ink : t > 0 ? plus : minus;

@@ -1,6 +1,6 @@
-// The card of values: a slider, a number to type and a range for each.
+// The card of values: for each a slider, a number to type, and the range of the slider.
 
-const AT_ONCE = 24;  // rows that are made before somebody asks for more
+const AT_ONCE = 24;  // rows that are made at first; the others on request
 
 function button(text, act) {
 	const b = make("button", { type: "button" }, text);
@@ -83,7 +83,7 @@ class Values {
 		return row;
 	}
 
-	// A leaf that is chosen has its row, also where it is not among the first or a number.
+	// Scrolls to the row of a chosen leaf. It is made where it is missing: for a leaf beyond the first rows, or a constant.
 	choose(n) {
 		if (!this.rows.has(n)) this.list.append(this.row(n));
 		const { card } = this, { offsetTop, offsetHeight } = this.rows.get(n).row;

@@ -1,10 +1,10 @@
-// The window on the picture: it scrolls as everything scrolls, zooms, and is moved by mouse and fingers.
+// The window on the picture: it scrolls like any other element, zooms, and is moved by mouse and fingers.
 
 class View {
 	constructor(box, svg, moved) {
 		Object.assign(this, { box, svg, moved, scale: 1, extent: [1, 1] });
 		on(box, "scroll", moved, { passive: true });
-		on(box, "wheel", ev => {  // scrolling stays scrolling; with Ctrl it zooms
+		on(box, "wheel", ev => {  // the wheel scrolls; with Ctrl it zooms
 			if (!ev.ctrlKey && !ev.metaKey) return;
 			ev.preventDefault();
 			this.zoom(ev.deltaY < 0 ? 1.1 : 1 / 1.1, ev.clientX, ev.clientY);
