@@ -31,6 +31,7 @@ Step = tuple[Callable[..., Any], tuple[Any, ...]]
 CACHE = 4 << 20  # bytes of workspace that a block of samples should stay within
 LARGE = 64 << 20  # bytes of workspace for which blocks stay as large as matrix products like them
 KEPT = 256 << 20  # bytes of workspaces kept, one for each number of samples seen lately
+ROOM = 1 << 15  # numbers up to which the products of a vector of sums are made at once, then added in one go
 FEW = 4  # terms up to which one of weights and rows is no matrix product, if it is a single one
 _SUM, _DOT, _TAKE, _LOGSUMEXP = (RULES[name] for name in ("sum", "dot", "take", "logsumexp"))
 
@@ -94,6 +95,7 @@ class _Plan:
             self.shared[at] = x
         for row, x in schedule.filled:
             self.rows[row] = x
+        self.room = np.empty(ROOM, dtype)
         self.ones = {row for row, x in schedule.filled if x == 1.0}
         self.constants = dict(schedule.constants)
         self.zeros: dict[tuple[int, ...], Array] = {}
@@ -244,7 +246,7 @@ class _Plan:
         if matrices is not None:
             self.steps.append((np.matmul, matrices))
         elif short:
-            self.steps += _in_order(x, y, start, out, axis)
+            self.steps += _in_order(x, y, start, out, axis, self.room)
             return
         else:
             self.steps += _einsum(x, y, out, axis)
@@ -303,8 +305,7 @@ class _Plan:
                 self.steps.append((np.add.reduce, (x, (axis, axis + 1), None, out)))
         else:
             y = self._array(v.operands[1], v.shape, True, v.terms)
-            pair = _outer(x, y, out, axis)
-            self.steps += [(np.matmul, pair)] if pair is not None else _einsum(x, y, out, axis, over=True)
+            self.steps += _outer(x, y, out, axis) or _einsum(x, y, out, axis, over=True)
         if v.out.strides is None:
             self.steps.append((self.totals.__setitem__, (v.out.index, out)))
 
@@ -336,23 +337,24 @@ def _as_matrices(x: Array, y: Array, out: Array, axis: int, rows: bool) -> tuple
     return left, right, target
 
 
-def _outer(x: Array, y: Array, out: Array, axis: int) -> tuple[Array, Array, Array] | None:
-    """The operands of a product x yᵀ over terms and samples together; None where it is none."""
+def _outer(x: Array, y: Array, out: Array, axis: int) -> list[Step] | None:
+    """The steps of a product of matrices x yᵀ over terms and samples together; None where it is none."""
     found = _sides(x, y, out.shape)
     if found is None or x.shape[-1] != y.shape[-1]:
         return None
     if x.shape[axis] > 1 and x.strides[axis] < 0 and y.strides[axis] < 0:
         x, y = np.flip(x, axis), np.flip(y, axis)
     item, terms, samples = out.itemsize, x.shape[axis], x.shape[-1]
-    flat = []
+    flat, steps = [], list[Step]()
     for side, a in ((x, found[0]), (y, found[1])):
-        if terms > 1 and side.strides[axis] != samples * item:
-            return None
+        if terms > 1 and side.strides[axis] != samples * item:  # terms that do not lie side by side
+            scattered, side = side, np.empty(side.shape, side.dtype)
+            steps.append((np.copyto, (side, scattered)))
         across = item * terms * samples if a is None else side.strides[a]
         flat.append(_strided(side, (1 if a is None else side.shape[a], terms * samples), (across, item)))
     across, along = (item if a is None else out.strides[a] for a in found)
     target = _strided(out, (len(flat[0]), len(flat[1])), (across, along))
-    return flat[0], flat[1].T, target
+    return [*steps, (np.matmul, (flat[0], flat[1].T, target))]
 
 
 def _repeated(count: int, steps: list[Step], moving: list[tuple[int, Array, Array]]) -> None:
@@ -381,10 +383,20 @@ def _times(x: Array, axis: int, n: float, out: Array) -> None:
     np.multiply(np.add.reduce(x, (axis, axis + 1)), n, out)
 
 
-def _in_order(x: Array, y: Array, start: Array | None, out: Array, axis: int) -> list[Step]:
-    """The steps of start + Σ_k x y from left to right, each of one term: what cancels on the way is gone at its place."""
-    product = np.empty_like(out)
+def _in_order(x: Array, y: Array, start: Array | None, out: Array, axis: int, room: Array) -> list[Step]:
+    """The steps of start + Σ_k x y from left to right: what cancels on the way is gone at its place.
+
+    Of few numbers, all products are made at once, in `room`.
+    """
     steps: list[Step] = []
+    first, terms = int(start is not None), x.shape[axis]
+    if terms > 2 and 1 < out.size <= room.size // (first + terms):  # NumPy adds rows of several numbers one after the other
+        rows = room[: (first + terms) * out.size].reshape(-1, *out.shape)
+        if start is not None:
+            steps.append((np.copyto, (rows[0], start)))
+        steps.append((np.multiply, (x, y, np.moveaxis(rows[first:], 0, axis))))
+        return [*steps, (np.add.reduce, (rows, 0, None, out))]
+    product = np.empty_like(out)
     for k, (a, b) in enumerate(zip(np.moveaxis(x, axis, 0), np.moveaxis(y, axis, 0), strict=True)):
         target = product if k else out
         steps.append((np.multiply, (a, b, target)))
