@@ -1,7 +1,7 @@
 """The rule book's values in C: `x + y`, `x <= 0.0 ? 0.0 : x`, with nothing but math.h.
 
 `symbol` comes before. Each row is spelled once, as in every back end, so that it gives the bits of the rule book's own value on
-floats; a row of one's own is written where its value is a formula.
+floats. A user-defined row is written if its value is a formula.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _VALUES = {  # of operands that are names or numbers
     "equal": "{0} == {1} ? 1.0 : {0} < {1} || {0} > {1} ? 0.0 : NAN",
     "where": "{0} > 0.0 ? {1} : {0} <= 0.0 ? {2} : NAN",
 }
-FUNCTIONS = {  # of many operands, or in more than one expression; what calls another stands below it
+FUNCTIONS = {  # C functions for rows that take more than one expression; each stands below those that it calls
     "mod": """\
 static double mod(double x, double y) {
     double r = fmod(x, y);
@@ -173,7 +173,7 @@ def spelled(rule: Primitive, operands: Sequence[str]) -> str:
         return f"{rule.name}({', '.join(operands)})"
     if rule.name in _VALUES:
         return _VALUES[rule.name].format(*held)
-    try:  # a row of one's own: its value on floats, called on symbols
+    try:  # a user-defined row: its value on floats, called on symbols
         made = unwrap(rule.value)(*[Symbol(math.nan, x) for x in held])
     except Exception:
         made = None

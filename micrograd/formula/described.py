@@ -1,6 +1,6 @@
-"""What help() says of a row of the rule book: what it is, its derivatives as the book writes them, its conventions.
+"""The docstrings that help() shows for rows of the rule book: what a row is, its derivatives, its conventions.
 
-`symbol` and `text` come before: the derivatives are the row's own, called on symbols. Only the words are written here.
+`symbol` and `text` come before: the derivatives are the row's own partials, called on symbols. Only the words are written here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from micrograd.formula.symbol import Symbol, applied, partial
 from micrograd.formula.text import Text
 from micrograd.primitives import Primitive
 
-WORDS = {  # what a name alone does not say, and what holds at kinks, ties and ends
+WORDS = {  # what the name alone does not say, and the conventions at kinks, ties and the ends of a domain
     "pow": "x to the power y. 0 ** 0 is 1, with derivative 0 in x; at x = 0 the derivatives are the limits, where these exist. "
     "A negative number to a power that is not whole is nan, never complex.",
     "exp": "e to the power x; inf where it overflows.",
@@ -46,7 +46,7 @@ class _Letter(NamedTuple):
 
 
 def described(row: Primitive) -> str:
-    """The docstring of a row: what it is on numbers and Values, the words that belong to it, its derivatives."""
+    """The docstring of a row: how it is written, its entry in `WORDS`, its derivatives."""
     lines = [f"{row.written}: a number for numbers, a Value for Values."]
     if words := WORDS.get(row.name):
         lines.append(words)

@@ -1,8 +1,8 @@
-// What JavaScript's Math lacks. Errors were found by comparison with mpmath; the tests hold them.
+// What JavaScript's Math lacks. The bounds of errors were found by comparison with mpmath; tests check them.
 
 const { PI, abs, ceil, exp, floor, log, max, min, sin, sqrt } = Math;
 
-// exp(-x²) to 2 ulps: x² is split, for its rounding would be multiplied by x².
+// exp(-x²) to 2 ulps: x² is split, because its rounding error would be multiplied by x².
 function gaussian(x) {
 	x = min(abs(x), 28);
 	const high = Math.fround(x);
@@ -87,11 +87,11 @@ const square = (x, y) => x * x + y * y;
 const direction = (x, y, s = scale(x, y)) => x * s / sqrt(square(x * s, y * s));
 const inverted = (x, y, s = scale(x, y)) => x * s / square(x * s, y * s) * s;
 
-// c * x ** (y - n) * by, also where the power alone is no number, and as if y - n were not rounded: as in Python, see floats.py.
+// c * x ** (y - n) * by, also where the power alone over- or underflows, and as if y - n were not rounded: see floats.py.
 const ordinary = y => abs(y) <= 16 && y * 4 % 1 === 0;
 function powerLess(n, c, x, y, by = 1) {
 	const less = y - n, size = abs(x), logSize = log(size), part = !ordinary(y) && abs(less * logSize) > 650 ? 0.5 : 1;
-	const took = less - y, rest = y - (less - took) - (n + took);  // what the rounding of y - n took
+	const took = less - y, rest = y - (less - took) - (n + took);  // what rounding took from y - n
 	let out = size === 1 ? 1 : size ** (less * part);
 	if (c !== c || out !== out || less !== less || x < 0 && x > -Infinity && y % 1 !== 0) return NaN;
 	if (rest && out && out - out === 0) out *= 1 + rest * part * logSize;
@@ -113,7 +113,7 @@ function floordiv(x, y) {
 	return q === 0 ? Math.sign(x / y) * 0 : q - low > 0.5 ? low + 1 : low;
 }
 
-// To the nearest whole number, and the even one of two as near.
+// The nearest whole number, halves to the even one.
 function roundToEven(x) {
 	const low = floor(x), part = x - low;  // NaN of infinities
 	return !part ? x : part < 0.5 || part === 0.5 && low % 2 === 0 ? low : ceil(x);

@@ -1,11 +1,10 @@
-"""The rule book as JavaScript: values and partial derivatives of its rows, printed for the living page.
+"""The rule book as JavaScript: values and partial derivatives of its rows, printed for the page in the browser.
 
-`symbol` comes before: a partial called on symbols is a formula, and here a formula becomes text that a browser runs. No
-derivative is written down again. The partials are printed as a function of the operations that they call: given those on
-numbers they give numbers, given those on the page's formulas they give formulas.
+`symbol` comes before: a partial called on symbols is a formula, and here a formula becomes text that a browser runs. So no
+derivative is written down again. The partials are printed as a function of the operations that they call. With operations on
+numbers they give numbers; with operations on the page's formulas they give formulas.
 
-Values are spelled once in `_VALUES`, as in every back end; what JavaScript's Math lacks stands in functions.js beside this
-file.
+Values are spelled once in `_VALUES`, as in every back end. What JavaScript's Math lacks stands in functions.js.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _VALUES = {
     "mul": "(x, y) => x * y",
     "div": "(x, y) => x / y",
     "neg": "x => -x",
-    "pow": "(x, y) => x === 1 || (x === -1 && abs(y) === Infinity) ? 1 : x ** y",  # as C has it, and not JavaScript
+    "pow": "(x, y) => x === 1 || (x === -1 && abs(y) === Infinity) ? 1 : x ** y",  # as in C; JavaScript's power is nan there
     "digamma": "digamma",
     "polygamma": "polygamma",
     "direction": "direction",
@@ -58,14 +57,14 @@ _VALUES = {
     "take": "(i, ...xs) => i in xs ? xs[i] : NaN",
 }
 _CALLED = re.compile(r"\$(\w+)")
-_POINTS = (0.0, 1.0, -1.0, 0.5, -2.0, 3.25, 1e-9, 40.0, -700.0)  # at which a formula of the user's own is compared
+_POINTS = (0.0, 1.0, -1.0, 0.5, -2.0, 3.25, 1e-9, 40.0, -700.0)  # where formulas of user-defined rows are compared
 
 
 def functions(script: str | None = None) -> str:
-    """The JavaScript that printed rows call: all of it, or what `script` needs."""
+    """The functions of functions.js: all of them, or those that `script` calls."""
     pieces = files(__package__).joinpath("functions.js").read_text(encoding="utf-8").split("\n\n")
     needed = [script is None or piece.startswith("const {") for piece in pieces]
-    for k, piece in reversed([*enumerate(pieces)] if script is not None else []):  # what calls stands below what it calls
+    for k, piece in reversed([*enumerate(pieces)] if script is not None else []):  # a function stands below those that it calls
         names = re.findall(r"^(?:function|const) (\w+)", piece, re.MULTILINE)
         needed[k] |= any(re.search(rf"\b{name}\b", str(script)) for name in names)
         script = f"{script}{piece}" if needed[k] else script
@@ -73,11 +72,11 @@ def functions(script: str | None = None) -> str:
 
 
 def printed(rows: Iterable[Primitive] = (), ops: Iterable[str] | None = None) -> str:
-    """The built-in rows and these of one's own, as JavaScript; with `ops` only those and what they call.
+    """The built-in rows and the user-defined `rows`, as JavaScript; with `ops` only those named there, and what they call.
 
-    `FLOATS` holds the values by name, and Math's where it has the function; `rulesOf(operations)` the partial derivatives: a
-    list with one for each operand, a function of operands and output or a number, or one function where there may be any number
-    of operands; `RULES` is `rulesOf(FLOATS)`. ValueError for a row that cannot be printed; `printable` says so before.
+    `FLOATS` has the values by name, and inherits those of Math. `rulesOf(operations)` has the partial derivatives by name: one
+    function for a variadic row, else a list with a number, or a function of operands and output, for each operand. `RULES` is
+    `rulesOf(FLOATS)`. ValueError for a row that cannot be printed, of which `printable` is False.
     """
     built_in = [row for row in RULES.values() if not row.own]
     texts = {row.name: _row(row) for row in (*built_in, *rows)}
@@ -101,7 +100,7 @@ def printed(rows: Iterable[Primitive] = (), ops: Iterable[str] | None = None) ->
 
 
 def listed(s: object) -> Any:
-    """A formula as JSON holds it: a number, the name of a symbol, or [operation, operands...].
+    """A formula as JSON can hold it: a number, the name of a symbol, or [operation, operands...].
 
     >>> listed(Symbol(2.0, "x") ** 2)
     ['pow', 'x', 2.0]
@@ -112,7 +111,7 @@ def listed(s: object) -> Any:
 
 
 def printable(row: Primitive) -> bool:
-    """Whether value and partials of the row are formulas: not where a row of one's own uses `if` or `math`."""
+    """Whether value and partials of the row are formulas. A user-defined row that uses `if` or `math` is none."""
     try:
         _row(row)
     except ValueError:
@@ -121,7 +120,7 @@ def printable(row: Primitive) -> bool:
 
 
 def _row(row: Primitive) -> tuple[str, str]:
-    """Value and partials; a $ stands before each operation that they call."""
+    """Value and partials as JavaScript, with a $ before each operation that they call."""
     if row.partials is None:
         raise ValueError(f"{row.name!r} has no rule: its derivative was written by hand")
     if row.variadic:
@@ -132,19 +131,19 @@ def _row(row: Primitive) -> tuple[str, str]:
 
 
 def _key(name: str) -> str:
-    """The name as a key: a string that no HTML around it can be ended by, where it is no plain word."""
+    """The name as a key of an object; as a string where it is no plain word, which cannot end the HTML around it."""
     return name if re.fullmatch("[a-zA-Z][a-zA-Z0-9_]*", name) else f"[{json.dumps(name)}]".replace("<", "\\u003c")
 
 
 def _function(names: list[str], text: str) -> str:
-    """The function of these arguments, without the last ones where they are not used."""
+    """The function of these arguments, without those at the end that are not used."""
     while names and not re.search(rf"\b{names[-1]}\b", text):
         names = names[:-1]
     return f"{names[0]} => {text}" if len(names) == 1 else f"({', '.join(names)}) => {text}"
 
 
 def _names(row: Primitive, count: int) -> list[str]:
-    """The names of a row's arguments: those by which it is written where it is written so, as in where(c, a, b)."""
+    """The names of a row's arguments: as it is written, c, a and b for where(c, a, b), else x and y, else x0, x1, ..."""
     match = re.search(r"\(([a-z](?:, [a-z])*)\)$", row.written)
     names = match[1].split(", ") if match else ["x", "y"]
     return names if len(names) == count else [f"x{k}" for k in range(count)]
@@ -153,7 +152,7 @@ def _names(row: Primitive, count: int) -> list[str]:
 def _value(row: Primitive, count: int) -> str:
     if row.name in _VALUES and not row.own:
         return _VALUES[row.name]
-    if row.in_math:  # some of whose functions JavaScript lacks
+    if row.in_math:  # JavaScript lacks some of these
         return row.name if re.search(rf"^(function|const) {row.name}\b", functions(), re.M) else f"Math.{row.name}"
     if row.variadic:
         raise ValueError(f"the value of {row.written} cannot be printed: it takes any number of operands")
@@ -185,7 +184,7 @@ def _symbols(names: list[str], numbers: Iterable[float]) -> tuple[Symbol, ...]:
 
 
 def _agreed(row: Primitive, count: int, on_symbols: Callable[..., object], on_floats: Callable[..., float]) -> str:
-    """The formula of a row of the user's own, if it is one: the same at every point, and of the same number."""
+    """The formula of a user-defined row; ValueError unless it is the same, with the right number, at every point."""
     names, texts = _names(row, count), set()
     for numbers in itertools.islice(itertools.product(_POINTS, repeat=count), 400):
         try:
@@ -201,7 +200,7 @@ def _agreed(row: Primitive, count: int, on_symbols: Callable[..., object], on_fl
 
 
 def _many(row: Primitive) -> str:
-    """The partials of a row that takes any number of operands: the pattern that they follow at 3, 5 and 7 of them."""
+    """The partials of a variadic row as one function: the pattern that they follow with 3, 5 and 7 operands."""
     seen = {n: _entries(row, n) for n in (3, 5, 7)}
     own = seen[5][1].replace("x1", "x")
     half = [*(f"x{k}" for k in range(2, 4)), *(f"x{k}" for k in range(2))]
@@ -238,7 +237,10 @@ def _entries(row: Primitive, n: int) -> list[str]:
 
 
 def _written(s: object, row: Primitive, many: int = 0) -> str:
-    """The formula as JavaScript, with a $ before each operation; one on the like of all `many` operands is one on a map."""
+    """The formula as JavaScript, with a $ before each operation.
+
+    Where an operation of a variadic row takes the same formula of each of its `many` operands, it takes a map of them instead.
+    """
     if isinstance(s, (int, float)):
         return _number(s)
     if not isinstance(s, Symbol):

@@ -1,6 +1,6 @@
-r"""A label as mathematics: its letter, its index, its exponent. Drawings, explanations and DOT read labels here, and so agree.
+r"""A label as mathematics: its letter, its index, its exponent. Drawings and explanations both read labels here, and so agree.
 
-`W_{12}^{[1]}` and `W_12^[1]`, `h_{t-1}`, `x1`, `\alpha` and `alpha`, `\hat{y}`, `$x_1$` are mathematics; any other label is
+`W_{12}^{[1]}` and `W_12^[1]`, `h_{t-1}`, `x1`, `\alpha` and `alpha`, `\hat{y}`, `$x_1$` are mathematics. Any other label is
 plain words.
 """
 
@@ -40,7 +40,7 @@ _HIGH = dict(zip("0123456789+-=()[]in", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽
 
 
 class Name(NamedTuple):
-    """What something is called: a letter or words, with an index below and an exponent above; `written`, where it differs."""
+    """A letter or words as `base`, with an index `low` and an exponent `high`; `written` is its text where that differs."""
 
     base: str
     low: str = ""
@@ -49,7 +49,7 @@ class Name(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As in a terminal: W_12^[1], h_{t-1}, ⟨x * w⟩."""
+        """The name as in a terminal: W_12^[1], h_{t-1}, ⟨x * w⟩."""
         if self.written:
             return self.written
         scripts = [
@@ -61,6 +61,7 @@ class Name(NamedTuple):
 
     @property
     def plain(self) -> bool:
+        """Whether the base is one word, and needs no brackets."""
         return _WORD.fullmatch(self.base.rstrip("'′")) is not None
 
     @property
@@ -84,7 +85,7 @@ class Name(NamedTuple):
         return self._replace(base=letter + self.base[1:])
 
     def marked(self, mark: int | str) -> Name:
-        """The name with (mark) as an exponent, which tells it from others that are written alike: z_1^[2](7), x⁽²⁾."""
+        """The name with (mark) as an exponent, to tell it from others that are written alike: z_1^[2](7), x⁽²⁾."""
         marked = self._replace(high=f"{self.high}({mark})")
         if not self.high:
             marked = marked._replace(written=self.text + superscript(f"({mark})"))
@@ -92,20 +93,20 @@ class Name(NamedTuple):
 
 
 def _script(text: str) -> str:
-    """An index or exponent as LaTeX: mathematics where it is made of single letters, digits and signs, else upright words."""
+    """An index or exponent as LaTeX: mathematics if it is made of single letters, digits and signs, else upright words."""
     if not _RAW.fullmatch(text):
         return rf"\mathrm{{{words(text)}}}"
     return "".join([_COMMANDS.get(c, c) + (" " if c in _COMMANDS and text[i + 1 :] else "") for i, c in enumerate(text)])
 
 
 def neuron(label: str) -> tuple[str, tuple[int, ...], int] | None:
-    """Letter, index and layer of what a network labelled, ("W", (1, 2), 3); None for any other label."""
+    """Letter, indices and layer of a label that a network made, such as ("W", (1, 2), 3); None for any other label."""
     letter = getattr(label, "letter", "")
     return (letter, label.indices, label.layer) if letter else None  # type: ignore[attr-defined]
 
 
 def named(label: str) -> Name:
-    r"""A label taken apart.
+    r"""The Name that a label means.
 
     >>> named("W_{12}^{[1]}")[:3], named("$x_1$").text, named(r"\alpha").latex, named("x * w").text
     (('W', '12', '[1]'), 'x_1', '\\alpha', '⟨x * w⟩')
@@ -116,8 +117,8 @@ def named(label: str) -> Name:
     label = clean(str(label))
     inner = label[1:-1] if len(label) > 2 and label[0] == label[-1] == "$" else label
     if "\\" in inner:
-        inner = _ACCENTED.sub(_marked, _FACE.sub(r"\1", inner))
-    written = label if _WORD.fullmatch(label) else ""  # what could be a variable's name stays as it is
+        inner = _ACCENTED.sub(_with_accent, _FACE.sub(r"\1", inner))
+    written = label if _WORD.fullmatch(label) else ""  # a label that could be a variable's name is written as it is
     if len(label) <= 60 and (match := _MATHS.fullmatch(inner)):
         scripts = [(sign, _greek(script[1:-1] if script[0] == "{" else script)) for sign, script in _RUN.findall(match[2])]
         if len(dict(scripts)) == len(scripts):
@@ -130,14 +131,14 @@ def named(label: str) -> Name:
     return Name(inner)
 
 
-def _marked(match: re.Match[str]) -> str:
-    """The letter of \\hat{y} with its accent: ŷ; what stands under an accent and is no letter stays as it is."""
+def _with_accent(match: re.Match[str]) -> str:
+    """The letter of \\hat{y} with its accent, ŷ; text that is no single letter stays as it is."""
     letter = _greek(match[2] or match[3] or match[4])
     return unicodedata.normalize("NFC", letter + ACCENTS[match[1]]) if len(letter) == 1 else match[0]
 
 
 def accented(letter: str) -> tuple[str, str]:
-    """A letter and the name of its accent, ("y", "hat") for ŷ; the text itself and "" where it is not that.
+    """A letter and the name of its accent, ("y", "hat") for ŷ; the text itself and "" if it is no letter with an accent.
 
     >>> accented("ŷ"), accented("y"), accented("größe")
     (('y', 'hat'), ('y', ''), ('größe', ''))
@@ -148,13 +149,13 @@ def accented(letter: str) -> tuple[str, str]:
 
 
 def _greek(text: str) -> str:
-    """The text with a letter for each name of one: θ for theta and for \\theta."""
+    """The text with Greek letters in place of their names: θ for theta and for \\theta."""
     return _GREEK_NAME.sub(lambda match: GREEK[match[1]], text)
 
 
 @lru_cache(4096)
 def runs(label: str) -> list[tuple[str, int]]:
-    """The label in pieces, each with its level: 0 on the line, -1 an index, 1 an exponent."""
+    """The label in pieces, each with its level: 0 on the baseline, -1 an index, 1 an exponent."""
     found = named(label)
     return [(found.base, 0), *[(text, level) for text, level in ((found.low, -1), (found.high, 1)) if text]]
 

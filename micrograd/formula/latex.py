@@ -1,4 +1,4 @@
-r"""Formulas as LaTeX: `1 - \tanh^{2}(u)`; and as Math, which holds both spellings, text and LaTeX."""
+r"""Formulas as LaTeX: `1 - \tanh^{2}(u)`; and as Math, which holds text and LaTeX together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SPECIAL_IN_LATEX = {
 
 
 def number(x: float, digits: int) -> str:
-    """`x` with so many significant digits, as LaTeX."""
+    """`x` with `digits` significant digits, as LaTeX; with 17 or more exactly."""
     mantissa, _, exponent = text.number(x, digits).partition("e")
     if exponent:
         mantissa += rf" \times 10^{{{int(exponent)}}}"
@@ -93,7 +93,7 @@ class Latex(Text):
 
 
 class Math(NamedTuple):
-    """A piece of mathematics in both spellings."""
+    """A piece of mathematics as text and as LaTeX."""
 
     text: str
     latex: str
@@ -105,10 +105,10 @@ def joined(separator: Math, parts: Sequence[Math]) -> Math:
 
 
 def written_number(x: float, digits: int) -> Math:
-    """A number in both spellings, with so many significant digits; from 17 on, exactly."""
+    """A number as text and LaTeX, with `digits` significant digits; with 17 or more exactly."""
     return Math(text.number(x, digits), number(x, digits))
 
 
 def spelled(s: Symbol, digits: int, numbers: bool = False) -> Math:
-    """A formula in both spellings."""
+    """A formula as text and LaTeX; with `numbers`, each name is replaced by its number."""
     return Math(Text(digits, numbers)(s), Latex(digits, numbers)(s))

@@ -1,7 +1,7 @@
-"""The classic mistakes in a backward pass, as data: `find_bug` compares a class with them, and the page's guess a number.
+"""The classic mistakes in a backward pass, as data: `find_bug` compares a user's class with them, and the page a guess.
 
-`check/mistakes.py` makes each walk on the engine's graph, and `draw/page/guess.js` on the page's. Slips are called on numbers
-there, and on symbols for the page.
+A walk is a way to go through the graph that makes a mistake: `check/mistakes.py` makes it on the engine's graph,
+`draw/page/guess.js` on the page's. A slip is a wrong local derivative: check/ calls it on numbers, and draw/ on symbols.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ MISTAKES = (
     Mistake(WRONG_ORDER, "when_first_reached", ORDER),
     Mistake(WRONG_ORDER, "level_by_level", ORDER),
 )  # fmt: skip
-FORKS_ONLY = (OVERWRITTEN, SUMS_OVERWRITE, PRODUCTS_OVERWRITE, COUNTED_ONCE)  # where all else can be tried
+FORKS_ONLY = (OVERWRITTEN, SUMS_OVERWRITE, PRODUCTS_OVERWRITE, COUNTED_ONCE)  # wrong only where a value is used twice
 
 exp, log, tanh = map(rule, ("exp", "log", "tanh"))
 
-# By the row: how it is written, and the local derivatives that are easily written in the place of its own, for each operand.
+# For each row how it is written, and its slips: what is wrong, and a function that gives a wrong derivative for each operand.
 SLIPS: dict[str, tuple[str, tuple[tuple[str, Callable[..., tuple[Any, ...]]], ...]]] = {
     "add": ("a + b", (
         ("the operands' data instead of 1", lambda a, b: (a, b)),

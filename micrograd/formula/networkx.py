@@ -1,4 +1,4 @@
-"""The graph below a value as a NetworkX graph, for its algorithms and layouts. NetworkX is imported when it is asked for."""
+"""The graph below a value as a NetworkX graph, for its algorithms and layouts. NetworkX is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from micrograd.engine import Value, adjoints, topological_order
 
 
 def to_networkx(output: Value) -> Any:
-    """A networkx.MultiDiGraph with an edge from each operand to what is computed of it.
+    """A networkx.MultiDiGraph with an edge from each operand to what is computed from it.
 
-    Nodes are the Values' numbers in the order of the graph, with `value` (the Value itself), `label`, `op`, `data` and `grad`
-    (the derivative of `output` by it); edges carry `operand` (which one it is) and `local` (the local partial derivative).
-    Constants are left out.
+    Nodes are numbered in the order of the graph, and carry `value` (the Value itself), `label`, `op`, `data` and `grad` (the
+    derivative of `output` by it). Edges carry `operand` (its number, from 0) and `local` (the local partial derivative).
+    Constants are left out. ImportError without NetworkX.
 
     >>> x = Value(2.0, label="x")
     >>> to_networkx(x * x).number_of_edges()  # doctest: +SKIP

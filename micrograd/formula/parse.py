@@ -1,8 +1,8 @@
 """Expressions as text: `parse("tanh(a*b) + c", named_values(["a=1", "b=-2", "c=0.5"]))` is the Value they mean.
 
-The command line reads its expressions here, with the composed functions; so does the living page, by draw/page/parse.js.
-Python's parser makes the tree; this module walks it and applies the rule book. Nothing is ever evaluated by Python, so only
-arithmetic on the given names can happen.
+The command line reads its expressions here. The page in the browser reads the same language, by draw/page/parse.js. Python's
+parser makes the tree; this module walks it and applies the rule book. Python evaluates no text, so only arithmetic on the given
+names can happen.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ _COMPOSED = {
 
 
 class ExpressionError(ValueError):
-    """What is wrong with an expression: one line, then the expression with a caret under the place."""
+    """An expression that cannot be read: one line says why, then come the expression and a caret under the place."""
 
     def __init__(self, message: str, text: str, column: int):
         self.message, self.text, self.column = message, text, column
-        first = max(column - 60, 0)  # of a long expression, what stands around the place
+        first = max(column - 60, 0)  # of a long expression only the surroundings of the place are shown
         shown = "".join(c if c.isprintable() else " " for c in text[first : first + 120])
         super().__init__(f"{message}\n  {shown}\n  {' ' * (column - first)}^")
 
 
 def named_values(assignments: Iterable[str]) -> dict[str, Value]:
-    """The Values that "a=1", "b=-2" describe, by name and labelled with it; ExpressionError where one does not read so.
+    """The Values that "a=1", "b=-2" describe, by name and labelled with it; ExpressionError for any other text.
 
     The right-hand side may be an expression of numbers, with inf and nan: "x=pi/4", "x=-inf".
     """
@@ -72,9 +72,10 @@ def named_values(assignments: Iterable[str]) -> dict[str, Value]:
 
 
 def read(text: str, assignments: Iterable[str]) -> tuple[Value, dict[str, Any]]:
-    """What `parse_steps` gives for "a=1", "b=-2"; ExpressionError where a value is given that the expression does not use.
+    """The Value of `text`, and what each name means, with values given as "a=1", "b=-2".
 
-    Composed functions are known here too, and entries of the lists that some give: softmax([a, b])[0].
+    Composed functions are known too, and entries of the lists that some give: softmax([a, b])[0]. ExpressionError where the
+    expression cannot be read, or does not use a value that is given.
 
     >>> read("a*b", ["a=2", "b=3"])[0].data
     6.0
@@ -93,16 +94,17 @@ def read(text: str, assignments: Iterable[str]) -> tuple[Value, dict[str, Any]]:
 def parse(text: str, named: Mapping[str, Any]) -> Value:
     """The Value that `text` means, built from the Values (or numbers) in `named`.
 
-    Operators + - * / // % ** < >, the functions of the rule book by name (also as methods), `pi`; several steps are written
-    `d = a*b; tanh(d) + c`, where d becomes a label. ExpressionError for anything else, with a caret under it.
+    It may have the operators + - * / // % ** < >, the functions of the rule book by name (also as methods), and `pi`. Several
+    steps are written `d = a*b; tanh(d) + c`, where d becomes a label. ExpressionError for anything else.
     """
     return parse_steps(text, named, {})[0]
 
 
 def parse_steps(text: str, named: Mapping[str, Any], functions: Mapping[str, Any]) -> tuple[Value, dict[str, Any]]:
-    """What `parse` gives, and what each name means at the end: a Value, a number or a list of these.
+    """The Value that `text` means, and what each name means at the end: a Value, a number or a list of these.
 
-    `functions` are known beside the rule book's, by names that values may have too. With them entries of lists are read.
+    `functions` are known by name beside those of the rule book; a value may have the same name. If there are any, entries of
+    lists can be written.
     """
     lines = (text := text.strip()).splitlines() or [""]
     if not text:
@@ -120,7 +122,7 @@ def parse_steps(text: str, named: Mapping[str, Any], functions: Mapping[str, Any
         reason = "it is nested too deeply" if not isinstance(error, ValueError) else str(error)
         raise ExpressionError(f"cannot read the expression: {reason}", lines[0][:60], 0) from None
     names = dict(named)
-    lines = _guarded(text).splitlines()  # in which the tree's columns count
+    lines = _guarded(text).splitlines()  # the tree's columns refer to these
     out: Any = None
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
@@ -142,7 +144,8 @@ def _error(message: str, place: Any, lines: list[str]) -> ExpressionError:
     return ExpressionError(message, _restored(line), len(line.encode()[: place.col_offset].decode(errors="ignore")))
 
 
-# Words of Python's that are names to everybody else, such as lambda: their first letter gives way to one that nobody writes.
+# Keywords of Python that people use as names, such as lambda. Their first letter is replaced by one that nobody writes, so that
+# Python's parser takes them for names.
 _WORDS = {word: "ƕ" + word[1:] for word in ("lambda", "in", "is", "as", "pass", "class", "global", "del")}
 
 
@@ -155,9 +158,9 @@ def _restored(text: str) -> str:
 
 
 def _evaluate(tree: ast.expr, names: Mapping[str, Any], functions: Mapping[str, Any], lines: list[str]) -> Any:
-    """The meaning of `tree`: its operands first, from left to right, without recursion (a sum may have 10,000 terms)."""
+    """The meaning of `tree`, without recursion (a sum may have 10,000 terms): operands first, from left to right."""
     results: list[Any] = []
-    stack: list[tuple[ast.expr, int]] = [(tree, -1)]  # what is left to do; a count says that its operands are done
+    stack: list[tuple[ast.expr, int]] = [(tree, -1)]  # what is left to do; with a count of operands where these are done
     while stack:
         node, count = stack.pop()
         if count < 0:
@@ -256,7 +259,7 @@ def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], function
 
 
 def _composed(name: str, function: Any, args: list[Any], node: ast.expr, lines: list[str]) -> Any:
-    """What a composed function gives; those of lists take the entries too."""
+    """What a composed function gives. Those of lists take the entries one by one as well."""
     if name in _OF_LISTS:
         args = args if len(args) == 1 and isinstance(args[0], list) else [args]
     else:
@@ -269,19 +272,19 @@ def _composed(name: str, function: Any, args: list[Any], node: ast.expr, lines: 
 
 
 def _functions(functions: Mapping[str, Any]) -> list[str]:
-    """The names of the functions that are read here: of those that take lists, the ones for which there is a spelling."""
+    """The names of the functions that can be written: of the variadic rows only those that `_meaning` reads."""
     rows = [name for name, row in RULES.items() if not row.variadic or name in (*_OF_MANY, "dot")]
     return sorted({*rows, *functions} - HELPERS)
 
 
 def _applied(apply: Any, args: list[Any], node: ast.expr, lines: list[str]) -> Any:
     try:
-        if isinstance(apply, Primitive) and not apply.variadic:  # of lists too in Python, and here as on the living page
+        if isinstance(apply, Primitive) and not apply.variadic:  # rows take lists in Python, but not here, as on the page
             args = [number(a) if isinstance(a, list) else a for a in args]
         return apply(*args)
     except (TypeError, ValueError) as error:
         message = str(error)
-        if message.startswith("expected a number, got list"):  # and then how Python writes it
+        if message.startswith("expected a number, got list"):  # and then advice for Python
             name = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
             message = f"{name}: expected a number, got list".removeprefix(": ")
         raise _error(message, node, lines) from None

@@ -1,4 +1,4 @@
-"""Formulas as Python with nothing but `math`: `1.0 - v4 * v4`. Every branch stays, and every number is written exactly."""
+"""Formulas as Python with nothing but `math`: `1.0 - v4 * v4`. Both branches of a choice are written."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from inspect import unwrap
 
 from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POWER, PRODUCT, SUB, SUM, WHERE, Symbol
 
-CHOICE = 0  # how tightly `a if c else b` holds
-_CALLED = ("abs", "digamma")  # rows that are written as a call, of another name,
-_HELD = ("direction", "exp_minus_square", "inverted", "polygamma", "power_less", "power_log")  # or of their own name
+CHOICE = 0  # the precedence of `a if c else b`
+_CALLED = ("abs", "digamma")  # rows that are written as a call of a function with another name
+_HELD = ("direction", "exp_minus_square", "inverted", "polygamma", "power_less", "power_log")  # with their own name
 
 
 def number(x: float) -> str:
@@ -18,7 +18,7 @@ def number(x: float) -> str:
 
 
 class Python:
-    """Writes Symbols as Python. Every number is written exactly, and operands of one rank keep their brackets."""
+    """Writes Symbols as Python. Numbers are written exactly; brackets keep the order of operations, a + (b + c)."""
 
     def __call__(self, s: Symbol) -> str:
         return self.form(s)[0]
@@ -41,7 +41,7 @@ class Python:
             return f"-{self.held(args[0], POWER)}", PRODUCT
         if rule is WHERE:
             c = asked = self.held(args[0], SUM)
-            if args[0].rule is not None:  # a formula, which is written once
+            if args[0].rule is not None:  # the condition is a formula: it is written once
                 c, asked = "choice", f"(choice := {c})"
             a, b = self.held(args[1], SUM), self.held(args[2], SUM)
             return f"{a} if {asked} > 0.0 else {b} if {c} <= 0.0 else math.nan", CHOICE
@@ -54,7 +54,7 @@ class Python:
             return writer(*[self.held(a, POWER) for a in args]), ATOM if rule.name in _CALLED else CHOICE
         if rule.compiled:
             raise ValueError(f"{rule.name!r} is a compiled function: write to_code(opened(y)) for what it does inside")
-        try:  # a row of the user's own: its value on floats, called on symbols
+        try:  # a user-defined row: its value on floats, called on symbols
             made = unwrap(rule.value)(*args)
         except Exception:
             made = None
@@ -110,12 +110,12 @@ class Python:
     def _minimum(self, x: str, y: str) -> str:
         return f"{x} if {x} <= {y} else {y} if {y} < {x} else math.nan"
 
-    def _sigmoid(self, x: str) -> str:  # below, exp(-x) overflows a float
+    def _sigmoid(self, x: str) -> str:  # below -709.78, exp(-x) overflows
         return f"1.0 / (1.0 + math.exp(-{x})) if {x} >= -709.782712893384 else math.exp({x})"
 
     def _softplus(self, x: str) -> str:
         return f"({x} if {x} > 0.0 else 0.0) + math.log1p(math.exp(-math.fabs({x})))"
 
-    def _logsumexp(self, *xs: str) -> str:  # inside a derivative; a node of its own takes two lines, see _forward
+    def _logsumexp(self, *xs: str) -> str:  # inside a derivative; a node has lines of its own, see explain/listing.py
         top = f"max({', '.join(xs)})" if len(xs) > 1 else xs[0]
         return f"{top} + math.log({' + '.join([f'math.exp({x} - {top})' for x in xs])})"

@@ -1,8 +1,8 @@
 """Formulas: what the rule book gives when it is called on symbols.
 
-A Symbol carries what it is called, or the primitive and the operands it is made of, and always its number. A row's partial
-derivative called on Symbols gives a Symbol, so nothing here knows a derivative. Beside this module stands one for each
-language in which a formula is written.
+A Symbol is a formula with its number: a name, or a primitive and its operands, or a literal number. A row's partial derivative
+called on Symbols gives a Symbol, so nothing here knows a derivative. Beside this module stands one for each language in which a
+formula is written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from micrograd import primitives
 from micrograd.floats import ordinary
 from micrograd.primitives import Primitive, number
 
-SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how tightly a written formula holds together
+SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # precedences of a written formula
 
 ADD, SUB, MUL, DIV, NEG, POW = map(primitives.rule, ("add", "sub", "mul", "div", "neg", "pow"))
 POWER_LESS, POWER_LOG, LOG = map(primitives.rule, ("power_less", "power_log", "log"))
@@ -33,7 +33,7 @@ def _operator(rule: Primitive, reflected: bool = False) -> Any:
 
 
 class Symbol:
-    """A formula and its number. An atom has a `name`, a compound a `rule` and `args`, a literal nothing but its number."""
+    """A formula and its number: an atom with a `name`, a compound with a `rule` and `args`, or a literal with neither."""
 
     __slots__ = ("args", "name", "number", "rule")
 
@@ -59,9 +59,10 @@ class Symbol:
 
     @property
     def taken(self) -> Symbol:
-        """The formula as one reads it: its outermost choice made as the numbers make it, rows made for derivatives spelled out.
+        """The formula as one reads it, at its outermost operation.
 
-        A 1 in the place of an operand keeps 0 · inf away, as in the derivatives of 0 ** 0: one reads the operand.
+        Of a choice it is the branch that the numbers take, but of an operand and 1, which keeps 0 · inf away, the operand. Rows
+        that are there for derivatives alone, such as power_less, are spelled out.
         """
         s = self
         while s.rule is WHERE:
@@ -70,7 +71,7 @@ class Symbol:
         if s.rule in (POWER_LESS, POWER_LOG):
             n, c, x, y = s.args
             power = applied(POW, (x, y - n if n.number else y))
-            if s.rule is POWER_LOG:  # log 2 stays as it is
+            if s.rule is POWER_LOG:  # the logarithm of a number stays a logarithm
                 power = applied(MUL, (power, Symbol(LOG.on_floats([x.number]), None, LOG, (x,))))
             return applied(MUL, (c, power))
         if s.rule is DIRECTION:
@@ -85,7 +86,8 @@ class Symbol:
 def applied(rule: Primitive, args: Sequence[Any]) -> Symbol:
     """The formula rule(*args), for any mixture of symbols and numbers.
 
-    It is tidied only where that changes no bit: numbers alone are worked out, a factor of 1 and a power of 1 or 0 go.
+    It is simplified only where that changes no bit: constants are folded, a factor, divisor or exponent of 1 or an exponent of
+    0 goes, and a choice whose condition is a number is made.
     """
     symbols = tuple([a if isinstance(a, Symbol) else Symbol(number(a)) for a in args])
     literal = [s.number if s.literal else None for s in symbols]
@@ -104,9 +106,9 @@ def applied(rule: Primitive, args: Sequence[Any]) -> Symbol:
 
 
 def partial(rule: Primitive, args: tuple[Symbol, ...], out: Symbol, operand: int) -> Symbol | None:
-    """The partial derivative by one operand as the rule book writes it; None where its row takes numbers alone."""
+    """The partial derivative by one operand as the rule book writes it; None where its row works on numbers alone."""
     try:
         local = rule.local(args, out, [i == operand for i in range(len(args))])[operand]
         return local if isinstance(local, Symbol) else Symbol(number(local))
-    except Exception:  # a row of the user's own may hold anything: math.cos(x), if x > 0, or no partials at all
+    except Exception:  # a user-defined row may hold anything: math.cos(x), if x > 0, or no partials at all
         return None

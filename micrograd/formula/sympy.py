@@ -1,6 +1,6 @@
 """Graphs as SymPy's expressions, and back: `to_sympy(L)` for simplify, solve, series, and `from_sympy(expr, x=Value(2.0))`.
 
-SymPy is imported when it is asked for. Operations are written in SymPy's own functions, without `symbol`.
+SymPy is imported only when it is used. Operations are mapped to SymPy's own functions, so `symbol` is not needed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ def _sympy() -> Any:
 def to_sympy(output: Value) -> Any:
     """The value of `output` as a SymPy expression of its leaves, by their labels, or as x1, x2, ... where they have none.
 
-    Whole numbers become SymPy's integers, others its floats. ValueError where two leaves have one label, or where an operation
-    has no formula in SymPy: one with a backward closure of its own, or a primitive of one's own whose value is no formula.
+    Whole numbers become SymPy's integers, others its floats. ValueError where two leaves have the same label, or where an
+    operation has no formula in SymPy: one with its own backward closure, or a user-defined primitive whose value is no formula.
+    ImportError without SymPy.
 
     >>> x = Value(2.0, label="x")
     >>> to_sympy((x * x).sin())  # doctest: +SKIP
@@ -67,7 +68,7 @@ def _applied(node: Value, operands: Sequence[Any], functions: dict[str, Callable
     if rule is not None and rule.partials is not None:
         if rule.name in functions and RULES.get(rule.name) is rule:
             return functions[rule.name](*operands)
-        try:  # a row of one's own: its value on floats, called on SymPy's
+        try:  # a user-defined row: its value on floats, called on SymPy's symbols
             return unwrap(rule.value)(*operands)
         except Exception:
             pass
@@ -75,12 +76,12 @@ def _applied(node: Value, operands: Sequence[Any], functions: dict[str, Callable
 
 
 def _of_same_name(sympy: Any) -> dict[str, Callable[..., Any]]:
-    """SymPy's functions for those of `math`, where they have one name."""
+    """SymPy's functions for those of `math` that have the same name."""
     return {name: getattr(sympy, name) for name, row in RULES.items() if row.in_math and not row.own and hasattr(sympy, name)}
 
 
 def _functions(sympy: Any) -> dict[str, Callable[..., Any]]:
-    """Each primitive in SymPy's functions."""
+    """SymPy's function for each primitive, by name."""
     piecewise = sympy.Piecewise
 
     def dot(*args: Any) -> Any:
@@ -98,7 +99,7 @@ def _functions(sympy: Any) -> dict[str, Callable[..., Any]]:
         "cbrt": lambda x: sympy.sign(x) * sympy.Abs(x) ** sympy.Rational(1, 3), "hypot": lambda x, y: sympy.sqrt(x**2 + y**2),
         "direction": lambda x, y: x / sympy.sqrt(x**2 + y**2), "inverted": lambda x, y: x / (x**2 + y**2),
         "exp_minus_square": lambda x: sympy.exp(-(x**2)),
-        "round": lambda x: sympy.floor(x + sympy.Rational(1, 2)),  # up, where two are as near
+        "round": lambda x: sympy.floor(x + sympy.Rational(1, 2)),  # halves are rounded up, not to even
         "mod": sympy.Mod, "floordiv": lambda x, y: sympy.floor(x / y),
         "sigmoid": lambda x: 1 / (1 + sympy.exp(-x)), "relu": lambda x: sympy.Max(x, 0),
         "softplus": lambda x: sympy.log(1 + sympy.exp(x)), "abs": sympy.Abs, "sign": sympy.sign,
@@ -114,7 +115,7 @@ def _functions(sympy: Any) -> dict[str, Callable[..., Any]]:
 def from_sympy(expression: Any, **values: Any) -> Value:
     """The Value of a SymPy expression, built from the Values (or numbers) given for its symbols by name.
 
-    ValueError for a symbol without a value, and for a function that the rule book has not.
+    ValueError for a symbol without a value, and for a function that the rule book does not have. ImportError without SymPy.
 
     >>> import sympy  # doctest: +SKIP
     >>> from_sympy(sympy.sympify("sin(x)**2"), x=Value(1.0)).data  # doctest: +SKIP
@@ -161,7 +162,7 @@ def from_sympy(expression: Any, **values: Any) -> Value:
 
 
 def _chosen(*pairs: tuple[Any, Any]) -> Any:
-    """The first of these whose condition is above 0; nan where there is none."""
+    """The value of the first pair whose condition is above 0; nan where there is none."""
     out: Any = nan
     for x, c in reversed(pairs):
         out = primitives.where(c, x, out)

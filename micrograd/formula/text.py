@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from micrograd import primitives
 from micrograd.formula.symbol import ATOM, DIV, MUL, NEG, POWER, PRODUCT, SUM, Symbol
 
-_TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the direction in which text is read
+_TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # marks that turn the direction of text
 _SUPERSCRIPTS = str.maketrans("0123456789-()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾")
 EXP = primitives.rule("exp")
 
 
 def number(x: float, digits: int) -> str:
-    """`x` with so many significant digits; from 17 on, exactly: float() of the text is `x`."""
+    """`x` with `digits` significant digits; with 17 or more exactly, so that float() of the text is `x`."""
     text = repr(float(x)) if digits >= 17 else format(x, f".{digits}g")
     return "0" if float(text) == 0.0 else re.sub(r"\.0$", "", text)
 
@@ -28,7 +28,7 @@ def superscript(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """The text on one line and safe in any file: a visible sign for each line end, control character and lone surrogate."""
+    """The text on one line and safe in any file: line ends, control characters and lone surrogates become visible signs."""
     if text.isprintable():
         return text
     text = re.sub("\r\n?|[\n\u2028\u2029]", "⏎", text)
@@ -39,14 +39,14 @@ def clean(text: str) -> str:
 
 
 def identifier(name: str) -> str:
-    """A function's name as that of an operation: <lambda> is lambda."""
+    """A function's name as the name of an operation: lambda for <lambda>, f where nothing is left."""
     return re.sub(r"\W+", "", name) or "f"
 
 
 def wrapped(text: str, width: int = 96) -> str:
-    """The text with long lines broken at spaces and indented further: JupyterLab would break them inside words.
+    """The text with long lines broken at spaces, and what follows indented by two: JupyterLab breaks them inside words.
 
-    What stands after an equals sign stays with it.
+    No line begins with what follows an equals sign.
     """
     lines = []
     for line in text.split("\n"):
@@ -58,7 +58,7 @@ def wrapped(text: str, width: int = 96) -> str:
 
 
 class Text:
-    """Writes a Symbol as text: `1 − tanh²(u)`. With `numbers`, each name gives way to its number."""
+    """Writes a Symbol as text: `1 − tanh²(u)`. With `numbers`, each name is replaced by its number."""
 
     times, minus, opening, closing, dots = " · ", " − ", "(", ")", "…"
 
@@ -68,7 +68,7 @@ class Text:
     def __call__(self, s: Symbol) -> str:
         return self.form(s)[0]
 
-    # -- what the two mathematical spellings share
+    # -- what text and LaTeX share
 
     def held(self, s: Symbol, level: int) -> str:
         """`s` as an operand: in brackets where it binds less tightly than `level`."""
@@ -76,7 +76,7 @@ class Text:
         return text if holds >= level else self.opening + text + self.closing
 
     def added(self, s: Symbol) -> str:
-        """`s` as it stands after a plus or minus: a negative number in brackets."""
+        """`s` as it stands after a plus or minus: in brackets where it begins with a minus."""
         s = s.taken
         if s.rule is MUL and s.args[0] is not s.args[1] and self(s).startswith(("-", "−")):
             return self.held(s.args[0], POWER) + self.times + self.held(s.args[1], POWER)
@@ -84,7 +84,7 @@ class Text:
         return self.opening + text + self.closing if text.startswith(("-", "−")) else text
 
     def form(self, s: Symbol) -> tuple[str, int]:
-        """`s` written down, and how tightly that binds."""
+        """`s` written down, and its precedence."""
         s = s.taken
         if s.rule is None:
             if s.name is None or self.numbers:
@@ -114,7 +114,7 @@ class Text:
         if y.rule is DIV and y.args[0].literal and y.args[0].number == 1.0:
             whole = y.args[1]
             if x.rule is EXP and len(whole.args) > 1 and any(x is part for part in whole.args) and not self.numbers:
-                return self._share(x.args[0].args[0])  # softmax: all exponents are shifted alike, which only keeps digits
+                return self._share(x.args[0].args[0])  # a softmax, without the shift of its exponents
             return self._div(x, whole)
         return self.held(x, PRODUCT) + self.times + self.held(y, POWER), PRODUCT
 
@@ -129,7 +129,7 @@ class Text:
         terms = [self.added(Symbol(math.nan, None, MUL, pair)) for pair in zip(args[:n], args[n:-1], strict=True)]
         return " + ".join([*self.shortened(terms), *([] if start.literal and start.number == 0 else [self.added(start)])]), SUM
 
-    # -- what is text
+    # -- what LaTeX writes otherwise, or Latex overrides
 
     def number(self, x: float) -> str:
         return number(x, self.digits)

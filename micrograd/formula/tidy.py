@@ -1,7 +1,7 @@
 """Formulas as one would write them by hand: `2(a − 1)(1 − a²)x + 0.02 w`.
 
-Like factors and like terms are collected, numbers worked out. That is for reading: what comes out may differ from the formula
-given in its last bits, and by more where a factor is 0 or not finite.
+Like factors and like terms are collected, constants folded. That is for reading: the number of the result may differ from that
+of the formula in its last bits, and by more where a factor is 0 or not finite.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from micrograd.formula.text import Text
 
 SQRT = primitives.rule("sqrt")
 Factors = dict[str, tuple[Symbol, float]]  # base and power, by the base as text
-Product = tuple[float, Factors]
+Product = tuple[float, Factors]  # a number times factors
 
 _exact = Text(17)
 
 
 def tidy(s: Symbol, largest_first: bool = False) -> Symbol:
-    """The formula with like factors and terms collected; its outermost sum, where asked for, with the largest terms first."""
+    """The formula with like factors and terms collected.
+
+    With `largest_first` its outermost sum has the largest terms first, or, where it is a polynomial, the highest powers.
+    """
     terms = _terms(s)
     if largest_first:
         of = {text for _, factors in terms for text in factors}
-        if len(of) == 1:  # a polynomial
+        if len(of) == 1:  # a polynomial in one base
             terms.sort(key=lambda term: -max([power for _, power in term[1].values()], default=0.0))
             return _sum(terms, as_they_are=True)
         terms.sort(key=lambda term: -math.fabs(_product(term).number))
@@ -44,7 +47,7 @@ def _terms(s: Symbol) -> list[Product]:
 
 
 def _added(s: Symbol, sign: float = 1.0) -> Iterable[Product]:
-    """The terms of a sum one by one, with their signs; no two are put together here."""
+    """The terms of a sum one by one, with their signs, before like ones are collected."""
     s = s.taken
     if s.rule in (ADD, SUB):
         yield from _added(s.args[0], sign)
@@ -69,7 +72,7 @@ def _added(s: Symbol, sign: float = 1.0) -> Iterable[Product]:
 
 
 def _factors(s: Symbol) -> Product:
-    """The factors of a product, powers of one base collected."""
+    """A product as its number and its factors, powers of one base collected."""
     s = s.taken
     if s.literal:
         return s.number, {}
@@ -107,7 +110,7 @@ def _factors(s: Symbol) -> Product:
 
 
 def _sum(terms: list[Product], as_they_are: bool = False) -> Symbol:
-    """The sum of the terms. It begins with the first positive one, unless they are to stay `as_they_are`."""
+    """The sum of the terms. The first positive one is put first, unless they are to stay `as_they_are`."""
     first = 0 if as_they_are else next((i for i, term in enumerate(terms) if term[0] > 0.0), 0)
     terms = [*terms[first : first + 1], *terms[:first], *terms[first + 1 :]]
     out = Symbol(0.0)
@@ -153,7 +156,7 @@ def _kind(base: Symbol) -> int:
 class _Terse(Text):
     """Leaves out signs of multiplication that are not needed: after a number or a bracket, before a bracket or a letter."""
 
-    beside = ""
+    beside = ""  # what stands between two factors that need no sign, but a space; "" where the sign is needed
 
     def _mul(self, x: Symbol, y: Symbol) -> tuple[str, int]:
         left, right = self.held(x, PRODUCT), self.held(y, POWER)
@@ -178,5 +181,5 @@ class _TerseLatex(_Terse, Latex):
 
 
 def terse(s: Symbol, digits: int) -> Math:
-    """A tidied formula in both spellings, without signs of multiplication where none is needed."""
+    """A tidied formula as text and LaTeX, without signs of multiplication where none is needed."""
     return Math(_Terse(digits)(s), _TerseLatex(digits)(s))
