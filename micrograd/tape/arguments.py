@@ -1,7 +1,7 @@
 """The arguments of one call, taken apart: their structure as a key, and their numbers as arrays.
 
-`trees` comes before: it says what is a structure and what a leaf. Here the leaves' kinds belong to the structure too, and
-numbers that stand side by side in one argument become one array.
+`trees` comes before: it says what is a structure and what a leaf. Here the kind of each leaf is part of the structure too.
+Numbers that stand side by side in one argument become one array.
 """
 
 from __future__ import annotations
@@ -25,26 +25,27 @@ _PLAIN = {float, int, list, tuple, np.ndarray}
 
 
 class ValueAmong(TypeError):
-    """A Value stands among the arguments of what gives numbers."""
+    """A Value stands among the arguments of a call that gives numbers."""
 
 
 class Chunked(TypeError):
-    """A Dask collection stands among the arguments: what goes over it is in `scale`."""
+    """A Dask collection stands among the arguments: `scale` takes such calls."""
 
 
 class Call:
     """The arguments of one call: their structure as a hashable key, and their numbers as arrays.
 
-    `fields` lists (width, varying) for each array of `inputs`; varying ones have shape (n, width). The key holds the structure
-    of each argument, and then, where there are any, that of a dict of those by name. In the place of leaves stand
-    ("number", kind), ("array", shape, kind, varying), ("static", x) and ("floats", "list" or "tuple", n), where kind is "i" for
-    integers, truth values in arrays among them, and "f" for other numbers.
+    `fields` lists (width, varying) for each array of `inputs`; varying ones have shape (n, width), others (width,). `n` is the
+    number of samples. The key holds the structure of each argument; those by name come last, in alphabetical order, and are
+    followed by a tuple of their names. In the place of leaves stand ("number", kind), ("array", shape, kind, varying),
+    ("static", x) and ("floats", "list" or "tuple", n), where kind is "i" for integers (and bools in arrays) and "f" for other
+    numbers.
     """
 
     def __init__(self, args: Sequence[Any], axes: Sequence[int | None], named: Mapping[str, Any] | None = None):
         self.inputs: list[Array] = []
         self.kinds: list[str] = []
-        self.tables: list[str] = []  # which arguments are data frames, whose rows arrive as arrays
+        self.tables: list[str] = []  # which arguments are data frames: their rows arrive as arrays
         self.n = -1
         self._fields: list[tuple[int, bool]] = []
         self._pending: Any = packed("d")  # numbers of one kind that stand side by side
@@ -102,7 +103,7 @@ class Call:
         return _NUMBER if kind == "f" else ("number", "i")
 
     def _samples(self, x: Any, axis: int, where: str) -> Structure:
-        """An array, or what counts as one, with its samples along `axis`."""
+        """The structure of an array, or of lists that make up one, with its samples along `axis`."""
         if x is None or isinstance(x, (bool, str)):
             raise ValueError(f"{where} needs a leading axis of samples, got {x!r}: use in_axes=None for it")
         array = _array(x, where)
@@ -145,21 +146,19 @@ class Call:
         self.kinds.append(kind)
 
     def sample(self, i: int) -> list[Any]:
-        """The numbers of one sample, ints where integers; ones where there are no samples."""
+        """The numbers of one sample, integers as ints. If there are no samples, ones for what varies and 0 for integers."""
         numbers: list[Any] = []
         for x, (width, varying), kind in zip(self.inputs, self.fields, self.kinds, strict=True):
             row = x[i] if varying and self.n else np.ones(width) if varying else x
             numbers += map(int if kind == "i" else float, row.tolist())
-        return (
-            numbers if self.n or 0 not in (len(x) for x in self.inputs) else [0 if isinstance(x, int) else x for x in numbers]
-        )
+        return numbers if self.n else [0 if isinstance(x, int) else x for x in numbers]
 
     def rows(self, which: Array) -> list[Array]:
         """The inputs of some of the samples."""
         return [x[which] if varying else x for x, (_, varying) in zip(self.inputs, self.fields, strict=True)]
 
     def applied(self, fn: Any, values: Sequence[Any]) -> Any:
-        """What a function gives for the arguments with `values` in the place of their numbers."""
+        """The result of a function on these arguments with `values` in the place of their numbers."""
         stream = iter(values)
 
         def leaf(spec: Structure) -> Any:
@@ -192,7 +191,7 @@ class Call:
             raise
 
     def check_lookups(self, lookups: list[tuple[int, int]], inputs: list[Array]) -> None:
-        """IndexError where an index among some inputs is outside its table."""
+        """IndexError if an index among these inputs is outside its table; `lookups` are pairs (input, length of the table)."""
         for i, n in lookups:
             field, j = self.place(i)
             check_column(inputs[field][..., j], n)
@@ -207,14 +206,14 @@ class Call:
 
 
 def check_column(column: Any, n: int) -> None:
-    """IndexError where an index is outside a table of n."""
+    """IndexError if one of these indices is outside a table of n."""
     if column.size and not (column.min() >= 0 and column.max() < n):
         bad = column[(column < 0) | (column >= n)].flat[0] if column.ndim else column
         raise IndexError(f"take needs an index from 0 to {n - 1}, got {bad}")
 
 
 def canonical(spec: Any) -> Any:
-    """A structure as calls write it: numbers that make up a whole list or tuple are one item."""
+    """A structure in the form in which calls write it: a list or tuple of floats alone is one item."""
     if not isinstance(spec, tuple):
         return spec
     if len(spec) == 2 and spec[0] in ("list", "tuple") and spec[1] and all(part == _NUMBER for part in spec[1]):
@@ -223,7 +222,7 @@ def canonical(spec: Any) -> Any:
 
 
 def _array(x: Any, where: str) -> Any:
-    """The array of a leaf, or of lists of numbers; TypeError or ValueError where it is none."""
+    """The array of a leaf, or of lists of numbers; TypeError or ValueError if it makes none."""
     if x.__class__ is np.ndarray and x.dtype.kind in "fiu":
         return x
     nested = x.__class__ in (list, tuple) and not _PLAIN.issuperset(map(type, x))
@@ -248,7 +247,7 @@ def _array(x: Any, where: str) -> Any:
 
 
 def is_chunked(x: Any) -> bool:
-    """Whether it is a Dask collection, or holds one as arrays of xarray may: told without Dask."""
+    """Whether x is a Dask collection, or holds one as arrays of xarray may. Dask is not imported for it."""
     graph = None if isinstance(x, type) else getattr(x, "__dask_graph__", None)
     return graph is not None and (type(x).__module__.startswith("dask.") or graph() is not None)
 
@@ -258,13 +257,13 @@ def _kind(array: Array) -> str:
 
 
 def check_axis(x: Any, axis: int, where: str) -> None:
-    """ValueError where an array has no such axis."""
+    """ValueError if an array has no such axis."""
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"{where} has no axis {axis} of samples: its shape is {x.shape}")
 
 
 def axes_of(in_axes: Any, args: Sequence[Any], named: Mapping[str, Any] | None = None) -> Sequence[int | None]:
-    """The axis of each argument, and one more for those by name: the same as for the others, or 0 beside a sequence."""
+    """The axis of each argument, and one more for those by name: the common axis, or 0 if `in_axes` is a sequence."""
     if in_axes is None or in_axes.__class__ is int:
         return [in_axes] * (len(args) + 1)
     if not isinstance(in_axes, (tuple, list)) or any(

@@ -1,7 +1,7 @@
 """Objects as they are: their classes, attributes and entries, read without a call of anything that their classes define.
 
-`surroundings` looks at whatever a function holds on to. A property, a `__getattr__`, a metaclass, an `__iter__` of one's own
-may compute, print or raise, and is asked nothing here.
+`surroundings` looks at whatever a function holds on to. A property, a `__getattr__`, a metaclass or an `__iter__` that a user
+wrote may compute, print or raise, so none of them is called here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
 
 
 def is_a(x: Any, kinds: Any) -> bool:
-    """As isinstance(), by the class that x has and not by the one that it says."""
+    """Like isinstance(), but by the class that x really has: its `__class__` may claim another."""
     try:
         return issubclass(type(x), kinds)
     except Exception:  # a metaclass that allows no hash
@@ -32,13 +32,13 @@ def found_in(cls: Any, name: str) -> Any:
 
 
 def module_of(cls: Any) -> str:
-    """The name of the module that a class is from; empty where it is no text."""
+    """The name of the module that a class is from; empty if what stands there is no text."""
     name = variables_of(cls).get("__module__", "builtins")
     return name if type(name) is str else ""
 
 
 def attributes_of(x: Any) -> dict[str, Any]:
-    """The attributes of an object or a module; none where a class hides them."""
+    """The attributes of an object or a module; none if its class puts something else in the place of `__dict__`."""
     for base in mro_of(type(x)):
         if "__dict__" in variables_of(base):
             found = variables_of(base)["__dict__"]
@@ -47,7 +47,7 @@ def attributes_of(x: Any) -> dict[str, Any]:
 
 
 def slots_of(cls: Any) -> Iterator[tuple[str, Any]]:
-    """The names of what objects of a class have in slots, with the descriptors that read them."""
+    """The names of the slots of a class, each with the descriptor that reads it."""
     for base in mro_of(cls):
         for name, x in variables_of(base).items():
             if type(x) is MemberDescriptorType and name != "__dict__":
@@ -55,9 +55,9 @@ def slots_of(cls: Any) -> Iterator[tuple[str, Any]]:
 
 
 def reader_of(holder: Any, name: str) -> Any:
-    """What reads an attribute as it stands there; None where a dot does."""
+    """A function that reads an attribute and runs no code of the class; None where `holder.name` runs none either."""
     cls = type(holder)
-    if type(found_in(cls, "__getattribute__")) is WrapperDescriptorType and name.isascii():  # it is C's
+    if type(found_in(cls, "__getattribute__")) is WrapperDescriptorType and name.isascii():  # the one that C defines
         value = getattr_static(holder, name, None)
         own = type(value) in (FunctionType, MemberDescriptorType, GetSetDescriptorType)
         if own or found_in(type(value), "__get__") is None:
@@ -66,7 +66,7 @@ def reader_of(holder: Any, name: str) -> Any:
 
 
 class Entries:
-    """What is in a container whose class counts, or goes through it, in a way of its own."""
+    """The entries of a container whose class may define `__len__` and `__iter__` anew: read by those of the built-in `kind`."""
 
     __slots__ = ("held", "kind")
 
@@ -81,11 +81,11 @@ class Entries:
 
 
 def entries_of(x: Any, kinds: tuple[Any, ...]) -> Any:
-    """A list, a set and so on, itself where it is of such a kind and of no class derived from it."""
+    """What gives the entries of a list, a set and so on: the container itself, unless its class is derived from such a kind."""
     return x if type(x) in kinds else Entries(x, next(kind for kind in kinds if is_a(x, kind)))
 
 
 def keys_and_values(x: Any) -> tuple[Any, Any]:
-    """Those of a dict, in its order."""
+    """The keys and the values of a dict, in its order."""
     kind: Any = OrderedDict if is_a(x, OrderedDict) else dict
     return kind.keys(x), kind.values(x)

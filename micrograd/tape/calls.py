@@ -1,8 +1,8 @@
 """From a call to its program: which recording answers it, at which theta, and what its results are.
 
-`jit` comes before: it is what a user calls. A call just like the latest goes straight to its program (`latest_call`); any
-other is taken apart (`arguments`), recorded where its structure is new (`recordings`), and run, where the function compares
-values each sample on the tape of its own path (`branches`).
+`jit` comes before: it is what a user calls. A call just like the latest goes straight to its program (`latest_call`). Any
+other is taken apart (`arguments`), recorded if its structure is new (`recordings`), and run. If the function compares values,
+each sample runs on the tape of its own path (`branches`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from micrograd.tape.results import arrays_of, numbers_of, reader, widths_of
 
 
 def over_chunks() -> Any:
-    """The room of what goes over Dask collections; ImportError that says what to install where Dask is not there."""
+    """The package for calls over Dask collections; ImportError, which says what to install, if Dask is missing."""
     return import_module("micrograd.scale")
 
 
@@ -34,10 +34,11 @@ class Calls:
     def __init__(self, fn: Callable[..., Any], parameters: Parameters, back_end: BackEnd, owner: Any):
         self.fn, self.parameters, self.owner = fn, parameters, owner
         self.recordings = Recordings(fn, parameters, back_end, owner)
-        self.sent: dict[Any, Any] = {}  # what `scale` has sent of it
-        self.quick: dict[Any, latest_call.Evaluation] = {}  # by the structure of their arguments; replaced, and never changed
-        self.latest: latest_call.OfArrays | None = None  # reduced call; replaced, and never changed
-        self.mapped: latest_call.OfMap | None = None  # the same for the latest map
+        self.sent: dict[Any, Any] = {}  # for `scale`: what it has sent to workers
+        # short ways for calls like the latest ones; other threads may be reading these, so each is replaced and never changed
+        self.quick: dict[Any, latest_call.Evaluation] = {}  # of evaluations, by the structure of their arguments
+        self.latest: latest_call.OfArrays | None = None  # of a reduced call
+        self.mapped: latest_call.OfMap | None = None  # of a map
 
     def refuse_inside(self, what: str) -> None:
         """TypeError while another function is recorded."""
@@ -48,15 +49,21 @@ class Calls:
             )
 
     def renew(self, held: bool = True) -> None:
-        """Forget recordings of what has changed outside the arguments; `held` as in `Recordings.current`."""
+        """Forget all recordings if something outside the arguments has changed; `held` as in `Recordings.current`."""
         self.parameters.settle()
         if not self.recordings.current(held):
             with self.recordings.making:
                 if self.recordings.outdated():
                     self.quick, self.latest, self.mapped = {}, None, None
 
+    def _keep(self, since: int, **ways: Any) -> None:
+        """Keep short ways, unless another thread has forgotten the recordings they use: `forgotten` was `since` before."""
+        with self.recordings.making:
+            if since == self.recordings.forgotten:
+                vars(self).update(ways)
+
     def one(self, args: Sequence[Any], named: Mapping[str, Any], theta: Array | None = None) -> Any:
-        """The results of one evaluation; None where a Value is among the arguments."""
+        """The results of one evaluation; None if a Value is among the arguments."""
         self.renew()
         since = self.recordings.forgotten
         try:
@@ -66,16 +73,15 @@ class Calls:
         path, found = self._run(call, False, theta, False)
         if not named and theta is None:
             quick = latest_call.of_evaluation(self.recordings, call, args, path)
-            with self.recordings.making:
-                if quick and since == self.recordings.forgotten:  # else another thread has found that something has changed
-                    others = [x for x in self.quick.items() if x[0] != call.key]
-                    self.quick = {call.key: quick, **dict(others[: latest_call.KEPT - 1])}
+            if quick:
+                others = [x for x in self.quick.items() if x[0] != call.key]
+                self._keep(since, quick={call.key: quick, **dict(others[: latest_call.KEPT - 1])})
         return reader(path.out)(found[:, 0].astype(np.float64, copy=False))
 
     def many(
         self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, theta: Array | None = None
     ) -> tuple[Any, list[Array]]:
-        """The structure of the results, and in order an array of each number, or list or array of numbers, over the samples."""
+        """The structure of the results, and in order one array over the samples for each number, list or array in it."""
         self.refuse_inside("map")
         self.renew()
         since = self.recordings.forgotten
@@ -88,8 +94,8 @@ class Calls:
             out, arrays = path.out, arrays_of(path.out, call.n, found)
         if not named:
             latest = latest_call.of_map(self.recordings, call, args, in_axes)
-            with self.recordings.making:
-                self.mapped = latest if latest and since == self.recordings.forgotten else self.mapped
+            if latest:
+                self._keep(since, mapped=latest)
         return out, arrays
 
     def reduced_each(
@@ -103,7 +109,7 @@ class Calls:
     ) -> tuple[Any, Array]:
         """The structure of the results, and the means or sums of their values and then of their gradients.
 
-        They are those at what the parameters hold where `theta` is None.
+        They are taken at `theta`, or, if that is None, at what the parameters hold.
         """
         self.refuse_inside("a gradient of it")
         if blocks.any_on_disk(args, named):
@@ -115,14 +121,14 @@ class Calls:
         averaged(total, reduction, call.n)
         if not named:
             latest = latest_call.of_arrays(self.recordings, call, args, in_axes)
-            with self.recordings.making:
-                self.latest = latest if latest and since == self.recordings.forgotten else self.latest
+            if latest:
+                self._keep(since, latest=latest)
         return path.out, total
 
     def again(
         self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
     ) -> Array | None:
-        """As `reduced_now`, of a call just like the latest; None for any other."""
+        """What `reduced_now` gives, if this is a call just like the latest; None if it is another."""
         latest = self.latest
         if latest is None or latest.many or named or open_blocks:
             return None
@@ -132,10 +138,10 @@ class Calls:
         self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any, gradient: Any
     ) -> tuple[Any, Array]:
         """As `reduced_each`, over arrays that lie on a disk."""
-        averaged(np.zeros(1), reduction, 1)  # which refuses any other reduction
+        averaged(np.zeros(1), reduction, 1)  # raises if there is no such reduction
 
         def run(args: Any, named: Any) -> tuple[Any, Array]:
-            now = None if theta is None else self.parameters.grown(theta)  # a block before may have brought parameters
+            now = None if theta is None else self.parameters.grown(theta)  # an earlier block may have brought new parameters
             return self.reduced_each(now, args, named, "sum", in_axes, gradient)
 
         def unit(args: Any, named: Any) -> int:
@@ -151,7 +157,7 @@ class Calls:
     def reduced_now(
         self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
     ) -> Array:
-        """The mean or sum of the one value and its gradient. Dask collections are computed for it."""
+        """The mean or sum of the one value and its gradient, as numbers also for Dask collections."""
         try:
             return self.reduced_each(theta, args, named, reduction, in_axes, True)[1]
         except Chunked:
@@ -160,7 +166,7 @@ class Calls:
         return found
 
     def prepared(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any) -> None:
-        """Record a reduced call like this, unless it has been."""
+        """Record a reduced call like this, unless one has been recorded already."""
         try:
             if blocks.any_on_disk(args, named):
                 args, named = blocks.first(args, named, in_axes)
@@ -186,14 +192,14 @@ class Calls:
     def _run(self, call: Call, gradient: Any, theta: Array | None, reduce: bool) -> tuple[Path, Array]:
         """The first path, and the results: of shape (results, n), or with `reduce` their sums over samples.
 
-        With `gradient`, the results are values and their derivatives with respect to each of the parameters; with EACH, there
-        may be several values.
+        With `gradient`, the results are one value and its derivatives with respect to each of the parameters; if it is EACH,
+        they are all values and then the derivatives of each.
         """
         path = self.recordings.paths(call, gradient)[0]
         if path.lookups and not path.tape.guards:
             call.check_lookups(path.lookups, call.inputs)
         theta = self.parameters.theta() if theta is None else self.parameters.checked(theta)
-        if path.tape.guards or (path.asks and call.n == 1 and not reduce):  # which is the program of the next such calls too
+        if path.tape.guards or (path.asks and call.n == 1 and not reduce):  # for single samples, what `latest_call` takes too
             found = branches.run(self.recordings, call, gradient, theta, reduce)
         else:
             found = self.recordings.program(path, call, reduce)(call.inputs, path.own(theta), call.n)
@@ -204,7 +210,7 @@ class Calls:
         return path, found
 
     def _grouped(self, call: Call, theta: Array | None) -> tuple[Any, list[Array]] | None:
-        """The structure of the results and their arrays one by one, where the back end can make them so."""
+        """The structure of the results and one array for each part of it, if the back end writes these itself; else None."""
         if self.recordings.back_end.make_direct is None:
             return None
         path = self.recordings.paths(call, False)[0]
@@ -220,7 +226,7 @@ class Calls:
         return path.out, program(call.inputs, path.own(theta), call.n)
 
     def _refuse(self, call: Call, gradient: Any, theta: Array) -> None:
-        """FloatingPointError from the operation that is not finite, in the function itself, run sample by sample."""
+        """Run the function itself on each sample: raises FloatingPointError where an operation is not finite."""
         with self.parameters.holding(theta):
             for i in range(call.n):
                 values = [x if isinstance(x, int) else Value(x) for x in call.sample(i)]

@@ -1,4 +1,4 @@
-"""What a compiled function is in a class, in a pickle and in a copy."""
+"""How a compiled function behaves as a method, in a pickle and in a copy."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, Self
 class Decorator:
     """A compiled function that may be a method: each object has one of its own, which is kept among its attributes.
 
-    `fn` is the function, `options()` the further arguments with which a class of these makes one. A class method has one
-    for each class: where classmethod is below jit, and, for calls, where it is above.
+    `type(self)(fn, *options())` makes another one like it. Of a class method there is one for each class; if `@classmethod`
+    stands above `@jit` and not below it, that holds for calls alone.
     """
 
     fn: Callable[..., Any]
@@ -23,21 +23,21 @@ class Decorator:
         self._method = getattr(self.fn, "__qualname__", "")  # what it is called in a class
 
     def __getstate__(self) -> Any:
-        """What a pickle keeps beside these, None for nothing."""
+        """What a pickle keeps besides the function and the options; None for nothing."""
         raise NotImplementedError
 
     def __setstate__(self, state: Any) -> None:
         raise NotImplementedError
 
     def options(self) -> tuple[Any, ...]:
-        """What it is made with, after the function."""
+        """The arguments with which it was made, after the function."""
         raise NotImplementedError
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._method = f"{owner.__qualname__}.{name}"
 
     def __get__(self, instance: Any, owner: Any = None) -> Self:
-        """Where a method is compiled: the function for one object, which is kept among that object's attributes."""
+        """For a method, the compiled function of this object, which is kept among the object's attributes."""
         if self._of_class:
             instance = owner if instance is None else type(instance)
         if instance is None or isinstance(self.fn, staticmethod):
@@ -58,9 +58,9 @@ class Decorator:
         return found  # type: ignore[no-any-return]
 
     def bound_to(self, args: Sequence[Any]) -> Self | None:
-        """The function for a class that comes first in a call, where classmethod has put it there.
+        """The compiled function for the class that is the first argument, if a classmethod has put it there; else None.
 
-        From Python 3.13 on, classmethod hands the class over itself, and does not ask what it wraps for a method.
+        From Python 3.13 on, classmethod passes the class itself and no longer calls `__get__` of what it wraps.
         """
         if args and isinstance(args[0], type):
             for part in args[0].__mro__:
@@ -70,7 +70,7 @@ class Decorator:
         return None
 
     def refuse_unbound(self) -> None:
-        """TypeError where a classmethod wraps this: since Python 3.13 it hands its class over to calls alone."""
+        """TypeError if a classmethod wraps this: from Python 3.13 on, nothing but plain calls is told the class."""
         found: Any = sys.modules.get(getattr(self.fn, "__module__", None) or "")
         *owners, name = self._method.split(".")
         for part in owners:
@@ -89,12 +89,12 @@ class Decorator:
         found: Any = sys.modules.get(getattr(fn, "__module__", None) or "")
         for part in getattr(fn, "__qualname__", "").split("."):
             found = getattr(found, part, None)
-        if found is self:  # it stands where the function of that name did, as a decorator
+        if found is self:  # as a decorator it has taken the name of the function
             return fn.__qualname__
         return type(self), (fn, *self.options()), self.__getstate__()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """Made of a copy of the function. A plain function is its own copy; then the parameters in `wrt` are the same, too."""
+        """One made of a copy of `fn`. A plain function is its own copy, and then the parameters in `wrt` stay the same too."""
         reduced = self.__reduce__()
         if isinstance(reduced, str):
             return self

@@ -60,26 +60,29 @@ def jit(
     What `fn` closes over stays live: the leaves it uses are its parameters, read at every call, in the order of their
     first use, or as listed in `wrt`. Arguments, also by name, are numbers, arrays, and lists, tuples, dicts and dataclasses
     of them; an integer is an open index for take(), a bool, a string or None part of the structure. `backend` is "numpy",
-    "llvm" or "reference"; `dtype` float64 or float32; `precision` "exact" for the bits of the reference back end, or "fast":
-    compiled code may round a product and its sum once; take elementary functions for vectors, within 4 units in the last
-    place; add once, times their number, terms that all samples share; add long sums, and those over samples, in another order.
+    "llvm" or "reference"; `dtype` float64 or float32.
 
-    Numbers and Values that `fn` reads from its surroundings are watched: globals, closures, defaults, attributes that its
-    code or that of functions it names reads, by getattr() and vars() too, and what the methods read that operators call;
-    constants, lists, dicts, and arrays there. Where one has changed, the next call records again. Of an array of more than 32
-    KiB some 128 entries are looked at, evenly spaced: enough to see that it was filled anew, and not that one entry was set.
-    A call that takes theta, or is a step of training, looks into lists of numbers, but into other containers only where those
-    with numbers have no more than 16 entries together. At most 10,000 objects are looked at. What cannot be watched stays as
-    it was recorded: random numbers, the time, files, context variables, what eval() and globals() find, what C code holds,
-    and what `fn` has another thread read.
+    With `precision="exact"`, results have the bits of the reference back end. With "fast", compiled code may round a product
+    and its sum once instead of twice, use elementary functions for vectors, within 4 units in the last place, multiply a term
+    that all samples share by their number instead of adding it for each, and add long sums, and sums over samples, in another
+    order.
 
-    Calls of much work are shared among `threads` by compiled code: where not given, as many as the variable OMP_NUM_THREADS
-    says, or as the process may use. The results do not depend on it. Threads that share one compiled function run at once.
+    Numbers and Values that `fn` reads from its surroundings are watched: in globals, closures, defaults and attributes, and in
+    the lists, dicts and arrays there. This covers what the code of `fn` reads, that of the functions it names, and that of
+    methods that operators call, also by getattr() and vars(). When something has changed, the next call records again. Of an
+    array of more than 32 KiB some 128 entries are compared, evenly spaced: enough to notice that it was filled anew, but not
+    that one entry was set. A call that takes theta, or is a step of training, looks into lists of numbers; into other
+    containers of numbers only if these have no more than 16 entries together. At most 10,000 objects are watched. What cannot
+    be watched stays as it was recorded: random numbers, the time, files, context variables, what eval() and globals() find,
+    what C code holds, and what `fn` has another thread read.
+
+    Compiled code shares large calls among `threads`: as many as the variable OMP_NUM_THREADS says, or else as the process may
+    use. The results do not depend on their number. Several threads may call one compiled function at the same time.
 
     Machine code is kept between processes, in `~/.cache/micrograd` or where the variable MICROGRAD_CACHE says ("off": nowhere).
 
-    As a decorator, `@jit` or with options `@jit(backend="numpy")`, it takes methods too: each object has a compiled one of
-    its own, and each class of a class method (with `@jit` above `@classmethod` for more than calls).
+    As a decorator, `@jit` or with options `@jit(backend="numpy")`, it takes methods too: each object gets a compiled function
+    of its own. For a class method each class does; write `@jit` above `@classmethod`, or it can only be called.
 
     >>> from micrograd import Value
     >>> w = Value(3.0)
@@ -123,11 +126,11 @@ class Jitted(Decorator, Generic[R]):
         return self._parameters.listed, self.backend, self.dtype, self.precision, self.threads
 
     def __getstate__(self) -> Any:
-        """The order of theta so far: where the function holds each parameter; None where it does not hold one of them."""
+        """The order of theta so far: where the function holds each parameter; None if `wrt` says it, or one is not held."""
         return None if self.wrt is not None else places_of(self.fn, self._parameters.values)
 
     def __setstate__(self, order: list[int]) -> None:
-        self._parameters.later = lambda: values_at(self.fn, order)  # an object that holds this may not be there as yet
+        self._parameters.later = lambda: values_at(self.fn, order)  # later: an object that holds this may not be complete yet
 
     @property
     def wrt(self) -> list[Value] | None:
@@ -141,10 +144,10 @@ class Jitted(Decorator, Generic[R]):
     @overload
     def __call__(self, *args: Any, theta: Any = None, **named: Any) -> Any: ...
     def __call__(self, *args: Any, theta: Any = None, **named: Any) -> Any:
-        """The function's results, as floats in the structure in which it returns them, at `theta` where it is given.
+        """The function's results, as floats in the structure in which it returns them; at `theta`, if it is given.
 
-        Called on Values, it gives Values: each result is one node of the graph, with derivatives that the compiled code gives
-        at once. `opened` shows what is inside. Within another function that is compiled, it is the function itself.
+        Called on Values, it gives Values: each result is one node of the graph, whose derivatives the compiled code computes
+        in the same run. `opened` shows what is inside. While another function is recorded, this is the plain function.
         """
         if theta is None and not named and not open_blocks:
             for quick in self._calls.quick.values():
@@ -169,14 +172,14 @@ class Jitted(Decorator, Generic[R]):
     ) -> Any:
         """The function over the leading axis of its arguments: in the place of each number it returns, an array.
 
-        `in_axes` is 0 or None ("the same for all") for all arguments, or a sequence with one of these for each. A list
-        of numbers that the function returns becomes an array of shape (samples, length). Arguments by name have their
-        samples along the same axis as the others, or along the first beside a sequence of axes. `theta` are the parameters,
-        where not those that the Values hold; `out` an array, or a structure of arrays, that takes the results and is returned.
+        `in_axes` is the axis of the samples, or None ("the same for all"), for all arguments, or a sequence with one of these
+        for each. A list of numbers that the function returns becomes an array of shape (samples, length). Arguments by name
+        have their samples along the same axis as the others, or along the first if `in_axes` is a sequence. `theta` replaces
+        the numbers that the parameters hold. `out`, an array or a structure of arrays, takes the results and is returned.
 
-        Arguments that lie on a disk (np.memmap, Zarr) are read, and `out` written, in blocks of some 32 MB; so are all with
-        `progress`, which shows a bar of tqdm, where that is installed. Where an argument is a Dask array, or columns of a Dask
-        data frame, so are the results: lazy, and chunked alike.
+        Arguments that lie on a disk (np.memmap, Zarr) are read, and `out` is written, in blocks of some 32 MB. With `progress`
+        every call goes in blocks, and shows a progress bar if tqdm is installed. If an argument is a Dask array, or columns of
+        a Dask data frame, the results are Dask arrays of the same chunks.
         """
         if (
             (quick := self._calls.mapped) is not None
@@ -227,11 +230,12 @@ class Jitted(Decorator, Generic[R]):
     ) -> tuple[Any, Any]:
         """(value, gradient) at the parameters `theta`, one flat vector in the order of `parameters`.
 
-        The mean (or, with reduction="sum", the sum) over the leading axis of the arguments of what the function returns. Where
-        these are Dask arrays, so are both, for `dask.compute(value, gradient)`: with precision="exact" of the same bits.
+        The value is the mean (or, with reduction="sum", the sum) over the samples of what the function returns; the samples lie
+        along the leading axis of the arguments. If these are Dask arrays, so are value and gradient, for
+        `dask.compute(value, gradient)`; with precision="exact" their bits are those for NumPy arrays.
 
-        Where the function returns several numbers, both have their structure, with the mean in the place of each and with its
-        gradient: a list of k numbers gives arrays of shape (k,) and (k, parameters).
+        If the function returns several numbers, value and gradient have the structure of what it returns, with the mean, or the
+        gradient of the mean, in the place of each: a list of k numbers gives arrays of shape (k,) and (k, parameters).
 
         >>> from micrograd import Value, jit
         >>> w = Value(3.0)
@@ -263,7 +267,7 @@ class Jitted(Decorator, Generic[R]):
         return with_gradients(out, total, now, float)
 
     def backward(self, *args: Any, reduction: str = "mean", in_axes: Any = 0, **named: Any) -> float:
-        """The mean (or sum) over the samples; adds its gradient into `.grad` of the parameters."""
+        """The mean (or sum) over the samples of what the function returns; adds its gradient to the parameters' `.grad`."""
         total = self._calls.again(None, args, named, reduction, in_axes)
         if total is None:
             total = self._calls.reduced_now(None, args, named, reduction, in_axes)
@@ -277,8 +281,8 @@ class Jitted(Decorator, Generic[R]):
                 for X, y in batches:
                     loss = step(X, y)
 
-        At its end, or at step.sync(), they are written back to the Values and the optimiser. Compiled functions that are
-        called inside see the parameters as they are; what reads the Values themselves sees them as they were.
+        At its end, or at step.sync(), they are written back to the Values and the optimiser. Compiled functions called inside
+        the block see the new parameters; code that reads the Values themselves still sees the old ones.
         """
         return Training(self._calls, optimiser, reduction, in_axes)
 

@@ -1,6 +1,8 @@
-"""The latest call: what it has found out, so that one just like it goes straight to its program.
+"""Short ways: a call just like the latest, with arguments of the same types and shapes, goes straight to its program.
 
-Half of a small function's time would go into taking its arguments apart again.
+Without them a small function would spend half of its time on taking its arguments apart. Each short way is a function that
+gives the result, or None where the call is another one, or something outside has changed: `calls` then takes the long way,
+which also says what is wrong.
 """
 
 from __future__ import annotations
@@ -20,27 +22,26 @@ from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
 from micrograd.tape.results import Place, arrays_of, put_together, reader, widths_of
 
-KEPT = 2  # evaluations whose quick way is kept, such as on floats and on an array
+KEPT = 2  # evaluations whose short ways are kept, such as one on floats and one on an array
 _NOTHING, _REAL, _ARRAY = np.zeros(0), np.dtype(np.float64), np.ndarray
 
 
 class OfArrays(NamedTuple):
-    """The latest reduced call that a program took as it stood: arrays of these types and shapes, samples first."""
+    """The short way for reduced calls on arrays of certain types and shapes, samples first."""
 
-    # the sums or means of a call just like it, given theta, the arguments, reduction and in_axes; None where it is another,
-    # or something has changed outside: it then takes the long way, which tells what is wrong. No theta: what parameters hold
+    # the sums or means, given theta (None for what the parameters hold), the arguments, reduction and in_axes; or None
     run: Callable[[Array | None, Sequence[Any], str, Any], Array | None]
     out: Any  # the structure of the results
-    many: bool  # several of them
+    many: bool  # whether there are several results
 
 
 def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfArrays | None:
-    """The quick way for the reduced call just made, where there is one."""
+    """The short way for calls like the reduced call just made, if there is one."""
     path, watch = recordings.straight(call, True), recordings.watch
     if path is None or watch is None or in_axes != 0 or not call.n or any(x.__class__ is not _ARRAY for x in args):
         return None
     program: Any = recordings.program(path, call, True)
-    direct = recordings.back_end.make_direct is not None  # whether it takes arrays as they are, and makes means
+    direct = recordings.back_end.make_direct is not None  # whether the program takes arrays as they are, and gives means
     lookups = [(*call.place(i), length) for i, length in path.lookups]  # argument, column there, length of the table
     signature, number, n = [(x.shape, x.dtype) for x in args], len(args), call.n
     parameters, count = recordings.parameters, len(recordings.parameters)
@@ -71,7 +72,7 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
 
 
 def _reduced(program: Program, n: int, mean: bool) -> Callable[[Sequence[Array], Array], Array]:
-    """What `prepared` gives of a direct program, of one that takes samples of flat numbers and makes no means."""
+    """What `prepared` gives for a direct program, here for one that needs each sample flat and gives no means."""
 
     def run(args: Sequence[Array], theta: Array) -> Array:
         total = program([x.reshape(n, -1) for x in args], theta, n)
@@ -82,13 +83,11 @@ def _reduced(program: Program, n: int, mean: bool) -> Callable[[Sequence[Array],
     return run
 
 
-OfMap = Callable[
-    [Sequence[Any], Any], Any
-]  # the results for some arguments and in_axes; None where another way has to be taken
+OfMap = Callable[[Sequence[Any], Any], Any]  # the results, given the arguments and in_axes; or None
 
 
 def of_map(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfMap | None:
-    """The quick way for the map just made over arrays, where there is one."""
+    """The short way for calls like the map just made, if there is one."""
     paths, watch, n = recordings.kept.get((call.key, False), []), recordings.watch, call.n
     compares = bool(paths) and bool(paths[0].tape.guards)
     path = paths[0] if compares and paths[0].settled == len(paths) else recordings.straight(call, False)
@@ -121,7 +120,7 @@ def of_map(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any
         inputs = args if direct else [x.reshape(n, -1) for x in args]
         found = program(inputs, theta() if count else _NOTHING, n)
         if compares:
-            if not (found[-1] >= 0.0).all():  # some samples take a path that is not known
+            if not (found[-1] >= 0.0).all():  # some samples take a path that is not known yet
                 return None
             found = found[:-1]
         if alone:
@@ -132,14 +131,14 @@ def of_map(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any
     return run
 
 
-Evaluation = Callable[[Sequence[Any]], Any]  # the results for some arguments; None where the long way has to be taken
+Evaluation = Callable[[Sequence[Any]], Any]  # the results, given the arguments; or None
 
 
 def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path: Path) -> Evaluation | None:
-    """The quick way for the single evaluation just made, where there is one.
+    """The short way for calls like the single evaluation just made, if there is one.
 
-    Its arguments are arrays of their types and shapes, numbers, and lists, tuples and dicts of so many floats. None where a
-    call is another one, where it takes a path that is not known, or where something has changed outside.
+    It takes arrays of the same types and shapes, numbers, and lists, tuples and dicts of as many floats. It gives None also
+    for a sample that takes a path which is not known yet.
     """
     program, watch = _single(recordings, call, path), recordings.watch
     if program is None or watch is None:
@@ -162,7 +161,7 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
     signature, read = [kind for kind in map(_kind_of, args) if kind], reader(path.out)
     if len(signature) < len(args):
         return None
-    lookups = [] if compares else [(*call.place(i), n) for i, n in path.lookups]  # else the last number tells of these too
+    lookups = [] if compares else [(*call.place(i), n) for i, n in path.lookups]  # a program that compares checks them too
     run = program.prepared(1) if direct else lambda inputs, theta: program(inputs, theta, 1).reshape(-1)
 
     def of_arguments(args: Sequence[Any]) -> Any:
@@ -178,7 +177,7 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
                 inputs.append(x if direct else x.reshape(-1))
             elif cls is float or (cls is int and abs(x) < 1 << 63):
                 inputs.append(np.array([x]))
-            elif cls is int:  # which no array holds
+            elif cls is int:  # too large for an array of integers
                 return None
             elif cls is dict:
                 values = x.values()
@@ -202,7 +201,10 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
 
 
 def _kind_of(x: Any) -> tuple[Any, Any, Any] | None:
-    """Class of an argument; type and shape of an array, or what packs floats, and how many or their keys. None if neither."""
+    """What an argument has to be like for the short way; None if there is none for it.
+
+    Its class; then of an array type and shape, of a list, tuple or dict of floats what packs them, and their number or keys.
+    """
     cls = x.__class__
     if cls is _ARRAY and x.ndim and x.dtype.kind in "fiu":
         return cls, x.dtype, x.shape
@@ -216,14 +218,14 @@ def _kind_of(x: Any) -> tuple[Any, Any, Any] | None:
 
 
 def _single(recordings: Recordings, call: Call, path: Path) -> Any:
-    """The program for evaluations whose first path this is, on all parameters."""
+    """The program for evaluations whose first path this is, if it takes the whole of theta; else None."""
     if path.asks:
         return recordings.merged(settled(recordings.kept.get((call.key, False), [path])), call, True)[0]
     return recordings.program(path, call, False) if path.uses_all(len(recordings.parameters)) else None
 
 
 def _finish(out: Any, compares: bool) -> Callable[[list[float]], Any]:
-    """What puts the results together, given the list of all outputs; where the path `asks`, the last is no result."""
+    """A function that makes the results of the list of all outputs, the last of which is no result if the path `asks`."""
     if isinstance(out, Place):
         return itemgetter(out)
     if type(out) is tuple and all(x.__class__ is Place for x in out) and [*out] == [Place(i) for i in range(len(out))]:

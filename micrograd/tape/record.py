@@ -1,7 +1,7 @@
 """Recording: run a function once on Values and write its graph, with the graph of its gradient, as a tape.
 
-`engine` comes before; of the files that make and rewrite tapes only this one knows Value. What the graph alone does not
-show, the engine tells the observer here: which leaves were used first, which comparisons decided the path, what was detached.
+`engine` comes before. What rewrites tapes afterwards knows no Values. The graph alone does not show which leaves were used
+first, which comparisons decided the path, and what was detached: the engine reports these to an observer while it runs.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ class Integer(Value):
 
 
 NEEDS_ONE = "a gradient needs a function that returns one number, got {}: return their sum, or take value_and_grad for each"
-LONGEST = 1000  # comparisons in a run on ones that stand for samples which are not there
-SMALL = 16  # derivatives that are always worth their while
+LONGEST = 1000  # the most comparisons in a run that has no sample, on ones in its place
+SMALL = 16  # so many partial derivatives are computed however small the graph is
 
 
 class OnOnes(ValueError):
-    """A function that compares went wrong, or came to no end, on ones that stand for samples which are not there."""
+    """There was no sample, and on ones in its place a function that compares raised an error or did not end."""
 
 
 class _Observer:
-    """Listens to the engine while a function runs, and refuses to give away the numbers of this one run."""
+    """Is told by the engine what happens while a function runs, and refuses to turn its Values into plain numbers."""
 
     def __init__(self, on_ones: bool = False, merges: bool = False) -> None:
         self.on_ones, self.merges = on_ones, merges
@@ -86,7 +86,7 @@ class _Observer:
         self.choices_passed = True
 
     def detached(self, source: Value) -> Value:
-        """A leaf that passes no gradient on. Its number stays open: on the tape it stands for its source."""
+        """A leaf that passes no gradient on. It is no constant: on the tape it has the slot of its source."""
         copy = Value(primal(source), label=source.label)
         self.sources[copy] = source
         return copy
@@ -95,7 +95,7 @@ class _Observer:
         used, compared = len(self.operands), len(self.comparisons)
         try:
             return run()
-        except Exception:  # whatever a function of plain numbers makes of Values
+        except Exception:  # a function for plain numbers may raise anything when it is given Values
             del self.operands[used:], self.comparisons[compared:]
             return None
 
@@ -103,11 +103,11 @@ class _Observer:
         self.sources[node] = value
 
     def merged(self, outputs: Sequence[Value]) -> list[Value]:
-        """What a derivative is taken of, in the place of some outputs: where bits may differ, with equal operations once."""
+        """The outputs to be differentiated in the place of these: with equal operations merged, if this run `merges`."""
         return (self.merges and merged(outputs, all_below(*outputs), self.sources)) or list(outputs)
 
     def holds(self, value: Value) -> bool:
-        """Whether the number belongs to this run alone, as all do but constants and leaves that the function made itself."""
+        """Whether another run may have another number here: not in constants and in leaves that the function made itself."""
         return value in self.sources or not (value.is_constant or value in self.inside)
 
     def read(self, value: Value, how: str) -> None:
@@ -132,8 +132,9 @@ class Recording:
     """One run of a function: its inputs, its outputs in their structure, the leaves it captured and what decided its path.
 
     `run` gets fresh Values for `numbers` (an int becomes an open index) and returns any structure; `numbers_of` lists
-    the Values and numbers of that structure. `gated` as in `modes.Mode`. With `on_ones`, where the numbers stand for a sample
-    that is not there, OnOnes where a function that compares raises or comes to no end. With `merges`, equal operations are one.
+    the Values and numbers of that structure. `wrt` lists the leaves, or is None for their order of first use. `gated` is as
+    in `modes.Mode`. `on_ones` says that there is no sample, and that `numbers` are ones in its place: OnOnes is raised if a
+    function that compares then fails or does not end. With `merges`, equal operations are merged before differentiation.
     """
 
     def __init__(
@@ -177,14 +178,14 @@ class Recording:
                 )
             captured = list(listed)
         self.leaves: list[Value] = captured
-        self.compares_nan = False  # whether a comparison was decided by a nan: known once the graph is let go of
+        self.compares_nan = False  # whether a nan was compared, as `forget` finds
 
     def _compared_now(self) -> list[Value]:
-        """The Values that have been compared, by derivatives too, once some have been taken."""
+        """The Values that have been compared so far, those that derivatives have compared among them."""
         return [v for _, x, y, _, _ in self.comparisons for v in (x, y) if isinstance(v, Value)]
 
     def _merge(self) -> None:
-        """Before derivatives are taken: equal operations made one, where bits may differ."""
+        """Merge equal operations, if this recording `merges`; called before derivatives are taken."""
         if self.merges and (fewer := merged(self.results, self.below, self.sources)):
             self.results = fewer
             self.below = all_below(*fewer, *self.compared, before=self.sources)
@@ -196,7 +197,7 @@ class Recording:
 
     @cached_property
     def has_own(self) -> bool:
-        """Whether rows that a user wrote are among the operations."""
+        """Whether one of the operations is a primitive of the user's own."""
         return any(rule is not None and rule.own for rule in {node.rule for node in self.below})
 
     @cached_property
@@ -207,20 +208,20 @@ class Recording:
     @contextmanager
     def observed(self) -> Iterator[None]:
         """A block that is part of the recording."""
-        gated = self.gated or (False if self.observer.merges else None)  # to the bit: where the engine gates them
+        gated = self.gated or (False if self.observer.merges else None)  # for exact bits, None: gated where the engine does so
         with modes.inside(observer=self.observer, recording=True, anomaly=False, gated=gated), modes.refusals():
             yield
 
     def adjoints(self, output: Value, wrt: Sequence[Value], fresh: Sequence[Value]) -> dict[Value, Value]:
-        """The adjoints of `wrt` as graphs; what partials of a user's own compare or read is part of the recording."""
+        """The adjoints of `wrt` as graphs. What partials of the user's own primitives compare or read is recorded too."""
         self.observer.choices_passed |= self.has_choices and not self.gated
         with self.observed() if self.has_own else nullcontext():
             return adjoint_graph(output, tuple(wrt), self.gated, fresh)
 
     def gradient(self, each: bool = False) -> list[Value]:
-        """The adjoints of the leaves for the one output, or with `each` for each of them, one after the other.
+        """The adjoints of the leaves for the one output; with `each`, those of every output, one after the other.
 
-        TypeError where there should be one number and there are more, or none.
+        TypeError if there is no output, or without `each` more than one.
         """
         if len(self.results) != 1 and not (each and self.results):
             raise TypeError(NEEDS_ONE.format(len(self.results)))
@@ -231,7 +232,7 @@ class Recording:
         for i, output in enumerate(self.results):
             fresh: list[Value] = []
             if not self.sources and not output.is_constant:
-                if i == 0:  # all below it stands before it
+                if i == 0:  # in `below`, all that it depends on stands before it, and nothing else
                     end = next(i for i, node in enumerate(self.below) if node is output)
                     fresh = [node for node in self.below[: end + 1] if node.rule is not CONSTANT]
                 else:
@@ -243,8 +244,8 @@ class Recording:
     def partials(self, wanted: Sequence[bool]) -> list[Value]:
         """The derivatives of each result by the inputs and leaves that it depends on, one after the other.
 
-        Which these are, by number with leaves behind inputs, is left in `operands`. Derivatives by inputs that are not `wanted`
-        are 0.0. The list is empty where they would be far more than the products that the graph has.
+        `operands` is set to the numbers of these, for each result; leaves are counted after inputs. Derivatives by inputs that
+        are not `wanted` are 0.0. The list is empty if there would be far more derivatives than edges in the graph.
         """
         self._merge()
         sources = [*self.inputs, *self.leaves]
@@ -267,7 +268,7 @@ class Recording:
         return found
 
     def tape(self, derivatives: Sequence[Value] = ()) -> Tape:
-        """The run as a tape whose outputs are the results, and after them derivatives of them."""
+        """The run as a tape, whose outputs are the results and then `derivatives`."""
         outputs = [*self.results, *derivatives]
         guarded = [(n, x, y if isinstance(y, Value) else constant(y), r, line) for n, x, y, r, line in self.comparisons]
         others = [*derivatives, *(v for _, x, y, _, _ in guarded for v in (x, y))]
@@ -280,7 +281,7 @@ class Recording:
         return tape
 
     def forget(self) -> None:
-        """Let go of the graph: a tape has been made of it, and there is to be room for what is made of that."""
+        """Drop the graph, once a tape has been made of it: its memory is needed for the passes."""
         self.compares_nan = any(primal(v) != primal(v) for v in self._compared_now())
         self.out = None
         self.observer.operands.clear()
@@ -304,7 +305,7 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
             constants.append(x)
         return known[key]
 
-    for x in (1.0, -0.0):  # passes want them: with room for them here, they need not move everything else
+    for x in (1.0, -0.0):  # passes use these: added later, they would shift the slots of all instructions
         constant_slot(x)
     sources = recording.sources
     compiled: set[Any] = {rule for rule in {v.rule for v in order} if rule is not None and rule.compiled}
@@ -332,12 +333,12 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
             continue
         elif rule.partials is None:
             raise RuntimeError(f"{v!r} has a hand-written _backward: what it computes is not in the rule book; use primitive()")
-        elif compiled and rule in compiled:  # the call of a compiled function: all that it does
+        elif compiled and rule in compiled:  # the call of a compiled function: the instructions inside it
             inside, slot[v] = rule.instructions([*map(slot_of, used)], at, constant_slot)
             instructions += inside
             at += len(inside)
         else:
-            if len(used) == 2:  # of one or of more, all are Values
+            if len(used) == 2:  # only operations of two operands may take plain numbers
                 x, y = used
                 i = slot[x] if x.__class__ is not float else known.get(x) or constant_slot(x)
                 instructions.append((rule, (i, slot[y] if y.__class__ is not float else known.get(y) or constant_slot(y))))

@@ -27,13 +27,13 @@ Instruction = tuple[Primitive, tuple[int, ...]]
 
 
 def constant_key(x: float) -> Any:
-    """What tells constants apart: all nans are one, and the zeros of either sign are two."""
+    """A key that is equal for equal constants: all nans are one constant, 0.0 and -0.0 are two."""
     return x if x == x and x != 0.0 else (x != x, math.copysign(1.0, x))
 
 
 @dataclass(frozen=True)
 class Guard:
-    """A comparison that the recording decided: `name` is its method, such as "__lt__", on two slots; `line` wrote it."""
+    """A comparison of slots `x` and `y` by the method `name`, such as "__lt__": its result in the recording, and its line."""
 
     name: str
     x: int
@@ -59,14 +59,14 @@ class Tape:
         return self.inputs + self.leaves + len(self.constants)
 
     def lookups(self) -> list[tuple[int, int]]:
-        """Pairs (input, n): the inputs that look something up, and the length of the table."""
+        """Pairs (input, n): each input that is the index of a `take`, and the length of its table."""
         found = {(operands[0], len(operands) - 1): None for rule, operands in self.instructions if rule.name == "take"}
         return list(found)
 
     def operands(self) -> tuple[Array, Array]:
-        """Where the operands of each instruction begin in the list of all operands (and where it ends), and that list.
+        """Where the operands of each instruction begin in the list of all operands (and where that ends), and the list.
 
-        As `np.intp`, the only integers that NumPy takes as places everywhere: a browser's have 32 bits.
+        Both are of type `np.intp`, the one that NumPy takes as indices on every machine: in a browser it has 32 bits.
         """
         starts = np.cumsum([0, *(len(operands) for _, operands in self.instructions)], dtype=np.intp)
         return starts, np.fromiter(chain.from_iterable([operands for _, operands in self.instructions]), np.intp, starts[-1])
