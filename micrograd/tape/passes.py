@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from micrograd.primitives import RULES
 from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
@@ -262,6 +265,7 @@ def chained(tape: Tape) -> Tape:
     one, nought = numbers.slot(1.0), numbers.slot(-0.0)  # -0.0 + x is x, whatever the sign of a zero
     kept = list(instructions)
     negated: dict[int, int] = {}  # where the negative of a slot stands
+    to = list(range(first + len(kept)))
 
     def minus(x: int, at: int) -> int:
         """The slot of -x; where there is none yet, it is computed at slot `at`, whose own instruction is dead now."""
@@ -275,7 +279,7 @@ def chained(tape: Tape) -> Tape:
 
     for k, (rule, operands) in enumerate(instructions):
         if differences and rule is _NEG:
-            negated.setdefault(operands[0], first + k)
+            to[first + k] = negated.setdefault(operands[0], first + k)
         if not (rule is _ADD or rule is _SUB) or inside[k] or not uses[first + k]:
             continue
         terms = [operands[1]]
@@ -311,7 +315,29 @@ def chained(tape: Tape) -> Tape:
                 terms.insert(0, start)
         if len(terms) > 2:
             kept[k] = (_SUM, tuple(terms))
-    return _renumbered(tape, numbers, kept, list(range(first + len(kept))))
+    if differences:  # a negative that a chain computes is computed once
+        kept = [(rule, tuple([to[i] if i >= 0 else i for i in operands])) for rule, operands in kept]
+    return _renumbered(tape, numbers, kept, to)
+
+
+def with_sorted_terms(tape: Tape) -> Tape:
+    """The tape with the products in each dot in the order of their older factors.
+
+    Only where no bits are promised. Adjoints collect what belongs to one row in another order for each number of it.
+    """
+    by_length: dict[int, list[int]] = {}
+    for k, (rule, operands) in enumerate(tape.instructions):
+        if rule is _DOT:
+            by_length.setdefault(len(operands), []).append(k)
+    instructions = list(tape.instructions)
+    for length, members in by_length.items():
+        slots = np.array([instructions[k][1] for k in members])
+        xs, ys = slots[:, : length // 2], slots[:, length // 2 : -1]
+        order = np.lexsort((np.maximum(xs, ys), np.minimum(xs, ys)))
+        factors = [np.take_along_axis(each, order, 1) for each in (xs, ys)]
+        for k, row in zip(members, np.concatenate([*factors, slots[:, -1:]], axis=1).tolist(), strict=True):
+            instructions[k] = _DOT, tuple(row)
+    return replace(tape, instructions=instructions)
 
 
 def _uses(tape: Tape) -> list[int]:

@@ -158,6 +158,21 @@ def grids_of(x_id: Array, y_id: Array) -> tuple[dict[tuple[int, int], list[Array
     return grids, order[np.repeat(loose, np.diff(starts))]
 
 
+def stars_of(x_id: Array, y_id: Array, pairs: Array) -> list[Array]:
+    """Pairs that are in no grid as two grids: one row or column, and one of what is left; none where they are no such two.
+
+    So are a row and a column that share their corner, as elimination takes them.
+    """
+    found: list[Array] = []
+    while len(pairs) and len(found) < 2:
+        counts = [np.bincount(ids[pairs]) for ids in (x_id, y_id)]
+        row = bool(counts[0].max() >= counts[1].max())
+        one = (x_id if row else y_id)[pairs] == np.argmax(counts[not row])
+        found.append(pairs[one].reshape((1, -1) if row else (-1, 1)))
+        pairs = pairs[~one]
+    return found if not len(pairs) and min(grid.size for grid in found) > 1 else []
+
+
 def sorted_grid(grid: Array, x: Array, y: Array) -> Array:
     """A grid of pair numbers with its rows and columns in the order of the positions of their operands."""
     return grid[np.argsort(x[:, 0], kind="stable")][:, np.argsort(y[:, 0], kind="stable")]

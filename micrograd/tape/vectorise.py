@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from micrograd.primitives import Primitive
+from micrograd.tape.levels import earliest, waiting
 from micrograd.tape.memory import SPACES, Places
+from micrograd.tape.passes import with_sorted_terms
 from micrograd.tape.positions import (
     distinct,
     fitted,
@@ -23,6 +25,7 @@ from micrograd.tape.positions import (
     sorted_grid,
     split,
     squeezed,
+    stars_of,
     table,
     with_terms,
 )
@@ -44,19 +47,26 @@ class Settled:
     loops: Sequence[Loop]
     final: dict[int, tuple[Slots, Slots]]  # by number of the instruction: pairs of factors, or terms alone
     reduce: bool
+    levels: list[int] | None = None  # of all instructions, where some wait for others; else each is computed as early as it can
 
 
-def settled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool) -> Settled:
-    """What is settled before anything is scheduled, of a tape whose inputs arrive in `fields`, runs of (width, varying)."""
+def settled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact: bool = True) -> Settled:
+    """What is settled before anything is scheduled, of a tape whose inputs arrive in `fields`, runs of (width, varying).
+
+    Unless it is to be `exact`, products may be added in another order.
+    """
     tape, loops = rolled(tape)
     places = Places(tape, [Field(*f) for f in fields])
     settle(places, loops)
-    return Settled(places, loops, contractions(places, loops) if reduce else {}, reduce)
+    levels = None if loops else waiting(tape, places.varies.tolist())
+    if levels and not exact:
+        places.tape = with_sorted_terms(tape)
+    return Settled(places, loops, contractions(places, loops) if reduce else {}, reduce, levels)
 
 
-def scheduled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool) -> Schedule:
-    """The schedule of a tape whose inputs arrive in `fields`, runs of (width, varying)."""
-    return schedule_of(settled(tape, fields, reduce))
+def scheduled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact: bool = True) -> Schedule:
+    """The schedule of a tape whose inputs arrive in `fields`, runs of (width, varying); not `exact`, as `settled` has it."""
+    return schedule_of(settled(tape, fields, reduce, exact))
 
 
 def schedule_of(it: Settled) -> Schedule:
@@ -64,7 +74,7 @@ def schedule_of(it: Settled) -> Schedule:
     places, loops, final, reduce = it.places, it.loops, it.final, it.reduce
     tape = places.tape
     places.place_sources()
-    in_order(places, loops, final)
+    in_order(places, loops, final, it.levels)
     if loops:  # what is shared comes first
         places.code[:] = [v for rows in (False, True) for v in places.code if of_rows(v) == rows]
     if reduce:
@@ -79,7 +89,7 @@ def schedule_of(it: Settled) -> Schedule:
     )  # fmt: skip
 
 
-def in_order(places: Places, loops: Sequence[Loop], final: Container[int] = ()) -> None:
+def in_order(places: Places, loops: Sequence[Loop], final: Container[int] = (), levels: list[int] | None = None) -> None:
     """The vector instructions of a tape, those of loops and of what is between them; `final` are left out."""
     tape, at = places.tape, 0
     reads = read_by(tape) if loops else (np.zeros(1), np.zeros(0))
@@ -87,8 +97,9 @@ def in_order(places: Places, loops: Sequence[Loop], final: Container[int] = ()) 
         by_levels(places, [(tape.first + k, *tape.instructions[k]) for k in range(at, loop.start) if k not in final])
         Steps(places, loop, reads, one_step)
         at = loop.end
-    rest = range(at, len(tape.instructions))
-    by_levels(places, [(tape.first + k, *tape.instructions[k]) for k in rest if k not in final])
+    rest = [k for k in range(at, len(tape.instructions)) if k not in final]
+    chosen = [levels[k] for k in rest] if levels else None
+    by_levels(places, [(tape.first + k, *tape.instructions[k]) for k in rest], chosen)
 
 
 def one_step(places: Places, instructions: Sequence[tuple[int, Primitive, Slots]], wanted: Sequence[int]) -> None:
@@ -136,17 +147,16 @@ def read_by(tape: Tape) -> tuple[Array, Array]:
     return starts, np.append(listed, np.array(tape.outputs, np.int64))
 
 
-def by_levels(places: Places, instructions: Sequence[tuple[int, Primitive, Slots]]) -> None:
+def by_levels(
+    places: Places, instructions: Sequence[tuple[int, Primitive, Slots]], levels: Sequence[int] | None = None
+) -> None:
     """The vector instructions of instructions (result, primitive, operands), those that are shared first, level by level.
 
-    The level is 1 for what depends on none of the others, else one more than the highest operand's.
+    Where no levels are given, these are the earliest.
     """
-    levels: dict[int, int] = {}
-    level_of = levels.get
     groups: dict[tuple[bool, int, Primitive, int], list[tuple[int, Slots]]] = {}
     varies = places.varies[[out for out, _, _ in instructions]].tolist()
-    for (out, rule, operands), rows in zip(instructions, varies, strict=True):
-        levels[out] = level = 1 + max([level_of(x, 0) for x in operands])
+    for (out, rule, operands), rows, level in zip(instructions, varies, levels or earliest(instructions), strict=True):
         groups.setdefault((rows, level, rule, len(operands)), []).append((out, operands))
     for key in sorted(groups, key=lambda key: key[:2]):  # stable: within a level in the order of the tape
         vectorise(places, key[2], np.array([out for out, _ in groups[key]], np.int64), table([xs for _, xs in groups[key]]))
@@ -235,6 +245,10 @@ def dots_of_one_kind(places: Places, out: Array, xs: Array, ys: Array, start: Ar
     x_id, x_of = distinct(x)
     y_id, y_of = distinct(y)
     grids, loose = grids_of(x_id, y_id)
+    if len(loose) and (stars := stars_of(x_id, y_id, loose)):
+        loose = loose[:0]
+        for g in stars:
+            grids.setdefault(g.shape, []).append(g)
 
     def operands_of(at: Array) -> list[Operand]:
         return [operand_of(x_space, x[at[:, :, :1]]), operand_of(y_space, y[at[:, :1, :]]), operand_of(s_space, s[at])]

@@ -98,3 +98,6 @@ def test_elimination_negates_each_factor_once():
     tape, _ = recorded(upper, list(map(float, range(1, 26))))
     names = [rule.name for rule, _ in tape.instructions]
     assert names.count("dot") == names.count("neg") == 9  # entries that two rows or more change, and factors that do so
+    tape, _ = recorded(lambda x: mg.sum(mg.grad(upper)(list(x))), list(map(float, range(1, 26))), gradient=False)
+    negated = [operands for rule, operands in tape.instructions if rule.name == "neg"]
+    assert len(negated) == len({*negated}) > 9

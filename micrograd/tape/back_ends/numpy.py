@@ -40,7 +40,7 @@ class Program:
     """A tape compiled to array code; the same arguments and results as `reference.Program`."""
 
     def __init__(self, tape: Tape, fields: Sequence[tuple[int, bool]], reduce: bool, dtype: Any = np.float64):
-        self.schedule = scheduled(tape, fields, reduce)
+        self.schedule = scheduled(tape, fields, reduce, exact=False)
         self.dtype = np.dtype(dtype)
         self.reduce = reduce
         row = max(self.schedule.rows, 1) * self.dtype.itemsize

@@ -136,11 +136,13 @@ class Bytecode:
         return sum([count for _, count in counts if count >= LONG]) * RARE <= len(instructions)
 
     def levels(self) -> list[Any]:
-        """For each instruction where it comes to stand at the earliest: before which loop, and on which level.
+        """For each instruction where it comes to stand: before which loop, and on which level.
 
         Level 0 is the first step of that loop; those of the others have none.
         """
         tape, first, found, at = self.settled.places.tape, self.settled.places.tape.first, list[Any](), 0
+        if self.settled.levels:
+            return [(0, level) for level in self.settled.levels]
         for number, loop in enumerate([*self.settled.loops, None]):
             level_of = dict[int, int]()
             end = len(tape.instructions) if loop is None else loop.start

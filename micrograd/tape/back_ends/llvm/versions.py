@@ -105,7 +105,7 @@ class Versions:
             raise ValueError("exact means the bits of the reference back end, which is float64; got float32")
         self.twin: Twin | None = None  # what mends results that are nan; set before the first call
         self._real = "double" if self.dtype.itemsize == 8 else "float"  # LLVM's name
-        self._of = tape, fields, reduce
+        self._of = tape, fields, reduce, exact
         self._settled = [it := settled(*self._of)]  # until it is scheduled, which uses it up
         self._versions: list[Version | None] = [None] * 5
         self._retired: list[Target] = []  # for which there was quickly compiled code until it had run for long

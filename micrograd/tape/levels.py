@@ -1,0 +1,70 @@
+"""When each instruction of a tape is computed: as early as its operands allow, or where that makes fewer groups, later.
+
+`vectorise` makes one vector instruction of all instructions of one primitive and one number of operands on a level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from micrograd.primitives import Primitive
+from micrograd.tape.tape import Tape
+
+MANY = 256  # groups from which on it is seen whether there are fewer when instructions wait
+FEWER = 2  # how many times fewer they have to be
+Slots = tuple[int, ...]
+
+
+def earliest(instructions: Sequence[tuple[int, Primitive, Slots]]) -> list[int]:
+    """The level of each instruction (result, primitive, operands): 1 for what depends on none of the others.
+
+    Of the others it is one more than the highest operand's.
+    """
+    levels: dict[int, int] = {}
+    level_of = levels.get
+    for out, _, operands in instructions:
+        levels[out] = 1 + max([level_of(x, 0) for x in operands])
+    return [*levels.values()]
+
+
+def waiting(tape: Tape, varies: Sequence[bool]) -> list[int] | None:
+    """Levels of all instructions, each of which waits for others of its kind; None where the earliest ones do as well.
+
+    In elimination, and in its gradient, rows and columns become ready one number after the other, and are wanted together
+    much later. So an instruction is computed on the level on which one of its kind cannot wait any longer.
+    """
+    first, code = tape.first, tape.instructions
+    early = earliest([(slot, *one) for slot, one in enumerate(code, first)])
+    kinds = [(rows, rule, len(operands)) for rows, (rule, operands) in zip(varies[first:], code, strict=True)]
+    groups = len(set(zip(early, kinds, strict=True)))
+    if groups < MANY:
+        return None
+    depth, count = max(early), len(code)
+    latest = [depth] * count
+    users: list[list[int]] = [[] for _ in range(count)]
+    missing = [0] * count  # operands that have not been computed
+    for k in range(count - 1, -1, -1):
+        before = latest[k] - 1
+        for x in set(code[k][1]):
+            if x >= first:
+                missing[k] += 1
+                users[x - first].append(k)
+                latest[x - first] = min(latest[x - first], before)
+    due: list[list[int]] = [[] for _ in range(depth + 1)]
+    ready: dict[Any, list[int]] = {}
+    for k in range(count):
+        due[latest[k]].append(k)
+        if not missing[k]:
+            ready.setdefault(kinds[k], []).append(k)
+    found, later = [0] * count, 0
+    for level in range(1, depth + 1):
+        now = [ready.pop(kind) for kind in dict.fromkeys([kinds[k] for k in due[level] if not found[k]])]
+        later += len(now)
+        for k in (k for group in now for k in group):
+            found[k] = level
+            for user in users[k]:
+                missing[user] -= 1
+                if not missing[user]:
+                    ready.setdefault(kinds[user], []).append(user)
+    return found if later * FEWER <= groups else None
