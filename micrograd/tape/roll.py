@@ -38,6 +38,7 @@ STEPS = 8  # fewer steps are no loop: what a loop saves in compiling, it costs i
 _WINDOWS = (4, 16, 64, 256, 1024, 4096, 16384)  # how many instructions are compared at once, to find the length of a step
 _NEAR = 16  # an operand is near where it lies no more than so many windows back
 _CANDIDATES = 6  # how many lengths of a step are tried for each window
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # of hashes
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,9 @@ def _orders(tape: Tape, code: Columns) -> Iterator[Array]:
     if early is not None:
         yield early
     height = heights(tape)
-    yield by_level(height)
-    yield by_operands(tape, height)
+    if _come_again(code, height):
+        yield by_level(height)
+        yield by_operands(tape, height)
 
 
 def prepared(code: Columns) -> Array | None:
@@ -201,14 +203,27 @@ def by_operands(tape: Tape, height: Array) -> Array:
 
 def heights(tape: Tape) -> Array:
     """Of each instruction, how many instructions the longest way from it to a result has."""
-    first, count = tape.first, len(tape.instructions)
-    before = [0] * (first + count)  # of those after each
-    for k in range(count - 1, -1, -1):
-        height = before[first + k] + 1
-        for i in tape.instructions[k][1]:
+    at = tape.first + len(tape.instructions)
+    before = [0] * at  # of those after each
+    for _, operands in reversed(tape.instructions):
+        at -= 1
+        height = before[at] + 1
+        for i in operands:
             if before[i] < height:
                 before[i] = height
-    return np.array(before[first:])
+    return np.array(before[tape.first :])
+
+
+def _come_again(code: Columns, height: Array) -> bool:
+    """Whether enough instructions lie on levels of one height that hold as many of each kind as some others do.
+
+    Where instructions are ordered by level, the steps of a loop are such levels.
+    """
+    kinds, sizes = code.kinds[by_level(height)], np.bincount(height)[:0:-1]
+    powers = np.cumprod(np.full(kinds.max() + 1, _BASE))  # numbers whose sums tell, but rarely, what was added
+    sums = np.add.reduceat(powers[kinds], np.cumsum(sizes) - sizes)
+    _, which, times = np.unique(sums, return_inverse=True, return_counts=True)
+    return bool(sizes[times[which] >= STEPS // 2].sum() >= LEAST)
 
 
 class Columns:
@@ -223,19 +238,12 @@ class Columns:
     def of(cls, tape: Tape) -> Columns:
         """The columns of a tape."""
         starts, operands = tape.operands()
-        numbers: dict[Any, int] = {}
-        rules = np.array([numbers.setdefault(rule, len(numbers)) for rule, _ in tape.instructions])
+        numbers = {rule: i for i, rule in enumerate(dict.fromkeys([rule for rule, _ in tape.instructions]))}
+        rules = np.array([numbers[rule] for rule, _ in tape.instructions])
         # kinds are primitives of so many operands; small integers, since long tapes have many
         kinds = np.unique(rules + len(numbers) * np.diff(starts), return_inverse=True)[1].astype(np.int32)
-        levels = [0] * tape.first
-        level_of, leave = levels.__getitem__, levels.append
-        for _, xs in tape.instructions:
-            if len(xs) == 2:  # as most are
-                x, y = level_of(xs[0]), level_of(xs[1])
-                leave(1 + (x if x > y else y))
-            else:
-                leave(1 + max(map(level_of, xs)))
-        return cls(tape.inputs, tape.first, kinds, np.array(levels[tape.first :], np.int32), starts, operands.astype(np.int32))
+        levels = np.array(tape.levels(), np.int32)
+        return cls(tape.inputs, tape.first, kinds, levels, starts, operands.astype(np.int32))
 
     def reordered(self, order: Array) -> Columns:
         """The columns of the tape with its instructions in another order."""
@@ -315,16 +323,15 @@ class Columns:
         With `reads`, kinds are told apart also by how far back their operands are, where that is near.
         """
         if (window, reads) not in self.hashes:
-            base = np.uint64(0x9E3779B97F4A7C15)
-            found, size = (self.kinds.astype(np.uint64) + np.uint64(1)) * base, 1
+            found, size = (self.kinds.astype(np.uint64) + np.uint64(1)) * _BASE, 1
             if reads:
                 counts = np.diff(self.starts)
                 back = np.repeat(np.arange(self.first, self.first + len(counts)), counts) - self.operands
                 back[back > _NEAR * window] = 0
                 place = np.arange(1, len(back) + 1) - np.repeat(self.starts[:-1], counts)  # of an operand in its instruction
-                found += np.add.reduceat(back * place, self.starts[:-1]).astype(np.uint64) * (base >> np.uint64(7))
+                found += np.add.reduceat(back * place, self.starts[:-1]).astype(np.uint64) * (_BASE >> np.uint64(7))
             while size < window:  # from runs of n to runs of 2 n
-                factor = np.uint64(pow(int(base), size, 1 << 64))
+                factor = np.uint64(pow(int(_BASE), size, 1 << 64))
                 found, size = found[:-size] * factor + found[size:] ^ found[size:] >> np.uint64(29), 2 * size
             self.hashes[window, reads] = found
         return self.hashes[window, reads]

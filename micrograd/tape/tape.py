@@ -68,8 +68,22 @@ class Tape:
 
         Both are of type `np.intp`, the one that NumPy takes as indices on every machine: in a browser it has 32 bits.
         """
-        starts = np.cumsum([0, *(len(operands) for _, operands in self.instructions)], dtype=np.intp)
-        return starts, np.fromiter(chain.from_iterable([operands for _, operands in self.instructions]), np.intp, starts[-1])
+        every = [operands for _, operands in self.instructions]
+        starts = np.cumsum([0, *map(len, every)], dtype=np.intp)
+        return starts, np.fromiter(chain.from_iterable(every), np.intp, starts[-1])
+
+    def levels(self) -> list[int]:
+        """Of each instruction, how many instructions the longest way to it has that ends with it."""
+        first = self.first
+        levels = [0] * first
+        level_of, leave = levels.__getitem__, levels.append
+        for _, operands in self.instructions:
+            if len(operands) == 2:  # as most have
+                x, y = level_of(operands[0]), level_of(operands[1])
+                leave(1 + (x if x > y else y))
+            else:
+                leave(1 + max(map(level_of, operands)))
+        return levels[first:]
 
     def name(self, slot: int) -> str:
         """How a slot is printed: an input x0, a leaf p0, a constant by its number, a result %0."""

@@ -115,14 +115,11 @@ class Bytecode:
             found = [False, bool(varies[[first + k for k in long]].all())]
         library = set(filter(calls_library, {rule for rule, _ in tape.instructions}))
         if library:
-            levels, listed = self.levels(), varies.tolist()
-            for i in range(2):
-                calls = Counter(
-                    (level, rule)
-                    for (rule, _), level, rows in zip(tape.instructions, levels, listed[first:], strict=True)
-                    if rule in library and level and not (rows and i)
-                )
-                found[i] &= all(count < (WIDE if level[1] else NESTED) for (level, _), count in calls.items())
+            levels, rows = self.levels(), varies.tolist()[first:]
+            at = [k for k, (rule, _) in enumerate(tape.instructions) if rule in library and levels[k]]
+            for i, alone in enumerate((at, [k for k in at if not rows[k]])):
+                calls = Counter([(levels[k], tape.instructions[k][0]) for k in alone])
+                found[i] &= all(count < (WIDE if level > 0 else NESTED) for (level, _), count in calls.items())
         return found[0], found[1]
 
     def irregular(self) -> bool:
@@ -135,23 +132,23 @@ class Bytecode:
             return False
         return sum([count for _, count in counts if count >= LONG]) * RARE <= len(instructions)
 
-    def levels(self) -> list[Any]:
-        """For each instruction where it comes to stand: before which loop, and on which level.
+    def levels(self) -> list[int]:
+        """For each instruction the level on which it comes to stand; behind each loop they count on.
 
-        Level 0 is the first step of that loop; those of the others have none.
+        The first step of a loop has a negative number of that loop; those of the others have 0.
         """
-        tape, first, found, at = self.settled.places.tape, self.settled.places.tape.first, list[Any](), 0
-        if self.settled.levels:
-            return [(0, level) for level in self.settled.levels]
-        for number, loop in enumerate([*self.settled.loops, None]):
+        tape, loops = self.settled.places.tape, self.settled.loops
+        if not loops:
+            return self.settled.levels or tape.levels()
+        first, found, base = tape.first, list[int](), 0
+        for number, loop in enumerate([*loops, None]):
             level_of = dict[int, int]()
-            end = len(tape.instructions) if loop is None else loop.start
-            for k in range(at, end):
-                level_of[first + k] = level = 1 + max([level_of.get(x, 0) for x in tape.instructions[k][1]])
-                found.append((number, level))
+            for k in range(len(found), len(tape.instructions) if loop is None else loop.start):
+                level_of[first + k] = level = 1 + max([level_of.get(x, base) for x in tape.instructions[k][1]])
+                found.append(level)
+            base = max([base, *level_of.values()])
             if loop is not None:
-                found += [(number, 0)] * loop.period + [None] * (loop.period * (loop.steps - 1))
-                at = loop.end
+                found += [-1 - number] * loop.period + [0] * (loop.period * (loop.steps - 1))
         return found
 
     def code(self, t: Target) -> tuple[Code, Array]:
@@ -167,27 +164,28 @@ class Bytecode:
         codes = {RULES[name]: code for code, name in enumerate(known(self.real, self.exact))}
         once: list[int] = []
         work: list[int] = []
-        read: set[int] = set()
+        read: list[Sequence[int]] = []  # by what is done for each vector of samples
         for slot, (rule, operands) in enumerate(tape.instructions, first):
             if slot - first in self.final:
                 continue
             part = work if varies[slot] else once
+            if varies[slot]:
+                read.append(operands)
             if rule.variadic:
                 part += (codes[rule], slot, slot, slot, len(operands) // 2 if rule is _DOT else len(operands), *operands)
             else:
                 part += (codes[rule], slot, operands[0], operands[-1]) if len(operands) < 3 else (codes[rule], slot, *operands)
-            if varies[slot]:
-                read.update(operands)
         totals: list[int] = []
         if self.reduce:
             for slot in tape.outputs:
                 xs, ys = self.final.get(slot - first, ((slot,), ()))
                 totals += (len(xs), *xs, *(ys or [self.one] * len(xs)))
-                read.update(xs, ys)
+                read += (xs, ys)
         else:
-            read.update(tape.outputs)
+            read.append(tape.outputs)
         fixed, varying = self.arguments(False), self.arguments(True)
-        spread = [*sorted(slot for slot in read if not varies[slot]), self.one]
+        shared = {slot for slot, rows in enumerate(varies) if not rows}
+        spread = [*sorted(shared.intersection(chain.from_iterable(read))), self.one]
         results = [] if self.reduce else self.results()
         parts = [once + ENDS, work + ENDS, spread, fixed, varying, totals, results]
         starts = [HEAD, *(HEAD + np.cumsum([len(part) for part in parts])).tolist()]
@@ -196,7 +194,7 @@ class Bytecode:
         head[LEAVES], head[LEAF_COUNT] = tape.inputs, tape.leaves
         head[FIXED_COUNT], head[VARYING_COUNT] = len(fixed) // 3, len(varying) // 3
         head[SPREAD_COUNT], head[TOTAL_COUNT], head[RESULT_COUNT] = len(spread), self.sums, len(results) // 5
-        return np.array([*head, *chain.from_iterable(parts)], np.int64), len(once) > 0
+        return np.fromiter(chain(head, *parts), np.int64, starts[-1]), len(once) > 0
 
     def arguments(self, varying: bool) -> list[int]:
         """For each array of arguments its entry in the frame, its width, and the slot of its first number."""
