@@ -144,16 +144,21 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
     if program is None or watch is None:
         return None
     parameters, count, compares = recordings.parameters, len(recordings.parameters), path.asks
-    unchanged, theta = watch.unchanged, parameters.theta
+    unchanged, theta, floats = watch.unchanged, parameters.theta, parameters.floats
     direct = recordings.back_end.make_direct is not None
 
     if direct and all(x.__class__ is float for x in args):
-        kinds, single, finish = [float] * len(args), program.single, _finish(path.out, compares)
+        number, single, finish = len(args), program.single, _finish(path.out, compares)
 
         def of_floats(args: Sequence[Any]) -> Any:
-            if [*map(type, args)] != kinds or count != len(parameters.values) or not unchanged():
+            if len(args) != number or count != len(parameters.values):
                 return None
-            numbers = single(args, theta() if count else _NOTHING)
+            for x in args:
+                if x.__class__ is not float:
+                    return None
+            if not unchanged():
+                return None
+            numbers = single(args, floats() if count else ())
             return finish(numbers) if not compares or numbers[-1] >= 0.0 else None
 
         return of_floats

@@ -69,7 +69,7 @@ class Linear:
 
         program: Any = self.path.program(made)
         if singly:
-            return lambda xs, leaves: program.single(tuple(xs), leaves)
+            return lambda xs, leaves: program.single(xs, leaves.tolist())
         arrays: Callable[[Any], Any] = lambda xs: [np.array(xs)] if inputs else []  # noqa: E731
         return lambda xs, leaves: program(arrays(xs), leaves, 1)[:, 0].tolist()
 

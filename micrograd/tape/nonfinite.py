@@ -40,7 +40,7 @@ class Twin:
             return [np.where(np.isnan(x), y, x) for x, y in zip(found, again, strict=True)]
         return np.where(np.isnan(found), again.reshape(found.shape), found)
 
-    def mended_numbers(self, found: list[float], args: tuple[float, ...], leaves: Array) -> list[float]:
+    def mended_numbers(self, found: list[float], args: Sequence[float], leaves: Sequence[float]) -> list[float]:
         """The same for one sample of plain numbers, of which none may be nan."""
         total = sum(found)  # nan where one of them is, or where there are infinities of either sign
         if total == total or self.other is None:
@@ -69,7 +69,7 @@ class Gated:
         found = self.program(inputs, leaves, n, mean) if mean else self.program(inputs, leaves, n)
         return self.twin.mended(found, inputs, leaves, n, mean) if has_nan(found) else found
 
-    def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
+    def single(self, args: Sequence[float], leaves: Sequence[float]) -> list[float]:
         """The outputs for one sample of plain numbers."""
         return self.twin.mended_numbers(self.program.single(args, leaves), args, leaves)
 

@@ -91,24 +91,39 @@ class Parameters:
 
     def theta(self) -> Array:
         """What the parameters hold, with what open blocks of training have learnt."""
-        if self.later is not None:
-            self.settle()
-        for block in [*open_trainings]:  # a copy: a block that an interrupt has left open closes itself
-            block.write_data()
+        self._written()
         return self.held()
+
+    def floats(self) -> list[float]:
+        """The same as a list, not yet rounded to the type of theta: few of them in a third of the time."""
+        self._written()
+        return self._numbers_held()
 
     def held(self) -> Array:
         """What the Values themselves hold: inside a block of training, without what was learnt there."""
+        return self._vector(self._numbers_held())
+
+    def _written(self) -> None:
+        if self.later is not None:
+            self.settle()
+        for block in open_trainings and [*open_trainings]:  # a copy: a block that an interrupt has left open closes itself
+            block.write_data()
+
+    def _numbers_held(self) -> list[float]:
         while True:
             before = _lent[0]
             numbers = [p.data for p in self.values] if open_blocks else primals(self.values)  # a recording refuses
-            if (count := len(numbers)) <= FEW:
-                found = np.fromiter(numbers, _REAL, count)
-            else:
-                found = np.frombuffer(bytearray(_packer(count)(*numbers)))  # in half the time of fromiter
             if before == _lent[0] and (before % 2 == 0 or _lent[1] == threading.get_ident()):
-                return found if self.dtype is found.dtype else found.astype(self.dtype)
+                return numbers
             time.sleep(0.0001)  # another thread records, and the Values hold the numbers of its sample's theta
+
+    def _vector(self, numbers: list[float]) -> Array:
+        """Numbers for all parameters as an array of theta's type."""
+        if (count := len(numbers)) <= FEW:
+            found = np.fromiter(numbers, _REAL, count)
+        else:
+            found = np.frombuffer(bytearray(_packer(count)(*numbers)))  # in half the time of fromiter
+        return found if self.dtype is found.dtype else found.astype(self.dtype)
 
     def checked(self, theta: Array) -> Array:
         """`theta`, or ValueError where it is no vector with one number for each parameter."""

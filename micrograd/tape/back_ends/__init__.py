@@ -38,7 +38,7 @@ class Direct(Program, Protocol):
     def prepared(self, n: int, mean: bool = False) -> Callable[[Sequence[Any], Array], Array]:
         """The outputs for n samples, flat of a single one, as a function of inputs and leaves: for many calls in a row."""
 
-    def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
+    def single(self, args: Sequence[float], leaves: Sequence[float]) -> list[float]:
         """The outputs for one sample of plain numbers."""
 
 

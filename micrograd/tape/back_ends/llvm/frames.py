@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.tape.back_ends.llvm.target import ARRAYS, COUNT, DATA, DIVISOR, OUT, Target
+from micrograd.tape.back_ends.llvm.target import ARRAYS, COUNT, DATA, DIVISOR, OUT, THETA_AT, Target
 
 Array = np.ndarray[Any, Any]
 
@@ -79,20 +79,17 @@ def _put_back(idle: list[Array], piece: Array) -> None:
 class Single:
     """The memory of one call on plain numbers, without arrays on the way, and the code that runs on it: `Program.single`."""
 
-    def __init__(self, frame: Frame, run: Callable[[int], None], inputs: int, outputs: int):
+    def __init__(self, frame: Frame, run: Callable[[int], None], inputs: int, leaves: int, outputs: int):
         kind = ctypes.c_double if frame.rows.itemsize == 8 else ctypes.c_float
         self.frame, self.all, self.address = frame, run, frame.address
-        self.leaves: Any = None  # the array of parameters that the frame points to
-        self.numbers = (kind * inputs)()
+        self.numbers = (kind * (inputs + leaves))()  # those of the arguments, and behind them the parameters
         self.out = (kind * outputs)()
-        self.pack = struct.Struct(f"{inputs}{kind._type_}").pack_into
-        starts = [ctypes.addressof(self.numbers) + i * ctypes.sizeof(kind) for i in range(inputs)]
+        self.pack = struct.Struct(f"{inputs + leaves}{kind._type_}").pack_into
+        starts = [ctypes.addressof(self.numbers) + i * ctypes.sizeof(kind) for i in range(inputs + 1)]
         self._stands = [_Stand(b"", start) for start in (*starts, ctypes.addressof(self.out))]
-        *places, out = map(ctypes.addressof, self._stands)
-        self.pointers = self.frame.pointers
-        for i, place in enumerate(places, ARRAYS):
-            self.pointers[i] = place
-        self.pointers[OUT], self.pointers[COUNT] = out, 1
+        *places, theta, out = map(ctypes.addressof, self._stands)
+        frame.pointers[ARRAYS : ARRAYS + inputs] = places
+        frame.pointers[THETA_AT], frame.pointers[OUT], frame.pointers[COUNT] = theta, out, 1
 
 
 class _Stand(ctypes.Structure):

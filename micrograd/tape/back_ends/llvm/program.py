@@ -169,18 +169,16 @@ class Program(Versions):
         rows = iter(room((singles, n), self.dtype))
         return [room((n, width), self.dtype) if width > 1 else next(rows) for width in self.groups]
 
-    def single(self, args: tuple[float, ...], leaves: Array) -> list[float]:
-        """The outputs for one sample, of a program whose every input is a number that does not vary."""
+    def single(self, args: Sequence[float], leaves: Sequence[float]) -> list[float]:
+        """The outputs for one sample of plain numbers, of a program whose every input is a number that does not vary."""
         singles = self._singles
         try:
             single = singles.pop()
         except IndexError:
             _, version = self.version(1, 0)
             frame = Frame(version.plan, version.target, self.dtype, version.tables)
-            single = Single(frame, version.all, len(args), self._outputs)
-        single.pack(single.numbers, 0, *args)
-        if leaves is not single.leaves:
-            single.leaves, single.pointers[THETA_AT] = leaves, id(leaves)
+            single = Single(frame, version.all, len(args), len(leaves), self._outputs)
+        single.pack(single.numbers, 0, *args, *leaves)
         single.all(single.address)
         out: list[float] = single.out[:]
         singles.append(single)

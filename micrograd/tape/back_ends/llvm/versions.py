@@ -84,7 +84,7 @@ class Twin(Protocol):
     def mended(self, found: Any, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
         """The results of a call with numbers in the places of nans."""
 
-    def mended_numbers(self, found: list[float], args: tuple[float, ...], leaves: Array) -> list[float]:
+    def mended_numbers(self, found: list[float], args: Sequence[float], leaves: Sequence[float]) -> list[float]:
         """The same for the results of `single`."""
 
 
