@@ -1,4 +1,4 @@
-"""Calls in blocks of samples: over arrays that lie on a disk, into arrays that do, with as much memory as a block takes.
+"""Calls in blocks of samples, for arguments or results that lie on a disk: each takes no more memory than a block.
 
 `jit` hands over a call whose arguments lie on a disk, or whose results are to be written to arrays given as `out`. Each block
 is a call of its own.
@@ -20,8 +20,8 @@ from micrograd.tape.partial_sums import Forest, merged, subtrees
 from micrograd.trees import flatten, kind_of, leaves_of, of_parts, parts_of, plain_array, steps, unflatten
 
 Array = np.ndarray[Any, Any]
-BYTES = 32 << 20  # of arguments and results in a block
-FEWEST = 256  # samples in a block
+BYTES = 32 << 20  # bytes of arguments and results in a block, roughly
+FEWEST = 256  # the fewest samples in a block
 
 
 def on_disk(x: Any) -> bool:
@@ -42,7 +42,7 @@ def in_blocks(
 ) -> Any:
     """The results of `run(args, named)` over all samples, put together or written to `out`, block by block.
 
-    ValueError or TypeError, before anything is written, where `out` does not fit.
+    ValueError or TypeError, before anything is written, if `out` does not fit.
     """
     sources = _Sources(args, named, in_axes)
     n = sources.n
@@ -81,14 +81,14 @@ def summed(
 ) -> tuple[Any, Array, int]:
     """The structure of the results, their sums over all samples, and how many samples there are; computed block by block.
 
-    `run(args, named)` gives structure and sums of one block; `unit(args, named)` how many samples each leaf of the tree of
-    sums takes (see `partial_sums`). Blocks are whole subtrees of that tree, so in exact mode the bits are those of one run.
+    `run(args, named)` gives structure and sums of one block. `unit(args, named)` gives how many samples make up a leaf of the
+    tree of sums (see `partial_sums`). Blocks are whole subtrees of that tree, so in exact mode the bits are those of one run.
     """
     sources = _Sources(args, named, in_axes)
     n, together = sources.n, unit(*sources.part(0, min(1, sources.n)))
     most = max(BYTES // max(1, sources.bytes), sources.chunks, together)
     size, units = together << (most // together).bit_length() - 1, -(-n // together)
-    while True:  # from the start again where a later block brings parameters that the sums before it lack
+    while True:  # again from the start, if a block brings new parameters, which the sums before it lack
         forest: Forest = {}
         for start in range(0, max(1, n), size):
             out, sums = run(*sources.part(start, min(start + size, n)))
@@ -106,7 +106,7 @@ def summed(
 
 
 def first(args: Sequence[Any], named: Mapping[str, Any], in_axes: Any) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments with the first sample alone, where there is one."""
+    """The arguments with the first sample alone, or with no sample if there is none."""
     sources = _Sources(args, named, in_axes)
     return sources.part(0, min(1, sources.n))
 
@@ -124,7 +124,7 @@ def _holds_some(x: Any) -> bool:
 
 
 class _Sources:
-    """The arguments of a call, to be cut into blocks of samples: its arrays, how long they are, how many bytes a sample has."""
+    """The arguments of a call, to be cut into blocks: its arrays, how many samples they have, how many bytes a sample has."""
 
     def __init__(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any):
         self.axes = axes_of(in_axes, args, named)
@@ -146,7 +146,7 @@ class _Sources:
         return args, {name: _cut(x, last, part, whole) for name, x in self.named.items()}
 
     def taken(self, x: Any, axis: int | None, where: str) -> Any:
-        """An argument with arrays for what counts as one; what lies on a disk stays there. Chunked where Dask has it."""
+        """An argument with lists of samples as arrays; what lies on a disk stays there. Chunked for a Dask collection."""
         if axis is None:
             return _mapped(x, lambda leaf: np.asarray(leaf[...]) if on_disk(leaf) else leaf)
         kind = _kind_of(x)
@@ -159,7 +159,7 @@ class _Sources:
         if not on_disk(x):
             x = np.asarray(x) if isinstance(x, (list, tuple)) else plain_array(x)
         if not getattr(x, "ndim", 0):
-            return x  # no array of samples, as the call will say
+            return x  # it is no array of samples: the call will raise an error
         check_axis(x, axis, where)
         self.lengths[where] = x.shape[axis]
         self.arrays.append(x)
@@ -171,12 +171,12 @@ class _Sources:
 
 
 def _kind_of(x: Any) -> Any:
-    """As `trees.kind_of`; what lies on a disk is a leaf, whatever class it is of."""
+    """Like `trees.kind_of`, but what lies on a disk is a leaf, whatever its class."""
     return None if on_disk(x) else kind_of(x)
 
 
 def _mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
-    """As `trees.mapped`, with such leaves."""
+    """Like `trees.mapped`, with these leaves."""
     kind = _kind_of(tree)
     if kind is None:
         return None if tree is None else change(tree)
@@ -184,7 +184,7 @@ def _mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
 
 
 class _Held:
-    """A leaf of `out`: an array to be written to, wrapped so that `trees` takes any array of another library for a leaf."""
+    """A leaf of `out`: an array to be written to, wrapped so that `trees` takes arrays of any library for leaves."""
 
     def __init__(self, array: Any):
         self.array = array
@@ -196,7 +196,7 @@ def _width(x: Any, axis: int) -> int:
 
 
 def _cuts(n: int, width: int, together: int) -> Iterator[tuple[int, int]]:
-    """Where blocks start and end. None has fewer samples than FEWEST: compiled code would take those one by one."""
+    """Where blocks start and end. No block has fewer than FEWEST samples, if there are that many: few would be slow."""
     size = max(FEWEST, BYTES // max(1, width) // FEWEST * FEWEST)
     if together > 1:
         size = max(size // together, 1) * together
@@ -220,7 +220,7 @@ def _cut(x: Any, axis: int | None, part: slice, whole: bool) -> Any:
 
 
 def _places(found: list[Any], structure: Any, n: int, held: Any) -> list[Any]:
-    """The arrays that take the results: new ones, or those that are held; ValueError or TypeError where these do not fit."""
+    """The arrays that take the results: new ones, or those in `held`; ValueError or TypeError if these do not fit."""
     shapes = [(n, *x.shape[1:]) if isinstance(x, np.ndarray) else None for x in found]
     if held is None:
         return [np.empty(shape, x.dtype) if shape else x for shape, x in zip(shapes, found, strict=True)]
@@ -235,7 +235,7 @@ def _places(found: list[Any], structure: Any, n: int, held: Any) -> list[Any]:
 
 
 def _let_go(x: Any) -> None:
-    """Let go of a memory map's pages in this process; what was written to them is in the file, or on the way there."""
+    """Free the memory of a memory map in this process; what was written to it is in the file, or on the way there."""
     if isinstance(x, np.memmap) and x.mode != "c" and sys.platform == "linux":
         with suppress(AttributeError, ValueError, OSError):
             x._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
@@ -243,7 +243,7 @@ def _let_go(x: Any) -> None:
 
 @contextmanager
 def _bar(n: int, progress: bool) -> Iterator[Callable[[int], object]]:
-    """A function to be told how many more samples are done: it moves a bar, where one is wanted and tqdm is installed."""
+    """A function to be told how many more samples are done. It moves a bar, if one is wanted and tqdm is installed."""
     if progress:
         with suppress(ImportError):
             from tqdm import tqdm

@@ -1,7 +1,7 @@
 """Branches: each sample of a call runs on the tape of the path that its own comparisons decide.
 
-`recordings` comes before, and keeps the paths met so far. Here their guards are evaluated, samples that decide otherwise go
-on to the next path, and one that no path fits is recorded.
+`recordings` comes before, and keeps the paths met so far. Here the comparisons of a path, its guards, are evaluated for all
+samples. Those that decide otherwise go on to the next path, and if no path fits a sample, its own is recorded.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from micrograd.tape.back_ends.reference import BLOCK, paired, total
 from micrograd.tape.parameters import Array
 from micrograd.tape.recordings import Path, Recordings
 
-PATHS = 64  # the most paths of one structure,
-MOST = 4096  # or this where one program computes all of them and selects
-MANY = 2048  # with more sums than this, results of single samples are not kept: each path is summed by itself,
-SPAN = 1 << 14  # within a span of so many samples
-ROOM = 1 << 21  # how many results of single samples are kept at a time
+PATHS = 64  # the most paths for one structure of arguments,
+MOST = 4096  # or so many if one program can compute all of them and select
+MANY = 2048  # with more sums over the samples than this, results of single samples are not kept: each path is summed by
+SPAN = 1 << 14  # itself, for so many samples at a time
+ROOM = 1 << 21  # the most results of single samples that are kept at a time
 _COMPARE = {
     "__lt__": np.less, "__le__": np.less_equal, "__gt__": np.greater, "__ge__": np.greater_equal,
     "__eq__": np.equal, "__ne__": np.not_equal,
@@ -30,8 +30,8 @@ _COMPARE = {
 def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce: bool) -> Array:
     """The results of a function that compares values: each sample's of its own path, or their sum over the samples.
 
-    The sum is that of `reference.total` over all samples, whatever their paths. Where there is no room for the results of each
-    sample, each path is summed by itself within a span of samples, and the paths' sums are added.
+    The sum is that of `reference.total` over all samples, whatever their paths. With very many sums there is no room for the
+    results of each sample: then each path is summed by itself within a span of samples, and the paths' sums are added.
     """
     paths, parameters = recordings.paths(call, gradient), recordings.parameters
     many = reduce and unit(recordings, paths) != BLOCK
@@ -46,7 +46,7 @@ def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce:
     parts = [(paths[i], np.sort(np.concatenate(samples[i]))) for i in sorted(samples, key=lambda i: paths[i].decisions)]
 
     def among(at: int, end: int) -> list[tuple[Path, Array]]:
-        """The samples of each path that has some among these."""
+        """The paths that some samples from `at` to `end` take, each with these samples."""
         spans = [(path, rows[slice(*np.searchsorted(rows, [at, end]))]) for path, rows in parts]
         return [(path, rows) for path, rows in spans if len(rows)]
 
@@ -74,7 +74,7 @@ def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce:
 
 
 def path_of(recordings: Recordings, call: Call, gradient: Any, theta: Array) -> tuple[Path, Array]:
-    """The path of the one sample of a call, recorded where it is new; theta, longer where that has brought parameters."""
+    """The path of the one sample of a call, recorded if it is new; and theta, which is longer if that brought parameters."""
     paths = recordings.paths(call, gradient)
     if not paths[0].tape.guards:
         return paths[0], recordings.parameters.grown(theta)
@@ -83,19 +83,20 @@ def path_of(recordings: Recordings, call: Call, gradient: Any, theta: Array) -> 
 
 
 def unit(recordings: Recordings, paths: list[Path]) -> int:
-    """How many samples stand by themselves in sums: those of a block, or of a span where paths are summed one by one."""
+    """How many samples make up one leaf of the tree of sums: a block, or a span if each path is summed by itself."""
     return SPAN if paths[0].tape.guards and paths[0].values * len(recordings.parameters) > MANY else BLOCK
 
 
 def settled(paths: list[Path]) -> list[Path]:
-    """The paths that are worth one program for all: those known, once a call has met no new one, and until then the first."""
+    """The paths for which one program is worth making: all known ones if the latest call met no new one, else the first."""
     return paths if paths[0].settled == len(paths) else paths[:1]
 
 
 def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bool, theta: Array, reduce: bool) -> Array | None:
-    """The results of all samples, or their sum, where the paths known suffice; None where a sample is met that no path fits.
+    """The results of all samples, or their sum, if the known paths suffice; None if they do not fit some sample.
 
-    They come from one program for all paths, or else from one for each, to which samples go on that decide otherwise.
+    They come from one program for all paths; or from one program for each path, where samples that decide otherwise go on to
+    the next.
     """
     known, groups = len(paths), [settled(paths)]
     groups += [[path] for path in paths[1:]] if len(groups[0]) < len(paths) else []
@@ -129,13 +130,13 @@ def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bo
 def _sorted_by_path(
     recordings: Recordings, paths: list[Path], call: Call, gradient: Any, theta: Array
 ) -> tuple[dict[int, list[Array]], Array]:
-    """The samples of each path by its number; theta, longer where a path met now has brought parameters."""
+    """The samples of each path, by the number of the path; and theta, which is longer if a new path brought parameters."""
     samples: dict[int, list[Array]] = {}
     left, known = np.arange(call.n), len(paths)
     found = dict[tuple[tuple[str, bool], ...], int]()  # paths by their decisions
 
     def met(row: int) -> bool:
-        """Record the path of a sample; whether it is a new one."""
+        """Record the path of a sample; returns whether it is a new one."""
         with recordings.making:
             with recordings.parameters.holding(theta):
                 path = recordings.record(call, row, gradient)
@@ -156,7 +157,7 @@ def _sorted_by_path(
         for i in np.unique(numbers[numbers >= 0.0]).astype(int).tolist():
             samples.setdefault(i, []).append(left[numbers == i])
         odd, left = np.append(odd, left[np.isnan(numbers)]), left[numbers < 0.0]
-        again = 0  # how often the path had been met already
+        again = 0  # how many of the samples recorded now took a path that was known already
         for tried, row in enumerate(left[: len(among)].tolist(), 1):
             again += not met(row)
             if 2 * again > tried + 1:
@@ -182,9 +183,10 @@ def _sorted_by_path(
 
 
 def _taking(recordings: Recordings, path: Path, call: Call, rows: Array, theta: Array) -> Array:
-    """Which of some samples take a path; none for which a function that it compares the results of raises.
+    """Which of some samples take a path.
 
-    The function may not be meant for those: they have decided otherwise before. Where it is, their own path raises the same.
+    A comparison may need a function of the user's that raises for some samples. These count as taking another path: they may
+    have decided an earlier comparison otherwise. If they have not, their own path raises the same error.
     """
     compared = recordings.program(path, call, False, guards=True)
     try:
@@ -197,7 +199,7 @@ def _taking(recordings: Recordings, path: Path, call: Call, rows: Array, theta: 
 
 
 def _decided(path: Path, pairs: Array) -> Array:
-    """Which samples decide all comparisons of a path as it does; `pairs` are what it compares, two rows for each."""
+    """Which samples decide all comparisons of a path as it does; `pairs` has two rows of operands for each comparison."""
     if path.compared is None:  # one comparison of arrays for each kind
         kinds = dict.fromkeys(g.name for g in path.tape.guards)
         guards = [(name, [(i, g.result) for i, g in enumerate(path.tape.guards) if g.name == name]) for name in kinds]
@@ -211,8 +213,8 @@ def _decided(path: Path, pairs: Array) -> Array:
 
 
 def _add(recordings: Recordings, paths: list[Path], path: Path, gradient: bool) -> None:
-    """Keep one more path; RuntimeError where there are too many, TypeError where it returns another structure."""
-    full = len(paths) >= PATHS and len(paths) & (len(paths) - 1) == 0  # each time that there are twice as many
+    """Keep one more path; RuntimeError if there are too many, TypeError if it returns another structure than the others."""
+    full = len(paths) >= PATHS and len(paths) & (len(paths) - 1) == 0  # asked at 64, 128, 256, ... paths
     if full and (len(paths) >= MOST or recordings.one_tape(paths, True, gradient, len(recordings.parameters)) is None):
         lines = [a[0] for a, b in zip(path.decisions, paths[-1].decisions, strict=False) if a != b]
         where = lines[0] if lines else path.decisions[-1][0]

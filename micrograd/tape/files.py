@@ -1,7 +1,7 @@
 """Compiled functions as files: the tapes, the structure of arguments and results, and the parameters; no code.
 
-A file is NumPy's `.npz` with arrays of numbers and one text in JSON. Reading it runs nothing: primitives are looked up by
-name in the receiver's own rule book, and every slot is checked before a tape is made of it.
+A file is NumPy's `.npz` with arrays of numbers and one text in JSON. Reading it runs no code from the file: primitives are
+looked up by name in the rule book of the process that reads, and every slot is checked before a tape is made.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FORMAT = "micrograd compiled function, 1"
 def save(f: Jitted[Any], path: str) -> None:
     """Write what a compiled function has recorded so far to a file that `load` reads.
 
-    ValueError where nothing has been recorded, or a structure holds something that is no number, text or None.
+    ValueError if nothing has been recorded, or if a structure holds anything but numbers, text and None.
     """
     if not f.recorded:
         raise ValueError(f"{f!r} has recorded nothing yet: call it once on arguments like those it is to be used with")
@@ -53,13 +53,13 @@ def save(f: Jitted[Any], path: str) -> None:
 def load(path: str, backend: str | None = None) -> Jitted[Any]:
     """The compiled function in a file that `save` wrote; its parameters are new Values of the same data and labels.
 
-    It takes arguments of the structures that had been recorded. ValueError where the file is damaged or of another kind.
+    It takes arguments of the structures that had been recorded. ValueError if the file is damaged or of another kind.
     """
-    back_end(backend)  # an unknown one is no fault of the file's
+    back_end(backend)  # raises for an unknown one, outside the block that blames the file
     with open(path, "rb") as opened:
         try:
             return _loaded(arrays_in(opened, opened.seek(0, 2), packed=False), backend)
-        except Exception as error:  # whatever a damaged file leads to
+        except Exception as error:  # a damaged file may lead to any error
             if isinstance(error, KeyError) and "no primitive" in str(error):
                 raise ValueError(f"{path} uses a primitive that is not in this rule book: {error}") from error
             if not zipfile.is_zipfile(path):
@@ -87,11 +87,11 @@ def _loaded(arrays: dict[str, Any], backend: str | None) -> Jitted[Any]:
     return f
 
 
-_LEAVES = {("number",), ("static",)}  # a structure that is text alone, and not the names of arguments
+_LEAVES = {("number",), ("static",)}  # how a leaf begins whose parts are all text: it looks like the names of arguments
 
 
 def _count(spec: Any) -> int:
-    """How many numbers a structure of arguments has; ValueError where it is none."""
+    """How many numbers a structure of arguments has; ValueError if it is no such structure."""
     kind = spec[0]
     if kind == "number" and spec[1] in ("i", "f"):
         return 1
@@ -107,7 +107,7 @@ def _count(spec: Any) -> int:
 
 
 def _listed(arrays: dict[str, Any], name: str, kind: str) -> list[Any]:
-    """One flat array, which no other tape has: of integers ("i") or floats ("f")."""
+    """A flat array of integers ("i") or floats ("f") as a list. It is removed, so that no two tapes can name the same."""
     array = arrays.pop(name)
     if array.dtype.kind != kind or array.ndim != 1:
         raise ValueError(f"its array {name} is damaged")
@@ -143,7 +143,7 @@ def _described(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
 
 
 def _path(about: dict[str, Any], arrays: dict[str, Any], parameters: int, inputs: int, gradient: bool) -> Path:
-    """One path; `inputs` is how many numbers the arguments have, and `gradient` whether it gives one."""
+    """A path from its description; the arguments have `inputs` numbers, and with `gradient` it gives one."""
     prefix = about["name"]
     code, ends, operands, outputs = (
         _listed(arrays, f"{prefix}_{part}", "i") for part in ("code", "ends", "operands", "outputs")
@@ -185,7 +185,7 @@ def _path(about: dict[str, Any], arrays: dict[str, Any], parameters: int, inputs
 
 
 def _own(name: str, home: str, template: Any, mask: Any, shape: Any, i: int) -> Any:
-    """The row of a number that a function with a rule of its own returns, which the reader has defined too."""
+    """The row of number `i` that a function with its own derivative rule returns; this process must have defined it too."""
     known = FUNCTIONS.get(name, {})
     functions = [known[home]] if home in known else list(known.values())
     if len(functions) != 1:

@@ -1,6 +1,7 @@
-"""When each instruction of a tape is computed: as early as its operands allow, or where that makes fewer groups, later.
+"""Levels: when each instruction of a tape is computed, as early as its operands allow, or later if that makes fewer groups.
 
-`vectorise` makes one vector instruction of all instructions of one primitive and one number of operands on a level.
+A group is what `vectorise` makes one vector instruction of: all instructions of one kind (one primitive and one number of
+operands) on one level.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from typing import Any
 from micrograd.primitives import Primitive
 from micrograd.tape.tape import Tape
 
-MANY = 256  # groups from which on it is seen whether there are fewer when instructions wait
-FEWER = 2  # how many times fewer they have to be
+MANY = 256  # from so many groups on, it is tried whether there are fewer if instructions wait
+FEWER = 2  # how many times fewer there have to be
 Slots = tuple[int, ...]
 
 
 def earliest(instructions: Sequence[tuple[int, Primitive, Slots]]) -> list[int]:
-    """The level of each instruction (result, primitive, operands): 1 for what depends on none of the others.
+    """The earliest level of each of some instructions (result, primitive, operands).
 
-    Of the others it is one more than the highest operand's.
+    An instruction that reads no result of the others has level 1, any other one more than the highest level of its operands.
     """
     levels: dict[int, int] = {}
     level_of = levels.get
@@ -29,10 +30,10 @@ def earliest(instructions: Sequence[tuple[int, Primitive, Slots]]) -> list[int]:
 
 
 def waiting(tape: Tape, varies: Sequence[bool]) -> list[int] | None:
-    """Levels of all instructions, each of which waits for others of its kind; None where the earliest ones do as well.
+    """Levels of all instructions such that they wait for others of their kind; None if the earliest levels do nearly as well.
 
-    In elimination, and in its gradient, rows and columns become ready one number after the other, and are wanted together
-    much later. So an instruction is computed on the level on which one of its kind cannot wait any longer.
+    In Gaussian elimination, and in its gradient, rows and columns become ready one number after the other, and are needed
+    together much later. So an instruction is computed on the first level on which one of its kind cannot wait any longer.
     """
     first, code = tape.first, tape.instructions
     early = earliest([(slot, *one) for slot, one in enumerate(code, first)])
@@ -43,7 +44,7 @@ def waiting(tape: Tape, varies: Sequence[bool]) -> list[int] | None:
     depth, count = max(early), len(code)
     latest = [depth] * count
     users: list[list[int]] = [[] for _ in range(count)]
-    missing = [0] * count  # operands that have not been computed
+    missing = [0] * count  # how many operands have not been computed yet
     for k in range(count - 1, -1, -1):
         before = latest[k] - 1
         for x in set(code[k][1]):

@@ -1,4 +1,7 @@
-"""Where the results of a tape's instructions live: each slot gets a space and a position there, one vector after the other."""
+"""Where the results of a tape's instructions are kept: each slot gets a space and a position there, vector by vector.
+
+`vectorise` and `steps` ask for places and add vector instructions; `schedule` says what spaces are.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ SPACES = (SHARED, ROWS)
 
 
 class Places:
-    """The positions that slots have been given, the vector that each belongs to, and the vector instructions so far."""
+    """The space and position of each slot, the vector that it belongs to, and the vector instructions so far."""
 
     def __init__(self, tape: Tape, fields: list[Field]):
         if sum(f.width for f in fields) != tape.inputs:
@@ -25,18 +28,18 @@ class Places:
         self.tape, self.fields = tape, fields
         slots = tape.first + len(tape.instructions)
         self.where = np.full(slots, -1, np.int64)  # the position of each slot
-        self.varies = np.zeros(slots, bool)  # and its space
-        self.owner = np.zeros(slots, np.int64)  # the vector, or field, that it is part of
-        self.shared = self.rows = self.vectors = 0
+        self.varies = np.zeros(slots, bool)  # whether it varies with the samples: its space is then ROWS, else SHARED
+        self.owner = np.zeros(slots, np.int64)  # the number of the vector, or field, that it is part of
+        self.shared = self.rows = self.vectors = 0  # how many positions, and vectors, there are so far
         self.filled: list[tuple[int, float]] = []
         self.code: list[Vector | Repeat] = []
-        self.before = self.code  # where rows of shared numbers are filled: while a loop is scheduled, the code before it
-        self.copies: dict[int, int] = {}  # slots in shared that also have a row
-        self.ones_after: dict[int, int] = {}  # slots behind whose vector rows of ones are wanted, and how many
-        self.ones_at: set[int] = set()
+        self.before = self.code  # gets the copies of shared numbers to rows; while a loop is scheduled, the code before it
+        self.copies: dict[int, int] = {}  # for slots in shared that also have a row: that row
+        self.ones_after: dict[int, int] = {}  # slots whose vector is to be followed by rows of ones, and by how many
+        self.ones_at: set[int] = set()  # these rows
 
     def inside(self, tape: Tape, sources: Sequence[int], rows: bool) -> Places:
-        """Places for the tape of a part, whose first slots are `sources` here; `leave` takes in what it has taken up."""
+        """Places for the tape of a part, whose first slots are the slots `sources` here; `leave` ends the part."""
         inner = Places(tape, [Field(tape.inputs, rows)])
         inner.where[: len(sources)], inner.varies[: len(sources)] = self.where[sources], self.varies[sources]
         inner.owner[: len(sources)], inner.varies[tape.first :] = self.owner[sources], rows
@@ -45,7 +48,7 @@ class Places:
         return inner
 
     def leave(self, inner: Places, slots: Sequence[int]) -> None:
-        """The end of a part: `slots` here are where its outputs are."""
+        """End a part: the outputs of its tape are the slots `slots` here, and its positions are taken."""
         self.shared, self.rows, self.vectors = inner.shared, inner.rows, inner.vectors
         outputs = inner.tape.outputs
         self.where[slots], self.owner[slots] = inner.where[outputs], inner.owner[outputs]
@@ -75,18 +78,18 @@ class Places:
         self.code.append(Vector(rule, shape, terms, tuple(operands), run_of(SPACES[int(rows)], base, shape)))
 
     def place_sources(self) -> None:
-        """Places for theta, the fields of the arguments and the constants."""
+        """Give places to theta, the fields of the arguments and the constants."""
         tape = self.tape
         self.place(np.arange(tape.inputs, tape.inputs + tape.leaves), False)
         at = 0
         for i, f in enumerate(self.fields):
             self.fields[i] = Field(f.width, f.varying, self.place(np.arange(at, at + f.width), f.varying))
             at += f.width
-        order = sorted(range(len(tape.constants)), key=lambda i: tape.constants[i])  # 0, 1, 2, ... become a progression
+        order = sorted(range(len(tape.constants)), key=lambda i: tape.constants[i])  # then 0, 1, 2, ... can be a strided view
         self.place(np.array(order, np.int64) + tape.inputs + tape.leaves, False)
 
     def row_of(self, slots: Array) -> Array:
-        """Positions in rows of any slots: shared ones are given a row, filled with their number."""
+        """Positions in rows of any slots; shared ones get a row, filled with their number."""
         flat = slots.ravel()
         missing = [i for i in dict.fromkeys(flat[~self.varies[flat]].tolist()) if i not in self.copies]
         if missing:
@@ -109,7 +112,7 @@ class Places:
         return positions.reshape(slots.shape)
 
     def placed(self, slots: Array) -> tuple[str, Array]:
-        """Space and positions of slots that together make one operand."""
+        """Space and positions of slots that together make one operand: of shared slots among varying ones, their rows."""
         varies = self.varies[slots]
         if varies.all():
             return ROWS, self.where[slots]
@@ -117,7 +120,7 @@ class Places:
             return SHARED, self.where[slots]
         return ROWS, self.row_of(slots)
 
-    # -- what loops need
+    # -- for loops
 
     def room(self, count: int, rows: bool) -> int:
         """Set aside the next `count` positions of a space; returns the first."""
@@ -129,7 +132,7 @@ class Places:
         return base
 
     def grow(self, count: int, rows: bool) -> Array:
-        """New slots, beyond those of the tape, in one run of positions."""
+        """New slots, numbered after those of the tape, at consecutive positions."""
         new = len(self.where) + np.arange(count)
         self.where = np.append(self.where, np.zeros(count, np.int64))
         self.varies = np.append(self.varies, np.full(count, rows))
@@ -138,19 +141,19 @@ class Places:
         return new
 
     def own(self, slots: Array, positions: Array) -> None:
-        """Say where slots are, as one vector."""
+        """Set the positions of slots, as one vector."""
         self.vectors += 1
         self.where[slots], self.owner[slots] = positions, self.vectors
 
     def copy(self, slots: Array, to: Array, rows: bool) -> None:
-        """Copies of the numbers of slots at other positions, before what comes next."""
+        """Add copies of the numbers of slots to other positions."""
         for space in SPACES[: 1 + rows]:
             some = self.varies[slots] == (space == ROWS)
             self.code += copies_of(space, self.where[slots[some]], SPACES[int(rows)], to[some])
 
 
 def copies_of(space: str, at: Array, to_space: str, to: Array, step: int = 0, to_step: int = 0) -> list[Vector]:
-    """Copies of numbers at positions to others, in as few runs as they make; one gather where these are many."""
+    """Copies of the numbers at some positions to others: one for each run with constant strides, or one gather if many."""
     order = np.argsort(to, kind="stable")
     at, to = at[order], to[order]
     code: list[Vector] = []

@@ -1,10 +1,10 @@
-"""Paths merged: one tape that computes the results of several paths, and selects those of the path that a sample takes.
+"""Merging paths: one tape that computes the results of several paths, and selects those of the path that a sample takes.
 
-`branches` comes here once a call has met no new path. What the paths have in common is computed once; the rest is computed for
-every path and every sample, and chosen by the comparisons, which are part of the tape. Where two paths do the same after an
-`if` with different numbers, the numbers are chosen and it is done once: so n independent ifs, which are 2ⁿ paths, become n
-selections. Each number is that of its own path's tape, bit for bit. An infinity on another path reaches nothing: a selection
-takes one number and leaves the other.
+`branches` uses it once a call has met no new path. What the paths have in common is computed once. The rest is computed for
+every path and every sample, and selected by the comparisons, which are part of the tape. If two paths go on after an `if` with
+the same operations on different numbers, the numbers are selected and the operations done once: so n independent ifs, which
+make 2ⁿ paths, become n selections. Every result has the bits of its own path's tape. An infinity on another path does no
+harm: a selection takes one number and ignores the other.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ _COUNTED = {  # a comparison as a primitive, which gives 1.0 or 0.0; and whether
 _WHERE, _SUM, _DOT, _ADD, _SUB, _MUL = (RULES[name] for name in ("where", "sum", "dot", "add", "sub", "mul"))
 _EQUAL, _LESS = RULES["equal"], RULES["less"]
 ELSEWHERE = -1.0  # in the place of a path's number, for a sample that takes none of the paths
-SMALL, GROWTH = 2000, 4  # a merged tape has at most SMALL instructions, or GROWTH times those of its longest path (or 3 a path)
-MANY = 1 << 16  # results, counted for every path, beyond which sides without a path are not marked with ANYTHING
+# a merged tape has at most SMALL instructions, or GROWTH times as many as the longest path (taken to have at least 3 a path)
+SMALL, GROWTH = 2000, 4
+MANY = 1 << 16  # with more results, counted for every path, ANYTHING is not used
 ANYTHING = -1  # in the place of a slot: any number will do, because no path is known on this side of a comparison
-LONG = 17  # sums of more operands are not taken apart
-FEW = 8  # the most selections of operands that may take the place of a selection between two results
+LONG = 17  # sums of more operands are not split into additions
+FEW = 8  # the most selections of operands that may replace one selection between two results
 
 
 def merged(
@@ -37,19 +38,19 @@ def merged(
 ) -> Tape | None:
     """The tape of some paths, each of them a tape with the places of its leaves among all `leaves`.
 
-    Its last output is a number that tells of the path that a sample takes: ELSEWHERE for none of these, nan where it compares
-    a nan, else 0.0 with `results` and without them the number of the path. So with `results` its sum over samples is 0.0 where
-    each takes one of the paths. It is ELSEWHERE also where a path looks up what its table has not, and where results
-    may need `gates`, nan beside a result that is nan. Before it stand with `results` the results of that path, and with a
-    `gradient` the derivatives of each by all leaves.
+    With `results`, its outputs are the results of the path that a sample takes, with a `gradient` followed by the derivatives
+    of each by all leaves. Then comes one more output, which says which path that is: the number of the path, or with `results`
+    0.0 for any path, so that its sum over the samples is 0.0 if each takes one of the paths. It is ELSEWHERE if the sample
+    takes none of them, or if an index is outside its table. It is nan if a nan is compared, and, with `gates` (some result may
+    have to be computed again by a gated tape), if a result is nan.
 
-    None where the paths do not compare the same in the same order, or where computing all of them for every sample would be
-    too much.
+    None if the paths do not compare the same in the same order, or if computing all of them for every sample would be too
+    much.
     """
     code = _Code(paths, leaves, results, gradient)
     try:
         number, chosen = code.tree(list(range(len(paths))), 0)
-    except (_Unlike, RecursionError):  # or a loop of many hundred steps, whose paths part one by one
+    except (_Unlike, RecursionError):  # the latter for a loop of many hundred steps with a path that ends at each
         return None
     if gates and chosen:
         total = code.add(_SUM, *chosen)
@@ -62,11 +63,11 @@ def merged(
 
 
 class _Unlike(Exception):
-    """Two paths that have decided alike so far go on to different comparisons."""
+    """Two paths whose decisions have been the same so far go on to different comparisons."""
 
 
 class _Code:
-    """The instructions of the paths, equal ones once, and the tree of their comparisons."""
+    """The instructions of all paths, with equal ones merged, and the tree of their comparisons."""
 
     def __init__(self, paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool):
         self.results, self.apart = results, len(paths) > 2
@@ -75,7 +76,7 @@ class _Code:
         self.split = [{True, False} <= {*at} for at in every]  # at which comparisons paths part
         self.instructions: list[Instruction] = []
         self._known: dict[Instruction, int] = {}
-        self._depths: dict[int, int] = {}  # of comparisons: how many come before; this says where to look first, no more
+        self._depths: dict[int, int] = {}  # for the slot of a comparison, how many come before it: a hint where to look first
         self.numbers: list[float] = []
         self._slots: dict[Any, int] = {}
         self._base = paths[0][0].inputs + leaves
@@ -100,7 +101,7 @@ class _Code:
             self.outputs.append(outputs)
 
     def add(self, rule: Primitive, *operands: int) -> int:
-        """The slot of an instruction."""
+        """The slot of an instruction, which is added if it is new."""
         key = (rule, operands)
         if key not in self._known:
             self._known[key] = self.first + len(self.instructions)
@@ -119,7 +120,7 @@ class _Code:
         return to
 
     def _apart(self, rule: Primitive, operands: list[int]) -> int:
-        """A short sum, or dot, as the additions that it is: paths may have it in common up to some term."""
+        """A short sum, or dot, as single additions: paths may have the first of them in common."""
         if len(operands) > LONG:
             return self.add(rule, *operands)
         half = len(operands) // 2
@@ -130,15 +131,15 @@ class _Code:
         return reduce(partial(self.add, _ADD), terms)
 
     def compared(self, path: int, depth: int) -> tuple[int, bool]:
-        """The slot of a comparison of a path, and the result of the comparison for which there is a 1.0."""
+        """The slot of a comparison of a path, and which result of the comparison 1.0 stands for there."""
         guard, to = self.guards[path][depth], self.slots[path]
         name, holds = _COUNTED[guard.name]
         return self.add(RULES[name], to[guard.x], to[guard.y]), holds
 
     def tree(self, members: list[int], depth: int) -> tuple[int, list[int]]:
-        """The slots of the number and of the results of the paths that have decided alike up to `depth` comparisons."""
-        path, ones, zeros = members[0], list[int](), list[int]()  # comparisons that all members decide alike
-        sides = list[tuple[int, bool]]()  # of these comparisons, those at which paths elsewhere in the tree part
+        """The slots of the number and of the results, for the paths `members`, whose first `depth` decisions are the same."""
+        path, ones, zeros = members[0], list[int](), list[int]()  # slots of comparisons that all members decide alike
+        sides = list[tuple[int, bool]]()  # of these, the comparisons that other paths decide in both ways
         while depth < len(self.guards[path]):
             here = {(g[depth].name, g[depth].line) if depth < len(g) else None for g in map(self.guards.__getitem__, members)}
             if len(here) > 1:
@@ -154,7 +155,7 @@ class _Code:
                 (number, outputs), (other, others) = self.tree(one, depth), self.tree(zero, depth)
                 if self.results:
                     number, *outputs = self.joined(slot, zip([number, *outputs], [other, *others], strict=True))
-                    other = number  # a nan that is compared still makes it nan
+                    other = number  # the selection below still gives nan if a nan is compared
                 return self._where_all(ones, zeros, self.add(_WHERE, slot, number, other)), self._on(sides, outputs)
             (ones if one else zeros).append(slot)
         if len(members) > 1:
@@ -165,7 +166,7 @@ class _Code:
         return self._where_all(ones, zeros, self.number(0 if self.results else path)), self._on(sides, self.outputs[path])
 
     def _on(self, sides: list[tuple[int, bool]], outputs: list[int]) -> list[int]:
-        """Selections between the outputs and ANYTHING: outputs are wanted on one side of these comparisons alone."""
+        """Selections between the outputs and ANYTHING: the outputs matter on one side of these comparisons only."""
         if len(outputs) * len(self.outputs) <= MANY:
             for slot, one in reversed(sides):
                 outputs = [self.add(_WHERE, slot, *((i, ANYTHING) if one else (ANYTHING, i))) for i in outputs]
@@ -177,11 +178,13 @@ class _Code:
         A pair is joined in one of two ways. Where both are results of one primitive, its operands are joined in pairs, and it
         is applied once. Where that would take too many selections, or they are of two primitives, one selection joins the pair.
         """
-        chosen: dict[tuple[int, int], tuple[frozenset[tuple[int, int]], int]] = {}  # pairs selected for it, and how far below
+        chosen: dict[
+            tuple[int, int], tuple[frozenset[tuple[int, int]], int]
+        ] = {}  # the pairs to select for it, and how far below
         parts: dict[tuple[int, int], tuple[Primitive | None, list[tuple[int, int]]]] = {}
         made: dict[tuple[int, int], int] = {}
         wanted = [*pairs]
-        for pair in wanted:  # first the way of each pair, operands before results
+        for pair in wanted:  # first decide which way each pair is joined, operands before results
             stack = [pair]
             while stack:
                 a, b = at = stack[-1]
@@ -199,7 +202,7 @@ class _Code:
                 depth = 1 + max((chosen[p][1] for p in below), default=0)
                 shared = below and len(selected) <= min(depth + 1, FEW)
                 chosen[at] = (selected, depth) if shared else (frozenset([at]), 0)
-        for pair in wanted:  # then the instructions, in the same order
+        for pair in wanted:  # then add the instructions, in the same order
             stack = [pair]
             while stack:
                 at = stack[-1]
@@ -220,9 +223,10 @@ class _Code:
         return [made[pair] for pair in wanted]
 
     def _parts(self, a: int, b: int) -> tuple[Primitive | None, list[tuple[int, int]]]:
-        """The primitive and pairs of operands of two instructions of one kind.
+        """The primitive, and the pairs of operands, of two instructions of one kind.
 
-        Where one of two unlike ones may be anything on a side, None and the pair in whose place they stand.
+        If they are not of one kind, but one of them is a selection with ANYTHING, None and the one pair that they may be
+        replaced by. Else None and no pairs.
         """
         (rule, xs), (other, ys) = pair = [self._instruction(i) for i in (a, b)]
         open_ends = [operands for _, operands in pair if ANYTHING in operands]
@@ -239,7 +243,7 @@ class _Code:
         return self.instructions[slot - self.first] if slot >= self.first else (None, ())
 
     def tape(self, inputs: int, leaves: int, outputs: list[int]) -> Tape:
-        """The tape with those outputs. A selection between a number and ANYTHING is that number."""
+        """The tape with those outputs, in which a selection between a number and ANYTHING is replaced by the number."""
         to, kept = [*range(self.first)], list[Instruction]()
         for rule, operands in self.instructions:
             if ANYTHING in operands:

@@ -1,8 +1,9 @@
 """Compiled functions called on Values: each number that one returns is a node of the eager graph.
 
 `recordings` comes before: it makes the tape of the results, with the partial derivatives of each by all that it depends on,
-and one program computes both. So a call costs a few nodes, whatever is inside. A node's rule is the tape: on floats it is run
-by the program, on Values it is replayed instruction by instruction, for derivatives of derivatives and for `opened`.
+and one program computes both. So a call adds only a few nodes to the graph, however much is inside. The rule of such a node is
+the tape: on floats the program runs it, on Values it is replayed instruction by instruction, for second derivatives and for
+`opened`.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from micrograd.tape.tape import Instruction, Tape
 from micrograd.trees import elements, is_array, kind_of, leaves_of, mapped, parts_of, plain_arrays, shaped
 
 _calls = count(1)
-_entries = count(-1, -1)  # of the scopes of opened calls: numbers that no block of the user's has
+_entries = count(-1, -1)  # numbers of the scopes of opened calls; blocks of the user's have positive ones
 _KINDS = {Value, float}
-FEW = 64  # up to so many inputs are handed over one by one
-LATEST = 64  # for how many kinds of arguments the quick way is kept
+FEW = 64  # up to so many inputs are passed one by one, and not as an array
+LATEST = 64  # for so many kinds of arguments a short way is kept
 
 
 class Linear:
@@ -45,7 +46,7 @@ class Linear:
         ends = [len(path.operands)]
         for own in path.operands:
             ends.append(ends[-1] + len(own))
-        self.spans = [slice(a, b) for a, b in pairwise(ends)]  # where among the outputs partials are
+        self.spans = [slice(a, b) for a, b in pairwise(ends)]  # for each result, where its partials are among the outputs
         self.rows = [CompiledRow(self, i) for i in range(len(path.operands))]
         self.size = path.tape.inputs + path.tape.leaves
 
@@ -57,7 +58,7 @@ class Linear:
 
     @cached_property
     def run(self) -> Callable[[Sequence[float], Any], Sequence[float]]:
-        """The numbers of all outputs for those of the inputs and of the leaves."""
+        """A function that gives the numbers of all outputs, given those of the inputs and of the leaves."""
         backend, dtype, *rest = self.made_with
         chosen, inputs = back_end(backend, *rest), self.path.tape.inputs
 
@@ -75,7 +76,7 @@ class Linear:
 
     @cached_property
     def graph(self) -> Tape:
-        """The tape that is replayed on Values: where choices matter, the one that is gated by them."""
+        """The tape that is replayed on Values: if choices matter, the one that does not multiply what was not chosen."""
         return self.path.gated() or self.path.tape
 
     def nodes(self, parents: Sequence[Value], numbers: Sequence[float], note: Note) -> Iterator[Value]:
@@ -88,7 +89,7 @@ class Linear:
 
 
 class CompiledRow(Primitive):
-    """The row of one number that a compiled function returns."""
+    """The row, as in the rule book, of one number that a compiled function returns."""
 
     __slots__ = ("i", "linear")
     compiled = True
@@ -143,7 +144,10 @@ class CompiledRow(Primitive):
     def instructions(
         self, slots: Sequence[int], first: int, constant_slot: Callable[[float], int]
     ) -> tuple[list[Instruction], int]:
-        """The row as instructions of another tape, from slot `first` on, of operands in `slots`; and the slot of its result."""
+        """This row as instructions of another tape, and the slot of its result there.
+
+        `slots` are those of the operands, `first` is that of the first instruction's result.
+        """
         tape = self.linear.graph
         to = dict(zip(self.linear.path.operands[self.i], slots, strict=True))
         code: list[Instruction] = []
@@ -164,25 +168,27 @@ def _row(linear: Linear, i: int) -> CompiledRow:
 
 
 class Nodes(Recordings):
-    """A function's calls on Values; `made_with` are back end, dtype, precision and threads."""
+    """The recordings for a function's calls on Values; `made_with` are back end, dtype, precision and threads."""
 
     def __init__(self, recordings: Recordings, made_with: tuple[Any, ...]):
         super().__init__(recordings.fn, recordings.parameters, recordings.back_end, recordings.owner)
         self.made_with = made_with
-        self.quick: dict[Any, tuple[Linear | None, Any]] = {}  # for arguments of these kinds, the path without comparisons
+        self.quick: dict[
+            Any, tuple[Linear | None, Any]
+        ] = {}  # short ways by the kinds of the arguments, if nothing is compared
 
     def derivatives(self, recording: Recording, gradient: Any) -> Sequence[Value]:
         return recording.partials(gradient)
 
     def called(self, args: Sequence[Any], named: dict[str, Any]) -> Any:
-        """The results as Values; from a call of the function itself where it has more derivatives than operations."""
+        """The results as Values. If they have more derivatives than operations, the function itself is called."""
         mode, parameters = current(), self.parameters
         if mode.observer is not None or mode.anomaly:
             return self.fn(*args, **named)
         taken = None if named else _flat(args)
         parameters.settle()
         self.outdated()
-        quick = self.quick  # which another thread replaces where something has changed since
+        quick = self.quick  # held here, because another thread replaces it when something has changed
         held = [plain_arrays(x, f"argument {i}") for i, x in enumerate(args)]
         by_name = {name: plain_arrays(x, f"argument {name}") for name, x in named.items()}
         call = Call(
@@ -206,7 +212,7 @@ class Nodes(Recordings):
         return self._results(linear, sources, leaves, mode)
 
     def called_again(self, args: Sequence[Any]) -> Any:
-        """The results where there has been a call like this; None where there is something new."""
+        """The results by the short way, if there has been a call like this; else None."""
         taken, mode = _flat(args), current()
         if taken is None or mode.observer is not None or mode.anomaly or not self.current():
             return None
@@ -233,7 +239,7 @@ class Nodes(Recordings):
 
 
 def _flat(args: Sequence[Any]) -> tuple[list[Any], Any] | None:
-    """The Values and floats of a call, and what kind each is; None where there is anything else."""
+    """The Values and floats of a call, and a key of their kinds; None if there is anything else."""
     xs: list[Any] = []
     kinds: list[Any] = []
     for x in args:
@@ -268,10 +274,10 @@ def _has_matrix(out: Any) -> bool:
 
 
 def opened(output: Value) -> Value:
-    """The graph of `output` with what compiled functions do inside in the place of their calls, for drawings and explanations.
+    """The graph of `output` with each call of a compiled function replaced by the operations in it, for drawings and so on.
 
-    Leaves stay the same ones, and so do nodes with no call below them. What a call does stands in a scope of the function's
-    name. Numbers are computed anew, operation by operation: those of calls may differ in the last digits, but for
+    Leaves stay the same ones, and so do nodes with no call below them. The operations of a call stand in a scope of the
+    function's name. Their numbers are computed anew, and may differ in the last digits from what the call gave, unless it has
     `precision="exact"`.
 
     >>> from micrograd import Value, jit

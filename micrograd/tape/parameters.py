@@ -1,7 +1,7 @@
 """The parameters of a compiled function: the leaves that it uses, and the flat vector theta of what they hold.
 
-A block of training keeps newer numbers than the Values do. The open ones stand in `open_trainings`, and write what they
-have learnt to the Values before anybody reads theta from them.
+A block of training has newer numbers than the Values hold. Open blocks are listed in `open_trainings`, and write their numbers
+to the Values before anybody reads theta from these.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from micrograd.engine.assign import assign
 from micrograd.engine.modes import open_blocks
 
 Array = np.ndarray[Any, Any]
-FEW = 10  # parameters up to which NumPy's own loop over them is quicker than packing them
+FEW = 10  # up to so many parameters, NumPy's own loop over them is quicker than packing them
 _REAL = np.dtype(np.float64)
 
 
 @lru_cache(64)
 def _packer(count: int) -> Callable[..., bytes]:
-    """What packs so many floats."""
+    """A function that packs so many floats into bytes."""
     return Struct(f"{count}d").pack
 
 
@@ -36,12 +36,14 @@ class OpenTraining(Protocol):
     """An open block of training, in which parameters live in flat arrays."""
 
     def write_data(self) -> None:
-        """Write the parameters to their Values, where they have moved since."""
+        """Write the parameters to their Values, if they have changed since this was last done."""
 
 
 open_trainings: list[OpenTraining] = []
-_lent = [0, 0]  # how often Values were lent the numbers of some theta and given back, odd in between, and to which thread
-_lending = threading.RLock()  # held by that thread
+# `holding` lends the Values the numbers of some theta. The first entry counts: it is odd while they are lent. The second is
+# the thread that has lent them, which holds the lock.
+_lent = [0, 0]
+_lending = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lending.acquire, after_in_parent=_lending.release, after_in_child=_lending.release)
 
@@ -59,24 +61,24 @@ class Parameters:
                 raise TypeError(f"wrt lists the parameters of a function, which are leaves: Value(...), got {p!r}")
         self.dtype = dtype
         self.values: list[Value] = list(self.listed or ())
-        self.later: Callable[[], list[Value]] | None = None  # gives those that come first, once somebody asks
-        self.version = 0  # how often they have changed
+        self.later: Callable[[], list[Value]] | None = None  # after unpickling: finds the first parameters when they are needed
+        self.version = 0  # how often the list has changed
         self._numbers = {p: i for i, p in enumerate(self.values)}
 
     def __len__(self) -> int:
         return len(self.values)
 
     def settle(self) -> None:
-        """Take in the order that a pickle has brought along."""
+        """Find the parameters in the order that a pickle has brought along, if that has not been done."""
         if self.later is not None:
             values, self.later = self.later(), None
             self.numbers(values)
 
     def numbers(self, leaves: Sequence[Value], before: Sequence[int] = ()) -> list[int]:
-        """The places of some leaves in theta; those that are new come behind the others.
+        """The places of some leaves in theta; new leaves come after the others.
 
-        Where a recording before this one had other leaves in the places `before`, a new leaf takes the place of the one that it
-        has replaced.
+        `before` are the places that an earlier recording gave for as many leaves. A leaf that has replaced one of those takes
+        its place.
         """
         used = set(leaves)
         for i, leaf in enumerate(leaves):
@@ -90,23 +92,23 @@ class Parameters:
         return [self._numbers[leaf] for leaf in leaves]
 
     def theta(self) -> Array:
-        """What the parameters hold, with what open blocks of training have learnt."""
+        """What the parameters hold; those of open blocks of training, what they hold there."""
         self._written()
         return self.held()
 
     def floats(self) -> list[float]:
-        """The same as a list, not yet rounded to the type of theta: few of them in a third of the time."""
+        """The same as a list of floats, not rounded to the type of theta; for few parameters it takes a third of the time."""
         self._written()
         return self._numbers_held()
 
     def held(self) -> Array:
-        """What the Values themselves hold: inside a block of training, without what was learnt there."""
+        """What the Values themselves hold: inside a block of training, the numbers from before it or from its last sync."""
         return self._vector(self._numbers_held())
 
     def _written(self) -> None:
         if self.later is not None:
             self.settle()
-        for block in open_trainings and [*open_trainings]:  # a copy: a block that an interrupt has left open closes itself
+        for block in open_trainings and [*open_trainings]:  # a copy: a block left open by an interrupt closes itself here
             block.write_data()
 
     def _numbers_held(self) -> list[float]:
@@ -115,7 +117,7 @@ class Parameters:
             numbers = [p.data for p in self.values] if open_blocks else primals(self.values)  # a recording refuses
             if before == _lent[0] and (before % 2 == 0 or _lent[1] == threading.get_ident()):
                 return numbers
-            time.sleep(0.0001)  # another thread records, and the Values hold the numbers of its sample's theta
+            time.sleep(0.0001)  # another thread is recording, and has lent the Values the numbers of another theta
 
     def _vector(self, numbers: list[float]) -> Array:
         """Numbers for all parameters as an array of theta's type."""
@@ -126,7 +128,7 @@ class Parameters:
         return found if self.dtype is found.dtype else found.astype(self.dtype)
 
     def checked(self, theta: Array) -> Array:
-        """`theta`, or ValueError where it is no vector with one number for each parameter."""
+        """`theta`; ValueError if it is no vector with one number for each parameter."""
         if theta.shape == (len(self.values),):
             return theta
         advice = "list the parameters in wrt where not all are used on every path"
@@ -136,7 +138,7 @@ class Parameters:
         raise ValueError(f"theta must be a flat vector of the {count} parameters, got one of shape {theta.shape}; {advice}")
 
     def grown(self, theta: Array) -> Array:
-        """`theta`, or a longer one where a path met on the way has brought new parameters."""
+        """`theta`, extended by what the new parameters hold if a path recorded meanwhile has brought some."""
         if len(theta) == len(self.values):
             return theta
         return np.concatenate([theta, np.array([p.data for p in self.values[len(theta) :]], theta.dtype)])

@@ -1,4 +1,4 @@
-"""Sums over samples in parts: what the chunks of an array give, merged to the bits of one sum over all of it.
+"""Sums over samples in parts: the sums of the chunks of an array are merged, to the bits of one sum over all of it.
 
 The sum that `reference.total` defines is a tree: its leaves are units of samples (blocks, or the spans of `branches`), and each
 node above adds two neighbours. A chunk that begins and ends between units is a forest of complete subtrees; two forests
@@ -19,7 +19,7 @@ Forest = dict[tuple[int, int], Array]  # the sums of nodes by their level and nu
 def subtrees(first: int, count: int, units: int) -> Iterator[tuple[int, int, int, int]]:
     """The fewest nodes that cover `count` units from `first` on, of `units` in all: level, number, first unit, end.
 
-    Where the units end, a node is complete with what is there.
+    A node at the end is complete with the units that there are.
     """
     end = first + count
     while True:
@@ -35,7 +35,7 @@ def subtrees(first: int, count: int, units: int) -> Iterator[tuple[int, int, int
 
 @np.errstate(over="ignore", invalid="ignore")
 def merged(forests: Iterable[Forest], units: int) -> Forest:
-    """The nodes of all forests, with those beside each other added up as far as they go."""
+    """The nodes of all forests, with neighbours added wherever both are there."""
     nodes: Forest = {}
     for forest in forests:
         nodes.update(forest)
@@ -44,7 +44,7 @@ def merged(forests: Iterable[Forest], units: int) -> Forest:
         for _, i in sorted(key for key in nodes if key[0] == level):
             if i % 2 == 0 and (level, i + 1) in nodes:
                 nodes[level + 1, i // 2] = nodes.pop((level, i)) + nodes.pop((level, i + 1))
-            elif i % 2 == 0 and i == last:  # an odd one waits
+            elif i % 2 == 0 and i == last:  # the last one, without a neighbour, goes up as it is
                 nodes[level + 1, i // 2] = nodes.pop((level, i))
         level, last = level + 1, last >> 1
     return nodes

@@ -1,9 +1,9 @@
 """Rewriting tapes: the same numbers from fewer, larger instructions.
 
-`record` comes before, `schedule` after. Every rewrite keeps the bits of every result (up to the sign of zero): constants
-are folded with the rule book's own values, only identities that are exact in floating-point arithmetic are used, and
-chains of + and × become sum and dot in the order in which they were added. Where no bits are promised, small powers become
-products. Differentiation has happened before.
+`record` comes before, with differentiation; `roll` and `vectorise` come after. Every rewrite keeps the bits of every result
+(up to the sign of zero): constants are folded with the rule book's own values, only identities that are exact in
+floating-point arithmetic are used, and chains of + and × become sum and dot in the order in which they were added. There is
+one exception: where exact bits are not asked for, small powers become products.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ _GREATER, _LESS, _SIGN = RULES["greater"], RULES["less"], RULES["sign"]
 
 
 def optimised(tape: Tape, exact: bool = False) -> Tape:
-    """An equivalent tape: constants folded, equal instructions merged, chains turned into sum and dot, nothing dead.
+    """An equivalent tape: constants folded, equal instructions merged, chains turned into sum and dot, dead code removed.
 
-    With `exact`, to the sign of every zero; without, a sum of nothing but negative zeros may be a positive one, and small whole
-    powers are rounded as products. Where a tape has guards, its chains are left as they are: paths have more in common without.
+    With `exact`, results have the same bits, to the sign of every zero. Without, a sum of nothing but negative zeros may give
+    0.0, and small whole powers are rounded as products. A tape with guards keeps its chains: without sums, paths have more
+    instructions in common.
     """
-    held = [tape]  # the only reference where the caller keeps none: each tape is freed once the next is made of it
+    held = [tape]  # the only reference, if the caller keeps none: each tape is freed once the next is made of it
     del tape
     held.append(_simplified(held.pop(), exact))
     if not held[0].guards:
@@ -38,10 +39,10 @@ def optimised(tape: Tape, exact: bool = False) -> Tape:
 
 
 class _Constants:
-    """The constants of a tape under rewriting: slots from `first` on stand for instructions, negative ones for new numbers."""
+    """The constants of a tape that is rewritten. New ones have negative slots until `_renumbered` moves them to the others."""
 
     def __init__(self, tape: Tape):
-        self.first = tape.inputs + tape.leaves
+        self.first = tape.inputs + tape.leaves  # the slot of the first constant
         self.values = list(tape.constants)
         self.fresh: list[float] = []
         self.slots = set(range(self.first, tape.first))
@@ -109,7 +110,7 @@ def _simplified(tape: Tape, exact: bool) -> Tape:
 
 
 def _renumbered(tape: Tape, constants: _Constants, kept: list[Instruction], to: list[int]) -> Tape:
-    """The tape with new constants moved behind the old ones."""
+    """The tape with new constants moved behind the old ones; `to` is the new slot of each old one."""
     grown = len(constants.fresh)
     end = tape.first
 
@@ -138,10 +139,10 @@ def _is_zero(x: float | None, sign: float) -> bool:
 
 def _simpler_sub(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
     x, y = operands
-    if _is_zero(number(x), -1.0):  # x - 0.0 stays: in a loop the number may be another in every step
+    if _is_zero(number(x), -1.0):  # -0.0 - y is -y; x - 0.0 stays, because in a loop the number may differ from step to step
         return _NEG, (y,)
     if x >= first and y >= first and kept[x - first][0] is _ADD and kept[y - first][0] in _ORDERS:
-        # 1 + greater(a, b) - less(a, b), as maximum and minimum are differentiated: 1 + sign(a - b), for a finite number b
+        # 1 + greater(a, b) - less(a, b), from derivatives of maximum and minimum, is 1 + sign(a - b) for a finite number b
         (one, p), (second, (a, b)) = kept[x - first][1], kept[y - first]
         if number(one) == 1.0 and p >= first and kept[p - first][1] == (a, b) and {kept[p - first][0], second} == _ORDERS:
             c, up = number(b), second is _LESS
@@ -191,11 +192,11 @@ def _simpler_neg(operands: tuple[int, ...], number: Number, kept: list[Instructi
 def _simpler_pow(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
     x, y = operands
     power = number(y)
-    return x if power == 1.0 else 1.0 if power == 0.0 else None  # also of nan and infinities
+    return x if power == 1.0 else 1.0 if power == 0.0 else None  # which holds for nan and infinities too
 
 
 def _simpler_power(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
-    """Small whole powers as products, in a hundredth of the time, and within 1.5 units in the last place."""
+    """Small whole powers as products, which take a hundredth of the time, within 1.5 units in the last place."""
     x, y = operands
     power = number(y)
     if power == -1.0:
@@ -233,7 +234,7 @@ def _simpler_dot(operands: tuple[int, ...], number: Number, kept: list[Instructi
 
 
 def _simpler_dot_exactly(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
-    """What may be done where zeros have signs: a dot that starts from 0.0 never gives -0.0."""
+    """The same, if the signs of zeros count: a dot that starts from 0.0 never gives -0.0, as a sum or product may."""
     if len(operands) == 1 or _is_zero(number(operands[-1]), -1.0):
         return _simpler_dot(operands, number, kept, first)
     return None
@@ -248,12 +249,12 @@ _SIMPLER_WITHOUT_NUMBERS = {rule: _SIMPLER[rule] for rule in (_SUB, _NEG, _SUM, 
 
 
 def chained(tape: Tape) -> Tape:
-    """Left-to-right chains of + (and of + over ×) as one sum (or one dot); what was inside them is dead then.
+    """The tape with left-to-right chains of + as sum, and of + over × as dot. The instructions inside a chain become dead.
 
-    So are chains of − over ×, as elimination leaves them: a − b·c − d·e is a + (−b)·c + (−d)·e, to the bit.
+    Chains of − over ×, as in Gaussian elimination, become dot too: a − b·c − d·e is a + (−b)·c + (−d)·e, to the bit.
     """
     first, instructions, uses = tape.first, tape.instructions, _uses(tape)
-    inside = [False] * len(instructions)  # whether it is a running total inside a longer chain
+    inside = [False] * len(instructions)  # whether an instruction is a running total inside a longer chain
     differences = False  # whether there are chains of −
     for k, (rule, operands) in enumerate(instructions):
         if (rule is _ADD or rule is _SUB) and uses[first + k]:
@@ -264,7 +265,7 @@ def chained(tape: Tape) -> Tape:
     numbers = _Constants(tape)
     one, nought = numbers.slot(1.0), numbers.slot(-0.0)  # -0.0 + x is x, whatever the sign of a zero
     kept = list(instructions)
-    negated: dict[int, int] = {}  # where the negative of a slot stands
+    negated: dict[int, int] = {}  # the slot of the negative of a slot
     to = list(range(first + len(kept)))
 
     def minus(x: int, at: int) -> int:
@@ -321,9 +322,10 @@ def chained(tape: Tape) -> Tape:
 
 
 def with_sorted_terms(tape: Tape) -> Tape:
-    """The tape with the products in each dot in the order of their older factors.
+    """The tape with the products in each dot sorted by their factors, the one with the lower slot first.
 
-    Only where no bits are promised. Adjoints collect what belongs to one row in another order for each number of it.
+    It is used only where exact bits are not asked for. In adjoints, the dots for the numbers of one row often have their
+    products in different orders; sorted, they can form a product of matrices.
     """
     by_length: dict[int, list[int]] = {}
     for k, (rule, operands) in enumerate(tape.instructions):
@@ -341,7 +343,7 @@ def with_sorted_terms(tape: Tape) -> Tape:
 
 
 def _uses(tape: Tape) -> list[int]:
-    """How often each slot is used by instructions that are not dead themselves; outputs and what is compared more than once."""
+    """How often each slot is used by instructions that are not dead. Outputs and operands of guards count as used twice."""
     first, instructions = tape.first, tape.instructions
     uses = [0] * (first + len(instructions))
     for i in tape.outputs:

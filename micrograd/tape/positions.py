@@ -1,6 +1,6 @@
-"""Arrays of positions: as views with constant strides, as shapes over which they have them, and as grids of pairs.
+"""Arrays of positions: whether they are views with constant strides, over which shape, and whether pairs of them form grids.
 
-`vectorise` asks, for the positions of the operands of many instructions at once.
+`vectorise` calls this with the positions of the operands of many instructions.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Slots = tuple[int, ...]
 
 
 def table(rows: list[Slots]) -> Array:
-    """Rows of one length as an array: for many short ones three times as fast as np.array."""
+    """Rows of one length as an array; for many short rows three times as fast as np.array."""
     return np.fromiter(chain.from_iterable(rows), np.int64).reshape(len(rows), -1)
 
 
-SHORT = 64  # numbers up to which lists of plain integers are quicker than NumPy's calls
+SHORT = 64  # for up to so many numbers, lists of plain integers are quicker than NumPy
 
 
 def run_of(space: str, base: int, shape: tuple[int, ...]) -> Operand:
@@ -35,7 +35,7 @@ def run_of(space: str, base: int, shape: tuple[int, ...]) -> Operand:
 
 
 def operand_of(space: str, positions: Array) -> Operand:
-    """An array of positions as a view where one stride per axis makes it, else as a gather."""
+    """An array of positions as a view, if it has one constant stride per axis, else as a gather."""
     strides = strides_of(positions.ravel().tolist() if positions.size <= SHORT else positions.ravel(), positions.shape)
     if strides is not None:
         return Operand(space, int(positions[(0,) * positions.ndim]), strides)
@@ -43,7 +43,7 @@ def operand_of(space: str, positions: Array) -> Operand:
 
 
 def strides_of(flat: Any, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The constant strides of positions, a list or an array, over the axes of a shape; None where there are none."""
+    """The strides of positions, a flat list or array, over the axes of a shape; None if they are not constant."""
     strides, size = [], len(flat)
     first = flat[0]
     for n in shape:
@@ -61,7 +61,7 @@ def strides_of(flat: Any, shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
 
 def shape_of(columns: list[Array]) -> tuple[tuple[int, ...], list[tuple[int, ...]]] | None:
-    """The axes, at most three, over which each of these runs of positions has constant strides, and these; or None."""
+    """A shape of at most three axes over which each of these columns has constant strides, and the strides; None if none."""
     n = len(columns[0])
     flat: list[Any] = [column.tolist() for column in columns] if n <= SHORT else list(columns)
     cuts: list[int] = []
@@ -80,7 +80,7 @@ def shape_of(columns: list[Array]) -> tuple[tuple[int, ...], list[tuple[int, ...
 
 
 def _even(heads: Any) -> int:
-    """How many of these numbers, from the first on, are equally far apart."""
+    """How many of these numbers, from the first on, have equal differences."""
     step = heads[1] - heads[0]
     if heads.__class__ is list:
         return next((i for i in range(2, len(heads)) if heads[i] - heads[i - 1] != step), len(heads))
@@ -89,7 +89,7 @@ def _even(heads: Any) -> int:
 
 
 def split(keys: Array) -> list[Array]:
-    """The rows of `keys` that are equal, as arrays of their numbers, in order of first appearance."""
+    """Groups of equal rows of `keys`, each as an array of the numbers of these rows, in order of first appearance."""
     if len(keys) <= SHORT:
         rows: dict[Any, list[int]] = {}
         for i, key in enumerate(map(tuple, keys.tolist()) if keys.ndim > 1 else keys.tolist()):
@@ -103,7 +103,7 @@ def split(keys: Array) -> list[Array]:
 
 
 def sorted_by(positions: Array) -> Array:
-    """The order of rows of positions: by the column with the most different ones, then by the others from the last on."""
+    """An order of rows of positions: by the column with the most different ones, then by the others from the last on."""
     if len(positions) <= SHORT:
         columns = positions.T.tolist()
         counts = [len(set(column)) for column in columns]
@@ -115,7 +115,7 @@ def sorted_by(positions: Array) -> Array:
 
 
 def distinct(rows: Array) -> tuple[Array, Array]:
-    """A number for each row, equal for equal rows and in order of first appearance; and one row of each number."""
+    """A number for each row, equal for equal rows and in order of first appearance; and for each number its first row."""
     if rows.shape[1] == 1 and len(rows) > SHORT:
         _, first, ids = np.unique(rows[:, 0], return_index=True, return_inverse=True)
         order = np.argsort(first)
@@ -130,7 +130,10 @@ def distinct(rows: Array) -> tuple[Array, Array]:
 
 
 def grids_of(x_id: Array, y_id: Array) -> tuple[dict[tuple[int, int], list[Array]], Array]:
-    """Pairs (x, y) as whole grids {(m, n): [array of pair numbers, (m, n)]}, and the pairs that are in none."""
+    """The numbers of pairs (x, y) that form whole grids, every x with every y, by their size; and those that form none.
+
+    A grid of size (m, n) is an array of this shape: m different x, n different y. Pairs are given by the numbers of x and of y.
+    """
     component = np.arange(x_id.max() + 1)
     while True:
         of_y = np.full(y_id.max() + 1, len(component))
@@ -144,7 +147,7 @@ def grids_of(x_id: Array, y_id: Array) -> tuple[dict[tuple[int, int], list[Array
     order = np.argsort(of_pair, kind="stable")
     grids: dict[tuple[int, int], list[Array]] = {}
     starts = np.concatenate([[0], np.flatnonzero(np.diff(of_pair[order])) + 1, [len(order)]])
-    loose = np.diff(starts) == 1  # of components: those of one pair are in no grid
+    loose = np.diff(starts) == 1  # for each component: a single pair is no grid
     for k in np.flatnonzero(~loose).tolist():
         pairs = order[starts[k] : starts[k + 1]]
         xs, i = np.unique(x_id[pairs], return_inverse=True)
@@ -159,9 +162,9 @@ def grids_of(x_id: Array, y_id: Array) -> tuple[dict[tuple[int, int], list[Array
 
 
 def stars_of(x_id: Array, y_id: Array, pairs: Array) -> list[Array]:
-    """Pairs that are in no grid as two grids: one row or column, and one of what is left; none where they are no such two.
+    """Pairs that form no grid, as two grids of one row or one column each; an empty list if they cannot be split like this.
 
-    So are a row and a column that share their corner, as elimination takes them.
+    Gaussian elimination has such pairs: a row and a column that share their corner.
     """
     found: list[Array] = []
     while len(pairs) and len(found) < 2:
@@ -179,7 +182,7 @@ def sorted_grid(grid: Array, x: Array, y: Array) -> Array:
 
 
 def squeezed(shape: tuple[int, ...], terms: int, operands: list[Operand]) -> tuple[tuple[int, ...], tuple[Operand, ...]]:
-    """Shape and operands without the axes of length 1; one axis stays."""
+    """Shape and operands without axes of length 1, but with at least one axis."""
     keep = [a for a, n in enumerate(shape) if n > 1] or [0]
 
     def kept(o: Operand) -> Operand:
@@ -193,7 +196,7 @@ def squeezed(shape: tuple[int, ...], terms: int, operands: list[Operand]) -> tup
 
 
 def fitted(columns: Sequence[tuple[str, Array]]) -> tuple[tuple[int, ...], list[Operand]]:
-    """A shape for a run of instructions, and their operands as views where one shape can make them views."""
+    """A shape for consecutive instructions, and their operands: as many as possible as views over it, the others as gathers."""
     flat = [positions for _, positions in columns]
     chosen = list(range(len(flat)))
     found = shape_of(flat)
@@ -213,7 +216,7 @@ def fitted(columns: Sequence[tuple[str, Array]]) -> tuple[tuple[int, ...], list[
 
 
 def with_terms(columns: list[tuple[str, Array]], terms: int) -> tuple[tuple[int, ...], list[Operand]]:
-    """Like `fitted`, for operands some of which have a second axis over terms."""
+    """Like `fitted`, for operands that may have a second axis over terms."""
     heads = [(s, p if p.ndim == 1 else p[:, 0]) for s, p in columns]
     shape, views = fitted(heads)
     operands = []

@@ -48,16 +48,17 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-EACH = "each"  # for the gradients of each of several results, in the place of True for that of the only one
-STRUCTURES = 32  # structures of arguments whose tapes are kept, the latest ones
-RESTLESS = 3  # recordings one after the other during which something read changed: from then on it is the function's own doing
+EACH = "each"  # as `gradient`: the gradients of each of several results; True stands for the gradient of the only one
+STRUCTURES = 32  # of so many structures of arguments the tapes are kept, the latest ones
+RESTLESS = 3  # after so many recordings in a row in which something read has changed, the function itself is taken to change it
 
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """A block without garbage collection: of what a graph and its tape are made of, nothing is garbage before the end.
+    """A block without garbage collection.
 
-    The collector would look through all of them again and again, which is half of the time of 100,000 operations.
+    While a graph and its tape are made, none of their objects becomes garbage. The collector would search all of them again
+    and again, which takes half of the time for 100,000 operations.
     """
     running = gc.isenabled()
     try:
@@ -70,11 +71,11 @@ def _collector_paused() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Source:
-    """What a path has been recorded from, for it to be recorded again."""
+    """What is needed to record a path again."""
 
     call: Call  # of one sample
     gradient: Any
-    theta: Array  # what the parameters held, which may have decided comparisons
+    theta: Array  # what the parameters held, on which comparisons may depend
 
 
 @dataclass
@@ -85,22 +86,21 @@ class Path:
     leaves: list[int]  # the function's parameters that it uses, by number
     out: Any  # the structure of the results
     lookups: list[tuple[int, int]]  # the inputs that are indices, and the lengths of their tables
-    # by what they are to give, of which arguments
-    programs: dict[tuple[Any, ...], Program | None] = field(default_factory=dict)
-    # the guards by their kinds, once `branches` has asked
+    programs: dict[tuple[Any, ...], Program | None] = field(default_factory=dict)  # by what they give, of which paths
+    # the guards grouped by kind of comparison, made by `branches` when it needs them
     compared: list[tuple[Callable[..., Array], Array, Array]] | None = None
-    linear: Linear | None = None  # the results with their derivatives, once `nodes` has asked
-    operands: list[list[int]] = field(default_factory=list)  # of each result, where derivatives by these follow the results
-    settled: int = 0  # how many paths there were, of which this is the first, when a call last met no new one
-    record_gated: Callable[[], Tape] | None = None  # once more, with products gated by what was chosen
-    source: Source | None = None  # what that records it from
+    linear: Linear | None = None  # the results with their derivatives, made by `nodes` when it needs them
+    operands: list[list[int]] = field(default_factory=list)  # for `nodes`: what each result is differentiated by
+    settled: int = 0  # of the first path: how many paths were known when a call last met no new one
+    record_gated: Callable[[], Tape] | None = None  # records the path again, with products gated by what was chosen
+    source: Source | None = None  # what `record_gated` needs
     _gated: list[Tape | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.in_order = self.leaves == list(range(len(self.leaves)))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but programs. What would record the path again gives way to the tape that it would give."""
+        """Everything but programs. In the place of `record_gated`, which cannot be pickled, stands the tape that it gives."""
         twin = [] if self.record_gated is None else [self.gated()]
         made: dict[str, Any] = {"programs": {}, "compared": None, "linear": None}
         return {**vars(self), **made, "record_gated": None, "source": None if twin else self.source, "_gated": twin}
@@ -111,25 +111,25 @@ class Path:
             self.record_gated = lambda: twin
 
     def beside_function(self) -> Path:
-        """A copy to be pickled together with the function, which records the gated tape again; see `Recordings.take_in`."""
+        """A copy to be pickled together with the function, which can record the gated tape again; see `Recordings.take_in`."""
         if self.source is None:
             return self
         return replace(self, programs={}, compared=None, linear=None, record_gated=None, _gated=[])
 
     def gated(self) -> Tape | None:
-        """The tape that leaves out what was not chosen, where it is another one; recorded once."""
+        """The tape that does not multiply what was not chosen, recorded once; None if there is no such other tape."""
         if not self._gated and self.record_gated is not None:
             self._gated.append(gated_twin(self.tape, self.record_gated))
         return self._gated[0] if self._gated else None
 
     @property
     def asks(self) -> bool:
-        """Whether results stand beside a number that says whether they hold, where `merge.merged` makes the tape."""
+        """Whether results are valid for some samples only: `merge.merged` then adds an output that says for which."""
         return self.record_gated is not None or bool(self.tape.guards)
 
     @property
     def may_raise(self) -> bool:
-        """Whether a whole function of the user's is called, which says by itself what is wrong with its arguments."""
+        """Whether the tape calls a function of the user's, which may raise an error for some arguments."""
         return any(rule.beyond is raised for rule, _ in self.tape.instructions)
 
     def uses_all(self, count: int) -> bool:
@@ -137,22 +137,22 @@ class Path:
         return self.in_order and len(self.leaves) == count
 
     def program(self, make: Callable[[Tape], Program]) -> Program:
-        """A program of its tape, which leaves what is nan to one of the gated tape where that may matter."""
+        """A program of its tape; if choices matter, one that takes results which are nan from a program of the gated tape."""
         if self.record_gated is None:
             return make(self.tape)
         return gated(make(self.tape), Twin(lambda: None if (tape := self.gated()) is None else make(tape)))
 
     def own(self, theta: Array) -> Array:
-        """Its leaves' part of the parameters."""
+        """The part of theta that holds its leaves."""
         return theta if self.uses_all(len(theta)) else theta[self.leaves]
 
     @property
     def values(self) -> int:
-        """How many results there are, where their gradients follow."""
+        """How many results there are, on a tape on which their gradients follow."""
         return len(self.tape.outputs) // (1 + len(self.leaves))
 
     def spread(self, found: Array, count: int) -> Array:
-        """Values and the gradients of its leaves, with zeros for those of `count` parameters that it does not use."""
+        """Values and their gradients by all `count` parameters: zeros for those that the path does not use."""
         if self.uses_all(count):
             return found
         k, shape = self.values, found.shape[1:]
@@ -172,17 +172,17 @@ class Recordings:
     def __init__(self, fn: Callable[..., Any], parameters: Parameters, back_end: BackEnd, owner: Any):
         self.fn, self.parameters, self.back_end, self.owner = fn, parameters, back_end, owner
         self.kept: OrderedDict[Any, list[Path]] = OrderedDict()
-        self.watch: Watch | None = None  # of what they have read outside the arguments
-        self.making = threading.RLock()  # held while something is recorded or compiled, by no call that runs a program
+        self.watch: Watch | None = None  # of what the function has read outside its arguments
+        self.making = threading.RLock()  # held while something is recorded or compiled; running a program needs no lock
         _all.add(self)
-        self._before: dict[Any, list[int]] = {}  # the parameters of structures that are to be recorded again
-        self._restless = 0
-        self.forgotten = 0  # how often all has been forgotten
+        self._before: dict[Any, list[int]] = {}  # by structure, the parameters of what was forgotten and will be recorded again
+        self._restless = 0  # how many recordings in a row something read has changed in
+        self.forgotten = 0  # how often all recordings have been forgotten
 
     def paths(self, call: Call, gradient: Any) -> list[Path]:
-        """The paths known for the structure of a call, the first one recorded now where there is none.
+        """The paths known for the structure of a call; if there is none, the first one is recorded now.
 
-        With a `gradient`, TypeError where there are several results, unless it is EACH.
+        TypeError if `gradient` is True and there are several results.
         """
         key = (call.key, True if gradient == EACH else gradient)
         with self.making:
@@ -199,12 +199,12 @@ class Recordings:
             return paths
 
     def current(self, held: bool = True) -> bool:
-        """Whether what was read outside the arguments is as it was; each Value is looked at where theta is what they `held`."""
+        """Whether what was read outside the arguments is unchanged; checked less closely if theta is given, and not `held`."""
         watch = self.watch
         return watch is None or (watch.unchanged() if held else watch.directly_unchanged())
 
     def outdated(self) -> bool:
-        """Whether something has changed that was read outside the arguments; all is forgotten then, to be recorded again."""
+        """Whether something that was read outside the arguments has changed; all recordings are then forgotten."""
         if self.watch is None or self.watch.unchanged():
             return False
         same = self.watch.confirmed()
@@ -216,7 +216,7 @@ class Recordings:
         return True
 
     def straight(self, call: Call, gradient: bool) -> Path | None:
-        """The path of a structure that has been recorded, where it is the only one and uses the parameters in their order."""
+        """The recorded path for the structure of a call, if it is the only one and uses all parameters in their order."""
         paths = self.kept.get((call.key, gradient), ())
         if len(paths) != 1 or paths[0].tape.guards or not paths[0].uses_all(len(self.parameters)):
             return None
@@ -227,7 +227,7 @@ class Recordings:
         return any(path.tape.guards for paths in self.kept.values() for path in paths)
 
     def derivatives(self, recording: Recording, gradient: Any) -> Sequence[Value]:
-        """What follows the results on a tape: with a `gradient`, the derivatives of each by the leaves."""
+        """What follows the results on a tape: with a `gradient`, the derivatives of each result by the leaves."""
         return recording.gradient(gradient == EACH) if gradient else ()
 
     @_collector_paused()
@@ -236,11 +236,11 @@ class Recordings:
         if isinstance(self.owner, Decorator):
             self.owner.refuse_unbound()
         parameters, numbers, structure = self.parameters, call.sample(sample), copy(call)
-        structure.inputs = []  # nothing of the data is kept for a later recording
+        structure.inputs = []  # so that the data of this call are not kept alive
         watch = self.watch or Watch(self.fn)
         recording, tape, out = self._run(structure, numbers, gradient, parameters.listed)
         gates = recording.passes_choices and choosing(tape)
-        if gates and recording.compares_nan:  # perhaps of what was not chosen
+        if gates and recording.compares_nan:  # which may come from what was not chosen
             recording, tape, out = self._run(structure, numbers, gradient, parameters.listed, True)
             gates = False
         leaves = parameters.numbers(recording.leaves, before)
@@ -263,7 +263,7 @@ class Recordings:
             lambda values: structure.applied(self.fn, values), numbers, numbers_of, wrt, gated, on_ones, not exact
         )
         out = recording.out
-        if not recording.results and kind_of(out) is None and not any(map(is_array, leaves_of(out))):  # a matrix may be empty
+        if not recording.results and kind_of(out) is None and not any(map(is_array, leaves_of(out))):  # arrays may be empty
             raise TypeError(f"{self.owner!r}: the function returned no number; does it lack a return?")
         tapes = [recording.tape(self.derivatives(recording, gradient))]
         out = skeleton(recording.out, iter(range(len(recording.results))))
@@ -271,7 +271,7 @@ class Recordings:
         return recording, optimised(tapes.pop(), exact), out
 
     def take_in(self, path: Path) -> None:
-        """Give a path the way to be recorded again by this function, gated by what was chosen, where that may matter."""
+        """Set `record_gated` of a path, which records it again with this function, if it has a `source`."""
         source, parameters = path.source, self.parameters
         if source is None:
             return
@@ -284,10 +284,10 @@ class Recordings:
         path.record_gated = record_gated
 
     def _after(self, watch: Watch) -> Watch:
-        """The watch after a recording. Where something that was read has changed meanwhile, the next call records again.
+        """The watch after a recording. If something that was read has changed meanwhile, the next call records again.
 
-        Another thread may have set it, or the function itself. A function that does so in RESTLESS recordings in a row will
-        always do so, and is recorded again for it no more.
+        Another thread may have changed it, or the function itself. A function in whose recordings this happens RESTLESS times
+        in a row will always do so, and is not recorded again for it.
         """
         if watch.confirmed():
             self._restless = 0
@@ -299,7 +299,7 @@ class Recordings:
         return watch
 
     def program(self, path: Path, call: Call, reduce: bool, guards: bool = False) -> Program:
-        """What computes a path's outputs, or what its `guards` compare, for arguments that arrive as those of a call do."""
+        """What computes a path's outputs, or the operands of its `guards`, for arguments of the same fields as a call's."""
         key = (reduce, guards)
         program = path.programs.get(key)
         if program is None:
@@ -320,9 +320,9 @@ class Recordings:
     def merged(
         self, paths: Sequence[Path], call: Call, results: bool, gradient: bool = False, reduce: bool = False
     ) -> tuple[Any, int]:
-        """A program of the tape of several paths, as `merge.merged` makes it; None where there is none.
+        """A program of the tape that `merge.merged` makes of several paths (None if it makes none), and the length of theta.
 
-        And of how many parameters its theta is: all that are known now. Another thread may meet more meanwhile.
+        That is the number of parameters known now: another thread may find more before the program runs.
         """
         paths, count = [*paths], len(self.parameters)
         key = ("merged", results, reduce, len(paths), count)
@@ -336,9 +336,9 @@ class Recordings:
         return programs[key], count
 
     def one_tape(self, paths: Sequence[Path], results: bool, gradient: bool, count: int) -> Tape | None:
-        """The tape of several paths; None where `merge.merged` finds none.
+        """The tape of several paths; None if `merge.merged` makes none.
 
-        Nor is there one where paths compare and call a function that may raise: it is there for samples of its own path alone.
+        There is none either if paths compare and call a function that may raise: it must not run for samples of other paths.
         """
         if any(path.tape.guards and path.may_raise for path in paths):
             return None
@@ -346,7 +346,7 @@ class Recordings:
         return merged([(path.tape, path.leaves) for path in paths], count, results, gradient, gates)
 
     def _program(self, path: Path, make: Callable[[Tape], Program]) -> Program:
-        """What `path.program` gives; also what it makes later, when it is first needed, is made under the lock."""
+        """What `path.program` gives. The lock is held for what is made now, and also for what is made when first needed."""
 
         def made(tape: Tape) -> Program:
             with self.making:
@@ -355,7 +355,7 @@ class Recordings:
         return path.program(made)
 
     def grouped(self, path: Path, call: Call, widths: list[int]) -> Direct:
-        """What computes a path's outputs as arrays of so many columns each; the back end is one of direct programs."""
+        """What computes a path's outputs as arrays of so many columns each; only for back ends of direct programs."""
         key = ("groups",)
         program = path.programs.get(key)
         if program is None:
@@ -370,7 +370,7 @@ class Recordings:
 
 
 def _part(tape: Tape, guards: bool) -> Tape:
-    """A tape's results alone, or alone what its guards compare: each is of use to a program of its own."""
+    """The part of a tape that computes its results, or the part that computes what its `guards` compare."""
     if not tape.guards:
         return tape
     outputs = [slot for g in tape.guards for slot in (g.x, g.y)] if guards else tape.outputs

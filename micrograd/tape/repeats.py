@@ -1,8 +1,8 @@
-"""Repeats (common subexpressions): equal operations on equal operands, made one in a graph before it is differentiated.
+"""Common subexpressions: equal operations on equal operands are merged in a graph before it is differentiated.
 
-`record` asks for it where no bits are promised. An operation that was written k times has k adjoints, whose paths are
-multiplied one by one; merged, it has their sum. `passes` merge too, but after differentiation, when the order of these sums
-is settled.
+`record` does this where exact bits are not asked for. An operation that was written k times has k adjoints, and each of them
+is multiplied on its way down; merged, it has one adjoint, their sum. `passes` merge too, but after differentiation, when the
+order of these sums is settled.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from micrograd.engine.modes import inside
 from micrograd.primitives import CONSTANT
 from micrograd.tape.tape import constant_key
 
-FEW = 8  # a graph stays as it is where fewer than one of so many operations would go
+FEW = 8  # a graph stays as it is if no more than one in so many operations would go
 
 
 def merged(outputs: Sequence[Value], order: Sequence[Value], kept: Container[Value]) -> list[Value] | None:
-    """The outputs of a graph in which equal operations are one; None where few are equal.
+    """The outputs of a graph in which equal operations are merged; None if few are equal.
 
-    `order` is all that is below them, parents before consumers. No node is changed: those whose operands have gone are made
-    anew. What is `kept` stays, with all below it.
+    `order` is all that is below them, parents before consumers. No node is changed: those whose operands have been merged are
+    made anew. Nodes in `kept` stay, with all that is below them, and are merged with no other.
     """
-    place: dict[Value, int] = {}  # of each node in the order: that of the first one which is equal
-    literal: dict[Any, int] = {}  # of plain numbers: a negative one
+    place: dict[Value, int] = {}  # for each node, the place in `order` of the first one that is equal
+    literal: dict[Any, int] = {}  # for each plain number, a negative place
     known: dict[Any, int] = {}  # places by operation and places of the operands
-    others = 0  # that are no operations, or kept
+    others = 0  # nodes that are no operations, or kept
 
     def place_of(x: float) -> int:
         return literal.setdefault(constant_key(x), -1 - len(literal))

@@ -1,4 +1,7 @@
-"""Results: a tree whose numbers are replaced by their places in the tape's outputs, and put back from arrays of them."""
+"""The structure of results: a tree in which each number is replaced by its place among the tape's outputs.
+
+`recordings` keep it with a tape. Results are made by putting numbers, or arrays over the samples, into these places.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def numbers_of(out: Any) -> list[Any]:
 
 
 def skeleton(out: Any, ids: Iterator[int]) -> Any:
-    """The results with a Place for each number, and with an array of the numbers of outputs for each array."""
+    """The results with a Place for each number, and with an array of such places, as integers, for each array."""
 
     def change(leaf: Any) -> Any:
         if isinstance(leaf, np.ndarray):
@@ -48,7 +51,10 @@ def put_together(out: Any, one: Callable[[int], Any], many: Callable[..., Any], 
 
 
 def arrays_of(out: Any, n: int, numbers: Any, arrays: Sequence[Any] = ()) -> list[Any]:
-    """The results of n samples as arrays, in order: of `numbers`, of shape (results, n), or where that is None of `arrays`."""
+    """The results of n samples as one array for each part, in order.
+
+    They are taken from `numbers`, of shape (results, n); or, if that is None, from `arrays`, which have the columns of a part.
+    """
     rest, found = iter(arrays), list[Any]()
 
     def one(i: int) -> None:
@@ -62,14 +68,14 @@ def arrays_of(out: Any, n: int, numbers: Any, arrays: Sequence[Any] = ()) -> lis
 
 
 def widths_of(out: Any) -> list[int]:
-    """How many numbers of a sample each of the arrays holds that a map gives, in order."""
+    """For each array that a map gives, in order, how many numbers of a sample it holds."""
     found: list[int] = []
     put_together(out, lambda _: found.append(1), lambda ids, _: found.append(len(ids)), lists_are_arrays=True)
     return found
 
 
 def reader(out: Any) -> Callable[[Any], Any]:
-    """What puts together the results of one evaluation, given their array, whose parts it hands out as they are."""
+    """A function that makes the results of one evaluation from the array of all outputs; arrays among them are views of it."""
     if out.__class__ is Place:
         return methodcaller("item", int(out))
     if isinstance(out, np.ndarray):
@@ -93,7 +99,7 @@ def reader(out: Any) -> Callable[[Any], Any]:
 
 
 def count_of(out: Any) -> int:
-    """How many numbers the results are."""
+    """How many numbers there are in the results."""
     counts = [0]
     put_together(out, lambda _: counts.append(1), lambda ids, _: counts.append(len(ids)))
     return sum(counts)
@@ -110,12 +116,12 @@ def with_gradients(out: Any, total: Any, count: int, number: Callable[[Any], Any
 
 
 def _slice(ids: Sequence[int]) -> slice:
-    """Where results that stand side by side are: `skeleton` numbers them in order."""
+    """The slice of these places, which are consecutive, because `skeleton` numbers them in order."""
     return slice(int(ids[0]), int(ids[-1]) + 1) if len(ids) else slice(0)
 
 
 def _regular(out: Any) -> tuple[int, ...] | None:
-    """The shape of nested lists of numbers, None where they are of unequal lengths or hold anything else."""
+    """The shape of nested lists of numbers; None if they have unequal lengths or hold anything else."""
     if out.__class__ is Place:
         return ()
     if not isinstance(out, list) or not out:

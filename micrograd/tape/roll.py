@@ -1,19 +1,20 @@
-"""Loops found again: the steps of a recurrence in a tape of scalars.
+"""Finding loops: the steps of a recurrence in a tape of scalars.
 
-`passes` come before, `schedule` after. A function with a loop over time is recorded step after step, so a thousand steps
+`passes` come before, `vectorise` after. A function with a loop over time is recorded step after step, so a thousand steps
 are a thousand times the same instructions, and so are their adjoints. `rolled` finds where a tape repeats itself. No
-instruction is rewritten, so the tape stays the definition of what is computed, with the bits of the unrolled tape. What
-comes after works on one step, the **body**, and so costs what the body costs; where that is long, it is rolled in its turn.
+instruction is rewritten, so the tape stays the definition of what is computed, with the same bits. What comes after schedules
+and compiles one step, the **body**, and so takes only the time for that. A long body is rolled in its turn.
 
 In a loop, instruction m of step t stands in the tape at `start + t * period + m`, and each of its operands is the slot
 `first + t * stride` for some constants. The stride tells what the operand is:
 
     0             the same number in every step: a parameter, a constant, a result from before the loop
-    period        a result of the loop itself: of this step, or carried over from an earlier one
-    anything else what each step reads: an element of the arguments, or what an earlier loop has left, often backwards
+    period        a result of the loop itself, of this step or of an earlier one
+    anything else a number of its own for each step: an element of the arguments, or what an earlier loop has computed, often
+                  read backwards
 
-Operands from before the loop may also come in no order, such as numbers of a closure, of which equal ones are one constant:
-then their slots, step by step, stand in the place of the stride.
+The slots of operands from before the loop may also follow no rule, for example numbers of a closure, since equal ones are one
+constant: then the tuple of these slots, step by step, stands in the place of the stride.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ from micrograd.tape.tape import Tape
 Array = np.ndarray[Any, Any]
 Stride = int | tuple[int, ...]
 SMALL = 256  # a tape of fewer instructions is left as it is,
-DEEP = 128  # and so is one with fewer groups: kinds of instructions at different levels
-LEAST = 128  # fewer instructions are no loop
-STEPS = 8  # fewer steps are no loop: what a loop saves in compiling, it costs in running
+DEEP = 128  # and so is one with fewer vector instructions (see `groups`)
+LEAST = 128  # fewer instructions make no loop
+STEPS = 8  # fewer steps make no loop: they would save less in compiling than they cost in running
 _WINDOWS = (4, 16, 64, 256, 1024, 4096, 16384)  # how many instructions are compared at once, to find the length of a step
-_NEAR = 16  # an operand is near where it lies no more than so many windows back
+_NEAR = 16  # an operand is near if it lies no more than so many windows back
 _CANDIDATES = 6  # how many lengths of a step are tried for each window
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # of hashes
 
@@ -48,7 +49,7 @@ class Loop:
     start: int
     period: int
     steps: int
-    disordered: bool = False  # whether it has operands from before the loop that come in no order
+    disordered: bool = False  # whether the slots of some operands from before the loop have no constant stride
 
     @property
     def end(self) -> int:
@@ -56,7 +57,7 @@ class Loop:
         return self.start + self.period * self.steps
 
     def body(self, tape: Tape) -> list[tuple[Primitive, list[tuple[int, Stride]]]]:
-        """The instructions of a step: each a primitive, and of each operand the slot in the first step and the stride."""
+        """The instructions of a step: each a primitive, and for each operand its slot in the first step and its stride."""
         end = self.end if self.disordered else self.start + 2 * self.period
         every = [operands for _, operands in tape.instructions[self.start : end]]
         slots = np.fromiter(chain.from_iterable(every), np.int64).reshape((end - self.start) // self.period, -1)
@@ -70,15 +71,15 @@ class Loop:
         ]
 
     def reads_itself(self, slot: int, stride: Stride, first: int) -> bool:
-        """Whether an operand, of this slot in the first step and this stride, is a result of an earlier step in some step.
+        """Whether an operand, with this slot in the first step and this stride, is in some step a result of the loop.
 
-        `first` is the slot of the first step's first result. The stride alone does not say it: numbers from before the loop may
+        `first` is the slot of the first step's first result. The stride alone does not tell: numbers from before the loop may
         lie as far apart as its steps.
         """
         return stride == self.period and slot + self.period * (self.steps - 1) >= first
 
     def varying(self, tape: Tape, varies: list[bool]) -> list[bool]:
-        """Which instructions of the body vary from sample to sample, where `varies` says so of every slot before the loop."""
+        """Which instructions of the body vary from sample to sample; `varies` says the same of every slot before the loop."""
         first, body = tape.first + self.start, self.body(tape)
         found = [False] * self.period
         before = [False] * self.period  # those that vary because of what they read from outside the loop
@@ -105,10 +106,10 @@ class Loop:
 
 
 def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
-    """The tape, its instructions perhaps in another order, and the loops in it, in order; none where they would save little.
+    """The tape, its instructions perhaps in another order, and the loops in it, in order; none if they would save little.
 
-    Only recurrences are loops: some instruction reads what an earlier step has left. Repetition without one, such as the
-    neurons of a layer, is left to the scheduler, which makes vector instructions of it.
+    Only recurrences are loops: some instruction reads a result of an earlier step. Repetition without that, such as the neurons
+    of a layer, is left to the scheduler, which makes vector instructions of it.
     """
     if len(tape.instructions) < SMALL:
         return tape, []
@@ -145,17 +146,17 @@ def reordered(tape: Tape, order: Array) -> Tape:
 
 
 def _places(first: int, order: Array) -> Array:
-    """The slot that each slot is moved to where instructions are put into another order."""
+    """The new slot of each slot when the instructions are put into another order."""
     new = np.arange(first + len(order))
     new[first + order] = np.arange(first, len(new))
     return new
 
 
 def _orders(tape: Tape, code: Columns) -> Iterator[Array]:
-    """Other orders to look for loops in, each made when it is asked for.
+    """Other orders of the instructions in which to look for loops, each made when it is asked for.
 
-    They serve where steps later in time lack instructions that were merged with earlier ones (`prepared`), where the
-    instructions of a step do not stand together, and where several recurrences stand one after the other.
+    They help if later steps lack instructions that were merged with those of earlier ones (`prepared`), if the instructions of
+    a step do not stand together (`by_level`), or if several recurrences stand one after the other (`by_operands`).
     """
     early = prepared(code)
     if early is not None:
@@ -167,10 +168,10 @@ def _orders(tape: Tape, code: Columns) -> Iterator[Array]:
 
 
 def prepared(code: Columns) -> Array | None:
-    """The order in which instructions come first that work on parameters and constants alone.
+    """The order in which instructions that work on parameters and constants alone come first.
 
-    Where numbers come again from step to step, those of later steps are merged with them, and have no instruction of their own.
-    None where there is no such instruction that many steps read.
+    If each step computes such a number anew, the instructions of later steps have been merged with that of the first, so that
+    steps look different. None if there is no such instruction that many steps read.
     """
     early = np.flatnonzero(code.fixed)
     uses = np.bincount(code.operands, minlength=code.first + len(code.fixed))[code.first + early]
@@ -182,13 +183,13 @@ def prepared(code: Columns) -> Array | None:
 def by_level(height: Array) -> Array:
     """The order in which instructions come as late as their consumers allow, so that one step comes after another.
 
-    Those of one level stay in their order. `height` has those that `heights` finds.
+    Those of one level stay in their order. `height` is what `heights` gives.
     """
     return np.argsort(-height, kind="stable")
 
 
 def by_operands(tape: Tape, height: Array) -> Array:
-    """As `by_level`, but those of one level are sorted by what they read: each makes some recurrences regular."""
+    """Like `by_level`, but those of one level are sorted by what they read. Each order makes other recurrences regular."""
     latest, first = by_level(height), tape.first
     new, order = list(range(first)) + [0] * len(latest), list[int]()
     moved = new.__getitem__
@@ -202,9 +203,9 @@ def by_operands(tape: Tape, height: Array) -> Array:
 
 
 def heights(tape: Tape) -> Array:
-    """Of each instruction, how many instructions the longest way from it to a result has."""
+    """For each instruction, how many instructions follow it on the longest way to a result."""
     at = tape.first + len(tape.instructions)
-    before = [0] * at  # of those after each
+    before = [0] * at  # the same for each slot
     for _, operands in reversed(tape.instructions):
         at -= 1
         height = before[at] + 1
@@ -215,19 +216,19 @@ def heights(tape: Tape) -> Array:
 
 
 def _come_again(code: Columns, height: Array) -> bool:
-    """Whether enough instructions lie on levels of one height that hold as many of each kind as some others do.
+    """Whether enough instructions lie on levels that hold the same kinds of instructions, as often, as some other levels do.
 
-    Where instructions are ordered by level, the steps of a loop are such levels.
+    If instructions are ordered by level, the steps of a loop consist of such levels.
     """
     kinds, sizes = code.kinds[by_level(height)], np.bincount(height)[:0:-1]
-    powers = np.cumprod(np.full(kinds.max() + 1, _BASE))  # numbers whose sums tell, but rarely, what was added
+    powers = np.cumprod(np.full(kinds.max() + 1, _BASE))  # one for each kind: equal sums nearly always have equal terms
     sums = np.add.reduceat(powers[kinds], np.cumsum(sizes) - sizes)
     _, which, times = np.unique(sums, return_inverse=True, return_counts=True)
     return bool(sizes[times[which] >= STEPS // 2].sum() >= LEAST)
 
 
 class Columns:
-    """The instructions of a tape as arrays: kinds, levels, where the operands of each begin in the list of all, that list."""
+    """The instructions of a tape as arrays: kinds, levels, and operands, with where those of each instruction begin."""
 
     def __init__(self, inputs: int, first: int, kinds: Array, levels: Array, starts: Array, operands: Array):
         self.inputs, self.first = inputs, first
@@ -240,7 +241,7 @@ class Columns:
         starts, operands = tape.operands()
         numbers = {rule: i for i, rule in enumerate(dict.fromkeys([rule for rule, _ in tape.instructions]))}
         rules = np.array([numbers[rule] for rule, _ in tape.instructions])
-        # kinds are primitives of so many operands; small integers, since long tapes have many
+        # a kind is a primitive with so many operands; small integers, because long tapes need much memory
         kinds = np.unique(rules + len(numbers) * np.diff(starts), return_inverse=True)[1].astype(np.int32)
         levels = np.array(tape.levels(), np.int32)
         return cls(tape.inputs, tape.first, kinds, levels, starts, operands.astype(np.int32))
@@ -260,7 +261,7 @@ class Columns:
         return np.logical_and.reduceat(inside, self.starts[:-1])
 
     def loops(self) -> list[Loop]:
-        """The loops, in order: each as long as it repeats, none inside or across another."""
+        """The loops, in order, each as long as possible; they do not overlap."""
         found: list[Loop] = []
         gaps = [(len(self.kinds) if self.fixed.all() else int(np.argmin(self.fixed)), len(self.kinds))]
         while gaps:
@@ -285,7 +286,7 @@ class Columns:
         return sorted(found, key=lambda loop: loop.start)
 
     def groups(self, loops: list[Loop]) -> int:
-        """How many vector instructions the scheduler would make, roughly: kinds of instructions at different levels."""
+        """Roughly how many vector instructions the scheduler would make: one for each kind of instruction at each level."""
         count, at = 0, 0
         for loop in [*loops, Loop(len(self.kinds), 1, 0)]:
             for low, high in ((at, loop.start), (loop.start, min(loop.start + loop.period, len(self.kinds)))):
@@ -294,22 +295,23 @@ class Columns:
         return count
 
     def periods(self, low: int, high: int, reads: bool) -> Iterator[int]:
-        """Lengths that a step between two instructions may have: the most frequent distances between equal windows.
+        """Lengths that a step may have, between two instructions: the most frequent distances between equal windows.
 
-        With `reads`, windows are of kinds with what they read nearby. Where values only move from one carried value to another,
-        a step looks just like the next one, but reads other places; the same ones come again after some steps.
+        With `reads`, windows are equal only if they also read the same distances back, where these are near. This helps where
+        steps look alike but read differently, because values move from one carried value to another: a loop then has to take
+        several such steps as one.
         """
         tried: set[int] = set()
         for window in _WINDOWS:
             if 2 * window > high - low:
                 return
             keys = self._windows(window, reads)[low : high - window + 1]
-            bits = np.uint64(len(keys).bit_length())  # of each number, the lowest give way to its place: one sort of integers
+            bits = np.uint64(len(keys).bit_length())  # the lowest bits of a key are replaced by its place, to sort both at once
             ordered = np.sort(keys >> bits << bits | np.arange(len(keys), dtype=np.uint64))
             same = ordered[1:] >> bits == ordered[:-1] >> bits
             distances = (ordered[1:] - ordered[:-1])[same].astype(np.int64)
             distances = distances[distances <= (high - low) // STEPS]
-            if not len(distances):  # nor are there longer windows that come again
+            if not len(distances):  # then no longer window comes again either
                 return
             lengths, times = np.unique(distances, return_counts=True)
             for period in lengths[np.argsort(-times, kind="stable")][:_CANDIDATES].tolist():
@@ -318,9 +320,9 @@ class Columns:
                     yield period
 
     def _windows(self, window: int, reads: bool) -> Array:
-        """A number for each run of `window` kinds of instructions, equal for equal runs (and, rarely, for others).
+        """A hash for each `window` consecutive kinds of instructions.
 
-        With `reads`, kinds are told apart also by how far back their operands are, where that is near.
+        With `reads`, it depends also on how far back the operands are, if that is near.
         """
         if (window, reads) not in self.hashes:
             found, size = (self.kinds.astype(np.uint64) + np.uint64(1)) * _BASE, 1
@@ -328,7 +330,7 @@ class Columns:
                 counts = np.diff(self.starts)
                 back = np.repeat(np.arange(self.first, self.first + len(counts)), counts) - self.operands
                 back[back > _NEAR * window] = 0
-                place = np.arange(1, len(back) + 1) - np.repeat(self.starts[:-1], counts)  # of an operand in its instruction
+                place = np.arange(1, len(back) + 1) - np.repeat(self.starts[:-1], counts)  # of the operand in its instruction
                 found += np.add.reduceat(back * place, self.starts[:-1]).astype(np.uint64) * (_BASE >> np.uint64(7))
             while size < window:  # from runs of n to runs of 2 n
                 factor = np.uint64(pow(int(_BASE), size, 1 << 64))
@@ -337,7 +339,7 @@ class Columns:
         return self.hashes[window, reads]
 
     def repeats(self, low: int, high: int, period: int, longer: float) -> Iterator[Loop]:
-        """The recurrences of that period between two instructions; those of up to `longer` instructions may be left out."""
+        """The recurrences of this period between two instructions; those of up to `longer` instructions may be left out."""
         starts, listed = self.starts, self.operands
         least = max(STEPS * period, longer)
         for a, b in _runs(self.kinds[low + period : high] == self.kinds[low : high - period], max(least, LEAST) - period):
@@ -348,7 +350,7 @@ class Columns:
             outside = operands < self.first + a
             regular = strides[size:] == strides[:-size]
             steady = regular | (outside[size:-size] & outside[: -2 * size] & outside[2 * size :])
-            for alike in (regular, steady):  # where leaving out a few steps makes a loop regular, that comes first
+            for alike in (regular, steady):  # a regular loop comes first, even if it leaves out a few steps
                 same = np.add.reduceat(~alike, starts[a : b - period] - at) == 0 if b - period > a else np.zeros(0, bool)
                 for c, d in _runs(same, least - 2 * period):
                     steps = (d - c + 2 * period) // period
@@ -359,9 +361,9 @@ class Columns:
                         yield loop
 
     def _carries(self, loop: Loop, own: Array) -> bool:
-        """Whether some step of a loop reads what an earlier one has left, and none from inside in any other way.
+        """Whether a loop is a recurrence: steps read results of earlier steps, always from the same distance back.
 
-        `own` says which operands of a step are `period` slots behind those of the step before, in all steps.
+        `own` says which operands of a step lie `period` slots after those of the step before, in all steps.
         """
         last = loop.end - loop.period
         operands = self.operands[self.starts[last] : self.starts[loop.end]]
@@ -370,6 +372,6 @@ class Columns:
 
 
 def _runs(flags: Array, least: float) -> Iterator[tuple[int, int]]:
-    """The runs of True that are at least so long, each as (first, one behind the last)."""
+    """The runs of True that are at least so long, as pairs of their start and end."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.view(np.int8), [0]]))).reshape(-1, 2)
     yield from edges[edges[:, 1] - edges[:, 0] >= least].tolist()

@@ -16,10 +16,10 @@ MUL = RULES["mul"]
 
 
 def contractions(places: Places, loops: Sequence[Loop]) -> dict[int, tuple[Slots, Slots]]:
-    """The instructions that only feed sums over samples and can be part of them, as their pairs of factors.
+    """The instructions that only feed sums over samples and can be part of them, each as its pairs of factors.
 
-    Notes on the way which rows want ones behind them: where a δ is summed by itself (a bias) and also times each of
-    some numbers a_j (weights), both become one product with a row of ones as the last a.
+    It also notes which vectors are to be followed by rows of ones. If a δ is summed by itself (for a bias) and also times each
+    of some numbers a_j (for weights), both become one product, with a row of ones as the last a.
     """
     tape, first = places.tape, places.tape.first
     used = bytearray(first + len(tape.instructions))
@@ -59,7 +59,7 @@ def contractions(places: Places, loops: Sequence[Loop]) -> dict[int, tuple[Slots
 
 
 def reduce_samples(places: Places, final: dict[int, tuple[Slots, Slots]]) -> None:
-    """The totals: products summed over samples as products of matrices, everything else as plain sums."""
+    """Add the sums over the samples: of products, as products of matrices; of everything else, as plain sums."""
     tape, first = places.tape, places.tape.first
     products: dict[int, list[tuple[int, Slots, Slots]]] = {}
     for i, slot in enumerate(tape.outputs):
@@ -85,7 +85,7 @@ def reduce_samples(places: Places, final: dict[int, tuple[Slots, Slots]]) -> Non
 def products_over_samples(
     places: Places, terms: int, paired: list[tuple[int, Slots, Slots]], sums: list[tuple[int, Slots, Slots]]
 ) -> set[int]:
-    """Emit Σ over samples of Σ_k x y; returns the plain sums that became part of one, as a column of ones."""
+    """Add Σ over samples of Σ_k x y; returns the plain sums that became part of one of these products by a row of ones."""
     out = np.array([e[0] for e in paired])
     x = places.where[table([e[1] for e in paired])]
     y = places.where[table([e[2] for e in paired])]

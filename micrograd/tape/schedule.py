@@ -1,8 +1,8 @@
-"""The schedule: the array program in a tape of scalars, found again.
+"""The schedule: the array program that was written as a tape of scalars.
 
-`vectorise` makes one of a tape, back ends run it. Instructions of one primitive that do not depend on one another become one
-**vector instruction**; results get positions such that operands are strided views where possible, gathers elsewhere. A
-layer of scalar neurons is one matrix product again, and its weight and bias gradient one product over the samples.
+`vectorise` makes it from a tape, and back ends run it. Instructions of one primitive that do not depend on one another become
+one **vector instruction**. Results get positions such that operands are strided views where possible, gathers elsewhere. A
+layer of scalar neurons becomes one matrix product, and its weight and bias gradient one product over the samples.
 
 What a back end needs to know, exactly:
 
@@ -14,17 +14,17 @@ What a back end needs to know, exactly:
     totals   only with `reduce`: one number per output of the tape, in the tape's order: its sum over the samples.
 
 **Before the code runs**, a back end puts theta at shared[0:leaves]; each field f of the arguments, in order, at
-`fields[f].base` and following of its space (a varying field of width w fills w rows, one column of the argument each);
+`fields[f].base` and the positions after it (a varying field of width w fills w rows, one column of the argument each);
 the numbers of `constants` (pairs position, number) into shared; and the numbers of `filled` (pairs row, number) into
 rows, the same for all samples. It then runs `code` in order: first all instructions whose results are shared, then the
-others. `spread` vectors (rule None) among them copy shared numbers into rows: out[i] = operand[i].
+others. Vectors without a primitive (rule None) copy numbers: out[i] = operand[i], for example from shared to rows.
 
 **A vector instruction** `Vector(rule, shape, terms, operands, out, over)` stands for a loop over all indices i of `shape`
-(one to four axes). `terms` is 0 for a primitive with a fixed number of arguments:
+(one to three axes). `terms` is 0 for a primitive with a fixed number of arguments:
 
     out[i] = rule(operands[0][i], operands[1][i], ...)
 
-For one with any number of arguments there is one more axis, k from 0 to terms-1, the last axis of the operands marked k:
+For one with any number of arguments there is one more axis, k from 0 to terms-1: the last axis of the operands written with k:
 
     sum, logsumexp, others   (x[i,k],)                       out[i] = rule(x[i,0], x[i,1], ...)
     dot                      (x[i,k], y[i,k], start[i])      out[i] = start[i] + x[i,0] y[i,0] + x[i,1] y[i,1] + ...
@@ -36,7 +36,7 @@ With `over`, the rule is sum or dot, without start, the result belongs to totals
     dot   (x[i,k], y[i,k])    out[i] = Σ_samples (x[i,0] y[i,0] + x[i,1] y[i,1] + ...)
 
 with the order of `reference.total` over samples; terms are added from left to right within each sample. (An x in shared
-counts once for each sample.) Every total is written exactly once.
+is added once for each sample.) Every total is written exactly once.
 
 **An operand** `Operand(space, base, strides, index)` is a view, position(i) = base + Σ i_a strides_a, with one stride per
 axis (0 along an axis on which it does not depend, so a product of matrices shows as zeros in the strides); or, where
@@ -46,11 +46,11 @@ positions are always distinct, and in rows and shared they are one run from `bas
 Results are never overwritten, so vector instructions may run in any order that keeps operands before results.
 
 **A loop** `Repeat(steps, arriving, work, leaving)` is an item of the code like a vector. It runs three lists of vector
-instructions, in this order, `steps` times: copies of what the step reads into places of its own, the work on these places,
-and copies of results that are needed later, and of those that the next step carries on. In step t, an operand or a result
-with a `step` lies at position(i) + t step. Only in these copies (rule None, from any space to rows, or from shared to
-shared) do results have strides of their own, and only the places of the body are overwritten, step by step. The work of a
-step may have loops inside, whose steps are counted from 0 each time.
+instructions, in this order, `steps` times: `arriving` copies what the step reads into positions of its body, `work` computes
+there, and `leaving` copies out the results that are needed later, and to where the next step expects them those that it goes on
+with. In step t, an operand or a result with a `step` lies at position(i) + t step. Only in these copies (rule None, from any
+space to rows, or from shared to shared) do results have strides of their own, and only positions of the body are overwritten,
+step by step. The work of a step may contain loops, whose steps are counted from 0 each time.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Operand:
     base: int
     strides: tuple[int, ...] | None
     index: Array | None = None
-    step: int = 0  # in a loop: how far it moves on from one step to the next
+    step: int = 0  # in a loop: how far it moves from one step to the next
 
     def positions(self, shape: tuple[int, ...]) -> Array:
         """The position of every element, as an array of `shape`."""
@@ -108,7 +108,7 @@ class Vector:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A loop, `steps` times: copies of what the step reads, the work on them, copies of what it leaves and carries on."""
+    """A loop of `steps` steps; see the module's docstring."""
 
     steps: int
     arriving: list[Vector]
@@ -133,7 +133,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Field:
-    """A run of inputs that arrive as one array: (n, width) where varying, else (width,)."""
+    """Consecutive inputs that arrive as one array, of shape (n, width) if `varying`, else (width,); the first is at `base`."""
 
     width: int
     varying: bool

@@ -1,8 +1,8 @@
-"""What all samples share of a sum over the samples, computed once: Σ (v + s) is Σ v and n times s.
+"""Terms that all samples share, in sums over the samples, are computed once: Σ (v + s) = Σ v + n s.
 
-`recordings` makes programs through here. A penalty in a loss, or a prior, puts two terms into the gradient of each parameter:
-one that varies with the samples and one of parameters alone. Apart, the first is part of a product of matrices, and the second
-costs next to nothing. Only where no bits are promised: added up sample by sample, the two round otherwise.
+`recordings` makes programs through here. With a penalty in a loss, or a prior, the gradient of each parameter is a sum of a
+term that varies with the samples and a term of parameters alone. Apart, the first is part of a product of matrices, and the
+second costs next to nothing. This is done only where exact bits are not asked for, because it rounds differently.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from micrograd.tape.passes import swept
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
-MANY = 256  # results from which on it is worth a program of its own
+MANY = 256  # from so many sums on, their shared terms are worth a program of their own
 _ADD, _MUL, _SUM, _DOT = (RULES[name] for name in ("add", "mul", "sum", "dot"))
 
 
 def summed(make: Make, tape: Tape, fields: Fields, dtype: Any) -> Program:
-    """The program of a tape whose outputs are summed over the samples, with what these share apart where that is much."""
+    """The program of a tape whose outputs are summed over the samples; if many have shared terms, with these apart."""
     parts = split(tape)
     if parts is None:
         return make(tape, fields, True, dtype)
@@ -34,7 +34,7 @@ def summed(make: Make, tape: Tape, fields: Fields, dtype: Any) -> Program:
 
 
 class SplitSums:
-    """A program of sums over the samples, and one of what is the same for every sample, for the sums at places `at`."""
+    """A program of sums over the samples, and one of the terms that all samples share in the sums numbered `at`."""
 
     def __init__(self, program: Program, shared: Program, at: Array):
         self.program, self.shared = cast("Direct", program), cast("Direct", shared)  # a mean is asked of direct ones alone
@@ -50,7 +50,7 @@ class SplitSums:
         return found
 
     def prepared(self, n: int, mean: bool = False) -> Callable[[Sequence[Any], Array], Array]:
-        """The same for many calls with n samples, of direct programs."""
+        """The same as a function for many calls with n samples; only of direct programs."""
         program, shared, times = self.program.prepared(n, mean), self.shared.prepared(1), 1 if mean else n
 
         def run(inputs: Sequence[Any], leaves: Array) -> Array:
@@ -62,7 +62,7 @@ class SplitSums:
 
 
 def split(tape: Tape) -> tuple[Tape, Tape, Array] | None:
-    """The tape without the terms that all samples share, a tape of these, and the outputs they go to; None if they are few."""
+    """The tape without the terms that all samples share, a tape of these, and the outputs they belong to; None if few."""
     first, low = tape.first, tape.inputs
     varies = [True] * low + [False] * (first - low)
     varies_at = varies.__getitem__
@@ -70,7 +70,7 @@ def split(tape: Tape) -> tuple[Tape, Tape, Array] | None:
         varies.append(any(map(varies_at, operands)))
     nought = {low + tape.leaves + i for i, x in enumerate(tape.constants) if x == 0.0}
     code, outputs = list(tape.instructions), list(tape.outputs)
-    shared: dict[int, int] = {}  # by number of the output
+    shared: dict[int, int] = {}  # by the number of the output, the slot of its shared terms
 
     def total(rule: Primitive, terms: list[tuple[int, ...]], start: int) -> int:
         """The slot of a sum of these terms: numbers, or pairs of factors."""

@@ -1,6 +1,6 @@
-"""The schedule of a loop: its body, scheduled once, and what moves from step to step.
+"""The schedule of a loop: its body, which is scheduled once, and the copies from step to step.
 
-`roll` has found the loop; `vectorise` schedules what lies before and after it, and the body by the same rules.
+`roll` has found the loop. `vectorise` schedules what comes before and after it, and the body by the same rules.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Array = np.ndarray[Any, Any]
 
 
 def of_rows(v: Vector | Repeat) -> bool:
-    """Whether the results are rows (or sums over them), which come after everything that is shared."""
+    """Whether the results are rows or sums over them, and not shared: all of these run after everything that is shared."""
     return v.out.space != SHARED if isinstance(v, Vector) else any(map(of_rows, v.body))
 
 
 class Steps:
     """The schedule of a loop, in up to two parts: the instructions that all samples share, then those that vary with them.
 
-    The body of a part works on places of its own, the same in every step. A step begins with copies: what it reads arrives in
-    those places. It ends with copies: what is needed outside leaves for a place of that step alone, and what the next step
-    carries on goes to where that step expects it.
+    The body of a part works on positions of its own, the same in every step. A step begins with copies of what it reads to
+    these positions. It ends with copies: results that are needed outside the loop go to positions of that step alone, and
+    results that the next step reads go to where that step expects them.
     """
 
     def __init__(self, places: Places, loop: Loop, reads: tuple[Array, Array], schedule: Callable[..., None]):
@@ -41,21 +41,21 @@ class Steps:
                 self._part(members, rows)
 
     def _back(self, slot: int, stride: Stride) -> tuple[int, int]:
-        """The instruction of the body whose result an operand is, and from how many steps back; (-1, 0) where it is of none."""
+        """The instruction of the body whose result an operand is, and from how many steps back; (-1, 0) if it is of none."""
         if not self.loop.reads_itself(slot, stride, self.first):
             return -1, 0
         back, m = divmod(slot - self.first, self.loop.period)
         return m, -back
 
     def _part(self, members: list[int], rows: bool) -> None:
-        """Schedule those instructions of the body, by number, as a Repeat of their own."""
+        """Schedule the instructions of the body with these numbers as a Repeat of their own."""
         it, loop, first, space = self.places, self.loop, self.first, SPACES[int(rows)]
         mine, every = set(members), np.arange(loop.steps)
         kept, lasting = self._needed(mine)
         # Operands are known by their slot in the first step and their stride.
         carried: dict[tuple[int, Stride], int] = {}  # operands from one step before: the instruction that made them
-        read: dict[tuple[int, Stride], int] = {}  # all other operands from outside a step: the slot of their place in the body
-        early: dict[int, int] = {}  # instructions whose results are read more than one step later: how many steps at most
+        read: dict[tuple[int, Stride], int] = {}  # all other operands from outside a step: the slot of their copy in the body
+        early: dict[int, int] = {}  # instructions whose results are read more than one step later, and the most steps later
         for slot, stride in dict.fromkeys(operand for m in members for operand in self.body[m][1] if operand[1]):
             own, back = self._back(slot, stride)
             if own not in mine or back > 1:
@@ -64,7 +64,7 @@ class Steps:
                 carried[slot, stride] = own
             if own in mine and back > 1:
                 early[own] = max(back, early.get(own, 0))
-        # results that are read from further back have places for steps before the first one, too
+        # results that are read from further back have positions also for the steps before the first one
         ahead = max(early.values(), default=0)
         kept_at = {own: it.room(ahead + loop.steps, rows) + ahead for own in early}
         for own, back in early.items():
@@ -81,7 +81,7 @@ class Steps:
         work, it.code = it.code, outer
         at = it.where[first : first + loop.period].copy()
         others = sorted((m for m in kept if m not in early), key=lambda m: int(at[m]))
-        row = it.room(loop.steps * len(others), rows)  # for what else is kept: the numbers of one step side by side
+        row = it.room(loop.steps * len(others), rows)  # for the others in `kept`: those of one step side by side
         leaving: list[Vector] = []
         places, along = np.array([kept_at[m] for m in early], np.int64), row + np.arange(len(others))
         leaving += copies_of(space, at[[*early]], space, places, to_step=1)
@@ -98,7 +98,7 @@ class Steps:
             it.where[first + m + loop.period * (loop.steps - 1)] = at[m]
 
     def _needed(self, mine: set[int]) -> tuple[list[int], list[int]]:
-        """The instructions whose results of several steps are needed outside, and those of which only the last one is."""
+        """The instructions whose results of several steps are needed outside, and those of which only the last step's is."""
         loop, (starts, flat) = self.loop, self.reads
         others = np.concatenate([flat[: starts[loop.start]], flat[starts[loop.end] :]])
         others = others[(others >= self.first) & (others < self.first + loop.period * loop.steps)] - self.first
@@ -110,7 +110,7 @@ class Steps:
         return sorted(several & mine), sorted(last & mine)
 
     def _arriving(self, read: dict[tuple[int, Stride], int], kept_at: dict[int, int], rows: bool) -> list[Vector]:
-        """Copies of what each step reads to places of the body; `read` is given their slots."""
+        """Copies of what each step reads to positions of the body, whose slots are entered in `read`."""
         it, every = self.places, np.arange(self.loop.steps)
         groups: dict[tuple[str, int], list[tuple[int, tuple[int, Stride]]]] = {}
         irregular: dict[str, list[tuple[Array, tuple[int, Stride]]]] = {}
@@ -125,10 +125,10 @@ class Steps:
                 irregular.setdefault(space, []).append((positions, (slot, stride)))
             else:
                 groups.setdefault((space, int(moves[0])), []).append((int(positions[0]), (slot, stride)))
-        for space, tables in irregular.items():  # before the loop they are copied into the order in which steps read them
+        for space, tables in irregular.items():  # copied before the loop, into the order in which steps read them
             base = it.room(len(tables) * len(every), space == ROWS)
             from_all = np.concatenate([positions for positions, _ in tables])
-            before = it.before if rows and space == SHARED else it.code  # shared numbers come first
+            before = it.before if rows and space == SHARED else it.code  # copies within shared come before all rows
             before += copies_of(space, from_all, space, base + np.arange(len(from_all)))
             groups.setdefault((space, 1), []).extend([(base + i * len(every), key) for i, (_, key) in enumerate(tables)])
         code: list[Vector] = []

@@ -1,7 +1,8 @@
-"""Surroundings: everything that a function holds on to, found by a walk where its code looks.
+"""Surroundings: everything that a function may read outside its arguments, found by a walk from the function.
 
-In closures, globals, defaults, attributes that code names, in lists, dicts, sets, arrays and objects there, and in what the
-methods read that operators call on them. `watch` takes note of it, and asks later whether it is still there.
+The walk goes where the code looks: through closures, globals, defaults and attributes that the code names, through lists,
+dicts, sets, arrays and objects found there, and through the methods that operators call on these. `watch` remembers what is
+found, and asks later whether it is still there.
 """
 
 from __future__ import annotations
@@ -30,23 +31,23 @@ from micrograd.engine.lines import HERE, LIBRARY
 from micrograd.tape import bare
 from micrograd.tape.bare import found_in, is_a, module_of, mro_of, variables_of
 
-MOST = 10_000  # objects that are looked at; what lies beyond is watched by the identity of its containers alone
-LARGE = 1 << 15  # bytes of an array from which on only some of its entries are looked at
-ENTRIES = 128  # how many, evenly spaced: half a microsecond, where all of 32 KiB take three
-_LIBRARIES = (HERE, LIBRARY)  # in modules from here, and in those of installed packages, numbers alone are taken to change
+MOST = 10_000  # objects that are looked at; beyond them only the identity of containers is watched
+LARGE = 1 << 15  # bytes; of a larger array only some of the entries are compared
+ENTRIES = 128  # so many, evenly spaced: that takes half a microsecond, and all of 32 KiB take three
+_LIBRARIES = (HERE, LIBRARY)  # in modules from here, and in installed packages, functions and classes are taken not to change
 _MANY = (tuple, list, deque, set, frozenset)
-_HELD = (Value, Real, str, type(None), dict, np.ndarray, packed, *_MANY)  # watched in classes and modules, as methods are not
-_BARE = {"array", "builtins", "collections", "functools", "numpy", "operator", "types", "weakref"}  # whose classes C defines
-_BY_TEXT = {"getattr", "hasattr", "attrgetter", "methodcaller", "__getattribute__"}  # what reads attributes that a text names
-_ALL = {"vars", "__dict__", "asdict", "astuple", "fields", "dir"}  # and what reads any
-_COMPARING = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__"}  # which a dataclass writes by itself
+_HELD = (Value, Real, str, type(None), dict, np.ndarray, packed, *_MANY)  # data, which is watched in classes and modules
+_BARE = {"array", "builtins", "collections", "functools", "numpy", "operator", "types", "weakref"}  # modules of C's classes
+_BY_TEXT = {"getattr", "hasattr", "attrgetter", "methodcaller", "__getattribute__"}  # what reads attributes named by a text
+_ALL = {"vars", "__dict__", "asdict", "astuple", "fields", "dir"}  # what may read any attribute
+_COMPARING = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__"}  # methods that dataclasses generate
 _COMPARE = {opmap["COMPARE_OP"], opmap["CONTAINS_OP"]}
 _NO_OPERATORS = _COMPARING | {  # methods that make, copy, show or drop an object
     "__init__", "__new__", "__post_init__", "__init_subclass__", "__set_name__", "__class_getitem__", "__repr__", "__del__",
     "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__copy__", "__deepcopy__", "__getnewargs__", "__sizeof__",
     "__getnewargs_ex__", "__dir__", "__replace__", "__annotate__", "__annotate_func__",
 }  # fmt: skip
-_WRITING = {"add", "append", "appendleft", "extend", "extendleft", "insert", "update", "write"}  # methods that read nothing
+_WRITING = {"add", "append", "appendleft", "extend", "extendleft", "insert", "update", "write"}  # methods that only write
 _AROUND = (staticmethod, classmethod, property)
 
 
@@ -56,24 +57,25 @@ def numbers_of(constants: list[Value]) -> bytes:
 
 
 class Surroundings:
-    """Everything that a function holds on to: places with one object each, containers, small arrays, and constants."""
+    """What a function may read outside its arguments: places with one object each, containers, arrays, and constants."""
 
     def __init__(self, fn: Any):
         self.fn = fn
         self.names: set[str] = set()
-        self.texts: set[str] = set()  # in code, and in what it reads: names of attributes, or what they begin with
-        self.by_text = self.any_name = False  # whether code reads attributes that a text names, or that nothing names
-        while True:  # until no more names of attributes are met
+        self.texts: set[str] = set()  # strings, in code and in what it reads, that may be names of attributes or begin them
+        self.by_text = self.any_name = False  # whether code reads attributes named by a text, or may read any attribute
+        while True:  # until no more names of attributes are found
             known = self._known()
-            self.places: list[tuple[Any, str, Any]] = []  # holder, how code with it as h0, h1 ... reads on, to what
+            # holder, an expression that reads on from it (it calls the holder h0, h1, ...), and what was found there
+            self.places: list[tuple[Any, str, Any]] = []
             self.containers: list[Any] = []
-            self.own: dict[int, Sequence[str]] = {}  # by attributes of a module of this package: names in its __init__
-            # each with what of it is looked at, the bytes of that (of objects these tell which), and NumPy's shape and dtype
+            self.own: dict[int, Sequence[str]] = {}  # by id of the attributes of a `nn` module: the names in its __init__
+            # each with the part that is compared, the bytes of that (for objects, their addresses), and NumPy's shape and dtype
             self.arrays: list[tuple[Any, Any, bytes, tuple[Any, ...] | None]] = []
             self.constants: list[Value] = []
             self.found: list[Any] = []
-            self._called: set[int] = set()  # classes whose methods for operators have been met
-            self._made: set[int] = set()  # and those for new objects
+            self._called: set[int] = set()  # ids of classes whose methods for operators have been walked through
+            self._made: set[int] = set()  # the same for methods that make an object
             self._walk(fn)
             if self._known() == known:
                 break
@@ -92,7 +94,7 @@ class Surroundings:
             item = stack.pop()
             self.found.append(item)
             if is_a(item, Value) and item.rule is not None and len(self.constants) < MOST:
-                below = [item] if item.is_constant else all_below(item)  # which the tape computes anew
+                below = [item] if item.is_constant else all_below(item)  # the tape computes it anew, from these
                 self.constants += [x for x in below if x.is_constant]
             if type(item) is str:
                 self._note(item)
@@ -101,7 +103,7 @@ class Surroundings:
             seen[id(item)] = item
             try:
                 stack.extend(reversed([*self._inside(item)]))
-            except Exception:  # a view that was released, a proxy of what is gone
+            except Exception:  # a memoryview that was released, a proxy of an object that is gone
                 continue
 
     def _inside(self, item: Any) -> Iterable[Any]:
@@ -114,13 +116,13 @@ class Surroundings:
         if is_a(item, type):
             return self._of_type(item)
         for kind, inside in self._kinds.items():
-            if is_a(item, kind):  # and what a class of one's own adds to it
+            if is_a(item, kind):  # and the attributes that a class derived from it may add
                 return chain(inside(item), self._of_object(item) if module_of(type(item)) not in _BARE else ())
         return self._of_object(item)
 
     @cached_property
     def _kinds(self) -> dict[Any, Callable[[Any], Iterable[Any]]]:
-        """What is in objects that are not written in Python."""
+        """For the kinds of objects that C defines, what gives the objects inside."""
         return {
             (*_MANY, bytearray): self._of_many,
             dict: self._of_dict,
@@ -144,7 +146,7 @@ class Surroundings:
         return entries  # type: ignore[no-any-return]
 
     def _of_dict(self, item: Any) -> Iterable[Any]:
-        if item is sys.modules:  # all that there is
+        if item is sys.modules:  # which leads to everything
             return ()
         keys, values = bare.keys_and_values(item)
         self.containers += keys, values
@@ -161,7 +163,7 @@ class Surroundings:
         return ()
 
     def _of_array(self, item: Any) -> Iterable[Any]:
-        """What is in an array of objects. Of a large one of numbers some are looked at, of one on a disk none."""
+        """The objects in an array of objects. Of many numbers a part is compared; of numbers on a disk, none."""
         plain = item if type(item) is np.ndarray else np.ndarray.view(item, np.ndarray)
         objects = plain.dtype == object
         if plain.size <= MOST if objects else not is_a(item, np.memmap):
@@ -175,10 +177,10 @@ class Surroundings:
         yield self._at(item, "__kwdefaults__") if item.__kwdefaults__ else None
         for cell in item.__closure__ or ():
             try:
-                yield cell.cell_contents if ours else self._at(cell, "cell_contents")
+                yield cell.cell_contents if ours else self._at(cell, "cell_contents")  # our code never sets such variables anew
             except ValueError:  # it is empty as yet
                 continue
-        if ours:  # which sets no variable of a function around it
+        if ours:  # this package's code reads nothing else that may change
             return
         code = item.__code__
         self.names.update(_names(code))
@@ -197,7 +199,7 @@ class Surroundings:
                 yield item.__globals__[name]
 
     def _of_object(self, item: Any) -> Iterator[Any]:
-        """The attributes that code reads, of this package's modules all; methods that operators call; a wrapped function."""
+        """An object's attributes that code reads (of a `nn` module, all), a wrapped function, and methods for operators."""
         cls, attributes = type(item), bare.attributes_of(item)
         ours = module_of(cls).startswith("micrograd.")
         if "__wrapped__" in attributes:
@@ -207,9 +209,9 @@ class Surroundings:
         if ours and hasattr(cls, "named_parameters"):
             self.containers.append(attributes)
             self.own[id(attributes)] = _set_by(cls)
-            yield from [x for name, x in attributes.items() if not name.startswith("jit(")]  # which methods leave there
+            yield from [x for name, x in attributes.items() if not name.startswith("jit(")]  # compiled methods are kept there
             return
-        if self.by_text or self.any_name:  # what is not there may come
+        if self.by_text or self.any_name:  # an attribute that is read may be added later
             self.containers.append(attributes.keys())
         yield from self._named(attributes, of_object=True)
         slots = dict(bare.slots_of(cls))
@@ -225,9 +227,9 @@ class Surroundings:
         yield from self._of_classes(cls, item)
 
     def _of_type(self, item: Any) -> Iterator[Any]:
-        """What code reads of a class, and what makes an object of it, as code may do that names it."""
+        """What code reads of a class; and its methods that make an object, since code that names a class may call it."""
         yield from self._of_classes(item, item)
-        if type(item) is not type:  # whose properties are attributes of the class
+        if type(item) is not type:  # a metaclass: its properties are attributes of the class
             yield from self._of_classes(type(item), item)
         for base in mro_of(item):
             if _is_walked(base) and id(base) not in self._made:
@@ -244,9 +246,9 @@ class Surroundings:
             yield from self._of_class(base, item)
 
     def _of_class(self, cls: type, item: Any) -> Iterator[Any]:
-        """Its attributes that code names: numbers and Values as places, methods for what they name in turn.
+        """The attributes of a class that code names: data as places to watch, methods to be walked through in turn.
 
-        The place is in the object or class through which code reads the attribute: a new one set there would hide this one.
+        The holder of a place is the object or class through which code reads: an attribute set there later would hide this one.
         """
         for name in self._read(variables_of(cls)):
             x = variables_of(cls)[name]
@@ -264,7 +266,7 @@ class Surroundings:
                 yield self._entry(attributes, name)
 
     def _read(self, attributes: Iterable[str], of_object: bool = False) -> list[str]:
-        """Which of these names code reads, by name or by a text; of an object's attributes also by the beginning of one."""
+        """The attributes that code names, or a text; of an object's, also those whose beginning a text is."""
         attributes = [name for name in attributes if type(name) is str]
         if of_object and self.any_name:
             return sorted(attributes)
@@ -276,7 +278,7 @@ class Surroundings:
         return sorted(found)
 
     def _note(self, *texts: Any) -> None:
-        """Take what may be names of attributes, or the beginning of one, for such."""
+        """Add the parts of texts that may be names of attributes, or the beginning of one."""
         for text in texts:
             if isinstance(text, str):
                 self.texts.update(part for part in text.split(".") if part.isidentifier())
@@ -285,45 +287,45 @@ class Surroundings:
         return self._place(names, f"h{{}}[{name!r}]", names[name])
 
     def _at(self, holder: Any, name: str) -> Any:
-        """An attribute, be its holder a dict or not; one whose name Python does not read after a dot came by setattr."""
+        """An attribute as a place. Its name may be a keyword, if setattr has set it: no dot can read that."""
         if (read := bare.reader_of(holder, name)) is not None:
             return self._place(read, "h{}()", read())
         return self._place(holder, f"getattr(h{{}}, {name!r})" if iskeyword(name) else f"h{{}}.{name}", getattr(holder, name))
 
     def _place(self, holder: Any, reading: str, value: Any) -> Any:
-        """What is read of a holder, which the text calls {}."""
+        """Note a place and return what stands there; `reading` is the expression, with {} for the number of the holder."""
         self.places.append((holder, reading.replace("{}", str(len(self.places))), value))
         return value
 
 
 def _is_walked(cls: Any) -> bool:
-    """Whether code that a class defines is looked at: not where it is C's, or this package's."""
+    """Whether the methods of a class are walked through: not those of C's classes and of this package."""
     return module_of(cls) != "builtins" and not module_of(cls).startswith("micrograd.")
 
 
 def _called_by_operators(cls: type) -> Iterator[Any]:
-    """The methods of a class that operators, calls, loops and the like call; those that compare where code compares."""
+    """The methods of a class that operators, calls, loops and the like call, but not those that compare (see `_COMPARING`)."""
     for name, x in variables_of(cls).items():
         if name[:2] == "__" == name[-2:] and name not in _NO_OPERATORS and is_a(x, (FunctionType, *_AROUND)):
             yield x
 
 
 def _part_of(array: Any) -> Any:
-    """What is looked at of an array of numbers, as a view: of a large one some entries, evenly spaced."""
+    """The part of an array of numbers that is compared: of a large one some entries, evenly spaced."""
     if array.nbytes <= LARGE:
         return array
     if not array.flags.forc:
         return array[tuple(slice(None, None, ceil((array.size / ENTRIES) ** (1 / array.ndim))) for _ in array.shape)]
     step = array.size // ENTRIES + 1
-    while gcd(step, array.size) > 1:  # so that all rows and columns have their turn
+    while gcd(step, array.size) > 1:  # else the same rows or columns would be met again and again
         step += 1
     return array.ravel(order="K")[::step]
 
 
 def bytes_of(item: Any) -> bytes | None:
-    """The numbers of what converts itself to an array, to the bit; of many some.
+    """The bytes of the numbers of what converts itself to an array; of many numbers, those of some.
 
-    None where it holds anything else, refuses (a tensor whose gradient is recorded), or has to be read or computed first.
+    None if it holds anything else, refuses (as a tensor does whose gradient is recorded), or has to be read or computed first.
     """
     try:
         if hasattr(item, "chunks") or hasattr(item, "__dask_graph__"):
@@ -335,7 +337,7 @@ def bytes_of(item: Any) -> bytes | None:
 
 
 def _set_by(cls: Any) -> Sequence[str]:
-    """The names in the code that makes an object of this class, those of the attributes that it sets among them."""
+    """The names in the code of a class's __init__: among them those of the attributes that it sets."""
     names: Sequence[str] = getattr(getattr(cls.__init__, "__code__", None), "co_names", ())
     return names
 

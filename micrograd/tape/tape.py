@@ -73,7 +73,7 @@ class Tape:
         return starts, np.fromiter(chain.from_iterable(every), np.intp, starts[-1])
 
     def levels(self) -> list[int]:
-        """Of each instruction, how many instructions the longest way to it has that ends with it."""
+        """For each instruction, how many instructions there are on the longest way that ends with it."""
         first = self.first
         levels = [0] * first
         level_of, leave = levels.__getitem__, levels.append

@@ -19,10 +19,10 @@ from micrograd.tape.parameters import Array, open_trainings
 
 
 class Exit:
-    """`__exit__` of a block: what a `with` statement looks up before the block opens, and lets go of when it has ended.
+    """`__exit__` of a block, as an object that the `with` statement holds until the block has ended.
 
     An interrupt may come before the first line of any function written in Python, `__exit__` too, which then does not run. The
-    statement lets go nevertheless, and that closes the block.
+    statement still drops the object that it has looked up, and a weak reference to that object closes the block.
     """
 
     def __get__(self, block: Training | None, owner: type[Training]) -> Any:
@@ -34,17 +34,19 @@ class Exit:
 
 
 class Training:
-    """The block of `Jitted.training`: called on a batch, it makes one step and returns the loss before it."""
+    """The block of `Jitted.training`: called on a batch, it makes one step and returns the loss from before the step."""
 
     def __init__(self, calls: Calls, optimiser: Any, reduction: str, in_axes: Any):
         self.calls, self.optimiser, self.reduction, self.in_axes = calls, optimiser, reduction, in_axes
         self._order: tuple[int, Array | None] | None = None
         if not hasattr(optimiser, "parameters") or not hasattr(optimiser, "advance"):
             raise TypeError(f"training needs an optimiser, such as SGD(parameters, lr=0.1), got {optimiser!r}")
-        self._now: tuple[Array, Any, int] | None = None  # parameters, state and steps, replaced as one; None outside the block
-        self._written: Any = None  # the one that Values and optimiser hold
+        self._now: tuple[Array, Any, int] | None = (
+            None  # parameters, state and steps, replaced together; None outside the block
+        )
+        self._written: Any = None  # the latest such tuple whose parameters have been written to the Values
         self._writing = threading.RLock()
-        self._held: weakref.ref[Any] | None = None  # what the `with` statement holds; None without such a statement
+        self._held: weakref.ref[Any] | None = None  # to what the `with` statement holds; None without such a statement
 
     @property
     def data(self) -> Array:
@@ -83,7 +85,7 @@ class Training:
         self.calls.prepared(args, named, self.in_axes)
         places = self._places()
         if self.calls.recordings.branching():
-            self.write_data()  # which a path that is met now, and what is new on it, is recorded with
+            self.write_data()  # a new path may be recorded now, at these numbers
         theta = self.data if places is None else self._theta(places)
         total = self.calls.reduced_now(theta, args, named, self.reduction, self.in_axes)
         places = self._places()
@@ -95,7 +97,7 @@ class Training:
         return total, gradient
 
     def _places(self) -> Array | None:
-        """Where each of the function's parameters stands in the optimiser's vector (-1: nowhere); None for the same order."""
+        """Where each of the function's parameters stands in the optimiser's vector (-1: nowhere); None if they are the same."""
         mine = self.calls.parameters.values
         if self._order is None or self._order[0] != self.calls.parameters.version:
             own = {p: i for i, p in enumerate(self.optimiser.parameters)}
@@ -123,10 +125,10 @@ class Training:
                 self._assign(now, (optimiser, optimiser), ("state", "steps"), (state, now[2]))
 
     def write_data(self) -> None:
-        """Write the parameters alone, where they have moved since; any thread may ask for it, as long as the block is open."""
+        """Write the parameters to the Values, if they have changed; any thread may ask for it while the block is open."""
         with self._writing:
             if self._held is not None and self._held() is None:
-                self._end()  # an interrupt came just when this was to be done
+                self._end()  # the statement has ended, and an interrupt kept `__exit__` from running
             elif self._now is not None and self._now is not self._written:
                 self._assign(self._now)
 
@@ -136,7 +138,7 @@ class Training:
         assign((*parameters, *objects, self), (*data, *names, "_written"), (*now[0].tolist(), *values, now))
 
     def _end(self, *exception: Any) -> None:
-        """End the block: write back what was learnt, before any interrupt is heeded."""
+        """End the block: write everything back, and raise an interrupt that comes meanwhile only after that."""
         interrupt: KeyboardInterrupt | None = None
         while self._now is not None or self in open_trainings:
             try:

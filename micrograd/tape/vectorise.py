@@ -1,7 +1,8 @@
-"""From scalar instructions to vector ones, matrix products among them: those of one primitive that are independent.
+"""From scalar instructions to vector instructions, among them matrix products.
 
-`passes` come before; what comes out is a `schedule`, which back ends run. Level by level, results get positions
-(`memory`) such that operands become strided views where possible, gathers elsewhere (`positions`).
+`passes` and `roll` come before; what comes out is a `schedule`, which back ends run. Independent instructions of one primitive
+become one vector instruction. Level by level, results get positions (`memory`) such that operands become strided views where
+possible, gathers elsewhere (`positions`).
 """
 
 from __future__ import annotations
@@ -41,19 +42,21 @@ Slots = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Settled:
-    """A tape in the order of its loops; which of its slots vary, and what becomes part of sums over the samples."""
+    """A tape with its loops, which of its slots vary with the samples, and what becomes part of sums over the samples."""
 
     places: Places
     loops: Sequence[Loop]
-    final: dict[int, tuple[Slots, Slots]]  # by number of the instruction: pairs of factors, or terms alone
+    final: dict[int, tuple[Slots, Slots]]  # by number of the instruction: the factors of its terms, or the terms and ()
     reduce: bool
-    levels: list[int] | None = None  # of all instructions, where some wait for others; else each is computed as early as it can
+    levels: list[int] | None = (
+        None  # of all instructions, if some wait for others; None: each is computed as early as it can be
+    )
 
 
 def settled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact: bool = True) -> Settled:
-    """What is settled before anything is scheduled, of a tape whose inputs arrive in `fields`, runs of (width, varying).
+    """What is known before scheduling, for a tape whose inputs arrive in `fields`, given as (width, varying).
 
-    Unless it is to be `exact`, products may be added in another order.
+    Unless results are to be `exact`, products may be added in another order.
     """
     tape, loops = rolled(tape)
     places = Places(tape, [Field(*f) for f in fields])
@@ -65,17 +68,17 @@ def settled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact:
 
 
 def scheduled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact: bool = True) -> Schedule:
-    """The schedule of a tape whose inputs arrive in `fields`, runs of (width, varying); not `exact`, as `settled` has it."""
+    """The schedule of a tape whose inputs arrive in `fields`, given as (width, varying); `exact` as for `settled`."""
     return schedule_of(settled(tape, fields, reduce, exact))
 
 
 def schedule_of(it: Settled) -> Schedule:
-    """The schedule of what has been settled, which is used up."""
+    """The schedule of a settled tape. It can be called once for each: `places` is filled."""
     places, loops, final, reduce = it.places, it.loops, it.final, it.reduce
     tape = places.tape
     places.place_sources()
     in_order(places, loops, final, it.levels)
-    if loops:  # what is shared comes first
+    if loops:  # otherwise in this order already: shared results first
         places.code[:] = [v for rows in (False, True) for v in places.code if of_rows(v) == rows]
     if reduce:
         reduce_samples(places, final)
@@ -90,7 +93,7 @@ def schedule_of(it: Settled) -> Schedule:
 
 
 def in_order(places: Places, loops: Sequence[Loop], final: Container[int] = (), levels: list[int] | None = None) -> None:
-    """The vector instructions of a tape, those of loops and of what is between them; `final` are left out."""
+    """Add the vector instructions of a tape: of its loops, and of what is between them. Those in `final` are left out."""
     tape, at = places.tape, 0
     reads = read_by(tape) if loops else (np.zeros(1), np.zeros(0))
     for loop in loops:
@@ -103,7 +106,7 @@ def in_order(places: Places, loops: Sequence[Loop], final: Container[int] = (), 
 
 
 def one_step(places: Places, instructions: Sequence[tuple[int, Primitive, Slots]], wanted: Sequence[int]) -> None:
-    """The vector instructions of a step, with loops of its own where there are any; `wanted` are results that others read."""
+    """Add the vector instructions of a step, which may have loops inside; `wanted` are the results that are read elsewhere."""
     tape, sources = part_of(places.tape, instructions, wanted)
     tape, loops = rolled(tape)
     if not loops:
@@ -115,7 +118,7 @@ def one_step(places: Places, instructions: Sequence[tuple[int, Primitive, Slots]
 
 
 def part_of(tape: Tape, instructions: Sequence[tuple[int, Primitive, Slots]], wanted: Sequence[int]) -> tuple[Tape, list[int]]:
-    """Some instructions (result, primitive, operands) as a tape of their own, and what its first slots are outside."""
+    """Some instructions (result, primitive, operands) as a tape of their own, and the outer slots of its first slots."""
     constants = range(tape.inputs + tape.leaves, tape.first)
     own = {out for out, _, _ in instructions}
     read = {x for _, _, operands in instructions for x in operands}
@@ -126,7 +129,7 @@ def part_of(tape: Tape, instructions: Sequence[tuple[int, Primitive, Slots]], wa
 
 
 def settle(places: Places, loops: Sequence[Loop]) -> None:
-    """Settle which slots vary from sample to sample; in a loop, the same in every step."""
+    """Find which slots vary from sample to sample; in a loop, they are the same in every step."""
     tape = places.tape
     varies = [f.varying for f in places.fields for _ in range(f.width)] + [False] * (tape.first - tape.inputs)
     varies_at = varies.__getitem__
@@ -142,7 +145,7 @@ def settle(places: Places, loops: Sequence[Loop]) -> None:
 
 
 def read_by(tape: Tape) -> tuple[Array, Array]:
-    """Where the operands of each instruction begin in the list of all, and that list; the outputs are its end."""
+    """Where the operands of each instruction begin in the list of all operands, and that list, followed by the outputs."""
     starts, listed = tape.operands()
     return starts, np.append(listed, np.array(tape.outputs, np.int64))
 
@@ -150,20 +153,20 @@ def read_by(tape: Tape) -> tuple[Array, Array]:
 def by_levels(
     places: Places, instructions: Sequence[tuple[int, Primitive, Slots]], levels: Sequence[int] | None = None
 ) -> None:
-    """The vector instructions of instructions (result, primitive, operands), those that are shared first, level by level.
+    """Add vector instructions for some instructions (result, primitive, operands), level by level, shared results first.
 
-    Where no levels are given, these are the earliest.
+    If no `levels` are given, they are the earliest.
     """
     groups: dict[tuple[bool, int, Primitive, int], list[tuple[int, Slots]]] = {}
     varies = places.varies[[out for out, _, _ in instructions]].tolist()
     for (out, rule, operands), rows, level in zip(instructions, varies, levels or earliest(instructions), strict=True):
         groups.setdefault((rows, level, rule, len(operands)), []).append((out, operands))
-    for key in sorted(groups, key=lambda key: key[:2]):  # stable: within a level in the order of the tape
+    for key in sorted(groups, key=lambda key: key[:2]):  # the sort is stable: within a level in the order of the tape
         vectorise(places, key[2], np.array([out for out, _ in groups[key]], np.int64), table([xs for _, xs in groups[key]]))
 
 
 def vectorise(places: Places, rule: Primitive, out: Array, operands: Array) -> None:
-    """Instructions of one primitive, one arity and one level, as vector instructions."""
+    """Add vector instructions for instructions of one primitive, one number of operands and one level."""
     if rule is DOT:
         half = operands.shape[1] // 2
         dots(places, out, operands[:, :half], operands[:, half:-1], operands[:, -1])
@@ -176,7 +179,7 @@ def vectorise(places: Places, rule: Primitive, out: Array, operands: Array) -> N
 
 
 def elementwise(places: Places, rule: Primitive, out: Array, operands: Array) -> None:
-    """Instructions of a fixed number of operands, apart by which of these vary."""
+    """Those of a primitive with a fixed number of operands, separately by which operands vary."""
     if len(out) == 1:
         elementwise_of_one_kind(places, rule, out, operands)
         return
@@ -185,7 +188,7 @@ def elementwise(places: Places, rule: Primitive, out: Array, operands: Array) ->
 
 
 def elementwise_of_one_kind(places: Places, rule: Primitive, out: Array, operands: Array, whole: bool = False) -> None:
-    """Those whose operands lie in the same spaces; split by the vectors of their operands where only that makes views."""
+    """Those whose operands lie in the same spaces; split by the vectors that they read, if only that makes views."""
     positions = places.where[operands]
     spaces = [SPACES[v] for v in places.varies[operands[0]].tolist()]
     if len(out) == 1:
@@ -204,7 +207,7 @@ def elementwise_of_one_kind(places: Places, rule: Primitive, out: Array, operand
 
 
 def many(places: Places, rule: Primitive, out: Array, xs: Array, index: Array | None) -> None:
-    """Sums, lookups and other primitives over `terms` numbers each."""
+    """Sums, lookups and other primitives with any number of operands."""
     terms = xs.shape[1]
     mixed = places.varies[xs]
     kinds = np.stack([mixed.any(axis=1), mixed.all(axis=1)], axis=1)
@@ -224,7 +227,7 @@ def many(places: Places, rule: Primitive, out: Array, xs: Array, index: Array | 
 
 
 def dots(places: Places, out: Array, xs: Array, ys: Array, start: Array) -> None:
-    """Dot products, apart by where their operands lie."""
+    """Dot products, separately by the spaces of their operands."""
     mixed_x, mixed_y = (v.any(axis=1) * 1 + v.all(axis=1) for v in (places.varies[xs], places.varies[ys]))
     swap = (mixed_y == 0) & (mixed_x > 0)  # numbers that all samples share stand on the left
     xs, ys = np.where(swap[:, None], ys, xs), np.where(swap[:, None], xs, ys)

@@ -1,8 +1,8 @@
 """What a recorded function has read from its surroundings: where it came from, and whether it is still there.
 
-A tape keeps the numbers that were met while it was recorded, those of constants too, and knows other Values by identity. A
-`Watch` remembers both where `surroundings` finds them. `calls` asks at every call whether all are as they were, and has the
-function recorded anew where one is not.
+A tape keeps the plain numbers and the constants that were read while it was recorded, and knows other Values by identity. A
+`Watch` remembers both, in all places that `surroundings` finds. `calls` asks at every call whether they are unchanged, and
+has the function recorded again if they are not.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ from micrograd.engine.operators import comparisons
 from micrograd.tape.bare import found_in, is_a
 from micrograd.tape.surroundings import MOST, Surroundings, bytes_of, numbers_of
 
-SHORT = 16  # up to so many entries in containers with numbers, each is looked at also in calls that are given theta
+SHORT = 16  # if containers with numbers have no more entries together, calls that are given theta compare all of them too
 _VIEWS: tuple[Any, ...] = (type({}.keys()), type({}.values()))  # of dicts
-_PLAIN: tuple[Any, ...] = (float.__eq__, int.__eq__, tuple.__eq__)  # of classes whose equal things are as good as the same
+_PLAIN: tuple[Any, ...] = (float.__eq__, int.__eq__, tuple.__eq__)  # of classes whose equal objects are interchangeable
 
 
 class Watch:
-    """Snapshots of the places that a function reads, and quick comparisons with what is there now."""
+    """Snapshots of the places that a function reads, and quick comparisons with what is there now.
+
+    `unchanged` compares everything; `directly_unchanged` looks into fewer containers, for calls that are given theta.
+    """
 
     def __init__(self, fn: Any):
         walk = Surroundings(fn)
@@ -45,11 +48,11 @@ class Watch:
         self.directly_unchanged = _compared(walk, alike, [c for c in near if id(c) in others], plain)
 
     def distrust(self) -> None:
-        """Have all calls find that something has changed."""
+        """Make all comparisons fail, so that the next call records again."""
         self.unchanged = self.directly_unchanged = lambda: False
 
     def confirmed(self) -> bool:
-        """Whether the same things are there now, or equal numbers in their places; asked where identities differ."""
+        """Whether a new walk finds the same objects, or equal numbers and texts; asked when a quick comparison has failed."""
         before = self._walk
         try:
             now = Surroundings(before.fn)
@@ -61,13 +64,13 @@ class Watch:
 
 
 def places_of(fn: Any, values: list[Value]) -> list[int] | None:
-    """Where a function holds some Values, for `values_at` to find them in a copy; None where it does not hold one of them."""
+    """Where a function holds some Values, so that `values_at` finds them in a copy; None if it does not hold one of them."""
     places = {v: i for i, v in enumerate(_held(fn))} if values else {}
     return [places[v] for v in values] if values and all(v in places for v in values) else None
 
 
 def values_at(fn: Any, places: list[int]) -> list[Value]:
-    """The Values that a function holds at these places; none where it holds fewer."""
+    """The Values that a function holds at these places; an empty list if it holds too few."""
     held = _held(fn)
     return [held[i] for i in places] if max(places) < len(held) else []
 
@@ -81,12 +84,12 @@ def _same(x: Any, y: Any) -> bool:
 
 
 def _compared(walk: Surroundings, alike: set[int], containers: list[Any], lists: Sequence[list[Any]]) -> Callable[[], bool]:
-    """A function of no arguments that says whether the places, and what is in the containers, are the objects they were.
+    """A function of no arguments that says whether the same objects are in the places and in the containers.
 
     `lists` of plain numbers and texts are compared by their bytes, which is quicker. Containers that are `alike` are compared
-    with their copies, in a tenth of the time that a look at each item takes; where Values are compared on the way, that
-    counts as a change. The function is written out for the places at hand, because a small function's call has no time for a
-    loop.
+    with copies of them by ==, which takes a tenth of the time that a look at each entry takes; if that compares Values, they
+    are not the same ones, and this counts as a change. The function is generated as code for these places, because a loop over
+    them would be too slow for the call of a small function.
     """
     names: dict[str, Any] = {}
     terms = []
@@ -107,7 +110,7 @@ def _compared(walk: Surroundings, alike: set[int], containers: list[Any], lists:
         terms.append("[*map(len, containers)] == sizes and all(map(is_, flat_of(containers), flat))")
     for i, numbers in enumerate(lists):
         names["bytes_of"], names[f"l{i}"], names[f"m{i}"] = marshal.dumps, numbers, marshal.dumps(numbers, 2)
-        terms.append(f"bytes_of(l{i}, 2) == m{i}")  # 2: where nothing hangs on who else holds a number
+        terms.append(f"bytes_of(l{i}, 2) == m{i}")  # version 2: its bytes do not depend on how often a number is referred to
     names.update(content_of=bytes_of, shape_of=np.ndarray.shape.__get__, type_of=np.ndarray.dtype.__get__)
     for i, (array, part, content, form) in enumerate(walk.arrays):
         names[f"a{i}"], names[f"p{i}"], names[f"b{i}"] = array, part, content
@@ -122,22 +125,22 @@ def _compared(walk: Surroundings, alike: set[int], containers: list[Any], lists:
         terms.append("numbers_of(constants) == numbers")
     condition = " and ".join(terms) or "True"
     text = f"def unchanged():\n    try:\n        return {condition}\n    except Exception:\n        return False\n"
-    exec(text, names)  # names made here, those of attributes, and the repr of those of globals
+    exec(text, names)  # the text has names made above, names of attributes, and the repr of names of globals
     unchanged: Callable[[], bool] = names["unchanged"]
     return unchanged
 
 
 def _entries(container: Any) -> Any:
-    """What is in a container: of the attributes of an object their values."""
+    """The entries of a container; of a dict, its values."""
     return dict.values(container) if is_a(container, dict) else container
 
 
 def _alike(containers: list[Any], own: dict[int, Sequence[str]]) -> set[int]:
-    """The ids of the containers in which an equal thing is as good as the same one, as long as no Values are compared.
+    """The ids of the containers that == may compare: if it holds, the entries are interchangeable, unless it compared Values.
 
-    They hold Values, texts, lists like these, and what is equal to nothing but itself. Attributes of a Module may be numbers
-    and tuples too where its class itself sets them (`own` has their names). Other attributes may be read for their class, or
-    for the sign of a zero, which == does not tell.
+    They hold Values, texts, lists of this kind, and objects that are equal to nothing but themselves. Attributes of an `nn`
+    module that its __init__ names (`own` lists these) may be numbers and tuples too. Other numbers are excluded, because ==
+    tells neither 1 from 1.0 nor 0.0 from -0.0.
     """
     found: set[int] = set()
     comparing: dict[int, Any] = {}
@@ -151,7 +154,7 @@ def _alike(containers: list[Any], own: dict[int, Sequence[str]]) -> set[int]:
             return True
         return id(x) in found if cls is list else is_own and equals in _PLAIN
 
-    for container in reversed(containers):  # what is inside comes behind
+    for container in reversed(containers):  # inner containers come after outer ones
         if type(container) is dict:
             names = own[id(container)]
             fit = all(fits(x, name in names) for name, x in container.items())
