@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import math
+import os
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -27,11 +29,12 @@ class Finding(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The value and the gradients of a program; the error where it raised one."""
+    """The value and the gradients of a program; the error where it raised one, and the line of the class that did."""
 
     value: float
     grads: tuple[float, ...]
     error: str = ""
+    line: str = ""
 
 
 class Examination:
@@ -43,6 +46,7 @@ class Examination:
         self.tried: list[str] = []
         self.notes: list[str] = []
         self.broken: set[str] = set()
+        self.raising: set[str] = set()  # the lines whose errors are told already
         self.plain_numbers = True  # whether they are taken as operands
         self.tolerance = 1e-9  # relative
         self.tolerance = max(1e-9, 100.0 * self.precision())
@@ -66,7 +70,7 @@ class Examination:
             out.backward()
             return Result(number(out.data), tuple([number(leaf.grad) for leaf in leaves]))
         except Exception as error:
-            return Result(math.nan, (), said(error))
+            return Result(math.nan, (), said(error), line_of(error))
 
     @staticmethod
     def truth(program: Program, at: Sequence[float]) -> Result:
@@ -84,9 +88,10 @@ class Examination:
     def right(self, got: Result, true: Result) -> bool:
         return not got.error and self.close(got.grads, true.grads)
 
-    def found(self, mistake: str, program: str, got: Any, expected: Any, advice: str) -> None:
-        """Note a finding, once; what is `got` and `expected` are texts, or gradients."""
-        if mistake not in [finding.mistake for finding in self.findings]:
+    def found(self, mistake: str, program: str, got: Any, expected: Any, advice: str, line: str = "") -> None:
+        """Note a finding, once; what is `got` and `expected` are texts, or gradients. One `line` that raises is one cause."""
+        if mistake not in [finding.mistake for finding in self.findings] and line not in self.raising:
+            self.raising |= {line} - {""}
             texts = [x if isinstance(x, str) else "" for x in (got, expected)]
             if not isinstance(got, str) and not isinstance(expected, str):
                 texts = list(told_apart(got, expected))
@@ -101,6 +106,13 @@ def number(x: Any) -> float:
 
 def said(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip(": ")
+
+
+def line_of(error: BaseException) -> str:
+    """The line outside of this package that raised an error, as one finds it; empty where Python itself refused."""
+    frames = [(frame.f_code, number) for frame, number in traceback.walk_tb(error.__traceback__)]
+    own = [(code, number) for code, number in frames if os.path.dirname(code.co_filename) != os.path.dirname(__file__)]
+    return f"{own[-1][0].co_qualname}, line {own[-1][1]}" if own else ""
 
 
 def gradients(grads: Sequence[float], digits: int) -> str:

@@ -67,6 +67,10 @@ def find_bug(cls: Callable[[float], Any]) -> BugReport:
     for attribute in ("data", "grad", "backward"):
         if not hasattr(probe, attribute):
             raise TypeError(f"find_bug needs a class with .data, .grad and backward(); {name} has no .{attribute}")
+    try:
+        float(probe.data)
+    except (TypeError, ValueError):
+        raise TypeError(f"find_bug needs a class whose .data is one number; {name}(2.0).data is {probe.data!r}") from None
     exam = Examination(cls, name)
     if structure.value_alone(exam) and structure.sums_and_products(exam):
         operations.plain_numbers(exam)

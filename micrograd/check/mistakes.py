@@ -6,7 +6,7 @@ one classic mistake of it on the engine's own graph, so that its numbers can be 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from micrograd.engine import Value
@@ -34,10 +34,9 @@ class Operation(NamedTuple):
         """Whether a plain number is an operand."""
         return self.method != "__pow__" and any(c in "123" for c in self.written)
 
-    @property
-    def slips(self) -> list[tuple[str, tuple[float, ...]]]:
+    def slips(self, at: Sequence[float]) -> list[tuple[str, tuple[float, ...]]]:
         """The gradients of its operands that are easily written by mistake, with what each of them is."""
-        leaves = [Value(x) for x in self.at]
+        leaves = [Value(x) for x in at]
         row = self.apply(*leaves)
         places = [row.parents.index(leaf) for leaf in leaves]
         _, slips = SLIPS[row.op]
@@ -52,8 +51,11 @@ def _method(name: str) -> Program:
 
 SPECIAL = "take out the special case: the rule holds for every number, and so does its derivative"
 NO_DIVISION = "write n * a ** (n - 1): to divide the result by a fails where a is 0"
+WHOLE = "a ** n and n * a ** (n - 1) have a value for every a where n is whole: take no log(a) there, and no special case"
+LOG_OF_BASE = "a ** b * log(a), the derivative by b, has a value where a > 0 alone: add it to the gradient of b only there"
 OVERFLOW = "exp overflows at 710: let it take numbers below 0 alone, such as exp(-2 * abs(a)), or use the function of math"
 NAIVE_SIGMOID = "exp overflows at 710: let it take numbers below 0 alone, and where a < 0 write exp(a) / (1 + exp(a))"
+RELU = "relu(a) is a where a > 0, and 0 elsewhere: compare with 0"
 AT_ZERO = (("a is 0", (0.0, -3.0), SPECIAL), ("b is 0", (2.0, 0.0), SPECIAL), ("both are negative", (-2.0, -3.0), SPECIAL))
 
 OPERATIONS = (
@@ -62,7 +64,7 @@ OPERATIONS = (
     Operation("-a", lambda a: -a, (2.0,), "__neg__", (("a is negative", (-2.0,), SPECIAL),)),
     Operation("a - b", lambda a, b: a - b, (2.0, -3.0), "__sub__", AT_ZERO),
     Operation("a ** 3", lambda a: a**3, (1.5,), "__pow__", (
-        ("a is negative", (-1.5,), SPECIAL), ("a is 0", (0.0,), NO_DIVISION))),
+        ("a is negative", (-1.5,), WHOLE), ("a is 0", (0.0,), NO_DIVISION))),
     Operation("a ** -1", lambda a: a**-1, (-4.0,), "__pow__"),
     Operation("a / b", lambda a, b: a / b, (2.0, -4.0), "__truediv__", (
         ("a is 0", (0.0, -4.0), SPECIAL), ("both are negative", (-2.0, -4.0), SPECIAL))),
@@ -74,7 +76,9 @@ OPERATIONS = (
     Operation("1 - a", lambda a: 1 - a, (3.0,), "__rsub__"),
     Operation("a / 2", lambda a: a / 2, (3.0,), "__truediv__"),
     Operation("2 / a", lambda a: 2 / a, (4.0,), "__rtruediv__"),
-    Operation("a ** b", lambda a, b: a**b, (1.5, -2.5), "__pow__", (), True),
+    Operation("a ** b", lambda a, b: a**b, (1.5, -2.5), "__pow__", (
+        ("a is small", (0.01, 2.5), LOG_OF_BASE), ("a is 0", (0.0, 2.0), LOG_OF_BASE),
+        ("a is negative and b whole", (-1.5, 2.0), LOG_OF_BASE)), True),
     Operation("2 ** a", lambda a: 2**a, (1.5,), "__rpow__", (), True),
     Operation("exp(a)", _method("exp"), (0.7,), "exp", (
         ("a is negative", (-1.3,), SPECIAL), ("a is 0", (0.0,), SPECIAL)), True),
@@ -84,8 +88,8 @@ OPERATIONS = (
     Operation("sigmoid(a)", _method("sigmoid"), (0.7,), "sigmoid", (
         ("a is negative", (-1.3,), SPECIAL), ("a is large", (800.0,), NAIVE_SIGMOID),
         ("-a is large", (-800.0,), NAIVE_SIGMOID)), True),
-    Operation("relu(a)", _method("relu"), (1.5,), "relu", (), True),
-    Operation("relu(a), a < 0", _method("relu"), (-1.5,), "relu", (), True),
+    Operation("relu(a)", _method("relu"), (1.5,), "relu", (("a is small", (0.01,), RELU),), True),
+    Operation("relu(a), a < 0", _method("relu"), (-1.5,), "relu", (("-a is small", (-0.01,), RELU),), True),
 )  # fmt: skip
 
 # What an operation is commonly built on: where that is broken, the operation fails with it.
@@ -151,12 +155,18 @@ class Pass:
 
     def __init__(self, root: Value, turned: frozenset[Value], distinct: bool):
         self.root, self.turned, self.distinct = root, turned, distinct
+        self.operand: int | None = None  # with which the mistake is made, where it is one alone
+        self.forgetting: tuple[str, ...] = ()  # the operations that do not list their operands as parents
         self.order: list[Value] = []
         self.sort(root, set())
         self.grad = dict.fromkeys(self.order, 0.0) | {root: 1.0}
 
     def make(self, mistake: Mistake) -> None:
+        self.operand = mistake.operand
         getattr(self, mistake.walk)(*mistake.ops)
+
+    def mistaken(self, ops: tuple[str, ...], node: Value, i: int) -> bool:
+        return (not ops or node.op in ops) and self.operand in (None, i)
 
     def sort(self, node: Value, seen: set[Value]) -> None:
         seen.add(node)
@@ -169,7 +179,8 @@ class Pass:
         return list(zip(node.parents, node.partials, strict=True))
 
     def parents(self, node: Value) -> list[Value]:
-        parents = list(node.parents[::-1] if node in self.turned else node.parents)
+        kept = [p for i, p in enumerate(node.parents) if not self.forgetting or not self.mistaken(self.forgetting, node, i)]
+        parents = kept[::-1] if node in self.turned else kept
         return list(dict.fromkeys(parents)) if self.distinct else parents
 
     def give(self, node: Value) -> None:
@@ -178,8 +189,8 @@ class Pass:
 
     def overwriting(self, *ops: str) -> None:
         for node in reversed(self.order):
-            for parent, local in self.edges(node):
-                kept = 0.0 if not ops or node.op in ops else self.grad[parent]
+            for i, (parent, local) in enumerate(self.edges(node)):
+                kept = 0.0 if self.mistaken(ops, node, i) else self.grad[parent]
                 self.grad[parent] = kept + self.grad[node] * local
 
     def once_per_parent(self) -> None:
@@ -224,19 +235,15 @@ class Pass:
 
     def without_upstream(self, *ops: str) -> None:
         for node in reversed(self.order):
-            for parent, local in self.edges(node):
-                self.grad[parent] += local if not ops or node.op in ops else self.grad[node] * local
+            for i, (parent, local) in enumerate(self.edges(node)):
+                self.grad[parent] += local if self.mistaken(ops, node, i) else self.grad[node] * local
 
     def forgetting_parents(self, *ops: str) -> None:
         """Operations pass gradients to their operands but do not list them as parents: what lies further down is not found."""
-        known, pending = {self.root}, [self.root]
-        for node in pending:
-            fresh = [] if node.op in ops else [p for p in self.parents(node) if p not in known]
-            known.update(fresh)
-            pending += fresh
+        self.forgetting, self.order = ops, []
+        self.sort(self.root, set())
         for node in reversed(self.order):
-            if node in known:
-                self.give(node)
+            self.give(node)
 
 
 SEED_ONCE = (

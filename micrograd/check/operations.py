@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-from micrograd.check.examination import Examination, Result, places, said, shown
-from micrograd.check.mistakes import Operation
+from micrograd.check.examination import Examination, Result, line_of, places, said, shown
+from micrograd.check.mistakes import OPERATIONS, Operation
 from micrograd.formula.mistakes import ACCUMULATE, KNOWN, ORDER, UPSTREAM
 
+REFLECTED = ("__radd__", "__rmul__", "__rsub__", "__rtruediv__")
 PLAIN = (  # what says whether plain numbers are taken: as whole numbers, and as floats
     ("a + 1", lambda a: a + 1, lambda a: a + 1.0),
     ("a * 3", lambda a: a * 3, lambda a: a * 3.0),
@@ -30,7 +32,8 @@ def alone(exam: Examination, op: Operation) -> bool:
     got, true = exam.run(op.apply, op.at), exam.truth(op.apply, op.at)
     where = f"{op.written} at {places(op.at)}"
     if got.error:
-        exam.found(f"{op.written} raises an error", where, got.error, "no error", f"look at the backward step of {op.method}")
+        advice = f"look at the backward step of {op.method}{raised_in(got.line)}"
+        exam.found(f"{op.written} raises an error", where, got.error, "no error", advice, got.line)
     elif not exam.close((got.value,), (true.value,)):
         turned = op.method in ("__rsub__", "__rtruediv__") and exam.close((got.value,), (_turned(op),))
         hint = "the operands are in the wrong order" if turned else f"compute {op.written} from the operands' data"
@@ -65,7 +68,7 @@ def _made(exam: Examination, op: Operation) -> bool:
             exam.found(f"{op.written} calls itself without end", where, said(error), "a value", advice)
         return False
     except Exception as error:
-        _missing(exam, op, where, said(error))
+        _missing(exam, op, where, error)
         return False
     if out is None:
         exam.found(f"{op.written} returns None", where, "None", "a value", f"end {op.method} with: return out")
@@ -84,61 +87,86 @@ def _made(exam: Examination, op: Operation) -> bool:
     return False
 
 
-def _missing(exam: Examination, op: Operation, where: str, error: str) -> None:
-    if op.optional and op.method in ("__pow__", "__rpow__"):
-        exam.notes.append(f"{op.written} is refused, as in the original ({error}).")
+def raised_in(line: str) -> str:
+    return f": the error comes from {line}" if line else ""
+
+
+def _missing(exam: Examination, op: Operation, where: str, error: Exception) -> None:
+    """An operation that cannot be called: it is not there, or refuses its operands, or has a slip."""
+    defined, line = getattr(exam.cls(1.0), op.method, None) is not None, line_of(error)
+    if op.optional and op.method in ("__pow__", "__rpow__") and not isinstance(error, (NameError, ArithmeticError)):
+        exam.notes.append(f"{op.written} is refused, as in the original ({said(error)}).")
         return
-    if op.method in ("__radd__", "__rmul__", "__rsub__", "__rtruediv__"):
+    if isinstance(error, NameError) or (defined and not op.plain):
+        advice = f"look at {op.method}{raised_in(line)}"
+    elif op.method in REFLECTED and not defined:
         advice = f"define {op.method}: Python asks the right operand where a plain number stands on the left"
         advice += "; sum() needs it too, for it begins with the int 0" if op.method == "__radd__" else ""
     elif op.plain:
-        made = f"other if isinstance(other, {exam.name}) else {exam.name}(other)"
-        advice = f"{op.method} must take plain numbers too: other = {made}"
+        advice = f"{op.method} must take plain numbers too: {converted(exam)}{raised_in(line)}"
     else:
-        advice = f"{'look at' if hasattr(exam.cls(1.0), op.method) else 'define'} {op.method}"
-    exam.found(f"{op.written} raises an error", where, error, "no error", advice)
+        advice = f"define {op.method}"
+    exam.found(f"{op.written} raises an error", where, said(error), "no error", advice, line)
+
+
+def converted(exam: Examination) -> str:
+    """The line that takes a plain number as an operand."""
+    return f"other = other if isinstance(other, {exam.name}) else {exam.name}(other)"
 
 
 def plain_numbers(exam: Examination) -> None:
     """Whether plain numbers are operands at all: one cause, which otherwise shows in each operation."""
-    errors = [[exam.run(program, (2.0,)).error for program in (whole, broken)] for _, whole, broken in PLAIN]
-    made = f"other if isinstance(other, {exam.name}) else {exam.name}(other)"
-    if all(whole for whole, _ in errors):
-        kind = "plain" if all(broken for _, broken in errors) else "whole"
+    results = [(exam.run(whole, (2.0,)), exam.run(broken, (2.0,)), exam.truth(whole, (2.0,))) for _, whole, broken in PLAIN]
+    programs, begin = " and ".join([written for written, *_ in PLAIN]), f"begin each operation with: {converted(exam)}"
+    if all(whole.error for whole, _, _ in results):
+        kind = "plain" if all(broken.error for _, broken, _ in results) else "whole"
         exam.plain_numbers = False
-        exam.found(f"{kind} numbers are refused as operands", "a + 1, and a * 3", errors[0][0], "no error",
-                   f"begin each operation with: other = {made}; an int is a number like any other")  # fmt: skip
+        exam.found(f"{kind} numbers are refused as operands", f"{programs} at a = 2", results[0][0].error, "no error",
+                   f"{begin}; an int is a number like any other", results[0][0].line)  # fmt: skip
+    elif not any(whole.error or exam.close((whole.value,), (true.value,)) for whole, _, true in results):
+        exam.plain_numbers = False
+        got, expected = [" and ".join([f"{r[k].value:.6g}" for r in results]) for k in (0, 2)]
+        exam.found("plain numbers are taken for something else", f"{programs} at a = 2", got, expected, begin)
+    for op in [op for op in OPERATIONS if op.plain and op.method in ("__add__", "__mul__") and exam.plain_numbers]:
+        _made(exam, op)  # first, for what is built on it fails in the same line
 
 
 def _local(exam: Examination, op: Operation, where: str, got: Result, true: Result) -> None:
-    """Name what is wrong with the local derivatives."""
-    mistake, advice = f"the derivative of {op.written} is wrong", f"look at the backward step of {op.method}"
+    """Name what is wrong with the local derivatives: what gives the same numbers here, and at another place."""
+    mistake, advice = f"the derivative of {op.written} is wrong", f"{op.method}: look at its backward step"
+    elsewhere = tuple([1.3 * x for x in op.at])
+    there, true_there = exam.run(op.apply, elsewhere), exam.truth(op.apply, elsewhere)
     before = exam.run(op.apply, op.at, before=2.0)
-    slip = next((what for what, wrong in op.slips if exam.close(got.grads, wrong)), "")
+
+    def gives(guess: Callable[[float], float]) -> bool:
+        pairs = [(got, true), (there, true_there)]
+        return all(exam.close(found.grads, list(map(guess, right.grads))) for found, right in pairs)
+
+    slips = zip(op.slips(op.at), op.slips(elsewhere), strict=True)
+    slip = next((what for (what, a), (_, b) in slips if exam.close(got.grads, a) and exam.close(there.grads, b)), "")
     if slip:
         advice = f"{op.method}: {slip}"
     elif any(true.grads) and not any(got.grads) and exam.close([g - 2.0 for g in before.grads], [2.0 * g for g in true.grads]):
         mistake = f"{op.written} multiplies by its operands' gradients, not by its result's"
         advice = f"{op.method}: the factor is out.grad, not self.grad"
-    elif all(g == 0.0 for g in got.grads) and any(true.grads):
+    elif any(true.grads) and gives(lambda g: 0.0):
         mistake = f"{op.written} passes no gradient on"
         advice = f"{op.method}: set _backward on the result, and keep its operands as parents"
-    elif len(got.grads) == 2 and got.grads[1] == 0.0 and exam.close(got.grads[:1], true.grads[:1]):
-        advice = f"{op.method}: the second operand gets nothing"
-    elif len(got.grads) == 2 and got.grads[0] == 0.0 and exam.close(got.grads[1:], true.grads[1:]):
-        advice = f"{op.method}: the first operand gets nothing"
-    elif exam.close(got.grads, [-g for g in true.grads]):
+    elif gives(lambda g: -g):
         advice = f"{op.method}: the sign is turned"
-    elif exam.close(got.grads, [g + 1.0 for g in true.grads]):
+    elif gives(lambda g: g + 1.0) and exam.close(_below_five(exam, op).grads, [g + 5.0 for g in true.grads]):
         mistake = f"{op.written} adds the upstream gradient instead of multiplying by it"
         advice = f"{op.method}: the chain rule is local derivative times out.grad"
-    elif exam.close(got.grads, [2.0 * g for g in true.grads]):
-        mistake, advice = f"{op.written} passes its gradient on twice", "each _backward must run once in a backward pass"
+    elif gives(lambda g: 2.0 * g):
+        mistake = f"{op.written} passes on twice what it should"
+        advice = f"{op.method}: there is a factor of 2 too many, or the gradient is added twice"
     elif len(got.grads) == 2:
         wrong = [not exam.close(g, t) for g, t in zip(zip(got.grads), zip(true.grads), strict=True)]
         if wrong.count(True) == 1:
             one, other = ("first", "second") if wrong[0] else ("second", "first")
-            advice = f"{op.method}: the {other} operand gets what it should, the {one} one does not"
+            nothing = exam.close([0.0, 0.0], [found.grads[wrong.index(True)] for found in (got, there)])
+            does = f"the {one} operand gets nothing" if nothing else f"the {one} one does not"
+            advice = f"{op.method}: the {other} operand gets what it should, {does}"
     exam.found(mistake, where, got.grads, true.grads, advice)
 
 
@@ -147,12 +175,13 @@ def everywhere(exam: Examination, op: Operation) -> bool:
     for special, at, what_to_do in op.places:
         got, true = exam.run(op.apply, at), exam.truth(op.apply, at)
         where, advice = f"{op.written} at {places(at)}", f"{op.method}: {what_to_do}"
+        asked = [k for k, g in enumerate(true.grads) if math.isfinite(g)]  # of log(a), a < 0, each may think what they like
         if got.error:
-            exam.found(f"{op.written} raises an error where {special}", where, got.error, "no error", advice)
+            exam.found(f"{op.written} raises an error where {special}", where, got.error, "no error", advice, got.line)
         elif not exam.close((got.value,), (true.value,)):
             texts = shown(got.value, true.value), shown(true.value, got.value)
             exam.found(f"the value of {op.written} is wrong where {special}", where, *texts, advice)
-        elif not exam.close(got.grads, true.grads):
+        elif not exam.close([got.grads[k] for k in asked], [true.grads[k] for k in asked]):
             exam.found(f"{op.written} is wrong where {special}", where, got.grads, true.grads, advice)
         else:
             continue
@@ -161,11 +190,15 @@ def everywhere(exam: Examination, op: Operation) -> bool:
     return True
 
 
+def _below_five(exam: Examination, op: Operation) -> Result:
+    return exam.run(lambda *xs: op.apply(*xs) * exam.cls(5.0), op.at)
+
+
 def _below(exam: Examination, op: Operation) -> bool:
     """Whether the operation multiplies by what arrives from above it."""
     exam.tried.append(f"5 * ({op.written})")
     true = exam.truth(op.apply, op.at)
-    got, expected = exam.run(lambda *xs: op.apply(*xs) * exam.cls(5.0), op.at), tuple([5.0 * g for g in true.grads])
+    got, expected = _below_five(exam, op), tuple([5.0 * g for g in true.grads])
     if not got.error and exam.close(got.grads, expected):
         return True
     exam.broken.add(op.method)
@@ -180,7 +213,8 @@ def _upstream(exam: Examination, op: Operation, got: Result, local: tuple[float,
         "out.grad must come in as a factor, once",
     )
     if got.error:
-        exam.found(f"5 * ({op.written}) raises an error", program, got.error, "no error", f"look at what {op.method} returns")
+        advice = f"look at what {op.method} returns{raised_in(got.line)}"
+        exam.found(f"5 * ({op.written}) raises an error", program, got.error, "no error", advice, got.line)
         return
     each = list(zip(got.grads, local, expected, strict=True))
     if any(exam.close((g,), (d,)) and not exam.close((g,), (e,)) for g, d, e in each):
@@ -203,7 +237,8 @@ def _above(exam: Examination, op: Operation) -> bool:
     if got.error or exam.close(got.grads, true.grads):
         return True
     exam.broken.add(op.method)
-    written = f"{op.written} where {' and '.join('ab'[: len(op.at)])} are computed, at {places(op.at)}"
+    which = "a is" if len(op.at) == 1 else "a and b are"
+    written = f"{op.written} where {which} computed, at {places(op.at)}"
     if any(g == 0.0 != t for g, t in zip(got.grads, true.grads, strict=True)):
         exam.found(f"{op.written} forgets its parents", written, got.grads, true.grads, f"{op.method}: {KNOWN}")
     else:

@@ -51,7 +51,8 @@ def value_alone(exam: Examination) -> bool:
         exam.found("values cannot be put into sets: __eq__ is there without __hash__", "a.backward()", result.error, "no error",
                    "leave __eq__ out, or add __hash__ = object.__hash__ beside it")  # fmt: skip
     elif result.error:
-        exam.found("backward() raises", "a.backward()", result.error, "no error", "make it work for a single value first")
+        exam.found("backward() raises", "a.backward()", result.error, "no error",
+                   f"make it work for a single value first{operations.raised_in(result.line)}", result.line)  # fmt: skip
     elif not exam.close(result.grads, (1.0,)):
         exam.found("the output's own gradient is not set to 1", "a.backward(); a.grad", f"{result.grads[0]:g}", "1",
                    "begin backward() with self.grad = 1.0: ∂a/∂a = 1, and all below is a multiple of it")  # fmt: skip
@@ -68,12 +69,23 @@ def sums_and_products(exam: Examination) -> bool:
         exam.tried.append(op.written)
         if operations.alone(exam, op):
             operations.everywhere(exam, op)
+    if len(exam.findings) == 2:
+        _common(exam)
     if not exam.broken and not _second_lost(exam) and not _equal_data(exam):
         _chains_and_forks(exam)
     if exam.broken & {"__add__", "__mul__", "order"}:
         exam.notes.append("the rest builds on sums and products: run find_bug again when these are right.")
         return False
     return True
+
+
+def _common(exam: Examination) -> None:
+    """Where sums and products fail alike, the cause is likely in what they share: one finding for both."""
+    of_sums, of_products = exam.findings
+    if of_sums.mistake.replace("a + b", "a * b") == of_products.mistake:
+        advice = of_sums.advice.replace("__add__", "__add__ and __mul__").replace("a + b", "each")
+        advice = f"{advice}; or what both share is wrong, backward() and __init__"
+        exam.findings = [of_sums._replace(mistake=f"{of_sums.mistake}, and a * b likewise", advice=advice)]
 
 
 def _seeded_again(exam: Examination) -> bool:
@@ -250,7 +262,7 @@ def again(exam: Examination) -> None:
     program_shown = "d = a * b; e = d + a; out = e * b"
     kept, anew = (
         "backward() keeps something from one call to the next",
-        "make the list of nodes and the set of visited ones anew",
+        "make the list of nodes and the set of visited ones anew, and leave to each node its operands and its step",
     )
     if not exam.close(zeroed, once):
         exam.found(kept, f"{program_shown}; twice, with all gradients set to 0 between", zeroed, once, anew)

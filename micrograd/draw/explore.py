@@ -160,7 +160,7 @@ class Exploration:
             "signs": {name: operation(name) for name in ops if name},
             "kinds": list(kinds),
             "frozen": frozen,
-            "mistakes": [[name, walk, advice] for name, walk, advice, ops in MISTAKES if not ops],
+            "mistakes": [[m.name, m.walk, m.advice] for m in MISTAKES if not m.ops],
             "slips": self._slips,
             "network": self.network and [[[neuron.z, neuron.a] for neuron in layer] for layer in self.network.layers],
             **self.more,

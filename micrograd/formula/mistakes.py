@@ -18,27 +18,42 @@ ORDER = (
 )
 UPSTREAM = "the chain rule multiplies the local derivative by out.grad"
 KNOWN = "hand the operands to the result, such as Value(data, (self, other)), or backward() stops there"
-OVERWRITTEN = "gradients are overwritten instead of added up"
-SUMS_OVERWRITE = "a + b overwrites gradients instead of adding to them"
-PRODUCTS_OVERWRITE = "a * b overwrites gradients instead of adding to them"
-COUNTED_ONCE = "an operand that stands on both sides counts once"
 WRONG_ORDER = "the order is wrong: a node passes on before all its gradient is there"
 
 
 class Mistake(NamedTuple):
-    """A mistake: its name, the walk that makes it, what to do instead, and the operations that make it (none: all do)."""
+    """A mistake: its name, the walk that makes it, what to do instead, and the operations that make it (none: all do).
+
+    `operand` is the place of the operand with which it is made, where it is one alone.
+    """
 
     name: str
     walk: str
     advice: str
     ops: tuple[str, ...] = ()
+    operand: int | None = None
+
+
+def _with_one_operand(op: str, written: str, method: str) -> list[Mistake]:
+    """What a sum or a product does rightly with one operand and wrongly with the other."""
+    walks = (
+        ("overwrites the gradient of its {} operand instead of adding to it", "overwriting", ACCUMULATE),
+        ("forgets the upstream factor for its {} operand", "without_upstream", UPSTREAM),
+        ("forgets its {} operand", "forgetting_parents", KNOWN),
+    )
+    return [
+        Mistake(f"{written} {what.format(nth)}", walk, f"{method}: {advice}", (op,), i)
+        for what, walk, advice in walks
+        for i, nth in enumerate(("first", "second"))
+    ]
 
 
 MISTAKES = (
-    Mistake(OVERWRITTEN, "overwriting", ACCUMULATE),
-    Mistake(COUNTED_ONCE, "once_per_parent", "a + a contributes to a twice: keep the operands as a tuple, and use += for each"),
-    Mistake(SUMS_OVERWRITE, "overwriting", f"__add__: {ACCUMULATE}", ("add",)),
-    Mistake(PRODUCTS_OVERWRITE, "overwriting", f"__mul__: {ACCUMULATE}", ("mul",)),
+    Mistake("gradients are overwritten instead of added up", "overwriting", ACCUMULATE),
+    Mistake("an operand that stands on both sides counts once", "once_per_parent",
+            "a + a contributes to a twice: keep the operands as a tuple, and use += for each"),
+    Mistake("a + b overwrites gradients instead of adding to them", "overwriting", f"__add__: {ACCUMULATE}", ("add",)),
+    Mistake("a * b overwrites gradients instead of adding to them", "overwriting", f"__mul__: {ACCUMULATE}", ("mul",)),
     Mistake("a + b forgets the upstream factor", "without_upstream", f"__add__: {UPSTREAM}", ("add",)),
     Mistake("a * b forgets the upstream factor", "without_upstream", f"__mul__: {UPSTREAM}", ("mul",)),
     Mistake("the upstream factor is forgotten", "without_upstream", UPSTREAM),
@@ -49,8 +64,10 @@ MISTAKES = (
     Mistake("a node passes its gradient on each time it is reached", "each_time_reached", ORDER),
     Mistake(WRONG_ORDER, "when_first_reached", ORDER),
     Mistake(WRONG_ORDER, "level_by_level", ORDER),
+    *_with_one_operand("add", "a + b", "__add__"),
+    *_with_one_operand("mul", "a * b", "__mul__"),
 )  # fmt: skip
-FORKS_ONLY = (OVERWRITTEN, SUMS_OVERWRITE, PRODUCTS_OVERWRITE, COUNTED_ONCE)  # wrong only where a value is used twice
+FORKS_ONLY = [m.name for m in MISTAKES if m.walk in ("overwriting", "once_per_parent")]  # where a value is used twice
 
 exp, log, tanh = map(rule, ("exp", "log", "tanh"))
 

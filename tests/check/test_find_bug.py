@@ -615,3 +615,8 @@ def test_an_operand_that_is_given_back_is_no_operand_that_has_changed():
 
 def test_what_makes_values_is_as_good_as_their_class():
     assert find_bug(lambda x: Value(x)).ok
+
+
+def test_data_that_are_arrays_are_refused():
+    with pytest.raises(TypeError, match=r"\.data is one number; Value\(2\.0\)\.data is array\(\[2\., 2\.\]\)"):
+        find_bug(built([("self.data = data", "self.data = np.array([data, data])")]))
