@@ -36,7 +36,7 @@ def waiting(tape: Tape, varies: Sequence[bool]) -> list[int] | None:
     together much later. So an instruction is computed on the first level on which one of its kind cannot wait any longer.
     """
     first, code = tape.first, tape.instructions
-    early = earliest([(slot, *one) for slot, one in enumerate(code, first)])
+    early = tape.levels()
     kinds = [(rows, rule, len(operands)) for rows, (rule, operands) in zip(varies[first:], code, strict=True)]
     groups = len(set(zip(early, kinds, strict=True)))
     if groups < MANY:

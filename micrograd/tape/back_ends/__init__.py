@@ -1,7 +1,8 @@
-"""What runs tapes: `reference` defines the results, `numpy` runs array code, `llvm` machine code.
+"""Back ends run tapes: `reference` defines the results, `numpy` runs array code, `llvm` machine code.
 
-A back end is a module with a class `Program`, made of a tape, of the fields in which its inputs arrive, and of whether the
-outputs are summed over the samples. `back_end` says what there is to know of one before anything is made.
+A back end is a module with a class `Program`. A program is made from a tape, the fields in which its inputs arrive, whether the
+outputs are summed over the samples, and the type of its numbers. `back_end` finds a back end by its name. The modules `c` and
+`javascript` run nothing: they write a tape as a program in another language.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
-Fields = Sequence[tuple[int, bool]]  # of inputs: how many numbers wide, and whether each sample has its own
+Fields = Sequence[tuple[int, bool]]  # for each array of inputs, how many numbers a sample has, and whether they vary
 NAMES = ("numpy", "reference", "llvm")
-LONG = 64  # terms from which on a sum may be added in another order than the one in which it is written, but for exact bits
+LONG = 64  # from so many terms on, a sum may be added in another order than it is written in, unless bits are to be exact
 
 
 class Program(Protocol):
@@ -33,17 +34,17 @@ class Direct(Program, Protocol):
     """A program that takes a call's arrays as they are, in any shape with the samples first."""
 
     def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
-        """As for every program, or the mean; with `groups`, a list of arrays with the samples first."""
+        """As for every program, or with `mean` the mean; a program made with `groups` gives a list of arrays, samples first."""
 
     def prepared(self, n: int, mean: bool = False) -> Callable[[Sequence[Any], Array], Array]:
-        """The outputs for n samples, flat of a single one, as a function of inputs and leaves: for many calls in a row."""
+        """A function of inputs and leaves that gives the outputs for n samples (flat for one sample), for many calls."""
 
     def single(self, args: Sequence[float], leaves: Sequence[float]) -> list[float]:
         """The outputs for one sample of plain numbers."""
 
 
 class Make(Protocol):
-    """Makes a program of a tape; `dtype` is the type of its numbers."""
+    """Makes a program from a tape; `dtype` is the type of its numbers."""
 
     def __call__(self, tape: Tape, fields: Fields, reduce: bool, dtype: Any, /) -> Program: ...
 
@@ -55,18 +56,18 @@ class MakeDirect(Protocol):
 
 
 class BackEnd(NamedTuple):
-    """A back end as it was asked for."""
+    """A back end with the options that were asked for."""
 
     name: str
     make: Make
-    make_direct: MakeDirect | None  # None where its programs are not direct
-    keeps_signs: bool  # whether results have the bits of the tape, to the sign of every zero
+    make_direct: MakeDirect | None  # None if its programs are not direct
+    keeps_signs: bool  # whether results have the bits of the reference back end, to the sign of every zero
 
 
 def back_end(name: str | None, precision: str = "fast", threads: int | None = None) -> BackEnd:
-    """The back end called `name`; where that is None, the fastest that works here.
+    """The back end called `name`; if that is None, the fastest that works here.
 
-    ValueError for a name, precision or number of threads that there is not; ImportError where LLVM is asked for and missing.
+    ValueError if the name, the precision or the number of threads is none; ImportError if LLVM is asked for and missing.
     """
     if precision not in ("fast", "exact"):
         raise ValueError(f"precision must be 'fast' or 'exact', got {precision!r}")
@@ -89,4 +90,4 @@ def back_end(name: str | None, precision: str = "fast", threads: int | None = No
 
 
 def _module(name: str) -> Any:
-    return import_module(f"micrograd.tape.back_ends.{name}")  # with what it needs, when it is asked for
+    return import_module(f"micrograd.tape.back_ends.{name}")  # now and not above: it may import what is not installed

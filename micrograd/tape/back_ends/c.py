@@ -1,8 +1,8 @@
 """A recorded function as C: one file that needs math.h alone, with its header and a main to try it.
 
-`record` and `passes` come before; `formula.c` spells each primitive. What is written is the tape as it stands, one line an
-instruction in the order of the reference back end, so a compiler that keeps to IEEE 754 gives its bits (GCC and Clang with
--ffp-contract=off, and without -ffast-math).
+`record` and `passes` come before; `formula.c` spells each primitive. The tape is written as it stands, one line for each
+instruction, in the order of the reference back end. So a compiler that keeps to IEEE 754 gives the same bits (GCC and Clang
+with -ffp-contract=off, and without -ffast-math).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from micrograd.tape.tape import Tape
 
 
 class CSource(NamedTuple):
-    """C for one function: `source`, which has the test main in it (cc -DTEST), and `header`."""
+    """C for one function: `source`, with a main for trying it (cc -DTEST), and `header`."""
 
     name: str
     source: str
@@ -48,8 +48,9 @@ def to_c(fn: Callable[..., Any], *args: Any, gradient: bool = False, name: str =
 
     `x` holds the numbers of the arguments, flattened from left to right, `p` the parameters (the leaves that the function
     closes over, in order of first use), `y` what it returns, flattened too. With `gradient`, `y` has the value and then its
-    derivatives by the parameters. Derivatives by the arguments come by transforms: to_c(grad(f), x), to_c(jacobian(f), x).
-    ValueError where the function decides by an `if` on its arguments: use where(c, a, b); or where a primitive has no C.
+    derivatives by the parameters. For derivatives by the arguments use transforms: to_c(grad(f), x), to_c(jacobian(f), x).
+    ValueError if the function decides by an `if` on its arguments (use where(c, a, b)), or if a primitive cannot be written
+    in C.
 
     >>> print(to_c(lambda x, y: x * y + 1, 2.0, 3.0).source.split("{")[1].split("}")[0])
     <BLANKLINE>
@@ -67,9 +68,9 @@ def to_c(fn: Callable[..., Any], *args: Any, gradient: bool = False, name: str =
 def recorded(fn: Callable[..., Any], args: Sequence[Any], gradient: bool) -> tuple[Tape, list[float], list[float]]:
     """The one tape of a function, and the numbers of its arguments and parameters when it was recorded.
 
-    ValueError where it decides by an `if` on its arguments, or where `gradient` is wanted of many results or by no parameters.
+    ValueError if it decides by an `if` on its arguments; with `gradient`, also if it has several results or no parameters.
     """
-    fn = getattr(fn, "fn", fn)  # a compiled function is the function it was made of
+    fn = getattr(fn, "fn", fn)  # of a compiled function, the plain function
     call = Call([np.float64(a) if isinstance(a, (int, float)) else a for a in args], [None] * len(args))
     recording = Recording(lambda values: call.applied(fn, values), call.sample(0), numbers_of, None)
     if gradient and len(recording.results) != 1:
@@ -101,7 +102,7 @@ def _written(tape: Tape, name: str, inputs: list[float], leaves: list[float]) ->
     sizes = f"x: arguments ({tape.inputs}), p: parameters ({tape.leaves}), y: results ({len(tape.outputs)})"
     body = "\n    ".join(lines)
     functions = ""
-    for called, text in reversed(FUNCTIONS.items()):  # what calls stands below what it calls
+    for called, text in reversed(FUNCTIONS.items()):  # so that a function stands below those that it calls
         if re.search(rf"\b{called}\(", functions + body):
             functions = f"{text}\n{functions}"
     source = f"""\

@@ -1,7 +1,7 @@
-"""A recorded function as JavaScript, for web pages and Node: the tape as it stands, over the rule book of the living page.
+"""A recorded function as JavaScript, for web pages and Node: the tape as it stands, with the rule book of the living page.
 
-`c` records, and does the same in C; `formula.javascript` prints the rules. Sums, products and quotients have the bits of
-Python's floats; functions such as exp are those of the JavaScript that runs them.
+`c` records, and writes the same in C; `formula.javascript` prints the rules. Sums, products and quotients have the bits of
+Python's floats; functions such as exp are those of the JavaScript engine.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from micrograd.tape.back_ends.c import recorded
 def to_javascript(fn: Callable[..., Any], *args: Any, gradient: bool = False, name: str = "f") -> str:
     """The function as JavaScript, recorded at `args`: f(x, p) gives an array of what it returns, flattened from left to right.
 
-    `x` is an array of the numbers of the arguments, `p` of the parameters (as they are now, where it is left out). With
-    `gradient`, the value comes first and then its derivatives by the parameters; derivatives by the arguments come by
-    transforms, as in to_c. ValueError where the function decides by an `if`, or a row of one's own is no formula.
+    `x` is an array of the numbers of the arguments, `p` of the parameters (by default, what they hold now). With `gradient`,
+    the value comes first and then its derivatives by the parameters; for derivatives by the arguments use transforms, as in
+    to_c. ValueError if the function decides by an `if`, or if a primitive of the user's own is no formula.
 
     >>> "function f(x, p = [])" in to_javascript(lambda x, y: x * y + 1, 2.0, 3.0)
     True

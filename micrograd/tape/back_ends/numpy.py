@@ -1,11 +1,11 @@
 """The NumPy back end: a schedule run as array code.
 
-`schedule` comes before. Rows are the rows of one array with the samples along its last axis, so a vector of results is a
-block of memory and a layer one matrix product; operands are views, results go to their place by `out=`, and the workspace
-is made once for a number of samples and used again. Samples are taken in blocks that fit the cache.
+`schedule` comes before. The space of rows is one array, with the samples along its last axis, so a vector of results is a
+block of memory and a layer one matrix product. Operands are views where possible, results go to their place by `out=`, and
+the workspace for a number of samples is made once and used again. Samples are taken in blocks that fit the cache.
 
-Results differ from the reference back end by rounding alone: NumPy's elementary functions are not the C library's to the
-last bit, and products of matrices and sums over samples are added in an order of their own.
+Results differ from the reference back end by rounding alone: NumPy's elementary functions may differ from the C library's in
+the last bits, and matrix products and sums over samples are added in an order of their own.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from micrograd.tape.vectorise import scheduled
 Array = np.ndarray[Any, Any]
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
-CACHE = 4 << 20  # bytes of workspace that a block of samples should stay within
-LARGE = 64 << 20  # bytes of workspace for which blocks stay as large as matrix products like them
-KEPT = 256 << 20  # bytes of workspaces kept, one for each number of samples seen lately
-ROOM = 1 << 15  # numbers up to which the products of a vector of sums are made at once, then added in one go
-FEW = 4  # terms up to which one of weights and rows is no matrix product, if it is a single one
+CACHE = 4 << 20  # bytes of workspace that a block of samples should need at most,
+LARGE = 64 << 20  # or so many, if that allows more samples, up to 256: small blocks would slow matrix products down
+KEPT = 256 << 20  # bytes of all workspaces that are kept, one for each number of samples seen lately
+ROOM = 1 << 15  # if all products of a vector of sums are no more numbers, they are made in one call, and added in another
+FEW = 4  # up to so many terms, a single dot product of weights and rows is computed term by term
 _SUM, _DOT, _TAKE, _LOGSUMEXP = (RULES[name] for name in ("sum", "dot", "take", "logsumexp"))
 
 
 class Program:
-    """A tape compiled to array code; the same arguments and results as `reference.Program`."""
+    """A tape as array code; arguments and results are those of `reference.Program`."""
 
     def __init__(self, tape: Tape, fields: Sequence[tuple[int, bool]], reduce: bool, dtype: Any = np.float64):
         self.schedule = scheduled(tape, fields, reduce, exact=False)
@@ -70,7 +70,7 @@ class Program:
         return [x[at : at + size] if f.varying else x for x, f in zip(inputs, self.schedule.fields, strict=True)]
 
     def _run(self, inputs: Sequence[Array], leaves: Array, n: int) -> Array:
-        """The outputs for n samples, in a workspace that is this call's alone until it is done."""
+        """The outputs for n samples. No other call uses the workspace meanwhile."""
         plan = self._idle.pop(n, None) or _Plan(self.schedule, n, self.dtype)
         out = plan.run(inputs, leaves)
         self._idle.pop(n, None)
@@ -99,7 +99,7 @@ class _Plan:
         self.ones = {row for row, x in schedule.filled if x == 1.0}
         self.constants = dict(schedule.constants)
         self.zeros: dict[tuple[int, ...], Array] = {}
-        self.rectified: dict[Any, Array] = {}  # results of relu by their operand: the sign of one is the step
+        self.rectified: dict[Any, Array] = {}  # results of relu by their operand: step of the same is the sign of the result
         self.steps: list[Step] = []
         for vector in schedule.code:
             if isinstance(vector, Vector):
@@ -134,8 +134,8 @@ class _Plan:
     def _array(self, operand: Operand, shape: tuple[int, ...], rows: bool, terms: int = 0, full: bool = False) -> Array:
         """The operand as a view, or as a buffer that a step fills before it is used.
 
-        Its axes are those of `shape` (of length 1 where the operand does not depend on them, unless `full`), one for
-        `terms` where there are any, and with `rows` the samples (of length 1 where the operand is shared).
+        Its axes are those of `shape` (of length 1 where the operand does not depend on an axis, unless `full`), then one for
+        `terms`, if there are any, and with `rows` one for the samples (of length 1 if the operand is shared).
         """
         varying = operand.space == ROWS
         space = {SHARED: self.shared, ROWS: self.rows, TOTALS: self.totals}[operand.space]
@@ -197,9 +197,9 @@ class _Plan:
                 self.steps.append((spelled(v.rule), (*parts, out)))
 
     def _repeat(self, loop: Repeat) -> None:
-        """A loop as one step: the steps of its body, with those copies that move on taken from (and to) one place each time."""
+        """A loop as one step that runs the steps of its body; copies whose operands move get new arrays each time."""
         outer, self.steps = self.steps, []
-        moving: list[tuple[int, Array, Array]] = []  # number of the step, where to, where from
+        moving: list[tuple[int, Array, Array]] = []  # number of the copy among the steps, its targets, its sources
         for v in loop.body:
             if isinstance(v, Repeat):
                 self._repeat(v)
@@ -223,7 +223,7 @@ class _Plan:
         return None
 
     def _zeros(self, shape: tuple[int, ...]) -> Array:
-        """Zeros of a shape: NumPy compares two arrays twice as fast as an array and a number."""
+        """An array of zeros: NumPy compares two arrays in half the time that it takes for an array and a number."""
         if shape not in self.zeros:
             self.zeros[shape] = np.zeros(shape, self.dtype)
         return self.zeros[shape]
@@ -235,7 +235,7 @@ class _Plan:
         terms = v.terms
         start: Array | None = None
         short = terms < LONG
-        one = math.prod(v.shape) == 1 and (short if ox.space == oy.space else terms <= FEW)  # no layer, but a formula
+        one = math.prod(v.shape) == 1 and (short if ox.space == oy.space else terms <= FEW)  # part of a formula, not of a layer
         if not one and rows and ox.space == SHARED and oy.space == ROWS and self._affine(v):
             terms += 1
         elif self._constant(ostart) != 0.0:
@@ -254,7 +254,7 @@ class _Plan:
             self.steps.append((np.add, (out, start, out)))
 
     def _affine(self, v: Vector) -> bool:
-        """Whether the start is one more weight, of a number that is always 1: the bias column behind the weights."""
+        """Whether the starts can be one more column of weights, whose inputs are rows of ones: biases behind their weights."""
         x, y, start = v.operands
         if x.strides is None or y.strides is None or start.strides is None or start.space != SHARED:
             return False
@@ -311,7 +311,7 @@ class _Plan:
 
 
 def _as_matrices(x: Array, y: Array, out: Array, axis: int, rows: bool) -> tuple[Array, Array, Array] | None:
-    """The operands of the one matrix product (m, k) @ (k, n · samples) that this is; None where it is none."""
+    """The operands and the target of one matrix product (m, k) @ (k, n · samples); None if this is no such product."""
     if not rows:
         x, y, out = x[..., None], y[..., None], out[..., None]
     found = _sides(x, y, out.shape[:axis])
@@ -338,7 +338,7 @@ def _as_matrices(x: Array, y: Array, out: Array, axis: int, rows: bool) -> tuple
 
 
 def _outer(x: Array, y: Array, out: Array, axis: int) -> list[Step] | None:
-    """The steps of a product of matrices x yᵀ over terms and samples together; None where it is none."""
+    """The steps of a matrix product x yᵀ over terms and samples together; None if this is no such product."""
     found = _sides(x, y, out.shape)
     if found is None or x.shape[-1] != y.shape[-1]:
         return None
@@ -358,7 +358,7 @@ def _outer(x: Array, y: Array, out: Array, axis: int) -> list[Step] | None:
 
 
 def _repeated(count: int, steps: list[Step], moving: list[tuple[int, Array, Array]]) -> None:
-    """The steps of a body, `count` times; those numbered in `moving` copy the next of the arrays given there."""
+    """Run the steps of a body `count` times; each time those numbered in `moving` copy the next of the arrays given there."""
     steps = list(steps)
     for at in zip(*[zip(to, source) for _, to, source in moving]) if moving else [()] * count:  # noqa: B905 (of one length)
         for (i, _, _), pair in zip(moving, at):  # noqa: B905
@@ -371,7 +371,7 @@ _strided = np.lib.stride_tricks.as_strided
 
 
 def _sides(x: Array, y: Array, shape: tuple[int, ...]) -> tuple[int | None, int | None] | None:
-    """The axis along which x alone runs, and the one along which y alone does; None where there are more, or common ones."""
+    """The axis that x alone has, and the one that y alone has; None if either has several, or both have one in common."""
     m = [a for a, n in enumerate(shape) if n > 1 and x.shape[a] == n and y.shape[a] == 1]
     n = [a for a, n in enumerate(shape) if n > 1 and y.shape[a] == n and x.shape[a] == 1]
     if len(m) > 1 or len(n) > 1 or len(m) + len(n) != sum(n > 1 for n in shape):
@@ -384,9 +384,9 @@ def _times(x: Array, axis: int, n: float, out: Array) -> None:
 
 
 def _in_order(x: Array, y: Array, start: Array | None, out: Array, axis: int, room: Array) -> list[Step]:
-    """The steps of start + Σ_k x y from left to right: what cancels on the way is gone at its place.
+    """The steps of start + Σ_k x y from left to right, so that terms cancel where they do in the reference back end.
 
-    Of few numbers, all products are made at once, in `room`.
+    Few numbers are multiplied in one call, into `room`, and added in another.
     """
     steps: list[Step] = []
     first, terms = int(start is not None), x.shape[axis]
@@ -406,7 +406,7 @@ def _in_order(x: Array, y: Array, start: Array | None, out: Array, axis: int, ro
 
 
 def _einsum(x: Array, y: Array, out: Array, axis: int, over: bool = False) -> list[Step]:
-    """The steps of Σ_k x y for operands of any axes; with `over`, over the samples too."""
+    """The steps of Σ_k x y for operands with any axes; with `over`, over the samples too."""
     letters = "abcdefgh"[:axis]
     tail = "ks" if x.ndim > axis + 1 else "k"
 
@@ -422,7 +422,7 @@ def _einsum(x: Array, y: Array, out: Array, axis: int, over: bool = False) -> li
     (sx, ax), (sy, ay) = spelled(x), spelled(y)
     present = [i for i in range(axis) if letters[i] in sx or letters[i] in sy]
     so = "".join(letters[i] for i in present) + ("s" if tail == "ks" and not over else "")
-    # along an axis on which neither operand depends (the starts alone differ, or outputs are the same), one sum is for all
+    # along an axis on which neither operand depends (only the starts differ, or outputs are equal), one sum serves for all
     first = out[tuple([slice(None) if i in present else slice(0, 1) for i in range(axis)])]
     target = first.squeeze(tuple(i for i in range(axis) if i not in present))
     if "s" in so and "s" not in sx + sy:

@@ -12,7 +12,7 @@ from micrograd.floats import SCALES, SPLITTERS, VANISHED
 from micrograd.primitives import RULES, Primitive
 
 Array = np.ndarray[Any, Any]
-PIECE = 12288  # numbers of which a spelling in several steps is worked out at once
+PIECE = 12288  # a spelling of several steps is applied to so many numbers at a time
 
 
 def _maximum(x: Array, y: Array, out: Array) -> None:
@@ -29,7 +29,7 @@ def _step(x: Array, zeros: Array, out: Array) -> None:
 
 
 def _ordered(compare: Any) -> Callable[[Array, Array, Array], None]:
-    """A comparison as 1.0 or 0.0; nan where an operand is."""
+    """A comparison as 1.0 or 0.0; nan if an operand is nan."""
 
     def compared(x: Array, y: Array, out: Array) -> None:
         unordered = np.isnan(np.maximum(x, y))
@@ -66,7 +66,7 @@ def _softplus(x: Array, out: Array) -> None:
 
 
 def _scaled(x: Array, y: Array, out: Array) -> tuple[Array, Array, Array]:
-    """x and y, scaled so that the sum of their squares, given last, neither over- nor underflows; the scale is in `out`."""
+    """x and y scaled so that the sum of their squares neither over- nor underflows, and that sum; the scale is in `out`."""
     most, down, up = SCALES[out.itemsize]
     largest = np.maximum(np.abs(x), np.abs(y))
     np.copyto(out, 1.0)
@@ -88,7 +88,7 @@ def _inverted(x: Array, y: Array, out: Array) -> None:
 
 def _power(x: Array, y: Array, out: Array) -> None:
     np.power(x, y, out)
-    half = y == 0.5  # of which NumPy may take the square root: other than the power of -inf and -0.0
+    half = y == 0.5  # NumPy may take the square root, which differs from the power at -inf and -0.0
     if half.any():
         np.copyto(out, 0.0, where=half & (x == 0.0))
         np.copyto(out, np.inf, where=half & (x == -np.inf))
@@ -99,7 +99,7 @@ def _power_less(n: Array, c: Array, x: Array, y: Array, out: Array, log: Any = N
     if n.any():
         less = y - n
         took = less - y
-        rest = y - (less - took) - (n + took)  # what the rounding of y - n took
+        rest = y - (less - took) - (n + took)  # the rounding error of y - n
     if x.min() > 0.0:
         power = np.power(x, less)
         if rest.any():  # nan where y is not finite
@@ -113,7 +113,7 @@ def _power_less(n: Array, c: Array, x: Array, y: Array, out: Array, log: Any = N
 def _power_at_the_ends(
     n: Array, c: Array, x: Array, y: Array, out: Array, log: Any, less: Array, rest: Array, most: float
 ) -> None:
-    """The same where some of the powers are no usual numbers."""
+    """The same if some of the powers are 0, infinite, nan or close to that."""
     size = np.abs(x)
     power = np.power(size, less)
     rounded = (power != 0.0) & np.isfinite(power) & np.isfinite(rest) & (rest != 0.0)
@@ -152,7 +152,7 @@ def _exp_minus_square(x: Array, out: Array) -> None:
 
 
 def _in_pieces(spelling: Callable[..., None]) -> Callable[..., None]:
-    """The same, of so few samples at a time that what it makes on the way stays in the cache."""
+    """A spelling applied to so few samples at a time that its intermediate results stay in the cache."""
 
     def apply(*arrays: Array) -> None:
         out = arrays[-1]
@@ -165,7 +165,7 @@ def _in_pieces(spelling: Callable[..., None]) -> Callable[..., None]:
 
 
 def _each(rule: Primitive) -> Callable[..., None]:
-    """A primitive that NumPy has no function for: the rule book's own value, number by number."""
+    """The spelling of a primitive that NumPy has no function for: the rule book's own value, number by number."""
 
     def apply(*arrays: Array) -> None:
         *operands, out = arrays
@@ -179,7 +179,7 @@ def _each(rule: Primitive) -> Callable[..., None]:
     return apply
 
 
-# where the function of a primitive's name in NumPy or `math` does not serve
+# the primitives for which the function of the same name in NumPy does not serve
 _SPELLED: dict[str, Callable[..., Any]] = {
     "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "add": np.add, "pow": _power, "abs": np.fabs,
     "sign": np.sign, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus, "step": _step,
@@ -190,12 +190,12 @@ _SPELLED: dict[str, Callable[..., Any]] = {
     "direction": _in_pieces(_direction), "inverted": _in_pieces(_inverted),
     "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,
 }  # fmt: skip
-_BUILT_IN = {RULES[name]: function for name, function in _SPELLED.items()}  # by row: a name may be taken over
+_BUILT_IN = {RULES[name]: function for name, function in _SPELLED.items()}  # by row: a user's primitive may take over a name
 
 
 @cache
 def spelled(rule: Primitive) -> Callable[..., Any]:
-    """What computes a primitive on arrays, the last of them the result."""
+    """A function that computes a primitive on arrays, the last of which is for the result."""
     name = rule.name
     if rule in _BUILT_IN or not rule.in_math:
         return _BUILT_IN.get(rule) or _each(rule)

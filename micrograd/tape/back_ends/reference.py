@@ -1,7 +1,8 @@
 """The reference back end: the definition of what a tape computes.
 
-One sample after the other, one instruction after the other, each by the rule book's own value on floats: bit for bit what
-the engine computes on Values. The sum over samples is defined here too; every other back end is compared with this one.
+It runs one sample after the other, one instruction after the other, each by the rule book's own value on floats. So it gives
+bit for bit what the engine computes on Values. The sum over samples is defined here too. Every other back end is compared with
+this one.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
-LANES = 8  # samples that are added side by side
-BLOCK = 256  # samples to a block: a multiple of LANES, the same for every machine
+LANES = 8  # how many partial sums there are within a block
+BLOCK = 256  # samples in a block: a multiple of LANES, the same on every machine
 
 
 def run(tape: Tape, inputs: Sequence[float], leaves: Sequence[float]) -> list[float]:
@@ -31,9 +32,9 @@ def run(tape: Tape, inputs: Sequence[float], leaves: Sequence[float]) -> list[fl
 def total(samples: Array) -> Array:
     """The sum over the first axis, in the one order that is defined.
 
-    Samples are cut into blocks of 256. In a block, sample i is added to lane i mod 8, one after the other, from 0.0; the
-    lanes are added pairwise, ((0+1)+(2+3))+((4+5)+(6+7)). The sums of the blocks are added pairwise, neighbours first,
-    until one is left; an odd one waits for the next round.
+    Samples are cut into blocks of 256. A block has 8 partial sums, its lanes, which start from 0.0: sample i is added to lane
+    i mod 8. Then the lanes are added pairwise, ((0+1)+(2+3))+((4+5)+(6+7)). The sums of the blocks are added pairwise too,
+    neighbours first, until one is left; the last of an odd number is taken over into the next round.
     """
     n, width = len(samples), samples.shape[1:]
     sums = []
@@ -50,7 +51,7 @@ def total(samples: Array) -> Array:
 
 @np.errstate(over="ignore", invalid="ignore")
 def paired(sums: list[Array]) -> Array:
-    """The sum of the blocks' sums in that order, neighbours first."""
+    """The sum of the blocks' sums in the order of `total`: neighbours first."""
     while len(sums) > 1:
         pairs = [a + b for a, b in zip(sums[0::2], sums[1::2], strict=False)]
         sums = pairs + sums[len(sums) & ~1 :]
@@ -61,8 +62,8 @@ def paired(sums: list[Array]) -> Array:
 class Program:
     """A tape ready to be run over samples.
 
-    `fields` says how the inputs arrive, as runs of (width, varying): a varying field has a number for each sample, another
-    one for all. With `reduce`, the outputs are summed over the samples.
+    `fields` says how the inputs arrive: for each array, in order, how many numbers a sample has (its width), and whether they
+    vary from sample to sample or are the same for all. With `reduce`, the outputs are summed over the samples.
     """
 
     def __init__(self, tape: Tape, fields: Sequence[tuple[int, bool]], reduce: bool, dtype: Any = np.float64):
