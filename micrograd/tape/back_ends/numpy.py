@@ -396,12 +396,16 @@ def _in_order(x: Array, y: Array, start: Array | None, out: Array, axis: int, ro
             steps.append((np.copyto, (rows[0], start)))
         steps.append((np.multiply, (x, y, np.moveaxis(rows[first:], 0, axis))))
         return [*steps, (np.add.reduce, (rows, 0, None, out))]
-    product = np.empty_like(out)
-    for k, (a, b) in enumerate(zip(np.moveaxis(x, axis, 0), np.moveaxis(y, axis, 0), strict=True)):
-        target = product if k else out
-        steps.append((np.multiply, (a, b, target)))
-        if k or start is not None:
-            steps.append((np.add, (out if k else start, target, out)))
+    product, total = np.empty_like(out), start
+    # NumPy takes four times as long for a single number where the result takes the place of an operand
+    places = [out, out] if out.size > 1 else [np.empty_like(out), np.empty_like(out)]
+    for k, (a, b) in enumerate(zip(np.moveaxis(x, axis, 0), np.moveaxis(y, axis, 0), strict=True), 1):
+        place = out if k == terms else places[k % 2]
+        if total is None:
+            steps.append((np.multiply, (a, b, place)))
+        else:
+            steps += [(np.multiply, (a, b, product)), (np.add, (total, product, place))]
+        total = place
     return steps
 
 
