@@ -1,7 +1,9 @@
 """Why a gradient is what it is: the chain rule of the user's own expression, in words, symbols, numbers and code.
 
-`engine` made the graph; nothing here changes it, and no derivative is known here: `formula` asks the rule book. `explain`
-writes the chain rule for one gradient, `why` looks for what is unusual about it, `to_code` lists the whole computation.
+`engine` made the graph, which nothing here changes. No derivative is known here: `formula` asks the rule book. `explain` writes
+the chain rule for one gradient (`chain`, `network` and `closed_form`, from the pieces in `phrases`, on the page of `layout`).
+`why` looks for what is unusual about a gradient (`diagnosis` and `origins`). `to_code` lists the whole computation (`listing`).
+All read the graph by `graph`, and call Values by `names`; `lookup` finds a Value by its name.
 """
 
 from micrograd.explain.chain import Explanation, explain

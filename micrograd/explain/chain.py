@@ -1,9 +1,9 @@
 """The chain rule for one gradient of the user's own expression, written out.
 
-`graph` gives the contributions, `phrases` the pieces of mathematics, `layout` the page. Here stands what is said: the values on
-the way, the chain rule over the consumers of a node with symbols, numbers and result, then the rule behind each local factor,
-and so on for the factors that are opened. For a weight or bias of a network it is the textbook's form, from `network`:
-δ_k = (Σ_l δ_l W_kl) g′(z_k), ∂L/∂W_jk = δ_k a_j, ∂L/∂b_k = δ_k.
+`graph` gives the contributions, `phrases` the pieces of mathematics, `layout` the page. This module says what stands on it: the
+values on the way; for x, the chain rule over its consumers, with symbols, numbers and result, and the rule behind each local
+factor; then the same for the adjoints that are factors there, as far as they are opened. A weight or bias of a network has the
+textbook's form, from `network`: δ_k = (Σ_l δ_l W_kl) g′(z_k), ∂L/∂W_jk = δ_k a_j, ∂L/∂b_k = δ_k.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from micrograd.explain.phrases import Phrases, Style
 from micrograd.formula.latex import Math, joined
 from micrograd.formula.text import clean
 
-WIDTH = 96  # the text that a sum of two or three terms may take before each term gets a line of its own
-SCREENFUL, LINES = 8, 32  # how many formulas are opened where depth is left to us, and how many lines of them are enough
-NEGLIGIBLE = 1e-6  # what carries less than this share of the largest contribution is not opened then
+WIDTH = 96  # characters on one line; in a sum of two or three terms that takes more, each has its own line
+SCREENFUL, LINES = 8, 32  # without a `depth`: formulas opened at most; lines of them after which no more is opened
+NEGLIGIBLE = 1e-6  # without a `depth`: what carries less than this share of the largest contribution is not opened
 Block = tuple[list[Section], list[Value]]  # formulas, and the nodes whose adjoints are factors in them
 
 
 class Explanation:
     """How ∂output/∂x comes about. It shows itself as text in a terminal and as mathematics in a notebook.
 
-    `value` is the adjoint of x, exactly as the engine computes it; `terms` are the engine's own contributions to it, in its
-    order: added up from 0.0 they give `value`. `paths(k)` are the k largest paths, `path_count` says how many there are.
+    `value` is the adjoint of x, exactly as the engine computes it. `terms` are the engine's own contributions to it, in its
+    order: added up from 0.0 they give `value`. `paths(k)` are the k largest paths, `path_count` is the number of all.
 
     >>> a = Value(3.0, label="a")
     >>> found = (a * a).explain(a)
@@ -69,7 +69,7 @@ class Explanation:
         return {node: name for node, name in names.items() if node in self._nodes}
 
     def page(self) -> Page:
-        """The page, still to be written, with the names that hold now."""
+        """A new page to write, with the names that variables have now."""
         return Page(self.graph, self.x, {**self._known, **self._visible(visible())}, self.style)
 
     @cached_property
@@ -101,7 +101,7 @@ class Explanation:
 
 def explain(
     output: Value,
-    x: Value = None,  # type: ignore[assignment]  # for a message of its own
+    x: Value = None,  # type: ignore[assignment]  # so that a call without it gets a clear message
     depth: int | None = None,
     notation: str = "leibniz",
     digits: int = 4,
@@ -109,10 +109,10 @@ def explain(
 ) -> Explanation:
     """The Explanation of ∂output/∂x.
 
-    `depth` is how many levels of factors are opened, from 1 for x alone; left out, as many as a screen holds, those first that
-    carry most of the derivative. `notation` is "leibniz" or "delta" (δ_v for ∂L/∂v). `digits` is how many significant digits
-    are printed, exact from 17 on. Of sums of more than `most` terms the largest are shown, and what is left out is said; None
-    shows them whole. Nothing is changed, no `.grad` is read.
+    `depth` is how many levels of factors are opened, 1 for x alone. By default as many are opened as a screen holds, beginning
+    with those that carry most of the derivative. `notation` is "leibniz" or "delta" (δ_v for ∂L/∂v). `digits` is how many
+    significant digits are printed; with 17 numbers are exact. Of a sum of more than `most` terms the largest are shown, and a
+    line says what is left out; None shows all. Nothing is changed, and no `.grad` is read.
     """
     for name, v in (("the output", output), ("x", x)):
         if not isinstance(v, Value):
@@ -130,7 +130,7 @@ def explain(
 
 
 def merged(sections: list[Section]) -> list[Section]:
-    """Tables that follow one another as one."""
+    """The sections, where tables that follow one another are joined."""
     out: list[Section] = []
     for section in sections:
         before = out[-1] if out else None
@@ -142,12 +142,12 @@ def merged(sections: list[Section]) -> list[Section]:
 
 
 def occurs(name: str, text: str) -> bool:
-    """Whether a name stands in a text, with a number before or a power after it (2x, x^y) too; not as a part of another."""
+    """Whether a name stands in a text, also with a number before it or a power after it (2x, x^y), not within another name."""
     return re.search(rf"(?<![\w\]])(?:\d[\d.]*)?{re.escape(name)}(?![\w(\[⁽]|\^\[|_\w)", text) is not None
 
 
 class Page(Phrases):
-    """An explanation as it is being written down."""
+    """An explanation while it is written: `sections` writes it."""
 
     def sections(self) -> list[Section]:
         if self.x not in self.graph.adjoint:
@@ -163,7 +163,7 @@ class Page(Phrases):
         return [*top, *given, *values, *self.scopes(), *steps, *self.calls(), *([sentence(STALE)] if self.stale else [])]
 
     def opened(self) -> tuple[dict[Value, Block], list[Value]]:
-        """As many blocks as a screen holds: of x, and of the factors that carry most of its derivative; and what is left."""
+        """As many blocks as a screen holds, those first that carry most of the derivative; and the factors not opened."""
         share = self.graph.shares(self.x)
         blocks: dict[Value, Block] = {}
         waiting, known, least = [(0.0, 0, self.x)], {self.x}, 0.0
@@ -172,7 +172,7 @@ class Page(Phrases):
             _, _, node = heappop(waiting)
             blocks[node] = block = self.block(node)
             factors = [f for f in block[1] if f is not self.output and f not in known]
-            if len(factors) > 1 and is_network(self, node) and not is_neuron(node):  # over calls: the largest for all of them
+            if len(factors) > 1 and is_network(self, node) and not is_neuron(node):  # over calls: the largest alone is opened
                 largest = max(factors, key=lambda factor: share[factor])
                 calls = [f for f in factors if f is not largest]
                 factors = [largest]
@@ -186,7 +186,7 @@ class Page(Phrases):
         return blocks, [*calls, *[node for _, _, node in sorted(waiting, key=lambda entry: entry[:2])]]
 
     def to_depth(self, depth: int) -> tuple[dict[Value, Block], list[Value]]:
-        """The blocks of x and of all factors down to a depth; and what is left. The largest contributions come first."""
+        """The blocks of x and of all factors down to a depth, the largest contributions first; and the factors not opened."""
         share = self.graph.shares(self.x)
         blocks: dict[Value, Block] = {}
         level = [self.x]
@@ -206,7 +206,7 @@ class Page(Phrases):
         return {node: blocks[node] for node in order}, level
 
     def unopened(self, blocks: dict[Value, Block], left: list[Value]) -> list[Section]:
-        """Factors that stand there with their numbers alone, and what would open them."""
+        """The factors that are not opened, with their numbers, and what would open them."""
         if not left:
             return []
         level = {self.x: 1}
@@ -227,7 +227,7 @@ class Page(Phrases):
         return [*([Table(tuple(table))] if table else []), Remark(remark)]
 
     def given(self, sections: list[Section]) -> list[Section]:
-        """The numbers of what is named on the page and has no row of its own."""
+        """The numbers of what is named on the page but has no row there."""
         rows = {line[0].text for section in sections if isinstance(section, Table) for line in section.lines}
         page = "\n".join(texts(sections))
         pairs = []
@@ -238,7 +238,7 @@ class Page(Phrases):
         return [Given(tuple(pairs))] if pairs else []
 
     def values(self) -> list[Section]:
-        """The values on the way, in order of evaluation."""
+        """The values on the way from x to the output, in order of evaluation."""
         lines = []
         for node in self.graph.order:
             if node in self.defined and node.rule is not None:
@@ -267,7 +267,7 @@ class Page(Phrases):
         return [Remark(Math(text, latex))]
 
     def calls(self) -> list[Section]:
-        """Which of the values on the way are results of compiled functions, and what would open these."""
+        """Which of the values on the way are results of compiled functions, and how to see inside these."""
         made = [node for node in self.graph.order if node in self.defined and node.rule is not None and node.rule.compiled]
         names = dict.fromkeys([clean(node.op) for node in made])
         if not names:
@@ -276,12 +276,13 @@ class Page(Phrases):
         return [sentence(f"{', '.join(names)} {are}: micrograd.opened({self.names[self.output].text}) shows what is inside.")]
 
     def block(self, node: Value) -> tuple[list[Section], list[Value]]:
-        """The formulas for the adjoint of one node, and the nodes whose adjoints are factors in them."""
+        """The formulas for the adjoint of a node, and the nodes whose adjoints are factors in them."""
         if node is self.output:
             return [Table(((self.total(node), Math("1", "1")),))], []
         return network_block(self, node) or self.generic(node)
 
     def generic(self, node: Value) -> tuple[list[Section], list[Value]]:
+        """The block of a node that is not part of a network: the chain rule over its consumers."""
         terms = self.graph.terms(node)
         shown = self.largest(terms)
         cut = len(shown) < len(terms)
@@ -295,7 +296,7 @@ class Page(Phrases):
         if len(terms) == 1 and terms[0].consumer is self.output:  # the last step: the rule itself
             cells = [left, self.local(terms[0]), self.rule(terms[0]), result]
             return [Table((tuple([c for c in cells if c is not None]),))], []
-        if len(terms) == 1 and node is not self.x:  # one way on: one line
+        if len(terms) == 1 and node is not self.x:  # a single consumer takes one line
             line = (left, joined(TIMES, self.factors(terms[0])), joined(TIMES, self.numbers(terms[0])), result)
             return [Table((line,)), *self.rules(terms)], [terms[0].consumer]
         rows = [Row(tuple([self.factors(t) for t in shown])), Row(tuple([self.numbers(t) for t in shown]))] if not cut else []
@@ -311,4 +312,5 @@ class Page(Phrases):
         return [equation, *self.rules(shown)], [t.consumer for t in shown]
 
     def long_line(self, term: Term) -> tuple[Math, ...]:
+        """The line of a term in a long sum: its factors, their numbers, their product."""
         return joined(TIMES, self.factors(term)), joined(TIMES, self.numbers(term)), self.number(term.value)

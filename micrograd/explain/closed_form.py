@@ -1,7 +1,7 @@
 """The whole derivative as one formula: ∂L/∂w = 2(a − 1)(1 − a²)x + 0.02 w.
 
-`phrases` says what has a name: formulas are made of leaves and of the values that the user named. `formula` multiplies the rule
-book's partial derivatives along the paths and tidies what comes out. `chain` puts it on top, where it is short.
+The rule book's partial derivatives are multiplied along the paths, as symbols of `formula`, and the result is tidied. Its names
+are those of leaves and of values that the user named, from `phrases`. `chain` puts a short formula on top of the page.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from micrograd.formula.latex import Math
 from micrograd.formula.symbol import ADD, DIV, MUL, Symbol, applied, partial
 from micrograd.formula.tidy import terse, tidy
 
-STEPS = 40  # nodes on the way, above which no formula is tried
-SIZE = 120  # symbols in a formula before it is tidied
-LENGTH = 76  # of the text, in characters
+STEPS = 40  # nodes on the way at most: with more, no formula is tried
+SIZE = 120  # symbols in a formula at most, before it is tidied
+LENGTH = 76  # characters of its text at most
 
 
 class _TooLong(Exception):
@@ -24,7 +24,7 @@ class _TooLong(Exception):
 
 
 def closed_form(page: Phrases) -> Math | None:
-    """The derivative of the output by `page.x` as one formula; None where it would be long, or comes to another number."""
+    """The derivative of the output by `page.x` as one formula; None where it is long, or if its number is not the adjoint."""
     between = page.graph.between(page.x)
     if not 2 < len(between) <= STEPS:
         return None
@@ -44,9 +44,10 @@ class _Derivative:
         self.page = page
         self.formulas: dict[Value, Symbol] = {}
         self.sizes: dict[int, int] = {}
-        self.kept: list[Symbol] = []  # so that no id is given out again
+        self.kept: list[Symbol] = []  # so that no id is used again
 
     def of(self, between: list[Value]) -> Symbol:
+        """The adjoint of `page.x` as a formula, by a backward pass over the nodes above it."""
         inside = dict.fromkeys(between)
         adjoint: dict[Value, Symbol] = {self.page.output: Symbol(1.0)}
         for node in reversed(between[1:]):
@@ -56,7 +57,7 @@ class _Derivative:
                     continue
                 raise _TooLong
             args = tuple([self.formula(p) for p in node.parents])
-            out = Symbol(node.data, None, rule, args) if rule is DIV else self.formula(node)  # −x / y², and not −q / y
+            out = Symbol(node.data, None, rule, args) if rule is DIV else self.formula(node)  # for −x / y² instead of −q / y
             for i, parent in enumerate(node.parents):
                 if parent in inside and node.partials[i] != 0.0:
                     local = partial(rule, args, out, i)
@@ -67,7 +68,7 @@ class _Derivative:
         return adjoint.get(self.page.x, Symbol(0.0))
 
     def formula(self, node: Value) -> Symbol:
-        """The value of a node in names: its own, or what it computes."""
+        """The value of a node as a formula: its own name, or its operation on the formulas of its operands."""
         pending = [node]
         while pending:
             n = pending[-1]
@@ -87,7 +88,7 @@ class _Derivative:
         return self.formulas[node]
 
     def sized(self, s: Symbol) -> Symbol:
-        """The formula; _TooLong where it has grown beyond bounds."""
+        """The formula itself; _TooLong where it has more than `SIZE` symbols."""
         if id(s) not in self.sizes:
             self.kept.append(s)
             self.sizes[id(s)] = size = 1 + sum([self.size(a) for a in s.args])

@@ -1,9 +1,9 @@
 """Why a gradient is zero, tiny, huge, nan or inf: the dead relu, the saturated tanh, the overflow, and what to do.
 
-`graph` gives the contributions and paths, `origins` traces a value back to where it began. Looked for, in this order: no
+`graph` gives the contributions and paths, `origins` traces a value back to where it began. The search is for, in this order: no
 connection; a nan or inf, forward or backward; an exact zero and what cut it (`cut`); a softmax that gives all to one entry;
-contributions that cancel; saturation, and factors that are very small or very large on the path that dominates. What is left is
-"nothing unusual", with that path.
+contributions that cancel; saturation, and very small or very large factors, on the path that dominates. Where nothing is found,
+the answer is "nothing unusual", with that path.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SATURATING = ("tanh", "sigmoid", "erf")
 
 
 class Why:
-    """What was found about one gradient: `cause` and `node`, where it began, of the first finding; `advice`, what to do."""
+    """What was found about a gradient. `cause`, `node` (where it began) and `advice` (what to do) are of the first finding."""
 
     def __init__(self, explanation: Explanation, findings: list[Finding], headline: str):
         self.explanation, self.findings, self.headline = explanation, findings, headline
@@ -44,7 +44,7 @@ class Why:
 
     @property
     def node(self) -> Value | None:
-        """Where it began; None where no single value did it."""
+        """The value where it began; None where no single value is the cause."""
         return self.findings[0].node
 
     @property
@@ -65,7 +65,7 @@ class Why:
 
 
 def why(output: Value, x: Value = None) -> Why:  # type: ignore[assignment]
-    """What is unusual about ∂output/∂x: what makes it zero, tiny, huge, nan or inf, or that nothing does."""
+    """What makes ∂output/∂x zero, tiny, huge, nan or inf, or that nothing is unusual about it."""
     explanation = explain(output, x)
     found = _Search(explanation)
     value = explanation.value
@@ -114,7 +114,7 @@ class _Search(Origins):
         return self.softmax() or self.cancelled(self.x) or self.extreme() or [self.usual()]
 
     def accumulated(self) -> Finding | None:
-        """A word on `.grad` where it holds something else than this gradient."""
+        """A note on the `.grad` of a leaf that holds another number than this gradient; None where it does not."""
         grad = self.x.grad
         if self.x.rule is not None or grad in (0.0, self.e.value) or grad != grad or self.e.value != self.e.value:
             return None
@@ -141,7 +141,7 @@ class _Search(Origins):
         return Finding("not connected", self.x, text)
 
     def not_finite_gradient(self) -> Finding:
-        """The first step backward that left the finite numbers, traced to the forward operation where that is the reason."""
+        """The first step of the backward pass that left the finite numbers, or the forward operation that is its reason."""
         inside = set(self.graph.between(self.x))
         sums = dict.fromkeys(inside, 0.0)
         sums[self.output] = 1.0
@@ -159,6 +159,7 @@ class _Search(Origins):
         raise AssertionError("an adjoint is not finite although every contribution to it is")
 
     def backward(self, term: Term, before: float) -> Finding:
+        """What went wrong in a step backward: `term` was added to the sum `before`, and every forward value is finite."""
         consumer, parent = term.consumer, term.consumer.parents[term.operand]
         step = f"{self.number(term.upstream, True)} · {self.number(term.local, True)} = {self.number(term.value)}"
         start = f"Every forward value is finite; backward, at {self.made(consumer)}{self.written_at(consumer)}, "
@@ -174,7 +175,7 @@ class _Search(Origins):
         return Finding("overflow", consumer, f"{start}the sum of the contributions to {self.name(parent)} overflows: {total}.")
 
     def zero_gradient(self) -> list[Finding]:
-        """What stops every contribution to an adjoint of exactly 0, followed up from x."""
+        """What stops every contribution to an adjoint of exactly 0, followed from x towards the output."""
         found: dict[Any, Finding] = {}
         seen, pending = {self.x}, [self.x]
         for node in pending:
@@ -192,7 +193,7 @@ class _Search(Origins):
         return self.grouped(list(found.values()))
 
     def grouped(self, findings: list[Finding]) -> list[Finding]:
-        """The findings, those of one origin as one: a neuron that is dead in every call, a zero that several terms meet."""
+        """The findings, those of the same origin as one: a neuron that is dead in every call, a zero in several terms."""
         groups: dict[Any, list[Finding]] = {}
         for finding in findings:
             node = finding.node
@@ -211,7 +212,7 @@ class _Search(Origins):
         return grouped
 
     def cut(self, term: Term) -> Finding:
-        """Why one contribution is 0 although something arrives from above."""
+        """Why one contribution is 0 although the adjoint of its consumer is not."""
         node, parent = term.consumer, term.consumer.parents[term.operand]
         op, made = node.op, self.made(node)
         if term.local != 0.0:
@@ -270,6 +271,7 @@ class _Search(Origins):
         return []
 
     def cancelled(self, node: Value) -> list[Finding]:
+        """That the contributions to a node cancel; empty where they do not."""
         terms = self.graph.terms(node)
         total, mean = self.graph.adjoint[node], math.fsum([math.fabs(t.value) / len(terms) for t in terms])
         if len(terms) < 2 or not math.fabs(total) / len(terms) <= CANCELLED * mean:
@@ -288,8 +290,7 @@ class _Search(Origins):
         """Saturation, and very small or very large factors, on the path that dominates."""
         path = self.largest
         steps = list(zip(path.nodes, path.nodes[1:], path.locals, strict=False))
-        found = []
-        value = math.fabs(self.e.value)
+        found, value = list[Finding](), math.fabs(self.e.value)
         for consumer, parent, local in steps:
             if consumer.op in SATURATING and math.fabs(local) < SATURATED:
                 term = self._term(consumer, parent, local)
@@ -334,8 +335,7 @@ class _Search(Origins):
         return Finding("path", None, f"{words} ({many}): {self.page.path(self.largest)}.")
 
     def count(self) -> str:
-        count = self.e.path_count
-        return str(count) if count < 10**9 else f"about 1e{int(math.log10(count))}"
+        return str(count) if (count := self.e.path_count) < 10**9 else f"about 1e{int(math.log10(count))}"
 
 
 def _counted(causes: list[str]) -> list[tuple[str, int]]:

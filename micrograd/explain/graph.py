@@ -19,7 +19,7 @@ STALE = (
 
 
 def changed(node: Value) -> bool:
-    """Whether the operands of a node hold other numbers now than those from which it was computed."""
+    """Whether a node has another value now than the operands' data give: these have changed since it was computed."""
     if node.rule is None or node.rule.partials is None or node.is_constant:
         return False
     now = node.rule.on_floats([p.data for p in node.parents])
@@ -27,12 +27,12 @@ def changed(node: Value) -> bool:
 
 
 def scope_of(node: Value) -> str:
-    """The names of the `with scope(...)` blocks in which a node was made, outermost first: "cell / gate f"; else empty."""
+    """The names of the `with scope(...)` blocks in which a node was made, outermost first: "cell / gate f"; "" for none."""
     return " / ".join([name for name, _ in getattr(node.note, "scope", ())])
 
 
 class Term(NamedTuple):
-    """One contribution to an adjoint: through operand number `operand` of `consumer`, upstream · local = value."""
+    """One contribution to the adjoint of operand number `operand` of `consumer`: upstream · local = value."""
 
     consumer: Value
     operand: int
@@ -42,12 +42,12 @@ class Term(NamedTuple):
 
 
 class Graph:
-    """What lies below `output`: `order` as the engine sorts it, `adjoint`, and the contributions to each node."""
+    """The graph below `output`: its nodes in the engine's `order`, the `adjoint` of each, and the contributions to it."""
 
     def __init__(self, output: Value):
         self.output = output
         self.order = topological_order(output)
-        self.adjoint: dict[Value, float] = Context().run(adjoints, output)  # a fresh context: no detect_anomaly() in it
+        self.adjoint: dict[Value, float] = Context().run(adjoints, output)  # in a new context, which has no detect_anomaly()
         self._positions: dict[Value, int] | None = None
         self._terms: dict[Value, list[tuple[Value, int, float]]] | None = None
 
@@ -63,7 +63,7 @@ class Graph:
         return [Term(c, i, self.adjoint[c], local, self.passed(self.adjoint[c], c, i, local)) for c, i, local in found]
 
     def passed(self, g: float, consumer: Value, operand: int, local: float) -> float:
-        """g · local; 0 where the operand was not chosen, or nothing reaches the consumer: no edge is there."""
+        """g · local; 0 where the operand was not chosen, or no path of chosen operands leads to the consumer: no edge."""
         closed = consumer.rule is not None and consumer.rule.leaves_out(operand, local)
         return 0.0 if closed or consumer not in self.reached else g * local
 
@@ -78,13 +78,13 @@ class Graph:
         return [n for n in self.order if n is x or (not above.isdisjoint(n.parents) and not above.add(n))]  # type: ignore[func-returns-value]
 
     def position(self, node: Value) -> int:
-        """Where a node stands in the engine's order; of constants, before all."""
+        """The place of a node in the engine's order; -1 for a constant."""
         if self._positions is None:
             self._positions = {n: i for i, n in enumerate(self.order)}
         return self._positions.get(node, -1)
 
     def shares(self, x: Value) -> dict[Value, float]:
-        """How much of the derivative by `x` goes through each node above it, in size: |∂output/∂node · ∂node/∂x|."""
+        """How much of the derivative by `x` goes through each node above it: |∂output/∂node · ∂node/∂x|; inf for nan."""
         between = self.between(x)
         tangent = {x: 1.0}
         for node in between[1:]:
@@ -109,8 +109,8 @@ class Path:
 def largest_paths(graph: Graph, x: Value, k: int) -> list[tuple[float, tuple[Value, ...], tuple[float, ...]]]:
     """The `k` paths from the output to `x` with the largest |product|, largest first: (product, nodes, locals).
 
-    Each node keeps the k best ways to reach it, which is enough: a way that is not among them at a node cannot be among
-    them further down. The work grows with k times the number of edges, however many paths there are.
+    Each node keeps the k best ways to reach it. That is enough: a way that is not among them at a node cannot be part of one of
+    the k best further down. The work grows with k times the number of edges, however many paths there are.
     """
     between = graph.between(x)
     inside = set(between)
@@ -130,7 +130,7 @@ def largest_paths(graph: Graph, x: Value, k: int) -> list[tuple[float, tuple[Val
                     product = graph.passed(way[2], node, i, local)
                     size = way[0] - _log(local)
                     if product != product or size != size:
-                        size = -math.inf  # nan goes first: it decides the sum
+                        size = -math.inf  # nan comes first, for it decides the sum
                     ways.setdefault(parent, []).append((size, arrived, product, parent, local, way))
     found = []
     for way in here:
@@ -156,7 +156,7 @@ def count_paths(graph: Graph, x: Value) -> int:
         return 0
     count[graph.output] = 1
     for node in reversed(between[1:]):
-        here = count.pop(node)  # such a number can have as many digits as the graph has nodes
+        here = count.pop(node)  # forgotten here, for it can have as many digits as the graph has nodes
         for parent in node.parents:
             if parent in count:
                 count[parent] += here

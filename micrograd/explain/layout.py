@@ -1,4 +1,4 @@
-"""Equations on the page: aligned text for a terminal, one `aligned` environment for a notebook."""
+"""The page of an explanation: its sections as aligned text for a terminal, or as one LaTeX `aligned` environment."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import NamedTuple
 from micrograd.formula.latex import Math, words
 from micrograd.formula.text import wrapped
 
-WIDE = 96  # columns that a line may take, as in `why`: what is wider is broken, and not padded to stand under something else
+WIDE = 96  # columns of a line at most, as in `why`: longer lines are broken, and are not padded to align with others
 EQUALS, TIMES, PLUS = Math(" = ", " = "), Math(" · ", r" \cdot "), Math(" + ", " + ")
 
 
 class Row(NamedTuple):
-    """One line of an equation: a sum of products, and a remark beside it."""
+    """One line of an equation: a sum of products, each given by its factors, and a remark beside it."""
 
     terms: tuple[tuple[Math, ...], ...]
     remark: Math = Math("", "")
 
 
 class Cut(NamedTuple):
-    """A line that stands for terms left out."""
+    """A line in place of terms that are left out."""
 
     remark: Math
 
 
 class Equation(NamedTuple):
-    """left = row = row = ...; a `long` sum has one row per term, in the form (symbols, numbers, product)."""
+    """left = row = row = ... = result; a `long` sum has one line per term: its symbols, its numbers, their product."""
 
     left: Math
     rows: tuple[Row, ...]
@@ -36,13 +36,13 @@ class Equation(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Lines of cells that stand equal, one line per fact: v1 = a · b = 2 · (-3) = -6."""
+    """Lines of cells that are equal to each other: v1 = a · b = 2 · (-3) = -6."""
 
     lines: tuple[tuple[Math, ...], ...]
 
 
 class Given(NamedTuple):
-    """What holds to begin with: names and their numbers."""
+    """What is given: names and their numbers."""
 
     pairs: tuple[tuple[Math, Math], ...]
 
@@ -91,7 +91,7 @@ def _wrapped(items: list[str]) -> str:
 def _columns(lines: list[list[str]]) -> str:
     """Cells padded so that the equals signs stand under each other; the last cell of every line is its result.
 
-    A line too long for that goes on below its first equals sign.
+    A line that would be too long is not padded, and continues under its first equals sign.
     """
     lines = [[*line[:-1], *[""] * (max(map(len, lines)) - len(line)), line[-1]] for line in lines]
     name = max([len(line[0]) for line in lines])
@@ -116,7 +116,7 @@ def _columns(lines: list[list[str]]) -> str:
 
 
 def _broken(line: str, left: int) -> list[str]:
-    """A line that is too long, broken before signs; what follows stands right of the equals sign at `left`."""
+    """A line, broken before signs where it is too long; what follows is indented beyond the equals sign at `left`."""
     lines = []
     while len(line) > WIDE:
         cut = max(line.rfind(" + ", left + 8, WIDE), line.rfind(" − ", left + 8, WIDE))
@@ -128,9 +128,10 @@ def _broken(line: str, left: int) -> list[str]:
 
 
 def _equation(equation: Equation) -> str:
+    """An equation as text, its rows aligned with each other."""
     rows = [[[factor.text for factor in term] for term in row.terms] for row in equation.rows]
     shapes = [[len(term) for term in row] for row in rows]
-    for i, shape in enumerate(shapes):  # rows of one shape stand under each other, factor by factor
+    for i, shape in enumerate(shapes):  # factors of neighbouring rows of the same shape stand under each other
         if len(shape) > 1 or shape[0] > 1:
             alike = [j for j in range(len(rows)) if shapes[j] == shape and _together(shapes, i, j)]
             widths = [[max(len(rows[j][t][f]) for j in alike) for f in range(n)] for t, n in enumerate(shape)]
@@ -161,12 +162,12 @@ def _equation(equation: Equation) -> str:
 
 
 def _together(shapes: list[list[int]], i: int, j: int) -> bool:
-    """Whether the rows from i to j all have one shape."""
+    """Whether all rows from i to j have the same shape."""
     return all(shapes[k] == shapes[i] for k in range(min(i, j), max(i, j) + 1))
 
 
 def _plus(terms: list[str], minus: str) -> str:
-    """Terms added up; one that is a negative number alone is taken away."""
+    """A sum of terms; one that is just a negative number is subtracted."""
     text = terms[0]
     for term in terms[1:]:
         bare = term.strip()
@@ -234,5 +235,5 @@ def texts(sections: Sequence[Section]) -> Iterator[str]:
 
 
 def latex_words(text: str) -> str:
-    r"""A sentence as LaTeX text that a maths renderer takes."""
+    r"""A sentence as upright text in LaTeX's mathematics, which MathJax takes too."""
     return rf"\mathrm{{{words(text)}}}"

@@ -1,8 +1,8 @@
 """A whole computation as a Python function: forward lines, and backward lines that mirror them.
 
-`formula` writes the rule book's partial derivatives, here in Python; what is added is how each primitive's value is spelled
-with nothing but `math`, as every back end does. Order and grouping are the engine's, so finite numbers are too, bit for bit,
-and nan stays nan. At a pole, where the engine goes on by IEEE 754, `math` raises.
+`formula` spells values and partial derivatives of the rule book in Python, with nothing but `math`. Here they become the lines
+of a function. Order and grouping are the engine's, so finite numbers are its numbers, bit for bit, and nan stays nan. Where the
+engine goes on by IEEE 754, as at a pole, `math` raises.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from micrograd.explain.names import Names, visible
 from micrograd.formula.python import Python, number
 from micrograd.formula.symbol import MUL, POWER, PRODUCT, SUM, Symbol, applied
 
-LONGEST = 40  # terms of a sum on one line; more go on with +=
-_USED = ("math", "max", "int", "range")  # names that mean in a listing what they mean in Python
-# what `math` has not, held in a listing above what calls it
+LONGEST = 40  # terms of a sum in its first line; each further one is added by a += of its own
+_USED = ("math", "max", "int", "range")  # names of Python's that listings use
+# Functions that `math` lacks. A listing has the source of those that it calls; each stands there above those before it here.
 _HELD = (
     floats.polygamma, floats.power_log, floats.power_less, floats.ordinary, floats.power, floats.direction, floats.inverted,
     floats.scale, floats.exp_minus_square,
@@ -33,7 +33,7 @@ _HELD = (
 
 
 class Listing(str):
-    """Python source that shows itself as it is."""
+    """Python source, which shows itself as code."""
 
     def __repr__(self) -> str:
         return str(self)
@@ -45,13 +45,13 @@ class Listing(str):
 def to_code(output: Value, name: str = "f") -> Listing:
     """A Python function of the leaves below `output` that returns its value and a dict of its gradients.
 
-    The listing needs `math` alone. Each forward line has a number, and the backward lines of the same number give what its
-    operation passes on; += stands where paths meet. The arguments default to the leaves' data of now. ValueError where an
-    operation cannot be written: one with a backward closure of its own, or a primitive whose value is no formula.
+    The listing needs `math` alone. Each forward line has a number; the backward lines with the same number pass on the gradient
+    of that operation, with += where paths meet. The arguments default to the present data of the leaves. ValueError where an
+    operation cannot be written: one with its own backward closure, or a primitive whose value is no formula.
 
     Finite numbers are the engine's, bit for bit and with the sign of zero, and nan stays nan. Where the engine goes on with inf
     or nan by IEEE 754, the listing raises as Python does: log(0), 1 / 0, exp(1000), sin(inf), a negative number to a power that
-    is not whole. logsumexp of an infinity is nan there. On the way back an operand that was not chosen is left alone. Where
+    is not whole. logsumexp of an infinity is nan there. As in the engine, an operand that was not chosen gets nothing. Where
     data has changed since the graph was built, the listing says so.
 
     >>> from micrograd import Value
@@ -93,7 +93,7 @@ def to_code(output: Value, name: str = "f") -> Listing:
             )
         args = tuple([symbol(p) for p in node.parents])
         forward += [(line, i) for line in _forward(names[node], node, args, write)]
-    arrived = {output, *leaves}  # leaves begin at 0, as in the engine: so a -0.0 that is added is 0.0
+    arrived = {output, *leaves}  # leaves begin at 0.0, as in the engine, so that adding -0.0 gives 0.0
     edges = {node: _edges(node, symbol) for node in reversed(numbered)}
     gated = _gated(output, order, edges)
     for node, i in reversed(numbered.items()):
@@ -107,7 +107,7 @@ def to_code(output: Value, name: str = "f") -> Listing:
                 args = tuple([Symbol(math.nan, "common") if a is common else a for a in partial.args])
                 partial = Symbol(math.nan, None, partial.rule, args)
             through = reached
-            if chosen and gated:  # where it is 0, nothing below is multiplied: inf * 0 would be nan, and 1 / 0 raise
+            if chosen and gated:  # where it is 0, nothing is multiplied: inf * 0 would be nan, and 1 / 0 would raise
                 backward.append((f"local = {write(partial)}", i))
                 partial, through = Symbol(math.nan, "local"), f"{reached} and local" if reached else "local"
             contribution = write(applied(MUL, (g, partial)) if not _is(partial, -1.0) else -g)
@@ -130,7 +130,7 @@ def to_code(output: Value, name: str = "f") -> Listing:
 
 
 def _edges(node: Value, symbol: Callable[[Value], Symbol]) -> list[tuple[Value, Any, bool]]:
-    """The operands of a node that have an edge, each with its partial, and whether that may be 0 for being not chosen."""
+    """The operands of a node that have an edge, each with its partial, and whether a 0 there says that it was not chosen."""
     assert node.rule is not None
     wanted = [not p.is_constant for p in node.parents]
     local = node.rule.local(tuple(map(symbol, node.parents)), symbol(node), wanted)
@@ -142,25 +142,28 @@ def _edges(node: Value, symbol: Callable[[Value], Symbol]) -> list[tuple[Value, 
 
 
 def _common(partials: Sequence[Any]) -> Symbol | None:
-    """The formula that stands in all partials of a node, so that it is written once: the sum in those of logsumexp."""
+    """A formula that all partials of a node contain, to be written once, such as the sum in those of logsumexp; else None."""
     if len(partials) < 2 or not all(isinstance(p, Symbol) for p in partials):
         return None
     return next((a for a in partials[0].args if a.rule is not None and all(a in p.args for p in partials)), None)
 
 
 def _gated(output: Value, order: Sequence[Value], edges: dict[Value, list[tuple[Value, Any, bool]]]) -> dict[Value, bool]:
-    """For each operation whether what is below it is to be multiplied only where choices lead there; empty where none is."""
+    """For each operation whether it passes its gradient on only if choices lead to it; a listing keeps that in `reached_...`.
+
+    Empty where no operation needs that.
+    """
     wild = unbounded(order)
     if not wild:
         return {}
-    always = {output}  # there is a way to these without a choice
+    always = {output}  # a path without choices leads to these
     for node, found in edges.items():
         always.update(parent for parent, _, chosen in found if not chosen and (node in always or node not in wild))
     return {node: node in wild and node not in always for node in edges}
 
 
 def _zeros(names: Sequence[str]) -> list[str]:
-    """d_a = d_b = 0.0, on as many lines as it takes."""
+    """d_a = d_b = 0.0, on as many lines as needed."""
     lines = [""]
     for name in names:
         lines = [*lines, ""] if len(lines[-1]) + len(name) > 90 else lines
@@ -173,7 +176,7 @@ def _is(partial: object, number: float) -> bool:
 
 
 def _forward(name: str, node: Value, args: tuple[Symbol, ...], write: Python) -> list[str]:
-    """The line, or for a long sum the lines, that compute a node."""
+    """The line that computes a node; of a long sum or a logsumexp the lines."""
     assert node.rule is not None
     if node.op == "sum":
         return _added(name, [write.held(a, SUM + 1) for a in args])
@@ -189,13 +192,13 @@ def _forward(name: str, node: Value, args: tuple[Symbol, ...], write: Python) ->
 
 
 def _added(name: str, terms: Sequence[str]) -> list[str]:
-    """name = a + b + ..., in the order of the terms; a long sum goes on with +=, one term a line: the same order."""
+    """name = a + b + ..., in the order of the terms; a long sum continues with +=, one term a line, in the same order."""
     head = f"{name} = {' + '.join(terms[:LONGEST])}"
     return [head, *[f"{name} += {term}" for term in terms[LONGEST:]]]
 
 
 def _wrapped(start: str, parts: Sequence[str], end: str) -> list[str]:
-    """Parts with commas between them, on lines of their own where one line would be long."""
+    """start a, b, c end: on one line, or, where that is long, the parts on further lines."""
     one = start + ", ".join(parts) + end
     if len(one) <= 110:
         return [one]
@@ -210,7 +213,7 @@ def _wrapped(start: str, parts: Sequence[str], end: str) -> list[str]:
 
 
 def _identifiers(order: Sequence[Value], names: Names, function: str) -> dict[Value, str]:
-    """A Python name for every node, each its own, none that shadows what the listing uses."""
+    """A Python name for every node, all different, and none that shadows what the listing uses."""
     own = [held.__name__ for held in _HELD]
     taken = {*_USED, "top", "choice", "local", "common", *own, unicodedata.normalize("NFKC", function)}
     found: dict[Value, str] = {}

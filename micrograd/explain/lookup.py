@@ -1,6 +1,6 @@
-"""From a name to the Values that drawings and explanations call by it.
+"""From a name to the Values that have this name in drawings and explanations.
 
-`names` comes before. Names are read as labels are, so W_{12}^{[1]}, W_12^[1] and W₁₂⁽¹⁾ are one.
+`names` comes before. Names are read as labels are, so W_{12}^{[1]}, W_12^[1] and W₁₂⁽¹⁾ are the same name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from micrograd.formula.label import named, plain
 def find(output: Value, name: str) -> list[Value]:
     """All Values of this name that `output` depends on, in the engine's order; an empty list where there is none.
 
-    A name is a label, that of a variable, or what an explanation of `output` counts: v1, z_1^[2](7) for the seventh call's.
+    A name is a label, or that of a variable, or one by which explanations of `output` count: v1, or z_1^[2](7) for z_1^[2] in
+    the seventh call.
     """
     if not isinstance(name, str):
         raise TypeError(f"Values are found by their names, which are text, got {type(name).__name__} {name!r:.60}")
@@ -43,7 +44,7 @@ def only(output: Value, name: str) -> Value:
 
 
 def _names(output: Value) -> Names:
-    """As an explanation of `output` has them."""
+    """The names of an explanation of `output`."""
     order = topological_order(output)
     variables = visible()
     constants = [p for node in order for p in node.parents if p.is_constant and (p.label or p in variables)]

@@ -1,7 +1,7 @@
-"""What a Value is called in an explanation: its label, else the name of a variable that holds it, else v1, v2, ...
+"""The name of a Value in an explanation: its label, else the name of a variable that holds it, else v1, v2, ...
 
-Variables are looked for when an explanation is shown: in the frames that show it, in the notebook's namespace, and in what
-was visible where the explanation was asked for. Values of one name are told apart by the call of their network, or counted.
+Variables are looked for when an explanation is shown: in the frames that show it, in the notebook's namespace, and in what was
+visible where the explanation was asked for. Values of the same name are told apart by the call of their network, or numbered.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _explicit: Mapping[str, Any] | None = None
 
 
 def name_from(namespace: Mapping[str, Any] | None) -> None:
-    """Take the names of variables from this namespace alone, such as `globals()`; with None, find them again by looking.
+    """Take the names of variables from this namespace alone, such as `globals()`; with None, look for variables again.
+
+    TypeError where it is no mapping.
 
     >>> from micrograd import Value
     >>> a = Value(2.0)
@@ -37,7 +39,7 @@ def name_from(namespace: Mapping[str, Any] | None) -> None:
 
 
 def visible(namespaces: Iterable[Mapping[str, Any]] | None = None) -> dict[Value, str]:
-    """Every Value that a variable holds, by itself or in a list, with the variable's name; the nearest frame wins."""
+    """Every Value that a variable holds, directly or in a list, with the name of the variable in the nearest frame."""
     if _explicit is not None:
         namespaces = [_explicit]
     found: dict[Value, str] = {}
@@ -50,7 +52,7 @@ def visible(namespaces: Iterable[Mapping[str, Any]] | None = None) -> dict[Value
 
 
 def _frames() -> Iterator[Mapping[str, Any]]:
-    """The local names of the frames outside this package, innermost first, and the notebook's or script's global ones."""
+    """The local names of the frames outside this package, innermost first, then the global names of the notebook or script."""
     frame: FrameType | None = sys._getframe(1)
     nearest = None
     while frame is not None:
@@ -62,6 +64,7 @@ def _frames() -> Iterator[Mapping[str, Any]]:
 
 
 def _held(name: str, held: Any, depth: int) -> Iterator[tuple[Value, str]]:
+    """The Values in what the variable `name` holds, each with a name: xs[0] in a list xs, to a `depth` of nested lists."""
     if isinstance(held, Value):
         yield held, name
     elif held.__class__ in (list, tuple) and depth and len(held) <= 1000:
@@ -71,12 +74,15 @@ def _held(name: str, held: Any, depth: int) -> Iterator[tuple[Value, str]]:
 
 
 class Names:
-    """The name of every Value in `order` (constants too), as mathematics: `names[node]`."""
+    """The name of every Value in `order`, constants too; `names[node]` gives it as mathematics.
+
+    `known` has the names that users gave, by labels or variables, `base` the same without what tells Values of one name apart.
+    """
 
     def __init__(self, order: Sequence[Value], variables: Mapping[Value, str]):
         self.known: dict[Value, Name] = {}
-        self.base: dict[Value, Name] = {}  # without what tells it from others
-        self.calls: dict[Value, tuple[int, int]] = {}  # (network, call) of what a network made or was given
+        self.base: dict[Value, Name] = {}
+        self.calls: dict[Value, tuple[int, int]] = {}  # (network, call) of what a network made, and of its inputs
         groups: dict[str, list[Value]] = {}
         for node in order:
             if called := node.label or variables.get(node, ""):
@@ -88,7 +94,7 @@ class Names:
                 for parent in node.parents if neuron(node.label) else ():
                     if parent.rule is None or parent.is_constant:
                         self.calls.setdefault(parent, made)
-        self._count: dict[Value, int] = {}  # of those without a name
+        self._count: dict[Value, int] = {}  # the numbers of those without a name
         networks = sorted({network for network, _ in self.calls.values()})
         ranks: dict[int, dict[int, int]] = {}
         for network in networks:
@@ -105,6 +111,7 @@ class Names:
                 self._count[node] = number
 
     def _tell_apart(self, nodes: list[Value], networks: list[int], ranks: dict[int, dict[int, int]]) -> None:
+        """Name nodes of the same base: by primes for further networks, by the number of the call, else numbered."""
         of = [self.calls.get(node) if neuron(node.label) else None for node in nodes]
         several = len({made[0] for made in of if made}) > 1
         names = []
@@ -129,7 +136,7 @@ class Names:
         return self._count
 
     def __contains__(self, node: Value) -> bool:
-        """Whether the node has a name that its user gave it."""
+        """Whether the node has a name that the user gave it."""
         return node in self.known
 
     def name(self, node: Value) -> Name:

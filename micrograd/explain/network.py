@@ -2,7 +2,7 @@
 
     ∂L/∂W_jk^[i] = (Σ_l δ_l^[i+1] W_kl^[i+1]) g′(z_k^[i]) a_j^[i−1]        ∂L/∂b_k^[i] = δ_k^[i]
 
-A neuron is known by its node: a `dot` made in a call of a network and labelled z_k^{[i]}. `chain` writes the page around it.
+A neuron is recognised by its node: a `dot` made in a call of a network and labelled z_k^{[i]}. `chain` puts it on the page.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ NOTHING = Math("", "")
 
 
 class Delta(NamedTuple):
-    """δ_k of one neuron as products of factors, from the definition down to numbers."""
+    """δ_k of one neuron as products of factors, in several forms: from the definition to numbers."""
 
     leibniz: tuple[Math, ...]
     textbook: tuple[Math, ...]
     concrete: tuple[Math, ...]
     numbers: tuple[Math, ...]
-    summed: tuple[Math, ...]  # the numbers again, the sum over l worked out
+    summed: tuple[Math, ...]  # the numbers, with the sum over l computed
     remark: Math
     opened: tuple[Value, ...]
     rules: tuple[Term, ...]
 
 
 def place(node: Value) -> tuple[str, int, int] | None:
-    """Letter, neuron and layer of what a network labelled: ("z", k, i)."""
+    """Letter, neuron and layer of a node that a network made and labelled, such as ("z", k, i); None for any other."""
     found = neuron(node.label)
     if found is None or node.note is None or not node.note.network:
         return None
@@ -42,6 +42,7 @@ def place(node: Value) -> tuple[str, int, int] | None:
 
 
 def is_neuron(node: Value) -> bool:
+    """Whether a node is the pre-activation z of a neuron."""
     where = place(node)
     return where is not None and where[0] == "z" and node.op == "dot"
 
@@ -53,7 +54,7 @@ def is_network(page: Phrases, node: Value) -> bool:
 
 
 def network_block(page: Phrases, node: Value) -> tuple[list[Section], list[Value]] | None:
-    """The formulas for a weight, a bias or a pre-activation; None for everything else, which the general form serves."""
+    """The formulas for a weight, a bias or a pre-activation; None for everything else, for which there is the general form."""
     terms = page.graph.terms(node)
     if is_neuron(node):
         delta = delta_of(page, node)
@@ -67,6 +68,7 @@ def network_block(page: Phrases, node: Value) -> tuple[list[Section], list[Value
 
 
 def _is_input(term: Term) -> bool:
+    """Whether a term of a neuron's dot comes through one of its inputs, not through a weight or the bias."""
     n = len(term.consumer.parents) // 2
     return n <= term.operand < 2 * n
 
@@ -78,7 +80,7 @@ def _activation(term: Term) -> Value | None:
 
 
 def delta_of(page: Phrases, z: Value) -> Delta | None:
-    """δ of a neuron, taken apart; None unless its output is one known step away from z and from the next layer."""
+    """δ of a neuron as products; None unless z goes into an activation of one step alone, or straight into the next layer."""
     where = place(z)
     assert where is not None and z.note is not None
     _, k, layer = where
@@ -132,12 +134,13 @@ def delta_of(page: Phrases, z: Value) -> Delta | None:
 
 
 def plain(page: Phrases, z: Value) -> Delta:
-    """δ of a neuron as the one number that the graph above it gives."""
+    """δ of a neuron as one factor, whose number the graph above it gives."""
     name, number = page.total(z), (page.number(page.graph.adjoint[z], True),)
     return Delta((name,), (page.delta(z),), (page.delta(z),), number, (), NOTHING, (z,), ())
 
 
 def _single(page: Phrases, node: Value, term: Term | None, delta: Delta) -> tuple[list[Section], list[Value]]:
+    """The block of a pre-activation (without `term`), or of a weight or bias that one neuron uses once."""
     left, result = page.total(node), page.number(page.graph.adjoint[node])
     tail: list[tuple[Math, ...]] = [(), (), ()]
     if term is None:
@@ -165,7 +168,7 @@ def _single(page: Phrases, node: Value, term: Term | None, delta: Delta) -> tupl
 
 
 def _over_calls(page: Phrases, node: Value, terms: list[Term]) -> tuple[list[Section], list[Value]]:
-    """The sum over the calls of the network in which a weight or bias was used."""
+    """The block of a weight or bias that several calls of the network use: a sum over the calls."""
     shown = page.largest(terms)
     deltas = {t.consumer: delta_of(page, t.consumer) for t in shown}
     rows = []
@@ -214,7 +217,7 @@ def _named(page: Phrases, node: Value) -> Math:
 
 
 def _sum_of(pairs: list[tuple[Math, Math]], kept: list[int]) -> Math:
-    """(δ_1 W_11 + δ_2 W_12 + δ_3 W_13): of a long one the largest products, and how many are left out."""
+    """(δ_1 W_11 + δ_2 W_12 + δ_3 W_13): of a long sum those in `kept`, and how many are left out."""
     products = [joined(TIMES, pairs[i]) for i in kept]
     if len(kept) < len(pairs):
         left_out = f"{len(pairs) - len(kept)} of {len(pairs)} terms left out"
@@ -224,13 +227,13 @@ def _sum_of(pairs: list[tuple[Math, Math]], kept: list[int]) -> Math:
 
 
 def _bracketed(m: Math) -> Math:
-    """A sum in brackets, to stand as a factor."""
+    """A formula as a factor: in brackets where it is a sum or negative."""
     alone = " + " not in m.text and " − " not in m.text and not m.text.startswith("−")
     return m if alone or (m.text.endswith("]") and m.text.startswith("[")) else Math(f"({m.text})", rf"\left({m.latex}\right)")
 
 
 def _call(page: Phrases, z: Value) -> str:
-    """The mark that tells the calls of a network apart: "(7)", or nothing where there is one call."""
+    """The mark that tells the calls of a network apart, such as "(7)"; "" where there is one call."""
     name = page.names[z].text
     return name[name.rindex("(") :] if name.endswith(")") else ""
 
@@ -244,6 +247,6 @@ def _remark(text: str) -> Math:
 
 
 def _known(g: Term | None, count: int) -> Math:
-    """What stands beside the textbook's form: which function g is, and how far l runs."""
+    """The remark beside the textbook's form: which function g is, and the range of l."""
     text, latex = ("a = z", "a = z") if g is None else (f"g = {g.consumer.op}", rf"g = {latex_words(g.consumer.op)}")
     return Math(f"{text}, l = 1, …, {count}", rf"{latex},\ l = 1, \ldots, {count}") if count > 1 else Math(text, latex)

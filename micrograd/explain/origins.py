@@ -1,7 +1,7 @@
-"""Where a value came from: a 0, an infinity, a nan or a huge number, traced back along the values to where it began.
+"""Where a 0, an infinity, a nan or a huge number came from: it is traced back along the operands to where it began.
 
-`diagnosis` finds what stops a gradient or blows it up, such as a dead relu. Where that is a value, here it is followed to the
-operation that made it: the exp that underflowed, the recurrence that grew, the relu that a 0 came out of. Nothing recurses.
+`diagnosis` finds what stops a gradient or blows it up, such as a dead relu. Where a value is the reason, it is followed here to
+the operation that made it: the exp that underflowed, the recurrence that grew, the relu that gave 0. Nothing recurses.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from micrograd.engine import Value
 from micrograd.explain.chain import Explanation
 from micrograd.explain.graph import Graph, Term
 
-LARGE = 1e3  # what a huge number is traced back to: the first that is no larger
+LARGE = 1e3  # a huge number is traced back until the first operand that is no larger
 
 ADVICE = {
     "relu": "shift the bias or scale the input so that some inputs make it positive, or use softplus or tanh",
@@ -40,7 +40,7 @@ ADVICE = {
 
 
 class Finding(NamedTuple):
-    """One thing found: what kind of cause, the node that did it, and a sentence that gives the numbers."""
+    """One finding: the kind of its cause, the node that is the cause, and a sentence that gives the numbers."""
 
     cause: str
     node: Value | None
@@ -48,7 +48,7 @@ class Finding(NamedTuple):
 
 
 class Origins:
-    """The words for single values and steps, and where a value began; `diagnosis` adds what there is to find."""
+    """Words for single values and steps, and searches for where a value began; `diagnosis` builds its search on it."""
 
     def __init__(self, explanation: Explanation):
         self.e = explanation
@@ -66,7 +66,7 @@ class Origins:
         return self.page.number(x, factor).text
 
     def made(self, node: Value) -> str:
-        """A node as it came about: v2 = relu(v1) = relu(-1.2) = 0."""
+        """How a node was computed: v2 = relu(v1) = relu(-1.2) = 0."""
         if node.rule is None or node.is_constant:
             return f"{self.name(node)} = {self.number(node.data)}"
         formula = self.page.formula(node)
@@ -79,11 +79,12 @@ class Origins:
         return " = ".join([c for i, c in enumerate(cells) if c not in cells[:i] or i == 3])
 
     def valued(self, node: Value) -> str:
-        """A name with its number; a number alone where it has no name."""
+        """A name with its number, or the number alone where there is no name."""
         name, data = self.name(node), self.number(node.data)
         return name if name == data else f"{name} = {data}"
 
     def written_at(self, node: Value) -> str:
+        """The line of the user's code that made a node, where detect_anomaly() noted it; else ""."""
         return f", written at {node.note.line}" if node.note is not None and node.note.line else ""
 
     def slope(self, term: Term) -> str:
@@ -91,7 +92,7 @@ class Origins:
         rule = self.page.rule(term)
         return " = ".join([self.page.local(term).text, *([rule.text] if rule else []), self.number(term.local)])
 
-    # -- where numbers came from
+    # -- where values began
 
     def zero(self, node: Value) -> Finding:
         """Where a value of exactly 0 began."""
@@ -124,7 +125,7 @@ class Origins:
         return Finding("flat", node, self.made(node))
 
     def zero_factor(self, node: Value) -> Value | None:
-        """The factor that is 0 in every product of a dot, such as the output of a dead neuron; None where they cancel."""
+        """A factor that makes the products of a dot 0, such as the output of a dead neuron; None unless all products are 0."""
         n = len(node.parents) // 2
         pairs = list(zip(node.parents[:n], node.parents[n:-1], strict=True))
         if not all(x.data == 0.0 or y.data == 0.0 for x, y in pairs):
@@ -133,7 +134,7 @@ class Origins:
         return next((p for p in found if p.rule is not None and not p.is_constant), found[0])
 
     def because(self, node: Value, sign: float) -> str:
-        """What makes a sum as negative (or positive) as it is: its largest term of that sign, where one stands out."""
+        """The largest term of this `sign` in a sum, as its reason (", because ..."); "" where none makes up half of it."""
         terms: list[tuple[float, str]] = []
         n = len(node.parents) // 2
         if node.op == "dot":
@@ -151,7 +152,7 @@ class Origins:
         return f", because {name} = {self.number(value)}"
 
     def huge(self, node: Value) -> Finding:
-        """Where a huge number began: the operation that made it of ordinary ones, or the steps over which it grew."""
+        """Where a huge number began: the operation that made it from ordinary ones, or the steps over which it grew."""
         steps, last, top = 0, node, node
         while node.rule is not None and not node.is_constant and math.isfinite(node.data):
             if math.fabs(node.data) <= LARGE and (steps < 3 or node.op != last.op):
@@ -182,7 +183,7 @@ class Origins:
         return None
 
     def broken(self, n: Value) -> Finding:
-        """What made infinity or nan out of finite operands."""
+        """How a node became infinite or nan although its operands are finite."""
         if n.rule is None or n.is_constant:
             return Finding("leaf", n, f"{self.name(n)} itself holds {self.number(n.data)}, before any operation.")
         infinite = math.isinf(n.data)
@@ -209,7 +210,7 @@ class Origins:
 
 
 def _grown(operands: Sequence[Value]) -> Value:
-    """The operand that made a number huge: a large one that was computed, else the largest."""
+    """The operand that made a number huge: the largest of those that were computed and are large, else of all."""
     size = {p: math.fabs(p.data) if math.isfinite(p.data) else 0.0 for p in operands}
     computed = [p for p in operands if p.rule is not None and not p.is_constant and size[p] > LARGE]
     return max(computed or [p for p in operands if not p.is_constant] or operands, key=size.__getitem__)

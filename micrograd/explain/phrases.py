@@ -1,6 +1,6 @@
 """The pieces of an explanation: a number, ∂L/∂v, the rule behind a local factor, a line for terms left out.
 
-`names` says what things are called, `formula` writes the rule book's partial derivatives. `chain` and `network` put the pieces
+`names` has the names of Values, `formula` writes the rule book's partial derivatives. `chain` and `network` put the pieces
 together.
 """
 
@@ -19,11 +19,11 @@ from micrograd.formula.latex import Math, spelled, written_number
 from micrograd.formula.symbol import ATOM, CHOICE, WHERE, Symbol, partial
 from micrograd.formula.text import Text
 
-EXACT = 17  # so many digits write every number exactly
+EXACT = 17  # with so many digits, every number is written exactly
 
 
 class Style(NamedTuple):
-    """How an explanation is written: see `explain`."""
+    """How an explanation is written: the options of `explain`."""
 
     depth: int | None = None
     notation: str = "leibniz"
@@ -32,15 +32,15 @@ class Style(NamedTuple):
 
 
 class Phrases:
-    """What can be said of the graph below an output, in the names that hold now."""
+    """Pieces of mathematics about the graph below an output, with the names that variables have now."""
 
     def __init__(self, graph: Graph, x: Value, variables: Mapping[Value, str], style: Style):
         self.graph, self.output, self.x, self.style = graph, graph.output, x, style
         constants = [p for n in graph.order for p in n.parents if p.is_constant and (p.label or p in variables)]
         self.names = Names(list(dict.fromkeys([*constants, *graph.order, self.output, x])), variables)
-        self.defined: dict[Value, None] = {}  # the nodes whose values are told, in no order yet
+        self.defined: dict[Value, None] = {}  # the nodes whose values are written, in no order yet
         self.mentioned: dict[Value, None] = {x: None, self.output: None}  # the nodes whose names may have been written
-        self.stale = False
+        self.stale = False  # whether data was found to have changed since the graph was built
 
     def number(self, x: float, factor: bool = False) -> Math:
         """A number; in brackets where it is negative and stands as a factor."""
@@ -48,11 +48,12 @@ class Phrases:
         return Math(f"({text})", rf"\left({latex}\right)") if factor and text.startswith("-") else Math(text, latex)
 
     def symbol(self, node: Value) -> Symbol:
+        """A node as a symbol: its name, or its number where it is a constant without one."""
         self.mentioned[node] = None
         return Symbol(node.data, None if node.is_constant and node not in self.names else self.names[node])
 
     def formula(self, node: Value) -> Symbol:
-        """What the node computes: its primitive on the names of its parents."""
+        """The operation of a node as a formula: its primitive on the names of its parents."""
         if node.rule is None or node.is_constant:
             return self.symbol(node)
         args = tuple([self.symbol(p) for p in node.parents])
@@ -62,7 +63,7 @@ class Phrases:
         return spelled(s, self.style.digits, numbers)
 
     def rule(self, term: Term) -> Math | None:
-        """The local derivative of a term as the rule book writes it; None where it is a number alone."""
+        """The local derivative of a term as the rule book writes it; None where it is just a number."""
         node = term.consumer
         assert node.rule is not None
         args = tuple([self.symbol(p) for p in node.parents])
@@ -91,12 +92,13 @@ class Phrases:
 
     @staticmethod
     def derivative(of: Math, by: Math, operand: int = 0) -> Math:
+        """∂of/∂by, by one `operand` alone where that is given (∂(a · a)/∂a|₁)."""
         which = (f"|{'₁₂₃₄₅₆₇₈₉'[operand - 1]}" if operand < 10 else f"|{operand}") if operand else ""
         latex = rf"\frac{{\partial {of.latex}}}{{\partial {by.latex}}}"
         return Math(f"∂{of.text}/∂{by.text}{which}", rf"\left.{latex}\right|_{{{operand}}}" if operand else latex)
 
     def place(self, term: Term) -> int:
-        """Which operand it is as one reads, from 1, where the parent is there more than once; else 0."""
+        """The number of the operand as one reads, from 1, where the parent is more than one operand; else 0."""
         parents, operand = term.consumer.parents, term.operand
         if sum(p is parents[operand] for p in parents) < 2:
             return 0
@@ -106,31 +108,34 @@ class Phrases:
         return operand + 1
 
     def local(self, term: Term) -> Math:
-        """∂consumer/∂parent; with the consumer written out where it is the output."""
+        """∂consumer/∂parent; the output is written out as its formula."""
         parent = term.consumer.parents[term.operand]
         of = self.by_formula(term.consumer) if term.consumer is self.output else self.names[term.consumer]
         return self.derivative(of, self.names[parent], self.place(term))
 
     def by_formula(self, node: Value) -> Math:
+        """The formula of a node, in brackets where it is a sum, product or power."""
         formula = self.formula(node)
         text, latex = self.spelled(formula)
         whole = Text().form(formula)[1] == ATOM or node.op == "sqrt"
         return Math(text, latex) if whole else Math(f"({text})", rf"\left({latex}\right)")
 
     def factors(self, term: Term) -> tuple[Math, ...]:
+        """The factors of a term in symbols: ∂L/∂consumer and ∂consumer/∂parent, or the latter alone for the output."""
         return (self.local(term),) if term.consumer is self.output else (self.upstream(term.consumer), self.local(term))
 
     def numbers(self, term: Term) -> tuple[Math, ...]:
+        """The factors of a term as numbers."""
         local = self.number(term.local, True)
         return (local,) if term.consumer is self.output else (self.number(term.upstream, True), local)
 
     def told(self, terms: list[Term]) -> list[Term]:
-        """The terms as one reads them, in the order of calls; with exact numbers, in the order in which they are added."""
+        """The terms in the order of evaluation; with exact numbers, in the order in which the engine adds them."""
         exact = self.style.digits >= EXACT
         return terms if exact else sorted(terms, key=lambda term: self.graph.position(term.consumer))
 
     def largest(self, terms: list[Term], most: int | None = None) -> list[Term]:
-        """The terms that are shown: the largest in size, in the order of all."""
+        """The terms that are shown: the `most` largest in size, in the order of `told`."""
         most = self.style.most if most is None else most
         terms = self.told(terms)
         if self.style.most is None or most is None or len(terms) <= most:
@@ -140,7 +145,7 @@ class Phrases:
         return [terms[i] for i in sorted(kept)]
 
     def path(self, path: Path) -> str:
-        """A path and its factors, the middle of a long one left out."""
+        """A path and its factors, without the middle of a long one."""
         long = len(path.nodes) > 12
         steps = [self.names[n].text for n in (path.nodes[:4] + path.nodes[-4:] if long else path.nodes)]
         numbers = [self.number(d, True).text for d in (path.locals[:4] + path.locals[-4:] if long else path.locals)]
@@ -151,10 +156,10 @@ class Phrases:
         return f"{' ← '.join(steps)}:  {' = '.join([*product, self.number(path.value).text])}"
 
     def lines(self, terms: list[Term], line: Callable[[Term], tuple[Math, ...]]) -> tuple[tuple[Math, ...] | Cut, ...]:
-        """One line for each of the largest terms, and what is left out.
+        """One line for each of the largest terms, and a line for those left out.
 
-        With exact numbers what is left out says so where it stands, with the sum so far: added from the top, the lines give the
-        adjoint to the last bit.
+        With exact numbers there is such a line wherever terms are left out, with the sum so far. So the lines, added from the
+        top, give the adjoint to the last bit.
         """
         shown = {(t.consumer, t.operand) for t in self.largest(terms)}
         lines: list[tuple[Math, ...] | Cut] = []
@@ -175,7 +180,7 @@ class Phrases:
         return tuple(lines)
 
     def cut(self, left: list[float], count: int, running: float) -> Cut:
-        """The line for terms left out: how many of what total, how many zeros, what they come to, what would show them."""
+        """The line for terms left out: how many, how many of them 0, what shows them, and their sum (or the sum so far)."""
         zeros = sum(value == 0.0 for value in left)
         words = (
             f"{len(left)} of {count} terms left out" + (f", {zeros} of them 0" if zeros else "") + " (most=None shows all), "
