@@ -93,13 +93,14 @@ def reference() -> dict[str, list[tuple[str, Any]]]:
 def plain(text: str) -> str:
     """A paragraph of a docstring as Markdown: nothing but its code is marked up."""
     parts = re.split(r"(`[^`]+`)", text)
-    return "".join(p if p.startswith("`") else re.sub(r"([\\*_\[\]<>#|~^])", r"\\\1", p) for p in parts)
+    return "".join(p if p.startswith("`") else re.sub(r"([\\*_\[\]>#|])", r"\\\1", p.replace("<", "&lt;")) for p in parts)
 
 
 def markdown(doc: str) -> Iterator[str]:
-    """The parts of a docstring: paragraphs, examples, and what is indented as it stands."""
+    """The parts of a docstring: paragraphs, examples without their words to doctest, and what is indented as it stands."""
     for part in re.split(r"\n\s*\n", inspect.cleandoc(doc)):
         if part.startswith(">>>"):
+            part = re.sub(r"  # doctest: .*", "", part).replace("<BLANKLINE>", "")
             yield f"```pycon\n{part}\n```"
         elif part.startswith("    "):
             yield f"```text\n{inspect.cleandoc(part)}\n```"
@@ -134,7 +135,7 @@ def members(kind: type) -> Iterator[tuple[str, str, str]]:
             continue
         assert held.__doc__, f"{kind.__name__}.{name} has no docstring"
         called = name if isinstance(held, property) else name + signature(held)
-        yield name, re.sub(r"\(self(, )?", "(", called), held.__doc__
+        yield name, re.sub(r"\(\w+(, )?", "(", called, count=1), held.__doc__
 
 
 def entry(name: str, value: Any) -> str:
@@ -168,7 +169,7 @@ def entry(name: str, value: Any) -> str:
             + "\n\n".join(markdown(doc))
             for member, heading, doc in members(value)
         ]
-        if others := [base.__name__ for base in elsewhere(value)]:
+        if others := [base.__name__ for base in elsewhere(value) if not base.__name__.startswith("_")]:
             lines.append(f"And what it has of {', '.join(f'`{name}`' for name in others)}.")
     return "\n\n".join(lines)
 
