@@ -137,10 +137,10 @@ class Drawing:
 
     def _on_paths_from(self, through: Value | Iterable[Value]) -> set[int]:
         """The values on the paths from `through`, itself included, to the root; notes what was chosen in `self.through`."""
-        chosen = [through] if isinstance(through, Value) else list(through)
+        chosen = [through] if isinstance(through, Value | str) else list(through)
         for value in chosen:
             if not isinstance(value, Value) or value not in self.graph.index:
-                raise ValueError(f"through takes Values that the output depends on, got {value!r:.60}")
+                raise ValueError(f"through takes Values that the output depends on, such as output['w_1'], got {value!r:.60}")
         reached = {self.graph.index[value] for value in chosen}
         self.through = sorted(reached)
         for i, parents in enumerate(self.graph.parents if reached else ()):  # parents come before their consumers

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from heapq import heappop, heappush
+from numbers import Integral
 from typing import Any
 
 from micrograd.engine import Value
@@ -122,6 +123,9 @@ def explain(
             raise TypeError(f"explain needs Values, got {type(v).__name__} {v!r} as {name}{advice}")
     if notation not in ("leibniz", "delta"):
         raise ValueError(f"notation is 'leibniz' or 'delta', got {notation!r}")
+    for name, count in (("depth", depth), ("digits", digits), ("most", most)):
+        if not isinstance(count, Integral) and (count is not None or name == "digits"):
+            raise TypeError(f"explain takes one Value to differentiate by, and {name} as a whole number; got {count!r}")
     if depth is not None and depth < 1:
         raise ValueError(f"depth counts the levels of factors to open, from 1; got {depth}")
     if digits < 1 or (most is not None and most < 2):

@@ -35,6 +35,7 @@ _OPERATORS: dict[type, Any] = {
 }
 _OF_MANY = {"sum": primitives.sum, "logsumexp": primitives.logsumexp}
 _ALIASES = {"max": "maximum", "min": "minimum", "ln": "log"}
+_MODULES = ("math", "np", "numpy", "mg", "micrograd")  # written before a function by habit
 _OF_LISTS = ("softmax", "log_softmax", "cumsum", "mean", "var", "std", "norm", "prod")
 _COMPOSED = {
     name: getattr(composed, name)
@@ -220,6 +221,8 @@ def _meaning(node: ast.expr, args: list[Any], names: Mapping[str, Any], function
                 return math.pi
             if name in _ALIASES or name in _functions(functions):
                 raise _error(f"{name} is a function: write {name}(...)", node, lines)
+            if name in _MODULES:
+                raise _error(f"functions are written without {name}. before them, as sin(x)", node, lines)
             raise _error(f"unknown name {name!r}: give it a value, {name}=1.0", node, lines)
         case ast.List() | ast.Tuple():
             return args

@@ -266,6 +266,8 @@ def test_what_is_refused():
         (lambda: root.draw(rankdir="UP"), "got 'UP'"),
         (lambda: root.draw(format="gif"), "got 'gif'"),
         (lambda: root.draw(limit=0), "got 0"),
+        (lambda: root.draw(through="w_1"), "such as output['w_1'], got 'w_1'"),
+        (lambda: root.draw(through=["w_2"]), "got 'w_2'"),
     ]:
         with pytest.raises(ValueError, match=re.escape(words)):
             call()

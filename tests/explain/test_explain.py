@@ -715,6 +715,9 @@ def test_bad_options_are_refused():
     for options in ({"notation": "newton"}, {"depth": 0}, {"most": 1}, {"digits": 0}):
         with pytest.raises(ValueError, match=next(iter(options))):
             (a * a).explain(a, **options)
+    for options in ({"depth": "all"}, {"depth": a}, {"digits": None}, {"most": 2.5}):
+        with pytest.raises(TypeError, match=f"{next(iter(options))} as a whole number; got"):
+            (a * a).explain(a, **options)
     with pytest.raises(TypeError, match="needs Values, got float"):
         explain(a * a, 2.0)
     for method in ((a * a).explain, (a * a).why, lambda: explain(a * a), lambda: why(a * a)):

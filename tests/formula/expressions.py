@@ -68,6 +68,8 @@ REFUSALS = [
     ("constructor(a)", "unknown function 'constructor'", 0),
     ("take(a, a)", "unknown function 'take': known are abs", 0),
     ("2 * take", "unknown name 'take'", 4),
+    ("a * np.sin(b)", "without np. before them, as sin(x)", 4),
+    ("math.tanh(a*b)", "without math. before them, as sin(x)", 0),
     ("dot([a], [b, c])", "one length, got 1 and 2", 0),
     ("dot(a, b)", "dot takes two lists", 0),
     ("[a]", "not a list", 0),

@@ -99,7 +99,9 @@ function steps(text) {
 		k++;
 		if (kind === "number") return () => numberOf(text, at);
 		if (kind === "name") return names => names.has(text) ? names.get(text) : text === "pi" ? PI : isFunction(text)
-			? fail(`${text} is a function: write ${text}(...)`, at) : fail(`unknown name '${text}': give it a value, ${text}=1.0`, at);
+			? fail(`${text} is a function: write ${text}(...)`, at) : /^(math|np|numpy|mg|micrograd)$/.test(text)
+			? fail(`functions are written without ${text}. before them, as sin(x)`, at)
+			: fail(`unknown name '${text}': give it a value, ${text}=1.0`, at);
 		if (kind === "string") return () => unreal(text, at);
 		if (kind === "[") return all(inside("]"));
 		if (kind === "(") {
