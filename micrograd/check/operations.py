@@ -151,7 +151,7 @@ def _local(exam: Examination, op: Operation, where: str, got: Result, true: Resu
         advice = f"{op.method}: the factor is out.grad, not self.grad"
     elif any(true.grads) and gives(lambda g: 0.0):
         mistake = f"{op.written} passes no gradient on"
-        advice = f"{op.method}: set _backward on the result, and keep its operands as parents"
+        advice = f"{op.method}: give the result a step (_backward) that adds to the operands' .grad; keep them as its parents"
     elif gives(lambda g: -g):
         advice = f"{op.method}: the sign is turned"
     elif gives(lambda g: g + 1.0) and exam.close(_below_five(exam, op).grads, [g + 5.0 for g in true.grads]):

@@ -468,7 +468,7 @@ MISTAKES = [
     (WrongRelu, "the derivative of relu(a), a < 0 is wrong", "1 where the input is negative"),
     (ForgottenExponent, "the derivative of a ** 3 is wrong", "the exponent in front is missing"),
     (ForgottenParents, "tanh(a) forgets its parents", "hand the operands"),
-    (ForgottenStep, "exp(a) passes no gradient on", "set _backward"),
+    (ForgottenStep, "exp(a) passes no gradient on", "adds to the operands' .grad"),
     (MissingUpstream, "tanh(a) forgets the upstream factor", "out.grad"),
     (MissingUpstreamInProducts, "a * b forgets the upstream factor", "out.grad"),
     (NoSeed, "the output's own gradient is not set to 1", "self.grad = 1.0"),
