@@ -1,36 +1,35 @@
 """Merging paths: one tape that computes the results of several paths, and selects those of the path that a sample takes.
 
 `branches` uses it once a call has met no new path. What the paths have in common is computed once. The rest is computed for
-every path and every sample, and selected by the comparisons, which are part of the tape. If two paths go on after an `if` with
-the same operations on different numbers, the numbers are selected and the operations done once: so n independent ifs, which
-make 2ⁿ paths, become n selections. Every result has the bits of its own path's tape. An infinity on another path does no
-harm: a selection takes one number and ignores the other.
+every path and every sample, and selected by the comparisons, which are part of the tape; `joins` makes one of the two sides of
+a comparison. Every result has the bits of its own path's tape. An infinity on another path does no harm: a selection takes one
+number and ignores the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial, reduce
-from itertools import zip_longest
-from typing import Any
+from typing import NamedTuple
 
 from micrograd.primitives import RULES, Primitive
-from micrograd.tape.passes import chained, swept
-from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
+from micrograd.tape.joins import Code, Join, Part
+from micrograd.tape.passes import chained, swept, use_counts
+from micrograd.tape.tape import Guard, Tape
 
-_COUNTED = {  # a comparison as a primitive, which gives 1.0 or 0.0; and whether 1.0 stands for True
-    "__lt__": ("less", True), "__le__": ("greater", False), "__gt__": ("greater", True), "__ge__": ("less", False),
-    "__eq__": ("equal", True), "__ne__": ("equal", False),
+_COUNTED = {  # a comparison as a primitive, which gives 1.0 or 0.0, of its operands in this order; whether 1.0 stands for True
+    "__lt__": ("greater", -1, True), "__le__": ("greater", 1, False), "__gt__": ("greater", 1, True),
+    "__ge__": ("greater", -1, False), "__eq__": ("equal", 1, True), "__ne__": ("equal", 1, False),
 }  # fmt: skip
 _WHERE, _SUM, _DOT, _ADD, _SUB, _MUL = (RULES[name] for name in ("where", "sum", "dot", "add", "sub", "mul"))
-_EQUAL, _LESS = RULES["equal"], RULES["less"]
+_EQUAL, _GREATER, _TAKE = RULES["equal"], RULES["greater"], RULES["take"]
 ELSEWHERE = -1.0  # in the place of a path's number, for a sample that takes none of the paths
 # a merged tape has at most SMALL instructions, or GROWTH times as many as the longest path (taken to have at least 3 a path)
 SMALL, GROWTH = 2000, 4
-MANY = 1 << 16  # with more results, counted for every path, ANYTHING is not used
-ANYTHING = -1  # in the place of a slot: any number will do, because no path is known on this side of a comparison
 LONG = 17  # sums of more operands are not split into additions
-FEW = 8  # the most selections of operands that may replace one selection between two results
+BITS = 52  # decisions that one number holds exactly
+FEW = 16  # patterns of decisions that are compared one by one;
+TABLE = 13  # of more, so many decisions are looked up in a table
 
 
 def merged(
@@ -41,22 +40,24 @@ def merged(
     With `results`, its outputs are the results of the path that a sample takes, with a `gradient` followed by the derivatives
     of each by all leaves. Then comes one more output, which says which path that is: the number of the path, or with `results`
     0.0 for any path, so that its sum over the samples is 0.0 if each takes one of the paths. It is ELSEWHERE if the sample
-    takes none of them, or if an index is outside its table. It is nan if a nan is compared, and, with `gates` (some result may
-    have to be computed again by a gated tape), if a result is nan.
+    takes none of them, or less if an index is outside its table too. It is nan if a nan is compared, and, with `gates` (some
+    result may have to be computed again by a gated tape), if a result is nan.
 
     None if the paths do not compare the same in the same order, or if computing all of them for every sample would be too
     much.
     """
-    code = _Code(paths, leaves, results, gradient)
+    tree = _Tree(paths, leaves, results, gradient)
     try:
-        number, chosen = code.tree(list(range(len(paths))), 0)
+        part = tree.part(list(range(len(paths))), 0, {})
+        number, chosen = tree.number(part), part.outputs[1:]
     except (_Unlike, RecursionError):  # the latter for a loop of many hundred steps with a path that ends at each
         return None
+    code = tree.code
     if gates and chosen:
         total = code.add(_SUM, *chosen)
         number = code.add(_WHERE, code.add(_EQUAL, total, total), number, total)
     longest = max(3 * len(paths), *(len(tape.instructions) for tape, _ in paths))
-    found = code.tape(paths[0][0].inputs, leaves, [*chosen, number])
+    found = swept(chained(code.tape(paths[0][0].inputs, leaves, [*chosen, number])))
     if len(paths) > 1 and results and len(found.instructions) > max(SMALL, GROWTH * longest):
         return None
     return found
@@ -66,198 +67,183 @@ class _Unlike(Exception):
     """Two paths whose decisions have been the same so far go on to different comparisons."""
 
 
-class _Code:
+class _Decision(NamedTuple):
+    """A comparison of a path, by what the paths have in common: the line that wrote it, and how often that was run before."""
+
+    name: str
+    line: str
+    nth: int
+
+
+class _Tree:
     """The instructions of all paths, with equal ones merged, and the tree of their comparisons."""
 
     def __init__(self, paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool):
         self.results, self.apart = results, len(paths) > 2
         self.guards: list[list[Guard]] = [tape.guards for tape, _ in paths]
-        every = zip_longest(*([guard.result for guard in guards] for guards in self.guards))
-        self.split = [{True, False} <= {*at} for at in every]  # at which comparisons paths part
-        self.instructions: list[Instruction] = []
-        self._known: dict[Instruction, int] = {}
-        self._depths: dict[int, int] = {}  # for the slot of a comparison, how many come before it: a hint where to look first
-        self.numbers: list[float] = []
-        self._slots: dict[Any, int] = {}
-        self._base = paths[0][0].inputs + leaves
-        self.lookups = [tape.lookups() if results else [] for tape, _ in paths]
-        most = max(len(guards) + 2 * len(lookups) for guards, lookups in zip(self.guards, self.lookups, strict=True))
-        lengths = [float(n) for lookups in self.lookups for _, n in lookups]
-        counts = range(max(len(paths), most, 1) + 1)
-        for x in (ELSEWHERE, *counts, *lengths, *(x for tape, _ in paths for x in tape.constants)):
-            if constant_key(x) not in self._slots:
-                self._slots[constant_key(x)] = self._base + len(self.numbers)
-                self.numbers.append(float(x))
-        self.first = self._base + len(self.numbers)
+        self.decisions: list[list[int]] = []  # of each path, by number
+        self.outcomes: list[set[bool]] = []  # of each decision: whether its comparison is 1.0
+        self._number_decisions()
+        self.decided: list[dict[int, bool]] = [{} for _ in paths]  # whether comparisons on the way are 1.0
+        self.code = Code(paths[0][0].inputs + leaves)
         self.slots = [self._taken_in(*path) for path in paths]  # the new slot of each old one
         self.outputs: list[list[int]] = []
         for (tape, own), to in zip(paths, self.slots, strict=True):
             outputs = [to[i] for i in tape.outputs] if results else []
             if gradient and outputs:
-                values, zero = len(outputs) // (1 + len(own)), self.number(0.0)
+                values, zero = len(outputs) // (1 + len(own)), self.code.number(0.0)
                 of_leaf = [dict(zip(own, outputs[at:], strict=False)) for at in range(values, len(outputs), max(1, len(own)))]
                 of_leaf = of_leaf or [{}] * values
                 outputs[values:] = [row.get(i, zero) for row in of_leaf for i in range(leaves)]
-            self.outputs.append(outputs)
+            self.outputs.append([self._in_tables(tape, to) if results else self.code.number(1.0), *outputs])
 
-    def add(self, rule: Primitive, *operands: int) -> int:
-        """The slot of an instruction, which is added if it is new."""
-        key = (rule, operands)
-        if key not in self._known:
-            self._known[key] = self.first + len(self.instructions)
-            self.instructions.append(key)
-        return self._known[key]
-
-    def number(self, x: float) -> int:
-        """The slot of a constant."""
-        return self._slots[constant_key(x)]
+    def _number_decisions(self) -> None:
+        numbers: dict[_Decision, int] = {}
+        for guards in self.guards:
+            often: dict[tuple[str, str], int] = {}
+            own: list[int] = []
+            for guard in guards:
+                nth = often[guard.name, guard.line] = often.get((guard.name, guard.line), -1) + 1
+                own.append(numbers.setdefault(_Decision(guard.name, guard.line, nth), len(numbers)))
+                if own[-1] == len(self.outcomes):
+                    self.outcomes.append(set())
+                self.outcomes[own[-1]].add(guard.result == _COUNTED[guard.name][2])
+            self.decisions.append(own)
 
     def _taken_in(self, tape: Tape, leaves: Sequence[int]) -> list[int]:
-        to = [*range(tape.inputs), *(tape.inputs + i for i in leaves), *map(self.number, tape.constants)]
-        for rule, operands in tape.instructions:
+        add, number = self.code.add, self.code.number
+        to = [*range(tape.inputs), *(tape.inputs + i for i in leaves), *map(number, tape.constants)]
+        ends = {*tape.outputs}
+        for (rule, operands), used in zip(tape.instructions, use_counts(tape)[tape.first :], strict=True):
             own = [to[i] for i in operands]
-            to.append(self._apart(rule, own) if self.apart and rule in (_SUM, _DOT) else self.add(rule, *own))
+            to.append(self._apart(rule, own) if self.apart and rule in (_SUM, _DOT) else add(rule, *own))
+            if used > (3 if len(to) - 1 in ends else 1):
+                self.code.shared.add(to[-1])
         return to
 
     def _apart(self, rule: Primitive, operands: list[int]) -> int:
         """A short sum, or dot, as single additions: paths may have the first of them in common."""
+        add = self.code.add
         if len(operands) > LONG:
-            return self.add(rule, *operands)
+            return add(rule, *operands)
         half = len(operands) // 2
         terms = operands
         if rule is _DOT:
-            products = [self.add(_MUL, x, y) for x, y in zip(operands[:half], operands[half:-1], strict=True)]
-            terms = [*operands[-1:], *products] if operands[-1] != self._slots.get(constant_key(-0.0)) else products
-        return reduce(partial(self.add, _ADD), terms)
+            products = [add(_MUL, x, y) for x, y in zip(operands[:half], operands[half:-1], strict=True)]
+            terms = [*operands[-1:], *products] if operands[-1] != self.code.number(-0.0) else products
+        return reduce(partial(add, _ADD), terms)
 
-    def compared(self, path: int, depth: int) -> tuple[int, bool]:
+    def _in_tables(self, tape: Tape, to: list[int]) -> int:
+        """A slot that holds 1.0 where a path looks up what its tables have, else 0.0."""
+        add, number, inside = self.code.add, self.code.number, self.code.number(1.0)
+        for index, length in tape.lookups():
+            within = add(_MUL, add(_GREATER, to[index], number(-1.0)), add(_GREATER, number(float(length)), to[index]))
+            inside = within if inside == number(1.0) else add(_MUL, inside, within)
+        return inside
+
+    def _compared(self, path: int, depth: int) -> tuple[int, bool]:
         """The slot of a comparison of a path, and which result of the comparison 1.0 stands for there."""
         guard, to = self.guards[path][depth], self.slots[path]
-        name, holds = _COUNTED[guard.name]
-        return self.add(RULES[name], to[guard.x], to[guard.y]), holds
+        name, order, holds = _COUNTED[guard.name]
+        return self.code.add(RULES[name], *(to[guard.x], to[guard.y])[::order]), holds
 
-    def tree(self, members: list[int], depth: int) -> tuple[int, list[int]]:
-        """The slots of the number and of the results, for the paths `members`, whose first `depth` decisions are the same."""
-        path, ones, zeros = members[0], list[int](), list[int]()  # slots of comparisons that all members decide alike
-        sides = list[tuple[int, bool]]()  # of these, the comparisons that other paths decide in both ways
+    def part(self, members: list[int], depth: int, known: dict[int, bool]) -> Part:
+        """The paths that have decided alike up to `depth` comparisons, whose slots are `known`, with whether they are 1.0."""
+        path, alike = members[0], list[tuple[int, int, bool]]()  # decisions that all members take alike
+        found = Part({}, (), self.outputs[path])
         while depth < len(self.guards[path]):
             here = {(g[depth].name, g[depth].line) if depth < len(g) else None for g in map(self.guards.__getitem__, members)}
             if len(here) > 1:
                 raise _Unlike
-            slot, holds = self.compared(path, depth)
-            self._depths.setdefault(slot, depth)
+            slot, holds = self._compared(path, depth)
+            decision = self.decisions[path][depth]
             one = [m for m in members if self.guards[m][depth].result == holds]
             zero = [m for m in members if self.guards[m][depth].result != holds]
             depth += 1
-            if self.split[depth - 1] and not (one and zero):
-                sides.append((slot, bool(one)))
+            if slot in known:  # has been compared before
+                if (one and zero) or known[slot] != bool(one):
+                    raise _Unlike
+                continue
+            for members_alike, side in ((one, True), (zero, False)):
+                for m in members_alike:
+                    self.decided[m][decision] = side
             if one and zero:
-                (number, outputs), (other, others) = self.tree(one, depth), self.tree(zero, depth)
-                if self.results:
-                    number, *outputs = self.joined(slot, zip([number, *outputs], [other, *others], strict=True))
-                    other = number  # the selection below still gives nan if a nan is compared
-                return self._where_all(ones, zeros, self.add(_WHERE, slot, number, other)), self._on(sides, outputs)
-            (ones if one else zeros).append(slot)
-        if len(members) > 1:
+                parts = self.part(one, depth, {**known, slot: True}), self.part(zero, depth, {**known, slot: False})
+                found = self._joined(decision, slot, *parts)
+                break
+            known[slot] = bool(one)
+            alike.append((decision, slot, bool(one)))
+        else:
+            if len(members) > 1:
+                raise _Unlike
+        trace = {decision: slot for decision, slot, _ in alike} | found.trace
+        return Part(trace, (*((decision, side) for decision, _, side in alike), *found.always), found.outputs)
+
+    def _default(self, decision: int) -> bool:
+        """What stands for a decision on paths that do not come to it: what is decided on all others, where that is one."""
+        return self.outcomes[decision] == {True}
+
+    def _joined(self, decision: int, slot: int, one: Part, zero: Part) -> Part:
+        """The part whose first decision has these two sides."""
+        default = {d: self.code.number(float(self._default(d))) for part in (one, zero) for d in part.trace}
+        return Join(self.code, decision, slot, one, zero).part(default)
+
+    def number(self, part: Part) -> int:
+        """The slot of the number that tells of the path; see `merged`."""
+        add, number, trace = self.code.add, self.code.number, part.trace
+        decisions = [d for d in trace if len(self.outcomes[d]) > 1]
+        ones, zeros = ([trace[d] for d in trace if self.outcomes[d] == {side}] for side in (True, False))
+        patterns = {tuple([own.get(d, self._default(d)) for d in decisions]): m for m, own in enumerate(self.decided)}
+        if len(patterns) < len(self.decided):
             raise _Unlike
-        for index, length in self.lookups[path]:
-            i = self.slots[path][index]
-            ones += [self.add(_LESS, self.number(-1.0), i), self.add(_LESS, i, self.number(float(length)))]
-        return self._where_all(ones, zeros, self.number(0 if self.results else path)), self._on(sides, self.outputs[path])
-
-    def _on(self, sides: list[tuple[int, bool]], outputs: list[int]) -> list[int]:
-        """Selections between the outputs and ANYTHING: the outputs matter on one side of these comparisons only."""
-        if len(outputs) * len(self.outputs) <= MANY:
-            for slot, one in reversed(sides):
-                outputs = [self.add(_WHERE, slot, *((i, ANYTHING) if one else (ANYTHING, i))) for i in outputs]
-        return outputs
-
-    def joined(self, slot: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-        """For each pair of results a slot that holds the first where a comparison is 1.0, the second where it is 0.0.
-
-        A pair is joined in one of two ways. Where both are results of one primitive, its operands are joined in pairs, and it
-        is applied once. Where that would take too many selections, or they are of two primitives, one selection joins the pair.
-        """
-        chosen: dict[
-            tuple[int, int], tuple[frozenset[tuple[int, int]], int]
-        ] = {}  # the pairs to select for it, and how far below
-        parts: dict[tuple[int, int], tuple[Primitive | None, list[tuple[int, int]]]] = {}
-        made: dict[tuple[int, int], int] = {}
-        wanted = [*pairs]
-        for pair in wanted:  # first decide which way each pair is joined, operands before results
-            stack = [pair]
-            while stack:
-                a, b = at = stack[-1]
-                if at in chosen:
-                    stack.pop()
-                    continue
-                if a == b or ANYTHING in at:
-                    chosen[at], made[at] = (frozenset(), 0), b if a == ANYTHING else a
-                    continue
-                parts[at] = _, below = self._parts(a, b)
-                if missing := [p for p in below if p not in chosen]:
-                    stack += missing
-                    continue
-                selected = frozenset[tuple[int, int]]().union(*(chosen[p][0] for p in below))
-                depth = 1 + max((chosen[p][1] for p in below), default=0)
-                shared = below and len(selected) <= min(depth + 1, FEW)
-                chosen[at] = (selected, depth) if shared else (frozenset([at]), 0)
-        for pair in wanted:  # then add the instructions, in the same order
-            stack = [pair]
-            while stack:
-                at = stack[-1]
-                if at in made:
-                    stack.pop()
-                    continue
-                if at in chosen[at][0]:
-                    made[at] = self.add(_WHERE, slot, *at)
-                elif missing := [p for p in parts[at][1] if p not in made]:
-                    stack += missing
-                    continue
-                else:
-                    rule, below = parts[at]
-                    own = [made[p] for p in below]
-                    made[at] = self.add(rule, *own) if rule is not None else own[0]
-                if depths := [self._depths[i] for i in at if i in self._depths]:
-                    self._depths.setdefault(made[at], min(depths))
-        return [made[pair] for pair in wanted]
-
-    def _parts(self, a: int, b: int) -> tuple[Primitive | None, list[tuple[int, int]]]:
-        """The primitive, and the pairs of operands, of two instructions of one kind.
-
-        If they are not of one kind, but one of them is a selection with ANYTHING, None and the one pair that they may be
-        replaced by. Else None and no pairs.
-        """
-        (rule, xs), (other, ys) = pair = [self._instruction(i) for i in (a, b)]
-        open_ends = [operands for _, operands in pair if ANYTHING in operands]
-        alike = rule is not None and rule is other and len(xs) == len(ys)
-        if alike and (not open_ends or self._depths.get(xs[0], -1) == self._depths.get(ys[0], -2)):
-            return rule, [*zip(xs, ys, strict=True)]
-        if not open_ends:
-            return None, []
-        early = min(open_ends, key=lambda operands: self._depths[operands[0]])
-        one = next(x for x in early[1:] if x != ANYTHING)
-        return None, [(one, b) if early is xs else (a, one)]
-
-    def _instruction(self, slot: int) -> tuple[Primitive | None, tuple[int, ...]]:
-        return self.instructions[slot - self.first] if slot >= self.first else (None, ())
-
-    def tape(self, inputs: int, leaves: int, outputs: list[int]) -> Tape:
-        """The tape with those outputs, in which a selection between a number and ANYTHING is replaced by the number."""
-        to, kept = [*range(self.first)], list[Instruction]()
-        for rule, operands in self.instructions:
-            if ANYTHING in operands:
-                to.append(to[next(x for x in operands[1:] if x != ANYTHING)])
+        found = self._of_patterns([trace[d] for d in decisions], patterns)
+        holds = [part.outputs[0]] if part.outputs[0] != number(1.0) else []
+        if totals := [slots[0] if len(slots) == 1 else add(_SUM, *slots) for slots in (ones, zeros) if slots]:
+            count = add(_SUB, *totals) if len(totals) == 2 else totals[0]
+            holds.append(add(_EQUAL, count, number(float(len(ones)))))
+        for slot in holds:
+            if self.results:
+                found = add(_ADD, found, add(_SUB, slot, number(1.0)))
             else:
-                to.append(self.first + len(kept))
-                kept.append((rule, tuple([to[x] for x in operands])))
-        found = Tape(inputs, leaves, self.numbers, kept, [to[i] for i in outputs])
-        return swept(chained(found))
+                found = add(_WHERE, slot, found, number(ELSEWHERE))
+        return found
 
-    def _where_all(self, ones: list[int], zeros: list[int], number: int) -> int:
-        """`number` where some comparisons are 1.0 and others 0.0, else ELSEWHERE."""
-        totals = [slots[0] if len(slots) == 1 else self.add(_SUM, *slots) for slots in (ones, zeros) if slots]
-        if not totals:
-            return number
-        count = self.add(_SUB, *totals) if len(totals) == 2 else totals[0]
-        return self.add(_WHERE, self.add(_EQUAL, count, self.number(len(ones))), number, self.number(ELSEWHERE))
+    def _of_patterns(self, slots: list[int], patterns: dict[tuple[bool, ...], int]) -> int:
+        """The slot of a path's number, or of 0.0 with results, by which comparisons are 1.0; ELSEWHERE for any others."""
+        add, number, n = self.code.add, self.code.number, len(slots)
+        if not n:
+            return number(0.0)
+        if self.results and len(patterns) == 1 << n:  # nan where one of them is
+            return add(_MUL, slots[0] if n == 1 else add(_SUM, *slots), number(0.0))
+        wholes = [self._whole(slots[at : at + BITS]) for at in range(0, n, BITS)]
+        values = {tuple([_value(bits[at : at + BITS]) for at in range(0, n, BITS)]): m for bits, m in patterns.items()}
+
+        def alike(wanted: Sequence[int]) -> int:
+            equal = [add(_EQUAL, whole, number(float(x))) for whole, x in zip(wholes, wanted, strict=True)]
+            return reduce(partial(add, _MUL), equal)
+
+        def total(xs: list[int]) -> int:
+            return xs[0] if len(xs) == 1 else add(_SUM, *xs)
+
+        if self.results and (1 << n) - len(patterns) <= min(FEW, len(patterns)):
+            others = [alike([x]) for x in range(1 << n) if (x,) not in values]
+            return add(_SUB, number(0.0), total(others))
+        if n <= TABLE and len(patterns) > FEW:
+            table = [number(ELSEWHERE)] * (1 << n)
+            for (x,), m in values.items():
+                table[x] = number(0.0 if self.results else float(m))
+            return add(_ADD, add(_TAKE, wholes[0], *table), add(_MUL, wholes[0], number(0.0)))
+        weights = [1.0 if self.results else m + 1.0 for m in values.values()]
+        terms = [alike(x) if w == 1.0 else add(_MUL, number(w), alike(x)) for x, w in zip(values, weights, strict=True)]
+        return add(_SUB, total(terms), number(1.0))
+
+    def _whole(self, slots: list[int]) -> int:
+        """The slot of the whole number of which these are the digits, the last one first."""
+        number = self.code.number
+        if len(slots) == 1:
+            return slots[0]
+        return self.code.add(_DOT, *slots, *[number(float(1 << i)) for i in range(len(slots))], number(0.0))
+
+
+def _value(bits: Sequence[bool]) -> int:
+    return sum(1 << i for i, bit in enumerate(bits) if bit)

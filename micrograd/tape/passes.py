@@ -253,7 +253,7 @@ def chained(tape: Tape) -> Tape:
 
     Chains of − over ×, as in Gaussian elimination, become dot too: a − b·c − d·e is a + (−b)·c + (−d)·e, to the bit.
     """
-    first, instructions, uses = tape.first, tape.instructions, _uses(tape)
+    first, instructions, uses = tape.first, tape.instructions, use_counts(tape)
     inside = [False] * len(instructions)  # whether an instruction is a running total inside a longer chain
     differences = False  # whether there are chains of −
     for k, (rule, operands) in enumerate(instructions):
@@ -342,7 +342,7 @@ def with_sorted_terms(tape: Tape) -> Tape:
     return replace(tape, instructions=instructions)
 
 
-def _uses(tape: Tape) -> list[int]:
+def use_counts(tape: Tape) -> list[int]:
     """How often each slot is used by instructions that are not dead. Outputs and operands of guards count as used twice."""
     first, instructions = tape.first, tape.instructions
     uses = [0] * (first + len(instructions))

@@ -268,10 +268,10 @@ def test_paths_that_part_deeper_than_python_recurses_are_no_one_program(monkeypa
     f.map(np.array([2.0, 0.0]))
     (paths,) = f.recorded.values()
 
-    def too_deep(self, members, depth):
+    def too_deep(self, members, depth, known):
         raise RecursionError
 
-    monkeypatch.setattr(merge._Code, "tree", too_deep)
+    monkeypatch.setattr(merge._Tree, "part", too_deep)
     assert merge.merged([(path.tape, path.leaves) for path in paths], 0, True) is None
 
 

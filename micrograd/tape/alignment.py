@@ -1,0 +1,57 @@
+"""Two sequences side by side: which items stand for each other, and which for none.
+
+`joins` comes here with the terms of two sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+Places = list[tuple[int | None, int | None]]  # in each sequence, in order; None for none
+UNLIKE = 16  # sequences that differ in more items are not put side by side
+
+
+def aligned(xs: Sequence[T], ys: Sequence[T], apart: Callable[[T, T], float]) -> Places | None:
+    """The places of items side by side; None where too many of them differ.
+
+    `apart` is the cost of two items side by side, against 1 for an item beside none.
+
+    >>> aligned("abcd", "acxd", lambda x, y: 0.0 if x == y else 3.0)
+    [(0, 0), (1, None), (2, 1), (None, 2), (3, 3)]
+    """
+    start, m, n = 0, len(xs), len(ys)
+    while start < min(m, n) and xs[start] == ys[start]:
+        start += 1
+    while min(m, n) > start and xs[m - 1] == ys[n - 1]:
+        m, n = m - 1, n - 1
+    if max(m, n) - start > UNLIKE:
+        return None
+    costs = [[apart(x, y) for y in ys[start:n]] for x in xs[start:m]]
+    middle = [(i if i is None else start + i, j if j is None else start + j) for i, j in _cheapest(costs, m - start, n - start)]
+    return [*[(i, i) for i in range(start)], *middle, *[(m + k, n + k) for k in range(len(xs) - m)]]
+
+
+def _cheapest(costs: list[list[float]], m: int, n: int) -> Places:
+    """The places of m and n items for the least cost in all."""
+    least = [[0.0] * (n + 1) for _ in range(m + 1)]  # of what is left from some places on
+    for i in range(m, -1, -1):
+        for j in range(n, -1, -1):
+            ways = [least[i + 1][j] + 1.0] if i < m else []
+            ways += [least[i][j + 1] + 1.0] if j < n else []
+            ways += [least[i + 1][j + 1] + costs[i][j]] if i < m and j < n else []
+            least[i][j] = min(ways, default=0.0)
+    found: Places = []
+    i = j = 0
+    while i < m or j < n:
+        if i < m and j < n and least[i][j] == least[i + 1][j + 1] + costs[i][j]:
+            found.append((i, j))
+            i, j = i + 1, j + 1
+        elif i < m and least[i][j] == least[i + 1][j] + 1.0:
+            found.append((i, None))
+            i += 1
+        else:
+            found.append((None, j))
+            j += 1
+    return found

@@ -1,0 +1,430 @@
+"""Joining the two sides of a comparison: the results of the one where it is 1.0, those of the other where it is 0.0.
+
+`merge` uses it for each comparison at which paths part, from the last ones to the first. If both sides do the same operations
+on different numbers, the numbers are selected and the operations done once: so n independent ifs, which make 2ⁿ paths, become n
+selections. Sums are put side by side term by term. A term that only one side has is -0.0 on the other, which changes no bit.
+
+If no path is known on one side of a later comparison, results may be anything there. Each part of the tree of comparisons
+knows which of them always come out one way in it (`Part.always`). Beside a part that has both sides of such a comparison, a
+result of this part needs no selection: it is the result on one side, and on the other anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from micrograd.primitives import RULES, Primitive
+from micrograd.tape.alignment import aligned
+from micrograd.tape.tape import Instruction, Tape, constant_key
+
+_WHERE, _ADD, _SUB, _NEG = (RULES[name] for name in ("where", "add", "sub", "neg"))
+ANYTHING = -1  # in the place of a slot: any number will do, because no path is known on this side of a comparison
+FEW = 8  # the most selections of operands that may take the place of a selection between two results,
+PRICE = 3  # each of which is worth so many operations
+TERMS = 64  # sums are put side by side up to so many terms
+
+Always = tuple[tuple[int, bool], ...]  # decisions by number, and whether their comparisons are 1.0
+
+
+class Part(NamedTuple):
+    """A part of the tree of comparisons, as instructions."""
+
+    trace: dict[int, int]  # the slots of its comparisons by the numbers of decisions, in their order
+    always: Always  # the decisions that have a path on one side alone, in the same order
+    outputs: list[int]
+
+
+class Code:
+    """Instructions, equal ones once. Slots up to `first` are inputs and leaves; constants have negative ones."""
+
+    def __init__(self, first: int):
+        self.first = first
+        self.instructions: list[Instruction] = []
+        self.decisions: dict[int, int] = {}  # of selections: by which decision
+        self.shared = set[int]()  # what is used more than once on a path: sums go no further
+        self.numbers: list[float] = []
+        self._known: dict[Instruction, int] = {}
+        self._slots: dict[object, int] = {}
+        self.nothing = self.number(-0.0), self.number(0.0)  # what changes nothing when it is added, and when it is subtracted
+        self._sources: list[int] = []  # of each instruction, as bits: on which inputs and leaves it depends
+
+    def add(self, rule: Primitive, *operands: int) -> int:
+        """The slot of an instruction."""
+        key = (rule, operands)
+        if key not in self._known:
+            self._known[key] = self.first + len(self.instructions)
+            self.instructions.append(key)
+        return self._known[key]
+
+    def number(self, x: float) -> int:
+        """The slot of a constant."""
+        key = constant_key(x)
+        if key not in self._slots:
+            self.numbers.append(x)
+            self._slots[key] = ANYTHING - len(self.numbers)
+        return self._slots[key]
+
+    def selected(self, decision: int, slot: int, one: int, zero: int) -> int:
+        """The slot of a selection; where one of the two is ANYTHING it is open."""
+        found = self.add(_WHERE, slot, one, zero)
+        self.decisions.setdefault(found, decision)
+        return found
+
+    def opened(self, decision: int, condition: int, slot: int, one: bool) -> int:
+        """An open selection: a slot that matters on one side of a comparison alone."""
+        return self.selected(decision, condition, *((slot, ANYTHING) if one else (ANYTHING, slot)))
+
+    def settled(self, slot: int, always: Always, trace: dict[int, int]) -> tuple[int, Always]:
+        """A slot without selections by what always holds for it in a part of this trace, and what holds for what is left."""
+        while (decision := self.decisions.get(slot)) is not None:
+            condition, one, zero = self.at(slot)[1]
+            known = next((holds for d, holds in always if d == decision), None)
+            if trace.get(decision) != condition:
+                known = None
+                if ANYTHING not in (one, zero):
+                    break
+            elif ANYTHING in (one, zero):
+                if known is None:
+                    always = (*always, (decision, one != ANYTHING))
+                elif known != (one != ANYTHING):
+                    return ANYTHING, ()
+            elif known is None:
+                break
+            slot = one if zero == ANYTHING or (known and one != ANYTHING) else zero
+        return slot, always
+
+    def at(self, slot: int) -> tuple[Primitive | None, tuple[int, ...]]:
+        """The instruction of a slot."""
+        return self.instructions[slot - self.first] if slot >= self.first else (None, ())
+
+    def sources(self, slot: int) -> int:
+        """On which inputs and leaves a slot depends, as bits."""
+        for rule, operands in self.instructions[len(self._sources) :]:  # noqa: B007
+            found = 0
+            for i in operands:
+                found |= self._sources[i - self.first] if i >= self.first else 1 << i if i >= 0 else 0
+            self._sources.append(found)
+        return self._sources[slot - self.first] if slot >= self.first else 1 << slot if slot >= 0 else 0
+
+    def tape(self, inputs: int, leaves: int, outputs: Sequence[int]) -> Tape:
+        """The tape with those outputs. A selection between a number and ANYTHING, or the same number, is that number."""
+        base, first = inputs + leaves, inputs + leaves + len(self.numbers)
+        to: list[int] = []
+        kept: dict[Instruction, int] = {}
+
+        def place(slot: int) -> int:
+            return to[slot - base] if slot >= base else slot if slot >= 0 else base + ANYTHING - 1 - slot
+
+        for at, (rule, operands) in enumerate(self.instructions, base):
+            if ANYTHING in operands:
+                to.append(place(next((x for x in operands[1:] if x != ANYTHING), operands[0])))
+                continue
+            own = tuple(map(place, operands))
+            if at in self.decisions and own[1] == own[2]:
+                to.append(own[1])
+            else:
+                to.append(kept.setdefault((rule, own), first + len(kept)))
+        return Tape(inputs, leaves, list(self.numbers), [*kept], [place(i) for i in outputs])
+
+
+_Term = tuple[int, Always, bool]  # of a sum: a slot, what always holds where it matters, and whether it is subtracted
+Pair = tuple[int, Always, int, Always]  # two slots, and what always holds where they matter
+
+
+class _Plan(NamedTuple):
+    """How a pair becomes one slot."""
+
+    pair: Pair  # without what is settled
+    made: int | None = None  # the slot, where it is one already
+    rule: Primitive | None = None  # else the operation, None for a selection between the two
+    below: Sequence[Pair] = ()  # and its operands
+    minus: Sequence[bool] | None = None  # for a sum of them: which terms are subtracted
+    decision: int | None = None  # for a selection by another comparison: by which,
+    claims: Sequence[
+        tuple[int, int, bool]
+    ] = ()  # and what always holds for its operands: number of the operand, decision, side
+
+
+class Join:
+    """Two parts of the tree joined at a decision."""
+
+    def __init__(self, code: Code, decision: int, slot: int, one: Part, zero: Part):
+        self.code, self.decision, self.slot, self.sides = code, decision, slot, (one, zero)
+        self.traces = one.trace, zero.trace
+        self.conditions: dict[int, Pair] = {}  # of later decisions
+        self.always: Always = ()
+        self.plans: dict[Pair, _Plan] = {}
+        self.chosen: dict[Pair, tuple[frozenset[Pair], frozenset[object]]] = {}  # the selections and operations of each pair
+        self.made: dict[Pair, int] = {}
+        self.used: dict[tuple[int, int], list[tuple[Always, Pair]]] = {}  # pairs by side and slot, with what always holds there
+
+    def part(self, default: dict[int, int]) -> Part:
+        """Both in one. Where only one of them comes to a decision, the slot of `default` stands for it in the other."""
+        one, zero = self.sides
+        order, before = _in_one_order([*one.trace], [*zero.trace]), [_before(part) for part in self.sides]
+        if order is None:
+            order = [*dict.fromkeys([*one.trace, *zero.trace])]
+            before, (one, zero) = [{}, {}], (one._replace(always=()), zero._replace(always=()))
+        self.always = tuple([x for x in one.always if x in zero.always])
+        for d in order:
+            slots = [part.trace.get(d, default[d]) for part in self.sides]
+            self.conditions[d] = (slots[0], before[0].get(d, ()), slots[1], before[1].get(d, ()))
+        pairs = [(x, one.always, y, zero.always) for x, y in zip(one.outputs, zero.outputs, strict=True)]
+        found = self._joined([*self.conditions.values(), *pairs])
+        trace = {self.decision: self.slot} | dict(zip(order, found, strict=False))
+        return Part(trace, self.always, found[len(order) :])
+
+    def _joined(self, wanted: list[Pair]) -> list[int]:
+        """For each pair a slot that holds the first where the comparison is 1.0, the second where it is 0.0.
+
+        A pair is joined in one of two ways. Where both are results of one primitive, or sums, operands are joined in pairs, and
+        it is applied once. Where that would take too many selections, or they are of two primitives, one selection joins the
+        pair.
+        """
+        for pair in wanted:  # first the way of each pair, operands before results
+            stack = [pair]
+            while stack:
+                at = stack[-1]
+                if at in self.chosen:
+                    stack.pop()
+                    continue
+                if (plan := self.plans.get(at)) is None:
+                    plan = self.plans[at] = self._plan(at)
+                if missing := [p for p in plan.below if p not in self.chosen]:
+                    stack += missing
+                    continue
+                self.chosen[at] = self._chosen(at, plan)
+        self._note_used(wanted)
+        for pair in wanted:  # then the instructions, in the same order
+            stack, waiting = [pair], {pair}
+            while stack:
+                at = stack[-1]
+                if at in self.made:
+                    waiting.discard(stack.pop())
+                    continue
+                plan = self.plans[at]
+                if plan.made is None and at in self.chosen[at][0]:
+                    plan = plan._replace(below=(), rule=None)
+                elif ANYTHING in plan.pair[::2]:
+                    plan = plan._replace(below=self._instead(plan.pair, waiting))
+                if missing := [p for p in plan.below if p not in self.made]:
+                    stack += missing
+                    waiting |= {*missing}
+                    continue
+                self.made[at] = made = plan.made if plan.made is not None else self._made(plan)
+                if made not in self.code.shared and not self.code.shared.isdisjoint((at[0], at[2])):
+                    self.code.shared.add(made)
+        return [self.made[pair] for pair in wanted]
+
+    def _chosen(self, at: Pair, plan: _Plan) -> tuple[frozenset[Pair], frozenset[object]]:
+        """The selections that a pair takes, and the operations that are done once for both; of these no more than matter."""
+        if plan.made is not None or ANYTHING in plan.pair[::2]:
+            return frozenset(), frozenset()
+        if plan.rule is not None:
+            nothing = {*self.code.nothing}
+            selections = frozenset[Pair]().union(*(self.chosen[p][0] for p in plan.below))
+            if len(selections) <= FEW:
+                shared = frozenset[object]().union(*(self.chosen[p][1] for p in plan.below))
+                if len(shared) < PRICE * FEW:
+                    once = PRICE if plan.rule is _WHERE else 1
+                    if plan.minus is not None:
+                        once = sum(nothing.isdisjoint((p[0], p[2])) for p in plan.below) - 1
+                    shared |= {(at, i) for i in range(once)}
+                if PRICE * (len(selections) - 1) <= len(shared):
+                    return selections, shared
+        return frozenset([at]), frozenset()
+
+    def _made(self, plan: _Plan) -> int:
+        code, below = self.code, [self.made[p] for p in plan.below]
+        if plan.rule is None:
+            a, of_a, b, of_b = plan.pair
+            if ANYTHING in (a, b):
+                a, b = [ANYTHING if x == ANYTHING else below[0] if below else x for x in (a, b)]
+            elif later := [(d, one) for d, one in of_a if (d, not one) in of_b and self.conditions.get(d) in self.made]:
+                decision, one = later[-1]  # which is what parts them in other places too
+                a, b = self._within(a, _without(of_a, decision), 0), self._within(b, _without(of_b, decision), 1)
+                return code.selected(decision, self.made[self.conditions[decision]], *((a, b) if one else (b, a)))
+            return code.selected(self.decision, self.slot, self._within(a, of_a, 0), self._within(b, of_b, 1))
+        if plan.decision is not None:
+            for (i, decision, one), condition in reversed([*zip(plan.claims, below[3:], strict=True)]):
+                below[i] = code.opened(decision, condition, below[i], one)
+            return code.selected(plan.decision, *below[:3])
+        if plan.minus is None:
+            return code.add(plan.rule, *below)
+        total = below[0]
+        for term, minus in zip(below[1:], plan.minus[1:], strict=True):
+            total = code.add(_SUB if minus else _ADD, total, term)
+        return total
+
+    def _note_used(self, wanted: list[Pair]) -> None:
+        """Note which pairs will be made in any case, by the slots of each side."""
+        used, stack = set[Pair](), [*wanted]
+        while stack:
+            at = stack.pop()
+            plan = self.plans[at]
+            a, of_a, b, of_b = plan.pair
+            if at in used or ANYTHING in (a, b):
+                continue
+            used.add(at)
+            if at not in self.chosen[at][0]:
+                stack += plan.below
+            self.used.setdefault((0, a), []).append((of_a, at))
+            self.used.setdefault((1, b), []).append((of_b, at))
+
+    def _instead(self, pair: Pair, waiting: set[Pair]) -> list[Pair]:
+        """For a slot of one side beside ANYTHING: a pair with it that will be made in any case, where there is one."""
+        a, of_a, b, of_b = pair
+        candidates, always = (self.used.get((1, b), ()), of_b) if a == ANYTHING else (self.used.get((0, a), ()), of_a)
+        return next(([at] for holds, at in candidates if at not in waiting and {*holds} <= {*always}), [])
+
+    def _within(self, slot: int, always: Always, side: int) -> int:
+        """A slot of one side with open selections by what always holds for it, and not for the whole."""
+        trace = self.traces[side]
+        for decision, one in reversed(always) if slot != ANYTHING else ():
+            if (decision, one) not in self.always:
+                slot = self.code.opened(decision, trace[decision], slot, one)
+        return slot
+
+    def _plan(self, pair: Pair) -> _Plan:
+        a, of_a = self.code.settled(*pair[:2], self.traces[0])
+        b, of_b = self.code.settled(*pair[2:], self.traces[1])
+        pair = a, of_a, b, of_b
+        if a == b:
+            return _Plan(pair, made=a)
+        if ANYTHING in (a, b):
+            return _Plan(pair)
+        (rule, xs), (other, ys) = self.code.at(a), self.code.at(b)
+        d, e = self.code.decisions.get(a), self.code.decisions.get(b)
+        if d is not None or e is not None:
+            if d == e and d is not None:
+                below = [self._condition(d, xs[0], ys[0]), (xs[1], of_a, ys[1], of_b), (xs[2], of_a, ys[2], of_b)]
+                return self._selection(pair, d, below)
+            if d is not None and (known := dict(of_b).get(d)) is not None:
+                rest = _without(of_b, d)
+                one, zero = (b, ANYTHING) if known else (ANYTHING, b)
+                below = [self._condition(d, xs[0], self.traces[1][d]), (xs[1], of_a, one, rest), (xs[2], of_a, zero, rest)]
+                return self._selection(pair, d, below)
+            if e is not None and (known := dict(of_a).get(e)) is not None:
+                rest = _without(of_a, e)
+                one, zero = (a, ANYTHING) if known else (ANYTHING, a)
+                below = [self._condition(e, self.traces[0][e], ys[0]), (one, rest, ys[1], of_b), (zero, rest, ys[2], of_b)]
+                return self._selection(pair, e, below)
+            if d is not None and e is not None:
+                return _Plan(pair)
+        if (rule in _SUMS or other in _SUMS) and (sums := self._side_by_side(pair)):
+            below, minus = sums
+            return _Plan(pair, rule=_ADD, below=below, minus=minus)
+        if rule is not None and rule is other and len(xs) == len(ys):
+            return _Plan(pair, rule=rule, below=[(x, of_a, y, of_b) for x, y in zip(xs, ys, strict=True)])
+        return _Plan(pair)
+
+    def _selection(self, pair: Pair, decision: int, below: list[Pair]) -> _Plan:
+        """A selection by a later decision, between pairs, of which what always holds on both sides is kept."""
+        claims = []
+        for i in (1, 2):
+            a, of_a = self.code.settled(*below[i][:2], self.traces[0])
+            b, of_b = self.code.settled(*below[i][2:], self.traces[1])
+            if ANYTHING not in (a, b):
+                claims += [(i, *x) for x in of_a if x in of_b and x not in self.always and x[0] in self.conditions]
+        return _Plan(
+            pair, rule=_WHERE, below=[*below, *[self.conditions[d] for _, d, _ in claims]], decision=decision, claims=claims
+        )
+
+    def _condition(self, decision: int, x: int, y: int) -> Pair:
+        """The pair of comparisons by which two selections of one decision are made."""
+        known = self.conditions.get(decision)
+        return known if known is not None and (x, y) == (known[0], known[2]) else (x, (), y, ())
+
+    def _terms(self, slot: int, always: Always, side: int) -> tuple[list[_Term], list[int]]:
+        """The terms of a sum from first to last, with whether they are subtracted; and the sums up to each."""
+        terms: list[_Term] = []
+        sums: list[int] = []
+        while len(terms) <= TERMS:
+            slot, always = self.code.settled(slot, always, self.traces[side])
+            sums.append(slot)
+            rule, operands = self.code.at(slot)
+            if rule not in _SUMS or (terms and slot in self.code.shared):
+                break
+            x, y = operands
+            if rule is _ADD and self.code.at(x)[0] not in _SUMS and self.code.at(y)[0] in _SUMS:
+                x, y = y, x
+            terms.append((y, always, rule is _SUB))
+            slot = x
+        terms.append((slot, always, False))
+        return terms[::-1], sums[::-1]
+
+    def _side_by_side(self, pair: Pair) -> tuple[list[Pair], list[bool]] | None:
+        """Pairs of the terms of two sums, and which are subtracted; None where they are too long, or too different."""
+        (xs, sums), (ys, others) = self._terms(*pair[:2], 0), self._terms(*pair[2:], 1)
+        if len(xs) > TERMS or len(ys) > TERMS or len(xs) != len(sums) or len(ys) != len(others):
+            return None
+        begun = {slot: place for place, slot in enumerate(others)}
+        if (both := max([k for k, slot in enumerate(sums) if slot in begun], default=-1)) >= 0:  # from a sum on that both have
+            start: _Term = (sums[both], (), False)
+            xs, ys = [start, *xs[both + 1 :]], [start, *ys[begun[sums[both]] + 1 :]]
+        if (places := aligned(xs, ys, self._apart)) is None:
+            return None
+        (added, taken), found, minus = self.code.nothing, list[Pair](), list[bool]()
+        for i, j in places:
+            less = xs[i][2] if i is not None else j is not None and ys[j][2]
+            nothing = taken if less else added
+            x, of_x, _ = xs[i] if i is not None else (nothing, pair[1], less)
+            y, of_y, other = ys[j] if j is not None else (nothing, pair[3], less)
+            if less and not other:
+                x, less = self.code.add(_NEG, x), False
+            elif other and not less:
+                y = self.code.add(_NEG, y)
+            found.append((x, of_x, y, of_y))
+            minus.append(less)
+        return found, minus
+
+    def _apart(self, x: _Term, y: _Term) -> float:
+        """How much it costs to join two terms, against 1 for a selection between one and nothing."""
+        (a, of_a), (b, of_b) = self.code.settled(*x[:2], self.traces[0]), self.code.settled(*y[:2], self.traces[1])
+        if a == b:
+            return 0.0 if x[2] == y[2] else 1.0
+        code = self.code
+        d, e = code.decisions.get(a), code.decisions.get(b)
+        if d is not None and (d == e or d in dict(of_b)):
+            return 0.25
+        if e is not None and e in dict(of_a):
+            return 0.25
+        p, q = code.sources(a), code.sources(b)
+        return 1.5 - 0.75 * (p & q).bit_count() / max(1, (p | q).bit_count()) - 0.25 * (code.at(a)[0] is code.at(b)[0])
+
+
+_SUMS = {_ADD, _SUB}
+
+
+def _without(always: Always, decision: int) -> Always:
+    return tuple([x for x in always if x[0] != decision])
+
+
+def _before(part: Part) -> dict[int, Always]:
+    """For each decision those before it that always come out one way."""
+    found: dict[int, Always] = {}
+    at = 0
+    for decision in part.trace:
+        found[decision] = part.always[:at]
+        if at < len(part.always) and part.always[at][0] == decision:
+            at += 1
+    return found
+
+
+def _in_one_order(one: list[int], zero: list[int]) -> list[int] | None:
+    """The decisions of both in an order that keeps those of each; None where there is none."""
+    if [d for d in one if d in zero] != [d for d in zero if d in one]:
+        return None
+    found: list[int] = []
+    rest = iter(one)
+    both = {*one}
+    for decision in zero:
+        if decision in both:
+            for d in rest:
+                found.append(d)
+                if d == decision:
+                    break
+        else:
+            found.append(decision)
+    return [*found, *rest]
