@@ -4,6 +4,7 @@ import ast
 import contextlib
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,20 @@ def test_names_versions_and_extras():
     everything = "".join(PROJECT["optional-dependencies"]["all"])
     assert "pytest" not in everything and "test" not in everything  # what a user wants, without the tools of this checkout
     assert f"## {micrograd.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def brought_by(extra):
+    """The distributions that an extra names, those of the extras in it included."""
+    for wanted in PROJECT["optional-dependencies"][extra]:
+        name, inner = re.match(r"([\w-]+)(?:\[([\w,]+)\])?", wanted).groups()
+        yield from (found for part in inner.split(",") for found in brought_by(part)) if name == PROJECT["name"] else [name]
+
+
+def test_the_extra_for_notebooks_brings_what_they_import():
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "notebooks").glob("*.ipynb"))
+    imported = set(re.findall(r'^ *"(?:from|import) (\w+)', text, re.M)) - sys.stdlib_module_names - {"micrograd", "numpy"}
+    names = {"sklearn": "scikit-learn", "scipy": "scikit-learn"}  # which needs SciPy
+    assert {names.get(module, module) for module in imported} <= set(brought_by("notebook"))
 
 
 IMPORT = """
