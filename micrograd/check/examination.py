@@ -1,6 +1,6 @@
-"""A class under examination: how programs are run on it, what they give beside the engine, and what has been found so far.
+"""A class under examination: programs are run on it and on the engine, and what has been found so far is kept.
 
-`find_bug` makes one Examination; `operations` and `structure` put the questions.
+`find_bug` makes one Examination; `operations` and `structure` ask the questions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from micrograd.engine import Value, adjoints
 
 
 class Finding(NamedTuple):
-    """One mistake: its name, the program that shows it, the numbers got and expected, and what to do."""
+    """One mistake: its name, the program that shows it, what it gives and what was expected, and what to do."""
 
     mistake: str
     program: str
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The value and the gradients of a program; the error where it raised one, and the line of the class that did."""
+    """The value and the gradients of the leaves of a program; or its `error`, and the `line` of the class that raised it."""
 
     value: float
     grads: tuple[float, ...]
@@ -38,7 +38,7 @@ class Result(NamedTuple):
 
 
 class Examination:
-    """What is known of a class: findings, programs tried, notes, and the methods that are known to be `broken`."""
+    """What is known of a class: findings, programs tried, notes, and what is `broken`: methods, "order" or "forks"."""
 
     def __init__(self, cls: Callable[[float], Any], name: str):
         self.cls, self.name = cls, name
@@ -46,13 +46,12 @@ class Examination:
         self.tried: list[str] = []
         self.notes: list[str] = []
         self.broken: set[str] = set()
-        self.raising: set[str] = set()  # the lines whose errors are told already
-        self.plain_numbers = True  # whether they are taken as operands
-        self.tolerance = 1e-9  # relative
-        self.tolerance = max(1e-9, 100.0 * self.precision())
+        self.raising: set[str] = set()  # the lines whose errors are findings already
+        self.plain_numbers = True  # whether the class takes them as operands
+        self.tolerance = max(1e-9, 100.0 * self.precision())  # relative
 
     def precision(self) -> float:
-        """How far the class rounds, where that is small: np.float32 keeps seven digits."""
+        """The relative error by which the class rounds, such as 1e-7 with np.float32; errors from 1e-5 on are no rounding."""
         a, b = 1.0 / 3.0, 0.7
         got = self.run(lambda x, y: x * y, (a, b))
         numbers = [(got.value, a * b), *zip(got.grads, (b, a), strict=False)]
@@ -61,7 +60,7 @@ class Examination:
         return max([e for e in off if e < 1e-5], default=0.0)
 
     def run(self, program: Program, at: Sequence[float], before: float = 0.0) -> Result:
-        """The value and gradients that the class gives; the leaves' gradients are set to `before` where that is not 0."""
+        """The value and gradients that the class gives; with `before`, the leaves' gradients are set to that first."""
         try:
             leaves = [self.cls(x) for x in at]
             for leaf in leaves if before else ():
@@ -80,16 +79,21 @@ class Examination:
         return Result(out.data, tuple(adjoints(out, wrt=leaves).values()))
 
     def close(self, got: Sequence[float], expected: Sequence[float]) -> bool:
+        """Whether all numbers are equal to within the tolerance."""
         return len(got) == len(expected) and all(
             math.isclose(g, e, rel_tol=self.tolerance, abs_tol=1e-3 * self.tolerance)
             for g, e in zip(got, expected, strict=True)
         )
 
     def right(self, got: Result, true: Result) -> bool:
+        """Whether a program raised nothing and has the right gradients."""
         return not got.error and self.close(got.grads, true.grads)
 
     def found(self, mistake: str, program: str, got: Any, expected: Any, advice: str, line: str = "") -> None:
-        """Note a finding, once; what is `got` and `expected` are texts, or gradients. One `line` that raises is one cause."""
+        """Add a finding, unless its mistake was found before, or the error of its `line`; that would be the same cause.
+
+        `got` and `expected` are texts or gradients.
+        """
         if mistake not in [finding.mistake for finding in self.findings] and line not in self.raising:
             self.raising |= {line} - {""}
             texts = [x if isinstance(x, str) else "" for x in (got, expected)]
@@ -101,15 +105,17 @@ class Examination:
 
 
 def number(x: Any) -> float:
+    """`x` as a float; 0 for None, with which some classes begin a gradient."""
     return float(0.0 if x is None else x)
 
 
 def said(error: BaseException) -> str:
+    """An error as Python shows it: its type and its message."""
     return f"{type(error).__name__}: {error}".strip(": ")
 
 
 def line_of(error: BaseException) -> str:
-    """The line outside of this package that raised an error, as one finds it; empty where Python itself refused."""
+    """The function and line outside of this folder in which an error was raised; "" where it was raised in none."""
     frames = [(frame.f_code, number) for frame, number in traceback.walk_tb(error.__traceback__)]
     own = [(code, number) for code, number in frames if os.path.dirname(code.co_filename) != os.path.dirname(__file__)]
     return f"{own[-1][0].co_qualname}, line {own[-1][1]}" if own else ""
@@ -120,7 +126,7 @@ def gradients(grads: Sequence[float], digits: int) -> str:
 
 
 def told_apart(got: Sequence[float], expected: Sequence[float]) -> tuple[str, str]:
-    """Both lists of gradients, with so many digits that one sees where they differ."""
+    """Both lists of gradients as texts, with as many digits as show that they differ."""
     for digits in (6, 9, 17):
         texts = gradients(got, digits), gradients(expected, digits)
         if texts[0] != texts[1]:
@@ -129,7 +135,7 @@ def told_apart(got: Sequence[float], expected: Sequence[float]) -> tuple[str, st
 
 
 def shown(x: float, beside: float) -> str:
-    """A number, with so many digits that it differs from the one beside it."""
+    """A number, with as many digits as show that it differs from the one `beside` it."""
     return next(t for digits in (6, 9, 17) if (t := f"{x:.{digits}g}") != f"{beside:.{digits}g}" or digits == 17)
 
 

@@ -1,8 +1,8 @@
-"""What is wrong with someone's own Value class: its numbers beside the engine's, and the mistake they look like.
+"""What is wrong with someone's own Value class: its numbers beside the engine's, and the mistake that would explain them.
 
 For those who write the engine as an exercise, with the interface of the original micrograd. `structure` asks about a value
-alone, about chains and forks, and about backward() called again; `operations` about each operation; `mistakes` holds what is
-tried, and the mistakes that are commonly made.
+alone, about chains and forks, and about backward() called again. `operations` asks about each operation. `mistakes` has the
+programs that are tried, and backward passes with the mistakes that are commonly made.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from micrograd.formula.text import wrapped
 
 
 class BugReport:
-    """The findings about a class, most basic first; what was tried; notes on what is no mistake. True where all is right."""
+    """The findings about a class, most basic first; the programs tried; notes on what is no mistake. True if all is right."""
 
     def __init__(self, name: str, findings: list[Finding], tried: list[str], notes: list[str]):
         self.name, self.findings, self.tried, self.notes = name, findings, tried, notes
@@ -29,7 +29,7 @@ class BugReport:
 
     @property
     def mistakes(self) -> list[str]:
-        """What was found, a line each."""
+        """The names of the mistakes that were found."""
         return [finding.mistake for finding in self.findings]
 
     def __bool__(self) -> bool:
@@ -48,12 +48,13 @@ class BugReport:
 
 
 def find_bug(cls: Callable[[float], Any]) -> BugReport:
-    """What is wrong with `cls`, a Value class of one's own: a report, true where every number is right.
+    """What is wrong with `cls`, someone's own Value class: a report, true where every number is right.
 
     The class is called with one number and has `.data`, `.grad`, `backward()` and the arithmetic of the original micrograd;
-    exp, log, tanh, sigmoid, relu and powers of values are tried where it has them. Numbers in single precision are right to
-    single precision. A tanh or sigmoid whose exp overflows is a mistake, which 1 / (1 + exp(-a)) makes at a = -800: the answer
-    is 0, not an error. Recursion that is too deep for long chains is a note, no mistake; nothing is said about speed.
+    exp, log, tanh, sigmoid, relu and powers of values are tried where it has them. A class that computes in single precision
+    needs to be right to single precision alone. A tanh or sigmoid whose exp overflows is a mistake: at a = -800,
+    1 / (1 + exp(-a)) raises where the answer is 0. Recursion that is too deep for long chains is no mistake, but a note.
+    Nothing is said about speed. TypeError where `cls` cannot be called with one number, or has no .data, .grad or backward().
 
     >>> from micrograd import Value
     >>> find_bug(Value).ok

@@ -1,7 +1,7 @@
-"""Numerical derivatives beside the engine's, in a table that says what it found.
+"""Numerical derivatives beside the engine's, in a table with verdicts.
 
-`verdicts` compares one derivative with numbers. Where they disagree, every rule that took part is checked by itself, and the
-one that is wrong is named.
+`verdicts` compares one derivative with its numerical one. Where they disagree, every rule that took part is checked by itself,
+and the wrong one is named.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from micrograd.formula.text import Text, clean
 from micrograd.primitives import Primitive
 from micrograd.trees import like, numbers, paths, plain_arrays
 
-SHOWN = 10  # rows of a longer table that are printed: the worst
+SHOWN = 10  # rows of a long table that are printed: the worst
 
 
 class GradCheck:
-    """The rows of a check, and what was found where they disagree. True where every derivative agrees, kinks aside."""
+    """The rows of a check, and findings about those that disagree. True where every derivative agrees, kinks aside."""
 
     def __init__(self, rows: list[Row], findings: list[str]):
         self.rows, self.findings = rows, findings
@@ -35,7 +35,7 @@ class GradCheck:
         return self.ok
 
     def worst(self) -> list[Row]:
-        """The rows that a table shows, in order: all of them, or of more than a few the worst."""
+        """The rows that the table shows, in order: all of them, or of more than a dozen the worst."""
         if len(self.rows) <= SHOWN + 2:
             return self.rows
         severity = ("agrees", "kink", "unclear", "not finite", "wrong")
@@ -73,11 +73,11 @@ class GradCheck:
 def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, tolerance: float = 1e-6) -> GradCheck:
     """The derivatives of f(*args) beside numerical ones, as a table that is true where they agree.
 
-    `args` are what `grad` takes: numbers, Values, arrays, and lists, tuples, dicts and dataclasses of them; Values keep
-    their data. The numerical derivative is a central difference, extrapolated, with the step at which it is surest;
-    `order=2` checks the second derivatives too, against differences of the first. A kink within the step is named and shown
-    with both one-sided slopes. Where a derivative disagrees by more than `tolerance` (relative, beside the numerical one's
-    own uncertainty), the rule that is wrong is looked for and named.
+    `args` are what `grad` takes: numbers, Values, arrays, and lists, tuples, dicts and dataclasses of them; Values keep their
+    data. The numerical derivative is a central difference, extrapolated, with the step at which it is most certain. `order=2`
+    checks the second derivatives too, against differences of the first. A kink within the step is named and shown with both
+    one-sided slopes. Where a derivative disagrees by more than `tolerance` (relative) and the uncertainty of the numerical one
+    together, the wrong rule is looked for and named.
 
     >>> check = gradcheck(lambda a, b: a * b**2, 2.0, 3.0)
     >>> check.ok, [row.analytic for row in check.rows]
@@ -113,7 +113,7 @@ def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, tolerance: floa
 
 
 def assert_gradients(f: Callable[..., Any], *args: Any, order: int = 1, tolerance: float = 1e-6) -> None:
-    """AssertionError with the table of `gradcheck` where a derivative of f(*args) is wrong or cannot be told; for tests.
+    """For tests: AssertionError with the table of `gradcheck` where a derivative of f(*args) is wrong, unclear or not finite.
 
     >>> assert_gradients(lambda a, b: a * b**2, 2.0, 3.0)
     """
@@ -124,7 +124,7 @@ def assert_gradients(f: Callable[..., Any], *args: Any, order: int = 1, toleranc
 
 
 def _parameters(f: Callable[..., Any], count: int) -> list[str]:
-    """What the arguments are called in f's own signature."""
+    """The names of the arguments in the signature of `f`, or x1, x2, ..."""
     import inspect  # slow to import
 
     try:
@@ -136,7 +136,7 @@ def _parameters(f: Callable[..., Any], count: int) -> list[str]:
 
 
 def _prepare(arg: Any, name: str, leaves: dict[Value, str]) -> Any:
-    """The argument as Values, the leaves among them noted with their names."""
+    """The argument with Values for its numbers; notes the leaves, with their names, in `leaves`."""
     found, arg = [], plain_arrays(arg, name)
     for path, leaf in paths(arg, name):
         shape = getattr(leaf, "shape", ())
@@ -156,6 +156,7 @@ def _index(i: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _leaf(x: Any, name: str, leaves: dict[Value, str]) -> Value:
+    """A number as a Value; notes a leaf in `leaves`, by its label or by the name of its argument. ValueError for a result."""
     arg = x if isinstance(x, Value) else Value(x, label=name)
     if arg.rule is None:
         taken = set(leaves.values())
@@ -182,7 +183,7 @@ def _rows(evaluate: Callable[[], Value], leaves: dict[Value, str], order: int, t
 
 
 def _culprits(out: Value, order: int, tolerance: float, wrong: bool) -> list[str]:
-    """Each rule below `out` whose own derivative is wrong, or else what may be behind the disagreement."""
+    """What is said about each rule below `out` that is wrong by itself; if none is, what else may be the reason."""
     found, closures = [], []
     seen: set[tuple[Primitive, tuple[float, ...]]] = set()
     blamed: set[str] = set()
@@ -213,7 +214,7 @@ def _culprits(out: Value, order: int, tolerance: float, wrong: bool) -> list[str
 
 
 def _blame(rule: Primitive, node: Value, data: tuple[float, ...], order: int, tolerance: float) -> str:
-    """What is wrong with the rule of one node, at its operands; empty where nothing is."""
+    """What is wrong with the rule of a node, at its operands; "" where nothing is."""
     operands: list[Any] = [x if p.is_constant else Value(x) for p, x in zip(node.parents, data, strict=True)]
     leaves = {x: i for i, x in enumerate(operands) if isinstance(x, Value)}
     for leaf, i in leaves.items():

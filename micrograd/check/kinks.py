@@ -1,7 +1,7 @@
 """Which branches a graph takes, and the names of the kinks that lie between two points where they differ.
 
-The rule book writes branches as primitives (step, sign, where and the comparisons), so its rows say where a kink is; an `if` in
-Python shows itself by other operations or other plain numbers.
+The rule book writes branches as primitives (step, sign, where and the comparisons), so its rows say where a kink is. An `if` in
+Python shows in other operations or other plain numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def branches(out: Value) -> Branches:
 
 
 def branch(node: Value) -> tuple[Any, ...]:
-    """The operation of a node, its plain numbers, and the branches of its row, as the rule book has them."""
+    """The operation of a node, its plain numbers, and the branches that its row takes in value and partials."""
     rule = node.rule
     assert rule is not None
     if rule.partials is None:
@@ -40,6 +40,7 @@ def branch(node: Value) -> tuple[Any, ...]:
 
 
 def _choices(s: Symbol) -> Iterator[float]:
+    """The branches that a formula takes: the values of its flat operations and of the conditions of its choices."""
     pending = [s]
     while pending:
         s = pending.pop()
@@ -52,9 +53,10 @@ def _choices(s: Symbol) -> Iterator[float]:
 
 
 def kinks(left: Branches, here: Branches, right: Branches, out: Value) -> str:
-    """The kinks between two points, named, by the branches there and at the point between, where the graph of `out` was made.
+    """The kinks at or beside a point, named; "" where there are none.
 
-    Empty where there are none. Plain numbers that differ at all three are computed from the argument, and choose nothing.
+    Given are the branches on its left, at the point itself, where the graph of `out` was made, and on its right. Plain numbers
+    that differ at all three were computed from the argument, and tell of no branch.
     """
     if left == right == here:
         return ""

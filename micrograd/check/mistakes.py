@@ -1,7 +1,7 @@
-"""The operations of the exercise, and the mistakes that are commonly made in them, as data.
+"""The operations of the exercise as data, and backward passes that make the classic mistakes.
 
-`find_bug` compares a class with these. Slips in the local derivatives stand in formula/mistakes.py; each walk of `Pass` makes
-one classic mistake of it on the engine's own graph, so that its numbers can be compared with those of a class.
+`find_bug` compares a class with these. The mistakes and the slips in local derivatives stand in formula/mistakes.py. Each walk
+of `Pass` makes one of the mistakes on the engine's own graph, so that its numbers can be compared with those of a class.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Program = Callable[..., Any]
 class Operation(NamedTuple):
     """One operation of the exercise: how it is written, as a program, at which numbers, and the method behind it.
 
-    `places` are numbers at which it is tried once it is right at the first ones, with what is special there and what to do
-    where it fails. An `optional` one is tried where the class has it.
+    `places` are further numbers, tried once it is right at the first ones: what is special there, the numbers, and what to do
+    where it fails. An `optional` operation is tried only if the class has it.
     """
 
     written: str
@@ -35,7 +35,7 @@ class Operation(NamedTuple):
         return self.method != "__pow__" and any(c in "123" for c in self.written)
 
     def slips(self, at: Sequence[float]) -> list[tuple[str, tuple[float, ...]]]:
-        """The gradients of its operands that are easily written by mistake, with what each of them is."""
+        """The gradients of its operands that a slip in a local derivative gives, each with what the slip is."""
         leaves = [Value(x) for x in at]
         row = self.apply(*leaves)
         places = [row.parents.index(leaf) for leaf in leaves]
@@ -45,7 +45,7 @@ class Operation(NamedTuple):
 
 
 def _method(name: str) -> Program:
-    """The method `name` of a Value of any kind."""
+    """A call of the method `name`, of any class."""
     return lambda x: getattr(x, name)()
 
 
@@ -92,7 +92,7 @@ OPERATIONS = (
     Operation("relu(a), a < 0", _method("relu"), (-1.5,), "relu", (("-a is small", (-0.01,), RELU),), True),
 )  # fmt: skip
 
-# What an operation is commonly built on: where that is broken, the operation fails with it.
+# What an operation is commonly built on. Where that is broken, the operation fails too, and is not tried.
 BUILT_ON = {
     "__sub__": {"__neg__"},
     "__rsub__": {"__neg__", "__sub__", "__radd__"},
@@ -137,9 +137,9 @@ def _ladder_turned(a: Any, b: Any) -> Any:
 
 
 def _long_ladder(a: Any, b: Any) -> Any:
-    """So many forks that no class which keeps parents in sets goes the right way at all of them by luck.
+    """So many forks that a class with parents in sets does not get the order of all of them right by luck.
 
-    A class that goes each path separately takes 35,000 steps.
+    A class that follows each path separately takes 35,000 steps.
     """
     for _ in range(20):
         a, b = b, b + a
@@ -147,25 +147,27 @@ def _long_ladder(a: Any, b: Any) -> Any:
 
 
 class Pass:
-    """A backward pass on the engine's graph, to be made with one mistake.
+    """A backward pass on the engine's graph with one mistake: the methods from `overwriting` on are the walks that make it.
 
-    Those who keep parents in a set visit them in any order: the nodes in `turned` have their right one visited first, and with
-    `distinct` a parent that stands on both sides is visited once.
+    A class that keeps parents in a set visits them in any order. Here nodes in `turned` have their right parent visited first,
+    and with `distinct` a parent that is both operands is visited once.
     """
 
     def __init__(self, root: Value, turned: frozenset[Value], distinct: bool):
         self.root, self.turned, self.distinct = root, turned, distinct
-        self.operand: int | None = None  # with which the mistake is made, where it is one alone
+        self.operand: int | None = None  # the one with which the mistake is made; None for all
         self.forgetting: tuple[str, ...] = ()  # the operations that do not list their operands as parents
         self.order: list[Value] = []
         self.sort(root, set())
         self.grad = dict.fromkeys(self.order, 0.0) | {root: 1.0}
 
     def make(self, mistake: Mistake) -> None:
+        """Go through the graph with this mistake; the gradients are in `grad` then."""
         self.operand = mistake.operand
         getattr(self, mistake.walk)(*mistake.ops)
 
     def mistaken(self, ops: tuple[str, ...], node: Value, i: int) -> bool:
+        """Whether the mistake is made at a node, with its operand `i`; `ops` are the operations that make it, () for all."""
         return (not ops or node.op in ops) and self.operand in (None, i)
 
     def sort(self, node: Value, seen: set[Value]) -> None:
@@ -184,6 +186,7 @@ class Pass:
         return list(dict.fromkeys(parents)) if self.distinct else parents
 
     def give(self, node: Value) -> None:
+        """Pass the gradient of a node on to its parents, as is right."""
         for parent, local in self.edges(node):
             self.grad[parent] += self.grad[node] * local
 
@@ -212,11 +215,11 @@ class Pass:
             pending.extend(reversed(self.parents(node)))
 
     def seeding_each(self) -> None:
-        """As in a recursion that calls backward() itself: what has arrived is overwritten by the output's 1."""
+        """As where backward() calls backward() of the operands: each sets its own gradient to 1, whatever has arrived."""
         self.each_time_reached(seed=True)
 
     def when_first_reached(self) -> None:
-        """As written with recursion: pass on, then go into each parent that was not visited yet."""
+        """As with recursion: a node passes its gradient on, then visits each parent that was not visited yet."""
         pending, seen = [self.root], set()
         while pending:
             node = pending.pop()
@@ -239,7 +242,7 @@ class Pass:
                 self.grad[parent] += local if self.mistaken(ops, node, i) else self.grad[node] * local
 
     def forgetting_parents(self, *ops: str) -> None:
-        """Operations pass gradients to their operands but do not list them as parents: what lies further down is not found."""
+        """Operations pass gradients to their operands but do not list them as parents, so nodes below these are not found."""
         self.forgetting, self.order = ops, []
         self.sort(self.root, set())
         for node in reversed(self.order):

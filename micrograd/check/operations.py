@@ -11,14 +11,17 @@ from micrograd.check.mistakes import OPERATIONS, Operation
 from micrograd.formula.mistakes import ACCUMULATE, KNOWN, ORDER, UPSTREAM
 
 REFLECTED = ("__radd__", "__rmul__", "__rsub__", "__rtruediv__")
-PLAIN = (  # what says whether plain numbers are taken: as whole numbers, and as floats
+PLAIN = (  # programs that show whether plain numbers are taken: whole numbers, and floats
     ("a + 1", lambda a: a + 1, lambda a: a + 1.0),
     ("a * 3", lambda a: a * 3, lambda a: a * 3.0),
 )
 
 
 def examine(exam: Examination, op: Operation) -> None:
-    """All questions about one operation, until one is answered wrongly; special numbers last, for they hide what comes then."""
+    """Ask all questions about one operation, until one is answered wrongly.
+
+    Special numbers come last, because a failure there would hide the failures that are more general.
+    """
     exam.tried.append(op.written)
     if alone(exam, op) and _below(exam, op) and _above(exam, op) and ("forks" in exam.broken or _twice(exam, op)):
         everywhere(exam, op)
@@ -48,6 +51,7 @@ def alone(exam: Examination, op: Operation) -> bool:
 
 
 def _turned(op: Operation) -> float:
+    """The value of 1 - a or 2 / a with its operands in the wrong order."""
     x = op.at[0]
     return x - 1 if op.method == "__rsub__" else x / 2
 
@@ -63,7 +67,7 @@ def _made(exam: Examination, op: Operation) -> bool:
         advice = {
             "__radd__": "__radd__: write return self + other; `other + self` asks __radd__ again",
             "__rmul__": "__rmul__: write return self * other; `other * self` asks __rmul__ again",
-        }.get(op.method, f"{op.method}: it asks itself again, with the operands as they are")
+        }.get(op.method, f"{op.method}: it calls itself with the same operands")
         if not any("calls itself" in finding.mistake for finding in exam.findings):
             exam.found(f"{op.written} calls itself without end", where, said(error), "a value", advice)
         return False
@@ -88,11 +92,15 @@ def _made(exam: Examination, op: Operation) -> bool:
 
 
 def raised_in(line: str) -> str:
+    """Words for advice that say where an error was raised; "" where that is not known."""
     return f": the error comes from {line}" if line else ""
 
 
 def _missing(exam: Examination, op: Operation, where: str, error: Exception) -> None:
-    """An operation that cannot be called: it is not there, or refuses its operands, or has a slip."""
+    """Add a finding about an operation that raised an error: it is not defined, or refuses its operands, or has a slip.
+
+    A power that the original does not have either is a note.
+    """
     defined, line = getattr(exam.cls(1.0), op.method, None) is not None, line_of(error)
     if op.optional and op.method in ("__pow__", "__rpow__") and not isinstance(error, (NameError, ArithmeticError)):
         exam.notes.append(f"{op.written} is refused, as in the original ({said(error)}).")
@@ -110,16 +118,16 @@ def _missing(exam: Examination, op: Operation, where: str, error: Exception) -> 
 
 
 def converted(exam: Examination) -> str:
-    """The line that takes a plain number as an operand."""
+    """The line of code that makes a value of a plain number."""
     return f"other = other if isinstance(other, {exam.name}) else {exam.name}(other)"
 
 
 def plain_numbers(exam: Examination) -> None:
-    """Whether plain numbers are operands at all: one cause, which otherwise shows in each operation."""
-    results = [(exam.run(whole, (2.0,)), exam.run(broken, (2.0,)), exam.truth(whole, (2.0,))) for _, whole, broken in PLAIN]
+    """Find out whether plain numbers are taken as operands at all, so that this cause is not found in each operation."""
+    results = [(exam.run(whole, (2.0,)), exam.run(real, (2.0,)), exam.truth(whole, (2.0,))) for _, whole, real in PLAIN]
     programs, begin = " and ".join([written for written, *_ in PLAIN]), f"begin each operation with: {converted(exam)}"
     if all(whole.error for whole, _, _ in results):
-        kind = "plain" if all(broken.error for _, broken, _ in results) else "whole"
+        kind = "plain" if all(real.error for _, real, _ in results) else "whole"
         exam.plain_numbers = False
         exam.found(f"{kind} numbers are refused as operands", f"{programs} at a = 2", results[0][0].error, "no error",
                    f"{begin}; an int is a number like any other", results[0][0].line)  # fmt: skip
@@ -128,11 +136,11 @@ def plain_numbers(exam: Examination) -> None:
         got, expected = [" and ".join([f"{r[k].value:.6g}" for r in results]) for k in (0, 2)]
         exam.found("plain numbers are taken for something else", f"{programs} at a = 2", got, expected, begin)
     for op in [op for op in OPERATIONS if op.plain and op.method in ("__add__", "__mul__") and exam.plain_numbers]:
-        _made(exam, op)  # first, for what is built on it fails in the same line
+        _made(exam, op)  # before all others, for what is built on it fails in the same line
 
 
 def _local(exam: Examination, op: Operation, where: str, got: Result, true: Result) -> None:
-    """Name what is wrong with the local derivatives: what gives the same numbers here, and at another place."""
+    """Add a finding about wrong local derivatives: the slip that gives the same numbers, here and at another place."""
     mistake, advice = f"the derivative of {op.written} is wrong", f"{op.method}: look at its backward step"
     elsewhere = tuple([1.3 * x for x in op.at])
     there, true_there = exam.run(op.apply, elsewhere), exam.truth(op.apply, elsewhere)
@@ -175,7 +183,7 @@ def everywhere(exam: Examination, op: Operation) -> bool:
     for special, at, what_to_do in op.places:
         got, true = exam.run(op.apply, at), exam.truth(op.apply, at)
         where, advice = f"{op.written} at {places(at)}", f"{op.method}: {what_to_do}"
-        asked = [k for k, g in enumerate(true.grads) if math.isfinite(g)]  # of log(a), a < 0, each may think what they like
+        asked = [k for k, g in enumerate(true.grads) if math.isfinite(g)]  # not ∂(a ** b)/∂b, a < 0
         if got.error:
             exam.found(f"{op.written} raises an error where {special}", where, got.error, "no error", advice, got.line)
         elif not exam.close((got.value,), (true.value,)):
@@ -191,6 +199,7 @@ def everywhere(exam: Examination, op: Operation) -> bool:
 
 
 def _below_five(exam: Examination, op: Operation) -> Result:
+    """What the class gives for 5 times the operation."""
     return exam.run(lambda *xs: op.apply(*xs) * exam.cls(5.0), op.at)
 
 
@@ -207,6 +216,7 @@ def _below(exam: Examination, op: Operation) -> bool:
 
 
 def _upstream(exam: Examination, op: Operation, got: Result, local: tuple[float, ...], expected: tuple[float, ...]) -> None:
+    """Add a finding about an operation that is wrong below another one."""
     program = f"5 * ({op.written}) at {places(op.at)}"
     mistake, advice = (
         f"{op.written} passes on the wrong gradient below another operation",
@@ -226,7 +236,7 @@ def _upstream(exam: Examination, op: Operation, got: Result, local: tuple[float,
 
 
 def _above(exam: Examination, op: Operation) -> bool:
-    """Whether the operation is right on operands that were computed themselves."""
+    """Whether the operation is right on operands that are results of other operations."""
     exam.tried.append(f"({op.written}) of products")
     halves, kind = tuple([x / 2.0 for x in op.at]), type(exam.cls(2.0))
 
@@ -248,7 +258,7 @@ def _above(exam: Examination, op: Operation) -> bool:
 
 
 def _twice(exam: Examination, op: Operation) -> bool:
-    """Whether two results of the same operands add up in them."""
+    """Whether the gradients of two results with the same operands add up in these."""
 
     def program(*xs: Any) -> Any:
         return op.apply(*xs) + op.apply(*xs)

@@ -1,6 +1,6 @@
 """The questions about graphs: a value alone, chains and forks of sums and products, and backward() called again.
 
-Where forks go wrong, backward passes with one classic mistake each are run on the engine's graph, and the one that gives the
+Where these go wrong, backward passes with one classic mistake each are run on the engine's graph. The mistake that gives the
 same wrong numbers is named.
 """
 
@@ -30,7 +30,7 @@ from micrograd.formula.mistakes import FORKS_ONLY, MISTAKES, Mistake
 
 
 def value_alone(exam: Examination) -> bool:
-    """Whether a value keeps its number and begins with the gradients 0, then 1."""
+    """Whether a value keeps its number, begins with gradient 0, and has gradient 1 after its own backward()."""
     exam.tried.append("a")
     for x in (2.0, -3.0, 0.7, 1.0 / 3.0):
         if not math.isclose(number(exam.cls(x).data), x, rel_tol=1e-3):
@@ -60,7 +60,7 @@ def value_alone(exam: Examination) -> bool:
 
 
 def sums_and_products(exam: Examination) -> bool:
-    """Sums and products alone, in chains and at forks: whether the rest, which builds on them, can be tried."""
+    """Ask about sums and products, alone, in chains and at forks; whether the rest, which builds on them, can be tried."""
     if _seeded_again(exam):
         return False
     if _data_kept(exam):
@@ -80,7 +80,7 @@ def sums_and_products(exam: Examination) -> bool:
 
 
 def _common(exam: Examination) -> None:
-    """Where sums and products fail alike, the cause is likely in what they share: one finding for both."""
+    """Where sums and products fail alike, make one finding of the two: the cause is likely in what they share."""
     of_sums, of_products = exam.findings
     if of_sums.mistake.replace("a + b", "a * b") == of_products.mistake:
         advice = of_sums.advice.replace("__add__", "__add__ and __mul__").replace("a + b", "each")
@@ -89,7 +89,7 @@ def _common(exam: Examination) -> None:
 
 
 def _seeded_again(exam: Examination) -> bool:
-    """Whether every leaf has 1: then a product alone looks like a sum, although its own step may be right."""
+    """Whether backward() calls itself on operands, which sets their gradients to 1: then a product alone looks like a sum."""
     for _, program, at in (*CHAINS, *FORKS):
         if not _looks_like(exam, Mistake(SEEDED_AGAIN, "seeding_each", SEED_ONCE), False, program, at, exam.run(program, at)):
             return False
@@ -102,7 +102,7 @@ def _seeded_again(exam: Examination) -> bool:
 
 
 def _data_kept(exam: Examination) -> bool:
-    """Whether something was found because backward() changes data; it is the gradients that it fills."""
+    """Whether backward() changes data, which is a finding: it should set gradients alone."""
     leaves = [exam.cls(2.0), exam.cls(-3.0)]
     try:
         (leaves[0] * leaves[1]).backward()
@@ -117,7 +117,7 @@ def _data_kept(exam: Examination) -> bool:
 
 
 def _second_lost(exam: Examination) -> bool:
-    """Whether what lies below the second operand of sums or products alone gets nothing."""
+    """Whether what lies below a second operand gets nothing, which is a finding: of sums, of products, or of both."""
     at, lost = (2.0, -3.0, 5.0), []
     for op, written, first, second in (
         ("a + b", "d = a * b; c + d", lambda a, b, c: a * b + c, lambda a, b, c: c + a * b),
@@ -146,7 +146,7 @@ def _second_lost(exam: Examination) -> bool:
 
 
 def _holds(out: Any, operand: Any) -> bool:
-    """Whether `out` has `operand` among its attributes, in a tuple, list or set, or in a pair of these."""
+    """Whether `out` has `operand` as an attribute, or in a tuple, list or set there, or in one of these inside another."""
     names = [*getattr(out, "__dict__", ()), *[n for c in type(out).__mro__ for n in getattr(c, "__slots__", ())]]
     held: list[Any] = [getattr(out, name, None) for name in names]
     for _ in range(2):
@@ -155,7 +155,7 @@ def _holds(out: Any, operand: Any) -> bool:
 
 
 def _equal_data(exam: Examination) -> bool:
-    """Whether values that hold the same number are taken for one another."""
+    """Whether values that hold the same number are taken for one another, which is a finding."""
     written, program, at = "c = a + a; d = b + b; c * d", lambda a, b: (a + a) * (b + b), (2.0, 2.0)
     exam.tried.append(written)
     got, true = exam.run(program, at), exam.truth(program, at)
@@ -173,7 +173,7 @@ def _equal_data(exam: Examination) -> bool:
 
 
 def _chains_and_forks(exam: Examination) -> None:
-    """Several nodes: contributions must add up, and go on in the right order."""
+    """Ask about several nodes: contributions must add up, and be passed on in the right order."""
     results = []
     for written, program, at in (*CHAINS, *FORKS, LADDER):
         exam.tried.append(written)
@@ -182,7 +182,7 @@ def _chains_and_forks(exam: Examination) -> None:
     if not wrong:
         return
     written, _, at, got, true = wrong[0]
-    short = results[:-1]  # on the ladder a pass may take its operands in a million ways
+    short = results[:-1]  # not the ladder, where operands can be taken in a million orders
     mistake = "sums and products are right alone, and wrong together"
     advice = (
         f"right are {', '.join([r[0] for r in results if r not in wrong]) or 'a + b, a * b'}. Work out every gradient in the "
@@ -203,7 +203,7 @@ def _chains_and_forks(exam: Examination) -> None:
 def _looks_like(
     exam: Examination, mistake: Mistake, distinct: bool, program: Program, at: Sequence[float], got: Result
 ) -> bool:
-    """Whether a mistaken pass gives the same gradients, with the operands of each node taken in one order or the other."""
+    """Whether a pass with this mistake gives the same gradients, for some order of the operands of each node."""
     leaves = [Value(x) for x in at]
     out = program(*leaves)
     nodes = [node for node in topological_order(out) if len(set(node.parents)) > 1]
@@ -216,6 +216,7 @@ def _looks_like(
 
 
 def sum_of_values(exam: Examination) -> None:
+    """Ask about Python's sum(), which begins with the int 0."""
     exam.tried.append("sum([a, b, c])")
     at = (2.0, -3.0, 4.0)
     got = exam.run(lambda *xs: sum(xs), at)
@@ -227,7 +228,7 @@ def sum_of_values(exam: Examination) -> None:
 
 
 def again(exam: Examination) -> None:
-    """backward() called again: on the same graph, after zeroing, and on a new graph of the same leaves."""
+    """Ask about backward() called again: on the same graph, after zeroing, and on a new graph of the same leaves."""
     if "forks" in exam.broken:
         return
     exam.tried += ["backward() twice", "backward() again after zeroing", "backward() on a second graph"]
@@ -284,7 +285,7 @@ def again(exam: Examination) -> None:
 
 
 def _intermediates_kept(program: Any, at: Sequence[float], seed: float) -> tuple[float, ...]:
-    """The leaves' gradients after a second pass that adds to what the first one left everywhere."""
+    """The leaves' gradients after a second pass that adds to the gradients of the first one, intermediate ones too."""
     leaves = [Value(x) for x in at]
     out = program(*leaves)[0]
     grad = adjoints(out)

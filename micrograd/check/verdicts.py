@@ -1,8 +1,8 @@
-"""One derivative in question: the engine's beside the numerical one, and what to make of the two.
+"""The verdict on one derivative: the engine's beside the numerical one, and what to make of the two.
 
-`slopes` takes the numerical derivatives, `kinks` finds the branches between two points; `gradcheck` makes a table of what is
-found here. At a kink the engine's derivative cannot be the numerical one: there it has to be right on both sides, and each
-rule's own partial has to lie between the slopes of that rule.
+`slopes` computes numerical derivatives, `kinks` compares the branches taken beside the point; `gradcheck` makes a table of the
+verdicts. At a kink the engine's derivative cannot be the numerical one. There it has to be right on both sides, and each rule's
+own partial has to lie between the two slopes of that rule.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from micrograd.primitives import Primitive
 
 
 class Row(NamedTuple):
-    """One derivative: the engine's, the numerical one, their relative error, the step that was best, and what to make of it.
+    """One derivative: the engine's, the numerical one, their relative error, the step of the latter, and a verdict.
 
-    The verdict is "agrees", "kink", "wrong", "unclear" or "not finite"; `remark` says more.
+    The verdict is "agrees", "kink", "wrong", "unclear" or "not finite"; `remark` may say more.
     """
 
     leaf: str
@@ -33,29 +33,29 @@ class Row(NamedTuple):
 
 
 class Along(NamedTuple):
-    """A derivative in question: along one leaf, the function, what the engine says, and the branches that are taken."""
+    """A derivative to be judged: the function of one leaf, the engine's derivative, and the branches, each at any point."""
 
     x: float
     f: Function
     derivative: Function
     branches: Callable[[float], Branches]
     out: Value  # the graph at x
-    size: Function  # of the largest number that is rounded on the way to f at a point
-    what: str  # f: the function, or its first derivative
+    size: Function  # the largest rounded number on the way to f, at a point
+    what: str  # what f is, in words: "function" or "first derivative"
 
     def kinks(self, h: float) -> str:
         return kinks(self.branches(self.x - h), self.branches(self.x), self.branches(self.x + h), self.out)
 
 
 def along_leaf(evaluate: Callable[[], Value], leaf: Value, by: Value | None = None) -> Along:
-    """The output along `leaf`; where `by` is given, its derivative by that."""
+    """The output as a function of `leaf`; with `by`, the derivative of the output by that."""
     x, out = leaf.data, evaluate()
 
     def at(point: float, what: Callable[[Value], Any], otherwise: Any) -> Any:
         leaf.data = point
         try:
             return what(evaluate())
-        except (ArithmeticError, ValueError):  # beside the point, where the function may not be defined
+        except (ArithmeticError, ValueError):  # beside the point the function may be undefined
             if point == x:
                 raise
             return otherwise
@@ -80,7 +80,7 @@ def along_leaf(evaluate: Callable[[], Value], leaf: Value, by: Value | None = No
 
 
 def _size(out: Value) -> float:
-    """The largest number on the way to `out`, as it arrives there; the leaves are exact."""
+    """The largest number on the way to `out`, times its derivative by it; leaves do not count, for they are exact."""
     arriving = [math.fabs(g * node.data) for node, g in adjoints(out).items() if node.rule is not None]
     return max([x for x in arriving if math.isfinite(x)], default=0.0)
 
@@ -90,6 +90,7 @@ def _derivative(out: Value, leaf: Value) -> float:
 
 
 def judged(name: str, along: Along, tolerance: float) -> Row:
+    """The row of one derivative, called `name`, with its verdict."""
     x, f = along.x, along.f
     analytic = along.derivative(x)
     size = along.size(x)
@@ -101,19 +102,19 @@ def judged(name: str, along: Along, tolerance: float) -> Row:
     if not math.isfinite(analytic):
         return row("not finite", "output.why(leaf) says where that comes from")
     kink = along.kinks(found.step)
-    if kink and not along.kinks(h := 16.0 * finest(x)):  # a kink nearby: the steps have to stay on this side of it
+    if kink and not along.kinks(h := 16.0 * finest(x)):  # a kink nearby: take steps that stay on this side of it
         while 4.0 * h < found.step and not along.kinks(4.0 * h):
             h *= 4.0
         found = slope(f, x, size, h)
         kink = kink if not found.sure else ""
-    if found.differs(analytic, tolerance):  # where it is 0 at x, what is rounded shows at a step from there
+    if found.differs(analytic, tolerance):  # numbers that are 0 at x are rounded at a step from there
         found = found._replace(doubt=found.doubt + EPSILON * along.size(x + found.step) / found.step)
-    if not kink and (found.differs(analytic, tolerance) or not found.sure):  # as nan does
+    if not kink and (found.differs(analytic, tolerance) or not found.sure):  # which nan does too
         sides = [beside(f, x, sign) for sign in (-1.0, 1.0)]
         kink = _broken(sides, f(x), along.what, tolerance)
         left, right = [side.slope for side in sides]
         doubt = left.doubt + right.doubt + math.fabs(left.value - right.value)
-        if not kink and doubt < found.doubt:  # one of x|x|, whose central differences fall too slowly
+        if not kink and doubt < found.doubt:  # as of x|x|, whose central differences converge too slowly
             found = Slope((left.value + right.value) / 2.0, max(left.step, right.step), doubt)
     if kink:
         return _at_kink(name, along, analytic, kink, tolerance)
@@ -124,7 +125,7 @@ def judged(name: str, along: Along, tolerance: float) -> Row:
         )
         return row("unclear", why)
     if found.differs(analytic, tolerance):
-        again = slope(f, x, size, 0.3 * found.step)  # in other places: a wave that fits the steps does not fit these
+        again = slope(f, x, size, 0.3 * found.step)  # other steps: a wave that fits the first ones does not fit these
         if not again.differs(analytic, tolerance) or again.differs(found.value, tolerance):
             return row("unclear", "the numerical derivative depends on the step")
         return row("wrong")
@@ -136,7 +137,7 @@ def judged(name: str, along: Along, tolerance: float) -> Row:
 
 
 def _error(analytic: float, numeric: float) -> float:
-    """The relative error; 0 where both are 0."""
+    """The relative error, 0 where both are equal; the plain difference where the numerical one is not finite."""
     if analytic == numeric or not math.isfinite(numeric):
         return analytic - numeric
     return math.fabs(analytic - numeric) / max(math.fabs(analytic), math.fabs(numeric))
@@ -146,19 +147,21 @@ def _error(analytic: float, numeric: float) -> float:
 
 
 def _between(analytic: float, sides: Sequence[Side]) -> bool:
+    """Whether a derivative lies between the slopes of the sides."""
     slopes = [side.slope.value for side in sides]
     slack = 1e-4 * sum(map(math.fabs, slopes)) + 8.0 * sum(side.slope.doubt for side in sides) + 1e-6
     return min(slopes) - slack <= analytic <= max(slopes) + slack
 
 
 def _jumps(sides: Sequence[Side], here: float) -> bool:
+    """Whether the limits on both sides, and the value `here`, are not the same number."""
     limits = [here, *[side.limit for side in sides]]
     slack = 1e-7 * max(map(math.fabs, limits)) + 1e-8 * sum(math.fabs(side.slope.value) for side in sides) + 1e-12
     return max(limits) - min(limits) > slack
 
 
 def _broken(sides: Sequence[Side], here: float, what: str, tolerance: float) -> str:
-    """What a function does at a point that no rule of the book speaks of; empty where it is smooth or nothing is known."""
+    """The end, jump or kink of a function at a point where no rule tells of one; "" where none is found."""
     usable = [side for side in sides if math.isfinite(side.slope.value)]
     if len(usable) == 1 and not all(math.isfinite(side.limit) for side in sides):
         return f"the {what} ends here"
@@ -173,7 +176,7 @@ def _broken(sides: Sequence[Side], here: float, what: str, tolerance: float) -> 
 
 
 def _at_kink(name: str, along: Along, analytic: float, kink: str, tolerance: float) -> Row:
-    """The row of a derivative at a kink: right where the engine agrees on both sides, and each rule with its own two slopes."""
+    """The row of a derivative at a kink: "kink", unless it is wrong beside the point, or a rule's partial out of bounds."""
     both = [beside(along.f, along.x, sign) for sign in (-1.0, 1.0)]
     sides = [side for side in both if math.isfinite(side.slope.value)]
     middle = sum(side.slope.value for side in sides) / len(sides) if sides else math.nan
@@ -204,7 +207,7 @@ def _at_kink(name: str, along: Along, analytic: float, kink: str, tolerance: flo
 
 
 def _beside_wrong(along: Along, sides: Sequence[Side], tolerance: float) -> bool:
-    """Whether the engine's derivative is wrong on one side of the point, at some distance from it and much nearer."""
+    """Whether the engine's derivative is wrong on one side of the point, both at some distance from it and much nearer."""
     size = max(math.fabs(along.x), 1.0)
     slack = tolerance * max([math.fabs(side.slope.value) for side in sides], default=0.0)
     for sign in (-1.0, 1.0):
@@ -220,7 +223,7 @@ def _beside_wrong(along: Along, sides: Sequence[Side], tolerance: float) -> bool
 
 
 def _out_of_bounds(node: Value) -> bool:
-    """Whether a node's own partial derivative lies outside of the slopes that its rule has on both sides."""
+    """Whether a partial derivative of a node does not lie between the two one-sided slopes of its rule."""
     rule, data = node.rule, [p.data for p in node.parents]
     assert rule is not None
     if rule.partials is None:
@@ -235,4 +238,5 @@ def _out_of_bounds(node: Value) -> bool:
 
 
 def _operand(rule: Primitive, data: Sequence[float], i: int) -> Function:
+    """A rule as a function of its operand `i`, the others fixed."""
     return lambda x: rule.on_floats([*data[:i], x, *data[i + 1 :]])

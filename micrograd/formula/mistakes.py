@@ -22,9 +22,9 @@ WRONG_ORDER = "the order is wrong: a node passes on before all its gradient is t
 
 
 class Mistake(NamedTuple):
-    """A mistake: its name, the walk that makes it, what to do instead, and the operations that make it (none: all do).
+    """A mistake: its name, the walk that makes it, what to do instead, and the operations that make it, () for all.
 
-    `operand` is the place of the operand with which it is made, where it is one alone.
+    `operand` is the number of the operand with which it is made, None for all.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Mistake(NamedTuple):
 
 
 def _with_one_operand(op: str, written: str, method: str) -> list[Mistake]:
-    """What a sum or a product does rightly with one operand and wrongly with the other."""
+    """The mistakes that a sum or a product makes with one operand alone."""
     walks = (
         ("overwrites the gradient of its {} operand instead of adding to it", "overwriting", ACCUMULATE),
         ("forgets the upstream factor for its {} operand", "without_upstream", UPSTREAM),
