@@ -442,6 +442,12 @@ def test_backends_and_precisions_are_chosen_and_refused_clearly(monkeypatch):
         jit(abs, backend="llvm")
 
 
+def test_an_llvmlite_that_is_too_old_is_told_from_its_llvm(monkeypatch):
+    """The number at hand is LLVM's, and was called llvmlite's."""
+    monkeypatch.setattr("llvmlite.binding.llvm_version_info", (15, 0, 7))
+    assert code.trouble.__wrapped__() == "this llvmlite has LLVM 15.0.7, which is too old: llvmlite 0.45 or newer is needed"
+
+
 NARROWER = [("haswell", 32, 16, True), ("haswell", 32, 16, False), ("nehalem", 16, 16, True), ("", None, 32, False)]
 
 

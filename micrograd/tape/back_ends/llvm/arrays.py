@@ -1,4 +1,4 @@
-"""Arguments and results: from arrays whose rows are samples to slots whose lanes are, and back."""
+"""Arguments and results: copies from arrays, whose rows are samples, to slots, whose lanes are samples, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from micrograd.tape.back_ends.llvm.target import COUNT, DIVISOR, ROWS, SHARED
 
 
 def transposed(f: Function, rows: list[str]) -> list[str]:
-    """As many vectors as they have lanes, with rows and lanes exchanged."""
+    """Vectors, as many as they have lanes, with rows and lanes exchanged."""
     n, d = len(rows), 1
     while d < n:
         swapped = list(rows)
@@ -30,7 +30,7 @@ def transposed(f: Function, rows: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Rows:
-    """Arguments: arrays of one width. Each has a number in the frame, and a slot from which on its columns lie."""
+    """Arguments: arrays of one width. `numbers` are their entries in the frame, `bases` the slots of their first columns."""
 
     numbers: View
     bases: View
@@ -44,9 +44,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class Columns:
-    """Results, each of which fills a row of an array: the number of its array, the row, and the slot that it comes from.
+    """Results that fill a row of an array each: the array's entry in the frame, the row, and the slot of the result.
 
-    A result that is the same for all samples fills `repeats` rows, from its own on.
+    A result that is the same for all samples fills `repeats` rows, beginning with its own.
     """
 
     numbers: View
@@ -62,7 +62,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Grouped:
-    """Arrays of results of one width, a row for each sample: the number of each array, and the slots of its columns."""
+    """Arrays of results of one width, a row for each sample: their entries in the frame, and the slots of their columns."""
 
     numbers: View
     slots: View
@@ -75,7 +75,7 @@ class Grouped:
 
 
 def write_single_rows(f: Function, it: Rows) -> None:
-    """Copies of `count` rows, number by number; the lanes that are left repeat the last row."""
+    """Copy `count` rows, number by number; the remaining lanes repeat the last row."""
     t = f.target
     last = f.new("sub i64 %count, 1")
 
@@ -95,18 +95,18 @@ def write_single_rows(f: Function, it: Rows) -> None:
 
 
 def tiles_of(width: int, lanes: int) -> list[int]:
-    """The first column of each tile in which rows are transposed, as wide as there are lanes; the last may overlap."""
+    """The first column of each tile in which rows are transposed. A tile has as many columns as lanes; the last may overlap."""
     return list(dict.fromkeys([*range(0, width - lanes + 1, lanes), max(0, width - lanes)]))
 
 
 def masked(f: Function, width: int) -> str:
-    """The operand that says that only the first `width` lanes are loaded or stored."""
+    """The mask with which only the first `width` lanes are loaded or stored."""
     n = f.target.lanes
     return f"<{n} x i1> <{', '.join(f'i1 {int(i < width)}' for i in range(n))}>"
 
 
 def columns_in(f: Function, width: int, array: str, column: Index, s: Index) -> list[str]:
-    """The vectors of the columns from `column` on, up to as many as one has lanes, of the rows from place `s` on."""
+    """The vectors of the columns from `column` on, at most as many as there are lanes, for the samples from `s` on."""
     t, n = f.target, f.target.lanes
     corner = Index((("%first", width * t.size),)) + s * (width * t.size) + column * t.size
     if width <= 2:
@@ -122,7 +122,7 @@ def columns_in(f: Function, width: int, array: str, column: Index, s: Index) -> 
 
 
 def write_rows(f: Function, it: Rows) -> None:
-    """Copies of a whole block of rows, transposed tile by tile."""
+    """Copy a whole block of rows, transposed tile by tile."""
     t, width, n = f.target, it.width, f.target.lanes
     if n == 1:
         write_single_rows(f, it)
@@ -145,7 +145,7 @@ def write_rows(f: Function, it: Rows) -> None:
 
 
 def tiles(f: Function, width: int, body: Callable[[list[Index], list[int]], None]) -> None:
-    """A loop over tiles of as many columns as one has lanes; the last may overlap."""
+    """Write a loop over tiles of as many columns as there are lanes; the last may overlap."""
     n = f.target.lanes
     if width > n:
         nest(f, [width - width % n], [n], body)
@@ -154,7 +154,7 @@ def tiles(f: Function, width: int, body: Callable[[list[Index], list[int]], None
 
 
 def write_no_tail(f: Function, slots: View) -> None:
-    """Zeros in the lanes beyond `count`, in each slot of a table: those lanes then add nothing to sums over the samples."""
+    """Write zeros to the lanes beyond `count` of some slots, so that they add nothing to sums over the samples."""
     t = f.target
     left = f.new(f"sub i64 {t.block}, %count")
     with f.loop(slots.count, 1, []) as (i, _, _):
@@ -165,7 +165,7 @@ def write_no_tail(f: Function, slots: View) -> None:
 
 
 def write_filled(f: Function, slots: View, numbers: View) -> None:
-    """One shared number for all samples, in each of the slots in a table."""
+    """Fill each of some rows with a shared number."""
     with f.loop(slots.count, 1, []) as (i, _, _):
         slot, value = f.located(slots, [i]), f.load(numbers, f.located(numbers, [i]), Index())
 
@@ -177,17 +177,17 @@ def write_filled(f: Function, slots: View, numbers: View) -> None:
 
 
 def write_clear(f: Function, numbers: int) -> None:
-    """Zeros in the accumulators."""
+    """Write zeros to the accumulators."""
     f.do(f"call void @llvm.memset.p0.i64(ptr %totals, i8 0, i64 {numbers * f.target.size}, i1 false)")
 
 
 def copy(f: Function, to: str, source: str, numbers: int) -> None:
-    """Some numbers from one place to another."""
+    """Copy some numbers from one address to another."""
     f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr {source}, i64 {numbers * f.target.size}, i1 false)")
 
 
 def write_finish(f: Function, many: int) -> None:
-    """The sum over the lanes of every accumulator, divided, into the array of sums."""
+    """Write the sum over the lanes of every accumulator, divided by the frame's divisor, to the array of sums."""
     t, array = f.target, f.sums(many)
     divisor = f.splat(f.new(f"load {t.real}, ptr {f.address('frame', Index((), DIVISOR * 8))}, align 8"))
 
@@ -207,7 +207,7 @@ def count_of(f: Function) -> str:
 
 
 def column_start(f: Function, row: Index, count: str) -> Index:
-    """Where a row of an array of results begins."""
+    """The byte at which a row of an array of results begins."""
     size = f.target.size
     if not row.terms:
         return Index(((count, row.offset * size),)) if row.offset else Index()
@@ -215,7 +215,7 @@ def column_start(f: Function, row: Index, count: str) -> Index:
 
 
 def write_columns(f: Function, it: Columns, part: bool) -> None:
-    """The numbers of slots as rows of arrays of results, for a whole block of samples or `part` of one."""
+    """Copy slots to rows of arrays of results, for a whole block of samples or `part` of one."""
     t, count = f.target, count_of(f)
 
     def one(at: list[Index], extent: list[int]) -> None:
@@ -238,7 +238,7 @@ def write_columns(f: Function, it: Columns, part: bool) -> None:
 
 
 def rows_out(f: Function, array: str, corner: Index, column: Index, width: int, values: Sequence[str]) -> None:
-    """Vectors of columns, from `column` on, into rows of `width` that begin at `corner`: as many rows as one has lanes."""
+    """Store vectors of columns, from `column` on, in rows of `width` numbers from `corner` on: as many rows as lanes."""
     t, n = f.target, f.target.lanes
     if width == 2:
         for k in range(2):
@@ -253,7 +253,7 @@ def rows_out(f: Function, array: str, corner: Index, column: Index, width: int, 
 
 
 def write_rows_out(f: Function, it: Grouped, part: bool) -> None:
-    """The numbers of slots, side by side in the rows of arrays: a whole block of rows, or `part` of one."""
+    """Copy slots to columns of arrays of results, for a whole block of samples or `part` of one."""
     t, width, n = f.target, it.width, f.target.lanes
     first = Index((("%first", width * t.size),))
 
@@ -281,7 +281,7 @@ def write_rows_out(f: Function, it: Grouped, part: bool) -> None:
 
 
 def write_fixed(f: Function, it: Rows) -> None:
-    """The numbers of arrays that are the same for all samples, copied to where shared numbers are."""
+    """Copy the arrays that are the same for all samples to their shared slots."""
     t = f.target
 
     def one(at: list[Index], extent: list[int]) -> None:
@@ -292,7 +292,7 @@ def write_fixed(f: Function, it: Rows) -> None:
 
 
 def write_same(f: Function, it: Columns) -> None:
-    """Shared numbers as rows of arrays of results, the same for all samples; those of a single sample run by run."""
+    """Fill rows of arrays of results with shared numbers; for a single sample, runs of them are copied at once."""
     t, count = f.target, count_of(f)
     assert it.repeats is not None
     repeats, some, none = it.repeats, f.label(), f.label()
@@ -328,7 +328,7 @@ def write_same(f: Function, it: Columns) -> None:
 
 
 def write_look_at_rows(f: Function, columns: Columns | None, grouped: Sequence[Grouped], part: bool) -> None:
-    """Tell of nan among the results of a whole block of samples, or of `part` of one."""
+    """Report if a result of a whole block of samples, or of `part` of one, is nan."""
     t = f.target
     total = count_of(f) if columns else ""
 

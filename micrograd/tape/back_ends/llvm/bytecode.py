@@ -1,4 +1,4 @@
-"""Bytecode: a tape as the table that the interpreter works from, and whether that gives the bits of compiled code.
+"""Bytecode: a tape as a table of integers for the interpreter, and whether running it gives the bits of compiled code.
 
 `vectorise.settled` comes before, `interpreter` after.
 """
@@ -42,12 +42,12 @@ from micrograd.tape.back_ends.llvm.target import ARRAYS, OUT, Target
 from micrograd.tape.vectorise import Settled
 
 Array = np.ndarray[Any, Any]
-WIDE = 64  # calls of the library, independent of each other, from which on those for one sample may be in vectors
-NESTED = 4  # the same in the step of a loop
-CONTIGUOUS = 16  # terms of a logsumexp from which on it may be in vectors
-LEAST, INSTRUCTION = 0.01, 3e-5  # seconds that compiling any tape takes, and for each of its instructions
-RARE = 8  # instructions to a term of a long sum from which on these are little work
-ENDS = [-1, 0, 0, 0]  # what is behind the last instruction
+WIDE = 64  # from so many independent calls of the library on, compiled code for one sample may make them in vectors
+NESTED = 4  # the same in a step of a loop
+CONTIGUOUS = 16  # the same for the terms of a logsumexp
+LEAST, INSTRUCTION = 0.01, 3e-5  # seconds that compiling any tape takes, and each of its instructions
+RARE = 8  # long sums are little work if there are at least so many instructions for each of their terms
+ENDS = [-1, 0, 0, 0]  # stands after the last instruction
 _DOT = RULES["dot"]
 
 
@@ -62,11 +62,11 @@ def calls_library(rule: Primitive) -> bool:
 
 
 class Bytecode:
-    """A tape as the interpreter's table, and what a frame for it needs to know; `groups` as for a program."""
+    """A tape as the interpreter's table, with what a frame needs to know of a plan; `groups` as for a program."""
 
     @classmethod
     def of(cls, it: Settled, groups: Sequence[int], exact: bool, real: str) -> Bytecode | None:
-        """The bytecode of a tape; None where there is no interpreter of one of its primitives, or bits may be others."""
+        """The bytecode of a tape; None if the interpreter lacks one of its primitives, or its bits may differ."""
         names, used = known(real, exact), {rule.name: rule for rule, _ in it.places.tape.instructions}
         if any(name not in names or rule is not RULES[name] for name, rule in used.items()):
             return None
@@ -77,10 +77,10 @@ class Bytecode:
         places, tape = it.places, it.places.tape
         self.settled, self.exact, self.real, self.names = it, exact, real, names
         self.reduce, self.groups, self.fields = it.reduce, groups, places.fields
-        self.final = {} if exact else it.final  # exact sums have the value of each sample by itself
+        self.final = {} if exact else it.final  # exact sums add the value of each sample, computed first
         self.sums = len(tape.outputs) if it.reduce else 0
         self.rows = self.shared = tape.first + len(tape.instructions) + 1
-        self.one = self.rows - 1  # the slot of a factor of what has none
+        self.one = self.rows - 1  # the slot of 1.0, the second factor of terms that have only one
         low = tape.inputs + tape.leaves
         self.constants = [*zip(range(low, tape.first), tape.constants, strict=True), (self.one, 1.0)]
         self.arrays = ARRAYS + len(self.fields) + len(groups)
@@ -94,10 +94,10 @@ class Bytecode:
         self.price = LEAST + INSTRUCTION * len(tape.instructions)
 
     def same_bits(self) -> tuple[bool, bool]:
-        """Whether results surely have the bits of compiled code: for calls of few samples, each on its own, and for others.
+        """Whether results are sure to have the bits of compiled code, for calls with few samples and for others.
 
-        Exact code has one order for everything. Else, one sample's long sums are added in parts, and neighbours go to the
-        library in vectors, as they come to lie; and so do numbers that all samples share.
+        Exact code has one order for everything. Otherwise compiled code for a single sample, and for numbers that all samples
+        share, adds long sums in parts and calls the library for vectors of neighbours: its bits depend on where numbers lie.
         """
         if self.exact:
             return True, True
@@ -123,7 +123,7 @@ class Bytecode:
         return found[0], found[1]
 
     def irregular(self) -> bool:
-        """Whether `Target.by_tape` costs compiled code next to nothing: there are no loops, and little work is in long sums."""
+        """Whether `Target.by_tape` hardly slows compiled code: there are no loops, and long sums are little of the work."""
         if self.settled.loops or any(len(xs) > UNROLLED for xs, _ in self.final.values()):
             return False
         instructions = self.settled.places.tape.instructions
@@ -133,9 +133,9 @@ class Bytecode:
         return sum([count for _, count in counts if count >= LONG]) * RARE <= len(instructions)
 
     def levels(self) -> list[int]:
-        """For each instruction the level on which it comes to stand; behind each loop they count on.
+        """For each instruction its level in compiled code; after a loop, counting goes on.
 
-        The first step of a loop has a negative number of that loop; those of the others have 0.
+        Those of the first step of a loop have a negative number, one for each loop; those of its other steps have 0.
         """
         tape, loops = self.settled.places.tape, self.settled.loops
         if not loops:
@@ -158,7 +158,7 @@ class Bytecode:
 
     @cached_property
     def table(self) -> tuple[Array, bool]:
-        """What the interpreter does, as integers, and whether some of it is done once for all samples."""
+        """What the interpreter is to do, as integers, and whether some of it is done once for all samples."""
         places, tape = self.settled.places, self.settled.places.tape
         first, varies = tape.first, places.varies.tolist()
         codes = {RULES[name]: code for code, name in enumerate(known(self.real, self.exact))}
@@ -197,7 +197,7 @@ class Bytecode:
         return np.fromiter(chain(head, *parts), np.int64, starts[-1]), len(once) > 0
 
     def arguments(self, varying: bool) -> list[int]:
-        """For each array of arguments its entry in the frame, its width, and the slot of its first number."""
+        """For each array of arguments: its entry in the frame, its width, and the slot of its first number."""
         found, slot = list[int](), 0
         for i, field in enumerate(self.fields):
             if field.width and field.varying == varying:
@@ -206,7 +206,7 @@ class Bytecode:
         return found
 
     def results(self) -> list[int]:
-        """For each result its array's entry in the frame, where it lies there (rows, stride, offset), and its slot."""
+        """For each result: its array's entry in the frame, where it lies there (row, stride, offset), and its slot."""
         outputs = self.settled.places.tape.outputs
         if not self.groups:
             return [*chain.from_iterable((OUT, row, 1, 0, slot) for row, slot in enumerate(outputs))]

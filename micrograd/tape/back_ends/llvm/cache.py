@@ -1,10 +1,10 @@
 """Machine code kept between processes: files of object code in a folder of the user's own.
 
 A script that runs again, or a thousand workers, compile nothing that has been compiled for this machine before. The variable
-MICROGRAD_CACHE names the folder, or says "off"; without it, it is `micrograd` in the user's folder of caches.
+MICROGRAD_CACHE names the folder, or says "off"; by default it is `micrograd` in the user's cache folder.
 
-What is read here is executed. So the folder and the file have to belong to the user of this process, nobody else may have the
-right to write to them, and the file has to hold what was made for the key that is asked for. Else it counts as not there.
+What is read here is executed. So the folder and the file must belong to the user of this process, nobody else may have the
+right to write to them, and the file must hold what was made for the key that is asked for. Otherwise a file is ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-LARGEST = 256 << 20  # bytes of all files together; the ones used longest ago go first
+LARGEST = 256 << 20  # bytes of all files together; if there are more, those used longest ago are removed
 _HEAD = b"micrograd machine code 1\n"
 _DIGEST = 32
 
@@ -25,9 +25,9 @@ def folder() -> str | None:
     """Where code is kept; None for nowhere."""
     place = os.environ.get("MICROGRAD_CACHE", "")
     if place.lower() in ("off", "0", "no", "false") or not hasattr(os, "getuid") or sys.platform == "win32":
-        return None  # where files have no owner, nothing says who wrote them
+        return None  # turned off, or files have no owner here, so that nothing says who wrote them
     if os.getuid() != os.geteuid():
-        return None  # this process has more rights than the user who names the folder
+        return None  # this process has other rights than the user who names the folder
     if not place:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         place = os.path.join(home, "micrograd")
@@ -35,7 +35,7 @@ def folder() -> str | None:
 
 
 def read(key: str) -> bytes | None:
-    """The object code kept for a key; None where there is none that may be trusted."""
+    """The object code kept for a key; None if there is none that may be trusted."""
     with suppress(OSError), _opened(make=False) as at:
         file = os.open(key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
         with os.fdopen(file, "rb") as opened:
@@ -47,13 +47,13 @@ def read(key: str) -> bytes | None:
             if content[: len(_HEAD) + _DIGEST] != _HEAD + _digest(key, body):
                 return None
             with suppress(OSError):
-                os.utime(file)  # so that it is not the next to go
+                os.utime(file)  # so that it counts as used now
             return body
     return None
 
 
 def write(key: str, body: bytes) -> None:
-    """Keep object code for a key, whole or not at all; where that cannot be, nothing happens."""
+    """Keep object code for a key, whole or not at all; if that is impossible, nothing happens."""
     with suppress(OSError), _opened(make=True) as at:
         part = f".{os.getpid()}.{os.urandom(4).hex()}.part"
         file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=at)
@@ -70,7 +70,7 @@ def write(key: str, body: bytes) -> None:
 
 @contextmanager
 def _opened(make: bool) -> Iterator[int]:
-    """The folder as a descriptor, which stays this folder whatever becomes of its name; OSError where there is none of ours."""
+    """A descriptor of the folder, so that it stays the same folder even if it is renamed; OSError if there is none of ours."""
     place = folder()
     if place is None:
         raise FileNotFoundError
@@ -88,7 +88,7 @@ def _opened(make: bool) -> Iterator[int]:
 
 
 def _ours(about: os.stat_result) -> bool:
-    """Whether something belongs to this user, and to nobody else to write to."""
+    """Whether a file or folder belongs to this user, and nobody else may write to it."""
     return about.st_uid == os.getuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
@@ -97,7 +97,7 @@ def _digest(key: str, body: bytes) -> bytes:
 
 
 def _bound(at: int) -> None:
-    """Remove the files used longest ago, where all together are too large."""
+    """Remove the files used longest ago, if all together are too large."""
     found = []
     with os.scandir(at) as entries:
         for entry in entries:

@@ -1,8 +1,8 @@
-"""Machine code: made of a module's text by LLVM, entered through ctypes, kept by its text, also between processes (`cache`).
+"""Machine code: LLVM compiles the text of a module, ctypes calls it, and it is kept by its text, also on disk (`cache`).
 
-Equal programs share their code, and what was compiled lately stays when its owner has gone: a network that is built again
-is not compiled again. Code of both levels computes the same bits: QUICK is made in a third of the time, OPTIMISED mostly
-runs a little faster. llvmlite is imported here and in `machine` alone, and only when something is compiled.
+Equal programs share their code, and code that was compiled lately is kept after its owner is gone: a network that is built
+again is not compiled again. Code of both levels computes the same bits: QUICK is compiled in a third of the time, OPTIMISED
+mostly runs a little faster. llvmlite is imported here and in `machine` alone, and only when something is compiled.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from micrograd.tape.back_ends.llvm.function import called
 from micrograd.tape.back_ends.llvm.target import DATA
 from micrograd.tape.back_ends.llvm.threads import compiler
 
-MAPS = 256  # pieces of memory that LLVM may map
+MAPS = 256  # how many pieces of memory LLVM may need to map
 QUICK, OPTIMISED = 0, 2  # LLVM's levels; level 1 takes as long as 2
 
 
 @functools.cache
 def trouble() -> str:
-    """Why compiled code cannot be had here; empty where it can."""
+    """Why nothing can be compiled here; empty if it can."""
     try:
         import llvmlite.binding as llvm
     except ImportError:
         return "llvmlite is not installed (it comes with the extra `jit` of micrograd-engine)"
     if llvm.llvm_version_info[0] < 20:
-        return f"llvmlite {'.'.join(map(str, llvm.llvm_version_info))} is too old: 0.45 or newer is needed"
+        version = ".".join(map(str, llvm.llvm_version_info))
+        return f"this llvmlite has LLVM {version}, which is too old: llvmlite 0.45 or newer is needed"
     probe = np.zeros(3)[1:]
     if platform.python_implementation() != "CPython" or _pointer_at(id(probe) + DATA).value != probe.ctypes.data:
         return "this interpreter keeps the numbers of arrays where compiled code does not look for them"
@@ -49,7 +50,7 @@ def trouble() -> str:
 
 
 def check() -> None:
-    """ImportError that says why, where compiled code cannot be had here."""
+    """ImportError that says why, if nothing can be compiled here."""
     if reason := trouble():
         raise ImportError(f'no compiled code: {reason}; backend="numpy" works everywhere')
 
@@ -57,20 +58,20 @@ def check() -> None:
 _pointer_at = ctypes.c_void_p.from_address
 
 
-making = threading.RLock()  # held while code is made: who wants the same waits for it
-using_llvm = threading.RLock()  # held while LLVM works, by the thread that it works in
-KEPT, KEPT_TEXT = 64, 16 << 20  # how many pieces of code are kept that nobody holds, and characters that they were made of
+making = threading.RLock()  # held while code is made: another thread that wants the same waits for it
+using_llvm = threading.RLock()  # held while LLVM works, by the thread in which it works
+KEPT, KEPT_TEXT = 64, 16 << 20  # the most pieces of code that are kept if nobody holds them, and characters of their texts
 _alive: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
 _latest: OrderedDict[str, tuple[Code, int]] = OrderedDict()
 
 
 def compiled(text: str, level: int = OPTIMISED) -> Code:
-    """The code of a module; what another program made of the same text, where there is any, or what is better than asked."""
+    """The code of a module. If there is code of the same text already, or optimised code on disk, it is used."""
     with making:
         for better in dict.fromkeys((OPTIMISED, level)):
             key = _key(text, better)
             code = _alive.get(key)
-            kept = None if code or "inttoptr" in text else cache.read(key)  # no address of this process stands in it
+            kept = None if code or "inttoptr" in text else cache.read(key)  # a text with addresses is for this process alone
             if code or kept or better == level:
                 break
         if code is None:
@@ -89,7 +90,7 @@ def compiled(text: str, level: int = OPTIMISED) -> Code:
 
 
 def _key(text: str, level: int) -> str:
-    """A key that is equal for equal code: made of the text, the machine, and the versions of what compiles it."""
+    """The key of code: a hash of the text, the level, the machine, and the versions of micrograd and llvmlite."""
     import llvmlite
 
     name, features, _, _ = machine.host()
@@ -98,7 +99,7 @@ def _key(text: str, level: int) -> str:
 
 
 class Code:
-    """A compiled module; the memory it lies in is freed with this object."""
+    """A compiled module; its memory is freed with this object."""
 
     def __init__(self, text: str, key: str, level: int, kept: bytes | None):
         import llvmlite.binding as llvm
@@ -111,8 +112,8 @@ class Code:
                 place = machine.addresses(real, True)[function, lanes]
                 llvm.add_symbol(f"lib.{function}.{lanes}.{real}", place)
             size = 0 if kept else len(text)
-            needed, left = 48e6 + 12 * size, machine.memory_left()  # measured: 32 MB, and 7 for each of many
-            if needed > left:  # LLVM would end the process, here and below
+            needed, left = 48e6 + 12 * size, machine.memory_left()  # measured: 32 MB, and 7 bytes for each character
+            if needed > left:  # LLVM would end the process; likewise below
                 raise MemoryError(
                     f"compiling needs about {needed / 1e6:,.0f} MB, and this process may take {max(left, 0.0) / 1e6:,.0f} MB "
                     'more: backend="numpy" needs none of it'
@@ -132,23 +133,23 @@ class Code:
                 engine.set_object_cache(lambda _, content: made.append(content), lambda _: None)
             engine.finalize_object()
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
-        self.run = kind(engine.get_function_address("run"))  # called without the interpreter's lock
+        self.run = kind(engine.get_function_address("run"))  # ctypes calls it without holding the interpreter's lock
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
         self.share = kind(engine.get_function_address("share"))
         self.all = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address("all"))
         weakref.finalize(self, _freed, engine, context)
         for content in made:
             cache.write(key, content)
-        made.clear()  # which the engine holds on to
+        made.clear()  # the engine keeps the list alive
 
 
 def _freed(engine: Any, context: Any) -> None:
-    """Free compiled code, and only then what it was made in: the garbage collector would keep no order."""
+    """Free compiled code, and only then the context it was made in: the garbage collector would follow no order."""
     with using_llvm:
         engine.close()
         context.close()
 
 
-if hasattr(os, "register_at_fork"):  # a fork waits for LLVM, or the child would find locks held by threads that it lacks
+if hasattr(os, "register_at_fork"):  # a fork waits for LLVM, else the child would have locks held by threads that it lacks
     for lock in (using_llvm, making):
         os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)

@@ -1,4 +1,4 @@
-"""The driver: the doors through which compiled code is entered, and what every module declares."""
+"""The driver: the functions through which compiled code is entered, and the declarations of every module."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.target import CHUNK, COUNT, DATA, PARAMETERS, THETA, Target
 
-CALLS = 64  # in one function
+CALLS = 64  # the most calls in one function
 
 
 def write_driver(
@@ -18,12 +18,14 @@ def write_driver(
     first: Sequence[str] = (),
     last: Sequence[str] = (),
 ) -> str:
-    """The function `run(frame, first, count, prepare)`: what is computed once, where `prepare` is 1, then every chunk.
+    """The functions `run`, `all` and `share`, as text.
 
-    `all(frame)` is the whole of it at once. `share(frame, next, span)` is what one of several threads does: as long as there
-    are samples left, the next `span` of them, from `next` on, which all threads count up.
-    A chunk is worked through block by block: `whole` are the functions for a block, `part` those for the last, shorter one,
-    and `first` and `last` those for a chunk, before and after.
+    `run(frame, first, count, prepare)` works on samples `first` to `first + count`, chunk by chunk; if `prepare` is 1, it first
+    computes what all samples share. `all(frame)` does both for all samples. `share(frame, next, span)` is for one of several
+    threads: as long as there are samples left, it works on the next `span` of them; all threads count up the number at `next`.
+
+    `before` are the functions for what all samples share. A chunk is worked on block by block: `whole` are the functions for a
+    block, `part` those for a last, shorter one; `first` and `last` are called before and after each chunk.
     """
     arguments = ", ".join(f"ptr %{a}" for a in PARAMETERS)
     parcels: list[str] = []
@@ -81,7 +83,7 @@ def write_driver(
             *calls(last, "%start", "0"),
             "  br label %chunks",
             "done:",
-            *(["  fence seq_cst"] if target.streamed else []),  # non-temporal stores are seen by all threads
+            *(["  fence seq_cst"] if target.streamed else []),  # so that other threads see non-temporal stores
             "  ret void",
             "}",
             "define void @all(ptr %frame) nounwind {",
@@ -111,7 +113,7 @@ def write_driver(
 
 
 def bounded(names: Sequence[str], target: Target, parcels: list[str]) -> Sequence[str]:
-    """The functions to be called for `names`: few, for where they are many, new ones of `parcels` each call some of them."""
+    """The functions to call for `names`, at most CALLS. If there are more, new functions, added to `parcels`, call them."""
     while len(names) > CALLS:
         fewer = []
         for first in range(0, len(names), CALLS):

@@ -1,4 +1,4 @@
-"""Memory of calls: the frame that compiled code starts from, and room for results."""
+"""Memory of calls: the frame that compiled code gets, and arrays for results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def aligned(numbers: int, dtype: Any) -> Array:
 
 
 class Frame:
-    """The memory of one call: a block of samples, accumulators, and the pointers that compiled code starts from."""
+    """The memory of one call: rows for a block of samples, shared numbers, accumulators, and the pointers to all of these."""
 
     def __init__(self, plan: Any, t: Target, dtype: Any, tables: Array):
         self.rows = aligned(max(plan.rows * t.pitch, len(plan.shown) * t.block if t.streamed else 0), dtype)
@@ -44,20 +44,20 @@ class Frame:
 
 
 class Room(threading.local):
-    """Memory of large results that nobody holds any more, for each thread: fresh pages cost more than writing results there."""
+    """Memory of large results that nobody holds any more, for each thread: fresh pages would cost more than filling them."""
 
     def __init__(self) -> None:
         self.idle: list[Array] = []
 
 
 idle_room = Room()
-LARGE, KEPT = 1 << 20, 4  # from how many bytes on memory is used again, and how many pieces of it are kept
+LARGE, KEPT = 1 << 20, 4  # from so many bytes on, memory is used again; and how many pieces of it are kept
 
 
 def room(shape: tuple[int, ...], dtype: Any, lined: bool = False) -> Array:
-    """An array to write results to; where it is large, in memory of earlier results that nobody holds any more.
+    """An array to write results to. A large one lies in memory of earlier results that nobody holds any more, if there is some.
 
-    It begins at a line of the cache where it is large, or `lined`.
+    It begins at a line of the cache if it is large, or if `lined`.
     """
     size = math.prod(shape) * dtype.itemsize
     if size < LARGE and not lined:
@@ -65,7 +65,7 @@ def room(shape: tuple[int, ...], dtype: Any, lined: bool = False) -> Array:
     idle = idle_room.idle
     fitting = [i for i, piece in enumerate(idle) if size + 64 <= len(piece) <= 2 * size + 64]
     piece = idle.pop(fitting[0]) if fitting else np.empty(size + 64, np.uint8)
-    # the owner of the array and all its views: it goes when the last of them does
+    # this object owns the memory: it is freed when the array and all views of it are gone
     owner: Any = (ctypes.c_char * len(piece)).from_buffer(piece.data)
     weakref.finalize(owner, _put_back, idle, piece).atexit = False
     return np.ndarray(shape, dtype, buffer=owner, offset=-piece.ctypes.data % 64)
@@ -77,12 +77,12 @@ def _put_back(idle: list[Array], piece: Array) -> None:
 
 
 class Single:
-    """The memory of one call on plain numbers, without arrays on the way, and the code that runs on it: `Program.single`."""
+    """For `Program.single`: the memory of one call on plain numbers, which needs no arrays, and the code that runs on it."""
 
     def __init__(self, frame: Frame, run: Callable[[int], None], inputs: int, leaves: int, outputs: int):
         kind = ctypes.c_double if frame.rows.itemsize == 8 else ctypes.c_float
         self.frame, self.all, self.address = frame, run, frame.address
-        self.numbers = (kind * (inputs + leaves))()  # those of the arguments, and behind them the parameters
+        self.numbers = (kind * (inputs + leaves))()  # those of the arguments, followed by the parameters
         self.out = (kind * outputs)()
         self.pack = struct.Struct(f"{inputs + leaves}{kind._type_}").pack_into
         starts = [ctypes.addressof(self.numbers) + i * ctypes.sizeof(kind) for i in range(inputs + 1)]
@@ -93,6 +93,6 @@ class Single:
 
 
 class _Stand(ctypes.Structure):
-    """In the place of an array's object, where there is no array: its pointer to the numbers lies where an array's would."""
+    """Stands in for an array's object: it has a pointer to numbers at the same byte."""
 
     _fields_ = (("before", ctypes.c_char * DATA), ("data", ctypes.c_void_p))

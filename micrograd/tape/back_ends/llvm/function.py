@@ -1,4 +1,4 @@
-"""The builder of one function: it collects the lines of LLVM's assembly, and names values, labels and addresses."""
+"""The builder of one function: it collects the lines of LLVM's assembly, names values and labels, and writes single loops."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Function:
     lines: list[str] = field(default_factory=list)
     counter: int = 0
     block: str = "entry"
-    addresses: list[dict[Any, str]] = field(default_factory=lambda: [{}])
-    by_lanes: set[tuple[str, int]] = field(default_factory=set)  # functions of the library, with so many arguments
-    parts: list[Function] = field(default_factory=list)  # functions that this one calls, once for each step of a loop
-    stepped: bool = False  # whether it is such a part, which is given the number of the step
+    addresses: list[dict[Any, str]] = field(default_factory=lambda: [{}])  # known addresses, a dict for each open loop
+    by_lanes: set[tuple[str, int]] = field(default_factory=set)  # library functions called lane by lane: name, arguments
+    parts: list[Function] = field(default_factory=list)  # functions that this one calls in each step of a loop
+    stepped: bool = False  # whether it is such a part, with the number of the step as an argument
 
     def new(self, expression: str) -> str:
-        """The name of a new value."""
+        """Add an instruction; returns the name of its value."""
         self.counter += 1
         self.lines.append(f"  %v{self.counter} = {expression}")
         return f"%v{self.counter}"
@@ -49,7 +49,7 @@ class Function:
         return f"splat ({self.target.real} {bits})"
 
     def known(self, x: str) -> float | None:
-        """The number that an operand is; None where that is a value in registers."""
+        """The number that an operand is; None if it is a value that is computed."""
         match = re.search(r"0x(\w{16})", x)
         return struct.unpack("<d", int(match[1], 16).to_bytes(8, "little"))[0] if match else None
 
@@ -93,7 +93,11 @@ class Function:
 
     @contextmanager
     def loop(self, count: int | str, step: int, carried: list[tuple[str, str]]) -> Iterator[tuple[Index, list[str], list[str]]]:
-        """A loop from 0 to `count`: its counter, the values carried in, and a list to put those carried out in their place."""
+        """A loop from 0 to `count`, whose body is written in the block of the `with` statement.
+
+        `carried` are the type and the first value of what goes from step to step. The block gets the counter, the names of
+        these values, and a list in which it puts the names of their next values; after the loop, the list has the last ones.
+        """
         head, after, before = self.label(), self.label(), self.block
         self.do(f"br label %{head}")
         self.start(head)
@@ -122,7 +126,7 @@ class Function:
         return slot * (self.target.pitch * self.target.size) + sample * self.target.size
 
     def located(self, arg: View, position: Sequence[Index]) -> Index:
-        """The slot of an element as an index; through the table where the operand is a gather."""
+        """The slot of an element as an index; for a gather, it is read from the table."""
         at = Index((), arg.base)
         if arg.value is not None:
             return at
@@ -139,7 +143,7 @@ class Function:
         return Index(((self.new(f"zext i32 {value} to i64"), 1),))
 
     def load(self, arg: View, at: Index, sample: Index) -> str:
-        """The vector of one element at one place of the block."""
+        """A vector with the numbers of one element, for the samples of the block from `sample` on."""
         t = self.target
         if arg.value is not None:
             return self.number(arg.value)
@@ -155,7 +159,7 @@ class Function:
     # -- arithmetic
 
     def two(self, operation: str, x: str, y: str) -> str:
-        return self.new(f"{operation} {self.target.vector} {x}, {y}")  # as it stands: what is rounded once is `multiply_add`
+        return self.new(f"{operation} {self.target.vector} {x}, {y}")  # LLVM may not fuse it: `multiply_add` is for that
 
     def multiply_add(self, x: str, y: str, start: str) -> str:
         t = self.target
@@ -191,7 +195,7 @@ class Function:
         return self.new(f"call {kind} {function}({', '.join(f'{kind} {a}' for a in args)})")
 
     def call_by_lanes(self, name: str, args: Sequence[str]) -> str:
-        """A function of the library, called for as many lanes at a time as it takes, until all have had their turn."""
+        """A function of the library for all lanes, called for as many lanes at a time as it can take."""
         t = self.target
         n = t.lanes
         while n > 1 and (name, n) not in t.library:
@@ -211,18 +215,18 @@ class Function:
         return out
 
     def shuffle(self, x: str, y: str, lanes: int, chosen: Iterable[int]) -> str:
-        """A vector of chosen lanes of `x` and, after them, `y`."""
+        """A vector of chosen lanes, which are counted through `x` and then through `y`."""
         kind, mask = f"<{lanes} x {self.target.real}>", list(chosen)
         return self.new(f"shufflevector {kind} {x}, {kind} {y}, <{len(mask)} x i32> <{', '.join(f'i32 {i}' for i in mask)}>")
 
     def sums(self, many: int) -> str:
-        """The name of the pointer to where the sums of this chunk go."""
+        """The name of the pointer to the place for the sums of this chunk."""
         base, chunk = self.pointer(Index((), OUT)), self.new(f"udiv i64 %first, {CHUNK}")
         self.do(f"%sums = getelementptr i8, ptr %{base}, i64 {self.new(f'mul i64 {chunk}, {many * self.target.size}')}")
         return "sums"
 
     def pointer(self, number: Index) -> str:
-        """The name of the pointer to the numbers of an array that the frame names, for addresses."""
+        """The name of the pointer to the numbers of an array, given its entry in the frame."""
         held = self.new(f"load ptr, ptr {self.address('frame', number * 8)}, align 8")
         return self.new(f"load ptr, ptr {self.address(held[1:], Index((), DATA))}, align 8")[1:]
 
@@ -241,7 +245,7 @@ class Function:
 
 
 def lanes_function(t: Target, name: str, arguments: int) -> str:
-    """The function `lanes.name` that calls one of the library lane by lane: once, and not wherever it is wanted."""
+    """The function `lanes.name`, which calls a library function lane by lane. It is written once for all calls of it."""
     f = Function(f"lanes.{name}", t)
     args = [f"%a{i}" for i in range(arguments)]
     out = f.call_by_lanes(name, args)
@@ -251,7 +255,7 @@ def lanes_function(t: Target, name: str, arguments: int) -> str:
 
 
 def called(text: str) -> list[tuple[str, int, str]]:
-    """The functions of the mathematics library that a text calls: name, lanes, and kind of numbers."""
+    """The functions of the mathematics library that a text calls: name, lanes, and LLVM's type of numbers."""
     found = set(re.findall(r"@lib\.(\w+)\.(\d+)\.(double|float)\(", text))
     return sorted((name, int(lanes), real) for name, lanes, real in found)
 

@@ -1,9 +1,9 @@
-"""A step of a loop over rows of neighbours, for one sample: vectors of elements in registers through all its instructions.
+"""A step of a loop, for one sample, whose instructions work on neighbours: vectors of elements stay in registers.
 
 The cells of a bar or the units of a layer are elements of vector instructions. Instruction by instruction, each would be read
-from memory and written back there. Here a vector of neighbours goes from one instruction to the next in a register, and is
-written only where someone reads it in another arrangement, or elsewhere. Every element is computed by the same operations in
-the same order as by itself.
+from memory and written back there. Here a vector of neighbours goes from one instruction to the next in a register. It is
+stored only if it is read in another arrangement, or outside the step. Every element is computed by the same operations in
+the same order as alone.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from micrograd.tape.back_ends.llvm.spellings import spell
 
 Array = np.ndarray[Any, Any]
 Slots = tuple[int, ...]
-LONGEST = 400  # operations on vectors in one function
-TERMS = 8  # of a sum that is written out
+LONGEST = 400  # the most operations on vectors in one function
+TERMS = 8  # the most terms of a sum, all of which are written out
 
 
 def slots_of(arg: View, it: Kernel) -> Array:
-    """The slots of an operand: a row of them for each element, of one or of all terms."""
+    """The slots of an operand: a row for each element, with one slot or with one for each term."""
     return arg.every((*it.shape, it.terms)).reshape(it.elements, -1)
 
 
 def vectors(it: Kernel, lanes: int) -> Iterator[tuple[int, int]]:
-    """First and number of the elements of each vector."""
+    """For each vector of elements, the first one and how many there are."""
     return ((k, min(lanes, it.elements - k)) for k in range(0, it.elements, lanes))
 
 
@@ -40,7 +40,7 @@ def apart(slots: Array, lanes: int) -> bool:
 
 
 def fusing_pays(step: Sequence[Kernel | KernelLoop], leaving: Sequence[Kernel], lanes: int) -> TypeGuard[Sequence[Kernel]]:
-    """Whether a step is better done by vectors of elements than number by number, and can be."""
+    """Whether a step can be done by vectors of elements, and this is better than number by number."""
     alone = fused = 0
     for it in (*step, *leaving):
         if isinstance(it, KernelLoop) or it.terms > (TERMS if it.name in ("sum", "dot") else 0):
@@ -57,14 +57,14 @@ def fusing_pays(step: Sequence[Kernel | KernelLoop], leaving: Sequence[Kernel], 
 
 
 class Registers:
-    """The vectors that a step has in registers, by their slots. A slot gets one number in a step, so they hold to its end."""
+    """The vectors that a step has in registers, by their slots. They stay valid: no slot is written twice in a step."""
 
     def __init__(self, f: Function):
         self.f = f
         self.known: dict[tuple[str, Slots], str] = {}
 
     def fetch(self, place: str, slots: Array, step: int) -> str:
-        """The numbers of some slots in the lanes of a vector."""
+        """A vector with the numbers of some slots."""
         if step:
             return self.gathered(place, slots, step)
         key = (place, tuple(slots.tolist()))
@@ -106,10 +106,10 @@ class Registers:
 def write_fused(
     f: Function, step: Sequence[Kernel], leaving: Sequence[Kernel], wanted: Callable[[tuple[str, int]], bool]
 ) -> None:
-    """The instructions of one step, then the copies of what it leaves.
+    """Write the instructions of one step, then the copies at its end.
 
-    A vector is stored where it has a place for each step, where one of its slots is `wanted`, and where it is read in another
-    arrangement than it was computed in, as all is that the next step reads.
+    A vector is stored if it has a place of its own for each step, if one of its slots is `wanted`, or if one is read in another
+    arrangement than it was computed in.
     """
     n, held = f.target.lanes, Registers(f)
     whole, scattered = set[tuple[str, Slots]](), set[tuple[str, int]]()

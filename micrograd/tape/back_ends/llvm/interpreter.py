@@ -1,8 +1,8 @@
-"""The interpreter: runs a tape at once, one instruction after the other, before anything is scheduled or compiled for it.
+"""The interpreter: it runs a tape instruction by instruction, so that nothing has to be scheduled or compiled before.
 
-It is compiled code too, but one for all tapes: what it does stands in a table (bytecode.py). It works on as many samples at a
-time as the compiled program, and spells every primitive as that does, so that results have the same bits. A slot of the
-tape is a vector of samples in `rows`, or a number in `shared`.
+It is compiled code too, but the same for all tapes: what it does stands in a table (bytecode.py). Its vectors have as many
+lanes as those of compiled code, and every primitive is spelled in the same way, so that results have the same bits. A slot of
+the tape is a vector of samples in `rows`, or a number in `shared`.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from micrograd.tape.back_ends.llvm.target import CHUNK, DIVISOR, OUT, ROWS, SHAR
 from micrograd.tape.back_ends.llvm.terms import VECTORS, in_pairs
 
 PLAIN = ("add", "sub", "mul", "div", "neg", "relu", "step", "sum", "dot")  # the primitives that every interpreter knows
-FEW = 4  # interpreters of one kind that know no more than was wanted: the next one knows all
-BEHIND = 4  # integers that every instruction has
-# what stands at the begin of the table: where each part of it begins, and how long it is where nothing ends it
+FEW = 4  # so many interpreters of one kind know only the primitives that were needed; the next one knows all
+BEHIND = 4  # how many integers every instruction has; those of more operands follow
+# the entries at the beginning of the table: where each part of it begins, and how many entries it has unless an end is marked
 LEAVES, LEAF_COUNT, FIXED, FIXED_COUNT, ONCE, SPREAD, SPREAD_COUNT, VARYING, VARYING_COUNT, WORK = range(10)
 TOTALS, TOTAL_COUNT, RESULTS, RESULT_COUNT, HEAD = range(10, 15)
-_texts: dict[Any, list[tuple[set[str], bool, str]]] = {}  # of those made, by kind: what they know, and whether they share
+_texts: dict[Any, list[tuple[set[str], bool, str]]] = {}  # those made, by kind: the primitives, with `shares` or not, the text
 
 
 @cache
 def known(real: str, exact: bool) -> tuple[str, ...]:
-    """The names of all primitives that it can be made for, in the order of their codes."""
+    """The names of all primitives that an interpreter can know, in the order of their codes."""
     lacking = {rule.name for rule in machine.lacking(real, exact)}
     found = [name for name, rule in RULES.items() if name in (*SPELLINGS, "logsumexp") or from_library(rule)]
     return (*PLAIN, *[name for name in found if name not in (*PLAIN, *lacking)])
 
 
 def interpreter(names: Iterable[str], t: Target, shares: bool, reduce: bool) -> Code:
-    """The interpreter of these primitives, or of more; with `shares`, also of what is computed once for all samples."""
+    """An interpreter for these primitives, or more; with `shares`, it also runs what is computed once for all samples."""
     found = _texts.setdefault((t.lanes, t.real, t.exact, t.by_tape, reduce), [])
     fits = (text for known_ones, shared, text in found if known_ones.issuperset(names) and shared >= shares)
     text = next(fits, None)
@@ -57,7 +57,7 @@ def interpreter(names: Iterable[str], t: Target, shares: bool, reduce: bool) -> 
 
 
 def written(names: Sequence[str | None], t: Target, shares: bool, reduce: bool) -> str:
-    """The text of the interpreter of these primitives, whose codes are their places."""
+    """The text of the interpreter for these primitives; the code of each is its place in `names`."""
     functions: dict[str, Function] = {}
 
     def function(name: str, write: Callable[..., None], *args: Any, t: Target = t) -> list[str]:
@@ -88,12 +88,12 @@ def word(f: Function, at: Index) -> str:
 
 
 def place(f: Function, array: str, slot: str) -> str:
-    """Where the numbers of a slot begin."""
+    """The address of a slot's numbers."""
     return f.new(f"getelementptr {f.target.vector}, ptr %{array}, i64 {slot}")
 
 
 def fetch(f: Function, array: str, at: Index) -> str:
-    """The numbers in the slot that an entry of the table names."""
+    """The numbers in the slot whose number stands at an entry of the table."""
     t = f.target
     return f.new(f"load {t.vector}, ptr {place(f, array, word(f, at))}, align {t.size}")
 
@@ -103,9 +103,9 @@ def index(name: str, by: int = 1) -> Index:
 
 
 def write_instructions(f: Function, names: Sequence[str | None], array: str, part: int) -> None:
-    """Instructions from the begin of a part of the table on, one after the other.
+    """Write the loop that runs the instructions of a part of the table.
 
-    Each is its code, the slots of its result and of two operands, and what is `BEHIND` them of operations on more.
+    An instruction is its code, and the slots of its result and of two operands; those of more operands follow.
     """
     t, first = f.target, word(f, Index((), part))
     if t.by_tape and t.lanes == 1:
@@ -163,7 +163,7 @@ def n_ary(f: Function, name: str, array: str, at: Index, many: str) -> str:
 
 
 def in_parts(f: Function, name: str, array: str, at: Index, many: str) -> str:
-    """Σ x, or start + Σ x y, of one sample as `terms` adds it: term k to the lane k of some vectors, again and again."""
+    """Σ x, or start + Σ x y, for one sample, added as in `terms`: term k goes to lane k of some vectors, round and round."""
     t, wide = f.target, f.target.wider
     numbers = VECTORS * wide.lanes
     f.do(f"call void @llvm.memset.p0.i64(ptr %parts, i8 0, i64 {numbers * t.size}, i1 false)")
@@ -181,7 +181,7 @@ def in_parts(f: Function, name: str, array: str, at: Index, many: str) -> str:
 
 
 def from_left(f: Function, name: str, array: str, at: Index, many: str) -> str:
-    """The same, the terms from left to right."""
+    """Σ x, start + Σ x y, or log Σ exp(x), with terms added from left to right."""
     kind, first = f.target.vector, f.number(-0.0)
     if name == "dot":
         first = fetch(f, array, at + index(many, 2))
@@ -199,7 +199,7 @@ def from_left(f: Function, name: str, array: str, at: Index, many: str) -> str:
 
 
 def over(f: Function, count: str, body: Callable[[Index], None]) -> None:
-    """A loop that may have no turn."""
+    """Write a loop over 0 to `count`, which may be 0."""
     some, none = f.label(), f.label()
     f.do(f"br i1 {f.new(f'icmp ugt i64 {count}, 0')}, label %{some}, label %{none}")
     f.start(some)
@@ -212,13 +212,13 @@ def over(f: Function, count: str, body: Callable[[Index], None]) -> None:
 
 
 def entries(f: Function, part: int, size: int, body: Callable[[Sequence[str]], None]) -> None:
-    """A loop over the entries of a part of the table, of so many integers each."""
+    """Write a loop over the entries, of so many integers each, of a part of the table."""
     first = word(f, Index((), part))
     over(f, word(f, Index((), part + 1)), lambda i: body([word(f, index(first) + i * size + k) for k in range(size)]))
 
 
 def write_begin(f: Function) -> None:
-    """The parameters, and arguments that are the same for all samples, copied to their slots."""
+    """Copy the parameters, and the arguments that are the same for all samples, to their slots."""
     slot, many = (word(f, Index((), part)) for part in (LEAVES, LEAF_COUNT))
     size = f.target.size
 
@@ -231,7 +231,7 @@ def write_begin(f: Function) -> None:
 
 
 def write_spread(f: Function) -> None:
-    """Numbers that all samples share as vectors."""
+    """Copy shared numbers that are read together with varying ones to vectors in rows."""
     t = f.target
 
     def one(entry: Sequence[str]) -> None:
@@ -242,7 +242,7 @@ def write_spread(f: Function) -> None:
 
 
 def write_arguments(f: Function) -> None:
-    """The rows of the arguments, number by number; lanes beyond the last repeat it."""
+    """Copy the rows of the arguments to their slots, number by number; lanes beyond the last sample repeat it."""
     t, last = f.target, f.new("sub i64 %count, 1")
 
     def one(entry: Sequence[str]) -> None:
@@ -260,7 +260,7 @@ def write_arguments(f: Function) -> None:
 
 
 def write_totals(f: Function) -> None:
-    """Each sum with the terms of a vector of samples added, those of lanes that have a sample."""
+    """Add the terms of a vector of samples to each sum; lanes without a sample add nothing."""
     t = f.target
     first, many = (word(f, Index((), part)) for part in (TOTALS, TOTAL_COUNT))
     whole = ""
@@ -293,13 +293,13 @@ def write_totals(f: Function) -> None:
 
 
 def write_clear(f: Function) -> None:
-    """Zeros in the accumulators."""
+    """Write zeros to the accumulators."""
     numbers = f.new(f"mul i64 {word(f, Index((), TOTAL_COUNT))}, {f.target.lanes * f.target.size}")
     f.do(f"call void @llvm.memset.p0.i64(ptr %totals, i8 0, i64 {numbers}, i1 false)")
 
 
 def write_finish(f: Function) -> None:
-    """The sum over the lanes of every accumulator, divided, into the array of sums."""
+    """Write the sum over the lanes of every accumulator, divided by the frame's divisor, to the array of sums."""
     t, many = f.target, word(f, Index((), TOTAL_COUNT))
     base, chunk = f.pointer(Index((), OUT)), f.new(f"udiv i64 %first, {CHUNK}")
     to = f.new(f"getelementptr {t.real}, ptr %{base}, i64 {f.new(f'mul i64 {chunk}, {many}')}")[1:]
@@ -315,7 +315,7 @@ def write_finish(f: Function) -> None:
 
 
 def write_results(f: Function) -> None:
-    """Each result of the samples, number by number, to its array."""
+    """Copy each result to its array, number by number."""
     t, count = f.target, count_of(f)
 
     def one(entry: Sequence[str]) -> None:

@@ -1,4 +1,7 @@
-"""Loop nests: over the elements of a vector instruction and over samples, with a tile of results in registers."""
+"""Loop nests: over the elements of a vector instruction and over samples, with a tile of results in registers.
+
+`function` writes single loops. For one sample, `one_sample` has loop nests with elements in the lanes.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View, t
 from micrograd.tape.back_ends.llvm.spellings import larger, log_of_sum, spell
 from micrograd.tape.back_ends.llvm.target import ROWS
 
-UNROLLED = 32  # up to so many terms a sum over the samples is written out, without a loop over them
-CHAINS = 4  # how many sums a loop over terms adds side by side, so that no addition waits for the one before it
+UNROLLED = 32  # up to so many terms, a sum over the samples is written without a loop over the terms
+CHAINS = 4  # how many sums a loop over terms adds to in turn, so that no addition waits for the one before it
 
 
 def nest(
     f: Function, shape: Sequence[int], tiles: Sequence[int], body: Callable[[list[Index], list[int]], None], at: Any = ()
 ) -> None:
-    """Loops over `shape` that call `body(first position, extent)` for every tile; the rest of a dimension is a tile too."""
+    """Write loops over the tiles of `shape`, with `body(first position, extent)` for each; the rest of an axis is one too."""
     depth = len(at)
     if depth == len(shape):
         body([i for i, _ in at], [n for _, n in at])
@@ -43,7 +46,7 @@ def positions(first: Sequence[Index], extent: Sequence[int]) -> Iterator[tuple[I
 
 
 def over_samples(f: Function, unroll: int, body: Callable[[list[Index]], object]) -> None:
-    """A loop over the block that calls `body` with the places of `unroll` vectors."""
+    """Write a loop over the samples of a block; `body` is given where `unroll` vectors of samples begin."""
     step = unroll * f.target.lanes
     if f.target.block == step:
         body([Index((), u * f.target.lanes) for u in range(unroll)])
@@ -53,7 +56,7 @@ def over_samples(f: Function, unroll: int, body: Callable[[list[Index]], object]
 
 
 def unrolled(f: Function, most: int) -> int:
-    """How many vectors of a block are worked on at once: a power of two, at most `most`."""
+    """How many vectors of a block are worked on at once: a power of two, at most `most`, that divides their number."""
     vectors, n = f.target.block // f.target.lanes, 1
     while n * 2 <= most and vectors % (n * 2) == 0:
         n *= 2
@@ -91,7 +94,7 @@ def write_sum(f: Function, it: Kernel) -> None:
     def samples(places: list[Index]) -> None:
         def tile(first: list[Index], extent: list[int]) -> None:
             spots = list(positions(first, extent))
-            zero = f.number(-0.0)  # to which the first is added: it keeps the sign of a zero
+            zero = f.number(-0.0)  # the first term is added to this: a zero keeps its sign
             begin = []
             for at in spots:
                 if not dotted:
@@ -139,13 +142,13 @@ def write_sum(f: Function, it: Kernel) -> None:
 
 
 def write_total(f: Function, it: Total, direct: int) -> None:
-    """Sums over the samples of a block, a tile of them at a time, added to the accumulators, which are kept lane by lane.
+    """Sums over the samples of a block, a tile of them at a time, added to the accumulators, which have a number for each lane.
 
-    Where a block is a chunk and `direct` is the number of sums, they go straight to the array of sums instead.
+    If `direct`, which is the number of sums, is not 0, a block is a chunk, and the sums go straight to the array of sums.
     """
     t = f.target
     array = f.sums(direct) if direct else ""
-    if len(it.shape) > 1 and it.shape[-1] > it.shape[-2]:  # the longer loop outside: its operand is read once
+    if len(it.shape) > 1 and it.shape[-1] > it.shape[-2]:  # the longer axis becomes the outer loop: its operand is read once
         it = Total(turned(it.shape), it.terms, *(a and turned_view(a, len(it.shape)) for a in (it.out, it.x, it.y)))  # type: ignore[arg-type]
     tiles = [1] * len(it.shape)
     if len(tiles) > 1:
@@ -179,7 +182,7 @@ def write_total(f: Function, it: Total, direct: int) -> None:
             return found
 
         def apart(places: Sequence[Index]) -> list[list[str]]:
-            """The sums of some vectors of samples by themselves, as the definition has it, or in parts."""
+            """The sums over the terms of some vectors of samples: from left to right if `exact`, as defined, else in parts."""
             parts = 1 if t.exact else max(1, CHAINS // (len(places) * len(spots)))
             many, every = it.terms - it.terms % parts, [(s, at) for s in places for at in spots]
 
@@ -230,9 +233,9 @@ def write_total(f: Function, it: Total, direct: int) -> None:
 
 
 def over_lanes(f: Function, vectors: Sequence[str], divisor: str = "") -> list[str]:
-    """The sum over the lanes of every vector, neighbours first: a tree for as many vectors at once as one has lanes.
+    """The sum over the lanes of each vector, neighbours first; as many vectors as there are lanes are added at once.
 
-    Divided by `divisor`, a vector of one number, where given.
+    If a `divisor` is given, a vector with one number in all lanes, the sums are divided by it.
     """
     t, found = f.target, list[str]()
     if t.lanes == 1:
@@ -307,7 +310,7 @@ def chosen(f: Function, it: Kernel, index: str, at: tuple[Index, ...], s: Index)
     return out
 
 
-WRITERS: dict[str, Callable[[Function, Kernel], None]] = {  # of rows of any number of operands; `spell_one` has them too
+WRITERS: dict[str, Callable[[Function, Kernel], None]] = {  # for primitives of any number of operands; see also `spell_one`
     "sum": write_sum,
     "dot": write_sum,
     "logsumexp": write_logsumexp,

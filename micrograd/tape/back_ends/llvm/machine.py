@@ -13,12 +13,12 @@ from typing import Any
 from micrograd.primitives import RULES, Primitive
 from micrograd.tape.back_ends.llvm.spellings import from_library
 
-OWN = ("hypot",)  # functions of the library that Python computes in a way of its own
+OWN = ("hypot",)  # functions of the library that Python does not use for its own of that name
 
 
 @functools.cache
 def host() -> tuple[str, str, int, int]:
-    """The processor's name and features as LLVM calls them, the bytes of its vectors, the number of its registers."""
+    """The processor's name and features as LLVM calls them, the bytes of its vectors, and how many registers hold vectors."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -33,7 +33,7 @@ def host() -> tuple[str, str, int, int]:
 
 
 def memory_left() -> float:
-    """Bytes that this process may still take, as far as the system says."""
+    """How many bytes of memory this process may still take, as far as the system says; inf if it does not."""
     left = [math.inf]
     try:
         import resource
@@ -50,7 +50,7 @@ def memory_left() -> float:
 
 
 def maps_left() -> float:
-    """How many more pieces of memory the system may map for this process."""
+    """How many more pieces of memory this process may map; inf if the system does not say."""
     try:
         with open("/proc/sys/vm/max_map_count") as most, open("/proc/self/maps", "rb") as maps:
             return int(most.read()) - maps.read().count(b"\n")
@@ -70,7 +70,7 @@ def libraries() -> tuple[Any, Any]:
 
 @functools.cache
 def addresses(real: str, vectors: bool) -> dict[tuple[str, int], int]:
-    """Where the library's functions lie, by name and number of lanes; with those of vectors where wanted."""
+    """The addresses of the library's functions, by name and number of lanes; with `vectors`, also of those for vectors."""
     scalar, vector = libraries()
     size, ending = (8, "") if real == "double" else (4, "f")
     found: dict[tuple[str, int], int] = {}
@@ -87,7 +87,7 @@ def addresses(real: str, vectors: bool) -> dict[tuple[str, int], int]:
 
 
 def lacking(real: str, exact: bool) -> list[Primitive]:
-    """The primitives whose functions the platform's library does not have; with `exact`, not with Python's bits."""
+    """The primitives whose functions the platform's library lacks; with `exact`, also those of which Python has other bits."""
     there = {name for name, _ in addresses(real, False)} - (set(OWN) if exact else set())
     return [rule for rule in RULES.values() if from_library(rule) and rule.name not in there]
 
@@ -99,12 +99,12 @@ def address(function: Any) -> int:
 
 
 class Failures(threading.local):
-    """The first error that a primitive of the user's own raised in compiled code that this thread ran."""
+    """The first error that a primitive raised when compiled code called it in this thread."""
 
     first: BaseException | None = None
 
     def take(self) -> BaseException | None:
-        """What was raised since this was last asked."""
+        """The error raised since this was last called, or None."""
         found, self.first = self.first, None
         return found
 
@@ -113,9 +113,9 @@ failures = Failures()
 
 
 def callback(primitive: Primitive, arguments: int, real: str) -> Any:
-    """A primitive of the user's own, or one that the library lacks, to be called from compiled code with so many numbers.
+    """A function for compiled code to call: a primitive of the user's own, or one that the library lacks.
 
-    Compiled code knows no exceptions: what is raised goes to `failures`, and the result is nan.
+    Compiled code cannot handle exceptions: what is raised goes to `failures`, and the result is nan.
     """
     kind = ctypes.c_double if real == "double" else ctypes.c_float
 

@@ -1,4 +1,4 @@
-"""The module of a plan: what becomes a loop nest, what straight-line code, in functions of bounded size, and their calls."""
+"""The module of a plan: decides what becomes a loop nest and what straight-line code, in functions of bounded size."""
 
 from __future__ import annotations
 
@@ -35,16 +35,19 @@ from micrograd.tape.back_ends.llvm.target import ROWS, THETA_AT, Target
 from micrograd.tape.back_ends.llvm.terms import many_terms, write_terms
 
 Array = np.ndarray[Any, Any]
-LONGEST = 200  # operations in one function: LLVM's time is quadratic in the length of a block
-WHOLE = 400  # up to so many operations, arguments, work and results of a vector of samples are one function
-LOOPED = 64  # from so many operations on, an instruction is a loop rather than straight-line code
-CROWDED = 150_000  # beyond so many operations in straight-line code, only very short instructions stay there
+LONGEST = 200  # the most operations in one function: LLVM's time is quadratic in the length of a block
+WHOLE = 400  # up to so many operations, one function reads the arguments, does all the work, and writes the results
+LOOPED = 64  # an instruction of so many operations becomes a loop, one of fewer becomes straight-line code
+CROWDED = 150_000  # beyond so many operations in straight-line code, only very short instructions go there
 
 
 def functions(
     work: Sequence[Kernel | KernelLoop], wanted: Iterable[tuple[str, int]], t: Target, prefix: str, stepped: bool = False
 ) -> list[Function]:
-    """The work as functions of bounded size: loops for long instructions, straight-line code for what lies between."""
+    """The work as functions of bounded size: loops for long instructions, straight-line code for those between them.
+
+    `wanted` are the slots whose numbers are read elsewhere. With `stepped`, the functions get the number of a step of a loop.
+    """
     small = sum(it.work for it in work if it.work < LOOPED)
     looped = LOOPED if small <= CROWDED else 8
     pieces: list[list[Operation] | Kernel | KernelLoop] = []
@@ -76,7 +79,7 @@ def functions(
     made = made_by(work) if any(not isinstance(piece, list) for piece in pieces) else {}
     for n, piece in enumerate(pieces):
         if not isinstance(piece, list):
-            if isinstance(piece, KernelLoop):  # which sees to what it reads of its own
+            if isinstance(piece, KernelLoop):  # it takes care itself of what it reads from inside
                 own = made_by([piece])
                 home.update(((place, slot), n) for place, flags in own.items() for slot in np.flatnonzero(flags).tolist())
             outside.update(arg for arg in read_by(piece, made) if home.get(arg, n) != n)
@@ -104,7 +107,7 @@ def functions(
 
 
 def write_one_loop(f: Function, it: KernelLoop, outside: set[tuple[str, int]]) -> None:
-    """A loop: with the values of a step in registers where these are few, else a call of functions for each step."""
+    """A loop: if its values are few, with those of a step in registers, else with calls of functions for each step."""
     step, wider = [*it.arriving, *it.body], f.target.wider
     if f.target.lanes == 1 and fusing_pays(step, it.leaving, wider.lanes):
         f.parts = [Function(f"{f.name}.step", wider, stepped=True)]
@@ -127,26 +130,26 @@ def write_one_loop(f: Function, it: KernelLoop, outside: set[tuple[str, int]]) -
 
 
 def in_registers(it: KernelLoop) -> list[Kernel]:
-    """The instructions of a step where they are so few that its values stay in registers; else none."""
+    """The instructions of a step, if they are so few that their values stay in registers; else an empty list."""
     kernels = [one for one in it.body if isinstance(one, Kernel)]
     few = len(kernels) == len(it.body) and sum(one.work for one in kernels) <= LONGEST and all(map(short, kernels))
     return kernels if few else []
 
 
 def vectors(plan: Plan) -> int:
-    """How many vectors of samples the work is best done on at once, for the sake of the loops in it."""
+    """How many vectors of samples a block should at least have, so that loops can work on several at a time."""
     loops = [in_registers(it) for it in plan.work if isinstance(it, KernelLoop)]
     return max([side_by_side(sum(one.elements for one in kernels)) for kernels in loops if kernels], default=1)
 
 
 def short(it: Kernel, looped: int = LOOPED) -> bool:
-    """Whether an instruction becomes straight-line code rather than a loop; n-ary ones of the user's own always do."""
+    """Whether an instruction becomes straight-line code and not a loop, as the user's own n-ary primitives always do."""
     own = it.terms and it.name not in WRITERS
     return bool(own) or (it.work < looped and it.name != "take")
 
 
 def in_one(plan: Plan, t: Target) -> bool:
-    """Whether all work for a vector of samples is so little that its numbers stay in registers from arguments to results."""
+    """Whether there is so little work that one function can do it all, with numbers in registers from arguments to results."""
     across = sum(it.width * it.count for it in plan.inputs) + len(plan.shown)
     return (
         t.lanes > 1
@@ -158,7 +161,7 @@ def in_one(plan: Plan, t: Target) -> bool:
 
 
 def made_by(work: Iterable[Kernel | KernelLoop]) -> dict[str, Array]:
-    """Of each place, which of its slots hold numbers that may stay in registers: what short instructions and loops write."""
+    """For each place, flags of slots whose numbers may stay in registers: those that short instructions and loops write."""
     found: dict[str, list[int]] = {}
 
     def add(it: Kernel | KernelLoop, inside: bool) -> None:
@@ -177,7 +180,7 @@ def made_by(work: Iterable[Kernel | KernelLoop]) -> dict[str, Array]:
 
 
 def among(made: Mapping[str, Array], place: str, slots: Array) -> Iterator[tuple[str, int]]:
-    """Those of some slots of a place that are `made`."""
+    """The slots of a place, among `slots`, that are flagged in `made`."""
     if place in made:
         flags = made[place]
         inside = slots[slots < len(flags)]
@@ -185,7 +188,7 @@ def among(made: Mapping[str, Array], place: str, slots: Array) -> Iterator[tuple
 
 
 def read_by(it: Kernel | KernelLoop, made: Mapping[str, Array], steps: int = 1) -> Iterator[tuple[str, int]]:
-    """Which of the places that are `made` an instruction reads, in all of `steps` steps."""
+    """Which of the slots that are flagged in `made` an instruction reads, in all of `steps` steps."""
     if isinstance(it, KernelLoop):
         for one in (*it.arriving, *it.body, *it.leaving):
             yield from read_by(one, made, it.steps)
@@ -197,7 +200,7 @@ def read_by(it: Kernel | KernelLoop, made: Mapping[str, Array], steps: int = 1) 
 
 
 def written(plan: Plan, t: Target) -> str:
-    """A plan as one module of assembly, with `run` as its door."""
+    """A plan as one module of assembly, with the functions of `driver` as its entry points."""
     early = made_by(plan.before) if plan.work or plan.same else {}
     needed = [place for it in plan.work for place in read_by(it, early)]
     needed += [place for it in plan.same for place in among(early, it.slots.place, it.slots.slots((it.count,)))]
@@ -261,7 +264,7 @@ def written(plan: Plan, t: Target) -> str:
     driver = write_driver(t, [f.name for f in before], whole, part, first, last)
     every = [*before, *work, *named.values()]
     for f in every:
-        every += f.parts  # theirs too, as the list grows
+        every += f.parts  # the loop goes on through these, and their own parts
     lanes = [lanes_function(wide, *one) for one in sorted(set().union(*(f.by_lanes for f in every)))]
     code = "\n".join([*lanes, *(f.text() for f in every), driver])
     return "\n".join([preamble(wide), *declared(code), code])

@@ -1,4 +1,4 @@
-"""Whether a result is nan: the code that writes results tells of it in an entry of the frame, for nobody to look again."""
+"""Whether a result is nan: code that writes results reports it in an entry of the frame, so that nobody has to look again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from micrograd.tape.back_ends.llvm.target import NANS
 
 
 def seen_among(f: Function, values: Sequence[str], seen: str) -> str:
-    """`seen`, with nan in the lanes in which one of some vectors is nan."""
+    """The vector `seen`, with nan also in the lanes in which one of `values` is nan."""
     for x, y in zip(values[::2], [*values[1::2], values[-1]], strict=False):
         seen = f.choose(f.compare("uno", x, y), f.number(math.nan), seen)
     return seen
 
 
 def write_told(f: Function, seen: str) -> None:
-    """Tell of nan in any lane of a vector."""
+    """Report if any lane of a vector is nan."""
     t, found = f.target, f.compare("uno", seen, seen)
     if t.lanes > 1:
         found = f.new(f"call i1 @llvm.vector.reduce.or.v{t.lanes}i1(<{t.lanes} x i1> {found})")
@@ -28,7 +28,7 @@ def write_told(f: Function, seen: str) -> None:
 
 
 def write_look(f: Function, array: str, start: Index, count: int | str) -> None:
-    """Tell of nan among numbers side by side in an array: of so many, one by one where that is known only at a call."""
+    """Report if one of `count` consecutive numbers in an array is nan. A count known only at a call is taken one by one."""
     t, wide = f.target, f.target.vector
     whole = count - count % t.lanes if isinstance(count, int) else 0
     if whole:
@@ -47,5 +47,5 @@ def write_look(f: Function, array: str, start: Index, count: int | str) -> None:
 
 
 def write_look_at_sums(f: Function, many: int) -> None:
-    """Tell of nan among the sums of a chunk."""
+    """Report if one of the sums of a chunk is nan."""
     write_look(f, f.sums(many), Index(), many)

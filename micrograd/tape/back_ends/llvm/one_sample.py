@@ -1,6 +1,6 @@
-"""Loop nests for one sample: lanes over neighbouring elements of a vector instruction, where there are no samples to fill them.
+"""Loop nests for one sample: the lanes hold neighbouring elements of a vector instruction, since there are no other samples.
 
-Every element is computed by the same operations in the same order as in `loops`; so the bits are the same in exact code.
+Every element is computed by the same operations in the same order as in `loops`, so in exact code the bits are the same.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from micrograd.tape.back_ends.llvm.spellings import larger, log_of_sum, spell
 from micrograd.tape.back_ends.llvm.target import DIVISOR
 from micrograd.tape.positions import operand_of
 
-FEW = 4  # up to so many terms a sum is written out, without a loop
+FEW = 4  # up to so many terms, a sum is written without a loop
 
 
 def writer(it: Kernel, lanes: int) -> Callable[[Function, Kernel], None] | None:
-    """What writes an instruction with lanes over its elements; None where they do not lie side by side."""
+    """The function that writes an instruction with elements in the lanes; None if these are not neighbours."""
     if it.name == "logsumexp":
         x = it.args[0]
         whole = x.value is None and x.table is None and x.strides[-1] == 1
@@ -38,7 +38,7 @@ def side_by_side(out: View, shape: tuple[int, ...], lanes: int) -> bool:
 
 
 def fetch(f: Function, arg: View, at: Sequence[Index], axis: int, count: int) -> str:
-    """The vector of `count` elements from `at` on along an axis."""
+    """A vector with `count` elements from `at` on along an axis."""
     t = f.target
     if arg.value is not None:
         return f.number(arg.value)
@@ -65,7 +65,7 @@ def fetch(f: Function, arg: View, at: Sequence[Index], axis: int, count: int) ->
 
 
 def loaded(f: Function, place: str, count: int, others: float = 0.0) -> str:
-    """A vector of which `count` numbers are read."""
+    """A vector with `count` numbers from memory; the other lanes hold `others`."""
     t = f.target
     if count == t.lanes:
         return f.new(f"load {t.vector}, ptr {place}, align {t.size}")
@@ -74,7 +74,7 @@ def loaded(f: Function, place: str, count: int, others: float = 0.0) -> str:
 
 
 def put(f: Function, place: str, value: str, count: int) -> None:
-    """Write `count` numbers of a vector."""
+    """Store the first `count` numbers of a vector."""
     t = f.target
     if count == t.lanes:
         f.do(f"store {t.vector} {value}, ptr {place}, align {t.size}")
@@ -84,7 +84,7 @@ def put(f: Function, place: str, value: str, count: int) -> None:
 
 
 def vectors(f: Function, first: Sequence[Index], extent: Sequence[int]) -> list[tuple[list[Index], int]]:
-    """The vectors of a tile that is one vector or some along its last axis: where each begins, and its numbers."""
+    """The vectors of a tile along its last axis: where each begins, and how many numbers it has."""
     n = f.target.lanes
     return [([*first[:-1], first[-1] + k], min(n, extent[-1] - k)) for k in range(0, extent[-1], n)]
 
@@ -106,7 +106,7 @@ def write_elementwise(f: Function, it: Kernel) -> None:
 
 
 def write_sum(f: Function, it: Kernel) -> None:
-    """start + Σ x y or Σ x for every element; a matrix whose rows are the sums is transposed, block by block."""
+    """start + Σ x y or Σ x for every element; an operand whose neighbours are terms is transposed, block by block."""
     t, axis, dotted = f.target, len(it.shape) - 1, it.name == "dot"
     n, factors = t.lanes, it.args[: 1 + dotted]
     aslant = [arg for arg in factors if turns(arg, axis)] if it.terms >= n else []
@@ -120,7 +120,7 @@ def write_sum(f: Function, it: Kernel) -> None:
             return [f.multiply_add(x[0], x[1], s) if dotted else f.two("fadd", s, *x) for s, x in zip(sums, xs, strict=True)]
 
         def term(j: Index, sums: Sequence[str]) -> list[str]:
-            seen: dict[int, str] = {}  # those that all sums share
+            seen: dict[int, str] = {}  # factors that all sums share
 
             def one(arg: View, at: list[Index], count: int) -> str:
                 if arg.value is not None or arg.strides[axis]:
@@ -132,7 +132,7 @@ def write_sum(f: Function, it: Kernel) -> None:
             return added(sums, [[one(arg, at, count) for arg in factors] for at, count in groups])
 
         def block(j: Index, sums: Sequence[str]) -> list[str]:
-            """As many terms as one has lanes."""
+            """Add as many terms as there are lanes."""
             columns = {
                 (id(arg), i): transposed(f, [row(arg, at, min(r, count - 1), j) for r in range(n)])
                 for i, (at, count) in enumerate(groups)
@@ -184,17 +184,17 @@ def moves(arg: View, axis: int) -> bool:
 
 
 def apart(arg: View, axis: int) -> bool:
-    """Whether its elements along an axis are fetched one by one, which is much code: they lie in steps of more than one."""
+    """Whether elements along an axis lie apart: they are then fetched one by one, which takes much code."""
     return arg.value is None and arg.table is None and arg.strides[axis] not in (-1, 0, 1)
 
 
 def turns(arg: View, axis: int) -> bool:
-    """Whether its terms, and not its elements along the axis, are neighbours."""
+    """Whether the terms of an operand, and not its elements along the axis, are neighbours."""
     return moves(arg, axis) and arg.table is None and arg.strides[axis] != 1 and arg.strides[-1] == 1
 
 
 def write_logsumexp(f: Function, it: Kernel) -> None:
-    """log Σ exp(x) for every element, lanes over the terms; in exact code their exponentials are added one by one."""
+    """log Σ exp(x) for every element, with terms in the lanes; in exact code the exponentials are added one by one."""
     t, (x,), n = f.target, it.args, f.target.lanes
     whole = it.terms - it.terms % n
 
@@ -231,9 +231,9 @@ def write_logsumexp(f: Function, it: Kernel) -> None:
 
 
 def write_total(f: Function, it: Total, direct: int) -> None:
-    """A sample's part of sums over the samples, added to the accumulators.
+    """The terms of one sample in sums over the samples, added to the accumulators.
 
-    Where there is one sample and `direct` is the number of sums, they go straight to the array of sums instead.
+    If `direct`, which is the number of sums, is not 0, it is the only sample, and they go straight to the array of sums.
     """
     t, axis = f.target, len(it.shape) - 1
     array = f.sums(direct) if direct else "totals"
@@ -242,7 +242,7 @@ def write_total(f: Function, it: Total, direct: int) -> None:
         groups = vectors(f, first, extent)
         places = [f.address(array, f.located(it.out, at) * t.size) for at, _ in groups]
         sums = [f.number(0.0) if direct else loaded(f, place, n) for place, (_, n) in zip(places, groups, strict=True)]
-        apart = t.exact and it.terms > 1  # the terms of a sample by themselves, as the definition has it
+        apart = t.exact and it.terms > 1  # the terms of a sample are added first, as it is defined
 
         def term(j: Index, sums: Sequence[str]) -> list[str]:
             out = []
@@ -270,7 +270,7 @@ def write_total(f: Function, it: Total, direct: int) -> None:
 
 
 def parts(it: Total) -> list[Total]:
-    """Sums that lie side by side but for the last of each row (a bias behind its weights), and these last ones apart."""
+    """Sums that are neighbours but for the last of each row (a bias after its weights), split into these and the last ones."""
     if it.out.table is None or not it.shape or it.shape[-1] < 2:
         return [it]
     n, axis = it.shape[-1] - 1, len(it.shape) - 1
@@ -284,7 +284,7 @@ def parts(it: Total) -> list[Total]:
 
 
 def write_finish(f: Function, many: int) -> None:
-    """Every accumulator, divided, into the array of sums."""
+    """Write every accumulator, divided by the frame's divisor, to the array of sums."""
     t, array = f.target, f.sums(many)
     divisor = f.splat(f.new(f"load {t.real}, ptr {f.address('frame', Index((), DIVISOR * 8))}, align 8"))
 

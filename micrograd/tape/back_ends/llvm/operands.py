@@ -1,4 +1,4 @@
-"""What code is written of: indices into slots, views of them, and kernels, the vector instructions as code sees them."""
+"""The data from which code is written: indices, views of slots, and kernels, which are vector instructions on views."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 from micrograd.tape.back_ends.llvm.target import SHARED
 
-LONG = 64  # neighbours in a row on average from which on they are copied run by run
+LONG = 64  # runs of neighbours are copied one by one if they have at least so many on average
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(unsafe_hash=True, slots=True)  # not frozen, for that takes three times as long to make
+@dataclass(unsafe_hash=True, slots=True)  # not frozen: that would take three times as long to make
 class Index:
-    """An integer that is a sum of loop counters times numbers, plus a number."""
+    """An integer in the code that is written: a sum of loop counters, or other values, times numbers, plus a number."""
 
     terms: tuple[tuple[str, int], ...] = ()
     offset: int = 0
@@ -47,8 +47,8 @@ class View:
     table: Array | None = None  # the slots of a gather, flat; strides are then those of the table
     value: float | None = None
     table_at: int = -1  # where the table begins among all tables
-    step: int = 0  # in a loop: how far it moves on from one step to the next
-    numbers: Mapping[int, float] = field(default_factory=dict)  # in slots of constants, which it may have among others
+    step: int = 0  # in a loop: how far it moves from one step to the next
+    numbers: Mapping[int, float] = field(default_factory=dict)  # what slots of constants hold, if some are among its slots
 
     @property
     def count(self) -> int:
@@ -56,7 +56,7 @@ class View:
         return 0 if self.table is None else len(self.table)
 
     def slots(self, shape: Sequence[int]) -> Array:
-        """The different slots of all elements."""
+        """The slots of all elements, sorted and without repetitions."""
         found: Array = np.unique(self.every([n if by else min(n, 1) for n, by in zip(shape, self.strides, strict=False)]))
         return found
 
@@ -71,7 +71,7 @@ class View:
         return found
 
     def listed(self, shape: Sequence[int]) -> list[int]:
-        """As `every`, one integer after the other."""
+        """The slots of all elements, in order, as a list."""
         if math.prod(shape) == 1:
             return [self.base if self.table is None else int(self.table[self.base])]
         if len(shape) == 1 and self.table is None:
@@ -105,7 +105,7 @@ class Kernel:
 
 @dataclass(frozen=True, eq=False)
 class KernelLoop:
-    """Kernels that are run `steps` times: copies of what a step reads, work, copies of what it leaves and carries on."""
+    """A loop of kernels, as `schedule.Repeat`: the copies before the work of a step, the work, and the copies after it."""
 
     steps: int
     arriving: Sequence[Kernel]
@@ -119,7 +119,7 @@ class KernelLoop:
 
 @dataclass(frozen=True, eq=False)
 class Total:
-    """A sum over the samples of Σ x, or of Σ x times y, `terms` of them, for every element of `shape`, into accumulators."""
+    """For every element of `shape`, a sum over the samples of Σ x, or of Σ x y, with so many `terms`, in accumulators."""
 
     shape: tuple[int, ...]
     terms: int
@@ -129,7 +129,7 @@ class Total:
 
 
 def runs(*slots: Array) -> list[tuple[int, int]]:
-    """The runs in which all of these slots go up by one, as pairs of first and one behind last; none where they are short."""
+    """The runs in which all of these slots go up by one, as pairs (start, end); an empty list if they are short."""
     edges = np.flatnonzero(np.any([np.diff(each) != 1 for each in slots], axis=0)) + 1
     if len(edges) >= len(slots[0]) // LONG:
         return []

@@ -1,6 +1,6 @@
-"""A schedule in the words of this back end: kernels and views, arrays of arguments and results.
+"""The plan: a schedule as kernels on views, and the arrays of arguments and results.
 
-`schedule` comes before; `module` writes code of it.
+`schedule` comes before; `module` writes code from the plan.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from micrograd.tape.schedule import Repeat, Schedule, Vector
 from micrograd.tape.steps import of_rows
 
 Array = np.ndarray[Any, Any]
-MANY = 2048  # sums over the samples from which on they are better not kept lane by lane
+MANY = 2048  # from so many sums over the samples on, it is better not to have accumulators of a vector each
 
 
 def copies(shape: tuple[int, ...], out: View, x: View) -> list[Kernel]:
-    """Copies of an operand to places side by side: a table of a few runs as a copy of each, with no table."""
+    """Copies of an operand to consecutive slots; a gather from a few runs of slots as a copy of each run, with no table."""
     found: list[Kernel] = []
     at = out.base
     for it in runs_of(x.every(shape)[None].astype(np.int64)) if x.table is not None and out.strides[-1:] == (1,) else ():
@@ -39,7 +39,7 @@ def copies(shape: tuple[int, ...], out: View, x: View) -> list[Kernel]:
 
 
 class Plan:
-    """A schedule in the words of this back end: what is computed once, what for every sample, and the sums over the samples."""
+    """A schedule as kernels: `before`, what is computed once; `work`, for every sample; `totals`, the sums over the samples."""
 
     def __init__(self, it: Schedule, groups: Sequence[int] = ()):
         self.schedule = it
@@ -47,12 +47,12 @@ class Plan:
         self.numbers = dict(it.constants)
         self.tables: list[Array] = []
         self.table_size = 0
-        self.copies: dict[int, int] = {}  # rows that hold a shared number for every sample
-        self.copies_leaves = False  # some operand lies across the end of the parameters
+        self.copies: dict[int, int] = {}  # for shared slots that are copied to a row, this row
+        self.copies_leaves = False  # whether an operand has parameters and other shared numbers
         self.before: list[Kernel | KernelLoop] = []
         self.work: list[Kernel | KernelLoop] = []
         self.totals: list[Total] = []
-        self.own: dict[tuple[Primitive, int], str] = {}  # names for primitives of the user's own, with so many arguments
+        self.own: dict[tuple[Primitive, int], str] = {}  # names for the user's own primitives, by number of arguments too
         for vector in it.code:
             if isinstance(vector, Repeat):
                 (self.work if of_rows(vector) else self.before).append(self.loop(vector))
@@ -80,7 +80,7 @@ class Plan:
         self.refilled = (self.table([at for at, _ in filled]), View(SHARED, it.shared, (1,))) if filled else None
 
     def arguments(self, varying: bool) -> list[Rows]:
-        """The arrays of the arguments, by their width."""
+        """The arrays of the arguments, those of one width together."""
         widths: dict[int, list[tuple[int, int]]] = {}
         for i, f in enumerate(self.schedule.fields):
             if f.width and f.varying == varying:
@@ -91,13 +91,13 @@ class Plan:
         ]
 
     def arrange(self, groups: Sequence[int]) -> None:
-        """Where results go: into one array, row by row, or into an array for each of `groups`."""
+        """Find where results go: to the rows of one array, or to an array for each of `groups`."""
         it = self.schedule
         results = [(ROWS if space == schedule.ROWS else SHARED, at) for space, at in it.outputs if space != schedule.TOTALS]
         first = ARRAYS + len(it.fields)
-        rows: list[tuple[int, int, int]] = []  # of arrays: number, row, slot
-        same: dict[str, list[list[int]]] = {}  # rows that are the same for all samples: number, first row, how many, slot
-        wide: dict[int, list[tuple[int, list[int]]]] = {}
+        rows: list[tuple[int, int, int]] = []  # results that fill a row: number of the array, row, slot
+        same: dict[str, list[list[int]]] = {}  # those that all samples share: number of the array, first row, how many, slot
+        wide: dict[int, list[tuple[int, list[int]]]] = {}  # by width, arrays of several columns: number, slots
         for number, width in enumerate(groups, first) if groups else [(OUT, len(results))]:
             own, results = results[:width], results[width:]
             if groups and width > 1:
@@ -126,7 +126,7 @@ class Plan:
             self.grouped.append(Grouped(self.listed([number for number, _ in pairs]), beside, width, len(pairs)))
 
     def listed(self, numbers: Any, place: str = "") -> View:
-        """Integers, such as slots of a place, in as many axes as they have: a progression where they are one, else a table."""
+        """Integers, such as slots, as a view: with strides if these are constant, else with a table."""
         found = operand_of(place, np.array(numbers, np.int64))
         if found.strides is not None:
             return View(place, found.base, found.strides)
@@ -135,23 +135,23 @@ class Plan:
         return self.gather(place, table.ravel(), tuple(s // table.itemsize for s in table.strides))
 
     def table(self, slots: Sequence[int]) -> View:
-        """Rows, one after the other, as an operand."""
+        """Some rows, in order, as an operand."""
         return self.gather(ROWS, np.array(slots, np.int32), (1,))
 
     def gather(self, place: str, table: Array, strides: tuple[int, ...]) -> View:
-        """An operand that finds its slots in a table."""
+        """An operand that reads its slots from a table."""
         self.tables.append(table)
         self.table_size += len(table)
         return View(place, 0, strides, table, table_at=self.table_size - len(table))
 
     def loop(self, it: Repeat) -> KernelLoop:
-        """A loop, and in it everything of its body."""
+        """A loop with everything in its body."""
         arriving, leaving = ([self.instruction(v, it.steps) for v in part] for part in (it.arriving, it.leaving))
         work = [self.loop(v) if isinstance(v, Repeat) else self.instruction(v) for v in it.work]
         return KernelLoop(it.steps, arriving, work, leaving)
 
     def instruction(self, vector: Vector, steps: int = 1) -> Kernel:
-        """A vector instruction; in a loop, one of so many `steps`."""
+        """A vector instruction as a kernel; in a loop, the loop has so many `steps`."""
         name = vector.rule.name if vector.rule is not None else "copy"
         args = tuple(self.operand(o, (*vector.shape, vector.terms), steps) for o in vector.operands)
         out = self.operand(vector.out, vector.shape, steps)
@@ -162,7 +162,7 @@ class Plan:
         return Kernel(name, vector.shape, out, args, vector.terms)
 
     def operand(self, o: schedule.Operand, shape: tuple[int, ...], steps: int = 1) -> View:
-        """An operand as loads see it; a constant as a number."""
+        """An operand as a view; if it is one constant, with its value."""
         strides = o.strides
         table = None
         if strides is None:
@@ -171,7 +171,7 @@ class Plan:
             along = [0 if n == 1 else s // table.itemsize for n, s in zip(table.shape, table.strides, strict=True)]
             axes = len(along)
             low, high = int(table.min(initial=2**31 - 1)), int(table.max(initial=-1))
-            # an index array broadcasts to the shape of its operand: with the axis of terms, or without
+            # the index array broadcasts to the shape of the operand, which may or may not have the axis of terms
             missing = (len(shape) if axes > len(shape) - 1 or axes == len(shape) else len(shape) - 1) - axes
             strides = (0,) * max(0, missing) + tuple(along)
             table = table.ravel()
@@ -196,7 +196,7 @@ class Plan:
         return replace(found, numbers=self.numbers) if place == SHARED else found
 
     def spread(self, results: Sequence[tuple[str, int]]) -> list[int]:
-        """The rows of results; new ones, which hold a shared number for every sample, of those that are shared."""
+        """The rows of results; shared results get new rows, which hold their number for every sample."""
         shared = [at for space, at in results if space == SHARED]
         missing = [at for at in dict.fromkeys(shared) if at not in self.copies]
         if missing:
@@ -209,7 +209,7 @@ class Plan:
         return [at if space == ROWS else self.copies[at] for space, at in results]
 
     def total(self, vector: Vector) -> Total:
-        """A sum over the samples, of operands that all have a number for each sample."""
+        """A sum over the samples. Operands that are shared are copied to rows, so that all have a number for each sample."""
         shape = (*vector.shape, vector.terms)
         xs = [self.operand(o, shape) for o in vector.operands]
         for i, x in enumerate(xs):
@@ -222,7 +222,7 @@ class Plan:
         return Total(vector.shape, vector.terms, self.operand(vector.out, vector.shape), xs[0], xs[1] if len(xs) > 1 else None)
 
     def direct(self, t: Target) -> bool:
-        """Whether sums over the samples are too many to be kept lane by lane."""
+        """Whether sums over the samples go straight to their array: for one sample, or many sums in blocks of a whole chunk."""
         return t.single or (t.block == CHUNK and self.sums > MANY)
 
     def read_by_totals(self) -> set[int]:

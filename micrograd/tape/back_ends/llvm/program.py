@@ -1,22 +1,21 @@
-"""The LLVM back end: a schedule compiled to the machine, samples in the lanes of its vectors.
+"""The LLVM back end: a schedule compiled to machine code, with samples in the lanes of the processor's vectors.
 
 `schedule` comes before; from there on, in this folder,
 
-    plan       the schedule in the words of this back end: kernels (operands.py) for a Target (target.py)
-    module     what becomes a loop nest (loops.py; for one sample one_sample.py, and terms.py for long sums), what a loop over
-               steps (recurrences.py; fused.py for rows of neighbours) and what straight-line code (straight.py): text,
-               function by function (function.py, spellings.py), with arguments and results (arrays.py), whether one
-               of these is nan (nans.py), and the doors to it (driver.py)
-    code       that text as machine code, for this machine and its mathematics library (machine.py)
-    versions   the tape interpreted first (bytecode.py, interpreter.py), or quickly compiled, and optimised once that pays;
-               code for few samples and for many
-    program    this file: calls of them, with memory of their own (frames.py)
+    plan       the schedule as kernels (operands.py), loops of kernels, and sums over the samples, for a Target (target.py)
+    module     writes LLVM's assembly, function by function (function.py, spellings.py). It decides what becomes a loop nest
+               (loops.py; for one sample one_sample.py, and terms.py for long sums), what a loop over steps (recurrences.py;
+               fused.py for rows of neighbours), and what straight-line code (straight.py). It adds the copies of arguments
+               and results (arrays.py), the look for nan among them (nans.py), and the entry points (driver.py)
+    code       compiles that text, for this machine and its mathematics library (machine.py), and keeps machine code (cache.py)
+    versions   first interprets the tape (bytecode.py, interpreter.py) or compiles it quickly, and optimises once that pays;
+               it has versions for few samples and for many
+    program    this file: runs the versions, in frames of memory (frames.py), and in several threads (threads.py)
 
-Results agree with the reference back end bit for bit with `exact`. Otherwise a product and the sum that it goes into may
-be rounded once instead of twice (a fused multiply-add), long sums are added in parts, and exp, log, sin, ... come from the
-platform's library for vectors (glibc's libmvec, within 4 units in the last place; softplus, made of two of them, within 6)
-where there is one.
-Either way the sum over the samples is the same for any number of threads; in float64 it is added in the one order that
+With `exact`, results have the bits of the reference back end. Otherwise a product and the sum that it goes into may be rounded
+once instead of twice (a fused multiply-add), long sums are added in parts, and exp, log, sin, ... come from the platform's
+library for vectors, if there is one (glibc's libmvec, within 4 units in the last place; softplus, made of two of them, within
+6). Either way the sum over the samples is the same for any number of threads; in float64 it is added in the one order that
 `reference.total` defines.
 """
 
@@ -42,18 +41,18 @@ from micrograd.tape.back_ends.llvm.versions import Version, Versions
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
-ALONE = 16  # single results up to which each has an array of its own
-TURNS = 16  # in which a thread takes its part of the samples: one that is held up leaves the rest to the others
-WORTH = 2_000_000  # operations times samples from which on a call is shared among threads
+ALONE = 16  # up to so many single results, each has an array of its own
+TURNS = 16  # a thread takes its share of the samples in so many parts: if it is held up, others take the rest
+WORTH = 2_000_000  # from so many operations times samples on, a call is shared among threads
 empty, contiguous = np.empty, np.ascontiguousarray
 _EMPTY = np.empty(0)
 
 
 class Program(Versions):
-    """A tape compiled for this machine; the same arguments and results as `reference.Program`.
+    """A tape compiled for this machine; arguments and results are those of `reference.Program`.
 
-    `exact` gives the reference back end's bits. Calls of much work are shared among `threads`: where not given, as many as
-    OMP_NUM_THREADS says and this process may run at once. Any number of threads may call it: each call has a frame of its own.
+    `exact` gives the reference back end's bits. Large calls are shared among `threads`: by default as many as OMP_NUM_THREADS
+    says, or as this process may run at once. Any number of threads may call a program: each call has a frame of its own.
     """
 
     def __init__(
@@ -70,13 +69,13 @@ class Program(Versions):
         self.threads = threads
         self._outputs = len(tape.outputs)
         self._shape, self._bytes = (self._outputs,), self._outputs * self.dtype.itemsize  # of the results of a sample
-        given = len(fields) + len(groups)  # a call's arrays
+        given = len(fields) + len(groups)  # how many arrays a call has
         self._enter = struct.Struct(f"=3Q{'d' if self.dtype.itemsize == 8 else 'f4x'}{1 + given}Q").pack_into
 
     def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
         """The outputs for n samples, of shape (outputs, n), or (outputs,) with `reduce`: the sums, or the `mean`.
 
-        With `groups`, a list of arrays instead, each of as many outputs as it says: of shape (n,) for one, else (n, outputs).
+        With `groups`, a list of arrays instead, one for each group: of shape (n,) for one output, else (n, outputs).
         """
         if 0 < n <= CHUNK and not self.groups:
             found = self.prepared(n, mean)(inputs, leaves)
@@ -90,7 +89,7 @@ class Program(Versions):
             which, version = self.version(n)
         dtype = self.dtype
         leaves = contiguous(leaves, dtype)
-        arrays = [contiguous(x, dtype) for x in inputs]  # compiled code finds the numbers in the arrays' objects
+        arrays = [contiguous(x, dtype) for x in inputs]  # compiled code reads where the numbers lie from the arrays' objects
         frame = self._frame(version)
         results: list[Array] = []
         if self.groups:
@@ -114,7 +113,7 @@ class Program(Versions):
         version.idle.append(frame)
         if self.reduce and n > CHUNK:
             out = together(out)
-            nan = self.twin is not None and math.isnan(out.item(out.argmax()))  # infinities of either sign may have met
+            nan = self.twin is not None and math.isnan(out.item(out.argmax()))  # chunks may have infinities of both signs
             if mean:
                 out /= n
         if self._callbacks and (error := machine.failures.take()):
@@ -123,9 +122,9 @@ class Program(Versions):
         return made if not nan or self.twin is None else self.twin.mended(made, inputs, leaves, n, mean)
 
     def prepared(self, n: int, mean: bool = False) -> Callable[[Sequence[Any], Array], Array]:
-        """The outputs for n samples as a function of inputs and leaves: for many calls of a small function in a row.
+        """A function of inputs and leaves that gives the outputs for n samples, for many calls of a small function.
 
-        As a call gives them, but flat where there is one sample.
+        They are those of a call, but flat for one sample.
         """
         if not 0 < n <= CHUNK:
             return lambda inputs, leaves: self(inputs, leaves, n, mean)
@@ -138,11 +137,11 @@ class Program(Versions):
 
         def run(inputs: Sequence[Any], leaves: Array) -> Array:
             nonlocal latest
-            which, version = latest  # as one: other threads may call this too
-            if version is None or version is not versions[which]:  # not made as yet, or optimised meanwhile
+            which, version = latest  # in one read: other threads may set it
+            if version is None or version is not versions[which]:  # not made yet, or optimised meanwhile
                 latest = which, version = self.version(n)
             leaves = contiguous(leaves, dtype)
-            arrays = [contiguous(x, dtype) for x in inputs]  # compiled code finds the numbers in the arrays' objects
+            arrays = [contiguous(x, dtype) for x in inputs]
             try:
                 frame = version.idle.pop()
             except IndexError:
@@ -162,7 +161,7 @@ class Program(Versions):
         return run
 
     def _room(self, n: int, lined: bool) -> list[Array]:
-        """An array for each group of results; many single ones are rows of one array."""
+        """An array for each group of results; if there are many of one output, these are rows of one array."""
         singles = self.groups.count(1)
         if singles <= ALONE or lined:
             return [room((n, width) if width > 1 else (n,), self.dtype, lined) for width in self.groups]
@@ -193,12 +192,12 @@ class Program(Versions):
             return Frame(version.plan, version.target, self.dtype, version.tables)
 
     def _shared_among(self, many: int, version: Version, first: Frame, n: int, arrays: Any) -> None:
-        """Run the chunks of a call in threads, each in a frame of its own and taking the next as soon as it is done."""
+        """Run the chunks of a call in threads, each in a frame of its own; a thread takes the next chunks when it is done."""
         share, chunks = version.code.share, -(-n // CHUNK)
         span, following = max(1, chunks // (TURNS * many)) * CHUNK, ctypes.c_int64(0)
         version.code.run(first.address, 0, 0, 1)
 
-        def work(frame: Frame, *held: Any) -> BaseException | None:  # to the end, though an interrupt ends the call meanwhile
+        def work(frame: Frame, *held: Any) -> BaseException | None:  # `held`: kept alive, even if an interrupt ends the call
             share(frame.address, ctypes.byref(following), span)
             return machine.failures.take()
 
@@ -206,13 +205,13 @@ class Program(Versions):
         for frame in others:
             for i in (1, *range(THETA_AT, len(first.pointers))):
                 frame.pointers[i] = first.pointers[i]
-            if isinstance(version.plan, Bytecode):  # which has a row for every number
+            if isinstance(version.plan, Bytecode):  # whose shared numbers lie in rows too
                 frame.rows[:] = first.rows
         waiting = []
-        with suppress(RuntimeError):  # where the system gives no threads, this one does it all
+        with suppress(RuntimeError):  # if the system gives no threads, this one does all the work
             waiting = [threads.workers().submit(work, frame, first, version, arrays, self) for frame in others]
         error = work(first)
-        for job in waiting:  # those that have not begun by now would find nothing left
+        for job in waiting:  # a job that has not begun yet would find nothing left to do
             if not job.cancel():
                 error = error or job.result()
         for frame in others:
@@ -224,7 +223,7 @@ class Program(Versions):
 
 @np.errstate(over="ignore", invalid="ignore")
 def together(sums: Array) -> Array:
-    """The sum of the chunks' sums, neighbours first, an odd one waiting: the order of `reference.total`."""
+    """The sum of the chunks' sums in the order of `reference.total`: neighbours first, the last of an odd number later."""
     while len(sums) > 1:
         even = len(sums) & ~1
         sums = np.concatenate([sums[0:even:2] + sums[1:even:2], sums[even:]])

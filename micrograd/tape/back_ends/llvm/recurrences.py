@@ -1,4 +1,4 @@
-"""Loops over the steps of a recurrence: the values of a step in registers, or a call of functions for each step."""
+"""Loops over the steps of a recurrence, with the values of a step in registers, or with calls of functions for each step."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from micrograd.tape.back_ends.llvm.operands import Index, Kernel, KernelLoop, Vi
 from micrograd.tape.back_ends.llvm.straight import Held, depth_first, operations
 from micrograd.tape.back_ends.llvm.target import PARAMETERS
 
-HOISTED = 12  # numbers that all steps share up to which they stay in registers
+HOISTED = 12  # if all steps share no more numbers than this, these stay in registers
 
 
 def write_loop(f: Function, it: KernelLoop, body: Sequence[Kernel], wanted: Callable[[tuple[str, int]], bool]) -> None:
-    """All steps for some vectors of samples, what is carried from step to step in registers; those wanted are stored."""
+    """Write a loop that makes all steps for some vectors of samples, with values that are carried over in registers.
+
+    Results of the last step that are `wanted` elsewhere are stored.
+    """
     work = [one for kernel in body for one in operations(kernel)]
     arriving = [pair for kernel in it.arriving for pair in copied(kernel)]  # (to, from)
     leaving = [pair for kernel in it.leaving for pair in copied(kernel)]
@@ -52,7 +55,7 @@ def write_loop(f: Function, it: KernelLoop, body: Sequence[Kernel], wanted: Call
                 for (place, slot, step), result in kept:
                     f.store(View(place), t * step + slot, held.s, held.fetch(result[:2]))
             results[:] = [held.fetch(source) for held in inner for _, source in carried]
-        for held in inner:  # what the last step has found
+        for held in inner:  # after the last step
             for place, slot in last:
                 f.store(View(place), Index((), slot), held.s, held.values[place, slot])
 
@@ -64,12 +67,12 @@ def write_loop(f: Function, it: KernelLoop, body: Sequence[Kernel], wanted: Call
 
 
 def side_by_side(operations: int) -> int:
-    """How many vectors of samples a loop of so many operations is best run on at once: a step waits for the one before it."""
+    """How many vectors of samples a loop of so many operations should work on at once, since each step waits for the last."""
     return 4 if operations <= 24 else 2 if operations <= 80 else 1
 
 
 def copied(it: Kernel) -> list[tuple[tuple[str, int, int], tuple[str, int, int]]]:
-    """The copies of a kernel, one by one: to which place, slot and step, and from which."""
+    """The copies of a kernel one by one, as pairs of (place, slot, step): target and source."""
     (source,) = it.args
     return [
         ((it.out.place, it.out.slot((i,)), it.out.step), (source.place, source.slot((i,)), source.step))
@@ -78,7 +81,7 @@ def copied(it: Kernel) -> list[tuple[tuple[str, int, int], tuple[str, int, int]]
 
 
 def write_steps(f: Function, steps: int) -> None:
-    """The parts of a loop, one after the other, for each of its steps."""
+    """Write a loop that calls its parts, one after the other, in each step."""
     arguments = ", ".join(f"ptr %{a}" for a in PARAMETERS)
     with f.loop(steps, 1, []) as (t, _, _):
         for part in f.parts:

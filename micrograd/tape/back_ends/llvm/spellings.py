@@ -1,6 +1,6 @@
-"""How each primitive is spelled for the machine, on values in registers. There is no calculus in here.
+"""How each primitive is spelled in LLVM's assembly, on values in registers. There is no calculus in here.
 
-A primitive whose value is `math`'s function of its name needs no row: C's library has it, often for vectors too.
+A primitive whose value is the function of its name in `math` needs no spelling: C's library has it, often for vectors too.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _intrinsic(name: str) -> Callable[[Function, str], str]:
 
 
 def _name(intrinsic: str, f: Function) -> str:
-    """An operation of LLVM's own for numbers of this size, in so many lanes."""
+    """The full name of an intrinsic function of LLVM, for the target's type of numbers and lanes."""
     t = f.target
     return f"@llvm.{intrinsic}." + ("" if t.lanes == 1 else f"v{t.lanes}") + ("f64" if t.size == 8 else "f32")
 
@@ -80,7 +80,7 @@ def _copysign(f: Function, x: str, y: str) -> str:
 
 
 def _remainder(f: Function, x: str, y: str) -> tuple[str, str]:
-    """C's fmod, which is exact, and whether y has to be added to it because its sign is not that of y."""
+    """C's fmod, which is exact, and whether y has to be added because the signs of fmod and y differ."""
     r, zero = f.two("frem", x, y), f.number(0.0)
     signs = f.choose(f.compare("olt", y, zero), f.two("fsub", zero, r), r)
     return r, f.compare("olt", signs, zero)
@@ -108,7 +108,7 @@ def _arithmetic(name: str) -> Callable[[Function, str, str], str]:
 
 
 def _scaled(f: Function, x: str, y: str) -> tuple[str, str, str]:
-    """x, scaled so that the sum of the squares of x and y neither over- nor underflows; the sum, and the scale."""
+    """x scaled, the sum of the squares of x and y scaled, which neither over- nor underflows, and the scale."""
     most, down, up = SCALES[f.target.size]
     size = _intrinsic("fabs")
     a, b = size(f, x), size(f, y)
@@ -131,9 +131,9 @@ def _inverted(f: Function, x: str, y: str) -> str:
 
 @cache
 def _bounds(y: float, n: float, most: float, size: int) -> tuple[float, float] | None:
-    """Up to which size of x, and from which on, |(y - n) log x| is more than `most`; None where y - n would be rounded.
+    """The bounds of |x| up to which, and from which on, |(y - n) log x| > most; None if y - n would be rounded.
 
-    To the last bit as one would find by comparing: the log grows with x, in floats too.
+    They decide exactly as comparing each log would, since the log in floats grows with x too.
     """
     less, took = y - n, y - n - y
     if not math.isfinite(less) or y - (less - took) - (n + took) != 0.0 or (size == 4 and float(np.float32(less)) != less):
@@ -158,7 +158,7 @@ def _bounds(y: float, n: float, most: float, size: int) -> tuple[float, float] |
 
 
 def _raised(f: Function, n: str, c: str, x: str, y: str, with_log: bool) -> str:
-    """c x ** (y - n), and with_log times log |x|, as in floats.power_less."""
+    """c x ** (y - n), with `with_log` times log |x|, as floats.power_less computes it."""
     zero, one, broken = f.number(0.0), f.number(1.0), f.number(math.nan)
     floor, absolute = _intrinsic("floor"), _intrinsic("fabs")
     size, less = absolute(f, x), f.two("fsub", y, n)
@@ -166,7 +166,7 @@ def _raised(f: Function, n: str, c: str, x: str, y: str, with_log: bool) -> str:
     if (known := f.known(y)) is not None and (whole := f.known(n)) is not None:
         bounds = _bounds(known, whole, most, f.target.size)
     log = f.call("log", size) if with_log or bounds is None else ""
-    if bounds is not None:  # no log to compare with, and nothing that rounding took
+    if bounds is not None:  # no log is needed to compare, and y - n is exact
         low, high = (f.compare(how, size, f.number(x)) for how, x in zip(("ole", "oge"), bounds, strict=True))
         far = f.new(f"or {'i1' if f.target.lanes == 1 else f'<{f.target.lanes} x i1>'} {low}, {high}")
     else:
@@ -255,28 +255,28 @@ SPELLINGS: dict[str, Callable[..., str]] = {
 
 
 def from_library(rule: Primitive) -> bool:
-    """Whether a primitive is spelled by default: its value is `math`'s function of its name, which C's library has too."""
-    return rule.name not in (*SPELLINGS, "lgamma") and rule.in_math  # Python's lgamma is its own
+    """Whether a primitive is a call of C's library: its value is the function of its name in `math`, and it has no spelling."""
+    return rule.name not in (*SPELLINGS, "lgamma") and rule.in_math  # Python computes lgamma itself
 
 
 def spell(f: Function, name: str, *args: str) -> str:
-    """A primitive with a fixed number of arguments; a call where it has no spelling of its own."""
+    """A primitive with a fixed number of arguments; if it has no spelling, a call of the library."""
     return SPELLINGS[name](f, *args) if name in SPELLINGS else f.call(name, *args)
 
 
 def larger(f: Function, x: str, y: str) -> str:
-    """The larger of two numbers; nan where one is."""
+    """The larger of two numbers; nan if one is nan."""
     return f.choose(f.compare("uno", y, y), y, f.choose(f.compare("ogt", y, x), y, x))
 
 
 def log_of_sum(f: Function, top: str, total: str) -> str:
-    """top + log(total); top itself where it is infinite or nan."""
+    """top + log(total); top itself if it is infinite or nan."""
     size = _intrinsic("fabs")(f, top)
     return f.choose(f.compare("olt", size, f.number(math.inf)), f.two("fadd", top, f.call("log", total)), top)
 
 
 def spell_one(f: Function, name: str, args: Sequence[Any], fetch: Callable[[Any], str]) -> str:
-    """One primitive on values in registers."""
+    """Any primitive on values in registers; those of a dot are fetched only here, term by term."""
     if name == "dot":
         n = len(args) // 2
         total = fetch(args[-1])

@@ -1,4 +1,4 @@
-"""Straight-line code: elements of many short vector instructions one after the other, values in registers."""
+"""Straight-line code: the elements of many short vector instructions, one after the other, with values in registers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from micrograd.tape.back_ends.llvm.target import ROWS
 
 @dataclass(frozen=True)
 class Operation:
-    """One primitive on single slots: (place, slot) each, or a number."""
+    """One primitive on single slots. An argument is (place, slot) or a number."""
 
     name: str
     out: tuple[str, int]
@@ -53,9 +53,9 @@ def operations(it: Kernel) -> Iterator[Operation]:
 
 
 def depth_first(makers: Mapping[Any, Operation], roots: Iterable[Any], done: set[Any]) -> list[Operation]:
-    """The operations that `roots` need and that are not in `done`, each as late as its consumers allow.
+    """The operations that `roots` need and that are not in `done`, in depth-first order, so that few values are alive at once.
 
-    So few values are alive at once. `makers` are the operations by their results.
+    `makers` are the operations by their results.
     """
     order: list[Operation] = []
     for root in roots:
@@ -72,12 +72,12 @@ def depth_first(makers: Mapping[Any, Operation], roots: Iterable[Any], done: set
 
 
 class Held:
-    """Values in registers, by place and slot, at one place `s` of the block; loaded when they are first asked for."""
+    """The values in registers, by place and slot, for the samples from `s` on; each is loaded when it is first needed."""
 
     def __init__(self, f: Function, s: Index):
         self.f, self.s = f, s
         self.values: dict[Any, str] = {}
-        self.arrive: dict[Any, Callable[[], None]] = {}  # what puts slots here that come from outside
+        self.arrive: dict[Any, Callable[[], None]] = {}  # for slots that do not lie in memory: functions that set their values
 
     def fetch(self, arg: Any) -> str:
         if not isinstance(arg, tuple):
@@ -96,7 +96,7 @@ class Held:
 
 
 def write_straight(f: Function, work: Sequence[Operation], wanted: Callable[[tuple[str, int]], bool]) -> None:
-    """The operations one after the other, values in registers; those that are wanted elsewhere are stored."""
+    """Write the operations one after the other; results that are `wanted` elsewhere are stored."""
 
     def samples(places: list[Index]) -> None:
         held = Held(f, places[0])
@@ -112,9 +112,9 @@ def write_straight(f: Function, work: Sequence[Operation], wanted: Callable[[tup
 def write_whole(
     f: Function, inputs: Sequence[Rows], work: Sequence[Operation], columns: Columns | None, grouped: Sequence[Grouped]
 ) -> None:
-    """From the rows of the arguments to those of the results in one go, values in registers all the way.
+    """Write the whole way from the rows of the arguments to those of the results, with all values in registers.
 
-    Streamed results are first put together, a block of rows at a time, and then go to their array by whole lines of the
+    Streamed results are first collected, a block of rows at a time, and then copied to their array by whole lines of the
     cache.
     """
     t = f.target
@@ -127,13 +127,14 @@ def write_whole(
     staged = dict(zip(groups, accumulate([len(slots) * t.block * t.size for slots in groups.values()], initial=0)))  # noqa: B905
     past = f"align {t.lanes * t.size}, !nontemporal !1" if t.streamed else f"align {t.size}"
 
-    shared = Held(f, Index())  # results that are the same for all samples: before the loop, because LLVM may end the process
-    for one in work:  # where it sees, in one block of code, that it transposes many of them
+    # Shared results are copied before the loop: LLVM may end the process if one block of code transposes many equal vectors.
+    shared = Held(f, Index())
+    for one in work:
         if one.name == "copy":  # of a shared number
             shared.spell(one)
 
     def sample(s: Index, seen: str) -> str:
-        """The results of the samples from place `s` on; of each lane whether nan has been `seen`."""
+        """Write the results of the samples from `s` on; returns the vector `seen` with nan in lanes that have a nan."""
         held, done = Held(f, s), set[Any](shared.values)
         held.values.update(shared.values)
 

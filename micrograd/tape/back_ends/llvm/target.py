@@ -1,7 +1,7 @@
-"""What LLVM's assembly is written for: the machine's vectors and registers, and where numbers lie in memory.
+"""The target of LLVM's assembly: the machine's vectors and registers, and where numbers lie in memory.
 
-Comes first in this folder. A varying slot holds one number per sample of a block, side by side; a shared slot holds one
-number for all samples.
+It comes first in this folder. A slot in rows holds one number for each sample of a block, side by side; a slot in shared holds
+one number for all samples.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from functools import cached_property
 
 from micrograd.tape.back_ends import reference
 
-ROWS, SHARED, THETA = "rows", "shared", "theta"  # the arrays that numbers live in
-PARAMETERS = (ROWS, SHARED, "totals", "tables", THETA, "frame")  # what every function is given; the last leads to the others
-# entries of the frame that are new for each call: the parameters, results, the number of samples, what sums are divided by,
-# whether a result is nan, and the arrays of the arguments
+ROWS, SHARED, THETA = "rows", "shared", "theta"  # the arrays that hold the slots' numbers
+PARAMETERS = (ROWS, SHARED, "totals", "tables", THETA, "frame")  # of every function: pointers to arrays, which the frame lists
+# entries of the frame that are set for each call: the parameters, the results, the number of samples, what sums are divided
+# by, whether a result is nan, and from the last on, the arrays of the arguments
 THETA_AT, OUT, COUNT, DIVISOR, NANS, ARRAYS = 4, 5, 6, 7, 8, 9
-DATA = 16  # where, in the object of an array, the pointer to its numbers lies
-CHUNK = reference.BLOCK  # samples whose sums stand by themselves
+DATA = 16  # the byte of an array's object at which the pointer to its numbers lies
+CHUNK = reference.BLOCK  # samples in a chunk, whose sums are added to those of other chunks in a fixed order
 
 
 @dataclass(frozen=True)
 class Target:
-    """What code is written for: `lanes` numbers per vector, `block` samples at a time, how exact."""
+    """What code is written for: `lanes` numbers per vector, `block` samples at a time, and so on."""
 
     lanes: int
     block: int
-    real: str = "double"  # LLVM's name
+    real: str = "double"  # LLVM's name of the type of numbers
     exact: bool = False
-    registers: int = 16  # registers of the machine, and how many numbers one of them holds
-    width: int = 4
-    library: Mapping[tuple[str, int], str] = field(default_factory=dict)  # how functions of (name, lanes) are called
-    single: bool = False  # there is one sample: its part of a sum over the samples is the sum
+    registers: int = 16  # how many vector registers the machine has,
+    width: int = 4  # and how many numbers one of them holds
+    library: Mapping[tuple[str, int], str] = field(default_factory=dict)  # LLVM's name of each function, by (name, lanes)
+    single: bool = False  # calls have one sample, so that its terms are the sums over the samples
     streamed: bool = False  # straight-line code stores its results non-temporally, to arrays that begin at a cache line
-    telling: bool = False  # the code tells whether one of its results is nan
-    # where there is one sample, whether the tape alone settles the bits, and not how numbers come to lie: long sums are added
-    # in parts by the order of their terms, and every number goes through the library's functions for vectors
+    telling: bool = False  # the code reports whether one of its results is nan
+    # For one sample: the bits depend on the tape alone, and not on where numbers lie. Long sums are added in parts in the order
+    # of their terms, and all calls of the library go to its functions for vectors.
     by_tape: bool = False
 
     @cached_property
@@ -45,7 +45,7 @@ class Target:
 
     @cached_property
     def wider(self) -> Target:
-        """The same target, with as many lanes as elements of one sample are taken at once."""
+        """The same target with several lanes: for code that works on neighbouring elements of one sample."""
         return replace(self, lanes=8 if self.exact else max(8, self.width))
 
     @cached_property
@@ -55,17 +55,17 @@ class Target:
 
     @cached_property
     def pitch(self) -> int:
-        """Numbers from one slot to the next: rows of a power of two would fall into the same few sets of the cache."""
+        """The distance from one slot in rows to the next, in numbers. A power of two would crowd a few sets of the cache."""
         return self.block + (self.lanes if self.block * self.size >= 512 else 0)
 
     @cached_property
     def sums(self) -> int:
-        """How many sums over vectors are kept in registers at once."""
+        """How many vectors of sums are kept in registers at once."""
         return max(2, self.registers // (2 * max(1, self.lanes // self.width)))
 
     @cached_property
     def attributes(self) -> str:
-        """The attributes of every function: vectors spilled from registers begin at a line of the cache, and cross none."""
+        """The attributes of every function. The stack is aligned so that spilled vectors do not cross lines of the cache."""
         return "nounwind" if self.lanes == 1 else f"nounwind alignstack({self.width * self.size})"
 
     @cached_property

@@ -1,7 +1,8 @@
-"""One sum of many terms, for one sample, where its order is free: lanes over its terms, taken in the order of their slots.
+"""A sum of many terms, for one sample, if its order is free: terms are in the lanes, in the order of their slots.
 
-A sum from left to right is a chain, in which every addition waits for the one before it. Here some vectors of partial sums
-are added side by side, and then pairwise, as sums over samples are. Terms that lie in runs need no table of their slots.
+A sum from left to right is a chain, in which every addition waits for the one before it. Here terms are added to some vectors
+of partial sums in turn, and these are then added pairwise, as sums over samples are. Terms that lie in runs need no table of
+slots.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from micrograd.tape.back_ends.llvm.operands import Index, Kernel, View
 from micrograd.tape.back_ends.llvm.target import Target
 
 Array = np.ndarray[Any, Any]
-FEW = 4  # from so many sums on, lanes are better taken over the sums
-PARTS = 16  # the most groups of runs that are written out one by one
-VECTORS = 4  # of partial sums, added side by side
+FEW = 4  # from so many sums on, it is better to have the sums in the lanes
+PARTS = 16  # the most groups of runs for which code is written
+VECTORS = 4  # how many vectors of partial sums there are
 
 
 def many_terms(it: Kernel, t: Target) -> bool:
-    """Whether an instruction is a few sums of many terms, for one sample, whose order is free."""
+    """Whether an instruction is a few sums of many terms, for one sample, and their order is free."""
     long = not t.exact and t.lanes == 1 and it.name in ("sum", "dot") and it.terms >= LONG
     return long and (t.by_tape or it.elements < FEW)
 
 
 @dataclass(frozen=True)
 class Runs:
-    """`many` runs of `length` terms each: where each factor begins, how far it moves on from run to run and inside one."""
+    """`many` runs of `length` terms. For each factor: the first slot, and the distances from run to run and within a run."""
 
     many: int
     length: int
@@ -44,10 +45,10 @@ class Runs:
 
 
 def runs_of(slots: Array) -> list[Runs]:
-    """The terms as runs, from `slots` with a row for each factor and a column for each term; none where they are too many."""
+    """The terms as runs, from `slots` with a row for each factor and a column for each term; an empty list if too many."""
     count = slots.shape[1]
     moves = np.diff(slots, axis=1)
-    edges = np.flatnonzero((moves[:, 1:] != moves[:, :-1]).any(axis=0)).tolist()  # behind the last of equal moves
+    edges = np.flatnonzero((moves[:, 1:] != moves[:, :-1]).any(axis=0)).tolist()  # the last of each run of equal moves
     single: list[tuple[int, int]] = []  # first and length
     at = 0
     for edge in [*edges, count - 2]:
@@ -81,7 +82,7 @@ def slots_of(arg: View, at: Sequence[int], terms: int) -> Array:
 
 
 def pieces(it: Kernel, at: Sequence[int]) -> list[tuple[int, int, list[View]]]:
-    """The terms of one sum as some runs of so many terms, with views of the factors in them; none where they are too many."""
+    """The terms of one sum as runs: how many, their length, and views of the factors; an empty list if they are too many."""
     factors = it.args[: 1 + (it.name == "dot")]
     slots = np.array([slots_of(arg, at, it.terms) for arg in factors if arg.value is None])
     found = runs_of(slots[:, np.lexsort(slots[::-1])])
@@ -100,14 +101,14 @@ def pieces(it: Kernel, at: Sequence[int]) -> list[tuple[int, int, list[View]]]:
 
 
 def in_pairs(f: Function, sums: Sequence[str]) -> str:
-    """The sum of all lanes of the vectors of partial sums."""
+    """The sum of all lanes of some vectors of partial sums, added pairwise."""
     while len(sums) > 1:
         sums = [f.two("fadd", a, b) for a, b in zip(sums[::2], sums[1::2], strict=True)]
     return over_lanes(f, sums)[0]
 
 
 def write_terms(f: Function, it: Kernel) -> None:
-    """Σ x, or start + Σ x y, one sum after the other."""
+    """Write Σ x, or start + Σ x y, one sum after the other."""
     t, n = f.target, f.target.lanes
     zeros = [f.number(0.0)] * VECTORS
 

@@ -1,4 +1,4 @@
-"""Threads of our own: some that take part in calls, and one in which LLVM compiles, on a stack of known size."""
+"""Threads of this package: some that take part in calls, and one in which LLVM compiles, on a stack of known size."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
 
-STACK = 16 << 20  # bytes that LLVM may need for a function of the largest size that is written
+STACK = 16 << 20  # bytes of stack, enough for LLVM to compile the largest function that is written
 
 
 def available() -> int:
-    """How many threads a call may be shared among: what OMP_NUM_THREADS says, at most what this process may run at once."""
+    """How many threads a call may be shared among: as many as OMP_NUM_THREADS says, at most the cores this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return min(cores, int(wanted)) if wanted.isdigit() and int(wanted) else cores
 
 
 class Workers:
-    """Up to `most` threads that wait for jobs and end with the process; a job that none has begun can be cancelled."""
+    """Up to `most` threads that wait for jobs and end with the process. A job that has not begun can be cancelled."""
 
     def __init__(self, most: int, stack: int = 0):
         self.most, self.stack = most, stack
@@ -30,7 +30,7 @@ class Workers:
         self.starting = threading.Lock()
 
     def submit(self, work: Callable[..., Any], *args: Any) -> Future[Any]:
-        """What `work(*args)` is going to give; RuntimeError where not one thread can be had."""
+        """The future result of `work(*args)`; RuntimeError if not one thread can be started."""
         job: Future[Any] = Future()
         with self.starting:
             if self.running < self.most:
@@ -61,12 +61,12 @@ def _work(jobs: SimpleQueue[Any]) -> None:
                 job.set_result(work(*args))
             except BaseException as error:
                 job.set_exception(error)
-        del job, work, args  # which would keep alive what they hold until the next job
+        del job, work, args  # else what they hold would stay alive until the next job
 
 
 @functools.cache
 def workers() -> Workers:
-    """The threads that compiled code is run in beside the caller's."""
+    """The threads in which compiled code runs besides the caller's."""
     return Workers(max(1, available()))
 
 
@@ -77,7 +77,7 @@ def compiler() -> Workers:
 
 
 def _forked() -> None:
-    """A forked child has no threads but its own."""
+    """Forget the threads in a forked child process, which has none of them."""
     workers.cache_clear()
     compiler.cache_clear()
 

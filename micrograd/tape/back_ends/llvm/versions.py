@@ -1,6 +1,6 @@
-"""What runs a tape for few and many samples: the interpreter first, then code, compiled quickly, and optimised once that pays.
+"""Versions of a program: for few and for many samples, first interpreted, then compiled quickly, and optimised once that pays.
 
-`program` calls it.
+`program` runs them.
 """
 
 from __future__ import annotations
@@ -28,40 +28,40 @@ from micrograd.tape.vectorise import schedule_of, settled
 
 Array = np.ndarray[Any, Any]
 # How many bytes a block of samples may take:
-NEAR = 98304  # what stays close to the processor,
-NEAREST = 24576  # for straight-line code, whose every value comes and goes once,
-FAR = 8 << 20  # where sums are not kept lane by lane,
-WAITING = 16 << 20  # for loops, whose every step waits for the one before it: they are run on some vectors side by side
+NEAR = 98304  # in code with loops or sums, so that it stays in the caches next to the processor,
+NEAREST = 24576  # in straight-line code, which writes and reads every value about once,
+FAR = 8 << 20  # if a block is a chunk, because there are too many sums for accumulators of a vector each,
+WAITING = 16 << 20  # in loops over steps, which have to work on several vectors at once, since each step waits for the last
 LEAST_INTERPRETED = 128  # a tape of fewer instructions is compiled at once
 SHORT = 32  # samples in a block of the version for calls that would not fill half of a longer one
-STREAMED = 16 << 20  # from so many bytes of results on, stores are non-temporal: the caches could not hold them
-SINGLE = 64  # from so many sums over the samples on, one sample has code of its own, without accumulators
-# Seconds, roughly, by which it is decided what pays:
-LEAST, LETTER = 0.01, 1e-6  # LLVM optimises: any code, and for each character of its text
-OPERATION = 3e-10  # one operation on one sample, where there are many samples
-INTERPRETED = 1e-9  # the same where it is interpreted
-CALL = 3e-6  # a call, beside its code
+STREAMED = 16 << 20  # from so many bytes of results on, stores are non-temporal: the caches could not hold the results
+SINGLE = 64  # with more sums over the samples, calls with one sample have code of their own, without accumulators
+# What takes how many seconds, roughly, to decide what pays:
+LEAST, LETTER = 0.01, 1e-6  # optimising any code, and each character of its text
+OPERATION = 3e-10  # one operation on one sample, if there are many samples
+INTERPRETED = 1e-9  # the same if it is interpreted
+CALL = 3e-6  # a call, besides what its code takes
 
 
 @dataclass(frozen=True)
 class Version:
-    """Code for one way of taking samples, and frames for it that are not in use."""
+    """Code for calls with certain numbers of samples, and frames for it that are not in use."""
 
     target: Target
     code: Code
     plan: Plan | Bytecode
     tables: Array
     cost: int  # operations on a sample
-    direct: bool
+    direct: bool  # whether sums go straight to their array, not divided for a mean
     idle: list[Frame]
     all: Callable[[int], None]
-    trial: Trial | None = None  # of code that is not optimised
+    trial: Trial | None = None  # if the code is not optimised
 
 
 class Trial:
-    """Calls of quickly compiled code, or of the interpreter, timed until they have taken as long as optimising will.
+    """Times the calls of quickly compiled code, or of the interpreter, until they have taken as long as optimising will.
 
-    So, however many calls there will be, the whole takes at most about twice as long as the better choice would have taken.
+    So, however many calls there will be, all together takes at most about twice as long as the best choice would have taken.
     """
 
     def __init__(self, run: Callable[[int], None], price: float, versions: Versions):
@@ -79,7 +79,7 @@ class Trial:
 
 
 class Twin(Protocol):
-    """What computes once more results that are nan, where a nan may come from what was not chosen."""
+    """Computes results that are nan once more, because the nan may come from what was not chosen; see `tape.nonfinite`."""
 
     def mended(self, found: Any, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
         """The results of a call with numbers in the places of nans."""
@@ -89,10 +89,10 @@ class Twin(Protocol):
 
 
 class Versions:
-    """The ways in which a tape is run: five versions, each made when it is first needed; `which` says for which calls.
+    """Five versions of a program, each made when it is first needed; `which` says for which calls.
 
-    Up to three samples are taken one by one; a single one that is summed has a version of its own. Some samples go in short
-    blocks, many in long ones, and large results are stored past the caches.
+    Up to three samples are taken one by one; for a single one with many sums there is a version without accumulators. Some
+    samples are taken in short blocks, many in long ones, and large results are stored past the caches.
     """
 
     def __init__(
@@ -106,18 +106,19 @@ class Versions:
         self.twin: Twin | None = None  # what mends results that are nan; set before the first call
         self._real = "double" if self.dtype.itemsize == 8 else "float"  # LLVM's name
         self._of = tape, fields, reduce, exact
-        self._settled = [it := settled(*self._of)]  # until it is scheduled, which uses it up
+        self._settled = [it := settled(*self._of)]  # emptied by scheduling, which uses it up
         self._versions: list[Version | None] = [None] * 5
-        self._retired: list[Target] = []  # for which there was quickly compiled code until it had run for long
-        self._callbacks: dict[str, Any] = {}  # what compiled code calls: as long as that lives, so must these
+        self._retired: list[Target] = []  # for these, quickly compiled code has run so long that optimising pays
+        self._callbacks: dict[str, Any] = {}  # functions that compiled code calls: they must live as long as it does
         self._singles: list[Single] = []
         self._single = 4 if reduce and len(tape.outputs) > SINGLE else 0  # the version for one sample
-        self._short, self._streamed = math.inf, math.inf  # samples from which on versions for many are better, once there are
-        self.bytecode: Bytecode | None = None  # of a tape that is interpreted
+        # versions 1 and 2 are for up to so many samples; inf as long as the tape is interpreted, or if there is no such version
+        self._short, self._streamed = math.inf, math.inf
+        self.bytecode: Bytecode | None = None  # if the tape is interpreted
         if len(tape.instructions) >= LEAST_INTERPRETED:
             self.bytecode = Bytecode.of(it, self.groups, exact, self._real)
         self._by_tape = self.bytecode is not None and self.bytecode.by_tape
-        self._long = False  # whether it has been interpreted for as long as compiling takes
+        self._long = False  # whether it has been interpreted for as long as compiling with optimisation takes
 
     def __str__(self) -> str:
         return str(self.schedule)
@@ -125,7 +126,7 @@ class Versions:
     @cached_property
     def schedule(self) -> Schedule:
         with making:
-            return schedule_of(self._settled.pop() if self._settled else settled(*self._of))  # once more after an interrupt
+            return schedule_of(self._settled.pop() if self._settled else settled(*self._of))  # again, if it was interrupted
 
     @cached_property
     def plan(self) -> Plan:
@@ -141,9 +142,9 @@ class Versions:
         return sum(i.work for i in plan.work) + sum(int(np.prod(i.shape)) * i.terms for i in plan.totals)
 
     def target(self, block: int, streamed: bool = False, single: bool = False, own: Any = None) -> Target:
-        """What code is written for: how many samples at a time, in how many lanes; one number at a time where that is 0.
+        """The target for blocks of so many samples; if that is 0, for code that takes samples one by one.
 
-        `own` are primitives of the user's own, those of the plan where not given.
+        `own` are the user's own primitives; by default, those of the plan.
         """
         size, real = self.dtype.itemsize, self._real
         _, _, width, registers = machine.host()
@@ -162,7 +163,7 @@ class Versions:
 
     @cached_property
     def _blocks(self) -> tuple[int, int]:
-        """How many samples are best worked on at a time, and how many in a version for short calls."""
+        """How many samples a block has in the version for long calls, and how many in that for short ones."""
         lanes = max(8, machine.host()[2] // self.dtype.itemsize)
         bytes_each = self.plan.rows * self.dtype.itemsize
         if self.plan.sums > MANY and bytes_each * CHUNK <= FAR:
@@ -178,7 +179,7 @@ class Versions:
     def which(self, n: int) -> int:
         """The number of the version for n samples.
 
-        0: up to three, one by one. 1: a short call. 2: a long one. 3: one with large results. 4: sums of a single sample.
+        0: up to three, one by one. 1: a short call. 2: a long one. 3: one with large results. 4: many sums of a single sample.
         """
         if n <= 3:
             return self._single if n == 1 else 0
@@ -187,11 +188,11 @@ class Versions:
     def version(self, n: int, which: int | None = None) -> tuple[int, Version]:
         """The number of the version for n samples, and the version.
 
-        A new one is interpreted where that gives the same bits. Else it is compiled: quickly at first, with optimisation where
-        this call is long itself, or where quick code for the same Target has been retired. Either code gives the same bits.
+        A new one is interpreted, if that gives the same bits. Else it is compiled: quickly at first; with optimisation if this
+        call itself is long, or if quick code for the same target has been retired. Both give the same bits.
         """
         with making:
-            bytecode = self.bytecode  # other threads may have it no more
+            bytecode = self.bytecode  # another thread may set it to None
             if bytecode is not None and n * bytecode.work * INTERPRETED > bytecode.price:
                 self._interpret_no_more()
             if self.bytecode is None and self._short == math.inf:
@@ -206,7 +207,7 @@ class Versions:
             return which, found
 
     def _interpreted(self, which: int) -> Version | None:
-        """The interpreter, where that has surely the bits of compiled code."""
+        """The interpreter, if it is sure to give the bits of compiled code; else None."""
         bytecode, single = self.bytecode, which in (0, 4)
         if bytecode is None or (single and not bytecode.for_one):
             return None
@@ -235,7 +236,7 @@ class Versions:
         return Version(t, code, self.plan, self._tables, self._cost, self.plan.direct(t), [], (trial or code).all, trial)
 
     def retire(self, trial: Trial) -> None:
-        """End a trial: the next call optimises code, or compiles what was interpreted. Calls under way end as they began."""
+        """End a trial: the next call optimises the code, or compiles what was interpreted. Calls under way are not affected."""
         for which, version in enumerate(self._versions):
             if version is not None and version.trial is trial:
                 if version.plan is self.bytecode:
@@ -248,12 +249,12 @@ class Versions:
                     self._singles = []
 
     def _interpret_no_more(self) -> None:
-        """Have what comes compiled."""
+        """From now on, compile."""
         bytecode, self.bytecode = self.bytecode, None
         self._versions[:] = [v if v is not None and v.plan is not bytecode else None for v in self._versions]
         if self._versions[0] is None:
             self._singles = []
 
     def each(self, version: Version) -> float:
-        """The seconds that a sample takes, where there are many."""
+        """The seconds that a sample takes, if there are many."""
         return version.cost * INTERPRETED if isinstance(version.plan, Bytecode) else self._cost * OPERATION
