@@ -657,6 +657,30 @@ def test_what_lies_side_by_side_is_copied_by_runs_and_not_by_a_table(reduce, n):
         assert re.search(r"@same0.*?^}", text, re.DOTALL | re.MULTILINE)[0].count("@llvm.memcpy") == 2
 
 
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("beside", ["elements", "terms"])
+def test_a_table_has_one_entry_for_what_lies_side_by_side(beside, n):
+    """Rows of numbers that begin at no equal distances."""
+    starts, many, terms = [0, 31, 7, 70, 95, 40, 111, 121, 60, 20], 19, 10
+    if beside == "elements":
+        sums = [[starts[k] + i for k in range(terms)] for i in range(many)]
+    else:
+        sums = sorted([starts[i % 10] + 3 * (i // 10) + 2 * k for k in range(terms)] for i in range(many))
+    instructions = [(RULES["dot"], (*xs, *range(150, 150 + terms), 160)) for xs in sums]
+    tape = Tape(160, 0, [0.5], instructions, [*range(161, 161 + many)])
+    x = np.random.default_rng(0).normal(size=160)
+    for fields, arrays in (([(160, False)], [x]), ([(160, True)], [np.stack([x, 2.0 * x, x**2])[:n]])):
+        exact, fast = (llvm.Program(tape, fields, False, exact=exact) for exact in (True, False))
+        expected = reference.Program(tape, fields, False)(arrays, np.zeros(0), n)
+        assert same(exact(arrays, np.zeros(0), n), expected)
+        np.testing.assert_allclose(fast(arrays, np.zeros(0), n), expected, rtol=1e-12, atol=1e-14)
+        (kernel,) = [*exact.plan.before, *exact.plan.work]
+        tables = [arg for arg in kernel.args if arg.table is not None]
+        assert [arg.count for arg in tables] == [terms if beside == "elements" else many]
+        assert same(tables[0].every((many, terms)).reshape(many, terms), np.array(sums))
+        assert [tables[0].slot((3, k)) for k in range(terms)] == sums[3]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_rounded_once_stands_on_the_tape_and_is_not_the_optimiser_s_choice(seed, monkeypatch):
     """One product among many terms is rounded by itself; and code that LLVM does not optimise has the same bits."""

@@ -136,11 +136,18 @@ class Function:
             at = at + Index((("%t", arg.step),))
         if arg.table is None:
             return at
+        past = Index()
+        for i, by in zip(position, arg.beyond, strict=False):
+            past = past + i * by
         if not at.terms:
-            return Index((), int(arg.table[at.offset]))
-        entry = self.address("tables", (at + arg.table_at) * 4)
-        value = self.new(f"load i32, ptr {entry}, align 4, !invariant.load !0")
-        return Index(((self.new(f"zext i32 {value} to i64"), 1),))
+            return past + int(arg.table[at.offset])
+        at = at + arg.table_at
+        key = ("entry", at)
+        found = next((seen[key] for seen in reversed(self.addresses) if key in seen), None)
+        if found is None:
+            value = self.new(f"load i32, ptr {self.address('tables', at * 4)}, align 4, !invariant.load !0")
+            found = self.addresses[-1][key] = self.new(f"zext i32 {value} to i64")
+        return past + Index(((found, 1),))
 
     def load(self, arg: View, at: Index, sample: Index) -> str:
         """A vector with the numbers of one element, for the samples of the block from `sample` on."""

@@ -27,7 +27,8 @@ def writer(it: Kernel, lanes: int) -> Callable[[Function, Kernel], None] | None:
         x = it.args[0]
         whole = x.value is None and x.table is None and x.strides[-1] == 1
         return write_logsumexp if whole and it.terms >= 2 * lanes else None
-    if not side_by_side(it.out, it.shape, lanes) or it.name == "take" or (it.terms and it.name not in WRITERS):
+    wide = it.out.table is None and len(it.shape) > 0 and 2 * it.shape[-1] >= lanes
+    if not wide or it.name == "take" or (it.terms and it.name not in WRITERS):
         return None
     return write_sum if it.terms else write_elementwise
 
@@ -42,8 +43,8 @@ def fetch(f: Function, arg: View, at: Sequence[Index], axis: int, count: int) ->
     t = f.target
     if arg.value is not None:
         return f.number(arg.value)
-    found, step = arg, arg.strides[axis]
-    if arg.table is not None and step and not (arg.step or any(i.terms for i in at)):  # its slots are known
+    found, step = arg, arg.along(axis)
+    if step is None and not (arg.step or any(i.terms for i in at)):  # its slots are known
         slots = [f.located(arg, [i + k if a == axis else i for a, i in enumerate(at)]).offset for k in range(count)]
         by = slots[1] - slots[0] if count > 1 else 0
         if by in (0, 1, -1) and slots == [slots[0] + k * by for k in range(count)]:
@@ -51,7 +52,7 @@ def fetch(f: Function, arg: View, at: Sequence[Index], axis: int, count: int) ->
             at = [Index()] * len(at)
     if step == 0:
         return f.splat(f.new(f"load {t.real}, ptr {f.address(arg.place, f.located(found, at) * t.size)}, align {t.size}"))
-    if found.table is None and step in (1, -1):
+    if step in (1, -1):
         first = f.located(found, at)
         value = loaded(f, f.address(arg.place, (first if step == 1 else first + (1 - count)) * t.size), count)
         turned = [*reversed(range(count)), *range(count, t.lanes)]
@@ -83,6 +84,18 @@ def put(f: Function, place: str, value: str, count: int) -> None:
     f.do(f"call void @llvm.masked.store.v{t.lanes}{t.suffix}.p0({where})")
 
 
+def put_at(f: Function, out: View, at: Sequence[Index], value: str, count: int) -> None:
+    """Write `count` numbers of a vector to neighbours along the last axis of a result, which may lie apart."""
+    t = f.target
+    if out.strides[len(at) - 1] == 1 or count == 1:
+        put(f, f.address(out.place, f.located(out, at) * t.size), value, count)
+        return
+    for k in range(count):
+        one = f.new(f"extractelement {t.vector} {value}, i64 {k}")
+        slot = f.located(out, [*at[:-1], at[-1] + k])
+        f.do(f"store {t.real} {one}, ptr {f.address(out.place, slot * t.size)}, align {t.size}")
+
+
 def vectors(f: Function, first: Sequence[Index], extent: Sequence[int]) -> list[tuple[list[Index], int]]:
     """The vectors of a tile along its last axis: where each begins, and how many numbers it has."""
     n = f.target.lanes
@@ -95,12 +108,12 @@ def tiles(f: Function, shape: tuple[int, ...], many: int) -> list[int]:
 
 def write_elementwise(f: Function, it: Kernel) -> None:
     """One primitive on every element."""
-    axis, size = len(it.shape) - 1, f.target.size
+    axis = len(it.shape) - 1
 
     def tile(first: list[Index], extent: list[int]) -> None:
         for at, count in vectors(f, first, extent):
             value = spell(f, it.name, *[fetch(f, arg, at, axis, count) for arg in it.args])
-            put(f, f.address(it.out.place, f.located(it.out, at) * size), value, count)
+            put_at(f, it.out, at, value, count)
 
     nest(f, it.shape, tiles(f, it.shape, 1 if any(apart(arg, axis) for arg in it.args) else 4), tile)
 
@@ -123,7 +136,7 @@ def write_sum(f: Function, it: Kernel) -> None:
             seen: dict[int, str] = {}  # factors that all sums share
 
             def one(arg: View, at: list[Index], count: int) -> str:
-                if arg.value is not None or arg.strides[axis]:
+                if moves(arg, axis):
                     return fetch(f, arg, [*at, j], axis, count)
                 if id(arg) not in seen:
                     seen[id(arg)] = fetch(f, arg, [*at, j], axis, count)
@@ -131,15 +144,15 @@ def write_sum(f: Function, it: Kernel) -> None:
 
             return added(sums, [[one(arg, at, count) for arg in factors] for at, count in groups])
 
-        def block(j: Index, sums: Sequence[str]) -> list[str]:
-            """Add as many terms as there are lanes."""
+        def block(j: Index, sums: Sequence[str], many: int = n) -> list[str]:
+            """Add as many terms as there are lanes, or fewer."""
             columns = {
-                (id(arg), i): transposed(f, [row(arg, at, min(r, count - 1), j) for r in range(n)])
+                (id(arg), i): transposed(f, [row(arg, at, min(r, count - 1), j, many) for r in range(n)])
                 for i, (at, count) in enumerate(groups)
                 for arg in aslant
             }
             out = list(sums)
-            for k in range(n):
+            for k in range(many):
                 shared = {id(arg): fetch(f, arg, [*groups[0][0], j + k], axis, n) for arg in factors if not moves(arg, axis)}
                 xs = []
                 for i, (at, count) in enumerate(groups):
@@ -154,9 +167,9 @@ def write_sum(f: Function, it: Kernel) -> None:
                 out = added(out, xs)
             return out
 
-        def row(arg: View, at: list[Index], r: int, j: Index) -> str:
+        def row(arg: View, at: list[Index], r: int, j: Index, many: int) -> str:
             slot = f.located(arg, [*at[:-1], at[-1] + r, j])
-            return f.new(f"load {t.vector}, ptr {f.address(arg.place, slot * t.size)}, align {t.size}")
+            return loaded(f, f.address(arg.place, slot * t.size), many)
 
         sums, done = begin, 0
         if aslant:
@@ -164,6 +177,8 @@ def write_sum(f: Function, it: Kernel) -> None:
             with f.loop(done, n, [(t.vector, b) for b in begin]) as (j, values, results):
                 results[:] = block(j, values)
             sums = results
+            if it.terms - done > 1:
+                sums, done = block(Index((), done), sums, it.terms - done), it.terms
         elif it.terms > FEW:
             done = it.terms
             with f.loop(done, 1, [(t.vector, b) for b in begin]) as (j, values, results):
@@ -172,7 +187,7 @@ def write_sum(f: Function, it: Kernel) -> None:
         for k in range(done, it.terms):
             sums = term(Index((), k), sums)
         for (at, count), total in zip(groups, sums, strict=True):
-            put(f, f.address(it.out.place, f.located(it.out, at) * t.size), total, count)
+            put_at(f, it.out, at, total, count)
 
     many = 2 if aslant else 1 if any(apart(arg, axis) for arg in it.args) else max(2, t.sums // 2)
     nest(f, it.shape, tiles(f, it.shape, many), tile)
@@ -180,12 +195,12 @@ def write_sum(f: Function, it: Kernel) -> None:
 
 def moves(arg: View, axis: int) -> bool:
     """Whether an operand differs along an axis."""
-    return arg.value is None and arg.strides[axis] != 0
+    return arg.value is None and arg.along(axis) != 0
 
 
 def apart(arg: View, axis: int) -> bool:
-    """Whether elements along an axis lie apart: they are then fetched one by one, which takes much code."""
-    return arg.value is None and arg.table is None and arg.strides[axis] not in (-1, 0, 1)
+    """Whether elements along an axis do not lie side by side: they are then fetched one by one, which takes much code."""
+    return arg.value is None and arg.along(axis) not in (-1, 0, 1)
 
 
 def turns(arg: View, axis: int) -> bool:
@@ -271,7 +286,7 @@ def write_total(f: Function, it: Total, direct: int) -> None:
 
 def parts(it: Total) -> list[Total]:
     """Sums that are neighbours but for the last of each row (a bias after its weights), split into these and the last ones."""
-    if it.out.table is None or not it.shape or it.shape[-1] < 2:
+    if it.out.table is None or not it.shape or it.shape[-1] < 2 or it.x.beyond or (it.y and it.y.beyond):
         return [it]
     n, axis = it.shape[-1] - 1, len(it.shape) - 1
     sides = operand_of(it.out.place, it.out.every(it.shape).reshape(it.shape)[..., :-1])

@@ -49,6 +49,7 @@ class View:
     table_at: int = -1  # where the table begins among all tables
     step: int = 0  # in a loop: how far it moves from one step to the next
     numbers: Mapping[int, float] = field(default_factory=dict)  # what slots of constants hold, if some are among its slots
+    beyond: tuple[int, ...] = ()  # of a gather whose table has one entry for a whole axis: the strides from there on
 
     @property
     def count(self) -> int:
@@ -57,17 +58,26 @@ class View:
 
     def slots(self, shape: Sequence[int]) -> Array:
         """The slots of all elements, sorted and without repetitions."""
-        found: Array = np.unique(self.every([n if by else min(n, 1) for n, by in zip(shape, self.strides, strict=False)]))
+        moves = [by != 0 or any(self.beyond[a : a + 1]) for a, by in enumerate(self.strides)]
+        found: Array = np.unique(self.every([n if moving else min(n, 1) for n, moving in zip(shape, moves, strict=False)]))
         return found
+
+    def along(self, axis: int) -> int | None:
+        """How far neighbours along an axis lie apart; None where each is found in the table."""
+        if self.table is None:
+            return self.strides[axis]
+        return None if self.strides[axis] else self.beyond[axis] if self.beyond else 0
 
     def every(self, shape: Sequence[int]) -> Array:
         """The slots of all elements, in order."""
         if math.prod(shape) == 1:
             return np.array([self.base if self.table is None else self.table[self.base]])
-        at = np.array(self.base)
+        at, past = np.array(self.base), np.array(0)
         for n, by in zip(shape, self.strides, strict=False):
             at = at[..., None] + np.arange(n) * by
-        found: Array = at.ravel() if self.table is None else self.table[at.ravel()]
+        for n, by in zip(shape, self.beyond, strict=False):
+            past = past[..., None] + np.arange(n) * by
+        found: Array = at.ravel() if self.table is None else self.table[at.ravel()] + past.ravel()
         return found
 
     def listed(self, shape: Sequence[int]) -> list[int]:
@@ -81,7 +91,9 @@ class View:
     def slot(self, position: Sequence[int]) -> int:
         """The slot of one element."""
         at = self.base + sum(i * s for i, s in zip(position, self.strides, strict=True))
-        return int(self.table[at]) if self.table is not None else at
+        if self.table is None:
+            return at
+        return int(self.table[at]) + sum(i * s for i, s in zip(position, self.beyond, strict=False))
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,4 +153,5 @@ def turned(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def turned_view(x: View, axes: int) -> View:
-    return replace(x, strides=(*turned(x.strides[:axes]), *x.strides[axes:]))
+    strides, beyond = ((*turned(each[:axes]), *each[axes:]) if each else () for each in (x.strides, x.beyond))
+    return replace(x, strides=strides, beyond=beyond)

@@ -14,7 +14,9 @@ import numpy as np
 from micrograd.primitives import Primitive
 from micrograd.tape import schedule
 from micrograd.tape.back_ends.llvm.arrays import Columns, Grouped, Rows
+from micrograd.tape.back_ends.llvm.homes import Homes, homes, split
 from micrograd.tape.back_ends.llvm.loops import WRITERS
+from micrograd.tape.back_ends.llvm.one_sample import apart, turns
 from micrograd.tape.back_ends.llvm.operands import Kernel, KernelLoop, Total, View
 from micrograd.tape.back_ends.llvm.spellings import SPELLINGS, from_library
 from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, OUT, ROWS, SHARED, THETA, Target
@@ -38,11 +40,37 @@ def copies(shape: tuple[int, ...], out: View, x: View) -> list[Kernel]:
     return found or [Kernel("copy", shape, out, (x,))]
 
 
+def missing(axes: int, shape: tuple[int, ...]) -> int:
+    """How many of its first axes an array of positions leaves out, of a shape with the axis of terms or without."""
+    return max(0, (len(shape) if axes >= len(shape) else len(shape) - 1) - axes)
+
+
+def beside_each_other(index: Array) -> tuple[Array, tuple[int, ...]]:
+    """An array of slots with one entry for each whole axis along which they lie equally far apart, and how far, by axis."""
+    beyond = [0] * index.ndim
+    for axis, many in enumerate(index.shape):
+        if many > 1:
+            by = np.diff(index, axis=axis)
+            if (by == by.flat[0]).all():
+                index, beyond[axis] = index.take([0], axis), int(by.flat[0])
+    return index, tuple(beyond) if any(beyond) else ()
+
+
+def planned(it: Schedule, groups: Sequence[int] = ()) -> Plan:
+    """The plan of a schedule: results lie in their own order where that halves the numbers that are fetched one by one."""
+    plan = Plan(it, groups)
+    if found := homes(it):
+        other = Plan(it, groups, found)
+        if 2 * other.singly < plan.singly:
+            return other
+    return plan
+
+
 class Plan:
     """A schedule as kernels: `before`, what is computed once; `work`, for every sample; `totals`, the sums over the samples."""
 
-    def __init__(self, it: Schedule, groups: Sequence[int] = ()):
-        self.schedule = it
+    def __init__(self, it: Schedule, groups: Sequence[int] = (), homes: Homes | None = None):
+        self.schedule, self.homes = it, homes
         self.rows = it.rows
         self.numbers = dict(it.constants)
         self.tables: list[Array] = []
@@ -53,14 +81,21 @@ class Plan:
         self.work: list[Kernel | KernelLoop] = []
         self.totals: list[Total] = []
         self.own: dict[tuple[Primitive, int], str] = {}  # names for the user's own primitives, by number of arguments too
-        for vector in it.code:
+        for number, vector in enumerate(it.code):
             if isinstance(vector, Repeat):
                 (self.work if of_rows(vector) else self.before).append(self.loop(vector))
             elif vector.over:
                 self.totals.append(self.total(vector))
             else:
-                kernel = self.instruction(vector)
-                kernels = copies(kernel.shape, kernel.out, *kernel.args) if vector.rule is None else [kernel]
+                kernel = self.instruction(vector, stays=homes is not None and number in homes.copies)
+                if vector.rule is None:
+                    kernels = copies(kernel.shape, kernel.out, *kernel.args)
+                elif kernel.out.table is None:
+                    kernels = [kernel]
+                else:
+                    parts = split(kernel.shape, [kernel.out, *kernel.args])
+                    kernels = [Kernel(kernel.name, shape, views[0], tuple(views[1:])) for shape, views in parts]
+                kernels += homes.copied(number) if homes is not None else []
                 (self.before if vector.out.space == SHARED else self.work).extend(kernels)
         self.fixed, self.inputs = (self.arguments(varying) for varying in (False, True))
         self.arrays = ARRAYS + len(it.fields) + len(groups)  # entries of the frame
@@ -75,9 +110,17 @@ class Plan:
         read = set(self.read)
         self.filled = it.filled
         filled = [(at, x) for at, x in it.filled if at in read]
-        self.shared, self.constants = it.shared + len(filled), list(it.constants)
-        self.constants += [(it.shared + i, x) for i, (_, x) in enumerate(filled)]
-        self.refilled = (self.table([at for at, _ in filled]), View(SHARED, it.shared, (1,))) if filled else None
+        end = homes.count if homes is not None else it.shared
+        self.shared, self.constants = end + len(filled), list(it.constants)
+        self.constants += [(end + i, x) for i, (_, x) in enumerate(filled)]
+        self.refilled = (self.table([at for at, _ in filled]), View(SHARED, end, (1,))) if filled else None
+
+    @property
+    def singly(self) -> int:
+        """How many numbers, of those that all samples share, are fetched one by one."""
+        kernels = [it for it in self.before if isinstance(it, Kernel) and it.shape]
+        pairs = [(it, arg, len(it.shape) - 1) for it in kernels for arg in it.args]
+        return sum(it.work for it, arg, axis in pairs if apart(arg, axis) and not turns(arg, axis))
 
     def arguments(self, varying: bool) -> list[Rows]:
         """The arrays of the arguments, those of one width together."""
@@ -107,6 +150,7 @@ class Plan:
                 if space == ROWS:
                     rows.append((number, row, at))
                     continue
+                at = at if self.homes is None else int(self.homes.to[at])
                 runs = same.setdefault(THETA if at < it.leaves else SHARED, [])
                 if runs and runs[-1][0] == number and runs[-1][3] == at and runs[-1][1] + runs[-1][2] == row:
                     runs[-1][2] += 1
@@ -150,31 +194,41 @@ class Plan:
         work = [self.loop(v) if isinstance(v, Repeat) else self.instruction(v) for v in it.work]
         return KernelLoop(it.steps, arriving, work, leaving)
 
-    def instruction(self, vector: Vector, steps: int = 1) -> Kernel:
-        """A vector instruction as a kernel; in a loop, the loop has so many `steps`."""
+    def instruction(self, vector: Vector, steps: int = 1, stays: bool = False) -> Kernel:
+        """A vector instruction as a kernel; in a loop of so many `steps`. If it `stays`, its results are not moved."""
         name = vector.rule.name if vector.rule is not None else "copy"
-        args = tuple(self.operand(o, (*vector.shape, vector.terms), steps) for o in vector.operands)
-        out = self.operand(vector.out, vector.shape, steps)
+        full = (*vector.shape, vector.terms)
+        args = tuple(self.operand(self.moved(o, full), full, steps) for o in vector.operands)
+        out = self.operand(vector.out if stays else self.moved(vector.out, vector.shape), vector.shape, steps)
         if vector.rule is not None and (
             name == "copy" or not (name in SPELLINGS or name in WRITERS or from_library(vector.rule))
         ):
             name = self.own.setdefault((vector.rule, vector.terms or len(args)), f"own{len(self.own)}")
         return Kernel(name, vector.shape, out, args, vector.terms)
 
+    def moved(self, o: schedule.Operand, shape: tuple[int, ...]) -> schedule.Operand:
+        """An operand at its new positions."""
+        if self.homes is None or o.space != schedule.SHARED:
+            return o
+        own = shape[: len(o.strides)] if o.strides is not None else o.index.shape  # type: ignore[union-attr]
+        found = operand_of(o.space, self.homes.to[o.positions(own)])
+        if o.strides is None and found.strides is not None:
+            return replace(found, strides=(0,) * missing(len(own), shape) + found.strides)
+        return found
+
     def operand(self, o: schedule.Operand, shape: tuple[int, ...], steps: int = 1) -> View:
         """An operand as a view; if it is one constant, with its value."""
         strides = o.strides
-        table = None
+        table, beyond = None, tuple[int, ...]()
         if strides is None:
             assert o.index is not None
-            table = np.ascontiguousarray(o.index, np.int32)
+            index, beyond = beside_each_other(o.index)
+            table = np.ascontiguousarray(index, np.int32)
             along = [0 if n == 1 else s // table.itemsize for n, s in zip(table.shape, table.strides, strict=True)]
-            axes = len(along)
-            low, high = int(table.min(initial=2**31 - 1)), int(table.max(initial=-1))
-            # the index array broadcasts to the shape of the operand, which may or may not have the axis of terms
-            missing = (len(shape) if axes > len(shape) - 1 or axes == len(shape) else len(shape) - 1) - axes
-            strides = (0,) * max(0, missing) + tuple(along)
+            before = (0,) * missing(len(along), shape)
+            strides, beyond = before + tuple(along), before + beyond
             table = table.ravel()
+            low, high = int(o.index.min(initial=2**31 - 1)), int(o.index.max(initial=-1))
         else:
             reach = [s * (n - 1) for s, n in zip((o.step, *strides), (steps, *shape), strict=False)]
             low = o.base + sum(r for r in reach if r < 0)
@@ -193,14 +247,14 @@ class Plan:
         if table is None:
             return View(place, o.base, strides, step=o.step, numbers=self.numbers if place == SHARED and not o.step else {})
         found = self.gather(place, table, strides)
-        return replace(found, numbers=self.numbers) if place == SHARED else found
+        return replace(found, beyond=beyond, numbers=self.numbers if place == SHARED else {})
 
     def spread(self, results: Sequence[tuple[str, int]]) -> list[int]:
         """The rows of results; shared results get new rows, which hold their number for every sample."""
         shared = [at for space, at in results if space == SHARED]
         missing = [at for at in dict.fromkeys(shared) if at not in self.copies]
         if missing:
-            source = operand_of(schedule.SHARED, np.array(missing))
+            source = self.moved(operand_of(schedule.SHARED, np.array(missing)), (len(missing),))
             self.work.append(
                 Kernel("copy", (len(missing),), View(ROWS, self.rows, (1,)), (self.operand(source, (len(missing),)),))
             )

@@ -2,7 +2,8 @@
 
 `schedule` comes before; from there on, in this folder,
 
-    plan       the schedule as kernels (operands.py), loops of kernels, and sums over the samples, for a Target (target.py)
+    plan       the schedule as kernels (operands.py), loops of kernels, and sums over the samples, for a Target (target.py);
+               it decides where the results of a call lie while that runs (homes.py)
     module     writes LLVM's assembly, function by function (function.py, spellings.py). It decides what becomes a loop nest
                (loops.py; for one sample one_sample.py, and terms.py for long sums), what a loop over steps (recurrences.py;
                fused.py for rows of neighbours), and what straight-line code (straight.py). It adds the copies of arguments

@@ -77,8 +77,9 @@ def runs_of(slots: Array) -> list[Runs]:
 
 def slots_of(arg: View, at: Sequence[int], terms: int) -> Array:
     """The slots of the terms of one sum."""
-    first = arg.base + sum(i * by for i, by in zip(at, arg.strides, strict=False))
-    return replace(arg, base=first, strides=arg.strides[-1:]).every((terms,)).astype(np.int64)
+    first, past = (sum(i * by for i, by in zip(at, each, strict=False)) for each in (arg.strides, arg.beyond))
+    one = replace(arg, base=arg.base + first, strides=arg.strides[-1:], beyond=arg.beyond[-1:])
+    return one.every((terms,)).astype(np.int64) + past
 
 
 def pieces(it: Kernel, at: Sequence[int]) -> list[tuple[int, int, list[View]]]:

@@ -20,7 +20,7 @@ from micrograd.tape.back_ends.llvm.bytecode import Bytecode
 from micrograd.tape.back_ends.llvm.code import OPTIMISED, QUICK, Code, compiled, making
 from micrograd.tape.back_ends.llvm.frames import Frame, Single
 from micrograd.tape.back_ends.llvm.module import LOOPED, in_one, vectors, written
-from micrograd.tape.back_ends.llvm.plan import MANY, Plan
+from micrograd.tape.back_ends.llvm.plan import MANY, Plan, planned
 from micrograd.tape.back_ends.llvm.target import CHUNK, Target
 from micrograd.tape.schedule import Schedule
 from micrograd.tape.tape import Tape
@@ -130,7 +130,7 @@ class Versions:
 
     @cached_property
     def plan(self) -> Plan:
-        return Plan(self.schedule, self.groups)
+        return planned(self.schedule, self.groups)
 
     @cached_property
     def _tables(self) -> Array:
