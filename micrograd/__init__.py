@@ -1,7 +1,7 @@
 """micrograd: scalar-level reverse-mode automatic differentiation that shows and explains every derivative.
 
-Every function of mathematics here takes numbers and gives a number, or takes Values and gives a Value; of lists and arrays it
-gives the like:
+Every function of mathematics here gives a number for numbers, a Value for Values, a list for a list, and an array for an
+array:
 
 >>> exp(0.0), log(1.0), expm1(0.0), log1p(0.0), sqrt(9.0), pow(2.0, 3.0)
 (1.0, 0.0, 0.0, 0.0, 3.0, 8.0)
@@ -151,7 +151,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-_LATER = {  # what is imported when it is asked for, so that `import micrograd` stays quick: the names of each module
+_LATER = {  # by module, the names that are imported when they are first used, so that `import micrograd` stays quick
     "micrograd.check.find_bug": ("find_bug",),
     "micrograd.check.gradcheck": ("assert_gradients", "gradcheck"),
     "micrograd.draw": ("Drawing", "draw_dot", "record", "to_mermaid"),

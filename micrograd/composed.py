@@ -1,8 +1,8 @@
-"""Functions composed of primitives: what they are can be read here, and their derivatives follow from the rule book's.
+"""Functions composed of primitives, in plain sight; their derivatives follow from those in the rule book.
 
-`primitives` comes before. Each takes numbers, Values, symbols or what a recording holds, because it uses nothing but operators
-and primitives. Functions of one or two numbers also take lists and arrays, and give the like back; those of many numbers take
-them from lists, nested lists and arrays.
+`primitives` comes before. Each function takes numbers, Values, symbols or what a recording holds, because it uses nothing but
+operators and primitives. Functions of one or two numbers also take lists and arrays, and give lists and arrays back. Functions
+of many numbers take these as lists, nested lists or arrays.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @nested
 def _in_form(f: Callable[[Any], Any], xs: Any, name: str) -> Any:
-    """`f` of the innermost rows of a list, of nested lists or of an array, in their form."""
+    """`f` of each innermost row of a list, of nested lists or of an array, in the same form."""
     if hasattr(xs, "__array__"):
-        import numpy as np  # an array is given, so it is there
+        import numpy as np  # only here: without arrays, NumPy is not needed
 
         return np.array(_in_form(f, as_array(xs, name).tolist(), name))
     xs = list(listed(name, xs))
@@ -41,17 +41,17 @@ def _of_pairs(f: Callable[..., Any]) -> OfPairs:  # for type checkers
     return elementwise(f)
 
 
-def _of_many(f: Callable[..., Any]) -> OfMany:  # for type checkers: a number of numbers, a Value of Values
+def _of_many(f: Callable[..., Any]) -> OfMany:  # for type checkers: numbers give a number, Values a Value
     return f
 
 
-def _of_rows(f: Callable[..., Any]) -> OfRows:  # for type checkers: a list of what the list given has
+def _of_rows(f: Callable[..., Any]) -> OfRows:  # for type checkers: a list gives a list of the same kind
     return f
 
 
 @nested
 def _flat(name: str, xs: Any, least: int = 1) -> list[Any]:
-    """The numbers of a list, of nested lists or of an array, in order. ValueError where they are fewer than `least`."""
+    """The numbers of a list, of nested lists or of an array, in order. ValueError if there are fewer than `least`."""
     found: list[Any] = []
     for x in as_array(xs, name).ravel().tolist() if hasattr(xs, "__array__") else listed(name, xs):
         found.extend(_flat(name, x, 0) if is_many(x) else (x if hasattr(type(x), "__primitive__") else number(x, name),))
@@ -60,7 +60,7 @@ def _flat(name: str, xs: Any, least: int = 1) -> list[Any]:
     return found
 
 
-# Whole numbers. Their derivatives are 0, those of the steps that they are.
+# Whole numbers. These functions are constant but for their jumps, so their derivatives are 0.
 
 
 @_elementwise
@@ -75,7 +75,7 @@ def ceil(x: Any) -> Any:
 
 @_elementwise
 def trunc(x: Any) -> Any:
-    """x without what stands after the point; its derivative is 0.
+    """x without its digits after the point; its derivative is 0.
 
     >>> trunc(2.7), trunc(-2.7)
     (2.0, -2.0)
@@ -85,9 +85,9 @@ def trunc(x: Any) -> Any:
 
 @_elementwise
 def round(x: Any, digits: int | None = None) -> Any:
-    """x to the nearest whole number (the even one of two as near), or to so many digits after the point, as NumPy does it.
+    """x rounded to the nearest whole number (if two are as near, to the even one), or to so many digits after the point.
 
-    Its derivative is 0.
+    It rounds as NumPy does, and its derivative is 0.
 
     >>> round(2.5), round(3.5), round(2.675, 1), round(1234.0, -2)
     (2.0, 4.0, 2.7, 1200.0)
@@ -100,7 +100,7 @@ def round(x: Any, digits: int | None = None) -> Any:
 
 @_elementwise
 def clip(x: Any, low: Any = None, high: Any = None) -> Any:
-    """x, or the bound beyond which it lies. At a bound the derivative is 1/2, that of a tie; beyond it 0.
+    """x, or the bound if x is beyond it. At a bound the derivative is 1/2, as at any tie; beyond it 0.
 
     >>> clip(3.0, 0.0, 1.0), clip([-0.5, 0.25], 0.0)
     (1.0, [0.0, 0.25])
@@ -114,7 +114,7 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Any:
 
 @_elementwise
 def gelu(x: Any) -> Any:
-    """x Φ(x), with the normal distribution's Φ, exactly and not by tanh (Hendrycks and Gimpel, 2016).
+    """x Φ(x), with Φ of the normal distribution itself, not approximated by tanh (Hendrycks and Gimpel, 2016).
 
     >>> gelu(0.0), gelu([-40.0, 40.0])
     (0.0, [-0.0, 40.0])
@@ -134,7 +134,7 @@ def silu(x: Any) -> Any:
 
 @_elementwise
 def elu(x: Any, alpha: Any = 1.0) -> Any:
-    """x where x > 0, else alpha (exp(x) - 1) (Clevert et al., 2015). At 0 the derivative is alpha.
+    """x if x > 0, else alpha (exp(x) - 1) (Clevert et al., 2015). At 0 the derivative is alpha.
 
     >>> elu([2.0, 0.0, -1000.0])
     [2.0, 0.0, -1.0]
@@ -144,7 +144,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 
 @_elementwise
 def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
-    """x where x > 0, else slope x. At 0 the derivative is the slope.
+    """x if x > 0, else slope x. At 0 the derivative is the slope.
 
     >>> leaky_relu([2.0, -2.0])
     [2.0, -0.02]
@@ -167,9 +167,10 @@ def logaddexp(x: Any, y: Any) -> Any:
 
 @_of_rows
 def log_softmax(xs: Any) -> Any:
-    """xᵢ - log Σ exp(xⱼ) for each of a list; of nested lists and arrays for each row, their last axis.
+    """xᵢ - log Σ exp(xⱼ) for each xᵢ of a list; of nested lists and arrays row by row, along the last axis.
 
-    The largest is taken off first, as a constant: its derivatives cancel, and without it digits are lost as the numbers grow.
+    The largest number is subtracted first, because otherwise large numbers would lose digits. It counts as a constant: its
+    derivatives would cancel.
 
     >>> log_softmax([1000.0, 0.0])
     [0.0, -1000.0]
@@ -189,9 +190,9 @@ def log_softmax(xs: Any) -> Any:
 
 @_of_rows
 def softmax(xs: Any) -> Any:
-    """exp(xᵢ) / Σ exp(xⱼ) for each of a list; of nested lists and arrays for each row, their last axis.
+    """exp(xᵢ) / Σ exp(xⱼ) for each xᵢ of a list; of nested lists and arrays row by row, along the last axis.
 
-    Computed as exp(log_softmax), which neither overflows nor loses what is small, nor digits of large numbers that are near.
+    It is computed as exp(log_softmax), which does not overflow, keeps small results, and is accurate for large numbers.
 
     >>> softmax([1000.0, 0.0]), softmax([[-1000.0, 0.0], [0.0, -1000.0]])
     ([1.0, 0.0], [[0.0, 1.0], [1.0, 0.0]])
@@ -199,7 +200,7 @@ def softmax(xs: Any) -> Any:
     return _in_form(lambda row: [exp(x) for x in log_softmax(row)], xs, "softmax")
 
 
-OF_ONE: dict[str, Callable[[Any], Any]] = {  # those that may be called with one number alone, by name
+OF_ONE: dict[str, Callable[[Any], Any]] = {  # by name, the functions that may be called with a single number
     "ceil": ceil, "trunc": trunc, "gelu": gelu, "silu": silu, "elu": elu, "leaky_relu": leaky_relu,
 }  # fmt: skip
 
@@ -208,7 +209,7 @@ OF_ONE: dict[str, Callable[[Any], Any]] = {  # those that may be called with one
 
 @_of_many
 def mean(xs: Any) -> Any:
-    """Σ xᵢ / n. ValueError where there are none.
+    """Σ xᵢ / n. ValueError if there are no numbers.
 
     >>> mean([1.0, 2.0, 6.0])
     3.0
@@ -219,7 +220,7 @@ def mean(xs: Any) -> Any:
 
 @_of_many
 def var(xs: Any, ddof: int = 0) -> Any:
-    """Σ (xᵢ - mean)² / (n - ddof). ValueError where there are no more than ddof.
+    """Σ (xᵢ - mean)² / (n - ddof). ValueError if there are no more than ddof numbers.
 
     >>> var([1.0, 2.0, 6.0]), var([1.0, 3.0], ddof=1)
     (4.666666666666667, 2.0)
@@ -232,7 +233,7 @@ def var(xs: Any, ddof: int = 0) -> Any:
 
 @_of_many
 def std(xs: Any, ddof: int = 0) -> Any:
-    """The square root of var(xs, ddof); where all are equal, its derivative is nan (0 / 0).
+    """The square root of var(xs, ddof); if all numbers are equal, its derivative is nan (0 / 0).
 
     >>> std([1.0, 3.0])
     1.0
@@ -242,7 +243,7 @@ def std(xs: Any, ddof: int = 0) -> Any:
 
 @_of_many
 def norm(xs: Any) -> Any:
-    """√(Σ xᵢ²), the length of a vector; where it is 0, its derivative is nan (0 / 0).
+    """√(Σ xᵢ²), the length of a vector; if it is 0, its derivative is nan (0 / 0).
 
     >>> norm([3.0, 4.0])
     5.0
@@ -253,7 +254,7 @@ def norm(xs: Any) -> Any:
 
 @_of_many
 def prod(xs: Iterable[Any]) -> Any:
-    """Π xᵢ, from left to right; 1.0 of none.
+    """Π xᵢ, multiplied from left to right; 1.0 if there are no numbers.
 
     >>> prod([2.0, 3.0, 4.0]), prod([])
     (24.0, 1.0)
@@ -266,7 +267,7 @@ def prod(xs: Iterable[Any]) -> Any:
 
 @_of_rows
 def cumsum(xs: Any) -> Any:
-    """The sums of the first numbers: x₀, x₀ + x₁, ...; of nested lists and arrays those of each row, their last axis.
+    """The running sums x₀, x₀ + x₁, ...; of nested lists and arrays row by row, along the last axis.
 
     >>> cumsum([1.0, 2.0, 6.0])
     [1.0, 3.0, 9.0]

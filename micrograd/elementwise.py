@@ -1,6 +1,6 @@
-"""Functions of numbers, of each number in lists and arrays: `exp([0.0, 1.0])` is a list, `exp(array)` an array.
+"""Functions of numbers applied to each number in lists and arrays: `exp([0.0, 1.0])` is a list, `exp(array)` an array.
 
-The rule book and what is composed of it come here for arguments that are no numbers.
+`primitives` and `composed` use this for arguments that are no single numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
-NO_LISTS = (str, bytes, Mapping, Set)  # have a length, and are no numbers in an order
+NO_LISTS = (str, bytes, Mapping, Set)  # have a length, but are no ordered numbers
 
 
 def is_many(x: object) -> bool:
@@ -20,7 +20,7 @@ def is_many(x: object) -> bool:
 
 
 def more_than_numbers(x: Any) -> str:
-    """What an array has beside numbers, which would be lost, as a text that begins with "is"; empty where there is nothing."""
+    """What an array has besides numbers, and would lose in NumPy, as a text that begins with "is"; empty if nothing."""
     kind = type(x).__name__
     if hasattr(x, "mask") and hasattr(x, "filled") and (masked := int(x.mask.sum())):
         return (
@@ -35,7 +35,7 @@ def more_than_numbers(x: Any) -> str:
 
 
 def _missing(x: Any) -> int:
-    """How many entries of a column or table are marked as missing: as arrays, they would be nan like any other."""
+    """How many entries of a column or table are marked as missing: in an array, they would become ordinary nans."""
     count = getattr(x, "null_count", None)
     if count is not None:  # Polars, and Arrow's columns
         count = count() if callable(count) else count
@@ -50,7 +50,7 @@ def _missing(x: Any) -> int:
 
 
 def as_array(x: Any, name: str) -> Any:
-    """What is an array, or becomes one, as NumPy's; TypeError where that would lose what is not a number."""
+    """An array, or what can be made one, as a NumPy array; TypeError if that would lose anything that is no number."""
     if more := more_than_numbers(x):
         raise TypeError(f"{name}: an argument {more}")
     try:
@@ -60,14 +60,14 @@ def as_array(x: Any, name: str) -> Any:
 
 
 def unread(x: Any, error: Exception) -> str:
-    """What an array of another library is that NumPy does not read, as a text that begins with "is"."""
+    """What is wrong with an array of another library that NumPy cannot read, as a text that begins with "is"."""
     why, kind = str(error).partition("\n")[0], type(x).__name__
     advice = ": pass x.float()" if "ScalarType BFloat16" in why else ""  # PyTorch's, for which NumPy has no type
     return f"is a {kind} that NumPy cannot read: {why}{advice}"
 
 
 def listed(name: str, xs: Any) -> Sequence[Any]:
-    """What is in a list, or comes from a generator; TypeError for what is none, a set too, whose Values have no order."""
+    """The entries of a list, or of what can be iterated; TypeError for anything else, also for a set, which has no order."""
     if xs.__class__ is list or xs.__class__ is tuple:
         return xs
     if isinstance(xs, NO_LISTS) or getattr(type(xs), "__iter__", None) is None or getattr(xs, "shape", None) == ():
@@ -76,7 +76,7 @@ def listed(name: str, xs: Any) -> Sequence[Any]:
 
 
 def nested(f: F) -> F:
-    """f, which goes through nested lists, with a clear error where a list contains itself."""
+    """f, which goes through nested lists, with a clear error if a list contains itself."""
 
     @wraps(f)
     def through(*args: Any, **options: Any) -> Any:
@@ -90,14 +90,15 @@ def nested(f: F) -> F:
 
 @nested
 def of_each(f: Callable[..., Any], args: Sequence[Any], name: str) -> Any:
-    """f of each of the numbers, in the form of the lists, nested lists or arrays among `args`; one number goes with all.
+    """f of each number, in the form of the lists, nested lists or arrays among `args`; a single number is used for all.
 
-    Arrays are broadcast as NumPy does; of numbers alone they give an array of floats. ValueError where lists differ in length.
+    Arrays are broadcast as in NumPy; if all results are floats, they are an array of floats. ValueError if lists differ in
+    length.
     """
     if any(is_many(x) and (hasattr(x, "shape") or hasattr(x, "__array__")) for x in args):
-        np = import_module("numpy")  # an array is given, so it is there; the rule book itself stands without
+        np = import_module("numpy")  # only here: without arrays, the rule book needs no NumPy
         args = [as_array(x, name) if hasattr(x, "__array__") else x for x in args]
-        with np.errstate(all="ignore"):  # as of plain numbers: what is infinite or nan has its conventions
+        with np.errstate(all="ignore"):  # no warnings, as for plain numbers: the conventions say what is infinite or nan
             found = np.frompyfunc(f, len(args), 1)(*[np.asarray(x, dtype=object) for x in args])
         kind = next((kind for kind in (float, bool) if all(isinstance(x, kind) for x in found.flat)), object)
         return found.astype(kind, copy=False)
@@ -109,17 +110,17 @@ def of_each(f: Callable[..., Any], args: Sequence[Any], name: str) -> Any:
 
 
 def or_each(f: Callable[[Any, Sequence[Any]], Any], rule: Any, args: Sequence[Any]) -> Any:
-    """f(rule, args); where lists or arrays are among the arguments of a row, the row of each of their numbers."""
+    """f(rule, args); if there are lists or arrays among the arguments, the rule applied to each of their numbers."""
     try:
         return f(rule, args)
-    except TypeError:  # so that numbers cost nothing
+    except TypeError:  # the check comes only now, so that it costs plain numbers nothing
         if rule.variadic or not any(map(is_many, args)):
             raise
     return of_each(rule, args, rule.name)
 
 
 def elementwise(f: Callable[..., Any]) -> Callable[..., Any]:
-    """f, which takes numbers, as a function that takes lists and arrays too."""
+    """f, which takes numbers, made to take lists and arrays too."""
 
     @wraps(f)
     def of_numbers_or_each(*args: Any, **options: Any) -> Any:

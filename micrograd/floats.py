@@ -1,4 +1,4 @@
-"""Plain floats: what counts as one, and the values of those rows that are not one call of `math`. No calculus is in here."""
+"""Plain floats: what counts as one, and the values of rows that are more than one call of `math`. There are no rules here."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ inf, nan = math.inf, math.nan
 
 
 def number(x: Any, name: str = "") -> float:
-    """`x` as a float: int, float, bool, Fraction or NumPy scalar; TypeError for everything else, which says its `name`."""
+    """`x` as a float: an int, float, bool, Fraction or NumPy scalar. Anything else is a TypeError, which begins with `name`."""
     kind = type(x).__name__
     if isinstance(x, (float, int, Real)) or (type(x).__module__ == "numpy" and kind.startswith("bool")):
         return float(x)
@@ -35,17 +35,17 @@ def number(x: Any, name: str = "") -> float:
 
 
 def raised(*_: Any) -> NoReturn:
-    """The `beyond` of a row whose value is a whole function: raises again the error being handled, which is the user's own."""
+    """The `beyond` of a row whose value is a function of the user's: raises its error again, which is being handled."""
     raise
 
 
 def unmasked(x: Any) -> Any:
-    """What stands in a masked array, where it is not masked; TypeError where it is."""
+    """An entry of an array, which may be masked: TypeError if it is."""
     return number(x) if type(x).__name__ == "MaskedConstant" else x
 
 
 def held_value(value: Callable[..., Any], written: str, count: int) -> Callable[..., float]:
-    """A user's value, made to return a plain number and to refuse any other count of arguments than `count` (0: any)."""
+    """A user's function for the value of a row, with checks: it takes `count` arguments (0: any), and gives a plain number."""
     if count:
         _takes(value, f"the value of {written}", count, f"{count} argument{'s' * (count > 1)}, one for each partial derivative")
 
@@ -59,8 +59,8 @@ def held_value(value: Callable[..., Any], written: str, count: int) -> Callable[
 
 
 def _takes(f: Callable[..., Any], what: str, count: int, wanted: str) -> None:
-    """TypeError where a function does not take so many arguments; no check where it has no signature to read."""
-    from inspect import signature  # for rules of one's own alone: it takes longer than the book
+    """TypeError if a function does not take so many arguments; not checked if it has no signature to read."""
+    from inspect import signature  # here, because only a user's rules need it: it takes longer to import than the rule book
 
     try:
         parameters = signature(f)
@@ -73,7 +73,7 @@ def _takes(f: Callable[..., Any], what: str, count: int, wanted: str) -> None:
 
 
 def held_partial(partial: Callable[..., Any], written: str, count: int) -> Callable[..., Any]:
-    """A user's partial, made to give one plain number per argument at floats; at Values and symbols it gives what it gives."""
+    """A user's function for a partial, with checks: for floats it gives one plain number per argument."""
     variadic = not count
     wanted = f"{count} argument{'s' * (count > 1)}" if count else "a tuple of the arguments"
     _takes(partial, f"a partial derivative of {written}", (count or 1) + 1, f"{wanted} and then the output")
@@ -102,12 +102,12 @@ def power(x: float, y: float) -> float:
     return -math.inf if x < 0.0 and odd else math.inf  # overflow
 
 
-# `scale` for floats of 8 and of 4 bytes, as exponents (most, down, up): above 2**most it is 2**-down, below 2**-most 2**up.
+# For floats of 8 and of 4 bytes, the exponents (most, down, up) of `scale`: above 2**most it is 2**-down, below 2**-most 2**up.
 SCALES = {8: (510, 514, 600), 4: (62, 66, 90)}
 
 
 def scale(x: float, y: float) -> float:
-    """A power of two that brings x and y to where the sum of their squares neither over- nor underflows: 1 but for extremes."""
+    """A power of two, mostly 1: multiplied by it, x and y have a sum of squares that neither over- nor underflows."""
     largest = max(math.fabs(x), math.fabs(y))
     return 2.0**-514 if largest > 2.0**510 else 2.0**600 if largest < 2.0**-510 else 1.0
 
@@ -124,13 +124,13 @@ def inverted(x: float, y: float) -> float:
     return x / (x * x + y * y) * s
 
 
-# What a number is multiplied by to be split in two halves (Dekker, 1971), for floats of 8 and of 4 bytes; exp(-28²) is 0.
+# A product with this number splits a float of 8 or of 4 bytes into two halves (Dekker, 1971).
 SPLITTERS = {8: 2.0**27 + 1.0, 4: 2.0**12 + 1.0}
-VANISHED = 28.0
+VANISHED = 28.0  # exp(-28²) is 0
 
 
 def exp_minus_square(x: float) -> float:
-    """exp(-x²), as if x² were not rounded: what rounding adds would be multiplied by x², up to 745 units."""
+    """exp(-x²), as if x² were not rounded: a relative error of x² grows by a factor of x² in the result, which may be 745."""
     x = math.fabs(x)
     if x > 28.0:
         return 0.0
@@ -143,15 +143,15 @@ def exp_minus_square(x: float) -> float:
 
 
 def ordinary(y: float) -> bool:
-    """Whether powers of y less a small whole number are taken as they stand, also at the ends of the range: 2, -1, 0.5."""
+    """Whether y is a small multiple of 1/4, such as 2, -1 or 0.5: `power_less` does nothing about extremes of such powers."""
     return -16.0 <= y <= 16.0 and y * 4.0 % 1.0 == 0.0
 
 
 def power_less(n: float, c: float, x: float, y: float, log: float = 1.0) -> float:
-    """c · x ** (y - n) · log, also where a factor of it would over- or underflow and the whole does not; 0 for 0 · inf.
+    """c · x ** (y - n) · log, even if a factor of it would over- or underflow and the product does not; 0 for 0 · inf.
 
-    The rounding of y - n is made good: `rest` is what it took away, and x ** rest, which is near 1, is multiplied in. Where
-    the power would over- or underflow, its square root is multiplied in twice.
+    The rounding error of y - n is corrected: `rest` is the error, and the result is multiplied by x ** rest, which is near 1.
+    If the power would over- or underflow, its square root is multiplied in twice.
     """
     less = y - n
     took = less - y
@@ -188,17 +188,17 @@ def power_less(n: float, c: float, x: float, y: float, log: float = 1.0) -> floa
 
 
 def power_log(n: float, c: float, x: float, y: float) -> float:
-    """c · x ** (y - n) · log(x), in the same way."""
+    """c · x ** (y - n) · log(x), computed like `power_less`."""
     if 0.0 < x < math.inf:
         log = math.log(x)
-        if n == 0.0 and -600.0 < y * log < 600.0:  # as power_less would, without its other cases
+        if n == 0.0 and -600.0 < y * log < 600.0:  # the same as power_less, without checks for its other cases
             return c * (math.pow(x, y) * log)
         return power_less(n, c, x, y, log)
     return power_less(n, c, x, y, math.inf if x else -math.inf) if x >= 0.0 else math.nan
 
 
 def added(*xs: float) -> float:
-    total = -0.0  # so that nothing is added to the first: 0.0 + -0.0 is 0.0
+    total = -0.0  # and not 0.0, which would turn a first term of -0.0 into 0.0
     for x in xs:
         total += x
     return total
@@ -223,21 +223,22 @@ def digamma(x: float) -> float:
 
 
 def polygamma(n: float, x: float, by: float = 1.0) -> float:
-    """The derivative of order n of digamma, (-1)ⁿ⁺¹ n! Σ 1 / (x + k)ⁿ⁺¹: the first terms as they are, the rest as a series.
+    """The derivative of order n of digamma, (-1)ⁿ⁺¹ n! Σ 1 / (x + k)ⁿ⁺¹: the first terms one by one, the rest by a series.
 
-    Right to some units in the last place of the largest term, for n up to 170, the last whose n! is a float. Below 0 by
-    reflection. The result is multiplied by `by`, a power of two: so terms stay floats where only their difference is one.
+    Its error is some units in the last place of the largest term, for n up to 170, the largest n whose n! is a float. For x < 0
+    it uses reflection. The result is multiplied by `by`, a power of two, so that terms do not overflow if their difference does
+    not.
     """
     if not 0.0 <= n <= 170.0 or n % 1.0 != 0.0 or x != x or x == -math.inf:
         return math.nan
     sign = 1.0 if n % 2.0 else -1.0
-    if x <= 0.0 and x == math.floor(x):  # a pole, whose sides have one sign where n is odd; those of 0 are told apart
+    if x <= 0.0 and x == math.floor(x):  # a pole: for odd n both sides have one sign; those of 0 are told apart by its sign
         return math.inf if n % 2.0 else math.nan if x else -math.copysign(math.inf, x)
-    if x < 0.0:  # the sum over all whole k, which has a period of 1, less what lies on the other side
+    if x < 0.0:  # the sum over all whole k, positive and negative, has the period 1; the terms for k < 0 are taken off
         beside = x - round(x)
         near, far = polygamma(n, math.fabs(beside), 0.125), polygamma(n, 1.0 - math.fabs(beside), 0.125)
         total = near + sign * far
-        if total != total:  # both are infinite: the nearer one is ahead
+        if total != total:  # both are infinite: the term of the nearer pole prevails
             total = near if math.fabs(beside) < 0.5 else 0.0
         return ((total if beside > 0.0 else sign * total) - sign * polygamma(n, 1.0 - x, 0.125)) * 8.0
     count = 0 if x > n + 12.0 else math.ceil(n + 12.0 - x)
@@ -250,7 +251,7 @@ def polygamma(n: float, x: float, by: float = 1.0) -> float:
     total = 1.0 / n + series if n else series
     if count:
         total *= math.pow(x / y, n)
-    for k in reversed(range(count)):  # times xⁿ, for the powers alone would underflow
+    for k in reversed(range(count)):  # with a factor of xⁿ, because the powers alone would underflow
         total += math.pow(x / (x + k), n) / (x + k)
     total *= by
     for k in range(int(n)):

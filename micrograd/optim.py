@@ -1,4 +1,4 @@
-"""The import path of 0.1.0: the optimisers stand in `micrograd.nn.optim`."""
+"""The import path of 0.1.0; the optimisers are defined in `micrograd.nn.optim`."""
 
 from micrograd.nn.optim import SGD, Adam, AdamW, Optimiser
 

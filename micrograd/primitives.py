@@ -4,9 +4,9 @@ This module comes first: it knows nothing of graphs. `engine` applies the rules 
 tape's back ends spell the values for the machine. Every derivative of the project stands here, once.
 
 A row reads `name, how it is written, value on floats, one partial derivative per argument`. A partial is a function
-of the arguments and the output `out`, or a number where it is constant. It uses only operators and other primitives,
-so the same lambda gives a float on floats, a graph on Values and a formula on symbols. Where `math` or an operator of
-Python raises, `beyond` gives the answer of IEEE 754 (nan where it is left out), so the usual case costs nothing.
+of the arguments and the output `out`, or a number if it is constant. It uses only operators and other primitives,
+so the same lambda gives a float on floats, a graph on Values and a formula on symbols. If `math` or an operator of
+Python raises, `beyond` gives the answer of IEEE 754 (by default nan), so the usual case costs nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from micrograd import floats
 from micrograd.elementwise import is_many, listed, or_each
 from micrograd.floats import number as number
 
-if TYPE_CHECKING:  # for checkers alone: the book stands alone
+if TYPE_CHECKING:  # for type checkers only: at run time the rule book needs no other module of these
     from micrograd.engine.value import Value
     from micrograd.signatures import Binary, Number, Ternary, Unary
 
@@ -30,16 +30,16 @@ inf, nan = math.inf, math.nan
 
 
 class Primitive:
-    """One row of the rule book. Called on floats it gives a float, on Values a node of the graph, on lists and arrays the like.
+    """One row of the rule book. It gives a float for floats, a node of the graph for Values, lists and arrays for such.
 
     `partials` has one entry per argument, a number or a function of the arguments and the output; in a variadic row it
     is a single function `(args, out) -> tuple` of all of them. In a row that `chooses`, as where() does, an argument whose
-    partial is exactly 0 was not chosen: nothing flows back to it. A row is `own` where a user wrote it: its partials may
-    compare numbers.
+    partial is exactly 0 was not chosen: nothing flows back to it. A row that a user wrote is `own`: its partials may compare
+    numbers.
     """
 
     __slots__ = ("beyond", "chooses", "name", "own", "partials", "takes", "value", "variadic", "written")
-    compiled = False  # whether its numbers are those of compiled code, and its graph on Values may round otherwise
+    compiled = False  # whether compiled code computes its numbers, so that its graph on Values may round differently
 
     def __init__(self, name: str, written: str, value: Callable[..., float], partials: Any, beyond: Any, variadic: bool):
         self.name, self.written, self.value = name, written, value
@@ -61,7 +61,7 @@ class Primitive:
             return float(self.beyond(*args))
 
     def on_floats(self, args: Sequence[float]) -> float:
-        """The value on floats, by IEEE 754 where Python's own operators and `math` would raise."""
+        """The value on floats; that of IEEE 754 if Python's own operators or `math` raise an error."""
         try:
             return self.value(*args)
         except (ArithmeticError, ValueError):
@@ -69,7 +69,7 @@ class Primitive:
 
     @property
     def in_math(self) -> bool:
-        """Whether the value is `math`'s function of this name, which other languages have by that name too."""
+        """Whether the value is the function of this name in `math`, which other languages call the same."""
         return self.value is getattr(math, self.name, None)
 
     @property
@@ -78,7 +78,7 @@ class Primitive:
         return not self.variadic and self.partials is not None and all(p.__class__ is float and p == 0.0 for p in self.partials)
 
     def local(self, args: tuple[Any, ...], out: Any, wanted: Iterable[bool]) -> tuple[Any, ...]:
-        """The partial derivatives at `args`; 0.0, and not evaluated, where not wanted."""
+        """The partial derivatives at `args`; those that are not `wanted` are 0.0 and not evaluated."""
         if self.variadic:
             return self.partials(args, out)  # type: ignore[no-any-return]
         return tuple(
@@ -91,30 +91,32 @@ class Primitive:
         return local.__class__ is float and local == 0.0 and (self.chooses or flat)
 
     def described(self) -> Any:
-        """What a file has for this row: its name, under which the reader finds it in a book of its own."""
+        """What stands for this row in a file: its name, by which the reader looks it up in its own rule book."""
         return self.name
 
     def __repr__(self) -> str:
         return f"<primitive {self.written}>"
 
-    def __reduce__(self) -> Any:  # pickled by name: the receiver looks the rule up in its own book
+    def __reduce__(self) -> Any:  # pickled by name: the receiver looks the rule up in its own rule book
         return (rule, (self.name,)) if self.partials is not None else (handwritten, (self.written,))
 
 
-CONSTANT = Primitive("constant", "constant", lambda: nan, (), None, False)  # how a value without a gradient came about
+CONSTANT = Primitive("constant", "constant", lambda: nan, (), None, False)  # the rule of Values without a gradient
 
 
 def handwritten(op: str) -> Primitive:
-    """The stand-in for a rule, of a node whose derivative is a hand-written `_backward`."""
+    """The rule of a node whose derivative is a hand-written `_backward`."""
     return Primitive(op or "custom", op, lambda *x: nan, None, None, True)
 
 
-RULES: dict[str, Primitive] = {}  # the book, by name, in the order of its rows
-FUNCTIONS: dict[str, Any] = {}  # whole functions with rules of their own, by name and where they are defined; they make rows
+RULES: dict[str, Primitive] = {}  # all rows by name, in their order
+FUNCTIONS: dict[
+    str, Any
+] = {}  # functions with derivatives of their own, which make rows: by name and by where they are defined
 
 
 def rule(name: str) -> Primitive:
-    """The row called `name`; KeyError that says what to do where there is none."""
+    """The row called `name`; KeyError, which says what to do, if there is none."""
     if name not in RULES and name != CONSTANT.name:
         raise KeyError(f"no primitive is called {name!r}; define it with primitive({name!r}, ...) first")
     return RULES.get(name, CONSTANT)
@@ -135,11 +137,11 @@ def primitive(
 def primitive(
     name: str, written: str, value: Callable[..., float], *partials: Any, beyond: Any = lambda *_: nan, variadic: bool = False
 ) -> Primitive:
-    """A new row of the book, ready to be called on floats and Values.
+    """A new row of the rule book, ready to be called on floats and Values.
 
     `primitive("cube", "cube(x)", lambda x: x * x * x, lambda x, out: 3 * x * x)`: the value takes and returns floats;
     each partial is a number, or a function of the arguments and the output made of operators and primitives alone.
-    ValueError where the name belongs to a built-in row; TypeError where a partial takes other arguments, or does not give one
+    ValueError if the name belongs to a built-in row; TypeError if a partial takes other arguments, or does not give one
     number per argument.
 
     >>> from micrograd import Value
@@ -154,7 +156,7 @@ def primitive(
     if not partials or (variadic and len(partials) != 1):
         raise ValueError(f"primitive {name!r} needs one partial derivative per argument (one function for a variadic row)")
     partials = tuple([p if callable(p) else number(p) for p in partials])
-    if _BUILT_IN:  # a row of one's own: held to floats, so that nothing is silently complex or dropped
+    if _BUILT_IN:  # a user's row: checked to give plain floats, so that nothing is silently complex or dropped
         count = 0 if variadic else len(partials)
         value = floats.held_value(value, written, count)
         partials = tuple([floats.held_partial(p, written, count) if callable(p) else p for p in partials])
@@ -168,7 +170,7 @@ def where(c: Value, a: Value | Number, b: Value | Number) -> Value: ...
 @overload
 def where(c: Number, a: A, b: B) -> A | B: ...
 def where(c: Any, a: Any, b: Any) -> Any:
-    """`a` where c > 0, else `b`; of lists and arrays each. A number or bool `c` chooses at once; a Value becomes part of the graph.
+    """`a` if c > 0, else `b`; in lists and arrays, for each number. A number or bool `c` chooses at once; a Value is a node.
 
     >>> where(True, 1.0, 2.0), where(-0.5, 1.0, 2.0)
     (1.0, 2.0)
@@ -185,7 +187,7 @@ def sum(values: Iterable[Number], start: Number = 0.0) -> float: ...  # type: ig
 @overload
 def sum(values: Iterable[Value | Number], start: Value | Number = 0.0) -> Value: ...
 def sum(values: Iterable[Any], start: Any = 0.0) -> Any:
-    """start + Σ xᵢ as one node, added from left to right; a number where there are none.
+    """start + Σ xᵢ as one node, added from left to right; a number if there are no Values.
 
     >>> sum([1.0, 2.0, 3.0]), sum([1.0, 2.0], start=0.5)
     (6.0, 3.5)
@@ -201,7 +203,7 @@ def dot(xs: Iterable[Number], ys: Iterable[Number], start: Number = 0.0) -> floa
 @overload
 def dot(xs: Iterable[Value | Number], ys: Iterable[Value | Number], start: Value | Number = 0.0) -> Value: ...
 def dot(xs: Iterable[Any], ys: Iterable[Any], start: Any = 0.0) -> Any:
-    """start + Σ xᵢ yᵢ as one node, added from left to right. ValueError where the lengths differ.
+    """start + Σ xᵢ yᵢ as one node, added from left to right. ValueError if the lengths differ.
 
     >>> dot([1.0, 2.0], [3.0, 4.0], start=0.5)
     11.5
@@ -217,7 +219,7 @@ def logsumexp(values: Iterable[Number]) -> float: ...  # type: ignore[overload-o
 @overload
 def logsumexp(values: Iterable[Value | Number]) -> Value: ...
 def logsumexp(values: Iterable[Any]) -> Any:
-    """log Σ exp(xᵢ) as one node, shifted by the largest so that it does not overflow. ValueError where there are none.
+    """log Σ exp(xᵢ) as one node, shifted by the largest so that it does not overflow. ValueError if there are no numbers.
 
     >>> logsumexp([1000.0, 1000.0]) - 1000.0
     0.6931471805598903
@@ -229,16 +231,16 @@ def logsumexp(values: Iterable[Any]) -> Any:
 
 
 def _shares(xs: Sequence[Any], out: Any) -> tuple[Any, ...]:
-    """exp(xᵢ - out), divided by their sum: it would be 1 but for the rounding of `out`, which is large where the xs are huge."""
+    """exp(xᵢ - out), divided by their sum, which is 1 but for the rounding of `out`: that matters if the xs are huge."""
     parts = [exp(x - out) for x in xs]
     whole = 1 / _sum(*parts)
     return tuple([part * whole for part in parts])
 
 
 def power_less(n: Any, c: Any, x: Any, y: Any) -> Any:
-    """c · x ** (y - n), of which derivatives of powers are made: a product and a power where y is ordinary, else one row."""
+    """c · x ** (y - n), for derivatives of powers: as a product and a power if y is ordinary (see floats), else as one row."""
     if c.__class__ is y.__class__ is float:
-        if x.__class__ is float:  # as the row would, in half the time
+        if x.__class__ is float:  # what the row gives, in half the time
             return floats.power_less(n, c, x, y)
         if c and floats.ordinary(y):
             return c * (x if y - n == 1.0 else pow(x, y - n))
@@ -257,18 +259,19 @@ def take(values: Sequence[A], i: Any) -> A:
 
 
 # Conventions
-#   derivative 0    relu, abs, step and sign at 0; floor, round and x // y everywhere, at their jumps too
-#   x % y           derivatives of x - y (x // y) with x // y held
-#   ties            maximum and minimum share them, half and half
-#   x ** y at x = 0 as the limit says, where there is one: 0 ** 0 is 1, its derivative in x is 0; in y it is 0 for y > 0
-#   never complex   a negative number to a power that is not whole, log and sqrt of a negative are nan; sqrt has derivative inf at 0
+#   derivative 0    relu and abs at 0; step and sign, floor, round and x // y everywhere, at their jumps too
+#   x % y           the derivatives of x - y (x // y), with x // y taken as constant
+#   ties            each argument of maximum and minimum gets half
+#   x ** y at x = 0 the limit, if there is one: 0 ** 0 is 1, its derivative in x is 0; in y it is 0 for y > 0
+#   never complex   a negative number to a power that is not whole, and log and sqrt of a negative number, are nan
+#   sqrt at 0       its derivative is inf
 #   lgamma          log |Γ(x)|, inf at its poles
-#   polygamma       at its poles inf for odd order, nan for even order; but the sides of 0.0 and -0.0 are told apart
+#   polygamma       at its poles inf for odd order, nan for even order; but at 0.0 and -0.0 it has the limit from that side
 #   nan             nan in gives nan out, in the value and in the gradient
 #   no edge         to what was not chosen (see Primitive.chooses), nor to an argument whose partial is the number 0.0: what is
 #                   infinite below it is not multiplied
-# Textbook partials lose their digits where the function saturates. "flat" says from where on the partial has become exactly 0
-# (or 1, for relu's smooth kin), although the truth has not.
+# Textbook partials lose their digits where the function saturates. "flat" says from where on the partial is exactly 0 (or 1,
+# for softplus), although the true derivative is not.
 
 _BUILT_IN: frozenset[str] = frozenset()
 
@@ -343,5 +346,5 @@ _take      = primitive("take",       "take(i, xs)",      lambda i, *xs: xs[int(i
 for _row in (relu, abs, maximum, minimum, _where, _take):
     _row.chooses = True
 _BUILT_IN = frozenset(RULES)
-# For derivatives alone: no list names them
+# Used in derivatives only: lists of functions leave them out
 HELPERS = frozenset({"direction", "exp_minus_square", "inverted", "one_minus_square", "power_less", "power_log"})

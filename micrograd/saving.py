@@ -1,6 +1,6 @@
-"""Files that are written whole or not at all, and arrays read from files that may be damaged, or made to do harm.
+"""Files that are written whole or not at all, and arrays read safely from files that may be damaged or malicious.
 
-`nn`, `tape`, `draw` and `command` save through here. Nothing of this project comes before.
+`nn`, `tape`, `draw` and `command` save through here. It uses nothing else of this package.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import IO, Any
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of `path` when the block ends well; until then, and otherwise, `path` is as it was.
+    """A binary file that replaces the file at `path` when the block ends without an error; else `path` stays as it was.
 
-    It is written beside, under a hidden name that ends in .part, synced to the disk and renamed: neither a full disk nor the
-    end of the process leaves half a file. What is at `path` keeps its permissions; a link stays a link. What is there and
-    is no file, such as /dev/stdout, is written to. OSError where the folder cannot be written to.
+    It is written in the same folder under a hidden name that ends in .part, synced to the disk and renamed: neither a full disk
+    nor the end of the process leaves half a file. The file at `path` keeps its permissions, and a link stays a link. If `path`
+    is no regular file, such as /dev/stdout, it is written to directly. OSError if the folder cannot be written to.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +54,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 
 def _made(part: str, path: str | os.PathLike[str]) -> IO[bytes]:
-    """The new file; an error names the path that was asked for."""
+    """The new file; an error names the path that the user asked for."""
     try:
         return open(part, "xb")
     except OSError as error:
@@ -62,7 +62,7 @@ def _made(part: str, path: str | os.PathLike[str]) -> IO[bytes]:
 
 
 def _sync_folder(folder: str) -> None:
-    """Have the folder's new entry on the disk, on systems that open folders."""
+    """Write the folder's new entry to the disk, on systems where a folder can be opened."""
     with contextlib.suppress(OSError):
         fd = os.open(folder, os.O_RDONLY)
         try:
@@ -72,16 +72,16 @@ def _sync_folder(folder: str) -> None:
 
 
 class TooLargeError(ValueError):
-    """A file says that it holds more than there can be."""
+    """A file claims to hold more than it may."""
 
 
 def arrays_in(file: IO[bytes], most: int, packed: bool = True) -> dict[str, Any]:
-    """The arrays of numbers and texts in an .npz file, by name; packed ones too unless `packed` is False.
+    """The arrays of numbers and texts in an .npz file, by name; compressed ones are read only if `packed`.
 
-    Together they take no more than `most` bytes, whatever the file says: a few packed bytes may stand for gigabytes.
-    TooLargeError where they would, ValueError, or what `zipfile` raises, where there is anything else in it.
+    All together take no more than `most` bytes, else TooLargeError is raised: a few compressed bytes may stand for gigabytes.
+    ValueError, or what `zipfile` raises, if there is anything else in the file.
     """
-    import zipfile  # which, like NumPy, takes a while to import
+    import zipfile  # here, because it takes a while to import, like NumPy
 
     import numpy as np
 
@@ -98,7 +98,7 @@ def arrays_in(file: IO[bytes], most: int, packed: bool = True) -> dict[str, Any]
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[: 1 + packed]:
                 raise ValueError("it has been packed in another way than save() does")
             with archive.open(member) as part:
-                data = io.BytesIO(part.read(size))  # no further than the size that it says, of whatever is packed there
+                data = io.BytesIO(part.read(size))  # no more than the size it claims, whatever it unpacks to
             if np.lib.format.read_magic(data) != (1, 0):
                 raise ValueError("its arrays are of another version")
             shape, _, dtype = np.lib.format.read_array_header_1_0(data)

@@ -1,6 +1,6 @@
-"""What type checkers are told of functions that take numbers and Values alike; nothing here exists at run time.
+"""Types, for type checkers alone, of functions that take numbers and Values alike; nothing here exists at run time.
 
-The rule book gets its types from the number of partials in each row: `primitive()` gives a Unary, a Binary or a Ternary.
+The rows of the rule book get their types by the number of their partials: `primitive()` gives a Unary, Binary or Ternary.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,9 +20,9 @@ class Number(Protocol):
     def __float__(self) -> float: ...
     def __round__(self, ndigits: int, /) -> Any: ...
     @property
-    def real(self) -> Any: ...  # which a Value has not
+    def real(self) -> Any: ...  # a Value has no such attribute
 
-Many: TypeAlias = NDArray[Any] | list[Any] | tuple[Any, ...]  # what functions of each number take and give
+Many: TypeAlias = NDArray[Any] | list[Any] | tuple[Any, ...]  # many numbers, to each of which a function is applied
 
 class Unary(Primitive):
     """A row of one argument: a number for a number, a Value for a Value."""
@@ -41,7 +41,7 @@ class Unary(Primitive):
     def __call__(self, x: list[Any] | tuple[Any, ...], /) -> list[Any]: ...
 
 class OfPairs(Protocol):
-    """A function of two numbers that takes lists and arrays too, and gives the like back."""
+    """A function of two numbers that takes lists and arrays too, and gives lists and arrays back."""
 
     @overload
     def __call__(self, x: Value, y: Value | Number, /) -> Value: ...
@@ -53,7 +53,7 @@ class OfPairs(Protocol):
     def __call__(self, x: Any, y: Any, /) -> Any: ...
 
 class Binary(Primitive):
-    """A row of two arguments: a number for numbers, a Value where one of them is a Value."""
+    """A row of two arguments: a number for numbers, a Value if one of them is a Value."""
 
     @overload
     def __call__(self, x: Value, y: Value | Number, /) -> Value: ...
@@ -79,9 +79,9 @@ class Ternary(Primitive):
     def __call__(self, x: Number, y: Number, z: Number, /) -> float: ...
 
 class Outputs(Value, list[Value]):  # type: ignore[misc]
-    """What a network gives: the one Value where its last layer has one neuron, else a list of Values.
+    """What a network gives: one Value if its last layer has one neuron, else a list of Values.
 
-    No checker can count the neurons, so it takes this for both at once: what either can do is allowed, and nothing else.
+    A type checker cannot count the neurons, so this is both at once: it allows what a Value or a list can do.
     """
 
     def __iter__(self) -> Iterator[Value]: ...
@@ -91,7 +91,7 @@ class Outputs(Value, list[Value]):  # type: ignore[misc]
     def __getitem__(self, at: slice) -> list[Value]: ...
 
 class Elementwise(Protocol):
-    """A function of one number that takes lists and arrays too, and gives the like back."""
+    """A function of one number that takes lists and arrays too, and gives lists and arrays back."""
 
     @overload
     def __call__(self, x: Value, /, *args: Any, **options: Any) -> Value: ...
@@ -112,7 +112,7 @@ class OfMany(Protocol):
     def __call__(self, xs: Any, ddof: int = 0) -> Any: ...
 
 class OfRows(Protocol):
-    """A function of a list that gives a list, and of a table row by row."""
+    """A function of a list that gives a list; it is applied to a table row by row."""
 
     @overload
     def __call__(self, xs: Sequence[Value]) -> list[Value]: ...
@@ -145,12 +145,12 @@ class Loss(Protocol):
     @overload
     def __call__(self, predictions: Any, targets: Any, *args: Any, reduction: str = "mean", **options: Any) -> Any: ...
 
-# Arguments without a Value: derivatives there are numbers, unless the function closes over a Value, which no checker sees.
+# Arguments without a Value: their derivatives are numbers, unless the function closes over a Value, which no checker can see.
 Plain: TypeAlias = Number | str | Sequence[Plain] | Mapping[str, Plain] | NDArray[Any] | None
 P = TypeVar("P", bound=Plain)
 
 class Gradient(Protocol):
-    """grad(f): the gradient has the structure of the first argument; Values where any argument has a Value."""
+    """grad(f): the gradient has the structure of the first argument; it consists of Values if any argument has a Value."""
 
     @overload
     def __call__(self, x: Value, /, *args: Any, **named: Any) -> Value: ...
@@ -166,7 +166,7 @@ class Gradient(Protocol):
     def __call__(self, x: A, /, *args: Any, **named: Any) -> A: ...
 
 class JacobianOfMany(Protocol):
-    """jacobian(f) of a function that gives a list of Values: a list, with the structure of the first argument for each."""
+    """jacobian(f) of a function that gives a list of Values: a list, with the structure of the first argument for each one."""
 
     @overload
     def __call__(self, x: Value, /, *args: Any, **named: Any) -> list[Value]: ...
@@ -182,7 +182,7 @@ class JacobianOfMany(Protocol):
     def __call__(self, x: A, /, *args: Any, **named: Any) -> list[A]: ...
 
 class JacobianOfArray(Protocol):
-    """jacobian(f) of a function that gives an array: for an array an array of shape (*output, *input)."""
+    """jacobian(f) of a function that gives an array: for an array, one of shape (*output, *input)."""
 
     @overload
     def __call__(self, x: NDArray[Any] | Value | Number, /, *args: Any, **named: Any) -> NDArray[Any]: ...
@@ -190,7 +190,7 @@ class JacobianOfArray(Protocol):
     def __call__(self, x: Any, /, *args: Any, **named: Any) -> Any: ...
 
 class NumberFound(Protocol):
-    """What implicit and custom_derivative make of a function of plain numbers that gives one number."""
+    """What implicit and custom_derivative return for a function of plain numbers that gives one number."""
 
     @overload
     def __call__(self, *args: Plain) -> float: ...
@@ -198,7 +198,7 @@ class NumberFound(Protocol):
     def __call__(self, *args: Any) -> Value: ...
 
 class NumbersFound(Protocol):
-    """The same for one that gives a list of numbers."""
+    """The same for a function that gives a list of numbers."""
 
     @overload
     def __call__(self, *args: Plain) -> list[float]: ...
@@ -206,7 +206,7 @@ class NumbersFound(Protocol):
     def __call__(self, *args: Any) -> list[Value]: ...
 
 class ValueAndGradient(Protocol):
-    """value_and_grad(f): the value with what grad(f) gives."""
+    """value_and_grad(f): a pair of the value and what grad(f) gives."""
 
     @overload
     def __call__(self, x: Value, /, *args: Any, **named: Any) -> tuple[Value, Value]: ...

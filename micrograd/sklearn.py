@@ -1,7 +1,7 @@
-"""Estimators for scikit-learn over compiled training: `from micrograd.sklearn import MLPClassifier`.
+"""Estimators for scikit-learn, with compiled training: `from micrograd.sklearn import MLPClassifier`.
 
-`nn` makes the network of Values, `tape` compiles its loss; the fitted network is `.model_`, to be drawn and explained like any
-other. Needs scikit-learn: the extra `sklearn`.
+`nn` makes the network of Values, and `tape` compiles its loss. The fitted network is `.model_`, which can be drawn and
+explained like any other. This needs scikit-learn: the extra `sklearn`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["MLPClassifier", "MLPRegressor"]
 
 
 class _Network(BaseEstimator):  # type: ignore[misc]
-    """What classifier and regressor share: data in, training, outputs of the network."""
+    """What classifier and regressor share: checks of the data, training, and outputs of the network."""
 
     def __init__(
         self,
@@ -65,10 +65,10 @@ class _Network(BaseEstimator):  # type: ignore[misc]
         self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
         self.n_iter_no_change = n_iter_no_change
 
-    # -- what one calls
+    # -- for users
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train on rows X and targets y, each with its weight; goes on from what has been learned with warm_start."""
+        """Train on rows X and targets y, each with its weight; with `warm_start`, from the latest parameters on."""
         again = self.warm_start and hasattr(self, "model_")
         X, y, weight = self._taken(X, y, sample_weight, reset=True)
         targets = self._encoded(y, None, fresh=not again)
@@ -79,13 +79,13 @@ class _Network(BaseEstimator):  # type: ignore[misc]
         return self
 
     def _outputs(self, X: Any) -> Array:
-        """What the network gives for each row: (rows,) where it has one output, else (rows, outputs)."""
+        """What the network gives for each row: of shape (rows,) if it has one output, else (rows, outputs)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         out = self._compiled()[0].map(X)
         return np.stack(out, axis=1) if isinstance(out, list) else out
 
-    # -- how it is trained
+    # -- training
 
     def _taken(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Array, Array, Array]:
         X, y = validate_data(self, X, y, reset=reset, dtype=np.float64, multi_output=True, y_numeric=self._numeric)
@@ -118,7 +118,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
         return mse
 
     def _compiled(self) -> Any:
-        """The network and its weighted loss, compiled; a copy from a pickle compiles them again."""
+        """The network and its weighted loss, compiled; after unpickling they are compiled again."""
         if self._functions is None:
             model, loss = self.model_, self._loss()
             self._functions = jit(lambda x: model(x)), jit(lambda x, t, w: w * loss(model(x), t), wrt=model.parameters())
@@ -159,7 +159,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
             assign(self.model_.parameters(), ["data"] * len(best_state), best_state)
 
     def _epoch(self, X: Array, targets: Array, weight: Array) -> None:
-        """One pass over the data in batches, and its mean loss."""
+        """One pass over the data in batches; its mean loss goes to `loss_` and `loss_curve_`."""
         n = len(X)
         size = min(200, n) if self.batch_size == "auto" else min(int(self.batch_size), n)
         if size < 1:
@@ -198,7 +198,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
 class MLPClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
     """A multi-layer perceptron that tells classes apart, trained on the cross-entropy by compiled scalar code.
 
-    Parameters are named as in scikit-learn's class of this name; `epochs` is the most passes over the data, and
+    Parameters are named as in scikit-learn's class of this name; `epochs` is the largest number of passes over the data, and
     `learning_rate_init` may be a schedule. After fit(), `model_` is the network of Values: `model_(x)` is a graph of logits.
 
     >>> X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], ["no", "yes", "yes", "no"]
@@ -208,7 +208,7 @@ class MLPClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
     """
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """One pass over rows that come bit by bit; the first call says which classes there are."""
+        """One pass over some rows, for data that come in parts; the first call needs all `classes`."""
         fresh = not hasattr(self, "model_")
         X, y, weight = self._taken(X, y, sample_weight, reset=fresh)
         if fresh and classes is None:
@@ -220,7 +220,7 @@ class MLPClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
         return self._outputs(X)
 
     def predict_proba(self, X: Any) -> Array:
-        """The probability of each class, (rows, classes)."""
+        """The probability of each class, of shape (rows, classes)."""
         z = self._outputs(X)
         if z.ndim == 1:
             z = np.stack([np.zeros_like(z), z], axis=1)
@@ -232,7 +232,7 @@ class MLPClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
         return np.log(self.predict_proba(X))
 
     def predict(self, X: Any) -> Array:
-        """The likeliest class of each row."""
+        """The most probable class of each row."""
         z = self._outputs(X)
         return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
 
@@ -280,7 +280,7 @@ class MLPRegressor(RegressorMixin, _Network):  # type: ignore[misc]
     _numeric = True
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """One pass over rows that come bit by bit."""
+        """One pass over some rows, for data that come in parts."""
         fresh = not hasattr(self, "model_")
         X, y, weight = self._taken(X, y, sample_weight, reset=fresh)
         return self._passed(X, self._encoded(y, None, fresh), weight, fresh)

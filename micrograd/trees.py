@@ -1,9 +1,9 @@
 """Trees: arguments and results of functions, taken apart into their numbers and put together again.
 
-`engine` comes before; `functional`, `check` and `tape` build on what is here, so all of them take the same arguments. A tree is
+`engine` comes before; `functional`, `check` and `tape` use these functions, so all of them take the same arguments. A tree is
 a list, tuple, named tuple, dict or dataclass of trees, or a leaf: a number, a Value, or a NumPy array of these. None has no
-leaf. A 0-dimensional array is a number to the function that gets it. What converts itself to an array (a column of pandas or
-polars, a tensor of another library) counts as one, and so does any other sequence of numbers (a deque, a range).
+leaf. A 0-dimensional array reaches a function as a number. What converts itself to an array (a column of pandas or polars, a
+tensor of another library) counts as an array, and so does any other sequence of numbers (a deque, a range).
 
     flatten(tree)                leaves from left to right, and the structure: hashable, equal for trees of one shape
     unflatten(structure, leaves) the tree again
@@ -24,14 +24,14 @@ from micrograd.elementwise import more_than_numbers, nested, unread
 from micrograd.engine import Value
 from micrograd.primitives import number
 
-Kind = tuple[Any, ...]  # what a node of a tree is, beside its parts: ("list",), ("dict", keys), ...
-Structure = tuple[Any, ...]  # a kind with the structures of the parts behind it, or LEAF, or ("static", None)
+Kind = tuple[Any, ...]  # what a node of a tree is, without its parts: ("list",), ("dict", keys), ...
+Structure = tuple[Any, ...]  # a kind followed by the tuple of its parts' structures, or LEAF, or ("static", None)
 LEAF: Structure = ("leaf",)
 _NO_VALUES = {float, int, bool, str, type(None)}
 
 
 def kind_of(x: Any) -> Kind | None:
-    """What a node is, hashable; None for a leaf."""
+    """What a node is, as a hashable tuple; None for a leaf."""
     cls = x.__class__
     if cls is float or cls is Value:
         return None
@@ -57,7 +57,7 @@ def parts_of(x: Any, kind: Kind) -> Iterable[Any]:
 
 
 def of_parts(kind: Kind, parts: Sequence[Any]) -> Any:
-    """A node of that kind. A dataclass is filled in without a call of its __init__, which may want numbers."""
+    """A node of that kind. A dataclass is filled without calling its __init__, which may expect numbers."""
     name = kind[0]
     if name == "list":
         return list(parts)
@@ -82,7 +82,7 @@ def of_parts(kind: Kind, parts: Sequence[Any]) -> Any:
 
 
 def steps(kind: Kind, count: int) -> list[str]:
-    """How one writes the way from a node to each of its parts."""
+    """How code reads each part of a node: [0], ['w'] or .bias."""
     if kind[0] in ("dict", "dict of"):
         return [f"[{key!r}]" for key in kind[-1]]
     names = kind[2] if kind[0] == "dataclass" else kind[1]._fields if kind[0] == "named tuple" else ()
@@ -122,7 +122,7 @@ def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
 
 
 def rebuilt(structure: Structure, leaf: Callable[[Structure], Any]) -> Any:
-    """The tree of a structure with leaf(what stands for it there) in the place of each leaf."""
+    """The tree of a structure with leaf(structure of the leaf) in the place of each leaf."""
     if isinstance(structure[-1], tuple) and structure[0] in _NODES:
         return of_parts(structure[:-1], [rebuilt(part, leaf) for part in structure[-1]])
     return leaf(structure)
@@ -146,7 +146,7 @@ def leaves_of(tree: Any) -> list[Any]:
 
 
 def paths(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of `tree`, in order, and what leads to it."""
+    """Every leaf of `tree`, in order, after the path that leads to it."""
     kind = kind_of(tree)
     if kind is not None:
         parts = list(parts_of(tree, kind))
@@ -173,7 +173,7 @@ def has_value(tree: Any) -> bool:
 
 
 class Pattern:
-    """Where the entries of a sparse matrix are. `matrix` puts entries there; SciPy's own arrays cannot hold Values."""
+    """Where the entries of a sparse matrix are. `matrix` makes one of given entries: SciPy's own arrays cannot hold Values."""
 
     def __init__(self, shape: tuple[int, int], starts: Sequence[int], columns: Sequence[int]):
         import numpy as np
@@ -187,19 +187,19 @@ class Pattern:
         return f"Pattern({self.shape}, {self.starts}, {self.columns})"
 
     def matrix(self, data: Any) -> Any:
-        """The matrix of these entries, row by row: SciPy's where they are floats, and a list where they are rows of samples."""
+        """The matrix with these entries, row by row: SciPy's if they are floats, and a list of these for rows of samples."""
         if not is_array(data) or data.dtype.kind != "f":
             return Sparse(self, data)
         if data.ndim > 1:
             return [self.matrix(row) for row in data]
         zeros = self._zeros
-        found = object.__new__(zeros.__class__)  # SciPy would check the pattern each time, for longer than most functions take
+        found = object.__new__(zeros.__class__)  # a call of the class would check the pattern, which takes longer than the rest
         found.__dict__.update(zeros.__dict__, data=data, indices=zeros.indices.copy(), indptr=zeros.indptr.copy())
         return found
 
 
 class Sparse:
-    """A sparse matrix of Values, or of what stands for them while a function is recorded."""
+    """A sparse matrix of Values, or of the places of results in a recorded function."""
 
     __slots__ = ("data", "pattern")
 
@@ -230,9 +230,9 @@ def elements_of(tree: Any) -> list[Any]:
 
 
 def plain_array(x: Any) -> Any:
-    """A leaf that is more than a number, as a NumPy array of numbers; any other leaf as it is.
+    """A leaf as a NumPy array of numbers if it counts as an array; any other leaf as it is.
 
-    TypeError where an array holds what is no number, or more than numbers: masked or missing entries, fields, dates.
+    TypeError if an array holds anything but numbers: masked or missing entries, fields, dates.
     """
     cls = x.__class__
     if cls in _NO_VALUES or cls is Value or isinstance(x, type):
@@ -247,7 +247,7 @@ def plain_array(x: Any) -> Any:
 
     if isinstance(x, np.generic):
         return x
-    if cls is not np.ndarray and (more := more_than_numbers(x)):  # which numeric_array asks of one
+    if cls is not np.ndarray and (more := more_than_numbers(x)):  # of a plain ndarray, numeric_array asks this
         raise TypeError(more)
     if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
         return np.asarray(x)
@@ -291,7 +291,7 @@ def numeric_array(array: Any) -> Any:
 
 @nested
 def plain_arrays(tree: Any, where: str) -> Any:
-    """`tree` with NumPy arrays of numbers for what counts as an array; TypeError that says which of its leaves is none."""
+    """`tree` with NumPy arrays of numbers for all that counts as an array; TypeError that names a leaf that cannot be one."""
     try:
         return mapped(tree, plain_array)
     except TypeError:
@@ -304,7 +304,7 @@ def plain_arrays(tree: Any, where: str) -> Any:
 
 
 def shaped(values: Iterable[Any], shape: tuple[int, ...]) -> Any:
-    """An array of `values`: of floats, or of objects where one is a Value."""
+    """An array of `values`: of floats, or of objects if one is a Value."""
     import numpy as np
 
     values = list(values)
@@ -316,7 +316,7 @@ def shaped(values: Iterable[Any], shape: tuple[int, ...]) -> Any:
 
 
 def like(tree: Any, values: Iterator[Any]) -> Any:
-    """`tree` with its numbers replaced by `values`, in order; a Value in an array of no dimension comes as it is."""
+    """`tree` with its numbers replaced by `values`, in order. A Value for a 0-dimensional array comes without an array."""
 
     def change(leaf: Any) -> Any:
         if leaf.__class__ is not float and is_array(leaf):
@@ -330,16 +330,16 @@ def like(tree: Any, values: Iterator[Any]) -> Any:
 
 
 def numbers(tree: Any, where: str, integers: bool) -> list[Any]:
-    """The numbers of `tree`, Values as they are, the others as floats; TypeError for what is none.
+    """The numbers of `tree`, Values as they are, the others as floats; TypeError for anything else.
 
-    Without `integers`, these and truth values are refused: nothing can be differentiated by them.
+    Without `integers`, integers and bools are refused too: nothing can be differentiated with respect to them.
     """
 
     def numeric(x: Any) -> Any:
         if isinstance(x, Value):
             if integers or not hasattr(x, "__take__"):
                 return x
-            got, wanted = "an integer or truth value", "a float"  # of a function that is being recorded: which one is not told
+            got, wanted = "an integer or truth value", "a float"  # while a function is recorded, its number is not told
         elif integers or not (isinstance(x, Integral) or type(x).__name__.startswith("bool")):
             return number(x)
         else:

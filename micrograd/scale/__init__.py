@@ -1,10 +1,10 @@
 """Compiled functions over Dask collections: lazily, chunk by chunk, on whatever scheduler Dask uses.
 
-`tape` comes before, and sends here what meets a Dask collection among its arguments. No other room imports Dask.
+`tape` comes before, and passes on calls with a Dask collection among their arguments. No other package imports Dask.
 
-    arguments    the arguments of a call as arrays that are chunked alike along the samples
-    pickling     a function as it goes to another process: its tapes, and the function itself beside
-    graph        this file's functions: the tasks, one for each chunk
+    arguments    the arguments of a call as arrays with the same chunks along the samples
+    pickling     a function as it is sent to another process: its tapes, and the function itself
+    graph        the calls as graphs of tasks, one for each chunk
 """
 
 try:

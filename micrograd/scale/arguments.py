@@ -1,4 +1,4 @@
-"""The arguments of a call on Dask collections: arrays chunked alike along the samples, and what is the same for all chunks."""
+"""The arguments of a call on Dask collections: arrays with the same chunks of samples, and what is the same for all chunks."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from micrograd.tape.arguments import axes_of, check_axis, is_chunked
 from micrograd.trees import kind_of, mapped, of_parts, parts_of, plain_array, steps
 
 Array = np.ndarray[Any, Any]
-LARGE = 1 << 20  # from so many bytes on, an array of NumPy is sent to a cluster by itself, once
-WORK = "call x.compute_chunk_sizes() first, or make the array with df.to_dask_array(lengths=True)"
+LARGE = 1 << 20  # from so many bytes on, a NumPy array is sent to a cluster by itself, and only once
+ADVICE = "call x.compute_chunk_sizes() first, or make the array with df.to_dask_array(lengths=True)"
 
 
 class Chunk:
-    """In the place of an argument: the samples of the array of that number, or all of it where it goes `whole`."""
+    """Stands in for an argument: for the samples of the array with this number, or for all of it if it is `whole`."""
 
     def __init__(self, number: int, whole: bool = False):
         self.number, self.whole = number, whole
 
     def __dask_tokenize__(self) -> Any:
-        return self.number  # whether it is whole, the structure that the function has been recorded for says
+        return self.number  # whether it is whole is part of the function's token, by the structure of its arguments
 
 
 class Arguments:
-    """The arguments of a call, with a `Chunk` in the place of each array that comes from Dask or goes with one.
+    """The arguments of a call, with a `Chunk` in the place of each array.
 
-    `arrays` have their samples first and the same chunks along them; `wholes` are one chunk each. Some may be NumPy's until
-    `settle` makes arrays of Dask of them. `chunks` are the numbers of samples, nan where they are not known.
+    `arrays` have their samples along the first axis, with the same chunks; `wholes` are one chunk each. Some may be NumPy
+    arrays until `settle` makes Dask arrays of them. `chunks` are the numbers of samples, nan if they are not known.
     """
 
     def __init__(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any):
@@ -59,9 +59,9 @@ class Arguments:
         return not any(map(math.isnan, self.chunks))
 
     def check_known(self) -> None:
-        """ValueError where the numbers of samples are not known."""
+        """ValueError if the numbers of samples are not known."""
         if not self.known:
-            raise ValueError(f"{self.names[0]} has chunks of unknown sizes, and a sum needs the place of each sample: {WORK}")
+            raise ValueError(f"{self.names[0]} has chunks of unknown sizes, and a sum needs the place of each sample: {ADVICE}")
 
     def _taken(self, x: Any, axis: int | None, where: str) -> Any:
         if axis is None:
@@ -77,10 +77,10 @@ class Arguments:
         if is_chunked(x):
             x = _array(x, where)
             if any(map(math.isnan, x.shape)):
-                raise ValueError(f"{where} has chunks of unknown sizes: {WORK}")
+                raise ValueError(f"{where} has chunks of unknown sizes: {ADVICE}")
             x = x.rechunk(-1) if x.ndim and x.npartitions != 1 else x
         elif not isinstance(x, np.ndarray) or x.nbytes < LARGE or x.dtype.kind not in "fiu":
-            return x  # it goes along with the call
+            return x  # small enough to be sent with the call
         self.wholes.append(x)
         return Chunk(len(self.wholes) - 1, True)
 
@@ -93,7 +93,7 @@ class Arguments:
             x = plain_array(x)
             x = np.asarray(x) if isinstance(x, (list, tuple)) else x
             if not isinstance(x, np.ndarray) or not x.ndim:
-                return x  # no array of samples, as the call will say
+                return x  # it is no array of samples: the call will raise an error
         else:
             x = _array(x, where)
             if not x.ndim:
@@ -102,20 +102,20 @@ class Arguments:
             check_axis(x, axis, where)
             x = (da if is_chunked(x) else np).moveaxis(x, axis, 0)
         if any(map(math.isnan, x.shape[1:])):
-            raise ValueError(f"{where} has chunks of unknown sizes beside those of samples: {WORK}")
+            raise ValueError(f"{where} has chunks of unknown sizes beside those of samples: {ADVICE}")
         self.arrays.append(x)
         self.names.append(where)
         return Chunk(len(self.arrays) - 1)
 
     def _align(self) -> None:
-        """Chunk all arrays as the one of Dask's with the most bytes is, or as Dask thinks best where all are NumPy's."""
+        """Give all arrays the chunks of the largest Dask array; if there is none, those that Dask chooses by itself."""
         n = [len(x) if not is_chunked(x) else x.shape[0] for x in self.arrays]
         unknown = [math.isnan(k) for k in n]
         if any(unknown):
             which = self.names[unknown.index(True)]
             blocks = {x.numblocks[0] for x in self.arrays if is_chunked(x)}
             if not all(unknown) or len(blocks) > 1:
-                raise ValueError(f"{which} has chunks of unknown sizes, which cannot be aligned with those of others: {WORK}")
+                raise ValueError(f"{which} has chunks of unknown sizes, which cannot be aligned with those of others: {ADVICE}")
             self.chunks = (math.nan,) * blocks.pop()
         else:
             for name, k in zip(self.names, n, strict=True):
@@ -124,22 +124,22 @@ class Arguments:
             largest = max(self.arrays, key=lambda x: (is_chunked(x), x.nbytes))
             if is_chunked(largest):
                 self.chunks = largest.chunks[0]
-            else:  # and what comes whole is Dask's
+            else:  # only an array that comes whole is Dask's
                 ways = ["auto", *[-1] * (largest.ndim - 1)]
                 self.chunks = normalize_chunks(ways, largest.shape, dtype=np.dtype(float))[0]  # type: ignore[no-untyped-call]
         self.rechunk(self.chunks)
 
     def rechunk(self, chunks: tuple[float, ...]) -> None:
-        """Chunk all arrays so along the samples, and not at all along other axes."""
+        """Give all Dask arrays these chunks along the samples, and a single one along other axes."""
         self.chunks = chunks
         for i, x in enumerate(self.arrays):
             if is_chunked(x) and (any(k != 1 for k in x.numblocks[1:]) or (self.known and x.chunks[0] != chunks)):
                 along = {0: chunks} if self.known else {}
-                x = _checked(x, self.names[i]) if self.known else x  # or what is beyond the sizes said would be cut off
+                x = _checked(x, self.names[i]) if self.known else x  # else chunks that are larger than said would be cut off
                 self.arrays[i] = x.rechunk({**along, **dict.fromkeys(range(1, x.ndim), -1)}, method="tasks")
 
     def align_to(self, unit: int) -> None:
-        """Have chunks end at multiples of `unit` samples, or where all end."""
+        """Move the ends of chunks to multiples of `unit` samples, but for the end of all."""
         ends = np.cumsum(self.chunks).astype(np.int64)
         n = int(ends[-1])
         ends = np.unique(np.concatenate([[0], (ends[:-1] + unit // 2) // unit * unit, [n]]).clip(0, n))
@@ -148,9 +148,9 @@ class Arguments:
             self.rechunk(chunks)
 
     def first(self) -> tuple[list[Any], dict[str, Any]] | None:
-        """Arguments of the same structure with the first sample alone, which is computed now; None where there is none."""
+        """Arguments of the same structure with the first sample alone, which is computed now; None if there is none."""
         for k, count in enumerate(self.chunks):
-            if count:  # or nobody knows
+            if count:  # it may be nan, for unknown
                 given = [x.blocks[k] if is_chunked(x) else x[:1] for x in self.arrays]
                 found = compute(*given, *self.wholes)  # type: ignore[no-untyped-call]
                 arrays = [np.asarray(x)[:1] for x in found[: len(self.arrays)]]
@@ -164,7 +164,7 @@ class Arguments:
         return filled(self.args, self.named, arrays, [np.ones(x.shape, x.dtype) if is_chunked(x) else x for x in self.wholes])
 
     def settle(self) -> None:
-        """Make arrays of Dask of those of NumPy."""
+        """Make Dask arrays of NumPy arrays."""
         self.arrays = [x if is_chunked(x) else _lazy(x, (self.chunks, *x.shape[1:])) for x in self.arrays]
         self.wholes = [x if is_chunked(x) else _lazy(x, -1) for x in self.wholes]
 
@@ -183,7 +183,7 @@ def filled(
 
 
 def check_sizes(names: Sequence[str], arrays: Sequence[Array], n: float) -> None:
-    """ValueError where a chunk has not the n samples that its array says; n is nan where the array does not know."""
+    """ValueError if a chunk does not have the n samples that its array states; n is nan if the array states none."""
     for name, x in zip(names, arrays, strict=False):
         if len(x) != n and not math.isnan(n):
             raise ValueError(
@@ -193,7 +193,7 @@ def check_sizes(names: Sequence[str], arrays: Sequence[Array], n: float) -> None
 
 
 def _checked(x: Any, name: str) -> Any:
-    """The array, with a look at the size of each chunk."""
+    """The array with a check of the size of each chunk, when it is computed."""
     axes = tuple(range(x.ndim))
     how = {"name": f"checked-{tokenize(x.name, name)}", "dtype": x.dtype, "meta": x._meta, "align_arrays": False}
     return da.blockwise(_same, axes, x, axes, ArrayChunkShapeDep(x.chunks), axes, name, None, **how)  # type: ignore[no-untyped-call]
@@ -217,14 +217,14 @@ def _array(x: Any, where: str) -> Any:
     return x
 
 
-_sent: dict[Any, tuple[str, Any]] = {}  # by the place and chunks of NumPy's arrays: what it is of, and the array of Dask
+_sent: dict[Any, tuple[str, Any]] = {}  # by memory and chunks of a NumPy array: its token with the cluster's id, the Dask array
 
 
 def _lazy(x: Array, chunks: Any) -> Any:
-    """An array of NumPy as one of Dask.
+    """A NumPy array as a Dask array.
 
-    A cluster keeps a large one as long as it lives, or what it is a view of, and is not changed: it is sent once, however many
-    calls it is given to.
+    A large one is sent to a cluster once, however many calls it is given to. The cluster keeps it as long as the array lives,
+    or the array that it is a view of, and as long as it is not changed.
     """
     client: Any = getattr(get_scheduler(), "__self__", None)  # type: ignore[no-untyped-call]
     name = f"array-{tokenize(x, chunks)}"
@@ -238,7 +238,7 @@ def _lazy(x: Array, chunks: Any) -> Any:
     if found is None:
         weakref.finalize(owner, _sent.pop, key, None)
     if found is None or found[0] != own or any(future.cancelled() for future in _futures(found[1])):
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 1 << 62}):  # which it is on purpose
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 1 << 62}):  # the graph is large on purpose
             found = _sent[key] = own, da.from_array(x, chunks=chunks, name=name).persist()  # type: ignore[no-untyped-call]
     return found[1]
 

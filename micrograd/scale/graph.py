@@ -1,6 +1,6 @@
 """Calls over Dask collections as graphs of tasks: one for each chunk, and a tree that merges their sums.
 
-The function and what is the same for all chunks of a call, such as theta, are one node, which the tasks share.
+The function, and what is the same for all chunks of a call, such as theta, are one node of the graph, which all tasks read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from micrograd.tape.watch import places_of, values_at
 
 Array = np.ndarray[Any, Any]
 NOTHING = np.empty(0, object)
-MERGED = 8  # forests that a task merges
+MERGED = 8  # how many forests a task merges
 
 
 def mapped(
@@ -63,7 +63,7 @@ def mapped(
     arrays = []
     for i, shape in enumerate(shapes):
         sizes, own, zeros = (given.chunks, *[(d,) for d in shape]), f"{name}-{i}", (0,) * len(shape)
-        if alone and len(sizes) == chunks.ndim:  # one task less for each chunk, and it merges with what comes after
+        if alone and len(sizes) == chunks.ndim:  # this saves a task for each chunk, and Dask can fuse it with later ones
             arrays.append(da.Array(chunks.dask, name, sizes, dtype=shared.theta.dtype))  # type: ignore[no-untyped-call]
             continue
         layer = {(own, k, *zeros): key if alone else (getitem, key, i) for k, key in enumerate(_keys(chunks))}
@@ -75,7 +75,7 @@ def mapped(
 def value_and_grad(
     calls: Calls, theta: Array, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
 ) -> tuple[Any, Any]:
-    """The value and its gradient as lazy Dask arrays, in structures of several results."""
+    """The value and its gradient as lazy Dask arrays; of several results, in their structure."""
     out, total = _reduced(calls, theta, args, named, reduction, in_axes, EACH)
     if len(total) == 1 + len(theta):
         return total[0], total[1:]
@@ -85,7 +85,7 @@ def value_and_grad(
 def reduced(
     calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
 ) -> Any:
-    """The mean or sum of the value and the gradient, as one lazy Dask array; at what the parameters hold without `theta`."""
+    """The mean or sum of the value and the gradient, as one lazy Dask array; without `theta`, at what the parameters hold."""
     return _reduced(calls, theta, args, named, reduction, in_axes, True)[1]
 
 
@@ -101,7 +101,7 @@ def _reduced(
     """The structure of the results, and the means or sums of their values and then of their gradients."""
     chunks, given, units, shared, path = _sums(calls, theta, args, named, in_axes, _summed, gradient)
     n, keys = int(sum(given.chunks)), _keys(chunks)
-    averaged(np.zeros(1), reduction, n)  # which refuses any other reduction, and the mean of nothing
+    averaged(np.zeros(1), reduction, n)  # raises if there is no such reduction, or for the mean of no samples
     layer: dict[Any, Any] = {}
     own, level = f"total-{tokenize(chunks.name, reduction)}", 0
     while len(keys) > MERGED:
@@ -117,22 +117,22 @@ def _reduced(
 def _sums(
     calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, work: Any, gradient: Any
 ) -> tuple[Any, Arguments, int, Shared, Path]:
-    """The sums of each chunk as a lazy collection, and what they are made of.
+    """The sums of each chunk as a lazy collection, and what else belongs to them.
 
     Returns (what `work` gives for each chunk, the arguments, the number of units of samples, what all chunks share, the first
-    path). A unit is what one leaf of the tree of sums takes, see `partial_sums`.
+    path). A unit is a leaf of the tree of sums, see `partial_sums`.
     """
     calls.refuse_inside("a gradient of it")
     given = Arguments(args, named, in_axes)
     given.check_known()
     function, paths = _recorded(calls, given, gradient, theta is None)
-    if calls.recordings.back_end.keeps_signs:  # the sum is that of all samples, whatever the chunks
+    if calls.recordings.back_end.keeps_signs:  # exact bits: the order of the sum must not depend on the chunks
         unit = branches.unit(calls.recordings, paths)
         given.align_to(unit)
         starts = accumulate(given.chunks[:-1], initial=0)
         places = [(int(at) // unit, max(1, -(-int(k) // unit))) for at, k in zip(starts, given.chunks, strict=True)]
         units = max(1, -(-int(sum(given.chunks)) // unit))
-    else:  # the sum is that of the chunks, each a unit
+    else:  # each chunk is one unit
         places, unit, units = [(k, 1) for k in range(len(given.chunks))], int(max(given.chunks)), len(given.chunks)
     given.settle()
     shared = Shared(given, calls.parameters.theta() if theta is None else calls.parameters.checked(theta))
@@ -144,7 +144,7 @@ def _sums(
 def reduced_now(
     calls: Calls, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any
 ) -> Array:
-    """As `reduced`, computed; parameters that paths bring come last, in the order in which the function has them."""
+    """What `reduced` gives, computed now. New parameters, of paths met on the way, come last, in the function's order."""
     found: Array
     try:
         found = reduced(calls, theta, args, named, reduction, in_axes).compute()
@@ -171,7 +171,7 @@ def _recorded(calls: Calls, given: Arguments, gradient: Any, held: bool) -> tupl
     like, named = given.like()
     try:
         call, paths = calls.recorded(like, named, given.in_axes, gradient, held)
-    except OnOnes:  # what it compares has to be real
+    except OnOnes:  # a function that compares may need a real sample
         if (first := given.first()) is None:
             raise
         call, paths = calls.recorded(*first, given.in_axes, gradient, held)
@@ -187,7 +187,7 @@ class Shared:
         self.anomaly = current().anomaly
 
     def filled(self, arrays: Sequence[Array], part: slice = slice(None)) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments with these arrays in their places: that part of a chunk of each, and those that come whole."""
+        """The arguments with arrays in their places: of those with samples this part of the chunk, and all of the others."""
         count = len(self.names)
         return filled(self.args, self.named, [x[part] for x in arrays[:count]], arrays[count:])
 
@@ -196,7 +196,7 @@ class Shared:
         return inside(anomaly=True) if self.anomaly else nullcontext()
 
     def __dask_tokenize__(self) -> Any:
-        return tokenize(self.args, self.named, self.theta, self.anomaly)  # of the axes, that of the function tells
+        return tokenize(self.args, self.named, self.theta, self.anomaly)  # the axes are part of the function's token
 
     def __repr__(self) -> str:
         return f"<what all chunks share, with theta of {len(self.theta)}>"
@@ -214,12 +214,12 @@ def _over_chunks(
     further: Sequence[tuple[float, ...]],
     ndim: int = 1,
 ) -> Any:
-    """An array of Dask that has, for chunk k, work([function, shared], further[k], *its arrays, *arrays that come whole).
+    """A Dask array whose chunk k is work([function, shared], further[k], *its arrays, *arrays that come whole).
 
     Dask fuses these tasks with those that make the chunks, as long as no axis of an argument is missing in the result. So the
-    result has as many axes as the arrays, and at least `ndim`; along all but that of the samples it has a single block.
+    result has as many axes as the arrays, and at least `ndim`; along all axes but that of the samples it has a single block.
     """
-    same = f"shared-{name}"  # this layer depends on the arrays that come whole, or Dask would compute them again for each chunk
+    same = f"shared-{name}"  # this layer depends on the arrays that come whole: else Dask would compute them for each chunk
     graph = HighLevelGraph.from_collections(same, {(same,): (list, [function, shared])}, given.wholes)
     pairs: list[Any] = [da.Array(graph, same, (), meta=NOTHING), ()]  # type: ignore[no-untyped-call]
     pairs += [Places((given.chunks,), further), (0,)]  # axis 0 is that of samples
@@ -234,7 +234,7 @@ def _over_chunks(
 
 
 class Places(ArrayBlockwiseDep):
-    """What each chunk gets besides its arrays."""
+    """What the task of each chunk gets besides its arrays."""
 
     def __init__(self, chunks: Any, values: Sequence[Any]):
         super().__init__(chunks)
@@ -250,7 +250,7 @@ def _keys(chunks: Any) -> list[Any]:
 
 
 def _array(before: Any, name: str, layer: dict[Any, Any], chunks: Any, dtype: Any) -> Any:
-    """The array that one more layer of a graph makes of another array."""
+    """The array that one more layer of a graph computes from another collection."""
     graph = HighLevelGraph.from_collections(name, layer, [before])
     return da.Array(graph, name, chunks, dtype=dtype)  # type: ignore[no-untyped-call]
 
@@ -271,18 +271,18 @@ def _mapped(same: list[Any], place: tuple[float], *arrays: Array) -> list[Array]
 
 
 def _mapped_alone(same: list[Any], place: tuple[float], *arrays: Array) -> Array:
-    """As `_mapped`, the array of the only result."""
+    """What `_mapped` gives, as the array of the only result."""
     return _mapped(same, place, *arrays)[0]
 
 
 def _summed(same: list[Any], place: tuple[int, int, int, int, int], *arrays: Array) -> Forest:
-    """The sums of a chunk of n samples: `count` units of `unit` samples, from number `first` on, of `units` in all."""
+    """The sums of a chunk of n samples: `count` units of `unit` samples, from unit number `first` on, of `units` in all."""
     function, shared = same
     n, first, count, units, unit = place
     check_sizes(shared.names, arrays, n)
     calls = function.calls()
     forest: Forest = {}
-    theta = calls.parameters.grown(shared.theta)  # where another chunk has brought parameters, as the check will say
+    theta = calls.parameters.grown(shared.theta)  # longer if another chunk has brought parameters, which the check reports
     for level, number, start, end in subtrees(first, count, units):
         part = slice((start - first) * unit, (end - first) * unit)
         args, named = shared.filled(arrays, part)
@@ -293,14 +293,14 @@ def _summed(same: list[Any], place: tuple[int, int, int, int, int], *arrays: Arr
 
 
 def _finished(forests: list[Forest], units: int, n: int, reduction: str) -> Array:
-    """The sum or mean."""
+    """The sum or mean over all samples."""
     ((_, total),) = merged(forests, units).items()
     averaged(total, reduction, n)
     return total
 
 
 def _new_in(*chunk: Any) -> list[int]:
-    """Where the function holds the parameters that a chunk brings and theta lacks."""
+    """The places in the function of new parameters, which a chunk needs and theta lacks."""
     try:
         _summed(*chunk)
     except NewParameters as error:
@@ -313,7 +313,7 @@ def _new_in_all(parts: list[list[int]]) -> Array:
 
 
 class NewParameters(ValueError):
-    """A chunk has taken a path with parameters that theta lacks, which the function holds at `places`."""
+    """A chunk has taken a path with parameters that theta lacks; `places` says where the function holds them."""
 
     def __init__(self, message: str, places: list[int]):
         super().__init__(message, places)
@@ -324,7 +324,7 @@ class NewParameters(ValueError):
 
 
 def _check_parameters(calls: Calls, shared: Shared) -> None:
-    """NewParameters where a chunk has taken a path with some, ValueError where the function holds these nowhere."""
+    """NewParameters if a chunk has taken a path with parameters that theta lacks; ValueError if they cannot be found again."""
     new = calls.parameters.values[len(shared.theta) :]
     if new:
         message = (

@@ -1,7 +1,7 @@
-"""A compiled function as it goes to another process: its recorded tapes, and the function itself beside.
+"""A compiled function as it is sent to another process: its recorded tapes, together with the function itself.
 
-What is sent is bytes, so that its name (a digest) says what it is. A process makes calls of it once, however many chunks and
-threads ask for it; equal tapes of other functions share their machine code there.
+It is sent as bytes, and known by their digest. A process unpacks it once, however many chunks and threads ask for it; equal
+tapes of other functions share their machine code there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _making = threading.RLock()
 
 
 class PickledFunction:
-    """One structure of arguments of a compiled function, on its way to where chunks of them are."""
+    """A compiled function with its tapes for one structure of arguments, packed to be sent to where chunks of these are."""
 
     def __init__(self, content: bytes, name: str):
         self.content, self.name, self.version = content, name, _version()
@@ -42,11 +42,11 @@ class PickledFunction:
         return f"<{self.name} with its tapes>"
 
     def calls(self) -> Calls:
-        """The function's calls in this process, made from what was sent when they are first needed."""
+        """The function's calls in this process, unpacked when they are first needed."""
         with _making:
             found = _made.get(self.digest)
             if found is None:
-                version = getattr(self, "version", None)  # which older versions did not send
+                version = getattr(self, "version", None)  # older versions sent none
                 if version != _version():
                     sender = f"micrograd-engine {version}" if version else "another version of micrograd-engine"
                     raise RuntimeError(
@@ -61,12 +61,12 @@ class PickledFunction:
 
 
 def _version() -> str:
-    """That of this package."""
+    """The version of this package."""
     return str(sys.modules["micrograd"].__version__)
 
 
 def pickled(calls: Calls, key: Any, gradient: bool, paths: list[Path]) -> PickledFunction:
-    """What is sent of a function for arguments of the structure `key`; the same until its recordings change."""
+    """What is sent of a function for arguments of the structure `key`; the same object until its recordings change."""
     version, sent = calls.parameters.version, calls.sent
     known = sent.get((key, gradient))
     if known is not None and known[1] == version and [*map(id, known[0])] == [*map(id, paths)]:
@@ -79,7 +79,7 @@ def pickled(calls: Calls, key: Any, gradient: bool, paths: list[Path]) -> Pickle
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Takes along compiled functions of a script or notebook, which are known by name only there."""
+    """Pickles compiled functions of a script or notebook as a whole: only there can they be found by their names."""
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Decorator) and isinstance(obj.__reduce__(), str) and obj.fn.__module__ == "__main__":
@@ -94,7 +94,7 @@ def _packed(calls: Calls, recorded: dict[Any, list[Path]]) -> bytes:
     try:
         beside = {key: [path.beside_function() for path in paths] for key, paths in recorded.items()}
         return _bytes_of((owner, places, parameters.values if places is None else None, *made_with, beside))
-    except Exception as error:  # whatever it holds on to; its tapes go without it
+    except Exception as error:  # what it holds may raise anything when pickled: the tapes are sent without it
         values = [type(p)(p.data, label=str(p.label)) for p in parameters.values]
         return _bytes_of((_Absent(repr(owner), str(error)), None, values, *made_with, recorded))
 
@@ -102,13 +102,13 @@ def _packed(calls: Calls, recorded: dict[Any, list[Path]]) -> bytes:
 def _bytes_of(x: Any) -> bytes:
     file = io.BytesIO()
     _Pickler(file).dump(x)
-    return zlib.compress(file.getvalue(), 1)  # tapes shrink to a fraction, and Dask keeps graphs small enough to send
+    return zlib.compress(file.getvalue(), 1)  # tapes shrink to a fraction, which keeps Dask's graphs small enough to send
 
 
 def _unpacked(content: bytes, name: str) -> Calls:
-    """Its programs run on one thread, for Dask has others at work there, unless a number was asked for."""
+    """The calls of a function that was sent, or of its tapes. They run as many threads as the sender wrote: 1 by default."""
     function, places, values, listed, dtype, backend, precision, threads, recorded = cloudpickle.loads(zlib.decompress(content))
-    fn = getattr(function, "fn", function)  # of a compiled one
+    fn = getattr(function, "fn", function)  # of a compiled function, the plain one
     values = values_at(fn, places) if places else values or []
     parameters = Parameters(values if listed else None, dtype)
     parameters.numbers(values)
@@ -120,7 +120,7 @@ def _unpacked(content: bytes, name: str) -> Calls:
 
 
 class _Absent:
-    """Stands for a function that could not be pickled."""
+    """Stands in for a function that could not be pickled."""
 
     def __init__(self, name: str, reason: str):
         self.name, self.reason = name, reason
