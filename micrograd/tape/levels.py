@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from micrograd.primitives import Primitive
 from micrograd.tape.tape import Tape
 
 MANY = 256  # from so many groups on, it is tried whether there are fewer if instructions wait
+SMALL = 2  # a group of at most so many instructions is small; half of the groups must be
 FEWER = 2  # how many times fewer there have to be
 Slots = tuple[int, ...]
+Array = np.ndarray[Any, Any]
 
 
 def earliest(instructions: Sequence[tuple[int, Primitive, Slots]]) -> list[int]:
@@ -29,18 +33,19 @@ def earliest(instructions: Sequence[tuple[int, Primitive, Slots]]) -> list[int]:
     return [*levels.values()]
 
 
-def waiting(tape: Tape, varies: Sequence[bool]) -> list[int] | None:
-    """Levels of all instructions such that they wait for others of their kind; None if the earliest levels do nearly as well.
+def waiting(tape: Tape, early: Sequence[int], varies: Array) -> list[int] | None:
+    """Levels of all instructions such that they wait for others of their kind; None if the `early` levels do nearly as well.
 
     In Gaussian elimination, and in its gradient, rows and columns become ready one number after the other, and are needed
     together much later. So an instruction is computed on the first level on which one of its kind cannot wait any longer.
     """
     first, code = tape.first, tape.instructions
-    early = tape.levels()
-    kinds = [(rows, rule, len(operands)) for rows, (rule, operands) in zip(varies[first:], code, strict=True)]
-    groups = len(set(zip(early, kinds, strict=True)))
-    if groups < MANY:
+    numbered = 2 * tape.kinds() + varies[first:]
+    sizes = np.unique(numbered * (1 + max(early, default=0)) + early, return_counts=True)[1]
+    groups = len(sizes)
+    if groups < MANY or 2 * np.count_nonzero(sizes <= SMALL) < groups:
         return None
+    kinds = numbered.tolist()
     depth, count = max(early), len(code)
     latest = [depth] * count
     users: list[list[int]] = [[] for _ in range(count)]
@@ -53,7 +58,7 @@ def waiting(tape: Tape, varies: Sequence[bool]) -> list[int] | None:
                 users[x - first].append(k)
                 latest[x - first] = min(latest[x - first], before)
     due: list[list[int]] = [[] for _ in range(depth + 1)]
-    ready: dict[Any, list[int]] = {}
+    ready: dict[int, list[int]] = {}
     for k in range(count):
         due[latest[k]].append(k)
         if not missing[k]:

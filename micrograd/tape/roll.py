@@ -239,10 +239,7 @@ class Columns:
     def of(cls, tape: Tape) -> Columns:
         """The columns of a tape."""
         starts, operands = tape.operands()
-        numbers = {rule: i for i, rule in enumerate(dict.fromkeys([rule for rule, _ in tape.instructions]))}
-        rules = np.array([numbers[rule] for rule, _ in tape.instructions])
-        # a kind is a primitive with so many operands; small integers, because long tapes need much memory
-        kinds = np.unique(rules + len(numbers) * np.diff(starts), return_inverse=True)[1].astype(np.int32)
+        kinds = np.unique(tape.kinds(), return_inverse=True)[1].astype(np.int32)  # small, because long tapes need much memory
         levels = np.array(tape.levels(), np.int32)
         return cls(tape.inputs, tape.first, kinds, levels, starts, operands.astype(np.int32))
 

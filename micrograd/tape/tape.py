@@ -72,6 +72,13 @@ class Tape:
         starts = np.cumsum([0, *map(len, every)], dtype=np.intp)
         return starts, np.fromiter(chain.from_iterable(every), np.intp, starts[-1])
 
+    def kinds(self) -> Array:
+        """For each instruction a number: equal ones for the same primitive of as many operands."""
+        rules = [rule for rule, _ in self.instructions]
+        numbers = {rule: i for i, rule in enumerate(dict.fromkeys(rules))}
+        counts = np.array([len(operands) for _, operands in self.instructions], np.int64)
+        return counts * len(numbers) + np.array([*map(numbers.__getitem__, rules)], np.int64)
+
     def levels(self) -> list[int]:
         """For each instruction, how many instructions there are on the longest way that ends with it."""
         first = self.first

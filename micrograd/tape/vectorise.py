@@ -48,9 +48,7 @@ class Settled:
     loops: Sequence[Loop]
     final: dict[int, tuple[Slots, Slots]]  # by number of the instruction: the factors of its terms, or the terms and ()
     reduce: bool
-    levels: list[int] | None = (
-        None  # of all instructions, if some wait for others; None: each is computed as early as it can be
-    )
+    levels: list[int] | None = None  # of all instructions, if there are no loops
 
 
 def settled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact: bool = True) -> Settled:
@@ -61,9 +59,11 @@ def settled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact:
     tape, loops = rolled(tape)
     places = Places(tape, [Field(*f) for f in fields])
     settle(places, loops)
-    levels = None if loops else waiting(tape, places.varies.tolist())
-    if levels and not exact:
-        places.tape = with_sorted_terms(tape)
+    levels = None if loops else tape.levels()
+    if levels is not None and (later := waiting(tape, levels, places.varies)):
+        levels = later
+        if not exact:
+            places.tape = with_sorted_terms(tape)
     return Settled(places, loops, contractions(places, loops) if reduce else {}, reduce, levels)
 
 

@@ -1,5 +1,7 @@
 """Levels: instructions that wait for others of their kind give the same numbers in fewer vector instructions."""
 
+import math
+
 import numpy as np
 import pytest
 from programs import program
@@ -39,6 +41,7 @@ def slopes(n):
 def always(monkeypatch):
     """Wait wherever that is possible, also where it makes no fewer groups."""
     monkeypatch.setattr(levels, "MANY", 0)
+    monkeypatch.setattr(levels, "SMALL", math.inf)
     monkeypatch.setattr(levels, "FEWER", 0)
 
 
@@ -75,7 +78,17 @@ def test_regular_code_does_not_wait(monkeypatch):
     monkeypatch.setattr(levels, "MANY", 0)
     model = mg.MLP(5, [7, 6, 1], seed=1)
     tape, _ = recorded(lambda x: model(x) ** 2, [0.3] * 5)
-    assert waiting(tape, [True] * (tape.first + len(tape.instructions))) is None
+    monkeypatch.setattr(levels, "SMALL", math.inf)
+    assert waiting(tape, tape.levels(), np.ones(tape.first + len(tape.instructions), bool)) is None
+
+
+def test_what_has_large_groups_already_does_not_wait(always, monkeypatch):
+    layer = [mg.Value(0.1 * i) for i in range(40)]
+    tape, _ = recorded(lambda x: mg.sum([mg.tanh(w * x[0]) for w in layer]), [0.3], wrt=layer)
+    early, varies = tape.levels(), np.ones(tape.first + len(tape.instructions), bool)
+    assert waiting(tape, early, varies) is not None
+    monkeypatch.setattr(levels, "SMALL", 2)
+    assert waiting(tape, early, varies) is None
 
 
 @pytest.mark.parametrize("varying", [False, True])

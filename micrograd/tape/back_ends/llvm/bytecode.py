@@ -137,9 +137,9 @@ class Bytecode:
 
         Those of the first step of a loop have a negative number, one for each loop; those of its other steps have 0.
         """
+        if self.settled.levels is not None:
+            return self.settled.levels
         tape, loops = self.settled.places.tape, self.settled.loops
-        if not loops:
-            return self.settled.levels or tape.levels()
         first, found, base = tape.first, list[int](), 0
         for number, loop in enumerate([*loops, None]):
             level_of = dict[int, int]()
