@@ -77,16 +77,18 @@ def _simplified(tape: Tape, exact: bool) -> Tape:
     number = constants.get
     numbers, moved, leave = constants.slots, to.__getitem__, to.append
     operands: tuple[int, ...]
-    simpler_with, without = _SIMPLER_EXACTLY if exact else _SIMPLER, _SIMPLER_WITHOUT_NUMBERS.get
+    simpler_with, without = _SIMPLER_EXACTLY if exact else _SIMPLER, _SIMPLER_WITHOUT_NUMBERS
     for rule, old in tape.instructions:
         if len(old) == 2:  # as most have
-            x, y = operands = (moved(old[0]), moved(old[1]))
+            x, y = old
+            x, y = operands = moved(x), moved(y)
             plain = x >= first and y >= first  # results, as most are
         else:
-            operands, plain = tuple(map(moved, old)), False
+            operands, half = tuple(map(moved, old)), len(old) // 2
+            plain = rule is _DOT and half > 1 and operands[0] >= first and operands[half] >= first
         while True:
             if plain or (operands and numbers.isdisjoint(operands)):
-                simplify = without(rule)
+                simplify = without.get(rule)
             elif numbers.issuperset(operands):
                 leave(constants.slot(rule.on_floats([number(i) for i in operands])))  # type: ignore[misc]
                 break
@@ -111,16 +113,14 @@ def _simplified(tape: Tape, exact: bool) -> Tape:
 
 def _renumbered(tape: Tape, constants: _Constants, kept: list[Instruction], to: list[int]) -> Tape:
     """The tape with new constants moved behind the old ones; `to` is the new slot of each old one."""
-    grown = len(constants.fresh)
-    end = tape.first
-
-    def new(slot: int) -> int:
-        return end - 1 - slot if slot < 0 else slot + grown if slot >= end else slot
-
-    instructions = [(rule, tuple([new(i) for i in operands])) for rule, operands in kept] if grown else kept
+    instructions, grown, end = kept, len(constants.fresh), tape.first
+    if grown:  # the slots of new numbers come last, where their negative numbers find them in a list
+        new = [*range(end), *range(end + grown, end + grown + len(kept)), *reversed(range(end, end + grown))]
+        moved = new.__getitem__
+        instructions, to = [(rule, tuple(map(moved, operands))) for rule, operands in kept], [*map(moved, to)]
+    guards = [Guard(g.name, to[g.x], to[g.y], g.result, g.line) for g in tape.guards]
     values = constants.values + constants.fresh
-    guards = [Guard(g.name, new(to[g.x]), new(to[g.y]), g.result, g.line) for g in tape.guards]
-    return Tape(tape.inputs, tape.leaves, values, instructions, [new(to[i]) for i in tape.outputs], guards)
+    return Tape(tape.inputs, tape.leaves, values, instructions, [to[i] for i in tape.outputs], guards)
 
 
 Number = Callable[[int], float | None]
@@ -139,9 +139,9 @@ def _is_zero(x: float | None, sign: float) -> bool:
 
 def _simpler_sub(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
     x, y = operands
-    if _is_zero(number(x), -1.0):  # -0.0 - y is -y; x - 0.0 stays, because in a loop the number may differ from step to step
-        return _NEG, (y,)
-    if x >= first and y >= first and kept[x - first][0] is _ADD and kept[y - first][0] in _ORDERS:
+    if x < first or y < first:  # -0.0 - y is -y; x - 0.0 stays, because in a loop the number may differ from step to step
+        return (_NEG, (y,)) if _is_zero(number(x), -1.0) else None
+    if kept[x - first][0] is _ADD and kept[y - first][0] in _ORDERS:
         # 1 + greater(a, b) - less(a, b), from derivatives of maximum and minimum, is 1 + sign(a - b) for a finite number b
         (one, p), (second, (a, b)) = kept[x - first][1], kept[y - first]
         if number(one) == 1.0 and p >= first and kept[p - first][1] == (a, b) and {kept[p - first][0], second} == _ORDERS:
@@ -245,7 +245,9 @@ _SIMPLER: dict[Any, Callable[..., Any]] = {
     _SUM: _simpler_sum, _DOT: _simpler_dot, _DIV: _simpler_div,
 }  # fmt: skip
 _SIMPLER_EXACTLY = _SIMPLER | {_DOT: _simpler_dot_exactly, _POW: _simpler_pow}
-_SIMPLER_WITHOUT_NUMBERS = {rule: _SIMPLER[rule] for rule in (_SUB, _NEG, _SUM, _DOT)}  # what may apply where none is constant
+# what may apply where none is constant, or of a dot of several products no first factor
+_SIMPLER_WITHOUT_NUMBERS = {rule: _SIMPLER[rule] for rule in (_SUB, _NEG, _SUM)}
+_SIMPLER_WITHOUT_NUMBERS[_DOT] = lambda operands, *_: operands[0] if len(operands) == 1 else None
 
 
 def chained(tape: Tape) -> Tape:
@@ -266,7 +268,7 @@ def chained(tape: Tape) -> Tape:
     one, nought = numbers.slot(1.0), numbers.slot(-0.0)  # -0.0 + x is x, whatever the sign of a zero
     kept = list(instructions)
     negated: dict[int, int] = {}  # the slot of the negative of a slot
-    to = list(range(first + len(kept)))
+    to, twice = list(range(first + len(kept))), False
 
     def minus(x: int, at: int) -> int:
         """The slot of -x; where there is none yet, it is computed at slot `at`, whose own instruction is dead now."""
@@ -280,7 +282,8 @@ def chained(tape: Tape) -> Tape:
 
     for k, (rule, operands) in enumerate(instructions):
         if differences and rule is _NEG:
-            to[first + k] = negated.setdefault(operands[0], first + k)
+            to[first + k] = found = negated.setdefault(operands[0], first + k)
+            twice |= found != first + k
         if not (rule is _ADD or rule is _SUB) or inside[k] or not uses[first + k]:
             continue
         terms = [operands[1]]
@@ -316,7 +319,7 @@ def chained(tape: Tape) -> Tape:
                 terms.insert(0, start)
         if len(terms) > 2:
             kept[k] = (_SUM, tuple(terms))
-    if differences:  # a negative that a chain computes is computed once
+    if twice:  # a negative that a chain computes is computed once
         kept = [(rule, tuple([to[i] if i >= 0 else i for i in operands])) for rule, operands in kept]
     return _renumbered(tape, numbers, kept, to)
 
