@@ -19,7 +19,7 @@ constant: then the tuple of these slots, step by step, stands in the place of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -105,15 +105,15 @@ class Loop:
             found = after
 
 
-def rolled(tape: Tape) -> tuple[Tape, list[Loop]]:
+def rolled(tape: Tape, levels: Sequence[int] | None = None) -> tuple[Tape, list[Loop]]:
     """The tape, its instructions perhaps in another order, and the loops in it, in order; none if they would save little.
 
     Only recurrences are loops: some instruction reads a result of an earlier step. Repetition without that, such as the neurons
-    of a layer, is left to the scheduler, which makes vector instructions of it.
+    of a layer, is left to the scheduler, which makes vector instructions of it. `levels` are the tape's, if they are known.
     """
     if len(tape.instructions) < SMALL:
         return tape, []
-    code = Columns.of(tape)
+    code = Columns.of(tape, levels)
     straight = code.groups([])
     if straight < DEEP:
         return tape, []
@@ -236,12 +236,12 @@ class Columns:
         self.hashes: dict[tuple[int, bool], Array] = {}
 
     @classmethod
-    def of(cls, tape: Tape) -> Columns:
-        """The columns of a tape."""
+    def of(cls, tape: Tape, levels: Sequence[int] | None = None) -> Columns:
+        """The columns of a tape, whose levels may be known already."""
         starts, operands = tape.operands()
         kinds = np.unique(tape.kinds(), return_inverse=True)[1].astype(np.int32)  # small, because long tapes need much memory
-        levels = np.array(tape.levels(), np.int32)
-        return cls(tape.inputs, tape.first, kinds, levels, starts, operands.astype(np.int32))
+        every = np.array(levels or tape.levels(), np.int32)
+        return cls(tape.inputs, tape.first, kinds, every, starts, operands.astype(np.int32))
 
     def reordered(self, order: Array) -> Columns:
         """The columns of the tape with its instructions in another order."""

@@ -63,6 +63,8 @@ class SplitSums:
 
 def split(tape: Tape) -> tuple[Tape, Tape, Array] | None:
     """The tape without the terms that all samples share, a tape of these, and the outputs they belong to; None if few."""
+    if len(tape.outputs) < MANY:
+        return None
     first, low = tape.first, tape.inputs
     varies = [True] * low + [False] * (first - low)
     varies_at = varies.__getitem__

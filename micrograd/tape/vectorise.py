@@ -56,10 +56,11 @@ def settled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact:
 
     Unless results are to be `exact`, products may be added in another order.
     """
-    tape, loops = rolled(tape)
+    early = tape.levels()
+    tape, loops = rolled(tape, early)
     places = Places(tape, [Field(*f) for f in fields])
     settle(places, loops)
-    levels = None if loops else tape.levels()
+    levels = None if loops else early
     if levels is not None and (later := waiting(tape, levels, places.varies)):
         levels = later
         if not exact:
@@ -140,7 +141,7 @@ def settle(places: Places, loops: Sequence[Loop]) -> None:
         varies += loop.varying(tape, varies) * loop.steps
         at = loop.end
     for _, operands in tape.instructions[at:] if loops else tape.instructions:
-        varies.append(any(map(varies_at, operands)))
+        varies.append(varies_at(operands[0]) or any(map(varies_at, operands[1:])))
     places.varies[:] = varies
 
 
