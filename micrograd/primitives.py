@@ -110,9 +110,7 @@ def handwritten(op: str) -> Primitive:
 
 
 RULES: dict[str, Primitive] = {}  # all rows by name, in their order
-FUNCTIONS: dict[
-    str, Any
-] = {}  # functions with derivatives of their own, which make rows: by name and by where they are defined
+FUNCTIONS: dict[str, Any] = {}  # functions with their own derivatives, which make rows: by name and where they are defined
 
 
 def rule(name: str) -> Primitive:
