@@ -173,9 +173,7 @@ class Nodes(Recordings):
     def __init__(self, recordings: Recordings, made_with: tuple[Any, ...]):
         super().__init__(recordings.fn, recordings.parameters, recordings.back_end, recordings.owner)
         self.made_with = made_with
-        self.quick: dict[
-            Any, tuple[Linear | None, Any]
-        ] = {}  # short ways by the kinds of the arguments, if nothing is compared
+        self.quick: dict[Any, tuple[Linear | None, Any]] = {}  # short ways, by the kinds of the arguments
 
     def derivatives(self, recording: Recording, gradient: Any) -> Sequence[Value]:
         return recording.partials(gradient)

@@ -41,9 +41,7 @@ class Training:
         self._order: tuple[int, Array | None] | None = None
         if not hasattr(optimiser, "parameters") or not hasattr(optimiser, "advance"):
             raise TypeError(f"training needs an optimiser, such as SGD(parameters, lr=0.1), got {optimiser!r}")
-        self._now: tuple[Array, Any, int] | None = (
-            None  # parameters, state and steps, replaced together; None outside the block
-        )
+        self._now: tuple[Array, Any, int] | None = None  # parameters, state and steps, replaced together; None outside
         self._written: Any = None  # the latest such tuple whose parameters have been written to the Values
         self._writing = threading.RLock()
         self._held: weakref.ref[Any] | None = None  # to what the `with` statement holds; None without such a statement
