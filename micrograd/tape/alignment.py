@@ -1,6 +1,6 @@
-"""Two sequences side by side: which items stand for each other, and which for none.
+"""Aligning two sequences: which items of one belong to which of the other, and which to none.
 
-`joins` comes here with the terms of two sums.
+`joins` does this with the terms of two sums.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
-Places = list[tuple[int | None, int | None]]  # in each sequence, in order; None for none
-UNLIKE = 16  # sequences that differ in more items are not put side by side
+Places = list[tuple[int | None, int | None]]  # pairs of places, one in each sequence; None for an item without a partner
+UNLIKE = 16  # sequences that differ in more items are not aligned
 
 
 def aligned(xs: Sequence[T], ys: Sequence[T], apart: Callable[[T, T], float]) -> Places | None:
-    """The places of items side by side; None where too many of them differ.
+    """The places of aligned items, in order; None if too many items differ.
 
-    `apart` is the cost of two items side by side, against 1 for an item beside none.
+    `apart` gives the cost of aligning two items. An item without a partner costs 1.
 
     >>> aligned("abcd", "acxd", lambda x, y: 0.0 if x == y else 3.0)
     [(0, 0), (1, None), (2, 1), (None, 2), (3, 3)]
@@ -34,8 +34,8 @@ def aligned(xs: Sequence[T], ys: Sequence[T], apart: Callable[[T, T], float]) ->
 
 
 def _cheapest(costs: list[list[float]], m: int, n: int) -> Places:
-    """The places of m and n items for the least cost in all."""
-    least = [[0.0] * (n + 1) for _ in range(m + 1)]  # of what is left from some places on
+    """The alignment of m and n items with the lowest total cost (edit distance, by dynamic programming)."""
+    least = [[0.0] * (n + 1) for _ in range(m + 1)]  # the lowest cost of the items from places i and j on
     for i in range(m, -1, -1):
         for j in range(n, -1, -1):
             ways = [least[i + 1][j] + 1.0] if i < m else []

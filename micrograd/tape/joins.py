@@ -1,12 +1,12 @@
-"""Joining the two sides of a comparison: the results of the one where it is 1.0, those of the other where it is 0.0.
+"""Joining the two sides of a comparison: the results of one side where it is 1.0, those of the other where it is 0.0.
 
 `merge` uses it for each comparison at which paths part, from the last ones to the first. If both sides do the same operations
 on different numbers, the numbers are selected and the operations done once: so n independent ifs, which make 2ⁿ paths, become n
-selections. Sums are put side by side term by term. A term that only one side has is -0.0 on the other, which changes no bit.
+selections. Sums are aligned term by term. A term that only one side has is paired with -0.0, which changes no bit.
 
 If no path is known on one side of a later comparison, results may be anything there. Each part of the tree of comparisons
-knows which of them always come out one way in it (`Part.always`). Beside a part that has both sides of such a comparison, a
-result of this part needs no selection: it is the result on one side, and on the other anything.
+knows which of them always have the same outcome in it (`Part.always`). If the other part has both outcomes of such a
+comparison, a result of this part needs no selection by it: for the outcome without a path, any number will do.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from micrograd.tape.tape import Instruction, Tape, constant_key
 
 _WHERE, _ADD, _SUB, _NEG = (RULES[name] for name in ("where", "add", "sub", "neg"))
 ANYTHING = -1  # in the place of a slot: any number will do, because no path is known on this side of a comparison
-FEW = 8  # the most selections of operands that may take the place of a selection between two results,
-PRICE = 3  # each of which is worth so many operations
-TERMS = 64  # sums are put side by side up to so many terms
+FEW = 8  # the most selections of operands that may replace one selection between two results
+PRICE = 3  # a selection costs as much as so many operations
+TERMS = 64  # sums of more terms are not aligned
 
-Always = tuple[tuple[int, bool], ...]  # decisions by number, and whether their comparisons are 1.0
+Always = tuple[tuple[int, bool], ...]  # numbers of decisions, each with whether its comparison is 1.0
 
 
 class Part(NamedTuple):
     """A part of the tree of comparisons, as instructions."""
 
-    trace: dict[int, int]  # the slots of its comparisons by the numbers of decisions, in their order
-    always: Always  # the decisions that have a path on one side alone, in the same order
+    trace: dict[int, int]  # by the number of each decision, the slot of its comparison, in order
+    always: Always  # the decisions that always have the same outcome in this part, in the same order
     outputs: list[int]
 
 
 class Code:
-    """Instructions, equal ones once. Slots up to `first` are inputs and leaves; constants have negative ones."""
+    """Instructions, with equal ones merged. Slots below `first` are inputs and leaves; constants have negative slots."""
 
     def __init__(self, first: int):
         self.first = first
         self.instructions: list[Instruction] = []
-        self.decisions: dict[int, int] = {}  # of selections: by which decision
-        self.shared = set[int]()  # what is used more than once on a path: sums go no further
+        self.decisions: dict[int, int] = {}  # for the slot of a selection, the number of its decision
+        self.shared = set[int]()  # slots that are used more than once on a path: they are not taken apart as parts of a sum
         self.numbers: list[float] = []
         self._known: dict[Instruction, int] = {}
         self._slots: dict[object, int] = {}
-        self.nothing = self.number(-0.0), self.number(0.0)  # what changes nothing when it is added, and when it is subtracted
-        self._sources: list[int] = []  # of each instruction, as bits: on which inputs and leaves it depends
+        self.nothing = self.number(-0.0), self.number(0.0)  # changes nothing when it is added; when it is subtracted
+        self._sources: list[int] = []  # for each instruction, as bits, the inputs and leaves that it depends on
 
     def add(self, rule: Primitive, *operands: int) -> int:
-        """The slot of an instruction."""
+        """The slot of an instruction, which is added if it is new."""
         key = (rule, operands)
         if key not in self._known:
             self._known[key] = self.first + len(self.instructions)
@@ -66,17 +66,20 @@ class Code:
         return self._slots[key]
 
     def selected(self, decision: int, slot: int, one: int, zero: int) -> int:
-        """The slot of a selection; where one of the two is ANYTHING it is open."""
+        """The slot of a selection between `one` and `zero`. It is called open if one of the two is ANYTHING."""
         found = self.add(_WHERE, slot, one, zero)
         self.decisions.setdefault(found, decision)
         return found
 
     def opened(self, decision: int, condition: int, slot: int, one: bool) -> int:
-        """An open selection: a slot that matters on one side of a comparison alone."""
+        """An open selection: a slot that matters only if a comparison has one outcome."""
         return self.selected(decision, condition, *((slot, ANYTHING) if one else (ANYTHING, slot)))
 
     def settled(self, slot: int, always: Always, trace: dict[int, int]) -> tuple[int, Always]:
-        """A slot without selections by what always holds for it in a part of this trace, and what holds for what is left."""
+        """What a slot is where `always` holds, after the selections that this decides; and what holds where that matters.
+
+        `trace` is that of the part of the tree: only selections by its comparisons are decided.
+        """
         while (decision := self.decisions.get(slot)) is not None:
             condition, one, zero = self.at(slot)[1]
             known = next((holds for d, holds in always if d == decision), None)
@@ -99,7 +102,7 @@ class Code:
         return self.instructions[slot - self.first] if slot >= self.first else (None, ())
 
     def sources(self, slot: int) -> int:
-        """On which inputs and leaves a slot depends, as bits."""
+        """The inputs and leaves that a slot depends on, as bits."""
         for rule, operands in self.instructions[len(self._sources) :]:  # noqa: B007
             found = 0
             for i in operands:
@@ -108,7 +111,7 @@ class Code:
         return self._sources[slot - self.first] if slot >= self.first else 1 << slot if slot >= 0 else 0
 
     def tape(self, inputs: int, leaves: int, outputs: Sequence[int]) -> Tape:
-        """The tape with those outputs. A selection between a number and ANYTHING, or the same number, is that number."""
+        """The tape with those outputs, without selections between a number and ANYTHING or the same number."""
         base, first = inputs + leaves, inputs + leaves + len(self.numbers)
         to: list[int] = []
         kept: dict[Instruction, int] = {}
@@ -128,39 +131,37 @@ class Code:
         return Tape(inputs, leaves, list(self.numbers), [*kept], [place(i) for i in outputs])
 
 
-_Term = tuple[int, Always, bool]  # of a sum: a slot, what always holds where it matters, and whether it is subtracted
-Pair = tuple[int, Always, int, Always]  # two slots, and what always holds where they matter
+_Term = tuple[int, Always, bool]  # a term of a sum: its slot, what always holds where it matters, whether it is subtracted
+Pair = tuple[int, Always, int, Always]  # two slots, one on each side, each with what always holds where it matters
 
 
 class _Plan(NamedTuple):
     """How a pair becomes one slot."""
 
-    pair: Pair  # without what is settled
-    made: int | None = None  # the slot, where it is one already
-    rule: Primitive | None = None  # else the operation, None for a selection between the two
-    below: Sequence[Pair] = ()  # and its operands
-    minus: Sequence[bool] | None = None  # for a sum of them: which terms are subtracted
-    decision: int | None = None  # for a selection by another comparison: by which,
-    claims: Sequence[
-        tuple[int, int, bool]
-    ] = ()  # and what always holds for its operands: number of the operand, decision, side
+    pair: Pair  # as `settled` gives it
+    made: int | None = None  # the slot, if both are one already
+    rule: Primitive | None = None  # else the operation; None for a selection between the two
+    below: Sequence[Pair] = ()  # the operands of that operation
+    minus: Sequence[bool] | None = None  # for a sum: which terms are subtracted
+    decision: int | None = None  # for a selection by a later comparison: its decision
+    claims: Sequence[tuple[int, int, bool]] = ()  # and what always holds for operands: operand, decision, outcome
 
 
 class Join:
-    """Two parts of the tree joined at a decision."""
+    """Joins two parts of the tree at a decision."""
 
     def __init__(self, code: Code, decision: int, slot: int, one: Part, zero: Part):
         self.code, self.decision, self.slot, self.sides = code, decision, slot, (one, zero)
         self.traces = one.trace, zero.trace
-        self.conditions: dict[int, Pair] = {}  # of later decisions
-        self.always: Always = ()
+        self.conditions: dict[int, Pair] = {}  # for later decisions, the slots of their comparisons
+        self.always: Always = ()  # what always holds in both parts
         self.plans: dict[Pair, _Plan] = {}
-        self.chosen: dict[Pair, tuple[frozenset[Pair], frozenset[object]]] = {}  # the selections and operations of each pair
+        self.chosen: dict[Pair, tuple[frozenset[Pair], frozenset[object]]] = {}  # for each pair, see `_chosen`
         self.made: dict[Pair, int] = {}
-        self.used: dict[tuple[int, int], list[tuple[Always, Pair]]] = {}  # pairs by side and slot, with what always holds there
+        self.used: dict[tuple[int, int], list[tuple[Always, Pair]]] = {}  # by side and slot, pairs that are sure to be made
 
     def part(self, default: dict[int, int]) -> Part:
-        """Both in one. Where only one of them comes to a decision, the slot of `default` stands for it in the other."""
+        """Both parts in one. If only one of them comes to a decision, the other has the slot in `default` for it."""
         one, zero = self.sides
         order, before = _in_one_order([*one.trace], [*zero.trace]), [_before(part) for part in self.sides]
         if order is None:
@@ -176,13 +177,13 @@ class Join:
         return Part(trace, self.always, found[len(order) :])
 
     def _joined(self, wanted: list[Pair]) -> list[int]:
-        """For each pair a slot that holds the first where the comparison is 1.0, the second where it is 0.0.
+        """For each pair a slot that holds the first if the comparison is 1.0, the second if it is 0.0.
 
-        A pair is joined in one of two ways. Where both are results of one primitive, or sums, operands are joined in pairs, and
-        it is applied once. Where that would take too many selections, or they are of two primitives, one selection joins the
+        A pair is joined in one of two ways. If both are results of one primitive, or sums, their operands are joined in pairs,
+        and it is applied once. If that would take too many selections, or they are of two primitives, one selection joins the
         pair.
         """
-        for pair in wanted:  # first the way of each pair, operands before results
+        for pair in wanted:  # first decide which way each pair is joined, operands before results
             stack = [pair]
             while stack:
                 at = stack[-1]
@@ -196,7 +197,7 @@ class Join:
                     continue
                 self.chosen[at] = self._chosen(at, plan)
         self._note_used(wanted)
-        for pair in wanted:  # then the instructions, in the same order
+        for pair in wanted:  # then add the instructions, in the same order
             stack, waiting = [pair], {pair}
             while stack:
                 at = stack[-1]
@@ -218,7 +219,7 @@ class Join:
         return [self.made[pair] for pair in wanted]
 
     def _chosen(self, at: Pair, plan: _Plan) -> tuple[frozenset[Pair], frozenset[object]]:
-        """The selections that a pair takes, and the operations that are done once for both; of these no more than matter."""
+        """The selections that a pair takes, and the operations done once for both sides: not all of these, if they are many."""
         if plan.made is not None or ANYTHING in plan.pair[::2]:
             return frozenset(), frozenset()
         if plan.rule is not None:
@@ -242,7 +243,7 @@ class Join:
             if ANYTHING in (a, b):
                 a, b = [ANYTHING if x == ANYTHING else below[0] if below else x for x in (a, b)]
             elif later := [(d, one) for d, one in of_a if (d, not one) in of_b and self.conditions.get(d) in self.made]:
-                decision, one = later[-1]  # which is what parts them in other places too
+                decision, one = later[-1]  # a later decision tells the two apart: others may select by it too
                 a, b = self._within(a, _without(of_a, decision), 0), self._within(b, _without(of_b, decision), 1)
                 return code.selected(decision, self.made[self.conditions[decision]], *((a, b) if one else (b, a)))
             return code.selected(self.decision, self.slot, self._within(a, of_a, 0), self._within(b, of_b, 1))
@@ -258,7 +259,7 @@ class Join:
         return total
 
     def _note_used(self, wanted: list[Pair]) -> None:
-        """Note which pairs will be made in any case, by the slots of each side."""
+        """Note which pairs are sure to be made, by the slots of each side."""
         used, stack = set[Pair](), [*wanted]
         while stack:
             at = stack.pop()
@@ -273,13 +274,13 @@ class Join:
             self.used.setdefault((1, b), []).append((of_b, at))
 
     def _instead(self, pair: Pair, waiting: set[Pair]) -> list[Pair]:
-        """For a slot of one side beside ANYTHING: a pair with it that will be made in any case, where there is one."""
+        """For a pair of a slot and ANYTHING: another pair with this slot that is sure to be made, if there is one."""
         a, of_a, b, of_b = pair
         candidates, always = (self.used.get((1, b), ()), of_b) if a == ANYTHING else (self.used.get((0, a), ()), of_a)
         return next(([at] for holds, at in candidates if at not in waiting and {*holds} <= {*always}), [])
 
     def _within(self, slot: int, always: Always, side: int) -> int:
-        """A slot of one side with open selections by what always holds for it, and not for the whole."""
+        """A slot of one side, with open selections by the decisions that always hold for it, but not for both parts."""
         trace = self.traces[side]
         for decision, one in reversed(always) if slot != ANYTHING else ():
             if (decision, one) not in self.always:
@@ -320,7 +321,7 @@ class Join:
         return _Plan(pair)
 
     def _selection(self, pair: Pair, decision: int, below: list[Pair]) -> _Plan:
-        """A selection by a later decision, between pairs, of which what always holds on both sides is kept."""
+        """The plan of a selection by a later decision, whose operands are pairs; what always holds on both sides is kept."""
         claims = []
         for i in (1, 2):
             a, of_a = self.code.settled(*below[i][:2], self.traces[0])
@@ -332,12 +333,12 @@ class Join:
         )
 
     def _condition(self, decision: int, x: int, y: int) -> Pair:
-        """The pair of comparisons by which two selections of one decision are made."""
+        """The pair of the comparisons of two selections by one decision."""
         known = self.conditions.get(decision)
         return known if known is not None and (x, y) == (known[0], known[2]) else (x, (), y, ())
 
     def _terms(self, slot: int, always: Always, side: int) -> tuple[list[_Term], list[int]]:
-        """The terms of a sum from first to last, with whether they are subtracted; and the sums up to each."""
+        """The terms of a sum from first to last, and the slots of the partial sums up to each."""
         terms: list[_Term] = []
         sums: list[int] = []
         while len(terms) <= TERMS:
@@ -355,12 +356,12 @@ class Join:
         return terms[::-1], sums[::-1]
 
     def _side_by_side(self, pair: Pair) -> tuple[list[Pair], list[bool]] | None:
-        """Pairs of the terms of two sums, and which are subtracted; None where they are too long, or too different."""
+        """Pairs of the terms of two sums, and which are subtracted; None if they are too long or too different."""
         (xs, sums), (ys, others) = self._terms(*pair[:2], 0), self._terms(*pair[2:], 1)
         if len(xs) > TERMS or len(ys) > TERMS or len(xs) != len(sums) or len(ys) != len(others):
             return None
         begun = {slot: place for place, slot in enumerate(others)}
-        if (both := max([k for k, slot in enumerate(sums) if slot in begun], default=-1)) >= 0:  # from a sum on that both have
+        if (both := max([k for k, slot in enumerate(sums) if slot in begun], default=-1)) >= 0:  # after a common partial sum
             start: _Term = (sums[both], (), False)
             xs, ys = [start, *xs[both + 1 :]], [start, *ys[begun[sums[both]] + 1 :]]
         if (places := aligned(xs, ys, self._apart)) is None:
@@ -380,7 +381,7 @@ class Join:
         return found, minus
 
     def _apart(self, x: _Term, y: _Term) -> float:
-        """How much it costs to join two terms, against 1 for a selection between one and nothing."""
+        """The cost of joining two terms; a selection between a term and nothing costs 1."""
         (a, of_a), (b, of_b) = self.code.settled(*x[:2], self.traces[0]), self.code.settled(*y[:2], self.traces[1])
         if a == b:
             return 0.0 if x[2] == y[2] else 1.0
@@ -402,7 +403,7 @@ def _without(always: Always, decision: int) -> Always:
 
 
 def _before(part: Part) -> dict[int, Always]:
-    """For each decision those before it that always come out one way."""
+    """For each decision of a part, the earlier ones that always have the same outcome."""
     found: dict[int, Always] = {}
     at = 0
     for decision in part.trace:
@@ -413,7 +414,7 @@ def _before(part: Part) -> dict[int, Always]:
 
 
 def _in_one_order(one: list[int], zero: list[int]) -> list[int] | None:
-    """The decisions of both in an order that keeps those of each; None where there is none."""
+    """The decisions of both in one order that agrees with the order of each; None if there is none."""
     if [d for d in one if d in zero] != [d for d in zero if d in one]:
         return None
     found: list[int] = []

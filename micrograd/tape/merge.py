@@ -1,8 +1,8 @@
 """Merging paths: one tape that computes the results of several paths, and selects those of the path that a sample takes.
 
 `branches` uses it once a call has met no new path. What the paths have in common is computed once. The rest is computed for
-every path and every sample, and selected by the comparisons, which are part of the tape; `joins` makes one of the two sides of
-a comparison. Every result has the bits of its own path's tape. An infinity on another path does no harm: a selection takes one
+every path and every sample, and selected by the comparisons, which are part of the tape; `joins` joins the two sides of a
+comparison. Every result has the bits of its own path's tape. An infinity on another path does no harm: a selection takes one
 number and ignores the other.
 """
 
@@ -17,7 +17,7 @@ from micrograd.tape.joins import Code, Join, Part
 from micrograd.tape.passes import chained, swept, use_counts
 from micrograd.tape.tape import Guard, Tape
 
-_COUNTED = {  # a comparison as a primitive, which gives 1.0 or 0.0, of its operands in this order; whether 1.0 stands for True
+_COUNTED = {  # a comparison as a primitive, which gives 1.0 or 0.0; the order of its operands; which result 1.0 stands for
     "__lt__": ("greater", -1, True), "__le__": ("greater", 1, False), "__gt__": ("greater", 1, True),
     "__ge__": ("greater", -1, False), "__eq__": ("equal", 1, True), "__ne__": ("equal", 1, False),
 }  # fmt: skip
@@ -27,9 +27,9 @@ ELSEWHERE = -1.0  # in the place of a path's number, for a sample that takes non
 # a merged tape has at most SMALL instructions, or GROWTH times as many as the longest path (taken to have at least 3 a path)
 SMALL, GROWTH = 2000, 4
 LONG = 17  # sums of more operands are not split into additions
-BITS = 52  # decisions that one number holds exactly
-FEW = 16  # patterns of decisions that are compared one by one;
-TABLE = 13  # of more, so many decisions are looked up in a table
+BITS = 52  # so many decisions, as bits, can be held exactly by one number
+FEW = 16  # up to so many patterns of decisions are compared one by one;
+TABLE = 13  # more of them are looked up in a table, if it is for at most so many decisions
 
 
 def merged(
@@ -68,7 +68,7 @@ class _Unlike(Exception):
 
 
 class _Decision(NamedTuple):
-    """A comparison of a path, by what the paths have in common: the line that wrote it, and how often that was run before."""
+    """What identifies a comparison on all paths: its method, the line that wrote it, and how often that had run before."""
 
     name: str
     line: str
@@ -81,10 +81,10 @@ class _Tree:
     def __init__(self, paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool):
         self.results, self.apart = results, len(paths) > 2
         self.guards: list[list[Guard]] = [tape.guards for tape, _ in paths]
-        self.decisions: list[list[int]] = []  # of each path, by number
-        self.outcomes: list[set[bool]] = []  # of each decision: whether its comparison is 1.0
+        self.decisions: list[list[int]] = []  # for each path, the numbers of its decisions
+        self.outcomes: list[set[bool]] = []  # for each decision, whether its comparison is 1.0, on all paths
         self._number_decisions()
-        self.decided: list[dict[int, bool]] = [{} for _ in paths]  # whether comparisons on the way are 1.0
+        self.decided: list[dict[int, bool]] = [{} for _ in paths]  # for each path, by decision, whether its comparison is 1.0
         self.code = Code(paths[0][0].inputs + leaves)
         self.slots = [self._taken_in(*path) for path in paths]  # the new slot of each old one
         self.outputs: list[list[int]] = []
@@ -134,7 +134,7 @@ class _Tree:
         return reduce(partial(add, _ADD), terms)
 
     def _in_tables(self, tape: Tape, to: list[int]) -> int:
-        """A slot that holds 1.0 where a path looks up what its tables have, else 0.0."""
+        """A slot that holds 1.0 if all indices of a path are inside their tables, else 0.0."""
         add, number, inside = self.code.add, self.code.number, self.code.number(1.0)
         for index, length in tape.lookups():
             within = add(_MUL, add(_GREATER, to[index], number(-1.0)), add(_GREATER, number(float(length)), to[index]))
@@ -148,8 +148,11 @@ class _Tree:
         return self.code.add(RULES[name], *(to[guard.x], to[guard.y])[::order]), holds
 
     def part(self, members: list[int], depth: int, known: dict[int, bool]) -> Part:
-        """The paths that have decided alike up to `depth` comparisons, whose slots are `known`, with whether they are 1.0."""
-        path, alike = members[0], list[tuple[int, int, bool]]()  # decisions that all members take alike
+        """The part of the tree for the paths `members`, whose first `depth` decisions are the same.
+
+        `known` says of the slots of their comparisons whether they are 1.0.
+        """
+        path, alike = members[0], list[tuple[int, int, bool]]()  # decisions with the same outcome for all members
         found = Part({}, (), self.outputs[path])
         while depth < len(self.guards[path]):
             here = {(g[depth].name, g[depth].line) if depth < len(g) else None for g in map(self.guards.__getitem__, members)}
@@ -160,7 +163,7 @@ class _Tree:
             one = [m for m in members if self.guards[m][depth].result == holds]
             zero = [m for m in members if self.guards[m][depth].result != holds]
             depth += 1
-            if slot in known:  # has been compared before
+            if slot in known:  # the same operands have been compared before
                 if (one and zero) or known[slot] != bool(one):
                     raise _Unlike
                 continue
@@ -180,7 +183,7 @@ class _Tree:
         return Part(trace, (*((decision, side) for decision, _, side in alike), *found.always), found.outputs)
 
     def _default(self, decision: int) -> bool:
-        """What stands for a decision on paths that do not come to it: what is decided on all others, where that is one."""
+        """The outcome of a decision for paths that do not come to it: True if it is that on all others, else False."""
         return self.outcomes[decision] == {True}
 
     def _joined(self, decision: int, slot: int, one: Part, zero: Part) -> Part:
@@ -189,7 +192,7 @@ class _Tree:
         return Join(self.code, decision, slot, one, zero).part(default)
 
     def number(self, part: Part) -> int:
-        """The slot of the number that tells of the path; see `merged`."""
+        """The slot of the number that says which path a sample takes; see `merged`."""
         add, number, trace = self.code.add, self.code.number, part.trace
         decisions = [d for d in trace if len(self.outcomes[d]) > 1]
         ones, zeros = ([trace[d] for d in trace if self.outcomes[d] == {side}] for side in (True, False))
@@ -209,11 +212,14 @@ class _Tree:
         return found
 
     def _of_patterns(self, slots: list[int], patterns: dict[tuple[bool, ...], int]) -> int:
-        """The slot of a path's number, or of 0.0 with results, by which comparisons are 1.0; ELSEWHERE for any others."""
+        """The slot of a number for the path that has this pattern of comparisons: its number, or 0.0 with results.
+
+        `patterns` are those of the known paths; any other gives ELSEWHERE.
+        """
         add, number, n = self.code.add, self.code.number, len(slots)
         if not n:
             return number(0.0)
-        if self.results and len(patterns) == 1 << n:  # nan where one of them is
+        if self.results and len(patterns) == 1 << n:  # all are known: 0.0, or nan if a comparison is nan
             return add(_MUL, slots[0] if n == 1 else add(_SUM, *slots), number(0.0))
         wholes = [self._whole(slots[at : at + BITS]) for at in range(0, n, BITS)]
         values = {tuple([_value(bits[at : at + BITS]) for at in range(0, n, BITS)]): m for bits, m in patterns.items()}
@@ -238,7 +244,7 @@ class _Tree:
         return add(_SUB, total(terms), number(1.0))
 
     def _whole(self, slots: list[int]) -> int:
-        """The slot of the whole number of which these are the digits, the last one first."""
+        """The slot of the whole number whose binary digits are in these slots, the lowest first."""
         number = self.code.number
         if len(slots) == 1:
             return slots[0]

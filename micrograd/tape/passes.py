@@ -114,7 +114,7 @@ def _simplified(tape: Tape, exact: bool) -> Tape:
 def _renumbered(tape: Tape, constants: _Constants, kept: list[Instruction], to: list[int]) -> Tape:
     """The tape with new constants moved behind the old ones; `to` is the new slot of each old one."""
     instructions, grown, end = kept, len(constants.fresh), tape.first
-    if grown:  # the slots of new numbers come last, where their negative numbers find them in a list
+    if grown:  # the slots of new numbers come last in the list, where negative numbers as indices find them
         new = [*range(end), *range(end + grown, end + grown + len(kept)), *reversed(range(end, end + grown))]
         moved = new.__getitem__
         instructions, to = [(rule, tuple(map(moved, operands))) for rule, operands in kept], [*map(moved, to)]
@@ -245,7 +245,7 @@ _SIMPLER: dict[Any, Callable[..., Any]] = {
     _SUM: _simpler_sum, _DOT: _simpler_dot, _DIV: _simpler_div,
 }  # fmt: skip
 _SIMPLER_EXACTLY = _SIMPLER | {_DOT: _simpler_dot_exactly, _POW: _simpler_pow}
-# what may apply where none is constant, or of a dot of several products no first factor
+# for instructions without a constant among the operands (of a dot of several products, among the first factors)
 _SIMPLER_WITHOUT_NUMBERS = {rule: _SIMPLER[rule] for rule in (_SUB, _NEG, _SUM)}
 _SIMPLER_WITHOUT_NUMBERS[_DOT] = lambda operands, *_: operands[0] if len(operands) == 1 else None
 

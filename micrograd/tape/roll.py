@@ -237,7 +237,7 @@ class Columns:
 
     @classmethod
     def of(cls, tape: Tape, levels: Sequence[int] | None = None) -> Columns:
-        """The columns of a tape, whose levels may be known already."""
+        """The columns of a tape; its levels are given if they are known already."""
         starts, operands = tape.operands()
         kinds = np.unique(tape.kinds(), return_inverse=True)[1].astype(np.int32)  # small, because long tapes need much memory
         every = np.array(levels or tape.levels(), np.int32)

@@ -73,7 +73,7 @@ class Tape:
         return starts, np.fromiter(chain.from_iterable(every), np.intp, starts[-1])
 
     def kinds(self) -> Array:
-        """For each instruction a number: equal ones for the same primitive of as many operands."""
+        """A number for each instruction, equal for instructions of the same primitive with as many operands."""
         rules = [rule for rule, _ in self.instructions]
         numbers = {rule: i for i, rule in enumerate(dict.fromkeys(rules))}
         counts = np.array([len(operands) for _, operands in self.instructions], np.int64)

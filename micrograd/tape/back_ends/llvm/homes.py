@@ -1,7 +1,8 @@
-"""Where the results of a call lie while it runs: in the order in which they are given.
+"""Homes: the results of a call lie in memory in the order in which they are returned, and not in that of computing them.
 
-`plan` asks. That order is the caller's: the derivatives by a matrix are a matrix, whose rows and columns are read again where
-later ones need them. They are computed in another order, here a row and there a column, and would lie in that one.
+`plan` uses this. The order of returning is regular: derivatives by the entries of a matrix form a matrix, and later derivatives
+read its rows and columns. They may be computed in an irregular order, here a row and there a column; if they also lay in that
+order, rows and columns could not be read as vectors.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ from micrograd.tape.positions import operand_of
 from micrograd.tape.schedule import Schedule, Vector
 
 Array = np.ndarray[Any, Any]
-MANY = 64  # results from which on it is seen whether they had better lie so
-PARTS = 4  # views that the results of one vector instruction may be
-LAYERS = 3  # how often that order is laid out: for the results, and for functions of them
+MANY = 64  # with fewer results, it is not tried
+PARTS = 4  # the results of one vector instruction may consist of so many views
+LAYERS = 3  # how many copies of the order there are: for the results, for functions of one result, for functions of those
 
 
 @dataclass(frozen=True)
 class Homes:
-    """The new positions of what is shared, by its old ones, and how many there are.
+    """The new positions of shared numbers, by the old ones, and how many positions there are.
 
-    The results of some vector instructions, by their number in the code, do not fit there: these are copied, from and to.
+    The results of some vector instructions cannot be written there directly. For these, by their number in the code, `copies`
+    has the old and the new positions between which they are copied.
     """
 
     to: Array
@@ -36,7 +38,7 @@ class Homes:
     copies: dict[int, tuple[Array, Array]]
 
     def copied(self, number: int) -> list[Kernel]:
-        """The copies behind a vector instruction."""
+        """The copies that follow a vector instruction."""
         if number not in self.copies:
             return []
         old, new = self.copies[number]
@@ -46,16 +48,16 @@ class Homes:
 
 
 def homes(it: Schedule) -> Homes | None:
-    """Homes for the results of a schedule; None where these lie in order anyway.
+    """Homes for the results of a schedule; None if they lie in order anyway, or not all are shared, or there are loops.
 
-    What is one function of such a result, its negative for one, lies like the result.
+    A number that is a function of one such result, for example its negative, gets a position in the same order.
     """
     outputs = np.array([at for space, at in it.outputs if space == schedule.SHARED], np.int64)
     code = [v for v in it.code if isinstance(v, Vector)]
     if len(outputs) < MANY or len(outputs) < len(it.outputs) or len(code) < len(it.code) or runs(outputs):
         return None
     many, to, own = len(outputs), np.arange(it.shared), np.full(it.shared, -1)
-    own[outputs[::-1]] = np.arange(many)[::-1]  # of a number that is given twice, the first
+    own[outputs[::-1]] = np.arange(many)[::-1]  # if a number is returned twice, its first place counts
     taken = np.zeros(LAYERS * many + 1, bool)
     taken[-1] = True
     copies: dict[int, tuple[Array, Array]] = {}
@@ -79,7 +81,7 @@ def homes(it: Schedule) -> Homes | None:
 
 
 def parts_of(*slots: Array) -> list[Runs]:
-    """Some rows of slots as runs in all of them; none where these are too many."""
+    """Some rows of slots as runs that they have in common; an empty list if these are too many."""
     if len(slots[0]) > 1:
         return runs_of(np.array(slots, np.int64))
     still = (0,) * len(slots)
@@ -87,7 +89,7 @@ def parts_of(*slots: Array) -> list[Runs]:
 
 
 def split(shape: tuple[int, ...], views: list[View]) -> list[tuple[tuple[int, ...], list[View]]]:
-    """Views over a shape as some over parts of it that need no table, where these are few; constants are the same in all."""
+    """Views over a shape, split into parts in which no view needs a table, if these parts are few."""
     out: list[tuple[tuple[int, ...], list[View]]] = []
     for part in parts_of(*[view.every(shape) for view in views if view.value is None]):
         along = iter(zip(part.firsts, part.apart, part.steps, strict=True))

@@ -85,7 +85,7 @@ def put(f: Function, place: str, value: str, count: int) -> None:
 
 
 def put_at(f: Function, out: View, at: Sequence[Index], value: str, count: int) -> None:
-    """Write `count` numbers of a vector to neighbours along the last axis of a result, which may lie apart."""
+    """Store `count` numbers of a vector as neighbours along the last axis of a result, whose slots may lie apart."""
     t = f.target
     if out.strides[len(at) - 1] == 1 or count == 1:
         put(f, f.address(out.place, f.located(out, at) * t.size), value, count)
@@ -199,7 +199,7 @@ def moves(arg: View, axis: int) -> bool:
 
 
 def apart(arg: View, axis: int) -> bool:
-    """Whether elements along an axis do not lie side by side: they are then fetched one by one, which takes much code."""
+    """Whether elements along an axis are not in adjacent slots: they are then fetched one by one, which takes much code."""
     return arg.value is None and arg.along(axis) not in (-1, 0, 1)
 
 

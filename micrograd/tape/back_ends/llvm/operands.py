@@ -49,7 +49,7 @@ class View:
     table_at: int = -1  # where the table begins among all tables
     step: int = 0  # in a loop: how far it moves from one step to the next
     numbers: Mapping[int, float] = field(default_factory=dict)  # what slots of constants hold, if some are among its slots
-    beyond: tuple[int, ...] = ()  # of a gather whose table has one entry for a whole axis: the strides from there on
+    beyond: tuple[int, ...] = ()  # for a gather: the strides, from the table's slot on, along axes for which it has one entry
 
     @property
     def count(self) -> int:
@@ -63,7 +63,7 @@ class View:
         return found
 
     def along(self, axis: int) -> int | None:
-        """How far neighbours along an axis lie apart; None where each is found in the table."""
+        """The distance of neighbours along an axis; None if each has an entry in the table."""
         if self.table is None:
             return self.strides[axis]
         return None if self.strides[axis] else self.beyond[axis] if self.beyond else 0

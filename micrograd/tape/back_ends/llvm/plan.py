@@ -41,12 +41,12 @@ def copies(shape: tuple[int, ...], out: View, x: View) -> list[Kernel]:
 
 
 def missing(axes: int, shape: tuple[int, ...]) -> int:
-    """How many of its first axes an array of positions leaves out, of a shape with the axis of terms or without."""
+    """How many of the first axes of a shape an array with so many axes lacks; it may also lack the last one, for terms."""
     return max(0, (len(shape) if axes >= len(shape) else len(shape) - 1) - axes)
 
 
 def beside_each_other(index: Array) -> tuple[Array, tuple[int, ...]]:
-    """An array of slots with one entry for each whole axis along which they lie equally far apart, and how far, by axis."""
+    """An array of slots reduced to one entry along each axis along which they have equal distances; and these, by axis."""
     beyond = [0] * index.ndim
     for axis, many in enumerate(index.shape):
         if many > 1:
@@ -57,7 +57,7 @@ def beside_each_other(index: Array) -> tuple[Array, tuple[int, ...]]:
 
 
 def planned(it: Schedule, groups: Sequence[int] = ()) -> Plan:
-    """The plan of a schedule: results lie in their own order where that halves the numbers that are fetched one by one."""
+    """The plan of a schedule; with homes for its results, if that halves the numbers that are fetched one by one."""
     plan = Plan(it, groups)
     if found := homes(it):
         other = Plan(it, groups, found)
@@ -117,7 +117,7 @@ class Plan:
 
     @property
     def singly(self) -> int:
-        """How many numbers, of those that all samples share, are fetched one by one."""
+        """How many shared numbers are fetched one by one."""
         kernels = [it for it in self.before if isinstance(it, Kernel) and it.shape]
         pairs = [(it, arg, len(it.shape) - 1) for it in kernels for arg in it.args]
         return sum(it.work for it, arg, axis in pairs if apart(arg, axis) and not turns(arg, axis))
@@ -195,7 +195,7 @@ class Plan:
         return KernelLoop(it.steps, arriving, work, leaving)
 
     def instruction(self, vector: Vector, steps: int = 1, stays: bool = False) -> Kernel:
-        """A vector instruction as a kernel; in a loop of so many `steps`. If it `stays`, its results are not moved."""
+        """A vector instruction as a kernel, in a loop of so many `steps`. If it `stays`, its results keep their positions."""
         name = vector.rule.name if vector.rule is not None else "copy"
         full = (*vector.shape, vector.terms)
         args = tuple(self.operand(self.moved(o, full), full, steps) for o in vector.operands)
@@ -207,7 +207,7 @@ class Plan:
         return Kernel(name, vector.shape, out, args, vector.terms)
 
     def moved(self, o: schedule.Operand, shape: tuple[int, ...]) -> schedule.Operand:
-        """An operand at its new positions."""
+        """An operand at its new positions, if there are homes."""
         if self.homes is None or o.space != schedule.SHARED:
             return o
         own = shape[: len(o.strides)] if o.strides is not None else o.index.shape  # type: ignore[union-attr]
