@@ -107,7 +107,7 @@ class _Search(Origins):
             return [Finding("output", self.x, f"{self.name(self.x)} is the output itself.")]
         if self.e.value == 0.0:
             found = self.zero_gradient()
-            near = [f.node for f in found if f.cause in ("cancelled", "flat") and f.node is not None]
+            near = [f.node for f in found if f.cause in ("cancelled", "flat", "underflow", "shrinking") and f.node is not None]
             near += [t.consumer for node in near for t in self.graph.terms(node)]
             soft = any(node.op in ("logsumexp", "exp", "div") for node in near)
             return (self.softmax() if soft else []) or found or [self.usual()]
@@ -155,7 +155,9 @@ class _Search(Origins):
                 term = Term(consumer, i, g, local, self.graph.passed(g, consumer, i, local))
                 before, sums[parent] = sums[parent], sums[parent] + term.value
                 if not math.isfinite(sums[parent]):
-                    return self.not_finite(consumer) or self.not_finite(self.output) or self.backward(term, before)
+                    first = self.not_finite(self.output)
+                    on_the_way = first if first and first.node in inside else self.not_finite(consumer)
+                    return on_the_way or first or self.backward(term, before)
         raise AssertionError("an adjoint is not finite although every contribution to it is")
 
     def backward(self, term: Term, before: float) -> Finding:
@@ -251,7 +253,7 @@ class _Search(Origins):
             if origin.node is not other or origin.cause != "times zero":
                 return Finding(origin.cause, origin.node, f"{text} The 0 began at {origin.text}.")
             return Finding("times zero", node, text)
-        return Finding("flat", node, f"Cut at {made}: {self.slope(term)}.")
+        return self.flat(term)
 
     def softmax(self) -> list[Finding]:
         """A softmax above x that gives nearly everything to one entry: exp(z) / Σ exp, or logsumexp."""
@@ -293,7 +295,7 @@ class _Search(Origins):
         found, value = list[Finding](), math.fabs(self.e.value)
         for consumer, parent, local in steps:
             if consumer.op in SATURATING and math.fabs(local) < SATURATED:
-                term = self._term(consumer, parent, local)
+                term = self.term(consumer, parent, local)
                 why = self.because(parent, math.copysign(1.0, parent.data))
                 text = f"A saturated {consumer.op}: {self.made(consumer)}; {self.slope(term)}{why}."
                 found.append(Finding("saturated", consumer, text))
@@ -302,12 +304,14 @@ class _Search(Origins):
             kind, word, verb, pick = tiny if value < TINY else ("huge", "largest", "explodes", max)
             consumer, parent, local = pick(steps, key=lambda step: math.fabs(step[2]))
             if math.fabs(local) < 1e-3 if value < TINY else math.fabs(local) > 1e3:
-                slope = self.slope(self._term(consumer, parent, local))
+                slope = self.slope(self.term(consumer, parent, local))
                 text = f"The {word} factor on the way is at {self.made(consumer)}: {slope}."
                 others = [p for p in consumer.parents if p is not parent and math.fabs(p.data) > LARGE and not p.is_constant]
-                if value > HUGE and consumer.op in ("mul", "dot", "pow") and others and others[0].rule is not None:
+                grown = value > HUGE and consumer.op in ("mul", "dot", "pow")
+                if (grown or consumer.op == "div") and others and others[0].rule is not None:
                     origin = self.huge(max(others, key=lambda p: math.fabs(p.data)))
-                    found.append(Finding(kind, origin.node, f"{text} As to that factor, {origin.text}."))
+                    cause = "leaf" if origin.cause == "leaf" else kind
+                    found.append(Finding(cause, origin.node, f"{text} As to that factor, {origin.text}."))
                 else:
                     found.append(Finding(kind, consumer, text))
             elif math.fabs(path.value) < 1e-3 * value:
@@ -320,12 +324,6 @@ class _Search(Origins):
         if len(found) > 4:
             found = [*found[:3], Finding(found[0].cause, None, f"... and {len(found) - 3} more.")]
         return [*found, self.dominating("The dominating path")] if found else []
-
-    def _term(self, consumer: Value, parent: Value, local: float) -> Term:
-        g = self.graph.adjoint[consumer]
-        operands = enumerate(zip(consumer.parents, consumer.partials, strict=True))
-        operand = next(i for i, (p, d) in operands if p is parent and d == local)
-        return Term(consumer, operand, g, local, g * local)
 
     def usual(self) -> Finding:
         return self.dominating("Nothing unusual. The dominating path")._replace(cause="nothing unusual")

@@ -25,6 +25,12 @@ ADVICE = {
     "log": "keep its argument positive: add a small number, or compute the logarithm directly (logsumexp, log1p, softplus)",
     "sqrt": "keep its argument positive: add a small number inside the root",
     "division": "keep the divisor away from 0: add a small number to it",
+    "pow": "keep the base positive, or the exponent whole",
+    "asin": "keep its argument between -1 and 1",
+    "acos": "keep its argument between -1 and 1",
+    "atanh": "keep its argument between -1 and 1, short of both",
+    "acosh": "keep its argument at 1 or above",
+    "pole": "keep its argument away from the pole",
     "leaf": "check the data before they go in",
     "growth": "make the factor smaller than 1 in size, clip gradients, or take fewer steps",
     "shrinking": "make the factors closer to 1 in size (initialisation, residual connections), or take fewer steps",
@@ -87,6 +93,13 @@ class Origins:
         """The line of the user's code that made a node, where detect_anomaly() noted it; else ""."""
         return f", written at {node.note.line}" if node.note is not None and node.note.line else ""
 
+    def term(self, consumer: Value, parent: Value, local: float) -> Term:
+        """The contribution of one step of a path."""
+        g = self.graph.adjoint[consumer]
+        operands = enumerate(zip(consumer.parents, consumer.partials, strict=True))
+        operand = next(i for i, (p, d) in operands if p is parent and d == local)
+        return Term(consumer, operand, g, local, g * local)
+
     def slope(self, term: Term) -> str:
         """The local derivative of a term: ∂v2/∂v1 = 1 − tanh²(v1) = 0.42."""
         rule = self.page.rule(term)
@@ -123,6 +136,21 @@ class Origins:
             else:
                 return Finding("flat", node, self.made(node))
         return Finding("flat", node, self.made(node))
+
+    def flat(self, term: Term) -> Finding:
+        """Why a local derivative is 0 of which nothing else is known: an infinity, a 0 below it, an underflow, or the point."""
+        node, op = term.consumer, term.consumer.op
+        cut = f"Cut at {self.made(node)}: {self.slope(term)}"
+        if any(math.isinf(p.data) for p in node.parents) and (found := self.not_finite(node)):
+            return found._replace(text=f"{cut}. {found.text}")
+        first = node.parents[0]
+        if first.data == 0.0 and (op == "div" or (op == "pow" and first.rule is not None)):
+            origin = self.zero(first)
+            return Finding(origin.cause, origin.node, f"{cut}. The 0 began at {origin.text}.")
+        if op in ("exp", "softplus") or ((op, term.operand) in (("div", 1), ("pow", 0)) and all(p.data for p in node.parents)):
+            cause = {"exp": "underflow", "softplus": "saturated"}.get(op, "shrinking")
+            return Finding(cause, node, f"{cut}, which underflows: no float is that small.")
+        return Finding("flat", node, f"{cut}.")
 
     def zero_factor(self, node: Value) -> Value | None:
         """A factor that makes the products of a dot 0, such as the output of a dead neuron; None unless all products are 0."""
@@ -163,9 +191,11 @@ class Origins:
                 following = _grown(node.parents)
             if following is None or node.op in ("exp", "sinh", "cosh"):
                 return Finding("overflow", node, f"it came from {self.made(node)}")
-            if math.fabs(following.data) >= math.fabs(node.data):
+            if math.fabs(following.data) >= math.fabs(node.data) and math.fabs(node.data) <= LARGE:
                 break
             last, node, steps = node, following, steps + 1
+        if node.rule is None and math.fabs(node.data) > LARGE and (steps >= 3 or math.fabs(node.data) >= math.fabs(top.data)):
+            return Finding("leaf", node, f"it came from {self.valued(node)}")
         if steps < 3:
             return Finding("growth", last, f"it came from {self.made(last)}")
         if node.data and math.fabs(node.data) <= LARGE:
@@ -188,13 +218,19 @@ class Origins:
             return Finding("leaf", n, f"{self.name(n)} itself holds {self.number(n.data)}, before any operation.")
         infinite = math.isinf(n.data)
         cause = {"log": "log", "log1p": "log", "sqrt": "sqrt", "div": "division"}.get(n.op, "overflow" if infinite else n.op)
+        if infinite and n.op == "pow" and n.parents[0].data == 0.0:
+            cause = "division"
+        elif infinite and n.op in ("atanh", "lgamma", "digamma") and math.fabs(n.parents[0].data) < LARGE:
+            cause = "pole"
         what, origin, zero = "overflowed" if infinite else "has no real value", "", None
         if cause in ("log", "sqrt") and not infinite:
             what = f"the {'square root' if cause == 'sqrt' else 'logarithm'} of a negative number"
         elif cause == "log":
-            what, zero = "the logarithm of zero", n.parents[0]
-        elif cause == "division" and n.parents[1].data == 0.0:
-            what, zero = "division by zero", n.parents[1]
+            what, zero = "the logarithm of zero", n.parents[0] if n.op == "log" else None
+        elif cause == "pole":
+            what = "a pole"
+        elif cause == "division" and n.parents[n.op == "div"].data == 0.0:
+            what, zero = "division by zero", n.parents[n.op == "div"]
         elif infinite:
             what = "overflowed"
             grown = _grown(n.parents)
