@@ -11,7 +11,7 @@ the last bits, and matrix products and sums over samples are added in an order o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,13 +20,13 @@ import numpy as np
 
 from micrograd.primitives import RULES
 from micrograd.tape.back_ends import LONG
+from micrograd.tape.back_ends.numpy_choices import CHOICES, Choices, Step
 from micrograd.tape.back_ends.numpy_spellings import log_sum_exp, spelled
 from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Operand, Repeat, Schedule, Vector
 from micrograd.tape.tape import Tape
 from micrograd.tape.vectorise import scheduled
 
 Array = np.ndarray[Any, Any]
-Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
 CACHE = 4 << 20  # bytes of workspace that a block of samples should need at most,
 LARGE = 64 << 20  # or so many, if that allows more samples, up to 256: small blocks would slow matrix products down
@@ -100,6 +100,7 @@ class _Plan:
         self.constants = dict(schedule.constants)
         self.zeros: dict[tuple[int, ...], Array] = {}
         self.rectified: dict[Any, Array] = {}  # results of relu by their operand: step of the same is the sign of the result
+        self.choices = Choices(self.rows)
         self.steps: list[Step] = []
         for vector in schedule.code:
             if isinstance(vector, Vector):
@@ -120,6 +121,7 @@ class _Plan:
         self.theta[:] = leaves
         for x, (place, varying) in zip(inputs, self.places, strict=True):
             place[:] = x.T if varying else x
+        self.choices.nan[0] = False
         for function, args in self.steps:
             function(*args)
         if self.schedule.reduce:
@@ -165,6 +167,9 @@ class _Plan:
         elif not v.terms:
             operands = [self._array(o, v.shape, rows) for o in v.operands]
             rule = v.rule
+            if rows and rule in CHOICES:
+                self.steps += self.choices.steps(v, operands, out)
+                return
             function = spelled(rule)
             if rule.name == "pow" and (y := self._constant(v.operands[1])) is not None:
                 if y in (2.0, -1.0):
