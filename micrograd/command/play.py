@@ -1,9 +1,9 @@
-"""`python -m micrograd play`: the living page of an expression, with a line to type others into."""
+"""`python -m micrograd play`: an expression's page for the browser, with a line to type others into."""
 
 from __future__ import annotations
 
 import argparse
-import os
+from pathlib import Path
 
 from micrograd.command.options import Parser, Run, check_output, write_output
 
@@ -18,7 +18,7 @@ EXAMPLES: list[tuple[str, str, dict[str, float]]] = [
 
 
 def play(parser: Parser) -> Run:
-    """Make the living page of an expression: sliders, steps, the chain rule; with a line to type others into."""
+    """Make the page of an expression for the browser: sliders, steps, the chain rule, and a line to type others into."""
     parser.add_argument("expression", type=str.strip, nargs="?", help='such as "tanh(a*b) + c" (default: a neuron)')
     parser.add_argument(
         "values", type=str.strip, nargs="*", metavar="name=number", help="what each name in the expression stands for"
@@ -44,6 +44,6 @@ def play(parser: Parser) -> Run:
         if options.open:
             import webbrowser
 
-            webbrowser.open("file://" + os.path.abspath(options.output))
+            webbrowser.open(Path(options.output).absolute().as_uri())
 
     return start

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import termios
 import time
+import webbrowser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import matplotlib.image
 import pytest
@@ -43,6 +45,16 @@ def refused(capsys, *arguments):
     assert stop.value.code == 2 and out == ""
     assert err.endswith("\n") and err.count("\n") == 1
     return err
+
+
+def test_play_opens_the_page_that_it_wrote_whatever_its_name(tmp_path, monkeypatch, capsys):
+    """A browser cuts an address at # and ?, and reads %31 as 1."""
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    page = tmp_path / "a b#1?%31.html"
+    assert main(["play", "a*a", "a=2", "-o", str(page), "--open"]) == 0
+    (address,) = map(urlsplit, opened)
+    assert address.scheme == "file" and Path(unquote(address.path)) == page and page.exists()
 
 
 def accuracy(printed, of):
