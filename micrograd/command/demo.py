@@ -1,8 +1,8 @@
 """Networks of scalar Values trained on real data: what `python -m micrograd demo` does.
 
 Three problems and one loop: mini-batches, Adam with a learning rate that falls to zero, accuracy on data that was held
-out, and a picture of what was learned. `nn`, `losses` and `optim` come before. scikit-learn brings the data, matplotlib
-draws and tqdm shows the progress: they are imported where they are used, so that reading the options needs none of them.
+out, and a picture of what was learned. Networks, losses and optimisers are those of `nn`. scikit-learn brings the data,
+matplotlib draws and tqdm shows the progress. They are imported where they are used, so that reading options needs none of them.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from micrograd.nn import MLP
 from micrograd.nn.losses import binary_cross_entropy, cross_entropy, hinge
 from micrograd.nn.optim import Adam
 
-BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart by every kind of colour vision; the classes differ in their marks too
+BLUE, ORANGE = "#0072b2", "#d55e00"  # also the colour-blind tell these apart; the classes have different marks too
 
 
 class Examples(NamedTuple):
-    """Inputs, a list of numbers each, and their targets."""
+    """Inputs, each a list of numbers, and their targets."""
 
     inputs: list[list[float]]
     targets: list[int]
 
 
 class Problem(NamedTuple):
-    """Examples to learn from and others to test on, the loss, how an output becomes a class, how to draw what was learned."""
+    """Examples to learn from and to test on, the loss, how an output becomes a class, and how to draw what was learned."""
 
     name: str
     train: Examples
@@ -52,7 +52,7 @@ class Settings(NamedTuple):
 
 
 def moons(seed: int) -> Problem:
-    """Two half circles that reach into each other: 100 points to learn from, 200 held out; the hinge loss."""
+    """Two half circles that interlock: 100 points to learn from, 200 held out; the hinge loss."""
     from sklearn.datasets import make_moons
 
     x, y = make_moons(n_samples=300, noise=0.1, random_state=seed)
@@ -73,7 +73,7 @@ def digits(seed: int) -> Problem:
 def breast_cancer(seed: int) -> Problem:
     """569 tumours with 30 measurements each, malignant (0) or benign (1), a fifth held out; binary cross-entropy.
 
-    Measurements are standardised by the mean and spread of those to learn from: nothing is known of the others.
+    All are standardised by mean and spread of the measurements to learn from, so that nothing is known of those held out.
     """
     from sklearn.datasets import load_breast_cancer
     from sklearn.preprocessing import StandardScaler
@@ -86,7 +86,7 @@ def breast_cancer(seed: int) -> Problem:
 
 
 def split(x: Any, y: Any, seed: int) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Four fifths to learn from and one to hold out, as arrays, every class in its proportion."""
+    """Four fifths to learn from and one to hold out, as arrays, with every class in the same proportion in both."""
     from sklearn.model_selection import train_test_split
 
     x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.2, random_state=seed, stratify=y)
@@ -96,8 +96,8 @@ def split(x: Any, y: Any, seed: int) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
 def network(problem: Problem, hidden: Sequence[int], seed: int) -> MLP:
     """An MLP with relu whose weights are uniform in ±1/√n for a neuron of n inputs.
 
-    So z has a spread of about one however many inputs there are. With weights in ±1 the loss would begin near 8, and the first
-    steps would do nothing but shrink the weights.
+    So z has a spread of about one, however many inputs there are. With weights in ±1 the loss would begin near 8, and the first
+    steps would just shrink the weights.
     """
     model = MLP(len(problem.train.inputs[0]), [*hidden, problem.outputs], seed=seed)
     for layer in model.layers:
@@ -118,7 +118,7 @@ def train(model: MLP, problem: Problem, settings: Settings, seed: int) -> None:
     starts = range(0, len(inputs), settings.batch)
     total = settings.epochs * len(starts)
     shown = {round(settings.epochs * (i + 1) / 10) for i in range(10)} | {1, settings.epochs}
-    with tqdm(total=total, unit="step", disable=None, leave=False, dynamic_ncols=True) as bar:  # None: not on a terminal
+    with tqdm(total=total, unit="step", disable=None, leave=False, dynamic_ncols=True) as bar:  # None: on a terminal alone
         for epoch in range(1, settings.epochs + 1):
             rng.shuffle(order)
             lost, right = 0.0, 0
@@ -142,7 +142,7 @@ def train(model: MLP, problem: Problem, settings: Settings, seed: int) -> None:
 
 
 def check(loss: float, epoch: int) -> None:
-    """ArithmeticError where the loss of this epoch is no longer a number."""
+    """ArithmeticError where the loss of this epoch is not finite."""
     if not math.isfinite(loss):
         raise ArithmeticError(f"the loss is {loss} in epoch {epoch}")
 
@@ -153,7 +153,7 @@ def correct(outputs: Iterable[Any], problem: Problem, targets: list[int]) -> int
 
 
 def run(problem: Problem, settings: Settings, seed: int) -> bytes:
-    """Train on the problem, print how it went, and give back the picture of what was learned, as PNG."""
+    """Train on the problem and print how it went; returns the picture of what was learned, as PNG."""
     model = network(problem, settings.hidden, seed)
     n = len(problem.train.inputs)
     sizes = f"MLP({len(problem.train.inputs[0])}, {[*settings.hidden, problem.outputs]})"
@@ -171,7 +171,7 @@ def run(problem: Problem, settings: Settings, seed: int) -> bytes:
 
 
 def picture(model: MLP, problem: Problem) -> bytes:
-    """What the model has learned, drawn as the problem wants it, as PNG: the same bytes for the same model."""
+    """The picture of what the model has learned, drawn by `problem.draw`, as PNG: the same bytes for the same model."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -230,7 +230,7 @@ def draw_probabilities(figure: Any, model: MLP, problem: Problem) -> None:
     seen = [(model(x).data, t) for x, t in zip(*problem.held_out, strict=True)]
     wrong = sum((z > 0) != (t == 1) for z, t in seen)
     low, high = math.floor(min(z for z, _ in seen)), math.ceil(max(z for z, _ in seen))
-    width = max(1, round((high - low) / 30))  # 0 is the edge of a bin: the model's decision
+    width = max(1, round((high - low) / 30))  # 0, where the model decides, is the edge of a bin
     bins = [width * i for i in range(low // width, high // width + 2)]
     axes = figure.add_subplot()
     axes.hist([[z for z, t in seen if t == 0], [z for z, t in seen if t == 1]], bins=bins, stacked=True,

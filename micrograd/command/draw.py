@@ -31,7 +31,7 @@ def draw(parser: Parser) -> Run:
             parser.error(str(error))
         try:
             content = Drawing(output, rankdir=options.rankdir, limit=options.limit).rendered(options.output)
-        except RuntimeError as error:  # PNG and PDF without Graphviz
+        except RuntimeError as error:  # PNG or PDF, with neither cairosvg nor Graphviz
             parser.error(str(error))
         write_output(parser, options.output, content)
 

@@ -33,14 +33,12 @@ def explain(parser: Parser) -> Run:
         from micrograd.formula.parse import ExpressionError, read
 
         if "=" in options.name:
-            parser.error(
-                f"what to differentiate by comes before the values, got {options.name!r}: write the name and then those"
-            )
+            parser.error(f"what to differentiate by comes before the values, got {options.name!r}: write its name first")
         try:
             output, named = read(options.expression, options.values)
         except ExpressionError as error:
             parser.error(str(error))
-        x = named.get(unicodedata.normalize("NFKC", options.name))  # as the names of the expression are read
+        x = named.get(unicodedata.normalize("NFKC", options.name))  # as Python reads the names in the expression
         if not isinstance(x, Value):
             known = [name for name, held in named.items() if isinstance(held, Value)]
             what = f"nothing is called {options.name!r}"

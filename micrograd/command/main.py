@@ -1,8 +1,8 @@
 """python -m micrograd: the command line.
 
-One function per command, in a file of its own: it adds the command's options to a parser and gives back the function that
-runs it on them. A command is listed in COMMANDS with the lines that `python -m micrograd` shows; what it needs is imported
-when it runs. Bad input is one line on stderr and exit code 2: `parser.error("what was given; what to do")`.
+Each command is a function, in a file of its own. It adds the command's options to a parser and returns the function that runs
+the command on them. COMMANDS lists it, with the lines that `python -m micrograd` shows. What a command needs is imported when
+it runs. Bad input is answered by one line on stderr and exit code 2: `parser.error("what was given; what to do")`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from micrograd.command.explain import explain
 from micrograd.command.options import Parser, Run, shielded
 from micrograd.command.play import play
 
-# Each command with the lines that show it: its arguments, and what they do.
+# Each command with the lines of the overview: arguments, and what they do.
 COMMANDS: dict[Callable[[Parser], Run], list[tuple[str, str]]] = {
     demo: [
         ("demo", "train a network on two moons and draw its decision boundary"),
@@ -34,13 +34,13 @@ COMMANDS: dict[Callable[[Parser], Run], list[tuple[str, str]]] = {
         ('explain "tanh(a*b) + c" a a=1 b=-2 c=0.5', "the chain rule for one derivative, written out"),
     ],
     play: [
-        ('play "tanh(a*b) + c" a=1 b=-2 c=0.5 --open', "its living page: sliders, steps, gradients as one touches them"),
+        ('play "tanh(a*b) + c" a=1 b=-2 c=0.5 --open', "its page in the browser: sliders, steps, gradients that follow"),
     ],
 }
 
 
 def overview() -> str:
-    """What can be done, in about ten lines."""
+    """What `python -m micrograd` shows: the commands by examples, in about ten lines."""
     shown = [line for lines in COMMANDS.values() for line in lines]
     width = max(len(arguments) for arguments, _ in shown)
     return "\n".join(
@@ -55,7 +55,7 @@ def overview() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code of the command line `argv`: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Run the command line `argv`; returns its exit code: 0, 2 for bad input, 1 where a file fails, 130 after Ctrl-C."""
     parser = Parser(prog="python -m micrograd", usage="%(prog)s [command] [options]", description=overview(), add_help=True)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"micrograd {__version__}")
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if argv[:1] == [command.__name__] and command is not demo:
             argv = [command.__name__, *shielded(sub, argv[1:])]
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # what no ASCII stands for: letters of names
+        sys.stdout.reconfigure(errors="replace")  # letters that the output cannot encode become ?
     try:
         try:
             options = parser.parse_args(argv)
@@ -75,17 +75,17 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(overview())
             else:
                 options.run(options)
-        finally:  # what --help printed, too
+        finally:  # also after --help, which exits
             print(end="", flush=True)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except OSError as error:
-        if not isinstance(error, BrokenPipeError):  # the reader of our output has gone (`| head`): nothing to say
+        if not isinstance(error, BrokenPipeError):  # what read the output has ended (`| head`): no message
             print(f"{parser.prog}: {error}", file=sys.stderr)
         try:
             print(end="", flush=True)
-        except OSError:  # nothing is left to flush at exit
+        except OSError:  # so that Python has nothing to flush at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0

@@ -1,6 +1,6 @@
-"""What commands take and give: a parser whose complaints take one line, types of options, files and text written out.
+"""What commands share: a parser whose errors are one line, types of options, checks of files, and output.
 
-`main` makes a Parser for each command; a command adds its options to it and gives back what runs on them.
+`main` makes a Parser for each command, which adds its options to it and returns the function that runs on them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Run = Callable[[argparse.Namespace], None]
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints take one line."""
+    """An argument parser whose error messages are one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
@@ -31,12 +31,12 @@ def shielded(parser: Parser, arguments: Sequence[str]) -> list[str]:
     """The arguments, with a space before an expression that begins with a minus: argparse takes -a*b for an option."""
     options = parser._option_string_actions
     out: list[str] = []
-    wanted = False  # whether the option before takes this as its value
+    wanted = False  # whether the option before takes this argument as its value
     for i, text in enumerate(arguments):
         if text == "--":
             return [*out, *arguments[i:]]
         name, equals, _ = text.partition("=")
-        if re.fullmatch("--[a-z][a-z-]*", name):  # argparse may know it by its beginning, or says that it does not
+        if re.fullmatch("--[a-z][a-z-]*", name):  # argparse takes the beginning of an option for it
             action = next((a for option, a in options.items() if option.startswith(name)), None)
             attached = bool(equals)
         else:
@@ -77,7 +77,7 @@ def positive(text: str) -> float:
 
 
 def check_output(parser: Parser, path: str, *suffixes: str) -> None:
-    """Complain now, and not after the work is done, where `path` cannot be written or does not end in one of `suffixes`."""
+    """Refuse a `path` that cannot be written, or ends in none of `suffixes`, now and not after the work is done."""
     if os.path.splitext(path)[1].lower() not in suffixes:  # ".svg" is a name without an ending
         parser.error(f"argument -o/--output: needs a file name that ends in {' or '.join(suffixes)}, got {path!r}")
     there = os.path.lexists(path)
@@ -87,13 +87,13 @@ def check_output(parser: Parser, path: str, *suffixes: str) -> None:
         if not there:
             os.remove(path)
         elif os.path.isfile(path) and not os.access(os.path.dirname(os.path.realpath(path)), os.W_OK):
-            raise PermissionError(errno.EACCES, "its folder cannot be written to, where the new file is made beside the old")
+            raise PermissionError(errno.EACCES, "its folder cannot be written to, where the new file is made first")
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         parser.error(f"cannot write {path!r}: {getattr(error, 'strerror', None) or error}")
 
 
 def write_output(parser: Parser, path: str, content: bytes) -> None:
-    """Write the file and say so."""
+    """Write the file, all of it or nothing, and print that it was written."""
     try:
         with replacing(path) as file:
             file.write(content)
