@@ -46,9 +46,9 @@ def mapped(
 ) -> Any:
     """The function over the samples: in the place of each number it returns, a lazy Dask array."""
     if out is not None:
-        raise ValueError("out takes results at once, and those of Dask arrays come later: .compute(), or .to_zarr(path)")
+        raise ValueError("out cannot take the results for Dask arrays, which are lazy: use .compute(), or .to_zarr(path)")
     if progress:
-        raise ValueError("progress shows what is computed now, and Dask arrays are later: dask.diagnostics.ProgressBar() does")
+        raise ValueError("progress cannot show what Dask computes later: use dask.diagnostics.ProgressBar()")
     calls.refuse_inside("map")
     given = Arguments(args, named, in_axes)
     function, paths = _recorded(calls, given, False, True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.engine import Value, adjoints, as_values
-from micrograd.engine.modes import current, open_blocks
+from micrograd.engine.modes import current
 from micrograd.tape import blocks, branches, latest_call
 from micrograd.tape.arguments import Call, Chunked, ValueAmong, axes_of
 from micrograd.tape.back_ends import BackEnd
@@ -130,9 +130,7 @@ class Calls:
     ) -> Array | None:
         """What `reduced_now` gives, if this is a call just like the latest; None if it is another."""
         latest = self.latest
-        if latest is None or latest.many or named or open_blocks:
-            return None
-        return latest.run(theta, args, reduction, in_axes)
+        return None if latest is None or latest.many else latest.run(theta, args, named, reduction, in_axes)
 
     def _in_blocks(
         self, theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any, gradient: Any
@@ -234,7 +232,8 @@ class Calls:
                 for value in out if gradient else ():
                     adjoints(value)
         raise FloatingPointError(
-            f"{self.owner!r}: a sum over the samples is not finite, or compiled code rounds to what is not"
+            f"{self.owner!r}: every operation is finite on every sample, but the sum over the samples, or the rounding of "
+            "compiled code, is not"
         )
 
 

@@ -78,7 +78,7 @@ class Decorator:
         wrapper: Any = getattr(found, "__dict__", {}).get(name)
         wrapped: Any = wrapper.__func__ if isinstance(wrapper, classmethod) else None
         if wrapped is self:
-            raise TypeError(f"{self!r} has no class to be of here: write @jit above @classmethod, and not below it")
+            raise TypeError(f"{self!r} is not told its class here: write @jit above @classmethod, not below it")
 
     def __reduce__(self) -> Any:
         fn, name = self.fn, self._method.rpartition(".")[2]

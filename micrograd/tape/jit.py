@@ -163,7 +163,7 @@ class Jitted(Decorator, Generic[R]):
         found = None if current().observer is not None else self._calls.one(args, named, self._given(theta))
         if found is None:
             if theta is not None:
-                raise TypeError(f"{self!r} takes theta where it gives numbers; on Values it is the function itself")
+                raise TypeError(f"{self!r} takes theta only beside plain numbers: beside Values, leave it out")
             return self._nodes.called(args, named)
         return found
 
@@ -247,8 +247,8 @@ class Jitted(Decorator, Generic[R]):
         if theta.__class__ is not np.ndarray or theta.dtype is not self.dtype:
             theta = self._vector(theta)
         latest, total = self._calls.latest, None
-        if latest is not None and not named and not open_blocks:
-            total = latest.run(theta, args, reduction, in_axes)
+        if latest is not None:
+            total = latest.run(theta, args, named, reduction, in_axes)
             if total is not None and not latest.many:
                 return total.item(0), total[1:]
             out = latest.out

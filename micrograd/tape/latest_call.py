@@ -7,7 +7,7 @@ which also says what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import countOf, itemgetter
 from struct import Struct
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from micrograd.engine.modes import open_blocks
 from micrograd.tape.arguments import Call, check_column
 from micrograd.tape.back_ends import Program
 from micrograd.tape.branches import settled
@@ -29,8 +30,8 @@ _NOTHING, _REAL, _ARRAY = np.zeros(0), np.dtype(np.float64), np.ndarray
 class OfArrays(NamedTuple):
     """The short way for reduced calls on arrays of certain types and shapes, samples first."""
 
-    # the sums or means, given theta (None for what the parameters hold), the arguments, reduction and in_axes; or None
-    run: Callable[[Array | None, Sequence[Any], str, Any], Array | None]
+    # the sums or means, given theta (None for what the parameters hold), arguments, those by name, reduction, in_axes; or None
+    run: Callable[[Array | None, Sequence[Any], Mapping[str, Any], str, Any], Array | None]
     out: Any  # the structure of the results
     many: bool  # whether there are several results
 
@@ -48,8 +49,8 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
     sums, means = [program.prepared(n, mean) if direct else _reduced(program, n, mean) for mean in (False, True)]
     unchanged, directly_unchanged, shape, values = watch.unchanged, watch.directly_unchanged, (count,), parameters.values
 
-    def run(theta: Array | None, args: Sequence[Any], reduction: str, in_axes: Any) -> Array | None:
-        if in_axes.__class__ is not int or in_axes or len(args) != number or count != len(values):
+    def run(theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any) -> Array | None:
+        if named or open_blocks or in_axes.__class__ is not int or in_axes or len(args) != number or count != len(values):
             return None
         for x, (form, kind) in zip(args, signature):  # noqa: B905 (a small function's time is this loop's)
             if x.__class__ is not _ARRAY or x.shape != form or x.dtype is not kind:

@@ -78,8 +78,7 @@ class _Observer:
 
     def gone_wrong(self, how: str) -> OnOnes:
         return OnOnes(
-            f"there is no sample to record the function on, and on ones in its place it {how}: call it first on a sample, "
-            "whose recording then serves"
+            f"there is no sample to record the function on, and on ones in its place it {how}: call it once on a sample before"
         )
 
     def passed_choices(self) -> None:

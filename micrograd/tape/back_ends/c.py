@@ -83,7 +83,7 @@ def recorded(fn: Callable[..., Any], args: Sequence[Any], gradient: bool) -> tup
     tape = optimised(recording.tape(recording.gradient() if gradient else ()))
     if tape.guards:
         line = min(guard.line for guard in tape.guards)
-        raise ValueError(f"the function decides by a comparison at {line}: written down it has one path, use where(c, a, b)")
+        raise ValueError(f"the function decides by a comparison at {line}, and is written as one path: use where(c, a, b)")
     return tape, [float(v) for v in call.sample(0)], [leaf.data for leaf in recording.leaves]
 
 
