@@ -54,7 +54,8 @@ def find_bug(cls: Callable[[float], Any]) -> BugReport:
     exp, log, tanh, sigmoid, relu and powers of values are tried where it has them. A class that computes in single precision
     needs to be right to single precision alone. A tanh or sigmoid whose exp overflows is a mistake: at a = -800,
     1 / (1 + exp(-a)) raises where the answer is 0. Recursion that is too deep for long chains is no mistake, but a note.
-    Nothing is said about speed. TypeError where `cls` cannot be called with one number, or has no .data, .grad or backward().
+    Nothing is said about speed. TypeError where `cls` cannot be called with one number, has no .data, .grad or backward(), or
+    where .data is no number.
 
     >>> from micrograd import Value
     >>> find_bug(Value).ok

@@ -16,7 +16,7 @@ Program = Callable[..., Any]
 
 
 class Operation(NamedTuple):
-    """One operation of the exercise: how it is written, as a program, at which numbers, and the method behind it.
+    """One operation of the exercise: as it is written and as a program, the numbers it is tried at, and its method.
 
     `places` are further numbers, tried once it is right at the first ones: what is special there, the numbers, and what to do
     where it fails. An `optional` operation is tried only if the class has it.

@@ -44,7 +44,7 @@ from micrograd.saving import replacing
 
 __all__ = ["ENDINGS", "LIMIT", "Drawing", "Recording", "draw_dot", "record", "to_mermaid"]
 
-_LARGE = 500  # boxes
+_LARGE = 500  # boxes: the static picture of a page for a larger graph is folded
 _FRAME = 4.0  # pixels of the width of a notebook's cell that its content cannot use
 
 
@@ -101,8 +101,7 @@ class Drawing:
             raise ValueError(f"width is that of the page in pixels, at least 100, got {width!r}")
         self.graph = Graph(root)
         self.format, self.limit, self.width = format, limit, width
-        self._room = width - _FRAME
-        self._asked = rankdir
+        self._room, self._asked = width - _FRAME, rankdir
         self.unfold = (unfold,) if isinstance(unfold, str) else tuple(unfold)
         self._style = Style(THEMES[theme], digits)
         self._placed, fits = fitted(self.graph, rankdir, limit, self.unfold, self._room, digits)
@@ -240,7 +239,7 @@ class Drawing:
         return page.showing(view="network") if self._network or layers > 1 else page
 
     def _static_picture(self) -> str:
-        """The picture for where no script runs. That of a large graph is folded, so that the page does not hold it twice."""
+        """The picture for where no script runs. That of a large graph is folded, for the page has all of it as data already."""
         if len(self.picture.boxes) < _LARGE:
             return self.svg
         placed, _ = fitted(self.graph, self._asked, None, (), self._room, self._style.digits)
@@ -264,7 +263,10 @@ class Drawing:
         return rendered(self, path)
 
     def frames(self, pattern: str | os.PathLike[str]) -> list[str]:
-        """Write each step of both passes to a file, "step-*.svg" (or .png, .pdf, .tex) with its number as *: their paths."""
+        """Write each step of the forward and the backward pass as a picture, for slides; returns the paths.
+
+        `pattern` is a name such as "step-*.svg" (or .png, .pdf, .tex), in which the * becomes the number of the step.
+        """
         if self._network is None:
             return frames(graph_steps(self._placed, self.title, self._style, self.lit), pattern)
         return frames(network_steps(self.graph, self._network, self.title, self._style, self._room, self._call), pattern)
@@ -288,9 +290,7 @@ class Drawing:
         return {**bundle, "image/svg+xml": self.svg, "text/html": self._in_notebooks()}
 
     def _in_notebooks(self) -> str:
-        """The picture as an image, which an untrusted notebook shows too. Where scripts run, they replace it by the SVG itself,
-        whose text can be selected and searched, and which has tooltips. A picture wider than the page scrolls unshrunk.
-        """
+        """An image, which untrusted notebooks show too; scripts replace it by the SVG, with tooltips and text to select."""
         image = f'<img class="jp-mod-unconfined" style="max-width:none" alt="{escape(self.title)}" src="{data_url(self.svg)}">'
         inline = (
             '<script>(i=>{i.outerHTML=new TextDecoder().decode(Uint8Array.from(atob(i.src.split(",")[1]),c=>c.charCodeAt()))'

@@ -65,7 +65,7 @@ class Exploration:
             too_many = (
                 f"The page to step through backward holds at most {_MOST:,} values, and this graph has {len(self.graph):,}."
             )
-            return f"<div>{image}<p>{too_many} Explore a value further back, or fewer samples.</p></div>\n"
+            return f"<div>{image}<p>{too_many} Explore a value nearer to the leaves, or fewer samples.</p></div>\n"
         data = json.dumps(self.data(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         data = data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
         name = hashlib.sha256((data + self.picture).encode()).hexdigest()[:16]

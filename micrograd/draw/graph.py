@@ -25,7 +25,7 @@ class Graph:
 
     def __init__(self, root: Value):
         if not isinstance(root, Value):
-            advice = "; draw what it gives for an input" if callable(root) else ""
+            advice = ": call it, and draw the result" if callable(root) else ""
             raise TypeError(f"only a Value can be drawn, got {type(root).__name__} {root!r:.60}{advice}")
         adjoint = adjoints(root)
         self.values: list[Value | None] = []  # None for a number in an expression

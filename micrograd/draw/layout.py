@@ -24,7 +24,7 @@ from typing import NamedTuple
 GAP = 18.0  # between boxes of one column
 _SLOT = 7.0  # between edges that pass side by side
 _CURVE = 34.0  # the least room for curves between columns
-_LIGHT = 0.02  # how strongly a link from a constant pulls; any other pulls with 1
+_LIGHT = 0.02  # how strongly a link from a constant pulls, where any other pulls with 1 or more
 _FAR = 60  # columns: an edge over more takes a lane instead of a slot in each
 
 

@@ -19,7 +19,7 @@ STALE = (
 
 
 def changed(node: Value) -> bool:
-    """Whether a node has another value now than the operands' data give: these have changed since it was computed."""
+    """Whether the present data of the operands gives another value than the node has: it has changed since."""
     if node.rule is None or node.rule.partials is None or node.is_constant:
         return False
     now = node.rule.on_floats([p.data for p in node.parents])

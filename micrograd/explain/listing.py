@@ -24,7 +24,7 @@ from micrograd.formula.python import Python, number
 from micrograd.formula.symbol import MUL, POWER, PRODUCT, SUM, Symbol, applied
 
 LONGEST = 40  # terms of a sum in its first line; each further one is added by a += of its own
-_USED = ("math", "max", "int", "range")  # names of Python's that listings use
+_USED = ("math", "max", "int", "range")  # names of Python that listings use
 # Functions that `math` lacks. A listing has the source of those that it calls; each stands there above those before it here.
 _HELD = (
     floats.polygamma, floats.power_log, floats.power_less, floats.ordinary, floats.power, floats.direction, floats.inverted,

@@ -138,7 +138,7 @@ class Origins:
         return Finding("flat", node, self.made(node))
 
     def flat(self, term: Term) -> Finding:
-        """Why a local derivative is 0 of which nothing else is known: an infinity, a 0 below it, an underflow, or the point."""
+        """Why a local derivative is 0 where its operation alone does not say: an infinity, a 0, an underflow, or the point."""
         node, op = term.consumer, term.consumer.op
         cut = f"Cut at {self.made(node)}: {self.slope(term)}"
         if any(math.isinf(p.data) for p in node.parents) and (found := self.not_finite(node)):

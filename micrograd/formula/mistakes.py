@@ -67,7 +67,7 @@ MISTAKES = (
     *_with_one_operand("add", "a + b", "__add__"),
     *_with_one_operand("mul", "a * b", "__mul__"),
 )  # fmt: skip
-FORKS_ONLY = [m.name for m in MISTAKES if m.walk in ("overwriting", "once_per_parent")]  # where a value is used twice
+FORKS_ONLY = [m.name for m in MISTAKES if m.walk in ("overwriting", "once_per_parent")]  # seen where a value is used twice
 
 exp, log, tanh = map(rule, ("exp", "log", "tanh"))
 

@@ -44,7 +44,7 @@ def identifier(name: str) -> str:
 
 
 def wrapped(text: str, width: int = 96) -> str:
-    """The text with long lines broken at spaces, and what follows indented by two: JupyterLab breaks them inside words.
+    """The text with long lines broken at spaces, and the rest indented by two: JupyterLab would break them inside words.
 
     No line begins with what follows an equals sign.
     """
@@ -129,7 +129,7 @@ class Text:
         terms = [self.added(Symbol(math.nan, None, MUL, pair)) for pair in zip(args[:n], args[n:-1], strict=True)]
         return " + ".join([*self.shortened(terms), *([] if start.literal and start.number == 0 else [self.added(start)])]), SUM
 
-    # -- what LaTeX writes otherwise, or Latex overrides
+    # -- what Latex overrides
 
     def number(self, x: float) -> str:
         return number(x, self.digits)

@@ -156,7 +156,7 @@ def _kind(base: Symbol) -> int:
 class _Terse(Text):
     """Leaves out signs of multiplication that are not needed: after a number or a bracket, before a bracket or a letter."""
 
-    beside = ""  # what stands between two factors that need no sign, but a space; "" where the sign is needed
+    beside = ""  # what stands between two names; "" for the sign of multiplication
 
     def _mul(self, x: Symbol, y: Symbol) -> tuple[str, int]:
         left, right = self.held(x, PRODUCT), self.held(y, POWER)

@@ -83,7 +83,7 @@ def test_what_cannot_be_drawn_says_so():
     for wrong in (3.0, None, [Value(1.0)]):
         with pytest.raises(TypeError, match="only a Value can be drawn, got"):
             draw_dot(wrong)
-    with pytest.raises(TypeError, match=r"got MLP MLP of .*; draw what it gives for an input"):
+    with pytest.raises(TypeError, match=r"got MLP MLP of .*: call it, and draw the result"):
         draw_dot(MLP(2, [1]))
 
 

@@ -87,7 +87,7 @@ class Graph {
 		this.backward();
 	}
 
-	// A node that the page cannot compute, this one or one that depends on it, and which stops changes; null if there is none.
+	// A node that the page cannot compute, this one or one that depends on it, so that changes stop there; null if there is none.
 	stuck(n) {
 		return this.frozen && [...this.above(n)].find(n => n.frozen) || null;
 	}
