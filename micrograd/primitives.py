@@ -20,7 +20,7 @@ from micrograd import floats
 from micrograd.elementwise import is_many, listed, or_each
 from micrograd.floats import number as number
 
-if TYPE_CHECKING:  # for type checkers only: at run time the rule book needs no other module of these
+if TYPE_CHECKING:  # for type checkers only: the rule book itself stands alone
     from micrograd.engine.value import Value
     from micrograd.signatures import Binary, Number, Ternary, Unary
 

@@ -27,7 +27,7 @@ def is_a(x: Any, kinds: Any) -> bool:
 
 
 def found_in(cls: Any, name: str) -> Any:
-    """What a class or a base of it has under this name; None where there is nothing."""
+    """What a class, or one of its bases, has under this name; None if nothing."""
     return next((variables_of(base)[name] for base in mro_of(cls) if name in variables_of(base)), None)
 
 

@@ -321,7 +321,7 @@ class Join:
         return _Plan(pair)
 
     def _selection(self, pair: Pair, decision: int, below: list[Pair]) -> _Plan:
-        """The plan of a selection by a later decision, whose operands are pairs; what always holds on both sides is kept."""
+        """The plan of a selection by a later decision between two pairs; for each, what always holds on both sides is kept."""
         claims = []
         for i in (1, 2):
             a, of_a = self.code.settled(*below[i][:2], self.traces[0])

@@ -137,10 +137,10 @@ class Places:
         self.where = np.append(self.where, np.zeros(count, np.int64))
         self.varies = np.append(self.varies, np.full(count, rows))
         self.owner = np.append(self.owner, np.zeros(count, np.int64))
-        self.own(new, self.room(count, rows) + np.arange(count))
+        self.put_at(new, self.room(count, rows) + np.arange(count))
         return new
 
-    def own(self, slots: Array, positions: Array) -> None:
+    def put_at(self, slots: Array, positions: Array) -> None:
         """Set the positions of slots, as one vector."""
         self.vectors += 1
         self.where[slots], self.owner[slots] = positions, self.vectors

@@ -187,7 +187,7 @@ class _Tree:
         return self.outcomes[decision] == {True}
 
     def _joined(self, decision: int, slot: int, one: Part, zero: Part) -> Part:
-        """The part whose first decision has these two sides."""
+        """The two sides of a decision, joined to one part."""
         default = {d: self.code.number(float(self._default(d))) for part in (one, zero) for d in part.trace}
         return Join(self.code, decision, slot, one, zero).part(default)
 

@@ -41,7 +41,7 @@ _all: weakref.WeakSet[Recordings] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """New locks in a child process, where no thread is left to give one back."""
+    """Make new locks in a child process, in which no thread is left to release a lock."""
     for recordings in _all:
         recordings.making = threading.RLock()
 

@@ -3,7 +3,7 @@
 `passes` come before, `vectorise` after. A function with a loop over time is recorded step after step, so a thousand steps
 are a thousand times the same instructions, and so are their adjoints. `rolled` finds where a tape repeats itself. No
 instruction is rewritten, so the tape stays the definition of what is computed, with the same bits. What comes after schedules
-and compiles one step, the **body**, and so takes only the time for that. A long body is rolled in its turn.
+and compiles one step, the **body**, and so takes only the time for that. A long body may have loops inside, found likewise.
 
 In a loop, instruction m of step t stands in the tape at `start + t * period + m`, and each of its operands is the slot
 `first + t * stride` for some constants. The stride tells what the operand is:
@@ -124,7 +124,7 @@ def rolled(tape: Tape, levels: Sequence[int] | None = None) -> tuple[Tape, list[
         loops = moved.loops()
         if (lower := moved.groups(loops)) < cost:
             order, found, cost = other, loops, lower
-        del moved  # whose arrays are large
+        del moved  # its arrays are large
     if straight - cost < DEEP:
         return tape, []
     del code, orders

@@ -55,7 +55,7 @@ class Steps:
         # Operands are known by their slot in the first step and their stride.
         carried: dict[tuple[int, Stride], int] = {}  # operands from one step before: the instruction that made them
         read: dict[tuple[int, Stride], int] = {}  # all other operands from outside a step: the slot of their copy in the body
-        early: dict[int, int] = {}  # instructions whose results are read more than one step later, and the most steps later
+        early: dict[int, int] = {}  # instructions whose results are read more than one step later: at most how many steps
         for slot, stride in dict.fromkeys(operand for m in members for operand in self.body[m][1] if operand[1]):
             own, back = self._back(slot, stride)
             if own not in mine or back > 1:
@@ -89,8 +89,8 @@ class Steps:
         leaving += copies_of(space, at[list(carried.values())], space, it.where[handed])
         it.code.append(Repeat(loop.steps, arriving, work, leaving))
         for m, place in kept_at.items():
-            it.own(first + m + loop.period * every, place + every)
-        it.own(
+            it.put_at(first + m + loop.period * every, place + every)
+        it.put_at(
             (first + np.array(others, np.int64) + loop.period * every[:, None]).ravel(),
             row + np.arange(loop.steps * len(others)),
         )

@@ -178,7 +178,7 @@ class Surroundings:
         for cell in item.__closure__ or ():
             try:
                 yield cell.cell_contents if ours else self._at(cell, "cell_contents")  # our code never sets such variables anew
-            except ValueError:  # it is empty as yet
+            except ValueError:  # the cell is still empty
                 continue
         if ours:  # this package's code reads nothing else that may change
             return
@@ -218,7 +218,7 @@ class Surroundings:
         for name in self._read(slots, of_object=True):
             try:
                 yield self._place(partial(slots[name].__get__, item), "h{}()", slots[name].__get__(item))
-            except AttributeError:  # it is empty as yet
+            except AttributeError:  # the slot is still empty
                 continue
         if found_in(cls, "__array__") and not is_a(item, np.ndarray):  # a column of pandas', a tensor: by its numbers
             if (content := bytes_of(item)) is not None:
@@ -266,7 +266,7 @@ class Surroundings:
                 yield self._entry(attributes, name)
 
     def _read(self, attributes: Iterable[str], of_object: bool = False) -> list[str]:
-        """The attributes that code names, or a text; of an object's, also those whose beginning a text is."""
+        """Those of some attributes that code may read, sorted: named by code or a text; of an object, also begun by a text."""
         attributes = [name for name in attributes if type(name) is str]
         if of_object and self.any_name:
             return sorted(attributes)

@@ -1,7 +1,8 @@
-"""Comparisons and selections in the NumPy back end: what a comparison finds is kept as a mask, for all that it selects.
+"""Comparisons and selections in the NumPy back end: a comparison keeps a mask of booleans for the selections by it.
 
-Its result, 1.0 or 0.0 for each sample, would have to be compared with 0.0 again for each selection. A nan that is compared
-gives nan, and so does a selection by it. The comparison looks for nans, and selections do so only after one has been seen.
+Without the mask, each selection would have to compare the result, 1.0 or 0.0 for each sample, with 0.0 again. If a nan is
+compared, the result is nan, and so is what is selected by it: a comparison looks for nans, and selections do so only after one
+has been seen.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ CHOICES = {*_COMPARE, _WHERE}
 
 
 class Choices:
-    """The masks of one plan, each at the place of the numbers that it tells of among `rows`."""
+    """The masks of one plan. A mask has the same place in an array of booleans as the numbers it belongs to have in `rows`."""
 
     def __init__(self, rows: Array):
         self.rows = rows
         self.masks: Array | None = None
-        self.known = set[int]()  # the rows whose masks are there; in a loop, each step makes those that it reads
+        self.known = set[int]()  # the rows for which a step makes the mask before; in a loop, a step reads only its own masks
         self.nan = [False]  # whether a nan has been compared in this run
 
     def steps(self, v: Vector, operands: list[Array], out: Array) -> list[Step]:
-        """The steps of a comparison, or selection, whose result is a number for each sample."""
+        """The steps of a comparison or selection with a result for each sample."""
         if v.rule is not _WHERE:
             self.known.update(v.out.positions(v.shape).ravel().tolist())
             return [(_compare, (_COMPARE[v.rule], *operands, self._mask(out), out, self.nan))]  # type: ignore[index]
@@ -49,7 +50,7 @@ class Choices:
         return [*steps, (_select, (mask, *operands, out, self.nan))]
 
     def _mask(self, numbers: Array) -> Array:
-        """The mask at the place of some numbers among the rows."""
+        """The mask for some numbers, which are a view of `rows`."""
         if self.masks is None:
             self.masks = np.empty(self.rows.shape, bool)
         item = self.rows.itemsize
@@ -60,7 +61,7 @@ class Choices:
 def _compare(compare: Any, x: Array, y: Array, mask: Array, out: Array, nan: list[bool]) -> None:
     compare(x, y, mask)
     np.copyto(out, mask)
-    if isnan(x.item(x.argmax())) or isnan(y.item(y.argmax())):  # the largest number is a nan where there is one
+    if isnan(x.item(x.argmax())) or isnan(y.item(y.argmax())):  # argmax finds a nan if there is one
         nan[0] = True
         np.copyto(out, np.nan, where=np.isnan(x) | np.isnan(y))
 

@@ -93,7 +93,7 @@ def place(f: Function, array: str, slot: str) -> str:
 
 
 def fetch(f: Function, array: str, at: Index) -> str:
-    """The numbers in the slot whose number stands at an entry of the table."""
+    """The numbers of the slot that an entry of the table names."""
     t = f.target
     return f.new(f"load {t.vector}, ptr {place(f, array, word(f, at))}, align {t.size}")
 
