@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import nan
 from typing import Any, NamedTuple
 
 from micrograd.engine.choices import unbounded
@@ -16,7 +17,7 @@ from micrograd.engine.stale import refuse_stale
 from micrograd.engine.value import Value, as_values, constant, node_of, topological_order
 from micrograd.primitives import CONSTANT, RULES, Primitive, abs, dot, maximum, where
 
-DOT = RULES["dot"]
+DOT, MUL = RULES["dot"], RULES["mul"]
 
 
 class Dependents(NamedTuple):
@@ -43,7 +44,7 @@ def adjoint_graph(
 
     Same nodes, same order, same numbers as for floats; several contributions to one node become one `dot`.
     `gated` is as in `modes.Mode`, which holds where it is None. `fresh` is the topological order where the graph was built just
-    now, so that nobody can have changed data below it.
+    now, so that nobody can have changed data below it, for derivatives that become a tape: nobody reads their numbers.
     """
     order = fresh or topological_order(output)
     wild = unbounded(order, gated)
@@ -74,7 +75,7 @@ def adjoint_graph(
             g, gate = gathered(terms, seed)
             gate = gate if node in wild else None  # what is below is finite, and so is 0 times it
         else:
-            g = accumulated(terms, seed, numbers)
+            g = accumulated(terms, seed, numbers, read=not fresh)
         adjoint[node] = g
         if node._x is not None and (wild or checked or not _pass_on_quickly(node, g, arrived)):
             _pass_on(node, g, gate, arrived, bool(wild), checked)
@@ -153,10 +154,13 @@ def gathered(terms: list[tuple[Value, Any, Value | None]], seed: Value) -> tuple
     return total, gate
 
 
-def accumulated(terms: list[tuple[Value, Any]], seed: Value, numbers: dict[Any, Value] | None = None) -> Value:
+def accumulated(
+    terms: list[tuple[Value, Any]], seed: Value, numbers: dict[Any, Value] | None = None, read: bool = True
+) -> Value:
     """Σ t * local over the pairs in `terms`, as one node; a factor that is exactly one is left out, as is `seed`, a 1.
 
-    `numbers`, where given, holds the constants made so far, by number: nodes share them.
+    `numbers`, where given, holds the constants made so far, by number: nodes share them. Unless the node's own number will be
+    `read`, it is not computed.
     """
     if len(terms) > 1:
         adjoints_, factors = zip(*terms, strict=True)
@@ -170,13 +174,21 @@ def accumulated(terms: list[tuple[Value, Any]], seed: Value, numbers: dict[Any, 
                     numbers[key] = constant(x)
                 x = numbers[key]
             operands.append(x)
-        return node_of(DOT, tuple(operands))
+        return node_of(DOT, tuple(operands)) if read else _unread(DOT, tuple(operands))
     t, local = terms[0]
     if t is seed:
         return local if isinstance(local, Value) else constant(local)
     if local.__class__ is float and local in (1.0, -1.0):
         return t if local == 1.0 else -t
-    return t * local  # type: ignore[no-any-return]
+    return t * local if read or local.__class__ not in (Value, float) else _unread(MUL, t, local)
+
+
+def _unread(rule: Primitive, x: Any, y: Any = 0.0) -> Value:
+    """A node without its number and partials."""
+    node: Value = object.__new__(Value)
+    node._data, node.rule = nan, rule
+    node._x, node._dx, node._y, node._dy = x, nan, y, 0.0
+    return node
 
 
 def local_graph(node: Value, parents: tuple[Any, ...], wanted: list[bool], checked: bool = True) -> tuple[Any, ...]:
