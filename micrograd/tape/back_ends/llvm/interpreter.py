@@ -19,7 +19,6 @@ from micrograd.tape.back_ends.llvm.arrays import count_of
 from micrograd.tape.back_ends.llvm.code import QUICK, Code, compiled
 from micrograd.tape.back_ends.llvm.driver import preamble, write_driver
 from micrograd.tape.back_ends.llvm.function import Function, declared, lanes_function
-from micrograd.tape.back_ends.llvm.loops import over_lanes
 from micrograd.tape.back_ends.llvm.nans import write_told
 from micrograd.tape.back_ends.llvm.operands import Index
 from micrograd.tape.back_ends.llvm.spellings import SPELLINGS, from_library, larger, log_of_sum, spell
@@ -60,22 +59,24 @@ def written(names: Sequence[str | None], t: Target, shares: bool, reduce: bool) 
     """The text of the interpreter for these primitives; the code of each is its place in `names`."""
     functions: dict[str, Function] = {}
 
-    def function(name: str, write: Callable[..., None], *args: Any, t: Target = t) -> list[str]:
-        f = functions[name] = Function(name, t)
-        write(f, *args)
-        return [name]
+    def function(name: str, t: Target) -> Function:
+        functions[name] = Function(name, t)
+        return functions[name]
 
-    before = function("begin", write_begin, t=t.once)
+    write_begin(begin := function("begin", t.once))
     if shares:
-        before += function("once", write_instructions, names, SHARED, ONCE, t=t.once)
-    before += function("spread", write_spread)
-    each = function("rows", write_arguments) + function("work", write_instructions, names, ROWS, WORK)
-    first, last = list[str](), list[str]()
+        write_instructions(begin, names, SHARED, ONCE)
+    write_spread(begin, t.lanes)
+    write_arguments(block := function("block", t))
+    write_instructions(block, names, ROWS, WORK)
+    before, each, first, last = ["begin"], ["block"], list[str](), list[str]()
     if reduce:
-        each += function("add", write_totals)
-        first, last = function("clear", write_clear), function("finish", write_finish)
+        write_totals(block)
+        write_clear(function("clear", t.once), t.lanes)
+        write_finish(function("finish", t.once), t.lanes)
+        first, last = ["clear"], ["finish"]
     else:
-        each += function("results", write_results)
+        write_results(block)
     driver = write_driver(t, before, each, each, first, last)
     lanes = [lanes_function(f.target.wider, *one) for f in functions.values() for one in sorted(f.by_lanes)]
     code = "\n".join([*dict.fromkeys(lanes), *(f.text() for f in functions.values()), driver])
@@ -107,7 +108,7 @@ def write_instructions(f: Function, names: Sequence[str | None], array: str, par
 
     An instruction is its code, and the slots of its result and of two operands; those of more operands follow.
     """
-    t, first = f.target, word(f, Index((), part))
+    t, first, before = f.target, word(f, Index((), part)), f.block
     if t.by_tape and t.lanes == 1:
         f.do(f"%parts = alloca [{VECTORS} x {t.wider.vector}], align 64")
     f.do("br label %next")
@@ -140,7 +141,7 @@ def write_instructions(f: Function, names: Sequence[str | None], array: str, par
     f.do(f"store {t.vector} {value}, ptr {out}, align {t.size}")
     f.do(f"%after = add i64 %at, {words}")
     f.do("br label %next")
-    f.lines.insert(slot, f"  %at = phi i64 [ {first}, %entry ], [ %after, %store ]")
+    f.lines.insert(slot, f"  %at = phi i64 [ {first}, %{before} ], [ %after, %store ]")
     f.start("end")
 
 
@@ -230,13 +231,14 @@ def write_begin(f: Function) -> None:
     entries(f, FIXED, 3, lambda e: copied(place(f, SHARED, e[2]), f.pointer(index(e[0])), e[1]))
 
 
-def write_spread(f: Function) -> None:
-    """Copy shared numbers that are read together with varying ones to vectors in rows."""
+def write_spread(f: Function, lanes: int) -> None:
+    """Fill all lanes of a row with each number that all samples share."""
     t = f.target
 
     def one(entry: Sequence[str]) -> None:
         x = f.new(f"load {t.real}, ptr {f.address(SHARED, index(entry[0], t.size))}, align {t.size}")
-        f.do(f"store {t.vector} {f.splat(x)}, ptr {place(f, ROWS, entry[0])}, align {t.size}")
+        with f.loop(lanes, 1, []) as (i, _, _):
+            f.do(f"store {t.real} {x}, ptr {f.address(ROWS, index(entry[0], lanes * t.size) + i * t.size)}, align {t.size}")
 
     entries(f, SPREAD, 1, one)
 
@@ -292,23 +294,29 @@ def write_totals(f: Function) -> None:
     f.start(none)
 
 
-def write_clear(f: Function) -> None:
+def write_clear(f: Function, lanes: int) -> None:
     """Write zeros to the accumulators."""
-    numbers = f.new(f"mul i64 {word(f, Index((), TOTAL_COUNT))}, {f.target.lanes * f.target.size}")
+    numbers = f.new(f"mul i64 {word(f, Index((), TOTAL_COUNT))}, {lanes * f.target.size}")
     f.do(f"call void @llvm.memset.p0.i64(ptr %totals, i8 0, i64 {numbers}, i1 false)")
 
 
-def write_finish(f: Function) -> None:
-    """Write the sum over the lanes of every accumulator, divided by the frame's divisor, to the array of sums."""
+def write_finish(f: Function, lanes: int) -> None:
+    """Write the sum over the lanes of every accumulator, divided by the frame's divisor, to the array of sums.
+
+    One number at a time, because LLVM needs several times as long for the code that adds the lanes of a vector.
+    """
     t, many = f.target, word(f, Index((), TOTAL_COUNT))
     base, chunk = f.pointer(Index((), OUT)), f.new(f"udiv i64 %first, {CHUNK}")
     to = f.new(f"getelementptr {t.real}, ptr %{base}, i64 {f.new(f'mul i64 {chunk}, {many}')}")[1:]
-    divisor = f.splat(f.new(f"load {t.real}, ptr {f.address('frame', Index((), DIVISOR * 8))}, align 8"))
+    divisor = f.new(f"load {t.real}, ptr {f.address('frame', Index((), DIVISOR * 8))}, align 8")
 
     def one(i: Index) -> None:
-        x = f.new(f"load {t.vector}, ptr {place(f, 'totals', i.terms[0][0])}, align {t.size}")
-        total = over_lanes(f, [x], divisor)[0]
-        write_told(f, f.splat(total))
+        places = [f.address("totals", i * (lanes * t.size) + lane * t.size) for lane in range(lanes)]
+        sums = [f.new(f"load {t.real}, ptr {place}, align {t.size}") for place in places]
+        while len(sums) > 1:
+            sums = [f.two("fadd", x, y) for x, y in zip(sums[::2], sums[1::2], strict=True)]
+        total = f.two("fdiv", sums[0], divisor)
+        write_told(f, total)
         f.do(f"store {t.real} {total}, ptr {f.address(to, i * t.size)}, align {t.size}")
 
     over(f, many, one)
