@@ -119,7 +119,7 @@ def rolled(tape: Tape, levels: Sequence[int] | None = None) -> tuple[Tape, list[
         return tape, []
     order, found = None, code.loops()
     cost, orders = code.groups(found), _orders(tape, code)
-    while cost > straight // 20 and (other := next(orders, None)) is not None:
+    while cost > max(straight // 20, DEEP // 2) and (other := next(orders, None)) is not None:
         moved = code.reordered(other)
         loops = moved.loops()
         if (lower := moved.groups(loops)) < cost:

@@ -93,6 +93,8 @@ class Surroundings:
         while stack and len(self.found) < MOST:
             item = stack.pop()
             self.found.append(item)
+            if type(item) is Value and item.rule is None:  # a leaf, as there may be many
+                continue
             if is_a(item, Value) and item.rule is not None and len(self.constants) < MOST:
                 below = [item] if item.is_constant else all_below(item)  # the tape computes it anew, from these
                 self.constants += [x for x in below if x.is_constant]
