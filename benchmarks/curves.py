@@ -49,6 +49,7 @@ STEPS, OPERATIONS = 252, 10_000
 SIZES = [2, 16, 16, 1]
 NAMES = {
     "ours-llvm": "this project, LLVM back end",
+    "ours-exact": "this project, LLVM back end, exact",
     "ours-numpy": "this project, NumPy back end",
     "ours-eager": "this project, eager",
     "original": "original micrograd",
@@ -159,7 +160,7 @@ def batches(rows, todo, evaluate):
     return total
 
 
-def ours(backend):
+def ours(backend, precision="fast"):
     import numpy as np
 
     import micrograd
@@ -169,7 +170,8 @@ def ours(backend):
 
     def work(problem, theta, rows, todo):
         parameters, X = [micrograd.Value(p) for p in theta], np.array(rows)
-        f = jit(lambda x: PROGRAMS[problem](parameters, list(x), micrograd), wrt=parameters, backend=backend)
+        function = lambda x: PROGRAMS[problem](parameters, list(x), micrograd)  # noqa: E731
+        f = jit(function, wrt=parameters, backend=backend, precision=precision)
         flat = np.array(theta)
         return batches(X, todo, lambda X: f.value_and_grad(flat, X))
 
@@ -368,6 +370,7 @@ def jax(arrays):
 
 PEERS = {
     "ours-llvm": lambda: ours("llvm"),
+    "ours-exact": lambda: ours("llvm", "exact"),
     "ours-numpy": lambda: ours("numpy"),
     "ours-eager": ours_eager,
     "original": original,
@@ -474,7 +477,8 @@ def plot(results: dict, path: str) -> None:
 
     figure, axes = plt.subplots(3, 1, figsize=(8.15, 11), sharex=True, constrained_layout=True)  # legible at 815 pixels
     styles = {
-        "ours-llvm": ("#1f77b4", "-", 2.6), "ours-numpy": ("#1f77b4", "--", 1.8), "ours-eager": ("#1f77b4", ":", 1.8),
+        "ours-llvm": ("#1f77b4", "-", 2.6), "ours-exact": ("#74add1", "-", 1.8), "ours-numpy": ("#1f77b4", "--", 1.8),
+        "ours-eager": ("#1f77b4", ":", 1.8),
         "original": ("#7f7f7f", "-", 1.4), "xad": ("#8c564b", "-", 1.4), "casadi": ("#2ca02c", "-", 1.4),
         "casadi-c": ("#2ca02c", "--", 1.4), "heyoka": ("#9467bd", "-", 1.4), "jax": ("#d62728", "-", 1.4),
         "jax-arrays": ("#d62728", ":", 1.4),
@@ -524,7 +528,7 @@ def main() -> None:
         return
     if not find_spec("llvmlite"):
         parser.error("every peer is compared with the LLVM back end: pip install llvmlite")
-    pythons = dict.fromkeys(("ours-llvm", "ours-numpy", "ours-eager"), sys.executable)
+    pythons = dict.fromkeys([name for name in NAMES if name.startswith("ours")], sys.executable)
     for entry in options.peer or ["jax", "casadi", "heyoka", "xad", "original"]:
         peer, _, python = entry.partition("=")
         for name in NAMES:
