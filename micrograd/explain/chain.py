@@ -175,7 +175,7 @@ class Page(Phrases):
         while waiting and len(blocks) < SCREENFUL and -waiting[0][0] >= least:
             _, _, node = heappop(waiting)
             blocks[node] = block = self.block(node)
-            factors = [f for f in block[1] if f is not self.output and f not in known]
+            factors = [f for f in dict.fromkeys(block[1]) if f is not self.output and f not in known]
             if len(factors) > 1 and is_network(self, node) and not is_neuron(node):  # over calls: the largest alone is opened
                 largest = max(factors, key=lambda factor: share[factor])
                 calls = [f for f in factors if f is not largest]

@@ -59,7 +59,7 @@ class _Derivative:
             args = tuple([self.formula(p) for p in node.parents])
             out = Symbol(node.data, None, rule, args) if rule is DIV else self.formula(node)  # for −x / y² instead of −q / y
             for i, parent in enumerate(node.parents):
-                if parent in inside and node.partials[i] != 0.0:
+                if parent in inside and (node.partials[i] != 0.0 or not rule.chooses):  # of a choice, what was not taken is 0
                     local = partial(rule, args, out, i)
                     if local is None:
                         raise _TooLong

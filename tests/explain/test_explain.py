@@ -1339,3 +1339,19 @@ if __name__ == "__main__":
 def test_a_zero_is_followed_through_whatever_keeps_it(f):
     x, y = Value(2.0, label="x"), Value(0.0, label="y")
     assert "The 0 began at y, which is 0 itself." in flat((f(y * 3.0) * x).why(x))
+
+
+def test_what_is_0_here_stays_in_the_formula():
+    """Dropped, it left ∂/∂x (x·y·x + x²) = 2x at y = 0, which holds nowhere else."""
+    x, y = Value(2.0, label="x"), Value(0.0, label="y")
+    assert "= 2x + 2x · y = 4\n" in str((x * y * x + x * x).explain(x))
+    out = ((x + 1e17) - 1e17) * x
+    assert adjoints(out, x)[x] == 2.0 and not str(out.explain(x)).startswith("∂out/∂x = x = 2\n")
+
+
+def test_what_is_not_opened_is_said_once():
+    z = t = Value(2.0, label="z")
+    for _ in range(5):
+        t = 0.5 * (t + z / t)
+    table, remark = str(t.explain(z)).split("\n\n")[-2:]
+    assert len(table.split("\n")) == len(set(table.split("\n"))) == remark.count("∂t") > 3
