@@ -1,8 +1,8 @@
 """Short ways: a call just like the latest, with arguments of the same types and shapes, goes straight to its program.
 
-Without them a small function would spend half of its time on taking its arguments apart. Each short way is a function that
-gives the result, or None where the call is another one, or something outside has changed: `calls` then takes the long way,
-which also says what is wrong.
+Arrays over samples may have another number of these. Without short ways a small function would spend half of its time on
+taking its arguments apart. Each is a function that gives the result, or None where the call is another one, or something
+outside has changed: `calls` then takes the long way, which also says what is wrong.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NOTHING, _REAL, _ARRAY = np.zeros(0), np.dtype(np.float64), np.ndarray
 
 
 class OfArrays(NamedTuple):
-    """The short way for reduced calls on arrays of certain types and shapes, samples first."""
+    """The short way for reduced calls on arrays of certain types and shapes, with any number of samples first."""
 
     # the sums or means, given theta (None for what the parameters hold), arguments, those by name, reduction, in_axes; or None
     run: Callable[[Array | None, Sequence[Any], Mapping[str, Any], str, Any], Array | None]
@@ -44,17 +44,22 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
     program: Any = recordings.program(path, call, True)
     direct = recordings.back_end.make_direct is not None  # whether the program takes arrays as they are, and gives means
     lookups = [(*call.place(i), length) for i, length in path.lookups]  # argument, column there, length of the table
-    signature, number, n = [(x.shape, x.dtype) for x in args], len(args), call.n
+    signature, number, latest = [(x.shape, x.dtype) for x in args], len(args), call.n
     parameters, count = recordings.parameters, len(recordings.parameters)
-    sums, means = [program.prepared(n, mean) if direct else _reduced(program, n, mean) for mean in (False, True)]
+    sums, means = [program.prepared(mean) if direct else _reduced(program, mean) for mean in (False, True)]
     unchanged, directly_unchanged, shape, values = watch.unchanged, watch.directly_unchanged, (count,), parameters.values
 
     def run(theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any) -> Array | None:
         if named or open_blocks or in_axes.__class__ is not int or in_axes or len(args) != number or count != len(values):
             return None
+        n = latest
         for x, (form, kind) in zip(args, signature):  # noqa: B905 (a small function's time is this loop's)
-            if x.__class__ is not _ARRAY or x.shape != form or x.dtype is not kind:
+            if x.__class__ is not _ARRAY or x.dtype is not kind:
                 return None
+            if x.shape != form:
+                n = 0
+        if not n and not (n := _samples(args, signature)):
+            return None
         mean = reduction == "mean"
         if not mean and reduction != "sum":
             return None
@@ -66,16 +71,22 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
             return None
         for i, j, length in lookups:
             check_column(args[i].reshape(n, -1)[:, j], length)
-        total: Array = means(args, theta) if mean else sums(args, theta)
+        total: Array = means(args, theta, n) if mean else sums(args, theta, n)
         return total
 
     return OfArrays(run, path.out, path.values > 1)
 
 
-def _reduced(program: Program, n: int, mean: bool) -> Callable[[Sequence[Array], Array], Array]:
+def _samples(args: Sequence[Array], signature: Sequence[tuple[tuple[int, ...], Any]]) -> int:
+    """The number of samples in arrays that differ from a signature in nothing else; 0 if they do, or if there are none."""
+    shapes = [(n, *form[1:]) for n in args[0].shape[:1] for form, _ in signature]
+    return len(args[0]) if shapes == [x.shape for x in args] else 0
+
+
+def _reduced(program: Program, mean: bool) -> Callable[[Sequence[Array], Array, int], Array]:
     """What `prepared` gives for a direct program, here for one that needs each sample flat and gives no means."""
 
-    def run(args: Sequence[Array], theta: Array) -> Array:
+    def run(args: Sequence[Array], theta: Array, n: int) -> Array:
         total = program([x.reshape(n, -1) for x in args], theta, n)
         if mean and n > 1:
             total /= n
@@ -89,10 +100,10 @@ OfMap = Callable[[Sequence[Any], Any], Any]  # the results, given the arguments 
 
 def of_map(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfMap | None:
     """The short way for calls like the map just made, if there is one."""
-    paths, watch, n = recordings.kept.get((call.key, False), []), recordings.watch, call.n
+    paths, watch, latest = recordings.kept.get((call.key, False), []), recordings.watch, call.n
     compares = bool(paths) and bool(paths[0].tape.guards)
     path = paths[0] if compares and paths[0].settled == len(paths) else recordings.straight(call, False)
-    if path is None or watch is None or in_axes != 0 or not n or any(x.__class__ is not _ARRAY for x in args):
+    if path is None or watch is None or in_axes != 0 or not latest or any(x.__class__ is not _ARRAY for x in args):
         return None
     widths, direct, out = widths_of(path.out), recordings.back_end.make_direct is not None and not compares, path.out
     if 0 in widths:
@@ -111,9 +122,14 @@ def of_map(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any
     def run(args: Sequence[Any], in_axes: Any) -> Any:
         if in_axes.__class__ is not int or in_axes or len(args) != len(signature) or count != len(parameters.values):
             return None
+        n = latest
         for x, (form, kind) in zip(args, signature):  # noqa: B905 (a small function's time is this loop's)
-            if x.__class__ is not _ARRAY or x.shape != form or x.dtype is not kind:
+            if x.__class__ is not _ARRAY or x.dtype is not kind:
                 return None
+            if x.shape != form:
+                n = 0
+        if not n and not (n := _samples(args, signature)):
+            return None
         if not unchanged():
             return None
         for i, j, length in lookups:
@@ -168,7 +184,7 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
     if len(signature) < len(args):
         return None
     lookups = [] if compares else [(*call.place(i), n) for i, n in path.lookups]  # a program that compares checks them too
-    run = program.prepared(1) if direct else lambda inputs, theta: program(inputs, theta, 1).reshape(-1)
+    run = program.prepared() if direct else lambda inputs, theta, n: program(inputs, theta, n).reshape(-1)
 
     def of_arguments(args: Sequence[Any]) -> Any:
         if len(args) != len(signature) or count != len(parameters.values):
@@ -198,7 +214,7 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
             return None
         for i, j, n in lookups:
             check_column(inputs[i].reshape(-1)[j], n)
-        numbers = run(inputs, theta() if count else _NOTHING)
+        numbers = run(inputs, theta() if count else _NOTHING, 1)
         if compares and not numbers[-1] >= 0.0:
             return None
         return read(numbers if numbers.dtype is _REAL else numbers.astype(_REAL))

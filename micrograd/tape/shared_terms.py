@@ -49,13 +49,13 @@ class SplitSums:
             found[self.at] += self.shared((), leaves, 1)[:, 0] * (1 if mean else n)
         return found
 
-    def prepared(self, n: int, mean: bool = False) -> Callable[[Sequence[Any], Array], Array]:
-        """The same as a function for many calls with n samples; only of direct programs."""
-        program, shared, times = self.program.prepared(n, mean), self.shared.prepared(1), 1 if mean else n
+    def prepared(self, mean: bool = False) -> Callable[[Sequence[Any], Array, int], Array]:
+        """The same as a function for many calls; only of direct programs."""
+        program, shared = self.program.prepared(mean), self.shared.prepared()
 
-        def run(inputs: Sequence[Any], leaves: Array) -> Array:
-            found = program(inputs, leaves)
-            found[self.at] += shared((), leaves) * times
+        def run(inputs: Sequence[Any], leaves: Array, n: int) -> Array:
+            found = program(inputs, leaves, n)
+            found[self.at] += shared((), leaves, 1) * (1 if mean else n)
             return found
 
         return run

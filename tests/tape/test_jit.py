@@ -956,7 +956,10 @@ def test_a_map_like_the_latest_takes_the_quick_way_and_no_other_does(backend, mo
     monkeypatch.setitem(globals(), "rate", 5.0)
     assert same(call(X, i), fresh(X, i)) and not taken.pop()
     assert same(call(X, i), fresh(X, i)) and taken.pop()
-    others = [((X[:2], i[:2]), {}), ((X, i), {"k": np.full(3, 3.0)}), ((X.astype(int), i), {}), ((X.tolist(), i), {})]
+    assert same(call(X[:2], i[:2]), fresh(X[:2], i[:2])) and taken.pop()  # of another number of samples
+    with pytest.raises(ValueError, match="argument 1 has 3 samples, and another argument has 2"):
+        call(X[:2], i)
+    others = [((X[:0], i[:0]), {}), ((X, i), {"k": np.full(3, 3.0)}), ((X.astype(int), i), {}), ((X.tolist(), i), {})]
     for args, named in others:
         assert same(call(*args, **named), fresh(*args, **named)) and not taken.pop()
     assert same(f.map(X, i, theta=[1.0, 2.0, 4.0]), jit(function, w, backend=backend).map(X, i, theta=[1.0, 2.0, 4.0]))
@@ -967,6 +970,21 @@ def test_a_map_like_the_latest_takes_the_quick_way_and_no_other_does(backend, mo
         f.map(np.full((2, 2), 1e308), i[:2])
     with pytest.raises(TypeError, match="map gives numbers"):
         jit(lambda x: x * f.map(X[:2], i[:2])["a"][0], backend=backend)(1.0)
+
+
+@pytest.mark.parametrize("backend", ["llvm", "numpy"])
+def test_the_quick_way_of_a_reduced_call_takes_any_number_of_samples(backend):
+    """Also from many to few, of which each is summed in its own way; but arrays must have the same number."""
+    w, X, y = Value(2.0), np.arange(5000.0).reshape(2500, 2), np.arange(2500.0)
+    f = jit(lambda x, t: (x[0] * w - t) * x[1], wrt=[w], backend=backend)
+    f.value_and_grad([2.0], X, y)
+    for n in (2500, 1, 2, 700, 2500, 3):
+        for reduction in ("mean", "sum"):
+            found = f._calls.latest.run(np.array([2.0]), (X[:n], y[:n]), {}, reduction, 0)
+            value, gradient = jit(f.fn, wrt=[w], backend=backend).value_and_grad([2.0], X[:n], y[:n], reduction=reduction)
+            assert np.array_equal(found, [value, *gradient])
+    for args in ((X[:2], y[:3]), (X[:2, :1], y[:2]), (X[:0], y[:0]), (X[0, 0], y[:2]), (np.array(1.0), y[0])):
+        assert f._calls.latest.run(np.array([2.0]), args, {}, "sum", 0) is None
 
 
 def test_what_is_not_like_the_latest_call_does_not_take_the_quick_way():

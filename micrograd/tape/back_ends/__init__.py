@@ -36,8 +36,8 @@ class Direct(Program, Protocol):
     def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
         """As for every program, or with `mean` the mean; a program made with `groups` gives a list of arrays, samples first."""
 
-    def prepared(self, n: int, mean: bool = False) -> Callable[[Sequence[Any], Array], Array]:
-        """A function of inputs and leaves that gives the outputs for n samples (flat for one sample), for many calls."""
+    def prepared(self, mean: bool = False) -> Callable[[Sequence[Any], Array, int], Array]:
+        """A function of inputs, leaves and n that gives what a call does (flat for one sample), for many calls."""
 
     def single(self, args: Sequence[float], leaves: Sequence[float]) -> list[float]:
         """The outputs for one sample of plain numbers."""

@@ -78,9 +78,6 @@ class Program(Versions):
 
         With `groups`, a list of arrays instead, one for each group: of shape (n,) for one output, else (n, outputs).
         """
-        if 0 < n <= CHUNK and not self.groups:
-            found = self.prepared(n, mean)(inputs, leaves)
-            return found if n > 1 or self.reduce else found.reshape(-1, 1)
         which = self.which(n)
         version = self._versions[which]
         if version is None:
@@ -99,9 +96,12 @@ class Program(Versions):
             arrays += results
         elif not self.reduce:
             out = (empty if n * self._bytes < LARGE else room)((*self._shape, n), dtype)
+        elif n <= CHUNK:
+            out = (empty if self._bytes < LARGE else room)(self._shape, dtype) if n else np.zeros(self._shape, dtype)
         else:
-            out = empty((-(-n // CHUNK), *self._shape), dtype) if n else np.zeros(self._shape, dtype)
-        self._enter(frame.pointers, THETA_AT * 8, id(leaves), id(out), n, 1.0, 0, *map(id, arrays))
+            out = empty((-(-n // CHUNK), *self._shape), dtype)
+        divides = mean and 1 < n <= CHUNK and not version.direct  # otherwise that is left to the end
+        self._enter(frame.pointers, THETA_AT * 8, id(leaves), id(out), n, n if divides else 1.0, 0, *map(id, arrays))
         many = 1 if n <= CHUNK else self.threads or (threads.available() if n * version.cost > WORTH else 1)
         if many > 1:
             start = perf_counter()
@@ -115,32 +115,34 @@ class Program(Versions):
         if self.reduce and n > CHUNK:
             out = together(out)
             nan = self.twin is not None and math.isnan(out.item(out.argmax()))  # chunks may have infinities of both signs
-            if mean:
-                out /= n
+        if mean and n > 1 and not divides:
+            out /= n
         if self._callbacks and (error := machine.failures.take()):
             raise error
         made = results or out
         return made if not nan or self.twin is None else self.twin.mended(made, inputs, leaves, n, mean)
 
-    def prepared(self, n: int, mean: bool = False) -> Callable[[Sequence[Any], Array], Array]:
-        """A function of inputs and leaves that gives the outputs for n samples, for many calls of a small function.
+    def prepared(self, mean: bool = False) -> Callable[[Sequence[Any], Array, int], Array]:
+        """A function that gives what a call does, but flat for one sample: for many calls of a small function."""
+        versions, dtype, enter, twin, callbacks = self._versions, self.dtype, self._enter, self.twin, self._callbacks
 
-        They are those of a call, but flat for one sample.
-        """
-        if not 0 < n <= CHUNK:
-            return lambda inputs, leaves: self(inputs, leaves, n, mean)
-        versions, dtype, enter, twin = self._versions, self.dtype, self._enter, self.twin
-        shape = self._shape if self.reduce or n == 1 else (*self._shape, n)
-        made = empty if math.prod(shape) * dtype.itemsize < LARGE else room
-        callbacks, many = self._callbacks, mean and n > 1
-        first = self.which(n)
-        latest = first, versions[first]
+        def ready(n: int) -> tuple[Any, ...]:
+            """What all calls with n samples have in common."""
+            which, version = self.version(n)
+            shape = self._shape if self.reduce or n == 1 else (*self._shape, n)
+            made = empty if math.prod(shape) * dtype.itemsize < LARGE else room
+            divides = mean and n > 1
+            return n, which, version, made, shape, n if divides and not version.direct else 1.0, divides and version.direct
 
-        def run(inputs: Sequence[Any], leaves: Array) -> Array:
+        latest: tuple[Any, ...] = -1, 0, None, None, None, None, None
+
+        def run(inputs: Sequence[Any], leaves: Array, n: int) -> Array:
             nonlocal latest
-            which, version = latest  # in one read: other threads may set it
-            if version is None or version is not versions[which]:  # not made yet, or optimised meanwhile
-                latest = which, version = self.version(n)
+            if not 0 < n <= CHUNK:
+                return self(inputs, leaves, n, mean)  # type: ignore[no-any-return]
+            before, which, version, made, shape, divisor, late = latest  # in one read: other threads may set it
+            if n != before or version is not versions[which]:  # of another number, or optimised meanwhile
+                latest = before, which, version, made, shape, divisor, late = ready(n)
             leaves = contiguous(leaves, dtype)
             arrays = [contiguous(x, dtype) for x in inputs]
             try:
@@ -148,12 +150,11 @@ class Program(Versions):
             except IndexError:
                 frame = self._frame(version)
             out: Array = made(shape, dtype)
-            divisor = n if many and not version.direct else 1.0
             enter(frame.pointers, THETA_AT * 8, id(leaves), id(out), n, divisor, 0, *map(id, arrays))
             version.all(frame.address)
             nan = twin is not None and frame.pointers[NANS]
             version.idle.append(frame)
-            if many and version.direct:
+            if late:
                 out /= n
             if callbacks and (error := machine.failures.take()):
                 raise error
