@@ -23,7 +23,10 @@ class Number:
         return bool(self != 0.0)
 
     def __index__(self) -> int:
-        raise TypeError(f"{self!r} is no index and no int: use take(values, i) for a lookup, int(v.data) for the number")
+        raise TypeError(
+            f"{self!r} is no index and no int: for a lookup use take(values, i) with an int, in jit an argument, "
+            "as 1 and not 1.0; for the number int(v.data)"
+        )
 
     if not TYPE_CHECKING:  # a type checker refuses it by itself
 

@@ -1014,6 +1014,8 @@ def test_integers_that_no_array_holds_do_not_take_the_quick_way():
         assert f(3.0, 1) == 6.0 and g(7) == 3.5 and g(2**70) == 2.0**69
     with pytest.raises(TypeError, match="is no index"):
         f(3.0, 2**70)
+    with pytest.raises(TypeError, match=r"use take\(values, i\) with an int, in jit an argument, as 1 and not 1\.0"):
+        f(3.0, 1.0)
 
 
 @pytest.mark.parametrize("branch", [
