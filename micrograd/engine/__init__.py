@@ -21,7 +21,7 @@
 from micrograd.engine.assign import add_gradients
 from micrograd.engine.copies import redirect
 from micrograd.engine.modes import Note, mark
-from micrograd.engine.stored import attach, computed, edges, operands, primal, primals
+from micrograd.engine.stored import attach, computed, edges, leaves_and_numbers, operands, primal, primals
 from micrograd.engine.value import (
     Value,
     adjoints,
@@ -35,5 +35,5 @@ from micrograd.engine.value import (
 
 __all__ = [
     "Note", "Value", "add_gradients", "adjoints", "all_below", "as_values", "attach", "computed", "constant", "edges",
-    "general", "mark", "node_of", "operands", "primal", "primals", "redirect", "topological_order",
+    "general", "leaves_and_numbers", "mark", "node_of", "operands", "primal", "primals", "redirect", "topological_order",
 ]  # fmt: skip

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -31,6 +31,18 @@ def operands(node: Value) -> tuple[Any, ...]:
     if x is None:
         return ()
     return (x,) if len(node.rule.partials) == 1 else (x, node._y)  # type: ignore[union-attr]
+
+
+def leaves_and_numbers(nodes: Iterable[Value]) -> Iterator[Any]:
+    """The leaves among nodes, constants too, and the plain numbers among their operands, as floats."""
+    for node in nodes:
+        x = node._x
+        if x is None:
+            yield node
+        elif x.__class__ is float:
+            yield x
+        elif x.__class__ is not tuple and node._y.__class__ is float and node.rule.takes == 2:  # type: ignore[union-attr]
+            yield node._y
 
 
 def edges(node: Value) -> Iterable[tuple[Any, float]]:

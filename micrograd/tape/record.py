@@ -11,7 +11,18 @@ from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
-from micrograd.engine import Value, all_below, as_values, constant, modes, node_of, operands, primal, topological_order
+from micrograd.engine import (
+    Value,
+    all_below,
+    as_values,
+    constant,
+    leaves_and_numbers,
+    modes,
+    node_of,
+    operands,
+    primal,
+    topological_order,
+)
 from micrograd.engine.choices import chooses
 from micrograd.engine.higher_order import adjoint_graph
 from micrograd.engine.lines import line
@@ -304,24 +315,19 @@ def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, in
             constants.append(x)
         return known[key]
 
-    for x in (1.0, -0.0):  # passes use these: added later, they would shift the slots of all instructions
+    for x in (1.0, -0.0, 2.0, -2.0):  # passes use these: added later, they would shift the slots of all instructions
         constant_slot(x)
     sources = recording.sources
     compiled: set[Any] = {rule for rule in {v.rule for v in order} if rule is not None and rule.compiled}
     rule: Any
-    for v in order:
-        used, rule = operands(v), v.rule
-        if not used:
-            if v not in slot and v not in sources:
-                slot[v] = constant_slot(primal(v))
-        elif len(used) == 2:
-            x, y = used
-            if x.__class__ is float:
-                constant_slot(x)
-            if y.__class__ is float:
-                constant_slot(y)
-        if compiled and rule in compiled:
-            rule.instructions([0] * len(used), 0, constant_slot)
+    for x in leaves_and_numbers(order):
+        if x.__class__ is float:
+            constant_slot(x)
+        elif x not in slot and x not in sources:
+            slot[x] = constant_slot(primal(x))
+    for v in order if compiled else ():
+        if v.rule in compiled:
+            v.rule.instructions([0] * len(operands(v)), 0, constant_slot)  # type: ignore[union-attr]
     at, slot_of = base + len(constants), slot.__getitem__
     instructions: list[Instruction] = []
     for v in order:
