@@ -42,9 +42,12 @@ def finest(x: float) -> float:
 
 
 def steps(x: float, largest: float = math.inf) -> Iterator[float]:
-    """Steps from `x`, each a quarter of the one before, from a quarter of its size or `largest` down to the finest."""
+    """Steps from `x`, each a quarter of the one before, from a quarter of its size or `largest` down to the finest.
+
+    There are none from an infinity, nor from nan.
+    """
     h = min(max(math.fabs(x), 1.0) / 4.0, largest)
-    while h >= finest(x):
+    while math.isfinite(x) and h >= finest(x):
         yield h
         h /= 4.0
 

@@ -101,6 +101,8 @@ def judged(name: str, along: Along, tolerance: float) -> Row:
 
     if not math.isfinite(analytic):
         return row("not finite", "output.why(leaf) says where that comes from")
+    if not math.isfinite(x):
+        return row("unclear", f"the leaf holds {x}, and there is no step from there")
     kink = along.kinks(found.step)
     if kink and not along.kinks(h := 16.0 * finest(x)):  # a kink nearby: take steps that stay on this side of it
         while 4.0 * h < found.step and not along.kinks(4.0 * h):

@@ -386,3 +386,10 @@ def test_a_function_that_changes_from_call_to_call_is_refused():
     dice = random.Random(1)
     with pytest.raises(ValueError, match=r"one number for the same arguments; got .* and then .*: set the seed"):
         gradcheck(lambda x: x * dice.random(), 1.0)
+
+
+@pytest.mark.parametrize("x", [math.inf, -math.inf, math.nan])
+def test_there_is_no_step_from_an_infinity(x):
+    """The search for a step did not end there."""
+    (row,) = gradcheck(lambda a: 2.0 * a, x).rows
+    assert row.verdict == "unclear" and f"the leaf holds {x}" in row.remark
