@@ -657,6 +657,37 @@ def test_what_lies_side_by_side_is_copied_by_runs_and_not_by_a_table(reduce, n):
         assert re.search(r"@same0.*?^}", text, re.DOTALL | re.MULTILINE)[0].count("@llvm.memcpy") == 2
 
 
+STEPS = {  # of recurrences that look back
+    "one": lambda u, x: 0.3 * u[-1] + mg.sin(u[-2]) * x[1] + 0.1 * mg.tanh(u[-2]) * u[-2],
+    "another": lambda u, x: mg.sin(u[-1]) * (0.3 * u[-2] + mg.sin(u[-3])),
+    "a third": lambda u, x: mg.sin(u[-1] * u[-3] + u[-3] + 0.1 * x[1]),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_what_a_step_reads_from_two_steps_back_comes_in_registers(name, monkeypatch):
+    recurrences = importlib.import_module("micrograd.tape.back_ends.llvm.recurrences")
+    found, two_steps_back = [], recurrences.two_steps_back
+
+    def seen(*copies):
+        found.append(two_steps_back(*copies))
+        return found[-1]
+
+    def run(x):
+        u = [*x]
+        for _ in range(400):
+            u.append(STEPS[name](u, x))
+        return u[-1]
+
+    monkeypatch.setattr(recurrences, "two_steps_back", seen)
+    monkeypatch.setattr(versions, "LEAST_INTERPRETED", 10**9)
+    for f in (lambda x: (run(x), x), mg.value_and_grad(run)):
+        exact, definition = jit(f, backend="llvm", precision="exact"), jit(f, backend="reference")
+        for x in np.random.default_rng(0).normal(size=(3, 3)):
+            assert same(np.append(*exact(x)), np.append(*definition(x)))
+        assert any(found)
+
+
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("beside", ["elements", "terms"])
 def test_a_table_has_one_entry_for_what_lies_side_by_side(beside, n):

@@ -11,6 +11,8 @@ from micrograd.tape.back_ends.llvm.operands import Index, Kernel, KernelLoop, Vi
 from micrograd.tape.back_ends.llvm.straight import Held, depth_first, operations
 from micrograd.tape.back_ends.llvm.target import PARAMETERS
 
+Place = tuple[str, int, int]  # a place, a slot there, and how far it moves from one step to the next
+Copy = tuple[Place, Place]  # target and source
 HOISTED = 12  # if all steps share no more numbers than this, these stay in registers
 
 
@@ -24,6 +26,13 @@ def write_loop(f: Function, it: KernelLoop, body: Sequence[Kernel], wanted: Call
     leaving = [pair for kernel in it.leaving for pair in copied(kernel)]
     kept = [(to, source) for to, source in leaving if to[2]]
     carried = [((to[0], to[1]), (source[0], source[1])) for to, source in leaving if not to[2]]
+    begins = [to for to, _ in carried]  # where the values that are carried into the first step lie
+    if f.target.lanes == 1:
+        for (place, slot, step), source, to in two_steps_back(arriving, kept):
+            arriving.remove((to, (place, slot, step)))
+            between = (f"{place} between", slot)
+            carried += [(between, source[:2]), (to[:2], between)]
+            begins += [(place, slot + step), (place, slot)]
     makers = {one.out: one for one in work}
     local = {*makers, *((place, slot) for (place, slot, _), _ in arriving), *(to for to, _ in carried)}
     fixed = list(dict.fromkeys(a for one in work for a in one.args if isinstance(a, tuple) and a not in local))
@@ -38,7 +47,7 @@ def write_loop(f: Function, it: KernelLoop, body: Sequence[Kernel], wanted: Call
             for held in outer:
                 for arg in fixed:
                     held.fetch(arg)
-        first = [(f.target.vector, held.fetch(to)) for held in outer for to, _ in carried]
+        first = [(f.target.vector, held.fetch(begin)) for held in outer for begin in begins]
         with f.loop(it.steps, 1, first) as (t, values, results):
             inner = []
             for i, (s, around) in enumerate(zip(places, outer, strict=True)):
@@ -66,12 +75,22 @@ def write_loop(f: Function, it: KernelLoop, body: Sequence[Kernel], wanted: Call
     over_samples(f, unrolled(f, side_by_side(len(work))), samples)
 
 
+def two_steps_back(arriving: Sequence[Copy], kept: Sequence[Copy]) -> list[tuple[Place, Place, Place]]:
+    """What a step reads that was computed two steps before: where it begins, the result, and where a step expects it.
+
+    Memory would hand it on later than the next step could begin.
+    """
+    written = dict(kept)
+    behind = [((place, slot + 2 * step, step), (place, slot, step), to) for to, (place, slot, step) in arriving if step]
+    return [(begin, written[later], to) for later, begin, to in behind if later in written]
+
+
 def side_by_side(operations: int) -> int:
     """How many vectors of samples a loop of so many operations should work on at once, since each step waits for the last."""
     return 4 if operations <= 24 else 2 if operations <= 80 else 1
 
 
-def copied(it: Kernel) -> list[tuple[tuple[str, int, int], tuple[str, int, int]]]:
+def copied(it: Kernel) -> list[Copy]:
     """The copies of a kernel one by one, as pairs of (place, slot, step): target and source."""
     (source,) = it.args
     return [

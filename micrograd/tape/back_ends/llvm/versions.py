@@ -22,6 +22,7 @@ from micrograd.tape.back_ends.llvm.frames import Frame, Single
 from micrograd.tape.back_ends.llvm.module import LOOPED, in_one, vectors, written
 from micrograd.tape.back_ends.llvm.plan import MANY, Plan, planned
 from micrograd.tape.back_ends.llvm.target import CHUNK, Target
+from micrograd.tape.differences import with_differences_as_dots
 from micrograd.tape.schedule import Schedule
 from micrograd.tape.tape import Tape
 from micrograd.tape.vectorise import schedule_of, settled
@@ -103,6 +104,8 @@ class Versions:
             raise TypeError(f"compiled code works on float64 or float32, got {self.dtype}")
         if exact and self.dtype != np.dtype(np.float64):
             raise ValueError("exact means the bits of the reference back end, which is float64; got float32")
+        if not exact:
+            tape = with_differences_as_dots(tape)
         self.twin: Twin | None = None  # what mends results that are nan; set before the first call
         self._real = "double" if self.dtype.itemsize == 8 else "float"  # LLVM's name
         self._of = tape, fields, reduce, exact
