@@ -39,7 +39,7 @@ class OfArrays(NamedTuple):
 def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfArrays | None:
     """The short way for calls like the reduced call just made, if there is one."""
     path, watch = recordings.straight(call, True), recordings.watch
-    if path is None or watch is None or in_axes != 0 or not call.n or any(x.__class__ is not _ARRAY for x in args):
+    if path is None or watch is None or in_axes != 0 or not call.n or not all(map(_of_numbers, args)):
         return None
     program: Any = recordings.program(path, call, True)
     direct = recordings.back_end.make_direct is not None  # whether the program takes arrays as they are, and gives means
@@ -77,6 +77,11 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
     return OfArrays(run, path.out, path.values > 1)
 
 
+def _of_numbers(x: Any) -> bool:
+    """Whether this is an array whose type allows numbers alone. An array of objects may hold None the next time."""
+    return x.__class__ is _ARRAY and x.dtype.kind in "fiub"
+
+
 def _samples(args: Sequence[Array], signature: Sequence[tuple[tuple[int, ...], Any]]) -> int:
     """The number of samples in arrays that differ from a signature in nothing else; 0 if they do, or if there are none."""
     shapes = [(n, *form[1:]) for n in args[0].shape[:1] for form, _ in signature]
@@ -103,7 +108,7 @@ def of_map(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any
     paths, watch, latest = recordings.kept.get((call.key, False), []), recordings.watch, call.n
     compares = bool(paths) and bool(paths[0].tape.guards)
     path = paths[0] if compares and paths[0].settled == len(paths) else recordings.straight(call, False)
-    if path is None or watch is None or in_axes != 0 or not latest or any(x.__class__ is not _ARRAY for x in args):
+    if path is None or watch is None or in_axes != 0 or not latest or not all(map(_of_numbers, args)):
         return None
     widths, direct, out = widths_of(path.out), recordings.back_end.make_direct is not None and not compares, path.out
     if 0 in widths:

@@ -1299,3 +1299,16 @@ def test_calls_like_the_latest_go_straight_to_the_program_of_every_back_end(back
         with pytest.raises(KeyError) if len(others) == 1 else nullcontext():
             compiled(*cases[0][:5], others)
     assert len(long) == 4
+
+
+def test_an_array_of_objects_is_looked_at_in_every_call():
+    """After a map of one that held numbers, a None in the next became nan, and a str an error of NumPy's."""
+    w = Value(2.0)
+    f = jit(lambda x: w * x * x)
+    numbers, theta = np.array([1.0, 2], dtype=object), np.array([2.0])
+    calls = (f.map, f.backward, lambda x: f.value_and_grad(theta, x))
+    for wrong in (None, "a"):
+        for call in calls:
+            call(numbers), call(numbers)
+            with pytest.raises(TypeError, match=r"argument 0 (is an array with missing entries|must be made of real numbers)"):
+                call(np.array([1.0, wrong], dtype=object))
