@@ -44,6 +44,6 @@ def test_help_speaks_of_the_row():
     text = pydoc.plain(pydoc.render_doc(micrograd.relu))
     assert "The derivative is 1 above 0, and 0 at 0" in text and "∂/∂x = [x > 0]" in text
     assert "∂/∂y = x / (x² + y²)" in micrograd.atan2.__doc__
-    assert "Called on floats" in Primitive.__doc__
+    assert "It gives a float for floats" in Primitive.__doc__
     for row in RULES.values():
         assert row.__doc__.startswith(row.written)
