@@ -57,7 +57,7 @@ class Linear:
         self.__init__(*state)  # type: ignore[misc]
 
     @cached_property
-    def run(self) -> Callable[[Sequence[float], Any], Sequence[float]]:
+    def run(self) -> Callable[[Sequence[float], Sequence[float]], Sequence[float]]:
         """A function that gives the numbers of all outputs, given those of the inputs and of the leaves."""
         backend, dtype, *rest = self.made_with
         chosen, inputs = back_end(backend, *rest), self.path.tape.inputs
@@ -70,9 +70,9 @@ class Linear:
 
         program: Any = self.path.program(made)
         if singly:
-            return lambda xs, leaves: program.single(xs, leaves.tolist())
+            return program.single  # type: ignore[no-any-return]
         arrays: Callable[[Any], Any] = lambda xs: [np.array(xs)] if inputs else []  # noqa: E731
-        return lambda xs, leaves: program(arrays(xs), leaves, 1)[:, 0].tolist()
+        return lambda xs, leaves: program(arrays(xs), np.array(leaves, dtype), 1)[:, 0].tolist()
 
     @cached_property
     def graph(self) -> Tape:
@@ -107,7 +107,7 @@ class CompiledRow(Primitive):
         for k, x in zip(self.linear.path.operands[self.i], xs, strict=True):
             whole[k] = x
         inputs = self.linear.path.tape.inputs
-        return self.linear.run(whole[:inputs], np.array(whole[inputs:], self.linear.made_with[1]))
+        return self.linear.run(whole[:inputs], whole[inputs:])
 
     def number(self, *xs: Any) -> float:
         return self._outputs(xs)[self.i]
@@ -225,7 +225,9 @@ class Nodes(Recordings):
 
     def _results(self, linear: Linear, sources: Sequence[Any], leaves: Sequence[Value], mode: Any) -> Any:
         xs = [x if x.__class__ is float else primal(x) if isinstance(x, Value) else float(x) for x in sources]
-        numbers = linear.run(xs, linear.path.own(self.parameters.theta()))
+        held = self.parameters.floats()
+        own = held if linear.path.uses_all(len(held)) else [held[i] for i in linear.path.leaves]
+        numbers = linear.run(xs, own)
         if not mode.recording:
             found = [*map(constant, numbers[: len(linear.rows)])]
         else:
