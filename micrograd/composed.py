@@ -87,14 +87,16 @@ def trunc(x: Any) -> Any:
 def round(x: Any, digits: int | None = None) -> Any:
     """x rounded to the nearest whole number (if two are as near, to the even one), or to so many digits after the point.
 
-    It rounds as NumPy does, and its derivative is 0.
+    It rounds as NumPy does, also where x · 10^digits overflows, and its derivative is 0. TypeError where `digits` is not whole.
 
     >>> round(2.5), round(3.5), round(2.675, 1), round(1234.0, -2)
     (2.0, 4.0, 2.7, 1200.0)
     """
     if not digits:
         return primitives.round(x)
-    scale = 10.0 ** abs(digits)
+    if not hasattr(digits, "__index__") or hasattr(digits, "_data"):
+        raise TypeError(f"round needs a whole number of digits, got {digits!r}")
+    scale = 10.0 ** abs(digits) if abs(digits) < 309 else math.inf
     return primitives.round(x * scale) / scale if digits > 0 else primitives.round(x / scale) * scale
 
 

@@ -170,3 +170,14 @@ def test_softmax_keeps_its_digits_as_the_numbers_grow(large):
     f = lambda x: mg.softmax([xs[0], x, *xs[2:]])  # noqa: E731
     assert mg.jacobian(f)(xs[1]) == pytest.approx(slope, rel=2e-15)
     assert jit(mg.jacobian(f))(xs[1]) == pytest.approx(slope, rel=2e-15)
+
+
+def test_digits_are_whole_and_may_be_many():
+    """1.5 digits gave 2.6879 for 2.675, and 400 an OverflowError of Python's."""
+    for digits in (1.5, "a", Value(1.0)):
+        for rounded in (mg.round, round):
+            with pytest.raises(TypeError, match="round needs a whole number of digits, got"):
+                rounded(Value(2.675), digits)
+    with np.errstate(all="ignore"):
+        for x, digits in ((2.675, 400), (2.675, -400), (2.675, 308), (2.675, np.int64(1)), (1e300, 10)):
+            assert np.array_equal(mg.round(x, digits), np.round(x, digits), equal_nan=True)
