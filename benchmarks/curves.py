@@ -432,7 +432,7 @@ def measured(peer: str, python: str, problem: str, count: int, core: str) -> dic
         run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=2 * LIMIT)
     except subprocess.TimeoutExpired:
         return {"estimate": None}
-    if run.returncode:
+    if run.returncode or not run.stdout:  # an error in the thread that answers leaves 0
         last = run.stderr.strip().splitlines()[-1:] or [f"exit status {run.returncode}"]
         return {"failed": last[0]}
     return json.loads(run.stdout.splitlines()[-1])

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +62,12 @@ def test_eager_speed_and_memory_beside_the_original_and_xad():
 def test_the_problems_of_the_suite_have_the_derivatives_of_their_numpy_code():
     run = subprocess.run([sys.executable, EAGER.with_name("suite.py"), "--check"], capture_output=True, text=True)
     assert run.returncode == 0 and run.stdout.count(": right, and") >= 15, run.stdout + run.stderr
+
+
+@pytest.mark.skipif(not shutil.which("taskset"), reason="needs taskset")
+def test_a_peer_that_raises_has_failed(monkeypatch):
+    """It answers in a thread, whose error leaves the exit status 0."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    curves = importlib.import_module("curves")
+    core = str(min(os.sched_getaffinity(0)))
+    assert curves.measured("nobody", sys.executable, "demo", 1, core) == {"failed": "KeyError: 'nobody'"}
