@@ -59,11 +59,14 @@ def numbers_of(constants: list[Value]) -> bytes:
 class Surroundings:
     """What a function may read outside its arguments: places with one object each, containers, arrays, and constants."""
 
-    def __init__(self, fn: Any):
+    def __init__(self, fn: Any, before: Surroundings | None = None):
+        """What there is now. Given what there was `before`, one walk is enough if no names of attributes have come since."""
         self.fn = fn
-        self.names: set[str] = set()
-        self.texts: set[str] = set()  # strings, in code and in what it reads, that may be names of attributes or begin them
-        self.by_text = self.any_name = False  # whether code reads attributes named by a text, or may read any attribute
+        self.names: set[str] = set(before.names) if before else set()
+        # strings, in code and in what it reads, that may be names of attributes or begin them
+        self.texts: set[str] = set(before.texts) if before else set()
+        self.by_text: bool = before is not None and before.by_text  # whether code reads attributes named by a text,
+        self.any_name: bool = before is not None and before.any_name  # or may read any attribute
         while True:  # until no more names of attributes are found
             known = self._known()
             # holder, an expression that reads on from it (it calls the holder h0, h1, ...), and what was found there

@@ -55,7 +55,7 @@ class Watch:
         """Whether a new walk finds the same objects, or equal numbers and texts; asked when a quick comparison has failed."""
         before = self._walk
         try:
-            now = Surroundings(before.fn)
+            now = Surroundings(before.fn, before)
             if now.bytes != before.bytes or now.numbers != before.numbers:
                 return False
             return len(now.found) == len(before.found) and all(map(_same, now.found, before.found))
