@@ -45,13 +45,13 @@ def _cheapest(costs: list[list[float]], m: int, n: int) -> Places:
     found: Places = []
     i = j = 0
     while i < m or j < n:
-        if i < m and j < n and least[i][j] == least[i + 1][j + 1] + costs[i][j]:
-            found.append((i, j))
-            i, j = i + 1, j + 1
-        elif i < m and least[i][j] == least[i + 1][j] + 1.0:
+        if i < m and least[i][j] == least[i + 1][j] + 1.0:
             found.append((i, None))
             i += 1
-        else:
+        elif j < n and least[i][j] == least[i][j + 1] + 1.0:
             found.append((None, j))
             j += 1
+        else:
+            found.append((i, j))
+            i, j = i + 1, j + 1
     return found

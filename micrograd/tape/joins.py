@@ -16,122 +16,13 @@ from typing import NamedTuple
 
 from micrograd.primitives import RULES, Primitive
 from micrograd.tape.alignment import aligned
-from micrograd.tape.tape import Instruction, Tape, constant_key
+from micrograd.tape.selections import ANYTHING, SUMS, TERMS, Always, Code, Part, Term
 
 _WHERE, _ADD, _SUB, _NEG = (RULES[name] for name in ("where", "add", "sub", "neg"))
-ANYTHING = -1  # in the place of a slot: any number will do, because no path is known on this side of a comparison
 FEW = 8  # the most selections of operands that may replace one selection between two results
 PRICE = 3  # a selection costs as much as so many operations
-TERMS = 64  # sums of more terms are not aligned
+DEEP = 4  # operations below a result of one side that are looked for among those of both
 
-Always = tuple[tuple[int, bool], ...]  # numbers of decisions, each with whether its comparison is 1.0
-
-
-class Part(NamedTuple):
-    """A part of the tree of comparisons, as instructions."""
-
-    trace: dict[int, int]  # by the number of each decision, the slot of its comparison, in order
-    always: Always  # the decisions that always have the same outcome in this part, in the same order
-    outputs: list[int]
-
-
-class Code:
-    """Instructions, with equal ones merged. Slots below `first` are inputs and leaves; constants have negative slots."""
-
-    def __init__(self, first: int):
-        self.first = first
-        self.instructions: list[Instruction] = []
-        self.decisions: dict[int, int] = {}  # for the slot of a selection, the number of its decision
-        self.shared = set[int]()  # slots that are used more than once on a path: they are not taken apart as parts of a sum
-        self.numbers: list[float] = []
-        self._known: dict[Instruction, int] = {}
-        self._slots: dict[object, int] = {}
-        self.nothing = self.number(-0.0), self.number(0.0)  # changes nothing when it is added; when it is subtracted
-        self._sources: list[int] = []  # for each instruction, as bits, the inputs and leaves that it depends on
-
-    def add(self, rule: Primitive, *operands: int) -> int:
-        """The slot of an instruction, which is added if it is new."""
-        key = (rule, operands)
-        if key not in self._known:
-            self._known[key] = self.first + len(self.instructions)
-            self.instructions.append(key)
-        return self._known[key]
-
-    def number(self, x: float) -> int:
-        """The slot of a constant."""
-        key = constant_key(x)
-        if key not in self._slots:
-            self.numbers.append(x)
-            self._slots[key] = ANYTHING - len(self.numbers)
-        return self._slots[key]
-
-    def selected(self, decision: int, slot: int, one: int, zero: int) -> int:
-        """The slot of a selection between `one` and `zero`. It is called open if one of the two is ANYTHING."""
-        found = self.add(_WHERE, slot, one, zero)
-        self.decisions.setdefault(found, decision)
-        return found
-
-    def opened(self, decision: int, condition: int, slot: int, one: bool) -> int:
-        """An open selection: a slot that matters only if a comparison has one outcome."""
-        return self.selected(decision, condition, *((slot, ANYTHING) if one else (ANYTHING, slot)))
-
-    def settled(self, slot: int, always: Always, trace: dict[int, int]) -> tuple[int, Always]:
-        """What a slot is where `always` holds, after the selections that this decides; and what holds where that matters.
-
-        `trace` is that of the part of the tree: only selections by its comparisons are decided.
-        """
-        while (decision := self.decisions.get(slot)) is not None:
-            condition, one, zero = self.at(slot)[1]
-            known = next((holds for d, holds in always if d == decision), None)
-            if trace.get(decision) != condition:
-                known = None
-                if ANYTHING not in (one, zero):
-                    break
-            elif ANYTHING in (one, zero):
-                if known is None:
-                    always = (*always, (decision, one != ANYTHING))
-                elif known != (one != ANYTHING):
-                    return ANYTHING, ()
-            elif known is None:
-                break
-            slot = one if zero == ANYTHING or (known and one != ANYTHING) else zero
-        return slot, always
-
-    def at(self, slot: int) -> tuple[Primitive | None, tuple[int, ...]]:
-        """The instruction of a slot."""
-        return self.instructions[slot - self.first] if slot >= self.first else (None, ())
-
-    def sources(self, slot: int) -> int:
-        """The inputs and leaves that a slot depends on, as bits."""
-        for rule, operands in self.instructions[len(self._sources) :]:  # noqa: B007
-            found = 0
-            for i in operands:
-                found |= self._sources[i - self.first] if i >= self.first else 1 << i if i >= 0 else 0
-            self._sources.append(found)
-        return self._sources[slot - self.first] if slot >= self.first else 1 << slot if slot >= 0 else 0
-
-    def tape(self, inputs: int, leaves: int, outputs: Sequence[int]) -> Tape:
-        """The tape with those outputs, without selections between a number and ANYTHING or the same number."""
-        base, first = inputs + leaves, inputs + leaves + len(self.numbers)
-        to: list[int] = []
-        kept: dict[Instruction, int] = {}
-
-        def place(slot: int) -> int:
-            return to[slot - base] if slot >= base else slot if slot >= 0 else base + ANYTHING - 1 - slot
-
-        for at, (rule, operands) in enumerate(self.instructions, base):
-            if ANYTHING in operands:
-                to.append(place(next((x for x in operands[1:] if x != ANYTHING), operands[0])))
-                continue
-            own = tuple(map(place, operands))
-            if at in self.decisions and own[1] == own[2]:
-                to.append(own[1])
-            else:
-                to.append(kept.setdefault((rule, own), first + len(kept)))
-        return Tape(inputs, leaves, list(self.numbers), [*kept], [place(i) for i in outputs])
-
-
-_Term = tuple[int, Always, bool]  # a term of a sum: its slot, what always holds where it matters, whether it is subtracted
 Pair = tuple[int, Always, int, Always]  # two slots, one on each side, each with what always holds where it matters
 
 
@@ -204,9 +95,9 @@ class Join:
                 if at in self.made:
                     waiting.discard(stack.pop())
                     continue
-                plan = self.plans[at]
-                if plan.made is None and at in self.chosen[at][0]:
-                    plan = plan._replace(below=(), rule=None)
+                plan = self.plans.get(at) or self._plan(at)
+                if plan.made is None and at in self.chosen.get(at, ((),))[0]:
+                    plan = self._apart_by_later(plan.pair)
                 elif ANYTHING in plan.pair[::2]:
                     plan = plan._replace(below=self._instead(plan.pair, waiting))
                 if missing := [p for p in plan.below if p not in self.made]:
@@ -241,11 +132,8 @@ class Join:
         if plan.rule is None:
             a, of_a, b, of_b = plan.pair
             if ANYTHING in (a, b):
-                a, b = [ANYTHING if x == ANYTHING else below[0] if below else x for x in (a, b)]
-            elif later := [(d, one) for d, one in of_a if (d, not one) in of_b and self.conditions.get(d) in self.made]:
-                decision, one = later[-1]  # a later decision tells the two apart: others may select by it too
-                a, b = self._within(a, _without(of_a, decision), 0), self._within(b, _without(of_b, decision), 1)
-                return code.selected(decision, self.made[self.conditions[decision]], *((a, b) if one else (b, a)))
+                made = below[0] if below else self._anew(a, of_a, 0, DEEP) if b == ANYTHING else self._anew(b, of_b, 1, DEEP)
+                a, b = [x if x == ANYTHING else made for x in (a, b)]
             return code.selected(self.decision, self.slot, self._within(a, of_a, 0), self._within(b, of_b, 1))
         if plan.decision is not None:
             for (i, decision, one), condition in reversed([*zip(plan.claims, below[3:], strict=True)]):
@@ -257,6 +145,16 @@ class Join:
         for term, minus in zip(below[1:], plan.minus[1:], strict=True):
             total = code.add(_SUB if minus else _ADD, total, term)
         return total
+
+    def _apart_by_later(self, pair: Pair) -> _Plan:
+        """A selection between two slots: by a later decision where that parts them too, as others may."""
+        a, of_a, b, of_b = pair
+        later = [(d, one) for d, one in of_a if (d, not one) in of_b and self.conditions.get(d) in self.made]
+        if not later:
+            return _Plan(pair)
+        decision, one = later[-1]
+        sides = (a, _without(of_a, decision), ANYTHING, ()), (ANYTHING, (), b, _without(of_b, decision))
+        return self._selection(pair, decision, [self.conditions[decision], *(sides if one else sides[::-1])])
 
     def _note_used(self, wanted: list[Pair]) -> None:
         """Note which pairs are sure to be made, by the slots of each side."""
@@ -278,6 +176,19 @@ class Join:
         a, of_a, b, of_b = pair
         candidates, always = (self.used.get((1, b), ()), of_b) if a == ANYTHING else (self.used.get((0, a), ()), of_a)
         return next(([at] for holds, at in candidates if at not in waiting and {*holds} <= {*always}), [])
+
+    def _anew(self, slot: int, always: Always, side: int, deep: int) -> int:
+        """What a slot of one side holds, computed from what has been made of its operands and of any of the other side.
+
+        That comes to the same there, and is what other results are computed from.
+        """
+        for holds, pair in self.used.get((side, slot), ()):
+            if pair in self.made and {*holds} <= {*always}:
+                return self.made[pair]
+        rule, operands = self.code.at(slot)
+        if rule is None or not deep or slot in self.code.decisions:
+            return slot
+        return self.code.add(rule, *[self._anew(x, always, side, deep - 1) for x in operands])
 
     def _within(self, slot: int, always: Always, side: int) -> int:
         """A slot of one side, with open selections by the decisions that always hold for it, but not for both parts."""
@@ -313,7 +224,7 @@ class Join:
                 return self._selection(pair, e, below)
             if d is not None and e is not None:
                 return _Plan(pair)
-        if (rule in _SUMS or other in _SUMS) and (sums := self._side_by_side(pair)):
+        if (rule in SUMS or other in SUMS) and (sums := self._side_by_side(pair)):
             below, minus = sums
             return _Plan(pair, rule=_ADD, below=below, minus=minus)
         if rule is not None and rule is other and len(xs) == len(ys):
@@ -337,32 +248,14 @@ class Join:
         known = self.conditions.get(decision)
         return known if known is not None and (x, y) == (known[0], known[2]) else (x, (), y, ())
 
-    def _terms(self, slot: int, always: Always, side: int) -> tuple[list[_Term], list[int]]:
-        """The terms of a sum from first to last, and the slots of the partial sums up to each."""
-        terms: list[_Term] = []
-        sums: list[int] = []
-        while len(terms) <= TERMS:
-            slot, always = self.code.settled(slot, always, self.traces[side])
-            sums.append(slot)
-            rule, operands = self.code.at(slot)
-            if rule not in _SUMS or (terms and slot in self.code.shared):
-                break
-            x, y = operands
-            if rule is _ADD and self.code.at(x)[0] not in _SUMS and self.code.at(y)[0] in _SUMS:
-                x, y = y, x
-            terms.append((y, always, rule is _SUB))
-            slot = x
-        terms.append((slot, always, False))
-        return terms[::-1], sums[::-1]
-
     def _side_by_side(self, pair: Pair) -> tuple[list[Pair], list[bool]] | None:
         """Pairs of the terms of two sums, and which are subtracted; None if they are too long or too different."""
-        (xs, sums), (ys, others) = self._terms(*pair[:2], 0), self._terms(*pair[2:], 1)
+        (xs, sums), (ys, others) = self.code.terms(*pair[:2], self.traces[0]), self.code.terms(*pair[2:], self.traces[1])
         if len(xs) > TERMS or len(ys) > TERMS or len(xs) != len(sums) or len(ys) != len(others):
             return None
         begun = {slot: place for place, slot in enumerate(others)}
         if (both := max([k for k, slot in enumerate(sums) if slot in begun], default=-1)) >= 0:  # after a common partial sum
-            start: _Term = (sums[both], (), False)
+            start: Term = (sums[both], (), False)
             xs, ys = [start, *xs[both + 1 :]], [start, *ys[begun[sums[both]] + 1 :]]
         if (places := aligned(xs, ys, self._apart)) is None:
             return None
@@ -380,7 +273,7 @@ class Join:
             minus.append(less)
         return found, minus
 
-    def _apart(self, x: _Term, y: _Term) -> float:
+    def _apart(self, x: Term, y: Term) -> float:
         """The cost of joining two terms; a selection between a term and nothing costs 1."""
         (a, of_a), (b, of_b) = self.code.settled(*x[:2], self.traces[0]), self.code.settled(*y[:2], self.traces[1])
         if a == b:
@@ -391,11 +284,9 @@ class Join:
             return 0.25
         if e is not None and e in dict(of_a):
             return 0.25
-        p, q = code.sources(a), code.sources(b)
-        return 1.5 - 0.75 * (p & q).bit_count() / max(1, (p | q).bit_count()) - 0.25 * (code.at(a)[0] is code.at(b)[0])
-
-
-_SUMS = {_ADD, _SUB}
+        (p, high), (q, low) = code.sources(a), code.sources(b)
+        alike = (p & q).bit_count() / (p | q).bit_count() if p | q else 0.0
+        return 1.5 - 0.75 * alike - 0.25 * (code.at(a)[0] is code.at(b)[0]) + 0.05 * min(abs(high - low), 4)
 
 
 def _without(always: Always, decision: int) -> Always:

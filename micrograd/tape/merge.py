@@ -13,8 +13,9 @@ from functools import partial, reduce
 from typing import NamedTuple
 
 from micrograd.primitives import RULES, Primitive
-from micrograd.tape.joins import Code, Join, Part
-from micrograd.tape.passes import chained, swept, use_counts
+from micrograd.tape.joins import Join
+from micrograd.tape.passes import optimised, use_counts
+from micrograd.tape.selections import Code, Part
 from micrograd.tape.tape import Guard, Tape
 
 _COUNTED = {  # a comparison as a primitive, which gives 1.0 or 0.0; the order of its operands; which result 1.0 stands for
@@ -33,7 +34,12 @@ TABLE = 13  # more of them are looked up in a table, if it is for at most so man
 
 
 def merged(
-    paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool = False, gates: bool = False
+    paths: Sequence[tuple[Tape, Sequence[int]]],
+    leaves: int,
+    results: bool,
+    gradient: bool = False,
+    gates: bool = False,
+    exact: bool = True,
 ) -> Tape | None:
     """The tape of some paths, each of them a tape with the places of its leaves among all `leaves`.
 
@@ -41,12 +47,13 @@ def merged(
     of each by all leaves. Then comes one more output, which says which path that is: the number of the path, or with `results`
     0.0 for any path, so that its sum over the samples is 0.0 if each takes one of the paths. It is ELSEWHERE if the sample
     takes none of them, or less if an index is outside its table too. It is nan if a nan is compared, and, with `gates` (some
-    result may have to be computed again by a gated tape), if a result is nan.
+    result may have to be computed again by a gated tape), if a result is nan. Unless `exact`, a sum of nothing but negative
+    zeros may be a positive one, or the other way round.
 
     None if the paths do not compare the same in the same order, or if computing all of them for every sample would be too
     much.
     """
-    tree = _Tree(paths, leaves, results, gradient)
+    tree = _Tree(paths, leaves, results, gradient, exact)
     try:
         part = tree.part(list(range(len(paths))), 0, {})
         number, chosen = tree.number(part), part.outputs[1:]
@@ -57,7 +64,7 @@ def merged(
         total = code.add(_SUM, *chosen)
         number = code.add(_WHERE, code.add(_EQUAL, total, total), number, total)
     longest = max(3 * len(paths), *(len(tape.instructions) for tape, _ in paths))
-    found = swept(chained(code.tape(paths[0][0].inputs, leaves, [*chosen, number])))
+    found = optimised(code.tape(paths[0][0].inputs, leaves, [*chosen, number]), exact=True)
     if len(paths) > 1 and results and len(found.instructions) > max(SMALL, GROWTH * longest):
         return None
     return found
@@ -78,8 +85,8 @@ class _Decision(NamedTuple):
 class _Tree:
     """The instructions of all paths, with equal ones merged, and the tree of their comparisons."""
 
-    def __init__(self, paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool):
-        self.results, self.apart = results, len(paths) > 2
+    def __init__(self, paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool, exact: bool):
+        self.results, self.apart, self.exact = results, len(paths) > 2, exact
         self.guards: list[list[Guard]] = [tape.guards for tape, _ in paths]
         self.decisions: list[list[int]] = []  # for each path, the numbers of its decisions
         self.outcomes: list[set[bool]] = []  # for each decision, whether its comparison is 1.0, on all paths
@@ -130,7 +137,8 @@ class _Tree:
         terms = operands
         if rule is _DOT:
             products = [add(_MUL, x, y) for x, y in zip(operands[:half], operands[half:-1], strict=True)]
-            terms = [*operands[-1:], *products] if operands[-1] != self.code.number(-0.0) else products
+            nothing = self.code.nothing[: 1 if self.exact else 2]
+            terms = products if operands[-1] in nothing else [*operands[-1:], *products]
         return reduce(partial(add, _ADD), terms)
 
     def _in_tables(self, tape: Tape, to: list[int]) -> int:

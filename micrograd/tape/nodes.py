@@ -24,7 +24,7 @@ from micrograd.primitives import CONSTANT, Primitive
 from micrograd.tape.arguments import Call
 from micrograd.tape.back_ends import Program, back_end
 from micrograd.tape.branches import path_of
-from micrograd.tape.passes import chained, swept
+from micrograd.tape.passes import optimised
 from micrograd.tape.record import Recording
 from micrograd.tape.recordings import Path, Recordings
 from micrograd.tape.results import put_together
@@ -66,7 +66,7 @@ class Linear:
         fields = ((1, False),) * inputs if singly else ((inputs, False),)[: min(inputs, 1)]
 
         def made(tape: Tape) -> Program:
-            return chosen.make(swept(chained(replace(tape, guards=[]))), fields, False, dtype)
+            return chosen.make(optimised(replace(tape, guards=[]), exact=True), fields, False, dtype)
 
         program: Any = self.path.program(made)
         if singly:

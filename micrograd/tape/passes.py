@@ -20,6 +20,7 @@ from micrograd.tape.tape import Guard, Instruction, Tape, constant_key
 
 _ADD, _SUB, _MUL, _DIV, _NEG, _POW = (RULES[name] for name in ("add", "sub", "mul", "div", "neg", "pow"))
 _SUM, _DOT = RULES["sum"], RULES["dot"]
+_ARITHMETIC = {_ADD, _SUB, _MUL}
 _GREATER, _LESS, _SIGN = RULES["greater"], RULES["less"], RULES["sign"]
 
 
@@ -27,8 +28,8 @@ def optimised(tape: Tape, exact: bool = False) -> Tape:
     """An equivalent tape: constants folded, equal instructions merged, chains turned into sum and dot, dead code removed.
 
     With `exact`, results have the same bits, to the sign of every zero. Without, a sum of nothing but negative zeros may give
-    0.0, and small whole powers are rounded as products. A tape with guards keeps its chains: without sums, paths have more
-    instructions in common.
+    0.0, and small whole powers are rounded as products. A tape with guards keeps its chains, and products and sums of
+    constants: so paths have more instructions in common. They are for the tape that the paths are merged into.
     """
     held = [tape]  # the only reference, if the caller keeps none: each tape is freed once the next is made of it
     del tape
@@ -75,7 +76,7 @@ def _simplified(tape: Tape, exact: bool) -> Tape:
     to: list[int] = list(range(first))  # the new slot of each old one
     kept: list[Instruction] = []
     number = constants.get
-    numbers, moved, leave = constants.slots, to.__getitem__, to.append
+    numbers, moved, leave, fold = constants.slots, to.__getitem__, to.append, not tape.guards
     operands: tuple[int, ...]
     simpler_with, without = _SIMPLER_EXACTLY if exact else _SIMPLER, _SIMPLER_WITHOUT_NUMBERS
     for rule, old in tape.instructions:
@@ -89,7 +90,7 @@ def _simplified(tape: Tape, exact: bool) -> Tape:
         while True:
             if plain or (operands and numbers.isdisjoint(operands)):
                 simplify = without.get(rule)
-            elif numbers.issuperset(operands):
+            elif (fold or rule not in _ARITHMETIC) and numbers.issuperset(operands):
                 leave(constants.slot(rule.on_floats([number(i) for i in operands])))  # type: ignore[misc]
                 break
             else:

@@ -26,7 +26,7 @@ from micrograd.tape.decorator import Decorator
 from micrograd.tape.merge import merged
 from micrograd.tape.nonfinite import Twin, choosing, gated, gated_twin
 from micrograd.tape.parameters import Array, Parameters
-from micrograd.tape.passes import chained, optimised, swept
+from micrograd.tape.passes import optimised
 from micrograd.tape.record import NEEDS_ONE, Recording
 from micrograd.tape.results import numbers_of, skeleton
 from micrograd.tape.shared_terms import summed
@@ -343,7 +343,8 @@ class Recordings:
         if any(path.tape.guards and path.may_raise for path in paths):
             return None
         gates = results and any(path.record_gated is not None for path in paths)
-        return merged([(path.tape, path.leaves) for path in paths], count, results, gradient, gates)
+        tapes = [(path.tape, path.leaves) for path in paths]
+        return merged(tapes, count, results, gradient, gates, self.back_end.keeps_signs)
 
     def _program(self, path: Path, make: Callable[[Tape], Program]) -> Program:
         """What `path.program` gives. The lock is held for what is made now, and also for what is made when first needed."""
@@ -374,4 +375,4 @@ def _part(tape: Tape, guards: bool) -> Tape:
     if not tape.guards:
         return tape
     outputs = [slot for g in tape.guards for slot in (g.x, g.y)] if guards else tape.outputs
-    return swept(chained(replace(tape, outputs=outputs, guards=[])))
+    return optimised(replace(tape, outputs=outputs, guards=[]), exact=True)

@@ -155,6 +155,38 @@ def test_conditions_on_one_number_are_a_selection_each():
     assert shares(other, X)[0] < 120
 
 
+def test_ifs_on_what_the_ifs_before_have_left_share_it_on_all_paths_that_are_met():
+    def f(x, y):
+        t = x * 0.7
+        for k in range(6):
+            t = t * 0.7 + y * 0.7 if t > y * (k - 2) * 0.3 else t * 1.1 + x * 0.3
+        return t
+
+    X = np.random.default_rng(0).normal(size=(600, 2))
+    instructions, paths = shares(f, X)
+    assert 15 < paths < 40 and instructions < 140
+
+
+def test_factors_of_a_gradient_that_are_plain_numbers_are_selected_one_by_one():
+    w = Value(0.7)
+
+    def f(*xs):
+        total = w
+        for x in xs:
+            total = total * 1.5 + w if x > 0.0 else total * 0.25 - x
+        return total
+
+    X = np.array(list(itertools.product([-1.0, 0.5], repeat=6)))
+    fast = jit(f, wrt=[w], backend="reference", precision="exact")
+    value, gradient = fast.value_and_grad([0.7], *X.T, reduction="sum")
+    each = [f(*map(Value, row)) for row in X.tolist()]
+    columns = [[out.data for out in each], [mg.adjoints(out, [w])[w] for out in each]]
+    assert [value, *gradient] == reference.total(np.transpose(columns)).tolist()
+    (paths,) = fast.recorded.values()
+    tape = merge.merged([(path.tape, path.leaves) for path in paths], 1, True, True)
+    assert len(paths) == 64 and len(tape.instructions) < 80
+
+
 def test_the_same_condition_again_is_no_decision():
     def f(x, y, z):
         total = z
