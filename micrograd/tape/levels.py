@@ -52,7 +52,7 @@ def waiting(tape: Tape, early: Sequence[int], varies: Array) -> list[int] | None
     missing = [0] * count  # how many operands have not been computed yet
     for k in range(count - 1, -1, -1):
         before = latest[k] - 1
-        for x in set(code[k][1]):
+        for x in code[k][1]:  # one that is read twice counts twice
             if x >= first:
                 missing[k] += 1
                 users[x - first].append(k)

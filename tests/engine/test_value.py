@@ -293,6 +293,12 @@ def test_leaves_and_outputs_have_adjoints_too():
     assert zero.data == 0.0 and zero.is_constant
 
 
+def test_several_outputs_are_sorted_in_their_order():
+    a, b = Value(2.0), Value(3.0)
+    product = a * b
+    assert list(map(id, topological_order(b, product, a))) == list(map(id, [b, a, product]))
+
+
 def test_derivatives_of_any_order():
     x = Value(0.5)
     d = x.sin() * x.exp()
@@ -391,7 +397,7 @@ def test_parents_are_in_call_order_and_partials_belong_to_them():
     assert (a / b).parents == (a, b) and (a / b).partials == (1 / 3, -(2 / 3) / 3)
     assert (a * a).parents == (a, a) and (a * a).partials == (2.0, 2.0)
     assert a.parents == () and a.partials == () and a.op == "" and a.rule is None
-    assert (2.0**a).partials == (0.0, 4 * math.log(2.0))
+    assert (2.0**a).partials == (0.0, 4 * math.log(2.0)) and (a ** constant(3.0)).partials == (12.0, 0.0)
 
 
 def test_detach_is_a_constant_of_the_same_number():
@@ -574,6 +580,45 @@ def test_a_block_may_be_closed_in_another_context():
         generator.close()
         assert not records()
     assert records() and not modes.open_blocks
+
+
+def test_a_recording_that_is_closed_while_it_is_told_hears_no_more(monkeypatch):
+    """Another thread may close the block while `told` looks which blocks are open."""
+    a, heard, of_open = Value(2.0), [], modes._of_open
+    outer = inside_of(no_grad())
+    next(outer)
+    observer = inside_of(modes.inside(observer=SimpleNamespace(used=heard.extend), recording=True))
+    next(observer)
+    contextvars.Context().run(outer.close)  # so that `told` has to look
+
+    def closing(blocks):
+        found = of_open(blocks)
+        monkeypatch.setattr(modes, "_of_open", of_open)
+        contextvars.Context().run(observer.close)
+        return found
+
+    monkeypatch.setattr(modes, "_of_open", closing)
+    keeps_open = contextvars.Context()  # of another thread, so that modes are looked at
+    block = inside_of(no_grad())
+    keeps_open.run(next, block)
+    a * 3.0
+    assert heard == [a, 3.0]
+    a * 5.0
+    assert heard == [a, 3.0]
+    keeps_open.run(block.close)
+
+
+def test_who_has_heard_a_recording_is_freed_with_its_block():
+    class Observer:
+        def used(self, operands):
+            pass
+
+    a, observer = Value(2.0), Observer()
+    freed = weakref.ref(observer)
+    with modes.inside(observer=observer, recording=True):
+        a * 3.0
+    del observer
+    assert freed() is None
 
 
 def test_a_recording_that_is_closed_in_another_context_hears_no_more():
@@ -963,6 +1008,19 @@ def test_no_grad_decorates_generators_and_coroutines_and_can_be_used_again():
 
     with ThreadPoolExecutor(1) as elsewhere:  # this thread may have an event loop of its own
         assert elsewhere.submit(asyncio.run, both()).result() == [True, False]
+    closed = []
+
+    @no_grad
+    def closing():
+        try:
+            yield 1
+        finally:
+            closed.append(records())
+
+    made = closing()
+    next(made)
+    made.close()
+    assert closed == [False] and records()
     block = no_grad()
     for _ in range(2):
         with block:

@@ -57,6 +57,26 @@ def test_instructions_that_wait_compute_what_the_tape_does(seed, reduce, always)
     np.testing.assert_array_equal(found, reference.Program(tape, fields, reduce)(arrays, theta, 11))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_in_each_group_some_instruction_cannot_wait_any_longer(seed, always):
+    """A group is of one kind, and of what all samples share, or of what varies."""
+    function, inputs, leaves = program(seed)
+    tape, _ = recorded(function, [0.3] * inputs, wrt=leaves)
+    it = settled(tape, [(inputs - 1, True), (1, False)], False)
+    early, first = tape.levels(), tape.first
+    found = it.levels or waiting(tape, early, it.places.varies)
+    assert found is not None
+    latest = [max(early)] * len(found)
+    for k in reversed(range(len(found))):
+        for x in tape.instructions[k][1]:
+            if x >= first:
+                latest[x - first] = min(latest[x - first], latest[k] - 1)
+    groups = {}
+    for k, (rule, xs) in enumerate(tape.instructions):
+        groups.setdefault((found[k], rule, len(xs), bool(it.places.varies[first + k])), []).append(latest[k])
+    assert all(min(group) == key[0] for key, group in groups.items())
+
+
 @pytest.mark.parametrize("varying", [False, True])
 def test_operands_come_first_and_elimination_has_a_few_groups_a_row(varying):
     n = 20
@@ -80,6 +100,21 @@ def test_regular_code_does_not_wait(monkeypatch):
     tape, _ = recorded(lambda x: model(x) ** 2, [0.3] * 5)
     monkeypatch.setattr(levels, "SMALL", math.inf)
     assert waiting(tape, tape.levels(), np.ones(tape.first + len(tape.instructions), bool)) is None
+
+
+def test_chains_of_different_kinds_do_not_wait(monkeypatch):
+    """On each level there is one instruction of each kind, now and later."""
+    monkeypatch.setattr(levels, "MANY", 0)
+
+    def chains(x):
+        a, b, c = x[0].sin(), x[0].tanh(), x[0].exp()
+        for _ in range(9):
+            a, b, c = a.sin(), b.tanh(), c.exp()
+        return mg.sum([a, b, c])
+
+    tape, _ = recorded(chains, [0.3], gradient=False)
+    count = len(tape.instructions)
+    assert count == 31 and waiting(tape, tape.levels(), np.ones(tape.first + count, bool)) is None
 
 
 def test_what_has_large_groups_already_does_not_wait(always, monkeypatch):
