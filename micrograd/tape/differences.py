@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from micrograd.primitives import RULES
-from micrograd.tape.passes import _Constants, _renumbered, swept, use_counts
+from micrograd.tape.passes import _Constants, _renumbered, use_counts
 from micrograd.tape.tape import Instruction, Tape
 
 _SUB, _MUL, _NEG, _DOT = (RULES[name] for name in ("sub", "mul", "neg", "dot"))
@@ -20,19 +20,27 @@ def with_differences_as_dots(tape: Tape) -> Tape:
 
     The same to the bit, as the tape defines a dot.
     """
-    first, instructions, uses = tape.first, tape.instructions, use_counts(tape)
+    first, instructions = tape.first, tape.instructions
+    differences = [k for k, (rule, _) in enumerate(instructions) if rule is _SUB]
 
     def product(slot: int) -> bool:
         return slot >= first and instructions[slot - first][0] is _MUL
 
-    def factors(slot: int, other: int) -> tuple[int, ...]:
-        """The factors of such a product."""
-        return instructions[slot - first][1] if product(slot) and uses[slot] == 1 and not product(other) else ()
-
-    if not any(rule is _SUB and (factors(*xs) or factors(*reversed(xs))) for rule, xs in instructions):
+    if not any(product(x) != product(y) for x, y in [instructions[k][1] for k in differences]):
         return tape
+    uses = use_counts(tape)
+    inside: dict[int, int] = {}  # by number of the difference, the slot of its product
+    for k in differences:
+        x, y = instructions[k][1]
+        slot = x if product(x) else y
+        if product(x) != product(y) and uses[slot] == 1:
+            inside[k] = slot
+    if not inside:
+        return tape
+    gone = {slot - first for slot in inside.values()}
     numbers, kept = _Constants(tape), list[Instruction]()
     to = list(range(first))  # the new slot of each old one
+    moved = to.__getitem__
     negated: dict[int, int] = {}  # where the negative of a slot stands
 
     def added(rule: Any, operands: tuple[int, ...]) -> int:
@@ -45,17 +53,20 @@ def with_differences_as_dots(tape: Tape) -> Tape:
             negated[x] = added(_NEG, (x,)) if number is None else numbers.slot(-number)
         return negated[x]
 
-    for rule, old in instructions:
-        operands = tuple([to[i] for i in old])
-        if rule is _NEG:
-            to.append(minus(*operands))
-        elif rule is _SUB and (pair := factors(old[1], old[0])):
-            b, c = (to[i] for i in pair)
-            if b not in negated and (c in negated or c < first <= b):  # what is the same in all steps is negated once
-                b, c = c, b
-            to.append(added(_DOT, (minus(b), c, operands[0])))
-        elif rule is _SUB and (pair := factors(*old)):
-            to.append(added(_DOT, (*[to[i] for i in pair], minus(operands[1]))))
+    for k, (rule, old) in enumerate(instructions):
+        if k in gone:
+            to.append(first)  # which nothing reads
+        elif k in inside:
+            b, c = map(moved, instructions[inside[k] - first][1])
+            if inside[k] == old[1]:
+                if b not in negated and (c in negated or c < first <= b):  # what is the same in all steps is negated once
+                    b, c = c, b
+                to.append(added(_DOT, (minus(b), c, to[old[0]])))
+            else:
+                to.append(added(_DOT, (b, c, minus(to[old[1]]))))
+        elif rule is _NEG:
+            to.append(minus(to[old[0]]))
         else:
-            to.append(added(rule, operands))
-    return swept(_renumbered(tape, numbers, kept, to))
+            to.append(first + len(kept))
+            kept.append((rule, tuple(map(moved, old))))
+    return _renumbered(tape, numbers, kept, to)
