@@ -57,7 +57,7 @@ class Examination:
         numbers = [(got.value, a * b), *zip(got.grads, (b, a), strict=False)]
         numbers += [(number(self.cls(x).data), x) for x in (a, b)]
         off = [math.fabs(x - true) / true for x, true in numbers if math.isfinite(x)]
-        return max([e for e in off if e < 1e-5], default=0.0)
+        return max([e for e in off if e < 5e-7], default=0.0)
 
     def run(self, program: Program, at: Sequence[float], before: float = 0.0) -> Result:
         """The value and gradients that the class gives; with `before`, the leaves' gradients are set to that first."""

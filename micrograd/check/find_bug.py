@@ -73,6 +73,8 @@ def find_bug(cls: Callable[[float], Any]) -> BugReport:
         float(probe.data)
     except (TypeError, ValueError):
         raise TypeError(f"find_bug needs a class whose .data is one number; {name}(2.0).data is {probe.data!r}") from None
+    if getattr(probe.data, "itemsize", 8) < 4:
+        raise TypeError(f"find_bug needs data of at least single precision to tell rounding from mistakes, got {probe.data!r}")
     exam = Examination(cls, name)
     if structure.value_alone(exam) and structure.sums_and_products(exam):
         operations.plain_numbers(exam)

@@ -65,7 +65,7 @@ OPERATIONS = (
     Operation("a - b", lambda a, b: a - b, (2.0, -3.0), "__sub__", AT_ZERO),
     Operation("a ** 3", lambda a: a**3, (1.5,), "__pow__", (
         ("a is negative", (-1.5,), WHOLE), ("a is 0", (0.0,), NO_DIVISION))),
-    Operation("a ** -1", lambda a: a**-1, (-4.0,), "__pow__"),
+    Operation("a ** -2", lambda a: a**-2, (-4.0,), "__pow__"),
     Operation("a / b", lambda a, b: a / b, (2.0, -4.0), "__truediv__", (
         ("a is 0", (0.0, -4.0), SPECIAL), ("both are negative", (-2.0, -4.0), SPECIAL))),
     Operation("a + 1", lambda a: a + 1, (2.0,), "__add__"),
@@ -88,8 +88,10 @@ OPERATIONS = (
     Operation("sigmoid(a)", _method("sigmoid"), (0.7,), "sigmoid", (
         ("a is negative", (-1.3,), SPECIAL), ("a is large", (800.0,), NAIVE_SIGMOID),
         ("-a is large", (-800.0,), NAIVE_SIGMOID)), True),
-    Operation("relu(a)", _method("relu"), (1.5,), "relu", (("a is small", (0.01,), RELU),), True),
-    Operation("relu(a), a < 0", _method("relu"), (-1.5,), "relu", (("-a is small", (-0.01,), RELU),), True),
+    Operation("relu(a)", _method("relu"), (1.5,), "relu", (
+        ("a is small", (0.01,), RELU), ("a is large", (1e6,), RELU)), True),
+    Operation("relu(a), a < 0", _method("relu"), (-1.5,), "relu", (
+        ("-a is small", (-0.01,), RELU), ("-a is large", (-1e6,), RELU)), True),
 )  # fmt: skip
 
 # What an operation is commonly built on. Where that is broken, the operation fails too, and is not tried.

@@ -182,13 +182,15 @@ def _chains_and_forks(exam: Examination) -> None:
     if not wrong:
         return
     written, _, at, got, true = wrong[0]
+    short_ones_wrong = wrong[0] is not results[-1]
     short = results[:-1]  # not the ladder, where operands can be taken in a million orders
     mistake = "sums and products are right alone, and wrong together"
     advice = (
         f"right are {', '.join([r[0] for r in results if r not in wrong]) or 'a + b, a * b'}. Work out every gradient in the "
         "program above by hand, and print .grad of each value: the first that differs, from the output on, names the operation"
     )
-    for distinct in (False, True):
+    partly = all(0.0 < g < t for g, t in zip(got.grads, true.grads, strict=False))  # as a wrong order gives on the ladder
+    for distinct in (False, True) if short_ones_wrong or (got.grads and partly) else ():
         for classic in MISTAKES:
             if all(_looks_like(exam, classic, distinct, program, at, result) for _, program, at, result, _ in short):
                 mistake, advice = classic.name, classic.advice
@@ -297,13 +299,17 @@ def _intermediates_kept(program: Any, at: Sequence[float], seed: float) -> tuple
 
 
 def depth(exam: Examination) -> None:
-    """A note where a long chain is too deep for recursion."""
-    length = sys.getrecursionlimit() + 500
-    a = b = exam.cls(1.0)
+    """Whether long chains are right; a note where one is too deep for recursion."""
     try:
-        for _ in range(length):
-            b = b + a
-        b.backward()
+        for length in (200, sys.getrecursionlimit() + 500):
+            a = b = exam.cls(1.0)
+            for _ in range(length):
+                b = b + a
+            b.backward()
+            if not exam.close((number(a.grad),), (length + 1.0,)):
+                exam.found("a long chain is wrong", f"a chain of {length:,} sums", (number(a.grad),), (length + 1.0,),
+                           "look at what backward() does with a long list of nodes")  # fmt: skip
+                return
     except RecursionError:
         exam.notes.append(
             f"a chain of {length:,} sums is too deep for backward(), as in the original: it recurses; sort with a list of "

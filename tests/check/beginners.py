@@ -567,6 +567,30 @@ CASES = [
         "grad",
     ),
     (
+        "relu that stops at 6",
+        [("0 if self.data < 0 else self.data", "0 if self.data < 0 else min(6, self.data)")],
+        "the value of relu(a) is wrong where a is large",
+        "elsewhere",
+    ),
+    (
+        "a power of the exponent's size",
+        [(POW, POW.replace("other *", "abs(other) *", 1))],
+        "the derivative of a ** -2 is wrong",
+        "the minus of the exponent is missing",
+    ),
+    (
+        "fifty nodes alone",
+        [("reversed(topo)", "topo[::-1][:50]")],
+        "a long chain is wrong",
+        "long list",
+    ),
+    (
+        "ten nodes alone",
+        [("reversed(topo)", "topo[::-1][:10]")],
+        "sums and products are right alone, and wrong together",
+        "the first that differs",
+    ),
+    (
         "relu that compares with 1",
         [("0 if self.data < 0 else", "0 if self.data < 1 else")],
         "the value of relu(a) is wrong where a is small",
@@ -604,7 +628,14 @@ CASES = [
     ),
     (
         "the logarithm of the base where the result is positive",
-        [(OLD_POW, GENERAL_POW.replace("if self.data > 0", "if out.data > 0"))],
+        [
+            (
+                OLD_POW,
+                GENERAL_POW.replace("if self.data > 0", "if not plain and out.data > 0").replace(
+                    "        other = other", "        plain = not isinstance(other, Value)\n        other = other"
+                ),
+            )
+        ],
         "a ** b raises an error where a is negative and b whole",
         "where a > 0 alone",
     ),

@@ -620,3 +620,14 @@ def test_what_makes_values_is_as_good_as_their_class():
 def test_data_that_are_arrays_are_refused():
     with pytest.raises(TypeError, match=r"\.data is one number; Value\(2\.0\)\.data is array\(\[2\., 2\.\]\)"):
         find_bug(built([("self.data = data", "self.data = np.array([data, data])")]))
+
+
+def test_rounded_gradients_are_no_single_precision():
+    rounded = "            node._backward()\n            node.grad = round(node.grad, 6)\n"
+    report = find_bug(built([("            node._backward()\n", rounded)]))
+    assert "the derivative of exp(a) is wrong" in report.mistakes
+
+
+def test_half_precision_is_refused_rather_than_accused():
+    with pytest.raises(TypeError, match="at least single precision"):
+        find_bug(built([("self.data = data", "self.data = np.float16(data)")]))
