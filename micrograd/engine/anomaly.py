@@ -23,7 +23,7 @@ def refuse_backward(order: Sequence[Any], adjoint: dict[Any, float]) -> None:
     """FloatingPointError where a contribution is nan or inf: the first in the order of the backward pass."""
     total, reached = dict.fromkeys(adjoint, 0.0), {order[-1]}
     for node in reversed(order):
-        if node not in adjoint or node not in reached:
+        if node not in reached:
             continue
         for i, (parent, local) in enumerate(zip(node.parents, node.partials, strict=True)):
             if parent not in adjoint or node.rule.leaves_out(i, local):

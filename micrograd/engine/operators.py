@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import count
-from math import nan, pi
+from math import pi
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from micrograd import composed, primitives
@@ -212,8 +212,7 @@ class Operators(OfNumPy):
         """The largest of some Values and numbers as a constant: what softmax takes off, for which the derivatives cancel."""
         if current().observer is not None:
             return reduce(primitives.maximum, values).detach()
-        numbers = [x._data if hasattr(x, "_data") else number(x) for x in values]
-        return nan if any(x != x for x in numbers) else max(numbers)
+        return max([x._data if hasattr(x, "_data") else number(x) for x in values])  # beside a nan, all results are nan
 
     def conjugate(self: V) -> V:
         """Itself: a Value is real. NumPy's var and std ask for it."""

@@ -17,6 +17,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import reduce
+from numbers import Real
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -464,6 +465,7 @@ def test_a_value_reads_as_a_number():
     assert f"{a:.2f}" == "2.50" and f"{a}" == repr(a) == str(a) == "Value(data=2.5, grad=0.0, label='a')"
     assert f"{Value(1.0):>8.3f}|" == "   1.000|" and repr(Value(1)) == "Value(data=1.0, grad=0.0)"
     assert math.isclose(a, 2.5) and max(Value(1.0), a) is a and sorted([a, Value(1.0)])[1] is a
+    assert [v.data for v in (*divmod(a, 2), *divmod(7.0, a))] == [1.0, 0.5, 2.0, 2.0]
     assert sum([a, a, 1]).data == 6.0 and reduce(operator.mul, [a, a]).data == 6.25
 
 
@@ -709,6 +711,23 @@ def test_detect_anomaly_names_the_contribution_that_did_it():
     assert "backward through operand 0 of sqrt(0.0) = 0.0: upstream 1.0 * local inf = inf" in message
     assert "root = x.sqrt()" in message and x.grad == 0.0
     assert out.note.line.endswith("out = root * 1.0 + x * 3.0")
+
+
+def test_detect_anomaly_names_finite_contributions_whose_sum_is_not():
+    x = Value(0.0)
+    with micrograd.scope("part"):
+        y = x * 1.5e308 + x * 1.5e308
+    with detect_anomaly(), pytest.raises(FloatingPointError) as caught:
+        y.backward()
+    assert str(caught.value).endswith("local 1.5e+308 = 1.5e+308, for an adjoint of inf")  # and no line: none was noted
+
+
+@pytest.mark.parametrize("count", [8, 9])
+def test_detect_anomaly_shows_eight_operands(count):
+    with detect_anomaly(), pytest.raises(FloatingPointError) as caught:
+        micrograd.sum([Value(1e308)] * count)
+    shown = ", ".join(["1e+308"] * 8 + ["..."] * (count > 8))
+    assert f"sum({shown}) = inf" in str(caught.value)
 
 
 def test_the_line_is_the_users_also_beside_a_package_of_a_similar_name(tmp_path):
@@ -1097,6 +1116,12 @@ class Vector:
     __radd__ = __rsub__ = __rtruediv__ = __rpow__ = __rmod__ = __rfloordiv__ = __rmul__
 
 
+@Real.register
+class Exact(Vector):
+    def __float__(self):
+        return 3.0
+
+
 class Stranger:
     def __rmul__(self, other):
         return NotImplemented
@@ -1109,6 +1134,10 @@ def test_what_is_no_number_may_know_what_to_do_beside_a_value():
     for other in (Stranger(), object(), [1.0], "text", 1j):
         with pytest.raises(TypeError, match="expected a number, got"):
             x * other
+    for f in (operator.mul, operator.sub):  # v - x is not what v makes of x - v
+        with pytest.raises(TypeError, match="expected a number, got Vector"):
+            f(v, x)
+    assert (x * Exact()).data == 6.0  # a number, whatever it would do by itself
     with pytest.raises(TypeError, match="expected a number, got Vector"):
         x.maximum(v)
 
