@@ -25,7 +25,7 @@ _COUNTED = {  # a comparison as a primitive, which gives 1.0 or 0.0; the order o
 _WHERE, _SUM, _DOT, _ADD, _SUB, _MUL = (RULES[name] for name in ("where", "sum", "dot", "add", "sub", "mul"))
 _EQUAL, _GREATER, _TAKE = RULES["equal"], RULES["greater"], RULES["take"]
 ELSEWHERE = -1.0  # in the place of a path's number, for a sample that takes none of the paths
-# a merged tape has at most SMALL instructions, or GROWTH times as many as the longest path (taken to have at least 3 a path)
+# a merged tape has at most SMALL instructions, or GROWTH times as many as the longest path (taken to have at least 5 a path)
 SMALL, GROWTH = 2000, 4
 LONG = 17  # sums of more operands are not split into additions
 BITS = 52  # so many decisions, as bits, can be held exactly by one number
@@ -63,7 +63,7 @@ def merged(
     if gates and chosen:
         total = code.add(_SUM, *chosen)
         number = code.add(_WHERE, code.add(_EQUAL, total, total), number, total)
-    longest = max(3 * len(paths), *(len(tape.instructions) for tape, _ in paths))
+    longest = max(5 * len(paths), *(len(tape.instructions) for tape, _ in paths))
     found = optimised(code.tape(paths[0][0].inputs, leaves, [*chosen, number]), exact=True)
     if len(paths) > 1 and results and len(found.instructions) > max(SMALL, GROWTH * longest):
         return None

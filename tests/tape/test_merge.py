@@ -233,6 +233,20 @@ def test_few_unknown_paths_of_many_cost_little():
     assert fast.map(*X.T).tolist() == whole.map(*X.T).tolist()
 
 
+def test_twenty_ifs_of_which_each_sample_takes_other_sides_are_one_program():
+    def f(*xs):
+        total = 1.0
+        for x in xs:
+            total = total * 1.5 + x * x if x > 0.0 else total * 0.5 - mg.sin(x)
+        return total
+
+    X = np.random.default_rng(0).normal(size=(140, 20))
+    fast = jit(f, backend="reference", precision="exact")
+    assert fast.map(*X.T).tolist() == [f(*map(Value, row)).data for row in X.tolist()]
+    (paths,) = fast.recorded.values()
+    assert len(paths) == 140
+
+
 def test_loops_that_a_comparison_ends_may_have_more_comparisons_than_one_number_holds():
     def f(x, y):
         for _ in range(70):
