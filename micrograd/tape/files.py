@@ -75,7 +75,7 @@ def _loaded(arrays: dict[str, Any], backend: str | None) -> Jitted[Any]:
     if not all(isinstance(label, str) for label in about["labels"]) or about["dtype"] not in ("float64", "float32"):
         raise ValueError("its parameters are damaged")
     precision = "fast" if backend == "numpy" else about.get("precision", "fast")
-    f: Jitted[Any] = Jitted(_not_recorded, leaves, backend, about["dtype"], precision)
+    f: Jitted[Any] = Jitted(read_from_a_file, leaves, backend, about["dtype"], precision)
     for entry in about["entries"]:
         key, gradient = canonical(_tuples(entry["key"])), entry["gradient"]
         names = len(key[-1]) if key and all(isinstance(name, str) for name in key[-1]) and key[-1][:1] not in _LEAVES else 0
@@ -114,7 +114,8 @@ def _listed(arrays: dict[str, Any], name: str, kind: str) -> list[Any]:
     return array.tolist()  # type: ignore[no-any-return]
 
 
-def _not_recorded(*args: Any, **named: Any) -> Any:
+def read_from_a_file(*args: Any, **named: Any) -> Any:
+    """What stands for the function of a tape from a file: RuntimeError, for the file has no source to record."""
     raise RuntimeError(
         "this compiled function was read from a file, which has no tape for arguments of this structure (or for this "
         "gradient, or this path through comparisons): record it where its source is, and save it again"

@@ -42,6 +42,7 @@ def changed(path, change):
 def test_files_bring_everything_back(tmp_path):
     f, g = written(tmp_path)
     f2, g2 = (load(tmp_path / name, backend="reference") for name in ("f", "g"))
+    assert repr(f2) == "jit(read_from_a_file)"
     for x in ([1.0, 2.0], [-1.0, 2.0]):
         assert f2(x, 1) == f(x, 1)
     assert g2.value_and_grad([1.0, 2.0], [1.0], k=[2.0])[1].tolist() == [1.0, 2.0] and g2(1.0, k=5.0) == g(1.0, k=5.0)
