@@ -258,13 +258,7 @@ class _Search(Origins):
     def softmax(self) -> list[Finding]:
         """A softmax above x that gives nearly everything to one entry: exp(z) / Σ exp, or logsumexp."""
         for node in self.graph.between(self.x):
-            share, entry = 0.0, node
-            if node.op == "div" and node.parents[0].op == "exp" and 0.0 < node.data < 1.0 and self.x is not node:
-                entry, total = node.parents
-                if any(entry is p for q in (total, *total.parents) for p in q.parents):
-                    share = max(node.data, *[p.data / total.data for p in total.parents if p.op == "exp"])
-            elif node.op == "logsumexp" and len(node.parents) > 1 and self.x is not node:
-                share = max(node.partials)
+            share = _largest_share(node) if self.x is not node else 0.0
             passed_on = share * (1.0 - share) * max(1.0, math.fabs(self.graph.adjoint[node]))
             if share >= CONFIDENT and math.fabs(self.e.value) <= max(2.0 * passed_on, TINY):
                 text = f"A saturated softmax: at {self.made(node)} one entry has {share:.4g} of the whole"
@@ -334,6 +328,28 @@ class _Search(Origins):
 
     def count(self) -> str:
         return str(count) if (count := self.e.path_count) < 10**9 else f"about 1e{int(math.log10(count))}"
+
+
+def _largest_share(node: Value) -> float:
+    """The largest share in a softmax whose logsumexp or entry, exp(z) / Σ exp or exp(z) · (Σ exp)⁻¹, `node` is; else 0."""
+    if node.op == "logsumexp" and len(node.parents) > 1:
+        return max(node.partials)
+    pairs: list[tuple[Value, ...]] = [node.parents] if node.op == "div" else []
+    if node.op == "mul":
+        for entry, by in (node.parents, node.parents[::-1]):
+            if by.op == "pow" and by.parents[1].data == -1.0:
+                pairs.append((entry, by.parents[0]))
+            elif by.op == "div" and by.parents[0].data == 1.0:
+                pairs.append((entry, by.parents[1]))
+    for entry, total in pairs:
+        terms = dict.fromkeys([total])
+        for term in (pending := [total]):  # sum() adds one after the other
+            fresh = [p for p in term.parents if p not in terms] if term.op in ("add", "sum") else []
+            terms |= dict.fromkeys(fresh)
+            pending += fresh
+        if entry.op == "exp" and entry is not total and entry in terms and 0.0 < node.data < 1.0:
+            return max(term.data / total.data for term in terms if term.op == "exp")
+    return 0.0
 
 
 def _counted(causes: list[str]) -> list[tuple[str, int]]:

@@ -813,6 +813,14 @@ def _softmax(composed, score=6.0):
     return make
 
 
+@pytest.mark.parametrize("entry", [lambda e: e[0] / sum(e), lambda e: e[0] * sum(e) ** -1, lambda e: e[0] * (1.0 / mg.sum(e))])
+def test_why_knows_a_softmax_however_it_is_written(entry):
+    """sum() begins with 0 and adds one after the other."""
+    for score, cause in ((6.0, "softmax"), (3.0, "nothing unusual")):
+        zs = [Value(z, label=f"z_{i}") for i, z in enumerate((score, 0.2, 0.1), 1)]
+        assert entry([z.exp() for z in zs]).why(zs[0]).cause == cause
+
+
 @pytest.mark.parametrize("scores", [(50.0, 0.0, 1.0), (1000.0, 0.0, 1.0)])
 def test_why_knows_the_softmax_of_the_package_and_when_it_takes_nothing_away(scores):
     zs = [Value(z, label=f"z_{i}") for i, z in enumerate(scores, 1)]
