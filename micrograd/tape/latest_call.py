@@ -24,7 +24,7 @@ from micrograd.tape.recordings import Path, Recordings
 from micrograd.tape.results import Place, arrays_of, put_together, reader, widths_of
 
 KEPT = 2  # evaluations whose short ways are kept, such as one on floats and one on an array
-_NOTHING, _REAL, _ARRAY = np.zeros(0), np.dtype(np.float64), np.ndarray
+_NOTHING, _REAL, _ARRAY, _FLOAT64 = np.zeros(0), np.dtype(np.float64), np.ndarray, np.float64
 
 
 class OfArrays(NamedTuple):
@@ -169,14 +169,14 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
     unchanged, theta, floats = watch.unchanged, parameters.theta, parameters.floats
     direct = recordings.back_end.make_direct is not None
 
-    if direct and all(x.__class__ is float for x in args):
+    if direct and all(x.__class__ is float or x.__class__ is _FLOAT64 for x in args):
         number, single, finish = len(args), program.single, _finish(path.out, compares)
 
         def of_floats(args: Sequence[Any]) -> Any:
             if len(args) != number or count != len(parameters.values):
                 return None
             for x in args:
-                if x.__class__ is not float:
+                if x.__class__ is not float and x.__class__ is not _FLOAT64:
                     return None
             if not unchanged():
                 return None
@@ -196,7 +196,7 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
             return None
         inputs = []
         for x, (cls, kind, size) in zip(args, signature):  # noqa: B905 (a small function's time is this loop's)
-            if x.__class__ is not cls:
+            if x.__class__ is not cls and not (cls is float and x.__class__ is _FLOAT64):
                 return None
             if cls is _ARRAY:
                 if x.shape != size or x.dtype is not kind:
@@ -235,7 +235,9 @@ def _kind_of(x: Any) -> tuple[Any, Any, Any] | None:
     cls = x.__class__
     if cls is _ARRAY and x.ndim and x.dtype.kind in "fiu":
         return cls, x.dtype, x.shape
-    if cls is float or cls is int:
+    if cls is float or cls is _FLOAT64:
+        return float, None, None
+    if cls is int:
         return cls, None, None
     if (cls is list or cls is tuple) and x and countOf(map(type, x), float) == len(x):
         return cls, Struct(f"{len(x)}d").pack, len(x)

@@ -1249,6 +1249,22 @@ def test_calls_on_integers_find_the_quick_way_and_look_at_indices(kinds):
 
 
 @pytest.mark.parametrize("backend", ["reference", "numpy", "llvm"])
+@pytest.mark.parametrize("first", [0.25, np.float64(0.25)])
+def test_numbers_of_numpy_take_the_quick_way_of_floats(backend, first, monkeypatch):
+    """And floats that of NumPy's: whichever came first."""
+    w = Value(3.0)
+    f = jit(lambda x, y: [w * x, x - y], backend=backend)
+    assert f(first, 2.0) == [0.75, -1.75]
+    monkeypatch.setattr("micrograd.tape.calls.Call", None)  # arguments are not taken apart any more
+    for x in (0.5, np.float64(0.5)):
+        found = f(x, 2.0)
+        assert found == [1.5, -1.5] and [*map(type, found)] == [float, float]
+    monkeypatch.undo()
+    for number in (np.float32(0.5), np.array(0.5)):
+        assert f(number, 2.0) == [1.5, -1.5]
+
+
+@pytest.mark.parametrize("backend", ["reference", "numpy", "llvm"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_every_back_end_finds_the_quick_way_of_sums(backend, reduction, monkeypatch):
     w, b = Value(2.0), Value(-1.0)
