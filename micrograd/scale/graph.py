@@ -122,7 +122,6 @@ def _sums(
     Returns (what `work` gives for each chunk, the arguments, the number of units of samples, what all chunks share, the first
     path). A unit is a leaf of the tree of sums, see `partial_sums`.
     """
-    calls.refuse_inside("a gradient of it")
     given = Arguments(args, named, in_axes)
     given.check_known()
     function, paths = _recorded(calls, given, gradient, theta is None)

@@ -16,6 +16,7 @@ from typing import Any
 
 import cloudpickle
 
+from micrograd.engine import Value
 from micrograd.tape.back_ends import back_end
 from micrograd.tape.calls import Calls
 from micrograd.tape.decorator import Decorator
@@ -95,7 +96,7 @@ def _packed(calls: Calls, recorded: dict[Any, list[Path]]) -> bytes:
         beside = {key: [path.beside_function() for path in paths] for key, paths in recorded.items()}
         return _bytes_of((owner, places, parameters.values if places is None else None, *made_with, beside))
     except Exception as error:  # what it holds may raise anything when pickled: the tapes are sent without it
-        values = [type(p)(p.data, label=str(p.label)) for p in parameters.values]
+        values = [Value(p.data) for p in parameters.values]
         return _bytes_of((_Absent(repr(owner), str(error)), None, values, *made_with, recorded))
 
 

@@ -1,5 +1,6 @@
 """Compiled functions over Dask arrays in one process: what chunks may look like, and the bits of sums over them."""
 
+import itertools
 import subprocess
 import sys
 import threading
@@ -276,6 +277,7 @@ def test_what_cannot_be_is_said_at_once():
         (lambda: f.map(x, T, in_axes=(5, 0)), ValueError, r"argument 0 has no axis 5 of samples: its shape is \(1500, 3\)"),
         (lambda: f.map(x[:, 0], T, in_axes="a"), TypeError, "in_axes must be the axis of samples.*'a'"),
         (lambda: f.value_and_grad(np.zeros(2), x, T), ValueError, "theta must be a flat vector of the 21 parameters"),
+        (lambda: f.map(x, T, theta=np.zeros(2)), ValueError, "theta must be a flat vector of the 21 parameters"),
         (lambda: f.value_and_grad(f.theta(), x, T, reduction="all"), ValueError, "reduction must be"),
         (lambda: FUNCTIONS["looked up"][0].map(x, T, INDEX + 9).compute(), IndexError, "index from 0 to 3"),
         (lambda: f.map(T, x[x[:, 0] > 0.0]), ValueError, "argument 1 has chunks of unknown sizes, which cannot be aligned"),
@@ -547,3 +549,109 @@ def test_calls_that_differ_in_anything_are_computed_side_by_side():
     assert [found[1] for found in each] == [3.0, 4.0]
     each = dask.compute(*[f.map(x[1], in_axes=None, s=[s]) for s in (3.0, 4.0)])
     assert [found.tolist() for found in each] == [[3.0], [4.0]]
+
+
+def test_sums_of_hundreds_of_chunks_are_merged_level_by_level():
+    w, x = Value(2.0), np.arange(600.0)
+    f = jit(lambda x: w * x, [w])
+    value, gradient = dask.compute(*f.value_and_grad([2.0], da.from_array(x, chunks=1), reduction="sum"))
+    assert value == 2.0 * x.sum() and gradient.tolist() == [x.sum()]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_lazy_arrays_say_of_which_type_their_numbers_are(dtype):
+    w, x = Value(2.0), da.from_array(np.arange(6.0), chunks=2)
+    f, g = jit(lambda x: w * x, [w], dtype=dtype), jit(lambda x: {"a": w * x, "b": [x, x]}, [w], dtype=dtype)
+    for lazy in (f.map(x), *g.map(x).values(), *f.value_and_grad([2.0], x)):
+        assert lazy.dtype == np.asarray(lazy.compute()).dtype == dtype
+
+
+def test_chunks_that_take_a_path_with_new_parameters_say_so_however_often():
+    a, b, c, d = values = [Value(2.0 + i) for i in range(4)]
+    hidden = iter([b])  # which nobody looks into
+
+    def branching(x):
+        return x * d if x > 0.8 else x * c if x > 0.4 else x * b if x > 0.1 else x * a
+
+    x = np.linspace(1.0, 0.0, 4000)
+    f, lazy = jit(branching), da.from_array(x, chunks=500)
+    for array in (f.map(lazy), f.map(lazy, theta=[5.0]), f.value_and_grad([5.0], lazy)[0]):
+        for _ in range(2):  # the process that has met them knows them then
+            with pytest.raises(ValueError, match="theta has 1 numbers, and these samples took a path with new parameters"):
+                array.compute()
+    f = jit(branching)
+    f.backward(da.from_array(x, chunks=500))
+    assert list(map(id, f.parameters)) == list(
+        map(id, [d, *values[:3]])
+    )  # the path of ones first, others as the function has them
+    kept = []
+
+    def hiding(x):
+        if x > 0.8:
+            return x * a
+        kept.extend(hidden)
+        return x * kept[0]
+
+    with pytest.raises(ValueError, match="list the parameters in wrt"):
+        jit(hiding).backward(lazy)
+
+
+def test_a_chunk_knows_which_parameters_were_listed():
+    a, b = Value(2.0), Value(3.0)
+    f, x = jit(lambda x: x * a if x > 0.5 else x * b * a, [a]), da.from_array(np.linspace(1.0, 0.0, 100), chunks=30)
+    with pytest.raises(ValueError, match="uses 1 leaves that are not in wrt"):
+        f.map(x).compute()
+
+
+RUNS = itertools.count()
+
+
+def counted(x):
+    next(RUNS)
+    return x * TABLE[1]
+
+
+def test_chunks_run_the_tapes_that_they_are_sent(monkeypatch):
+    """The function is recorded for values and for gradients, sent once for each, and not run again where it arrives."""
+    packed = []
+    monkeypatch.setattr(pickling, "_bytes_of", lambda it, whole=pickling._bytes_of: packed.append(it) or whole(it))
+    f, x = jit(counted, TABLE[1:2]), da.from_array(np.arange(100.0), chunks=30)
+    before = next(RUNS)
+    for _ in range(2):
+        lazy = [f.map(x), *f.value_and_grad([2.0], x)]
+        assert len(packed) == 2
+        dask.compute(*lazy)
+    assert next(RUNS) == before + 3
+
+
+def test_a_change_of_a_large_table_is_seen_before_each_call():
+    table, w = {k: float(k) for k in range(40)}, Value(1.0)
+    f, x = jit(lambda x: w * x * table[3], [w]), da.from_array(np.ones(4), chunks=2)
+    for number in (3.0, 7.0):
+        table[3] = number
+        assert f.map(x).compute().tolist() == [number] * 4
+    for number in (5.0, 9.0):
+        table[3] = number
+        assert f.backward(x) == number
+
+
+def test_a_process_keeps_the_functions_that_it_was_asked_for_last(monkeypatch):
+    monkeypatch.setattr(pickling, "KEPT", 2)
+    pickling._made.clear()
+    x = da.from_array(np.ones(2), chunks=2)
+    first, second, third = (jit(lambda x, k=k: x * k).map(x) for k in (2.0, 3.0, 4.0))
+    for lazy in (first, second):
+        lazy.compute()
+    one, two = pickling._made
+    first.compute()
+    third.compute()
+    assert len(pickling._made) == 2 and one in pickling._made and two not in pickling._made
+
+
+def test_a_map_inside_a_recorded_function_is_refused(tmp_path):
+    """Also where one argument lies on a disk, which another way takes."""
+    inner, lazy = jit(lambda x, y: x * y), da.from_array(np.arange(3.0), chunks=2)
+    mapped = np.memmap(tmp_path / "x", float, "w+", shape=(3,))
+    for x in (np.arange(3.0), mapped):
+        with pytest.raises(TypeError, match="map gives numbers, and another function is being recorded"):
+            jit(lambda y, x=x: inner.map(x, lazy)[0] * y)(1.0)
