@@ -115,7 +115,7 @@ def named(label: str) -> Name:
         letter, index, layer = found
         return Name(letter, ("," if max(index) > 9 else "").join(map(str, index)), f"[{layer}]")
     label = clean(str(label))
-    inner = label[1:-1] if len(label) > 2 and label[0] == label[-1] == "$" else label
+    inner = dollars[2] if (dollars := re.fullmatch(r"(\$\$?)([^$]+)\1", label)) else label
     if "\\" in inner:
         inner = _ACCENTED.sub(_with_accent, _FACE.sub(r"\1", inner))
     written = label if _WORD.fullmatch(label) else ""  # a label that could be a variable's name is written as it is
