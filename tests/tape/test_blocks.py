@@ -41,6 +41,77 @@ def test_blocks_give_the_bits_of_one_call(small, on_disk, precision):
         assert results["kind"] == "text" and all(np.array_equal(results[k], wanted[k]) for k in "ab")
 
 
+def test_lists_copies_and_arguments_by_name_go_along(small, on_disk):
+    f = jit(lambda x, s: x[0] * s)
+    wanted = f.map(X, S)
+    x = on_disk("x", X)
+    for args, named, axes in [
+        ((x, S.tolist()), {}, 0),
+        ((x.copy(), S), {}, 0),  # which is of the same class, and in no file
+        ((x,), {"s": on_disk("s", S)}, 0),
+        ((on_disk("xt", X.T.copy()), S), {}, (1, 0)),
+    ]:
+        assert np.array_equal(f.map(*args, in_axes=axes, **named), wanted)
+    turned = on_disk("xt", X.T.copy())
+    g = jit(lambda x, y: x[0] * y[1])
+    assert np.array_equal(g.map(turned, y=turned, in_axes=1), X[:, 0] * X[:, 1])
+    with pytest.raises(ValueError, match="argument 0 has no axis 5 of samples"):
+        g.map(turned, y=turned, in_axes=5)
+
+
+def test_a_sum_over_no_samples_on_a_disk_is_zero(on_disk):
+    w = Value(2.0)
+    f = jit(lambda x: w * x[0], [w], precision="exact")
+    value, gradient = f.value_and_grad([2.0], on_disk("x", X)[:0], reduction="sum")
+    assert value == 0.0 and gradient.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("size", [1, 1 << 13])
+def test_blocks_of_a_sum_are_no_smaller_than_its_leaves(size, on_disk, monkeypatch):
+    monkeypatch.setattr(blocks, "BYTES", size)
+    w = Value(2.0)
+    f = jit(lambda x: w * x[0] * x[1], [w], precision="exact")
+    found, wanted = (f.value_and_grad([2.0], x) for x in (on_disk("x", X), X))
+    assert found[0] == wanted[0] and found[1].tolist() == wanted[1].tolist()
+
+
+class Stored:
+    """An array of a file format that has chunks."""
+
+    dtype = np.dtype(float)
+
+    def __init__(self, *shape):
+        self.shape, self.ndim, self.chunks = shape, len(shape), tuple(d // 10 for d in shape)
+
+
+class Lazy(Stored):
+    def __dask_graph__(self):
+        return {}
+
+
+def test_how_large_blocks_are(monkeypatch, on_disk):
+    assert blocks.on_disk(Stored(1)) and not blocks.on_disk(Lazy(1)) and not blocks.on_disk(np.ones(1))
+    for axis, size, chunk in ((0, 8 * 70, 5), (1, 8 * 50, 7)):
+        sources = blocks._Sources([Stored(50, 70)], {}, axis)
+        assert (sources.bytes, sources.chunks) == (size, chunk)
+    cuts = lambda *how: list(blocks._cuts(*how))  # noqa: E731
+    assert cuts(0, 8, 1) == [(0, 0)] and cuts(100, 1 << 40, 1) == [(0, 100)]
+    assert cuts(1000, 1 << 40, 1) == [(0, 256), (256, 512), (512, 1000)]  # no block has few samples
+    assert cuts(1000, 1 << 40, 100) == [(0, 200), (200, 400), (400, 600), (600, 1000)]  # whole chunks
+    assert cuts(1000, 1 << 40, 300) == [(0, 300), (300, 600), (600, 1000)]
+    monkeypatch.setattr(blocks, "BYTES", 1 << 20)
+    sizes = []
+
+    def run(args, named):
+        sizes.append(len(args[0]))
+        return np.zeros((len(args[0]), 64))
+
+    for out in (None, np.zeros((5003, 64))):  # which counts too
+        sizes.clear()
+        blocks.in_blocks(run, [on_disk("x", X)], {}, 0, out, False)
+        assert sizes == ([5003] if out is None else [1792, 1792, 1419])
+
+
 def test_what_does_not_fit_is_said_before_anything_is_written(small, on_disk):
     f = jit(lambda x, s: x[0] * s)
     x, out = on_disk("x", X), np.full(5003, 7.0)
@@ -66,7 +137,7 @@ def test_sums_over_what_lies_on_a_disk_have_the_bits_of_one_sum(small, on_disk, 
 
     def loss(x, s):
         straight = (w[0] * x[0] + w[1] * x[1] - s) ** 2
-        return straight + w[2] * x[2] if bends and x[2] > 2.5 else straight  # with a parameter that the first blocks lack
+        return straight + w[2] * x[2] if bends and x[2] > 3.0 else straight  # with a parameter that the first blocks lack
 
     def made():
         return jit(loss, None if bends else w[:2], precision="exact")
@@ -121,6 +192,12 @@ def test_zarr_is_read_and_written_chunk_by_chunk(small, tmp_path):
     f = jit(lambda x, w: x[0] * w[0] + x[1] * w[1])
     f.map(x, [2.0, 3.0], in_axes=(0, None), out=out)
     assert np.array_equal(out[...], f.map(X, [2.0, 3.0], in_axes=(0, None)))
+    few, weights = (
+        zarr.create_array(tmp_path / name, shape=(3, 3)[:k], chunks=(2, 2)[:k], dtype=float)
+        for name, k in (("few", 2), ("w", 1))
+    )
+    few[...], weights[...] = X[:3], np.array([2.0, 3.0, 0.0])
+    assert np.array_equal(f.map(few, weights, in_axes=(0, None)), out[...][:3])
     v = Value(2.0)
     g = jit(lambda x: (v * x[0] - x[1]) ** 2, precision="exact")
     assert g.value_and_grad([2.0], x) == g.value_and_grad([2.0], X)
@@ -131,6 +208,8 @@ def test_progress_is_shown_where_tqdm_is_and_not_missed_where_not(small, capfd, 
     assert np.array_equal(f.map(X, progress=True), X[:, 0])
     if "tqdm" in sys.modules:
         assert "5.00k/5.00k" in capfd.readouterr().err
+        f.map(X[:10], progress=True)  # in one block
+        assert "10.0/10.0" in capfd.readouterr().err
     monkeypatch.setitem(sys.modules, "tqdm", None)
     assert np.array_equal(f.map(X, progress=True), X[:, 0]) and capfd.readouterr().err == ""
 
