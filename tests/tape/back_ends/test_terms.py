@@ -19,7 +19,7 @@ if importlib.util.find_spec("llvmlite") is None:
 from micrograd.primitives import RULES
 from micrograd.tape.back_ends import reference
 from micrograd.tape.back_ends.llvm.program import Program
-from micrograd.tape.back_ends.llvm.terms import runs_of
+from micrograd.tape.back_ends.llvm.terms import many_terms, runs_of
 from micrograd.tape.tape import Tape
 
 
@@ -55,6 +55,26 @@ def test_every_term_counts_once(seed):
     assert abs(Fraction(float(found)) - exactly) <= terms * Fraction(2) ** -52 * sum(map(abs, products))
     exact = Program(tape, [(n, False)], False, exact=True)([numbers], np.zeros(0), 1)
     assert exact == reference.Program(tape, [(n, False)], False)([numbers], np.zeros(0), 1)
+
+
+@pytest.mark.parametrize(
+    ("many", "terms", "over_terms"), [(3, 64, True), (5, 127, False), (5, 128, True), (8, 200, True), (9, 200, False)]
+)
+def test_some_sums_of_many_terms_have_lanes_over_these(many, terms, over_terms):
+    numbers = np.random.default_rng(many).normal(size=2 * terms + many)
+    sums = [(RULES["dot"], (*range(i, terms + i), *range(terms + many, 2 * terms + many), len(numbers))) for i in range(many)]
+    tape = Tape(len(numbers), 0, [0.5], sums, [len(numbers) + 1 + i for i in range(many)])
+    programs = [Program(tape, [(len(numbers), False)], False, exact=exact) for exact in (False, True)]
+    found, exact = (program([numbers], np.zeros(0), 1)[:, 0] for program in programs)
+    np.testing.assert_array_equal(
+        exact, reference.Program(tape, [(len(numbers), False)], False)([numbers], np.zeros(0), 1)[:, 0]
+    )
+    for i in range(many):
+        products = numbers[i : terms + i] * numbers[terms + many :]
+        assert abs(found[i] - math.fsum([0.5, *products])) <= terms * 2.0**-52 * np.abs(products).sum()
+    (kernel,) = programs[0].plan.before
+    assert many_terms(kernel, programs[0].target(0)) == over_terms
+    assert not many_terms(kernel, programs[1].target(0))
 
 
 @pytest.mark.parametrize("odd", [math.inf, -math.inf, math.nan])
