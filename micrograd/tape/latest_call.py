@@ -67,6 +67,8 @@ def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: 
             if not unchanged():
                 return None
             theta = parameters.theta()
+            if len(theta) != count:
+                return None
         elif theta.shape != shape or not directly_unchanged():
             return None
         for i, j, length in lookups:
@@ -140,7 +142,10 @@ def of_map(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any
         for i, j, length in lookups:
             check_column(args[i].reshape(n, -1)[:, j], length)
         inputs = args if direct else [x.reshape(n, -1) for x in args]
-        found = program(inputs, theta() if count else _NOTHING, n)
+        held = theta() if count else _NOTHING
+        if len(held) != count:
+            return None
+        found = program(inputs, held, n)
         if compares:
             if not (found[-1] >= 0.0).all():  # some samples take a path that is not known yet
                 return None
@@ -180,7 +185,10 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
                     return None
             if not unchanged():
                 return None
-            numbers = single(args, floats() if count else ())
+            held = floats() if count else ()
+            if len(held) != count:  # another thread has found more parameters
+                return None
+            numbers = single(args, held)
             return finish(numbers) if not compares or numbers[-1] >= 0.0 else None
 
         return of_floats
@@ -219,7 +227,10 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
             return None
         for i, j, n in lookups:
             check_column(inputs[i].reshape(-1)[j], n)
-        numbers = run(inputs, theta() if count else _NOTHING, 1)
+        held = theta() if count else _NOTHING
+        if len(held) != count:
+            return None
+        numbers = run(inputs, held, 1)
         if compares and not numbers[-1] >= 0.0:
             return None
         return read(numbers if numbers.dtype is _REAL else numbers.astype(_REAL))

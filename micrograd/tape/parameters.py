@@ -161,5 +161,5 @@ class Parameters:
                     _lent[:] = _lent[0] + 1, 0
 
     def add(self, gradient: list[float]) -> None:
-        """Add a gradient into `.grad` of each."""
-        add_gradients(self.values, gradient)
+        """Add a gradient into `.grad` of each; another thread may have found more parameters since; those take no part."""
+        add_gradients(self.values[: len(gradient)], gradient)

@@ -210,6 +210,30 @@ print(learnt)
 """
 
 
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+@pytest.mark.parametrize("way", ["float", "array", "map", "backward"])
+def test_another_thread_may_find_parameters_while_a_call_reads_them(way, backend, monkeypatch):
+    if backend == "llvm":
+        pytest.importorskip("llvmlite")
+    w, v, X = Value(2.0), Value(3.0), np.ones(3)
+    f = jit(lambda x, more=False: x * w * v if more else x * w, backend=backend)
+    call = {
+        "float": lambda: f(1.0), "array": lambda: f(np.array([1.0]))[0],
+        "map": lambda: f.map(X)[0], "backward": lambda: f.backward(X),
+    }[way]  # fmt: skip
+    assert call() == call() == 2.0
+    known = f._parameters._written
+
+    def interrupted():
+        monkeypatch.setattr(f._parameters, "_written", known)
+        in_threads(lambda: f(1.0, more=True))
+        assert len(f.parameters) == 2
+        known()
+
+    monkeypatch.setattr(f._parameters, "_written", interrupted)
+    assert call() == 2.0 and v.grad == 0.0
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="signals that a timer sends")
 def test_interrupts_lose_nothing_that_was_learnt():
     """In a process of its own: an interrupt that comes too late ends that one, and not the tests."""
