@@ -95,6 +95,33 @@ def test_paths_have_parameters_of_their_own(many, monkeypatch):
         assert (value, gradient.tolist()) == (4.0 + 0.75 + 6.0 + 6.0, [5.0 + 3.0, 0.25 + 2.0])
 
 
+@pytest.mark.parametrize("backend", ["reference", "llvm"])
+def test_sums_of_each_path_by_itself_have_the_same_bits_whatever_was_met_before(backend, monkeypatch):
+    monkeypatch.setattr(branches, "MANY", 1)
+    w = [Value(0.7), Value(-1.3)]
+
+    def fn(x):
+        return w[0] * x if x > 0.5 else mg.sin(w[1] * x) if x > -0.5 else w[0] * w[1] * x * x
+
+    x, found = np.random.default_rng(1).normal(size=1000), set()
+    for first in ([2.0], [1.0, 0.0], [0.0], [-1.0, 1.0, 0.0]):
+        f = jit(fn, w, backend=backend, precision="exact")
+        f.value_and_grad([0.7, -1.3], first)
+        for _ in range(3):
+            value, gradient = f.value_and_grad([0.7, -1.3], x, reduction="sum")
+            found.add((value, *gradient.tolist()))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_path_may_have_no_parameters(backend):
+    w = Value(2.0)
+    f = jit(lambda x: x * 5.0 if x > 1.0 else w * x, [w], backend=backend)
+    for _ in range(3):
+        value, gradient = f.value_and_grad([2.0], [3.0, 0.5], reduction="sum")
+        assert (value, gradient.tolist()) == (16.0, [0.5])
+
+
 def test_short_ifs_that_become_selections_are_not_too_many_paths():
     """Seven choices in a row are 128 paths, and one program."""
 

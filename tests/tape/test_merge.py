@@ -1,10 +1,12 @@
 """Paths merged into one tape: to the bit what each path gives, known paths told from others, and little work."""
 
+import inspect
 import itertools
 import linecache
 import math
 import operator
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -259,6 +261,41 @@ def test_loops_that_a_comparison_ends_may_have_more_comparisons_than_one_number_
     fast = jit(f, backend="reference", precision="exact")
     for rows in (X[::2], X[::2], X, X):
         assert fast.map(*rows.T).tolist() == [f(*row) for row in rows.tolist()]
+
+
+def tapes_of(f, *xs):
+    fast = jit(f, backend="reference")
+    fast.map(*xs)
+    (paths,) = fast.recorded.values()
+    return [(path.tape, path.leaves) for path in paths]
+
+
+def test_paths_are_merged_where_one_tape_of_all_is_not_too_long(monkeypatch):
+    tapes = tapes_of(lambda x: mg.sin(x) * x if x > 0.0 else mg.cos(x) - x, [1.0, -1.0])
+    assert len(tapes) == 2 and merge.merged(tapes, 0, True) is not None
+    monkeypatch.setattr(merge, "SMALL", 0)
+    assert merge.merged(tapes, 0, True) is not None  # a few times as long as the longest
+    monkeypatch.setattr(merge, "GROWTH", 0)
+    assert merge.merged(tapes, 0, True) is None
+    assert merge.merged(tapes, 0, False) is not None and merge.merged(tapes[:1], 0, True) is not None
+
+
+def test_paths_that_part_too_often_for_the_stack_are_not_merged():
+    def f(x, y):
+        for _ in range(40):
+            if x < y:
+                break
+            x = x * 0.9
+        return x
+
+    tapes = tapes_of(f, np.ones(40), 0.9 ** np.arange(40) * 0.95)
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 25)
+    try:
+        found = merge.merged(tapes, 0, True)
+    finally:
+        sys.setrecursionlimit(before)
+    assert found is None and merge.merged(tapes, 0, True) is not None
 
 
 def test_sequences_are_aligned_for_the_least_cost():
