@@ -21,15 +21,16 @@ Slots = tuple[int, ...]
 Array = np.ndarray[Any, Any]
 
 
-def earliest(instructions: Sequence[tuple[int, Primitive, Slots]]) -> list[int]:
-    """The earliest level of each of some instructions (result, primitive, operands).
+def earliest(instructions: Sequence[tuple[int, Primitive, Slots]], base: int = 0) -> list[int]:
+    """The earliest level above `base` of each of some instructions (result, primitive, operands).
 
-    An instruction that reads no result of the others has level 1, any other one more than the highest level of its operands.
+    An instruction that reads no result of the others has level base + 1, any other one more than the highest level of its
+    operands.
     """
     levels: dict[int, int] = {}
     level_of = levels.get
     for out, _, operands in instructions:
-        levels[out] = 1 + max([level_of(x, 0) for x in operands])
+        levels[out] = 1 + max([level_of(x, base) for x in operands])
     return [*levels.values()]
 
 

@@ -39,6 +39,7 @@ from micrograd.tape.back_ends.llvm.interpreter import (
 from micrograd.tape.back_ends.llvm.loops import UNROLLED
 from micrograd.tape.back_ends.llvm.spellings import spell
 from micrograd.tape.back_ends.llvm.target import ARRAYS, OUT, Target
+from micrograd.tape.levels import earliest
 from micrograd.tape.vectorise import Settled
 
 Array = np.ndarray[Any, Any]
@@ -142,11 +143,10 @@ class Bytecode:
         tape, loops = self.settled.places.tape, self.settled.loops
         first, found, base = tape.first, list[int](), 0
         for number, loop in enumerate([*loops, None]):
-            level_of = dict[int, int]()
-            for k in range(len(found), len(tape.instructions) if loop is None else loop.start):
-                level_of[first + k] = level = 1 + max([level_of.get(x, base) for x in tape.instructions[k][1]])
-                found.append(level)
-            base = max([base, *level_of.values()])
+            between = range(len(found), len(tape.instructions) if loop is None else loop.start)
+            levels = earliest([(first + k, *tape.instructions[k]) for k in between], base)
+            found += levels
+            base = max([base, *levels])
             if loop is not None:
                 found += [-1 - number] * loop.period + [0] * (loop.period * (loop.steps - 1))
         return found
