@@ -48,7 +48,9 @@ def notebook(tmp_path_factory, environment):
 
 
 def jupyter(environment, *arguments):
-    subprocess.run([sys.executable, "-m", "jupyter", *arguments], env=environment, check=True, capture_output=True, timeout=120)
+    command = [sys.executable, "-m", "jupyter", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_cells_hold_text_for_a_value_and_pictures_for_drawings(notebook):
