@@ -249,14 +249,21 @@ def test_twenty_ifs_of_which_each_sample_takes_other_sides_are_one_program():
     assert len(paths) == 140
 
 
-def test_loops_that_a_comparison_ends_may_have_more_comparisons_than_one_number_holds():
+def falling_below(steps):
+    """A function of x and y that shrinks x until it is below y, for at most so many steps."""
+
     def f(x, y):
-        for _ in range(70):
+        for _ in range(steps):
             if x < y:
                 break
             x = x * 0.9
         return x
 
+    return f
+
+
+def test_loops_that_a_comparison_ends_may_have_more_comparisons_than_one_number_holds():
+    f = falling_below(70)
     X = np.array([[1.0, 0.9**k * 0.95] for k in range(0, 80, 3)])
     fast = jit(f, backend="reference", precision="exact")
     for rows in (X[::2], X[::2], X, X):
@@ -281,14 +288,7 @@ def test_paths_are_merged_where_one_tape_of_all_is_not_too_long(monkeypatch):
 
 
 def test_paths_that_part_too_often_for_the_stack_are_not_merged():
-    def f(x, y):
-        for _ in range(40):
-            if x < y:
-                break
-            x = x * 0.9
-        return x
-
-    tapes = tapes_of(f, np.ones(40), 0.9 ** np.arange(40) * 0.95)
+    tapes = tapes_of(falling_below(40), np.ones(40), 0.9 ** np.arange(40) * 0.95)
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(len(inspect.stack(0)) + 25)
     try:
