@@ -1,7 +1,7 @@
 """Time to N gradients, from nothing: tracing and compiling are part of it, imports are not.
 
-    python benchmarks/curves.py                     with all peers, each in an environment of its own
-    python benchmarks/curves.py --peer jax=PYTHON   with one of them, in an environment that is there already
+    python benchmarks/curves.py                     all rows, each peer in an environment of its own
+    python benchmarks/curves.py --peer jax=PYTHON   rows of one peer, in an environment of yours; the others are kept
 
 Every program is written once, one scalar at a time, and given as it stands to every peer; JAX gets it written with arrays
 too, as a ceiling. A program has parameters theta and takes one sample x; wanted are the mean over N samples and its
@@ -12,9 +12,8 @@ gradient by theta. Samples come in calls of at most 10,000, the same 10,000 agai
     irregular  10,000 operations drawn at random: 10 parameters, 10 numbers a sample
 
 Each measurement is a fresh process on one core, for at most 300 s of processor time, a C compiler's included; a peer that
-would need more at the rate of its first 20 s is stopped then, and the estimate printed. It takes an hour or two: what has been
-measured is kept in `build/curves.json`, and measured anew only when that file is gone. The tables go to `curves.md`, the
-plot to `curves.png`.
+would need more at the rate of its first 20 s is stopped then, and the estimate printed. All of it takes an hour or two. Every
+row is kept, with its day, in `history/curves.json`. The tables go to `curves.md`, the plot to `curves.png`.
 
 JAX's 95 s for ten gradients of the first program are no slip: again, alone, they took 138 s, and one and a hundred gradients
 8 s. XLA takes that long to compile a batch of ten.
@@ -507,13 +506,13 @@ def plot(results: dict, path: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="jax, casadi, heyoka, xad or original; all"
+        "--peer", action="append", default=[], metavar="NAME[=PYTHON]", help="what to measure anew: ours, jax, ...; all"
     )
     parser.add_argument("--problems", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS))
     parser.add_argument("--rounds", type=int, default=3, help="repetitions of what takes less than a minute")
     parser.add_argument("--most", type=int, default=COUNTS[-1], help="the largest N")
     parser.add_argument("--core", default="0")
-    parser.add_argument("--kept", default=str(HERE.parent / "build" / "curves.json"), help="where what was measured is kept")
+    parser.add_argument("--kept", default=str(HERE / "history" / "curves.json"), help="where rows are kept")
     parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True, help="write curves.md and curves.png")
     parser.add_argument("--answer", help=argparse.SUPPRESS)
     parser.add_argument("--problem", help=argparse.SUPPRESS)
@@ -528,20 +527,21 @@ def main() -> None:
         return
     if not find_spec("llvmlite"):
         parser.error("every peer is compared with the LLVM back end: pip install llvmlite")
-    pythons = dict.fromkeys([name for name in NAMES if name.startswith("ours")], sys.executable)
-    for entry in options.peer or ["jax", "casadi", "heyoka", "xad", "original"]:
+    pythons: dict[str, str] = {}
+    for entry in options.peer or ["ours", "jax", "casadi", "heyoka", "xad", "original"]:
         peer, _, python = entry.partition("=")
-        for name in NAMES:
-            if name.split("-")[0] == peer:
-                pythons[name] = python or str(peers.python_with(peer))
+        found = [name for name in NAMES if peer in (name, name.split("-")[0])]
+        if not found:
+            parser.error(f"--peer {peer}: no such peer; there are {', '.join(NAMES)}")
+        where = python or (sys.executable if peer.startswith("ours") else str(peers.python_with(found[0].split("-")[0])))
+        pythons |= dict.fromkeys(found, where)
     kept = Path(options.kept)
-    results: dict = {}
-    if kept.exists():
-        for problem, peer, row in json.loads(kept.read_text()):
-            results[peer, problem] = {int(count): result for count, result in row.items()}
+    rows = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+    results = {(row["peer"], row["problem"]): {int(n): result for n, result in row["counts"].items()} for row in rows}
+    said = {(row["peer"], row["problem"]): (row["machine"], row["versions"]) for row in rows}
     for problem in options.problems:
         expected: dict[int, list[float]] = {}
-        for peer in [name for name in NAMES if name in pythons and (name, problem) not in results]:
+        for peer in [name for name in NAMES if name in pythons]:
             row: dict = {}
             for count in [n for n in COUNTS if n <= options.most]:
                 times: list[float] = []
@@ -562,18 +562,23 @@ def main() -> None:
                     break
             if any(row.values()):
                 results[peer, problem] = row
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                kept.write_text(json.dumps([[problem, peer, row] for (peer, problem), row in results.items()]))
+                said[peer, problem] = machine(), peers.versions({peer.split("-")[0]: pythons[peer]})
+                rows = [
+                    {"peer": peer, "problem": problem, "machine": where, "versions": of, "counts": results[peer, problem]}
+                    for (peer, problem), (where, of) in said.items()
+                ]
+                kept.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")
     scalar = [name for name in NAMES if name != "jax-arrays"]
     parts = ["# Time to N gradients", __doc__.split("\n\n", 2)[2].strip()]
     for problem in TITLES:
         parts += [f"## {TITLES[problem]}", "Scalar code:", table(results, problem, scalar)]
         if ("jax-arrays", problem) in results:
             parts += ["Array code, as a ceiling:", table(results, problem, CEILINGS)]
-    rounds = {problem: max(len(r.get("times", ())) for (_, p), row in results.items() for r in row.values() if p == problem)
-              for problem in TITLES if any(p == problem for _, p in results)}  # fmt: skip
-    note = f"Medians of up to {', '.join(f'{n} rounds ({problem})' for problem, n in rounds.items())}."
-    parts.append(f"{note} On {', '.join([machine(), *peers.versions(pythons)])}.")
+    parts.append(f"Medians of up to {max(len(r.get('times', ())) for row in results.values() for r in row.values())} rounds.")
+    for where in dict.fromkeys(where for where, _ in said.values()):
+        there = [peer for peer in NAMES if any(name == peer and it[0] == where for (name, _), it in said.items())]
+        of = dict.fromkeys(version for it in said.values() if it[0] == where for version in it[1])
+        parts.append(f"On {', '.join([where, *of])}: {'; '.join(NAMES[peer] for peer in there)}.")
     written = "\n\n".join(parts) + "\n"
     print(written)
     if options.write:
