@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from micrograd.tape.back_ends.llvm.function import Function
-from micrograd.tape.back_ends.llvm.loops import nest, over_lanes, over_samples, unrolled
+from micrograd.tape.back_ends.llvm.loops import loop, nest, over_lanes, over_samples, unrolled
 from micrograd.tape.back_ends.llvm.nans import write_look, write_told
 from micrograd.tape.back_ends.llvm.operands import Index, View, runs
 from micrograd.tape.back_ends.llvm.target import COUNT, DIVISOR, ROWS, SHARED
@@ -84,9 +84,9 @@ def write_single_rows(f: Function, it: Rows) -> None:
         if t.block == 1:
             copy(f, f.address(ROWS, base * t.size), f.address(array, Index((("%first", it.width * t.size),))), it.width)
             return
-        with f.loop(t.block, 1, []) as (s, _, _):
+        with loop(f, t.block, 1, []) as (s, _, _):
             row = f.new(f"add i64 %first, {f.new(f'call i64 @llvm.umin.i64(i64 {s.terms[0][0]}, i64 {last})')}")
-            with f.loop(it.width, 1, []) as (i, _, _):
+            with loop(f, it.width, 1, []) as (i, _, _):
                 source = f.address(array, Index(((row, it.width * t.size),)) + i * t.size)
                 value = f.new(f"load {t.real}, ptr {source}, align {t.size}")
                 f.do(f"store {t.real} {value}, ptr {f.address(ROWS, f.lanes_at(i + base, s))}, align {t.size}")
@@ -157,16 +157,16 @@ def write_no_tail(f: Function, slots: View) -> None:
     """Write zeros to the lanes beyond `count` of some slots, so that they add nothing to sums over the samples."""
     t = f.target
     left = f.new(f"sub i64 {t.block}, %count")
-    with f.loop(slots.count, 1, []) as (i, _, _):
+    with loop(f, slots.count, 1, []) as (i, _, _):
         slot = f.located(slots, [i])
-        with f.loop(left, 1, []) as (s, _, _):
+        with loop(f, left, 1, []) as (s, _, _):
             at = f.address(ROWS, f.lanes_at(slot, s + Index((("%count", 1),))))
             f.do(f"store {t.real} 0.0, ptr {at}, align {t.size}")
 
 
 def write_filled(f: Function, slots: View, numbers: View) -> None:
     """Fill each of some rows with a shared number."""
-    with f.loop(slots.count, 1, []) as (i, _, _):
+    with loop(f, slots.count, 1, []) as (i, _, _):
         slot, value = f.located(slots, [i]), f.load(numbers, f.located(numbers, [i]), Index())
 
         def samples(places: list[Index]) -> None:
@@ -222,7 +222,7 @@ def write_columns(f: Function, it: Columns, part: bool) -> None:
         array, slot = f.pointer(f.located(it.numbers, at)), f.located(it.slots, at)
         start = column_start(f, f.located(it.rows, at), count) + Index((("%first", t.size),))
         if part:
-            with f.loop("%count", 1, []) as (s, _, _):
+            with loop(f, "%count", 1, []) as (s, _, _):
                 value = f.new(f"load {t.real}, ptr {f.address(ROWS, f.lanes_at(slot, s))}, align {t.size}")
                 f.do(f"store {t.real} {value}, ptr {f.address(array, start + s * t.size)}, align {t.size}")
             return
@@ -260,7 +260,7 @@ def write_rows_out(f: Function, it: Grouped, part: bool) -> None:
     def one(at: list[Index], extent: list[int]) -> None:
         array = f.pointer(f.located(it.numbers, at))
         if part or n == 1:
-            with f.loop("%count", 1, []) as (s, _, _), f.loop(width, 1, []) as (column, _, _):
+            with loop(f, "%count", 1, []) as (s, _, _), loop(f, width, 1, []) as (column, _, _):
                 slot = f.lanes_at(f.located(it.slots, [*at, column]), s)
                 value = f.new(f"load {t.real}, ptr {f.address(ROWS, slot)}, align {t.size}")
                 to = f.address(array, first + s * (width * t.size) + column * t.size)
@@ -319,7 +319,7 @@ def write_same(f: Function, it: Columns) -> None:
         if t.telling:
             write_told(f, value)
         start = column_start(f, f.located(it.rows, at), count)
-        with f.loop(f.new(f"mul i64 {f.integer(f.located(repeats, at))}, {count}"), 1, []) as (s, _, _):
+        with loop(f, f.new(f"mul i64 {f.integer(f.located(repeats, at))}, {count}"), 1, []) as (s, _, _):
             f.do(f"store {t.real} {value}, ptr {f.address(array, start + s * t.size)}, align {t.size}")
 
     nest(f, [it.count], [1], one)

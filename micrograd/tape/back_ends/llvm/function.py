@@ -1,11 +1,10 @@
-"""The builder of one function: it collects the lines of LLVM's assembly, names values and labels, and writes single loops."""
+"""The builder of one function: it collects the lines of LLVM's assembly, and names values and labels."""
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,35 +89,6 @@ class Function:
             return x
         one = self.new(f"insertelement {t.vector} poison, {t.real} {x}, i64 0")
         return self.new(f"shufflevector {t.vector} {one}, {t.vector} poison, <{t.lanes} x i32> zeroinitializer")
-
-    @contextmanager
-    def loop(self, count: int | str, step: int, carried: list[tuple[str, str]]) -> Iterator[tuple[Index, list[str], list[str]]]:
-        """A loop from 0 to `count`, whose body is written in the block of the `with` statement.
-
-        `carried` are the type and the first value of what goes from step to step. The block gets the counter, the names of
-        these values, and a list in which it puts the names of their next values; after the loop, the list has the last ones.
-        """
-        head, after, before = self.label(), self.label(), self.block
-        self.do(f"br label %{head}")
-        self.start(head)
-        i = f"%i{self.counter}"
-        slot = len(self.lines)
-        values = []
-        for _ in carried:
-            self.counter += 1
-            values.append(f"%v{self.counter}")
-        results = list(values)
-        self.addresses.append({})
-        yield Index(((i, 1),)), values, results
-        self.addresses.pop()
-        phis = [f"  {i} = phi i64 [ 0, %{before} ], [ {i}.next, %{self.block} ]"]
-        for name, (kind, first), last in zip(values, carried, results, strict=True):
-            phis.append(f"  {name} = phi {kind} [ {first}, %{before} ], [ {last}, %{self.block} ]")
-        self.lines[slot:slot] = phis
-        self.do(f"{i}.next = add nuw nsw i64 {i}, {step}")
-        more = self.new(f"icmp ult i64 {i}.next, {count}")
-        self.do(f"br i1 {more}, label %{head}, label %{after}")
-        self.start(after)
 
     # -- loads and stores of slots
 

@@ -19,6 +19,7 @@ from micrograd.tape.back_ends.llvm.arrays import count_of
 from micrograd.tape.back_ends.llvm.code import QUICK, Code, compiled
 from micrograd.tape.back_ends.llvm.driver import preamble, write_driver
 from micrograd.tape.back_ends.llvm.function import Function, declared, lanes_function
+from micrograd.tape.back_ends.llvm.loops import loop
 from micrograd.tape.back_ends.llvm.nans import write_told
 from micrograd.tape.back_ends.llvm.operands import Index
 from micrograd.tape.back_ends.llvm.spellings import SPELLINGS, from_library, larger, log_of_sum, spell
@@ -168,7 +169,7 @@ def in_parts(f: Function, name: str, array: str, at: Index, many: str) -> str:
     t, wide = f.target, f.target.wider
     numbers = VECTORS * wide.lanes
     f.do(f"call void @llvm.memset.p0.i64(ptr %parts, i8 0, i64 {numbers * t.size}, i1 false)")
-    with f.loop(many, 1, []) as (k, _, _):
+    with loop(f, many, 1, []) as (k, _, _):
         part = f.address("parts", index(f.new(f"and i64 {k.terms[0][0]}, {numbers - 1}"), t.size))
         total, x = f.new(f"load {t.real}, ptr {part}, align {t.size}"), fetch(f, array, at + k)
         y = fetch(f, array, at + k + index(many)) if name == "dot" else ""
@@ -187,10 +188,10 @@ def from_left(f: Function, name: str, array: str, at: Index, many: str) -> str:
     if name == "dot":
         first = fetch(f, array, at + index(many, 2))
     if name == "logsumexp":
-        with f.loop(many, 1, [(kind, f.number(-math.inf))]) as (k, (top,), out):
+        with loop(f, many, 1, [(kind, f.number(-math.inf))]) as (k, (top,), out):
             out[0] = larger(f, top, fetch(f, array, at + k))
         top, first = out[0], f.number(0.0)
-    with f.loop(many, 1, [(kind, first)]) as (k, (total,), out):
+    with loop(f, many, 1, [(kind, first)]) as (k, (total,), out):
         x = fetch(f, array, at + k)
         if name == "dot":
             out[0] = f.multiply_add(x, fetch(f, array, at + k + index(many)), total)
@@ -205,7 +206,7 @@ def over(f: Function, count: str, body: Callable[[Index], None]) -> None:
     f.do(f"br i1 {f.new(f'icmp ugt i64 {count}, 0')}, label %{some}, label %{none}")
     f.start(some)
     f.addresses.append({})
-    with f.loop(count, 1, []) as (i, _, _):
+    with loop(f, count, 1, []) as (i, _, _):
         body(i)
     f.addresses.pop()
     f.do(f"br label %{none}")
@@ -237,7 +238,7 @@ def write_spread(f: Function, lanes: int) -> None:
 
     def one(entry: Sequence[str]) -> None:
         x = f.new(f"load {t.real}, ptr {f.address(SHARED, index(entry[0], t.size))}, align {t.size}")
-        with f.loop(lanes, 1, []) as (i, _, _):
+        with loop(f, lanes, 1, []) as (i, _, _):
             f.do(f"store {t.real} {x}, ptr {f.address(ROWS, index(entry[0], lanes * t.size) + i * t.size)}, align {t.size}")
 
     entries(f, SPREAD, 1, one)
@@ -250,10 +251,10 @@ def write_arguments(f: Function) -> None:
     def one(entry: Sequence[str]) -> None:
         array, width = f.pointer(index(entry[0])), entry[1]
         to = place(f, ROWS, entry[2])[1:]
-        with f.loop(t.lanes, 1, []) as (s, _, _):
+        with loop(f, t.lanes, 1, []) as (s, _, _):
             row = f.new(f"add i64 %first, {f.new(f'call i64 @llvm.umin.i64(i64 {s.terms[0][0]}, i64 {last})')}")
             start = f.new(f"mul i64 {row}, {width}")
-            with f.loop(width, 1, []) as (i, _, _):
+            with loop(f, width, 1, []) as (i, _, _):
                 x = f.new(f"load {t.real}, ptr {f.address(array, index(start, t.size) + i * t.size)}, align {t.size}")
                 lane = f.address(to, i * (t.lanes * t.size) + s * t.size)
                 f.do(f"store {t.real} {x}, ptr {lane}, align {t.size}")
@@ -279,7 +280,7 @@ def write_totals(f: Function) -> None:
         terms = word(f, index(at))
         to = place(f, "totals", i.terms[0][0])
         begin = f.new(f"load {t.vector}, ptr {to}, align {t.size}")
-        with f.loop(terms, 1, [(t.vector, begin)]) as (k, (total,), out):
+        with loop(f, terms, 1, [(t.vector, begin)]) as (k, (total,), out):
             x = there(fetch(f, ROWS, index(at) + k + 1))
             out[0] = f.multiply_add(x, there(fetch(f, ROWS, index(at) + k + index(terms) + 1)), total)
         f.do(f"store {t.vector} {out[0]}, ptr {to}, align {t.size}")
@@ -288,7 +289,7 @@ def write_totals(f: Function) -> None:
     some, none = f.label(), f.label()
     f.do(f"br i1 {f.new(f'icmp ugt i64 {many}, 0')}, label %{some}, label %{none}")
     f.start(some)
-    with f.loop(many, 1, [("i64", first)]) as (i, (at,), out):
+    with loop(f, many, 1, [("i64", first)]) as (i, (at,), out):
         out[0] = one_sum(i, at)
     f.do(f"br label %{none}")
     f.start(none)
@@ -331,7 +332,7 @@ def write_results(f: Function) -> None:
         array, source = f.pointer(index(number)), place(f, ROWS, slot)[1:]
         start = f.new(f"add i64 {f.new(f'mul i64 {row}, {count}')}, {offset}")
         start = f.new(f"add i64 {start}, {f.new(f'mul i64 %first, {stride}')}")
-        with f.loop("%count", 1, [(t.real, "0.0")]) as (s, (seen,), out):
+        with loop(f, "%count", 1, [(t.real, "0.0")]) as (s, (seen,), out):
             x = f.new(f"load {t.real}, ptr {f.address(source, s * t.size)}, align {t.size}")
             at = f.new(f"add i64 {start}, {f.new(f'mul i64 {s.terms[0][0]}, {stride}')}")
             f.do(f"store {t.real} {x}, ptr {f.address(array, index(at, t.size))}, align {t.size}")

@@ -1,12 +1,14 @@
-"""Loop nests: over the elements of a vector instruction and over samples, with a tile of results in registers.
+"""Loops: one loop, and nests of loops over the elements of a vector instruction and over samples.
 
-`function` writes single loops. For one sample, `one_sample` has loop nests with elements in the lanes.
+`loop` writes one; every other loop is made of it. In a nest, a tile of results is kept in registers. For one sample,
+`one_sample` has loop nests with elements in the lanes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,38 @@ from micrograd.tape.back_ends.llvm.target import ROWS
 
 UNROLLED = 32  # up to so many terms, a sum over the samples is written without a loop over the terms
 CHAINS = 4  # how many sums a loop over terms adds to in turn, so that no addition waits for the one before it
+
+
+@contextmanager
+def loop(
+    f: Function, count: int | str, step: int, carried: list[tuple[str, str]]
+) -> Iterator[tuple[Index, list[str], list[str]]]:
+    """Write a loop from 0 to `count`, whose body is what the block of the `with` statement writes.
+
+    `carried` are LLVM's type and the first value of what goes from step to step. The block gets the counter, the names of
+    these values, and a list in which it puts the names of their next values; after the loop, the list has the last ones.
+    """
+    head, after, before = f.label(), f.label(), f.block
+    f.do(f"br label %{head}")
+    f.start(head)
+    i = f"%i{f.counter}"
+    slot = len(f.lines)
+    values = []
+    for _ in carried:
+        f.counter += 1
+        values.append(f"%v{f.counter}")
+    results = list(values)
+    f.addresses.append({})
+    yield Index(((i, 1),)), values, results
+    f.addresses.pop()
+    phis = [f"  {i} = phi i64 [ 0, %{before} ], [ {i}.next, %{f.block} ]"]
+    for name, (kind, first), last in zip(values, carried, results, strict=True):
+        phis.append(f"  {name} = phi {kind} [ {first}, %{before} ], [ {last}, %{f.block} ]")
+    f.lines[slot:slot] = phis
+    f.do(f"{i}.next = add nuw nsw i64 {i}, {step}")
+    more = f.new(f"icmp ult i64 {i}.next, {count}")
+    f.do(f"br i1 {more}, label %{head}, label %{after}")
+    f.start(after)
 
 
 def nest(
@@ -33,7 +67,7 @@ def nest(
     if whole == tile:
         nest(f, shape, tiles, body, (*at, (Index(), tile)))
     elif whole:
-        with f.loop(whole, tile, []) as (i, _, _):
+        with loop(f, whole, tile, []) as (i, _, _):
             nest(f, shape, tiles, body, (*at, (i, tile)))
     if n % tile:
         nest(f, shape, tiles, body, (*at, (Index((), whole), n % tile)))
@@ -51,7 +85,7 @@ def over_samples(f: Function, unroll: int, body: Callable[[list[Index]], object]
     if f.target.block == step:
         body([Index((), u * f.target.lanes) for u in range(unroll)])
         return
-    with f.loop(f.target.block, step, []) as (s, _, _):
+    with loop(f, f.target.block, step, []) as (s, _, _):
         body([s + u * f.target.lanes for u in range(unroll)])
 
 
@@ -128,7 +162,7 @@ def write_sum(f: Function, it: Kernel) -> None:
                 for k in range(it.terms):
                     sums = term(Index((), k), sums)
             else:
-                with f.loop(it.terms, 1, [(f.target.vector, b) for b in begin]) as (j, values, results):
+                with loop(f, it.terms, 1, [(f.target.vector, b) for b in begin]) as (j, values, results):
                     results[:] = term(j, values)
                 sums = results
             for n, at in enumerate(spots):
@@ -192,7 +226,7 @@ def write_total(f: Function, it: Total, direct: int) -> None:
                 return [plus(total, (*at, j), s, seen) for total, (j, s, at) in zip(values, pairs, strict=False)]
 
             zeros = [(t.vector, f.number(0.0))] * (parts * len(every))
-            with f.loop(many, parts, zeros) as (k, values, results):
+            with loop(f, many, parts, zeros) as (k, values, results):
                 results[:] = terms(values, k, parts)
             found = results
             for j in range(many, it.terms):
@@ -219,7 +253,7 @@ def write_total(f: Function, it: Total, direct: int) -> None:
         if t.block == u * t.lanes:
             sums = over([Index((), k * t.lanes) for k in range(u)], begin)
         else:
-            with f.loop(t.block, u * t.lanes, [(t.vector, b) for b in begin]) as (s, values, results):
+            with loop(f, t.block, u * t.lanes, [(t.vector, b) for b in begin]) as (s, values, results):
                 results[:] = over([s + k * t.lanes for k in range(u)], values)
             sums = results
         if not direct:
@@ -267,10 +301,10 @@ def write_logsumexp(f: Function, it: Kernel) -> None:
                 def fetch(j: Index, at: tuple[Index, ...] = at) -> str:
                     return f.load(it.args[0], f.located(it.args[0], (*at, j)), places[0])
 
-                with f.loop(it.terms, 1, [(f.target.vector, f.number(-math.inf))]) as (j, (top,), out):
+                with loop(f, it.terms, 1, [(f.target.vector, f.number(-math.inf))]) as (j, (top,), out):
                     out[0] = larger(f, top, fetch(j))
                 top = out[0]
-                with f.loop(it.terms, 1, [(f.target.vector, f.number(0.0))]) as (j, (total,), out):
+                with loop(f, it.terms, 1, [(f.target.vector, f.number(0.0))]) as (j, (total,), out):
                     out[0] = f.two("fadd", total, f.call("exp", f.two("fsub", fetch(j), top)))
                 f.store(it.out, f.located(it.out, at), places[0], log_of_sum(f, top, out[0]))
 

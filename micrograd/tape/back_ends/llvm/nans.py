@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from micrograd.tape.back_ends.llvm.function import Function
+from micrograd.tape.back_ends.llvm.loops import loop
 from micrograd.tape.back_ends.llvm.operands import Index
 from micrograd.tape.back_ends.llvm.target import NANS
 
@@ -32,14 +33,14 @@ def write_look(f: Function, array: str, start: Index, count: int | str) -> None:
     t, wide = f.target, f.target.vector
     whole = count - count % t.lanes if isinstance(count, int) else 0
     if whole:
-        with f.loop(whole, t.lanes, [(wide, f.number(0.0))]) as (i, (seen,), out):
+        with loop(f, whole, t.lanes, [(wide, f.number(0.0))]) as (i, (seen,), out):
             value = f.new(f"load {wide}, ptr {f.address(array, start + i * t.size)}, align {t.size}")
             out[0] = seen_among(f, [value], seen)
         write_told(f, out[0])
     if count == whole:
         return
     rest = count - whole if isinstance(count, int) else count
-    with f.loop(rest, 1, [(t.real, "0.0")]) as (i, (one,), out):
+    with loop(f, rest, 1, [(t.real, "0.0")]) as (i, (one,), out):
         value = f.new(f"load {t.real}, ptr {f.address(array, start + i * t.size + whole * t.size)}, align {t.size}")
         odd = f.new(f"fcmp uno {t.real} {value}, {value}")
         out[0] = f.new(f"select i1 {odd}, {t.real} {value}, {t.real} {one}")

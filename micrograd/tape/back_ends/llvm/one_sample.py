@@ -12,7 +12,7 @@ from typing import Any
 
 from micrograd.tape.back_ends.llvm.arrays import masked, transposed
 from micrograd.tape.back_ends.llvm.function import Function
-from micrograd.tape.back_ends.llvm.loops import WRITERS, nest, over_lanes
+from micrograd.tape.back_ends.llvm.loops import WRITERS, loop, nest, over_lanes
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View
 from micrograd.tape.back_ends.llvm.spellings import larger, log_of_sum, spell
 from micrograd.tape.back_ends.llvm.target import DIVISOR
@@ -174,14 +174,14 @@ def write_sum(f: Function, it: Kernel) -> None:
         sums, done = begin, 0
         if aslant:
             done = it.terms - it.terms % n
-            with f.loop(done, n, [(t.vector, b) for b in begin]) as (j, values, results):
+            with loop(f, done, n, [(t.vector, b) for b in begin]) as (j, values, results):
                 results[:] = block(j, values)
             sums = results
             if it.terms - done > 1:
                 sums, done = block(Index((), done), sums, it.terms - done), it.terms
         elif it.terms > FEW:
             done = it.terms
-            with f.loop(done, 1, [(t.vector, b) for b in begin]) as (j, values, results):
+            with loop(f, done, 1, [(t.vector, b) for b in begin]) as (j, values, results):
                 results[:] = term(j, values)
             sums = results
         for k in range(done, it.terms):
@@ -218,7 +218,7 @@ def write_logsumexp(f: Function, it: Kernel) -> None:
             return loaded(f, f.address(x.place, f.located(x, [*at, j]) * t.size), count, -math.inf)
 
         rest = it.terms - whole
-        with f.loop(whole, n, [(t.vector, f.number(-math.inf))]) as (j, (top,), out):
+        with loop(f, whole, n, [(t.vector, f.number(-math.inf))]) as (j, (top,), out):
             out[0] = larger(f, top, part(j))
         top = larger(f, out[0], part(Index((), whole), rest)) if rest else out[0]
         by = n
@@ -236,7 +236,7 @@ def write_logsumexp(f: Function, it: Kernel) -> None:
             return total
 
         start = (t.real, "0.0") if t.exact else (t.vector, f.number(0.0))
-        with f.loop(whole, n, [start]) as (j, (total,), out):
+        with loop(f, whole, n, [start]) as (j, (total,), out):
             out[0] = added(total, j)
         total = added(out[0], Index((), whole), rest) if rest else out[0]
         total = f.splat(total if t.exact else over_lanes(f, [total])[0])
@@ -274,7 +274,7 @@ def write_total(f: Function, it: Total, direct: int) -> None:
             for k in range(it.terms):
                 found = term(Index((), k), found)
         else:
-            with f.loop(it.terms, 1, [(t.vector, one) for one in found]) as (j, values, found):
+            with loop(f, it.terms, 1, [(t.vector, one) for one in found]) as (j, values, found):
                 found[:] = term(j, values)
         if apart:
             found = [f.two("fadd", total, own) for total, own in zip(sums, found, strict=True)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from micrograd.tape.back_ends.llvm.function import Function
-from micrograd.tape.back_ends.llvm.loops import over_samples, unrolled
+from micrograd.tape.back_ends.llvm.loops import loop, over_samples, unrolled
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, KernelLoop, View
 from micrograd.tape.back_ends.llvm.straight import Held, depth_first, operations
 from micrograd.tape.back_ends.llvm.target import PARAMETERS
@@ -48,7 +48,7 @@ def write_loop(f: Function, it: KernelLoop, body: Sequence[Kernel], wanted: Call
                 for arg in fixed:
                     held.fetch(arg)
         first = [(f.target.vector, held.fetch(begin)) for held in outer for begin in begins]
-        with f.loop(it.steps, 1, first) as (t, values, results):
+        with loop(f, it.steps, 1, first) as (t, values, results):
             inner = []
             for i, (s, around) in enumerate(zip(places, outer, strict=True)):
                 held = Held(f, s)
@@ -102,6 +102,6 @@ def copied(it: Kernel) -> list[Copy]:
 def write_steps(f: Function, steps: int) -> None:
     """Write a loop that calls its parts, one after the other, in each step."""
     arguments = ", ".join(f"ptr %{a}" for a in PARAMETERS)
-    with f.loop(steps, 1, []) as (t, _, _):
+    with loop(f, steps, 1, []) as (t, _, _):
         for part in f.parts:
             f.do(f"call void @{part.name}({arguments}, i64 %first, i64 %count, i64 {t.terms[0][0]})")

@@ -19,7 +19,7 @@ from micrograd.tape.back_ends.llvm.arrays import (
     tiles_of,
 )
 from micrograd.tape.back_ends.llvm.function import Function
-from micrograd.tape.back_ends.llvm.loops import WRITERS, over_samples
+from micrograd.tape.back_ends.llvm.loops import WRITERS, loop, over_samples
 from micrograd.tape.back_ends.llvm.nans import seen_among, write_told
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, View
 from micrograd.tape.back_ends.llvm.spellings import spell_one
@@ -167,13 +167,13 @@ def write_whole(
         return seen
 
     if t.telling:
-        with f.loop(t.block, t.lanes, [(t.vector, f.number(0.0))]) as (s, (seen,), out):
+        with loop(f, t.block, t.lanes, [(t.vector, f.number(0.0))]) as (s, (seen,), out):
             out[0] = sample(s, seen)
         write_told(f, out[0])
     else:
         over_samples(f, 1, lambda places: sample(places[0], ""))
     for array, slots in groups.items() if t.streamed else ():
-        with f.loop(len(slots) * t.block, t.lanes, []) as (i, _, _):
+        with loop(f, len(slots) * t.block, t.lanes, []) as (i, _, _):
             line = f.address(ROWS, i * t.size + staged[array])
             value = f.new(f"load {t.vector}, ptr {line}, align {t.lanes * t.size}")
             f.do(f"store {t.vector} {value}, ptr {f.address(array, starts[array] + i * t.size)}, {past}")

@@ -16,7 +16,7 @@ import numpy as np
 from micrograd.tape.back_ends import LONG
 from micrograd.tape.back_ends.llvm.arrays import masked
 from micrograd.tape.back_ends.llvm.function import Function
-from micrograd.tape.back_ends.llvm.loops import over_lanes
+from micrograd.tape.back_ends.llvm.loops import loop, over_lanes
 from micrograd.tape.back_ends.llvm.one_sample import fetch, put
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, View
 from micrograd.tape.back_ends.llvm.target import Target
@@ -127,7 +127,7 @@ def write_terms(f: Function, it: Kernel) -> None:
         step, done = VECTORS * n, 0
         if length >= 4 * step:
             done = length - length % step
-            with f.loop(done, step, [(t.vector, total) for total in sums]) as (j, values, out):
+            with loop(f, done, step, [(t.vector, total) for total in sums]) as (j, values, out):
                 out[:] = [added(total, views, [*at, j + k * n], n) for k, total in enumerate(values)]
             sums = out
         sums = list(sums)
@@ -142,7 +142,7 @@ def write_terms(f: Function, it: Kernel) -> None:
             if many == 1:
                 sums = run(views, [Index()], length, sums)
                 continue
-            with f.loop(many, 1, [(t.vector, total) for total in sums]) as (i, values, out):
+            with loop(f, many, 1, [(t.vector, total) for total in sums]) as (i, values, out):
                 out[:] = run(views, [i], length, values)
             sums = out
         if not parts:
