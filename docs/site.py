@@ -44,7 +44,7 @@ INTRODUCED = {
 GIVEN_BACK = {  # what public functions return, with what gives it; and what is imported from modules of its own
     "micrograd.tape.Jitted": "jit(f)", "micrograd.tape.training.Training": "jit(f).training(optimiser)",
     "micrograd.tape.Tape": "", "micrograd.tape.save": "", "micrograd.tape.load": "",
-    "micrograd.tape.back_ends.c.CSource": "to_c(f, x)", "micrograd.explain.Why": "L.why(x)",
+    "micrograd.tape.c.CSource": "to_c(f, x)", "micrograd.explain.Why": "L.why(x)",
     "micrograd.explain.origins.Finding": "L.why(x).findings", "micrograd.explain.Listing": "to_code(L)",
     "micrograd.explain.Term": "L.explain(x).terms", "micrograd.explain.graph.Path": "L.explain(x).paths()",
     "micrograd.check.gradcheck.GradCheck": "gradcheck(f, x)", "micrograd.check.verdicts.Row": "gradcheck(f, x).rows",

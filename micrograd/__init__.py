@@ -144,10 +144,10 @@ if TYPE_CHECKING:
         step_schedule,
         warmup_schedule,
     )
-    from micrograd.tape.back_ends.c import to_c
-    from micrograd.tape.back_ends.javascript import to_javascript
+    from micrograd.tape.c import to_c
+    from micrograd.tape.calling.nodes import opened
+    from micrograd.tape.javascript import to_javascript
     from micrograd.tape.jit import jit
-    from micrograd.tape.nodes import opened
 
 __version__ = "0.2.0"
 
@@ -182,9 +182,9 @@ _LATER = {  # by module, the names that are imported when they are first used, s
         "warmup_schedule",
     ),
     "micrograd.tape": ("jit",),
-    "micrograd.tape.nodes": ("opened",),
-    "micrograd.tape.back_ends.c": ("to_c",),
-    "micrograd.tape.back_ends.javascript": ("to_javascript",),
+    "micrograd.tape.calling.nodes": ("opened",),
+    "micrograd.tape.c": ("to_c",),
+    "micrograd.tape.javascript": ("to_javascript",),
 }
 
 

@@ -14,7 +14,7 @@ from dask.array.core import normalize_chunks
 from dask.base import compute, get_scheduler, tokenize
 from dask.layers import ArrayChunkShapeDep
 
-from micrograd.tape.arguments import axes_of, check_axis, is_chunked
+from micrograd.tape.recording.arguments import axes_of, check_axis, is_chunked
 from micrograd.trees import kind_of, mapped, of_parts, parts_of, plain_array, steps
 
 Array = np.ndarray[Any, Any]

@@ -22,13 +22,13 @@ from dask.layers import ArrayBlockwiseDep
 from micrograd.engine.modes import current, inside
 from micrograd.scale.arguments import Arguments, check_sizes, filled
 from micrograd.scale.pickling import PickledFunction, pickled
-from micrograd.tape import branches
-from micrograd.tape.calls import Calls, averaged
-from micrograd.tape.partial_sums import Forest, merged, subtrees
-from micrograd.tape.record import OnOnes
-from micrograd.tape.recordings import EACH, Path
-from micrograd.tape.results import put_together, with_gradients
-from micrograd.tape.watch import places_of, values_at
+from micrograd.tape.calling import branches
+from micrograd.tape.calling.calls import Calls, averaged
+from micrograd.tape.calling.partial_sums import Forest, merged, subtrees
+from micrograd.tape.recording.record import OnOnes
+from micrograd.tape.recording.recordings import EACH, Path
+from micrograd.tape.recording.results import put_together, with_gradients
+from micrograd.tape.recording.watch import places_of, values_at
 
 Array = np.ndarray[Any, Any]
 NOTHING = np.empty(0, object)

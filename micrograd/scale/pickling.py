@@ -18,11 +18,11 @@ import cloudpickle
 
 from micrograd.engine import Value
 from micrograd.tape.back_ends import back_end
-from micrograd.tape.calls import Calls
+from micrograd.tape.calling.calls import Calls
 from micrograd.tape.decorator import Decorator
-from micrograd.tape.parameters import Parameters
-from micrograd.tape.recordings import Path
-from micrograd.tape.watch import places_of, values_at
+from micrograd.tape.recording.parameters import Parameters
+from micrograd.tape.recording.recordings import Path
+from micrograd.tape.recording.watch import places_of, values_at
 
 KEPT = 64  # how many functions a process keeps, the latest ones
 _made: OrderedDict[str, Calls] = OrderedDict()

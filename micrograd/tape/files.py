@@ -17,11 +17,11 @@ import numpy as np
 from micrograd.engine import Value
 from micrograd.primitives import FUNCTIONS, rule
 from micrograd.saving import arrays_in, replacing
-from micrograd.tape.arguments import canonical
 from micrograd.tape.back_ends import back_end
 from micrograd.tape.jit import Jitted
-from micrograd.tape.recordings import Path
-from micrograd.tape.results import Place
+from micrograd.tape.recording.arguments import canonical
+from micrograd.tape.recording.recordings import Path
+from micrograd.tape.recording.results import Place
 from micrograd.tape.tape import Guard, Tape
 from micrograd.trees import Pattern, Sparse, elements, leaves_of
 

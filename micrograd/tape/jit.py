@@ -14,16 +14,16 @@ import numpy as np
 
 from micrograd.engine import Value
 from micrograd.engine.modes import current, open_blocks
-from micrograd.tape.arguments import Chunked
 from micrograd.tape.back_ends import back_end
-from micrograd.tape.blocks import any_on_disk, in_blocks
-from micrograd.tape.calls import Calls, over_chunks
+from micrograd.tape.calling.blocks import any_on_disk, in_blocks
+from micrograd.tape.calling.calls import Calls, over_chunks
+from micrograd.tape.calling.nodes import Nodes
 from micrograd.tape.decorator import Decorator
-from micrograd.tape.nodes import Nodes
-from micrograd.tape.parameters import Array, Parameters
-from micrograd.tape.results import count_of, put_together, with_gradients
+from micrograd.tape.recording.arguments import Chunked
+from micrograd.tape.recording.parameters import Array, Parameters
+from micrograd.tape.recording.results import count_of, put_together, with_gradients
+from micrograd.tape.recording.watch import places_of, values_at
 from micrograd.tape.training import Training
-from micrograd.tape.watch import places_of, values_at
 from micrograd.trees import plain_arrays
 
 R = TypeVar("R")

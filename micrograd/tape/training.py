@@ -14,8 +14,8 @@ import numpy as np
 
 from micrograd.engine.assign import assign
 from micrograd.engine.modes import after_step
-from micrograd.tape.calls import Calls
-from micrograd.tape.parameters import Array, open_trainings
+from micrograd.tape.calling.calls import Calls
+from micrograd.tape.recording.parameters import Array, open_trainings
 
 
 class Exit:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from micrograd import MLP, SGD, Value, detect_anomaly, dot, hessian, jit, take, where
 from micrograd.scale import pickling
 from micrograd.tape.back_ends import reference
-from micrograd.tape.branches import MANY, SPAN
-from micrograd.tape.partial_sums import merged, subtrees
+from micrograd.tape.calling.branches import MANY, SPAN
+from micrograd.tape.calling.partial_sums import merged, subtrees
 
 dask = pytest.importorskip("dask", reason="the extra `scale` has it")
 da = pytest.importorskip("dask.array", reason="the extra `scale` has it")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
+
 import micrograd as mg
 from micrograd.primitives import RULES
 
@@ -59,3 +61,21 @@ def program(seed: int, size: int = 40, smooth: bool = False) -> tuple[Any, int, 
         return mg.sum(pool[-3:])
 
     return function, inputs, leaves
+
+
+def factored(n):
+    """The sum of the logarithms of the pivots of a matrix with n rows, factored without exchanges."""
+
+    def value(x):
+        rows = [list(x[n * i : n * i + n]) for i in range(n)]
+        for k in range(n):
+            for row in rows[k + 1 :]:
+                row[k] = row[k] / rows[k][k]
+                row[k + 1 :] = [a - row[k] * u for a, u in zip(row[k + 1 :], rows[k][k + 1 :], strict=True)]
+        return mg.sum([mg.log(rows[k][k]) for k in range(n)])
+
+    return value
+
+
+def matrix(n):
+    return (np.random.default_rng(n).normal(size=(n, n)) + 3.0 * n * np.eye(n)).ravel()

@@ -16,10 +16,11 @@ import pytest
 
 import micrograd as mg
 from micrograd import SGD, Adam, Value
-from micrograd.tape import branches, jit, load, save
+from micrograd.tape import jit, load, save
 from micrograd.tape.back_ends import NAMES
-from micrograd.tape.parameters import open_trainings
-from micrograd.tape.recordings import STRUCTURES
+from micrograd.tape.calling import branches
+from micrograd.tape.recording.parameters import open_trainings
+from micrograd.tape.recording.recordings import STRUCTURES
 
 W = Value(3.0, label="w")
 
@@ -1197,7 +1198,7 @@ def test_no_graph_is_held_while_its_tape_is_rewritten(monkeypatch):
     """Both together would take twice the memory; and a graph of adjoints has each of its constants once."""
     import gc
 
-    from micrograd.tape import recordings
+    from micrograd.tape.recording import recordings
 
     w, found, rewrite = Value(0.3), [], recordings.optimised
 
@@ -1255,7 +1256,7 @@ def test_numbers_of_numpy_take_the_quick_way_of_floats(backend, first, monkeypat
     w = Value(3.0)
     f = jit(lambda x, y: [w * x, x - y], backend=backend)
     assert f(first, 2.0) == [0.75, -1.75]
-    monkeypatch.setattr("micrograd.tape.calls.Call", None)  # arguments are not taken apart any more
+    monkeypatch.setattr("micrograd.tape.calling.calls.Call", None)  # arguments are not taken apart any more
     for x in (0.5, np.float64(0.5)):
         found = f(x, 2.0)
         assert found == [1.5, -1.5] and [*map(type, found)] == [float, float]
@@ -1272,7 +1273,7 @@ def test_every_back_end_finds_the_quick_way_of_sums(backend, reduction, monkeypa
     rng = np.random.default_rng(0)
     X, t = rng.normal(size=(5, 2)), rng.normal(size=5)
     first = f.value_and_grad([2.0, -1.0], X, t, reduction=reduction)
-    monkeypatch.setattr("micrograd.tape.calls.Call", None)  # arguments are not taken apart any more
+    monkeypatch.setattr("micrograd.tape.calling.calls.Call", None)  # arguments are not taken apart any more
     again = f.value_and_grad([2.0, -1.0], X, t, reduction=reduction)
     assert first[0] == again[0] and first[1].tolist() == again[1].tolist()
     assert f.backward(X, t, reduction=reduction) == first[0] and [w.grad, b.grad] == first[1].tolist()
@@ -1281,7 +1282,7 @@ def test_every_back_end_finds_the_quick_way_of_sums(backend, reduction, monkeypa
             step(X, t)  # which learns the order of parameters
         monkeypatch.undo()
         assert step(X, t) == first[0]
-        monkeypatch.setattr("micrograd.tape.calls.Call", None)
+        monkeypatch.setattr("micrograd.tape.calling.calls.Call", None)
         assert step(X, t) == first[0]
 
 

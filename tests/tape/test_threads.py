@@ -12,7 +12,7 @@ import pytest
 
 import micrograd as mg
 from micrograd import SGD, Value, jit
-from micrograd.tape.parameters import open_trainings
+from micrograd.tape.recording.parameters import open_trainings
 
 A, B = Value(2.0, label="a"), Value(3.0, label="b")
 
@@ -177,7 +177,7 @@ def test_other_threads_leave_the_last_step_of_a_block_alone(quick_switches):
 INTERRUPTED = """
 import signal, sys
 from micrograd import Adam, Value, dot, jit
-from micrograd.tape.parameters import open_trainings
+from micrograd.tape.recording.parameters import open_trainings
 
 sys.unraisablehook = lambda _: None  # of those that come while Python finalises an object
 w = [Value(float(i)) for i in range(200)]

@@ -1,8 +1,7 @@
 """Back ends run tapes: `reference` defines the results, `numpy` runs array code, `llvm` machine code.
 
 A back end is a module with a class `Program`. A program is made from a tape, the fields in which its inputs arrive, whether the
-outputs are summed over the samples, and the type of its numbers. `back_end` finds a back end by its name. The modules `c` and
-`javascript` run nothing: they write a tape as a program in another language.
+outputs are summed over the samples, and the type of its numbers. `back_end` finds a back end by its name.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ from micrograd.primitives import RULES
 from micrograd.tape.back_ends import LONG
 from micrograd.tape.back_ends.numpy_choices import CHOICES, Choices, Step
 from micrograd.tape.back_ends.numpy_spellings import log_sum_exp, spelled
-from micrograd.tape.schedule import ROWS, SHARED, TOTALS, Operand, Repeat, Schedule, Vector
+from micrograd.tape.scheduling.schedule import ROWS, SHARED, TOTALS, Operand, Repeat, Schedule, Vector
+from micrograd.tape.scheduling.vectorise import scheduled
 from micrograd.tape.tape import Tape
-from micrograd.tape.vectorise import scheduled
 
 Array = np.ndarray[Any, Any]
 

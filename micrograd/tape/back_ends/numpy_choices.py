@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.primitives import RULES
-from micrograd.tape.schedule import ROWS, Vector
+from micrograd.tape.scheduling.schedule import ROWS, Vector
 
 Array = np.ndarray[Any, Any]
 Step = tuple[Callable[..., Any], tuple[Any, ...]]

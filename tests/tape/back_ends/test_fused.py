@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from test_schedule import recorded
+from tapes import recorded
 
 import micrograd as mg
 from micrograd import Value

@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from test_levels import factored, matrix
+from programs import factored, matrix
 
 import micrograd as mg
 from micrograd.primitives import RULES

@@ -9,9 +9,9 @@ import micrograd as mg
 from micrograd import Value, jit
 from micrograd.tape.back_ends.llvm import program, versions
 from micrograd.tape.back_ends.llvm.program import Program
-from micrograd.tape.passes import optimised
-from micrograd.tape.record import Recording
-from micrograd.tape.results import numbers_of
+from micrograd.tape.recording.record import Recording
+from micrograd.tape.recording.results import numbers_of
+from micrograd.tape.rewriting.passes import optimised
 from micrograd.tape.tape import Tape
 
 pytestmark = pytest.mark.skipif(bool(program.trouble()), reason="compiled code is not to be had here")

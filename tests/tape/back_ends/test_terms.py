@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from recurrences import cell
-from test_schedule import recorded
+from tapes import recorded
 
 import micrograd as mg
 from micrograd import Value, jit

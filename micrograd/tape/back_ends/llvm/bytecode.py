@@ -39,8 +39,8 @@ from micrograd.tape.back_ends.llvm.interpreter import (
 from micrograd.tape.back_ends.llvm.loops import UNROLLED
 from micrograd.tape.back_ends.llvm.spellings import spell
 from micrograd.tape.back_ends.llvm.target import ARRAYS, OUT, Target
-from micrograd.tape.levels import earliest
-from micrograd.tape.vectorise import Settled
+from micrograd.tape.scheduling.levels import earliest
+from micrograd.tape.scheduling.vectorise import Settled
 
 Array = np.ndarray[Any, Any]
 WIDE = 64  # from so many independent calls of the library on, compiled code for one sample may make them in vectors

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.tape import schedule
 from micrograd.tape.back_ends.llvm.operands import Kernel, View, runs
 from micrograd.tape.back_ends.llvm.target import SHARED
 from micrograd.tape.back_ends.llvm.terms import Runs, runs_of
-from micrograd.tape.positions import operand_of
-from micrograd.tape.schedule import Schedule, Vector
+from micrograd.tape.scheduling import schedule
+from micrograd.tape.scheduling.positions import operand_of
+from micrograd.tape.scheduling.schedule import Schedule, Vector
 
 Array = np.ndarray[Any, Any]
 MANY = 64  # with fewer results, it is not tried

@@ -16,7 +16,7 @@ from micrograd.tape.back_ends.llvm.loops import WRITERS, loop, nest, over_lanes
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View
 from micrograd.tape.back_ends.llvm.spellings import larger, log_of_sum, spell
 from micrograd.tape.back_ends.llvm.target import DIVISOR
-from micrograd.tape.positions import operand_of
+from micrograd.tape.scheduling.positions import operand_of
 
 FEW = 4  # up to so many terms, a sum is written without a loop
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from micrograd.primitives import Primitive
-from micrograd.tape import schedule
 from micrograd.tape.back_ends.llvm.arrays import Columns, Grouped, Rows
 from micrograd.tape.back_ends.llvm.homes import Homes, homes, split
 from micrograd.tape.back_ends.llvm.loops import WRITERS
@@ -21,9 +20,10 @@ from micrograd.tape.back_ends.llvm.operands import Kernel, KernelLoop, Total, Vi
 from micrograd.tape.back_ends.llvm.spellings import SPELLINGS, from_library
 from micrograd.tape.back_ends.llvm.target import ARRAYS, CHUNK, OUT, ROWS, SHARED, THETA, Target
 from micrograd.tape.back_ends.llvm.terms import runs_of
-from micrograd.tape.positions import operand_of
-from micrograd.tape.schedule import Repeat, Schedule, Vector
-from micrograd.tape.steps import of_rows
+from micrograd.tape.scheduling import schedule
+from micrograd.tape.scheduling.positions import operand_of
+from micrograd.tape.scheduling.schedule import Repeat, Schedule, Vector
+from micrograd.tape.scheduling.steps import of_rows
 
 Array = np.ndarray[Any, Any]
 MANY = 2048  # from so many sums over the samples on, it is better not to have accumulators of a vector each

@@ -22,10 +22,10 @@ from micrograd.tape.back_ends.llvm.frames import Frame, Single
 from micrograd.tape.back_ends.llvm.module import LOOPED, in_one, vectors, written
 from micrograd.tape.back_ends.llvm.plan import MANY, Plan, planned
 from micrograd.tape.back_ends.llvm.target import CHUNK, Target
-from micrograd.tape.differences import with_differences_as_dots
-from micrograd.tape.schedule import Schedule
+from micrograd.tape.rewriting.differences import with_differences_as_dots
+from micrograd.tape.scheduling.schedule import Schedule
+from micrograd.tape.scheduling.vectorise import schedule_of, settled
 from micrograd.tape.tape import Tape
-from micrograd.tape.vectorise import schedule_of, settled
 
 Array = np.ndarray[Any, Any]
 # How many bytes a block of samples may take:
@@ -80,7 +80,7 @@ class Trial:
 
 
 class Twin(Protocol):
-    """Computes results that are nan once more, because the nan may come from what was not chosen; see `tape.nonfinite`."""
+    """Computes results that are nan once more, because the nan may come from what was not chosen; see `recording.nonfinite`."""
 
     def mended(self, found: Any, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
         """The results of a call with numbers in the places of nans."""

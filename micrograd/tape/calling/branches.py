@@ -1,0 +1,228 @@
+"""Branches: each sample of a call runs on the tape of the path that its own comparisons decide.
+
+`recordings` comes before, and keeps the paths met so far. Here the comparisons of a path, its guards, are evaluated for all
+samples. Those that decide otherwise go on to the next path, and if no path fits a sample, its own is recorded.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from micrograd.tape.back_ends.reference import BLOCK, paired, total
+from micrograd.tape.recording.arguments import Call
+from micrograd.tape.recording.parameters import Array
+from micrograd.tape.recording.recordings import Path, Recordings
+
+PATHS = 64  # the most paths for one structure of arguments,
+MOST = 4096  # or so many if one program can compute all of them and select
+MANY = 2048  # with more sums over the samples than this, results of single samples are not kept: each path is summed by
+SPAN = 1 << 14  # itself, for so many samples at a time
+ROOM = 1 << 21  # the most results of single samples that are kept at a time
+_COMPARE = {
+    "__lt__": np.less, "__le__": np.less_equal, "__gt__": np.greater, "__ge__": np.greater_equal,
+    "__eq__": np.equal, "__ne__": np.not_equal,
+}  # fmt: skip
+
+
+def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce: bool) -> Array:
+    """The results of a function that compares values: each sample's of its own path, or their sum over the samples.
+
+    The sum is that of `reference.total` over all samples, whatever their paths. With very many sums there is no room for the
+    results of each sample: then each path is summed by itself within a span of samples, and the paths' sums are added.
+    """
+    paths, parameters = recordings.paths(call, gradient), recordings.parameters
+    many = reduce and unit(recordings, paths) != BLOCK
+    if call.n and not many and (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
+        return results
+    samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta)
+    if call.n > len(paths) > 1 and not many:  # rather than a program for each path
+        paths[0].settled = len(paths)
+        if (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
+            return results
+    count = paths[0].values * (1 + len(parameters)) if gradient else len(paths[0].tape.outputs)
+    parts = [(paths[i], np.sort(np.concatenate(samples[i]))) for i in sorted(samples, key=lambda i: paths[i].decisions)]
+
+    def among(at: int, end: int) -> list[tuple[Path, Array]]:
+        """The paths that some samples from `at` to `end` take, each with these samples."""
+        spans = [(path, rows[slice(*np.searchsorted(rows, [at, end]))]) for path, rows in parts]
+        return [(path, rows) for path, rows in spans if len(rows)]
+
+    def found(path: Path, rows: Array, reduce: bool) -> Array:
+        inputs = call.rows(rows)
+        call.check_lookups(path.lookups, inputs)
+        part = recordings.program(path, call, reduce)(inputs, path.own(theta), len(rows))
+        return path.spread(part, len(parameters)) if gradient else part
+
+    def one_by_one(at: int, end: int) -> Array:
+        results = np.zeros((count, end - at), parameters.dtype)
+        for path, rows in among(at, end):
+            results[:, rows - at] = found(path, rows, False)
+        return results
+
+    if not reduce:
+        return one_by_one(0, call.n)
+    if len(parts) <= 1:
+        return found(*parts[0], True) if parts else np.zeros(count, parameters.dtype)
+    if many:
+        spans = ([found(*part, True) for part in among(at, at + SPAN)] for at in range(0, call.n, SPAN))
+        return paired([sum(own[1:], own[0]) for own in spans])
+    span = BLOCK * max(1, 2 ** int(math.log2(1 + ROOM // (BLOCK * count))))
+    return paired([total(one_by_one(at, min(at + span, call.n)).T) for at in range(0, call.n, span)])
+
+
+def path_of(recordings: Recordings, call: Call, gradient: Any, theta: Array) -> tuple[Path, Array]:
+    """The path of the one sample of a call, recorded if it is new; and theta, which is longer if that brought parameters."""
+    paths = recordings.paths(call, gradient)
+    if not paths[0].tape.guards:
+        return paths[0], recordings.parameters.grown(theta)
+    samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta)
+    return paths[next(iter(samples))], theta
+
+
+def unit(recordings: Recordings, paths: list[Path]) -> int:
+    """How many samples make up one leaf of the tree of sums: a block, or a span if each path is summed by itself."""
+    return SPAN if paths[0].tape.guards and paths[0].values * len(recordings.parameters) > MANY else BLOCK
+
+
+def settled(paths: list[Path]) -> list[Path]:
+    """The paths for which one program is worth making: all known ones if the latest call met no new one, else the first."""
+    return paths if paths[0].settled == len(paths) else paths[:1]
+
+
+def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bool, theta: Array, reduce: bool) -> Array | None:
+    """The results of all samples, or their sum, if the known paths suffice; None if they do not fit some sample.
+
+    They come from one program for all paths; or from one program for each path, where samples that decide otherwise go on to
+    the next.
+    """
+    known, groups = len(paths), [settled(paths)]
+    groups += [[path] for path in paths[1:]] if len(groups[0]) < len(paths) else []
+    found: Array | None = None
+    left, inputs = np.arange(call.n), call.inputs
+    for group in groups:
+        program, count = recordings.merged(group, call, True, gradient, reduce)
+        if program is None:
+            return None
+        theta = recordings.parameters.grown(theta)[:count]
+        if reduce:
+            sums: Array = program(inputs, theta, call.n)
+            paths[0].settled = known if sums[-1] == 0.0 else paths[0].settled
+            return sums[:-1] if sums[-1] == 0.0 else None
+        part = program(inputs, theta, len(left))
+        holds = part[-1] >= 0.0
+        if found is None:
+            if holds.all():
+                paths[0].settled = known
+                return part[:-1]  # type: ignore[no-any-return]
+            found = np.empty((len(part) - 1, call.n), part.dtype)
+        found[:, left[holds]] = part[:-1, holds]
+        left = left[~holds]
+        if not len(left):
+            paths[0].settled = known
+            return found
+        inputs = call.rows(left)
+    return None
+
+
+def _sorted_by_path(
+    recordings: Recordings, paths: list[Path], call: Call, gradient: Any, theta: Array
+) -> tuple[dict[int, list[Array]], Array]:
+    """The samples of each path, by the number of the path; and theta, which is longer if a new path brought parameters."""
+    samples: dict[int, list[Array]] = {}
+    left, known = np.arange(call.n), len(paths)
+    found = dict[tuple[tuple[str, bool], ...], int]()  # paths by their decisions
+
+    def met(row: int) -> bool:
+        """Record the path of a sample; returns whether it is a new one."""
+        with recordings.making:
+            with recordings.parameters.holding(theta):
+                path = recordings.record(call, row, gradient)
+            found.update((paths[i].decisions, i) for i in range(len(found), len(paths)))
+            if new := path.decisions not in found:
+                _add(recordings, paths, path, bool(gradient))
+                found[path.decisions] = len(paths) - 1
+            samples.setdefault(found[path.decisions], []).append(np.array([row]))
+            return new
+
+    odd = left[:0]  # samples that compare a nan
+    while len(left) and (known == 1 or len(settled(paths)) == known or len(paths) > known):
+        among = paths[:]
+        program, count = recordings.merged(among, call, False)
+        if program is None:
+            break
+        (numbers,) = program(call.rows(left), recordings.parameters.grown(theta)[:count], len(left))
+        for i in np.unique(numbers[numbers >= 0.0]).astype(int).tolist():
+            samples.setdefault(i, []).append(left[numbers == i])
+        odd, left = np.append(odd, left[np.isnan(numbers)]), left[numbers < 0.0]
+        again = 0  # how many of the samples recorded now took a path that was known already
+        for tried, row in enumerate(left[: len(among)].tolist(), 1):
+            again += not met(row)
+            if 2 * again > tried + 1:
+                break
+        else:
+            tried = min(len(left), len(among))
+        left = left[tried:]
+    left = np.sort(np.append(odd, left))
+    k = 0
+    while len(left):
+        if k == len(paths):
+            met(int(left[0]))
+            left = left[1:]
+            continue
+        holds = _taking(recordings, paths[k], call, left, theta)
+        if holds.any():
+            samples.setdefault(k, []).append(left[holds])
+        left = left[~holds]
+        k += 1
+    if len(paths) == known:
+        paths[0].settled = known
+    return samples, recordings.parameters.grown(theta)
+
+
+def _taking(recordings: Recordings, path: Path, call: Call, rows: Array, theta: Array) -> Array:
+    """Which of some samples take a path.
+
+    A comparison may need a function of the user's that raises for some samples. These count as taking another path: they may
+    have decided an earlier comparison otherwise. If they have not, their own path raises the same error.
+    """
+    compared = recordings.program(path, call, False, guards=True)
+    try:
+        pairs = compared(call.rows(rows), path.own(recordings.parameters.grown(theta)), len(rows))
+    except Exception:
+        if len(rows) == 1:
+            return np.zeros(1, bool)
+        return np.concatenate([_taking(recordings, path, call, half, theta) for half in np.array_split(rows, 2)])
+    return _decided(path, pairs)
+
+
+def _decided(path: Path, pairs: Array) -> Array:
+    """Which samples decide all comparisons of a path as it does; `pairs` has two rows of operands for each comparison."""
+    if path.compared is None:  # one comparison of arrays for each kind
+        kinds = dict.fromkeys(g.name for g in path.tape.guards)
+        guards = [(name, [(i, g.result) for i, g in enumerate(path.tape.guards) if g.name == name]) for name in kinds]
+        groups = [(_COMPARE[name], *np.array(found).T[:, :, None]) for name, found in guards]
+        groups = [(compare, 2 * places[:, 0], results != 0) for compare, places, results in groups]
+        path.compared = groups
+    holds = np.ones(pairs.shape[1], bool)
+    for compare, places, results in path.compared:
+        holds &= (compare(pairs[places], pairs[places + 1]) == results).all(axis=0)
+    return holds
+
+
+def _add(recordings: Recordings, paths: list[Path], path: Path, gradient: bool) -> None:
+    """Keep one more path; RuntimeError if there are too many, TypeError if it returns another structure than the others."""
+    full = len(paths) >= PATHS and len(paths) & (len(paths) - 1) == 0  # asked at 64, 128, 256, ... paths
+    if full and (len(paths) >= MOST or recordings.one_tape(paths, True, gradient, len(recordings.parameters)) is None):
+        lines = [a[0] for a, b in zip(path.decisions, paths[-1].decisions, strict=False) if a != b]
+        where = lines[0] if lines else path.decisions[-1][0]
+        raise RuntimeError(
+            f"{recordings.owner!r} took more than {len(paths)} paths through comparisons of values, and one program of all of "
+            f"them would be too much; the latest at {where}: "
+            "make the choice part of the graph with where(condition, a, b), maximum, minimum or take"
+        )
+    if repr(path.out) != repr(paths[0].out):
+        raise TypeError(f"{recordings.owner!r} returns different structures on different paths; return the same one on all")
+    paths.append(path)

@@ -1,0 +1,469 @@
+"""Branches: functions that compare values, whose paths are merged into one program once they are known."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+
+import micrograd as mg
+from micrograd import Value, jit
+from micrograd.tape.back_ends import NAMES, reference
+from micrograd.tape.calling import branches
+from micrograd.tape.merging import merge
+
+
+def piecewise(seed, w):
+    """A random function with comparisons, some of them inside branches, some over what other branches have left."""
+    rng = random.Random(seed)
+    plan = [(rng.choice("<>lg=!"), rng.uniform(-1, 1), rng.randrange(5), rng.randrange(3)) for _ in range(rng.randrange(2, 5))]
+
+    def holds(kind, x, y):
+        return {"<": x < y, ">": x > y, "l": x <= y, "g": x >= y, "=": x == y, "!": x != y}[kind]
+
+    def f(x, y):
+        total = x * w[0]
+        for kind, bound, what, nested in plan:
+            if holds(kind, total, y * bound):
+                total = (total * y, mg.sin(total) + w[1], total - 1.0, mg.sqrt(x * x + 1.0) * total, total * total)[what]
+                if nested == 0 and y > bound:
+                    total = total + w[2] * y
+            elif nested == 1:
+                total = mg.log(total * total + 1e-300) if x > 0.0 else -total
+            else:
+                total = total + bound
+        return total
+
+    return f
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_merged_paths_give_the_bits_of_the_engine(seed, monkeypatch):
+    """Values and sums with gradients, by each way that there is to run paths, and whatever was met before."""
+    w = [Value(0.7), Value(-1.3), Value(0.2)]
+    f = piecewise(seed, w)
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(-3, 4, (2, 300)) / 2.0  # many ties
+    values, gradients = [], []
+    for a, b in zip(x.tolist(), y.tolist(), strict=True):
+        out = f(Value(a), Value(b))
+        found = mg.adjoints(out, w)
+        values.append(out.data)
+        gradients.append([found[v] for v in w])
+    expected = reference.total(np.column_stack([values, gradients]))
+    theta = np.array([v.data for v in w])
+    for backend, together in (("llvm", True), ("llvm", False), ("reference", True), ("reference", False)):
+        with monkeypatch.context() as patched:
+            if not together:
+                patched.setattr(merge, "SMALL", 0)
+                patched.setattr(merge, "GROWTH", 0)
+                patched.setattr(branches, "ROOM", 0)
+            fast = jit(f, wrt=w, backend=backend, precision="exact")
+            for few in (5, 300, 300):
+                assert np.array_equal(fast.map(x[:few], y[:few]), values[:few])
+                value, gradient = fast.value_and_grad(theta, x[-few:], y[-few:], reduction="sum")
+            assert np.array_equal([value, *gradient], expected), "in the order of the samples, whatever their paths"
+            for a, b, value in list(zip(x.tolist(), y.tolist(), values, strict=True))[:6]:
+                assert fast(a, b) == value and fast([a][0], b) == value
+
+
+def test_what_another_path_computes_reaches_nothing():
+    w = Value(2.0)
+
+    def f(x):
+        if x > 0.0:
+            return mg.log(x) * w + mg.sqrt(x)
+        return (w * x if x < -1.0 else mg.exp(-1000.0 * x) * w) if x != 0.0 else w
+
+    fast = jit(f, wrt=[w], backend="llvm", precision="exact")
+    x = np.array([1.0, -3.0, 0.0, -2.0, 4.0, -0.001])
+    for _ in range(3):
+        assert np.array_equal(fast.map(x), [f(v).data if isinstance(v, Value) else v for v in map(Value, x.tolist())])
+        value, gradient = fast.value_and_grad([2.0], x[:5], reduction="sum")
+        assert math.isfinite(value) and gradient.tolist() == [math.log(4.0) - 5.0 + 1.0]
+    assert math.isnan(fast.map([1.0, math.nan, 1.0])[1]) and fast(1.0) == 1.0
+
+
+@pytest.mark.parametrize("many", [branches.MANY, 1])
+def test_paths_have_parameters_of_their_own(many, monkeypatch):
+    """In one program, and one by one, as where there is no room for the results of single samples."""
+    monkeypatch.setattr(branches, "MANY", many)
+    w, v = Value(2.0), Value(3.0)
+    f = jit(lambda x: w * x if x > 1.0 else v * x * x if x > 0.0 else w * v, backend="llvm")
+    assert f.map([2.0, 0.5, -1.0]).tolist() == [4.0, 0.75, 6.0]
+    for _ in range(3):
+        value, gradient = f.value_and_grad([2.0, 3.0], [2.0, 0.5, -1.0, 3.0], reduction="sum")
+        assert (value, gradient.tolist()) == (4.0 + 0.75 + 6.0 + 6.0, [5.0 + 3.0, 0.25 + 2.0])
+
+
+@pytest.mark.parametrize("backend", ["reference", "llvm"])
+def test_sums_of_each_path_by_itself_have_the_same_bits_whatever_was_met_before(backend, monkeypatch):
+    monkeypatch.setattr(branches, "MANY", 1)
+    w = [Value(0.7), Value(-1.3)]
+
+    def fn(x):
+        return w[0] * x if x > 0.5 else mg.sin(w[1] * x) if x > -0.5 else w[0] * w[1] * x * x
+
+    x, found = np.random.default_rng(1).normal(size=1000), set()
+    for first in ([2.0], [1.0, 0.0], [0.0], [-1.0, 1.0, 0.0]):
+        f = jit(fn, w, backend=backend, precision="exact")
+        f.value_and_grad([0.7, -1.3], first)
+        for _ in range(3):
+            value, gradient = f.value_and_grad([0.7, -1.3], x, reduction="sum")
+            found.add((value, *gradient.tolist()))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_path_may_have_no_parameters(backend):
+    w = Value(2.0)
+    f = jit(lambda x: x * 5.0 if x > 1.0 else w * x, [w], backend=backend)
+    for _ in range(3):
+        value, gradient = f.value_and_grad([2.0], [3.0, 0.5], reduction="sum")
+        assert (value, gradient.tolist()) == (16.0, [0.5])
+
+
+def test_short_ifs_that_become_selections_are_not_too_many_paths():
+    """Seven choices in a row are 128 paths, and one program."""
+
+    def f(x, *choices):
+        for c in choices:
+            x = x + c if c > 0.0 else x * c
+        return x
+
+    choices = np.random.default_rng(7).normal(size=(2000, 7))
+    x = np.linspace(-1.0, 1.0, 2000)
+    g = jit(f, backend="numpy")
+    expected = [f(a, *row) for a, row in zip(x.tolist(), choices.tolist(), strict=True)]
+    for _ in range(2):
+        assert g.map(x, *choices.T).tolist() == expected
+    (paths,) = g.recorded.values()
+    assert len(paths) == 2**7
+
+
+def independent(runs):
+    """A function with an `if` on each of its arguments, which says in `runs` how often it was run."""
+
+    def f(*xs):
+        runs.append(1)
+        total = 1.0
+        for x in xs:
+            total = total * 1.5 + x * x if x > 0.0 else total * 0.5 - mg.sin(x)
+        return total
+
+    return f
+
+
+def test_independent_ifs_are_a_selection_each():
+    f = independent([])
+    g = jit(f, backend="reference")
+    X = np.array(list(np.ndindex(2, 2, 2, 2, 2, 2))) * 2.0 - 1.25
+    g.map(*X.T)
+    (paths,) = g.recorded.values()
+    tapes = [(path.tape, path.leaves) for path in paths]
+    assert len(tapes) == 64 and len(merge.merged(tapes, 0, True).instructions) < 64
+    several = tapes[3:10] + tapes[20:50]  # some paths are not known: what is met there belongs to none
+    program = reference.Program(merge.merged(several, 0, True), [(1, True)] * 6, False)
+    found, number = program([*X.T[:, :, None]], np.zeros(0), len(X))
+    decisions = {tuple(g.result for g in tape.guards) for tape, _ in several}
+    known = np.array([tuple((row > 0.0).tolist()) in decisions for row in X])
+    assert known.sum() == len(several) and np.array_equal(number, np.where(known, 0.0, merge.ELSEWHERE))
+    assert found[known].tolist() == [f(*row) for row in X[known].tolist()]
+
+
+def test_paths_have_sums_in_common_whatever_chains_they_would_be():
+    """On some paths two differences follow one another, which would be a dot; on others they do not."""
+
+    def f(*xs):
+        total = xs[0] * 0.25
+        for x in xs:
+            total = total + x * x if x > 0.0 else total - 0.5 * x
+        return total
+
+    def selected(*xs):
+        return xs[0] * 0.25 + mg.sum([mg.where(x, x * x, -0.5 * x) for x in xs])
+
+    X = np.array(list(np.ndindex(2, 2, 2, 2, 2, 2))) * 2.0 - 1.25
+    g, h = (jit(fn, backend="reference", precision="exact") for fn in (f, selected))
+    assert g.map(*X.T).tolist() == [f(*map(Value, row)).data for row in X.tolist()]
+    h.map(*X.T)
+    (paths,), ((one,),) = g.recorded.values(), h.recorded.values()
+    assert len(paths) == 64
+    found = merge.merged([(path.tape, path.leaves) for path in paths], 0, True)
+    assert len(found.instructions) < 2 * len(one.tape.instructions)
+
+
+@pytest.mark.parametrize("kind", ["all alike", "some rare", "nan"])
+def test_many_paths_take_few_runs_and_programs(kind):
+    runs, rng = [], np.random.default_rng(3)
+    f = independent(runs)
+    X = rng.normal(size=(2000, 8))
+    if kind != "all alike":
+        X = np.where(rng.random(X.shape) < 0.02, abs(X), -abs(X))
+    if kind == "nan":
+        X[:, 0] = math.nan
+    expected = [f(*row) for row in X.tolist()]
+    runs.clear()
+    g = jit(f, backend="numpy")
+    for _ in range(2):
+        np.testing.assert_allclose(g.map(*X.T), expected, rtol=1e-13)
+    (paths,) = g.recorded.values()
+    assert len(paths) > (250 if kind == "all alike" else 15)
+    assert len(runs) < 3 * len(paths)
+    if kind != "nan":  # which goes from path to path
+        assert sum(len(path.programs) for path in paths) < 30
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_a_comparison_that_rounding_decides_otherwise_takes_the_path_of_the_function(backend):
+    """Single precision cannot see what the function itself, run on Values, does see."""
+    f = jit(lambda x: 2.0 * x if x + 1e-9 > x else 3.0 * x, dtype=np.float32, backend=backend)
+    assert f.map([1.0, 2.0, -1.0]).tolist() == [2.0, 4.0, -2.0] and f(1.0) == 2.0
+
+
+def test_merged_paths_keep_signs_of_zero_apart_and_take_a_nan_where_the_function_does():
+    f = jit(lambda x: mg.where(1.0, 0.0, x) if x > 0.0 else mg.where(1.0, -0.0, x), precision="exact")
+    g = jit(lambda x: x[0] * 2.0 if x[0] > x[1] else x[1] * 3.0, backend="llvm")
+    for _ in range(3):  # once no new path is met, all become one program
+        assert np.signbit(f.map([1.0, -1.0])).tolist() == [False, True]
+        assert [g([2.0, 1.0]), g([1.0, 2.0])] == [4.0, 6.0]
+    assert g([math.nan, 1.0]) == 3.0 and math.isnan(g([1.0, math.nan]))
+
+
+@pytest.mark.parametrize("start", [0.0, -0.0])
+def test_dots_of_more_than_two_merged_paths_keep_the_sign_of_what_they_start_with(start):
+    def f(x, y):
+        z = mg.dot([x], [y], start=start)
+        return z if y > 2.0 else z * 2.0 if y > 1.0 else z * 3.0
+
+    x, y = [-0.0, 0.0] * 3, [3.0, 3.0, 1.5, 1.5, 0.5, 0.5]
+    compiled = jit(f, backend="reference", precision="exact")
+    for _ in range(3):
+        assert [*map(repr, compiled.map(x, y).tolist())] == [repr(f(a, b)) for a, b in zip(x, y, strict=True)]
+
+
+def test_a_call_like_the_latest_knows_of_parameters_that_another_structure_has_brought():
+    w, v = Value(2.0), Value(5.0)
+    f = jit(lambda x: w * x[0] if len(x) == 1 else w * x[0] + v * x[1], backend="llvm")
+    X = np.array([[1.0], [2.0]])
+    f.backward(X), f.backward(X), f.map(np.ones((3, 2))), f.backward(X)
+    assert (w.grad, v.grad) == (4.5, 0.0)
+
+
+@pytest.mark.parametrize("backend", sorted(NAMES))
+def test_a_sample_that_takes_none_of_the_known_paths_is_not_outweighed_by_others(backend):
+    """In sums, what tells of such samples is added over all of them: the numbers of their paths are 0, 1 and -1."""
+    w = Value(2.0)
+    f = lambda x: w * x if x > 0.0 else (w * w * x if x > -10.0 else w * w * w * x)  # noqa: E731
+    compiled = jit(f, backend=backend)
+    for _ in range(2):
+        assert compiled.value_and_grad([2.0], [1.0, -1.0], reduction="sum")[1].tolist() == [1.0 - 4.0]
+    assert compiled.value_and_grad([2.0], [-1.0, -20.0], reduction="sum")[1].tolist() == [-4.0 - 240.0]
+
+
+def test_conditions_that_are_selected_themselves_part_paths_too():
+    def f(a, b, c, d, e):
+        r = b * e if e > 0 else b
+        x, y, u, v = (b * c, d * b, c * d, e * d) if a > 0 else (b + d, c + e, d + b, b + e)
+        return r * c if x - y > u * v else r
+
+    columns = np.random.default_rng(3).normal(size=(5, 60))
+    wanted = [f(*column) for column in columns.T]
+    for backend in NAMES:
+        compiled = jit(f, backend=backend)
+        for _ in range(3):
+            assert compiled.map(*columns) == pytest.approx(wanted, rel=1e-15)
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_parameter_that_another_thread_meets_meanwhile_is_taken_along(backend, monkeypatch):
+    w, v = Value(2.0), Value(3.0)
+    f = jit(lambda x: x * w if x > 0 else x * v, backend=backend)
+    positive, run = np.arange(1.0, 6.0), branches.run
+    f.map(positive[:1])
+
+    def meanwhile(*args):
+        monkeypatch.setattr(branches, "run", run)
+        f.map(-positive)
+        return run(*args)
+
+    monkeypatch.setattr(branches, "run", meanwhile)
+    assert f.map(positive).tolist() == (2.0 * positive).tolist()
+
+
+def test_paths_that_part_deeper_than_python_recurses_are_no_one_program(monkeypatch):
+    f = jit(lambda x: x if x > 1 else -x, backend="reference")
+    f.map(np.array([2.0, 0.0]))
+    (paths,) = f.recorded.values()
+
+    def too_deep(self, members, depth, known):
+        raise RecursionError
+
+    monkeypatch.setattr(merge._Tree, "part", too_deep)
+    assert merge.merged([(path.tape, path.leaves) for path in paths], 0, True) is None
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_lookups_that_only_some_paths_make_are_part_of_one_program(backend, monkeypatch):
+    """Of tables in one piece and of scattered ones; an index that a path's table has not is an error on that path alone."""
+    w = [Value(0.3), Value(-0.2), Value(1.1)]
+    rows = [[1.0, 2.0], [Value(3.0), 0.2], [0.1, -1.0], [w[1], 0.6]]
+
+    def f(x, i, j):
+        bound = mg.take(w, i)
+        if x > bound:
+            u = mg.take([0.5, 1.5], j)
+            return u * bound + x if u * x > 0.4 else mg.sin(u * x)
+        if x < -0.5:
+            p, q = mg.take(rows, j)
+            return p * x - q * bound
+        return x * x - bound
+
+    rng = np.random.default_rng(0)
+    x, i, j = rng.normal(size=200), rng.integers(0, 3, 200), rng.integers(0, 6, 200)
+    fast, wrt = jit(f, backend=backend), [*w, rows[1][0]]
+    slope = jit(f, backend=backend, wrt=wrt)
+
+    def eager(*sample):
+        try:
+            return f(Value(sample[0]), *sample[1:])
+        except IndexError:
+            return None
+
+    wanted = [eager(*sample) for sample in zip(x.tolist(), i.tolist(), j.tolist(), strict=True)]
+    good = np.array([k for k, out in enumerate(wanted) if out is not None])
+    bad = np.array([k for k, out in enumerate(wanted) if out is None])
+    values, total = [wanted[k].data for k in good], mg.sum([wanted[k] for k in good])
+    found = mg.adjoints(total, wrt)
+    theta = np.array([v.data for v in wrt])
+    for _ in range(3):
+        assert fast.map(x[good], i[good], j[good]) == pytest.approx(values, rel=1e-12)
+        value, gradient = slope.value_and_grad(theta, x[good], i[good], j[good], reduction="sum")
+        assert value == pytest.approx(total.data) and gradient == pytest.approx([found[v] for v in wrt])
+    singles = [(float(x[k]), int(i[k]), int(j[k])) for k in good[:40]]
+    for known in (False, False, True):
+        if known:
+            monkeypatch.setattr(branches, "_sorted_by_path", None)  # which known paths need no more
+        assert [fast(*sample) for sample in singles] == pytest.approx(values[:40], rel=1e-12)
+    fast.map(x[good], i[good], j[good])
+    slope.value_and_grad(theta, x[good], i[good], j[good])
+    monkeypatch.undo()
+    for k in bad[:10].tolist():
+        some = np.append(good[:9], k)
+        for call in (fast.map, lambda *args: slope.value_and_grad(theta, *args)):
+            with pytest.raises(IndexError, match=f"take needs an index from 0 to ., got {j[k]}"):
+                call(x[some], i[some], j[some])
+        with pytest.raises(IndexError, match=f"got {j[k]}"):
+            fast(float(x[k]), int(i[k]), int(j[k]))
+
+
+def by_type(x, chosen):
+    return x + (1.0 if isinstance(chosen, float) else 2.0)
+
+
+def in_a_set(x, chosen):
+    return x * 2.0 if chosen in {1.0, 3.0} else x
+
+
+def as_a_key(x, chosen):
+    return x + {0.0: 5.0, 1.0: 7.0}.get(chosen, 9.0)
+
+
+def as_text(x, chosen):
+    return x + len(f"{chosen!r}")
+
+
+def caught(x, chosen):
+    try:
+        return x + 1.0 / (chosen - 1.0)
+    except ZeroDivisionError:
+        return x - 100.0
+
+
+@pytest.mark.parametrize("told_apart", [by_type, in_a_set, as_a_key, as_text, caught])
+def test_what_an_if_chooses_stays_what_it_is_in_plain_python(told_apart):
+    """Also beside many ifs: what a selection between two floats gives has neither type, hash nor text of one."""
+
+    def f(*xs):
+        total = xs[0]
+        for x in xs[1:4]:
+            total = total + x if x > 0.0 else total * 0.5
+        chosen = 0.0
+        if xs[4] > 0.0:
+            chosen = 1.0
+        return told_apart(total, chosen)
+
+    fast = jit(f, backend="reference")
+    X = np.array(list(np.ndindex(1, 2, 2, 2, 2))) * 1.5 - 0.75
+    for _ in range(3):
+        assert fast.map(*X.T).tolist() == [f(*map(Value, row)).data for row in X.tolist()]
+
+
+def test_a_side_that_raises_is_run_for_its_own_samples_alone():
+    """Whether the function catches the error, or the call does."""
+    zero = [0.0]
+
+    def caught(x):
+        try:
+            found = x * (1.0 / zero[0]) if x > 0.0 else x + 1.0
+        except ZeroDivisionError:
+            found = x - 100.0
+        return found
+
+    def raising(*xs):
+        total = sum(x if x > 0.0 else -x for x in xs[:3])
+        return total / (1.0 if xs[3] > 0.0 else 2.0) + 1.0 / (1.0 if xs[3] > 0.0 else zero[0])
+
+    X = np.array(list(np.ndindex(2, 2, 2, 2))) * 1.5 - 0.75
+    fast, slow = jit(caught, backend="reference"), jit(raising, backend="reference")
+    for _ in range(3):
+        assert fast.map([-1.0, 2.0]).tolist() == [0.0, -98.0]
+        some = X[X[:, 3] > 0.0]
+        assert slow.map(*some.T).tolist() == [raising(*map(Value, row)).data for row in some.tolist()]
+        with pytest.raises(ZeroDivisionError):
+            slow.map(*X.T)
+
+
+@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("many", [False, True])
+def test_a_map_like_the_latest_takes_the_quick_way_through_known_paths(backend, many):
+    w, table, bound = Value(0.5), [1.0, 2.0, 3.0], [0.0]
+
+    def f(x, i):
+        y = x * w if x > bound[0] else mg.take(table, i) - x
+        if y > 10.0:
+            y = mg.log(y)
+        return (y, [x - w, y * y]) if many else y
+
+    def flat(found):
+        return np.stack([found[0], *found[1].T]) if many else found
+
+    def expected(x, i):
+        with mg.no_grad():
+            return np.array([[*map(float, (y[0], *y[1]))] if many else float(y) for y in map(f, x.tolist(), i.tolist())]).T
+
+    def right(found, x, i):
+        np.testing.assert_allclose(flat(found), expected(x, i), rtol=1e-14)
+
+    def check(x, i):
+        right(fast.map(x, i), x, i)
+
+    fast = jit(f, backend=backend)
+    x, i = np.linspace(-3.0, 3.0, 50), np.arange(50) % 3
+    check(x, i)
+    check(x, i)
+    right(fast._calls.mapped((x[::-1].copy(), i), 0), x[::-1], i)
+    far = np.where(x > 2.5, 1e3, x)
+    assert fast._calls.mapped((far, i), 0) is None  # a path that was not known
+    check(far, i)
+    check(far, i)
+    right(fast._calls.mapped((far, i), 0), far, i)
+    w.data = -2.0
+    check(far, i)
+    bound[0] = 1.0
+    assert fast._calls.mapped((far, i), 0) is None
+    check(far, i)
+    for _ in range(2):
+        with pytest.raises(IndexError, match="3"):
+            fast.map(x, np.where(x < -2.5, 3, i))
+        check(x, np.where(x > 2.5, 3, i))  # on a path that looks nothing up

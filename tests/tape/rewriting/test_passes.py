@@ -1,0 +1,103 @@
+"""Rewriting keeps every bit, also where a number is infinite, nan or a zero with a sign."""
+
+import math
+
+import numpy as np
+import pytest
+from tapes import recorded
+
+import micrograd as mg
+from micrograd import Value, adjoints, grad, jit
+
+EDGES = (0.0, -0.0, 1.0, -2.5, 2.0, -0.25, -1.0, 2.0**-1070, math.inf, -math.inf, math.nan, 1e308, 5e-324)
+FUNCTIONS = {
+    "maximum": mg.maximum,
+    "minimum": mg.minimum,
+    "x - c": lambda x, c: x - c,
+    "c - x": lambda x, c: c - x,
+    "x + c": lambda x, c: x + c,
+    "x * c": lambda x, c: x * c,
+    "x / c": lambda x, c: x / c,
+    "c / x": lambda x, c: c / x,
+    "x ** c": lambda x, c: x**c,
+    "two of one": lambda x, c: (x + c) * (c + x) - (x - c) * (x - c),
+}
+
+
+def same(a, b):
+    """Equal up to the sign of zero; nan equals nan."""
+    return a == b or (a != a and b != b)
+
+
+@pytest.mark.parametrize("backend", ["reference", "numpy"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_constants_at_the_edges_are_folded_to_the_engines_bits(name, backend):
+    f = FUNCTIONS[name]
+    for c in EDGES:
+        value, slope = jit(lambda x, c=c: f(x, c), backend=backend), jit(grad(lambda x, c=c: f(x, c)), backend=backend)
+        for x in EDGES:
+            leaf = Value(x)
+            out = f(leaf, c)
+            expected = adjoints(out, leaf)[leaf] if isinstance(out, Value) and not out.is_constant else 0.0
+            assert same(value(x), out.data), (x, c)
+            assert same(slope(x), expected), (x, c)
+
+
+@pytest.mark.parametrize("power", [2, 3, 4])
+def test_small_powers_are_products_unless_bits_are_wanted(power):
+    x = np.concatenate([EDGES, np.random.default_rng(power).normal(size=1000) * 10.0 ** np.linspace(-80, 80, 1000)])
+    f = grad(lambda x: x ** (power + 1) / (power + 1.0)) if power < 4 else lambda x: x**power
+    expected = jit(f, backend="reference").map(x)
+    for backend in ("numpy", "llvm"):
+        fast = jit(f, backend=backend)
+        assert "mul(" in fast.schedule(x) and "pow(" not in fast.schedule(x)
+        assert np.allclose(fast.map(x), expected, rtol=2.5 * 2.0**-52, atol=0.0, equal_nan=True)
+    exact = jit(f, backend="llvm", precision="exact")
+    assert "pow(" in exact.schedule(x)
+    assert "pow(" not in jit(lambda x: x**0 * x, backend="llvm", precision="exact").schedule(x), "which is 1 everywhere"
+
+
+def test_quotients_and_powers_by_minus_one_are_no_identities():
+    f = jit(lambda x: (x / -1.0, x**-1.0, x * -1.0, x - -1.0), backend="reference")
+    assert f(2.0) == (-2.0, 0.5, -2.0, 3.0)
+
+
+DIFFERENCES = {  # and whether they become a dot
+    "from a number": (lambda a, b, c, d, e, x, y: a - b * c - d * e - -x * y, True),
+    "from a product": (lambda a, b, c, d, e, x, y: a * b - c * d - e * x, True),
+    "a constant factor": (lambda a, b, c, d, e, x, y: a - 2.0 * b - c * d, True),
+    "one alone": (lambda a, b, c, d, e, x, y: a - b * c, False),
+    "no product between": (lambda a, b, c, d, e, x, y: a - b * c - d - e * x, False),
+    "used elsewhere": (lambda a, b, c, d, e, x, y: (a - b * c - d * e) * (a - b * c), False),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_chains_of_differences_of_products_are_dots_to_the_bit_and_the_sign_of_zeros(name):
+    f, is_dot = DIFFERENCES[name]
+    rng = np.random.default_rng(5)
+    samples = [rng.choice(EDGES[:7], 7).tolist() for _ in range(300)] + [rng.normal(size=7).tolist() for _ in range(20)]
+    columns = list(np.array(samples).T)
+    expected = np.array([f(*map(Value, sample)).data for sample in samples])
+    for how in ({"backend": "reference"}, {"backend": "llvm", "precision": "exact"}):
+        found = jit(f, **how).map(*columns)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(np.signbit(found[found == 0.0]), np.signbit(expected[found == 0.0]))
+    assert (" @ " in jit(f, backend="numpy").schedule(*columns)) == is_dot
+
+
+def test_elimination_negates_each_factor_once():
+    def upper(entries):
+        rows = [list(entries[5 * i : 5 * i + 5]) for i in range(5)]
+        for k in range(5):
+            for row in rows[k + 1 :]:
+                row[k] = row[k] / rows[k][k]
+                row[k + 1 :] = [a - row[k] * u for a, u in zip(row[k + 1 :], rows[k][k + 1 :], strict=True)]
+        return mg.sum([v for row in rows for v in row])
+
+    tape, _ = recorded(upper, list(map(float, range(1, 26))))
+    names = [rule.name for rule, _ in tape.instructions]
+    assert names.count("dot") == names.count("neg") == 9  # entries that two rows or more change, and factors that do so
+    tape, _ = recorded(lambda x: mg.sum(mg.grad(upper)(list(x))), list(map(float, range(1, 26))), gradient=False)
+    negated = [operands for rule, operands in tape.instructions if rule.name == "neg"]
+    assert len(negated) == len({*negated}) > 9

@@ -1,0 +1,119 @@
+"""The schedule: few vector instructions for regular code, and exactly the tape's numbers for any code."""
+
+import time
+
+import numpy as np
+import pytest
+from programs import program
+from tapes import interpreted, recorded
+
+import micrograd as mg
+from micrograd import Value
+from micrograd.primitives import RULES
+from micrograd.tape.back_ends import reference
+from micrograd.tape.scheduling.vectorise import scheduled
+from micrograd.tape.tape import Tape
+
+
+@pytest.mark.parametrize("reduce", [False, True])
+@pytest.mark.parametrize("seed", range(60))
+def test_a_schedule_computes_exactly_what_its_tape_does(seed, reduce):
+    function, inputs, leaves = program(seed)
+    tape, _ = recorded(function, [0.3] * inputs, wrt=leaves)
+    rng = np.random.default_rng(seed)
+    n = 11
+    cut = rng.integers(0, inputs + 1)
+    fields = [(int(cut), True), (int(inputs - cut), bool(rng.integers(2)))]
+    arrays = [rng.normal(size=(n, w) if varying else w) for w, varying in fields]
+    theta = np.array([p.data for p in leaves])
+    found = interpreted(scheduled(tape, fields, reduce), arrays, theta, n)
+    expected = reference.Program(tape, fields, reduce)(arrays, theta, n)
+    np.testing.assert_array_equal(found, expected)
+
+
+def network(nin, nouts, loss, example):
+    model = mg.MLP(nin, nouts, seed=1)
+    return recorded(lambda v: loss(model(v[:nin]), v[nin]), [0.3] * nin + [example])[0]
+
+
+@pytest.mark.parametrize("reduce", [True])
+@pytest.mark.parametrize(("nin", "nouts", "loss", "example"), [(3, [4, 4, 1], mg.hinge, 1.0), (4, [5, 3], mg.cross_entropy, 2)])
+def test_a_network_s_schedule_computes_exactly_what_its_tape_does(nin, nouts, loss, example, reduce):
+    tape = network(nin, nouts, loss, example)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(20, nin)), rng.integers(0, 2, size=(20, 1))]
+    theta = rng.normal(size=tape.leaves)
+    fields = [(nin, True), (1, True)]
+    found = interpreted(scheduled(tape, fields, reduce), arrays, theta, 20)
+    np.testing.assert_array_equal(found, reference.Program(tape, fields, reduce)(arrays, theta, 20))
+
+
+@pytest.mark.parametrize("biases", [(0, 1, 2), (0, 2), (1,), ()])
+def test_some_neurons_of_a_layer_have_a_bias_and_others_none(biases):
+    """Only where all have one does its derivative come from a column of ones behind the inputs."""
+    rng = np.random.default_rng(0)
+    w = [[mg.Value(v) for v in row] for row in rng.normal(size=(3, 4))]
+    b = {k: mg.Value(0.1 * k) for k in biases}
+
+    def function(x):
+        return mg.sum([mg.tanh(mg.dot(row, x) + b.get(k, 0.0)) for k, row in enumerate(w)])
+
+    leaves = [v for row in w for v in row] + list(b.values())
+    tape, _ = recorded(function, [0.3] * 4, wrt=leaves)
+    arrays, theta = [rng.normal(size=(20, 4))], np.array([v.data for v in leaves])
+    found = interpreted(scheduled(tape, [(4, True)], True), arrays, theta, 20)
+    np.testing.assert_array_equal(found, reference.Program(tape, [(4, True)], True)(arrays, theta, 20))
+
+
+def test_a_small_network_is_23_vector_instructions():
+    schedule = scheduled(network(2, [16, 16, 1], mg.hinge, 1.0), [(2, True), (1, True)], True)
+    assert len(schedule.code) <= 23
+    assert not any(o.strides is None for v in schedule.code for o in (*v.operands, v.out)), "no gathers"
+    products = [v for v in schedule.code if v.over and v.rule is RULES["dot"]]
+    assert [v.shape for v in products] == [(16, 3), (16, 17), (17,)], "weights and biases of a layer are one product"
+
+
+def test_784_128_10_is_19_vector_instructions():
+    schedule = scheduled(network(784, [128, 10], mg.cross_entropy, 3), [(784, True), (1, True)], True)
+    assert len(schedule.code) <= 19  # three of them divide the shares of the loss, exp(x - out), by their sum
+    assert not any(o.strides is None for v in schedule.code for o in (*v.operands, v.out)), "no gathers"
+    assert str(schedule).count("\n") == len(schedule.code)
+
+
+def test_python_s_own_sum_and_products_become_dots_and_sums():
+    w = [Value(float(i)) for i in range(5)]
+    tape, _ = recorded(lambda v: sum(a * b for a, b in zip(w, v, strict=False)), [1.0] * 5, gradient=False)
+    assert [rule.name for rule, _ in tape.instructions] == ["dot"]
+    tape, _ = recorded(lambda v: sum(v), [1.0] * 5, gradient=False)
+    assert [rule.name for rule, _ in tape.instructions] == ["sum"]
+    tape, _ = recorded(lambda v: sum((a * b for a, b in zip(w, v, strict=False)), w[0]) + v[0], [1.0] * 5, gradient=False)
+    assert [rule.name for rule, _ in tape.instructions] == ["dot"]
+
+
+def test_equal_instructions_merge_and_constants_fold():
+    tape, _ = recorded(
+        lambda v: mg.exp(mg.sin(v[0] * v[1]) + mg.sin(v[0] * v[1]) ** (mg.constant(1.0) + 4)), [1.0, 2.0], gradient=False
+    )
+    assert [rule.name for rule, _ in tape.instructions] == ["mul", "sin", "pow", "add", "exp"]
+    assert tape.constants == [5.0]
+
+
+def chains(n: int) -> Tape:
+    """An irregular tape of n instructions."""
+    rng = np.random.default_rng(0)
+    names = ["add", "mul", "sub", "maximum"]
+    rules = [RULES[names[i]] for i in rng.integers(0, 4, n)]
+    operands = (rng.random((n, 2)) ** 0.5 * np.arange(10, n + 10)[:, None]).astype(int).tolist()
+    return Tape(10, 0, [], [(r, tuple(o)) for r, o in zip(rules, operands, strict=False)], [n + 9])
+
+
+@pytest.mark.slow
+def test_time_to_schedule_grows_linearly():
+    times = {}
+    for n in (300, 3000, 30_000, 300_000):
+        tape = chains(n)
+        start = time.perf_counter()
+        scheduled(tape, [(10, True)], False)
+        times[n] = time.perf_counter() - start
+        print(n, times[n])
+    assert times[300_000] < 40 * times[30_000] and times[30_000] < 40 * times[3000]
