@@ -40,14 +40,11 @@ def zero_gradients(leaves: Iterable[Any]) -> None:
     assign(leaves, ["grad"] * len(leaves), [0.0] * len(leaves))
 
 
-def add_gradients(leaves: Iterable[Any], gradients: Iterable[float]) -> None:
-    """Add to `.grad` of leaves: each contribution once, whichever threads add to the same leaves."""
+def add_gradients(gradients: Iterable[float], leaves: Iterable[Any]) -> None:
+    """Add to `.grad` of leaves, as many as there are gradients: each once, whichever threads add to the same leaves."""
     with adding:
-        pairs = zip(leaves, gradients, strict=True)
-        while True:  # in one loop where it can: that is much of the time of small networks
+        for g, leaf in zip(gradients, leaves, strict=False):  # much of the time of small networks
             try:
-                for leaf, g in pairs:
-                    leaf._grad += g
-                return
+                leaf._grad += g
             except AttributeError:  # the slot is empty at first
                 leaf._grad = g

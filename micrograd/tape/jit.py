@@ -271,8 +271,10 @@ class Jitted(Decorator, Generic[R]):
         total = self._calls.again(None, args, named, reduction, in_axes)
         if total is None:
             total = self._calls.reduced_now(None, args, named, reduction, in_axes)
-        self._parameters.add(total[1:].tolist())
-        return float(total[0])
+        numbers = iter(total.tolist())
+        loss: float = next(numbers)
+        self._parameters.add(numbers)
+        return loss
 
     def training(self, optimiser: Any, reduction: str = "mean", in_axes: Any = 0) -> Training:
         """A block in which parameters and the optimiser's state live in flat arrays.

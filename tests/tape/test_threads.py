@@ -222,15 +222,15 @@ def test_another_thread_may_find_parameters_while_a_call_reads_them(way, backend
         "map": lambda: f.map(X)[0], "backward": lambda: f.backward(X),
     }[way]  # fmt: skip
     assert call() == call() == 2.0
-    known = f._parameters._written
+    known = f._parameters._numbers_held
 
     def interrupted():
-        monkeypatch.setattr(f._parameters, "_written", known)
+        monkeypatch.setattr(f._parameters, "_numbers_held", known)
         in_threads(lambda: f(1.0, more=True))
         assert len(f.parameters) == 2
-        known()
+        return known()
 
-    monkeypatch.setattr(f._parameters, "_written", interrupted)
+    monkeypatch.setattr(f._parameters, "_numbers_held", interrupted)
     assert call() == 2.0 and v.grad == 0.0
 
 

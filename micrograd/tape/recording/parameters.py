@@ -93,23 +93,19 @@ class Parameters:
 
     def theta(self) -> Array:
         """What the parameters hold; those of open blocks of training, what they hold there."""
-        self._written()
-        return self.held()
+        return self._vector(self.floats())
 
     def floats(self) -> list[float]:
         """The same as a list of floats, not rounded to the type of theta; for few parameters it takes a third of the time."""
-        self._written()
+        if open_trainings or self.later is not None:
+            self.settle()
+            for block in [*open_trainings]:  # a copy: a block left open by an interrupt closes itself here
+                block.write_data()
         return self._numbers_held()
 
     def held(self) -> Array:
         """What the Values themselves hold: inside a block of training, the numbers from before it or from its last sync."""
         return self._vector(self._numbers_held())
-
-    def _written(self) -> None:
-        if self.later is not None:
-            self.settle()
-        for block in open_trainings and [*open_trainings]:  # a copy: a block left open by an interrupt closes itself here
-            block.write_data()
 
     def _numbers_held(self) -> list[float]:
         while True:
@@ -160,6 +156,6 @@ class Parameters:
                 if outer:
                     _lent[:] = _lent[0] + 1, 0
 
-    def add(self, gradient: list[float]) -> None:
+    def add(self, gradient: Iterable[float]) -> None:
         """Add a gradient into `.grad` of each; another thread may have found more parameters since; those take no part."""
-        add_gradients(self.values[: len(gradient)], gradient)
+        add_gradients(gradient, self.values)
