@@ -75,6 +75,21 @@ def listed(name: str, xs: Any) -> Sequence[Any]:
     return list(xs)
 
 
+def entry(values: Any, i: Any) -> Any:
+    """values[i]; IndexError if there is no such entry, as compiled code says it."""
+    if getattr(values, "shape", None) or isinstance(values, (list, tuple)):
+        if getattr(i, "shape", ()) == () and hasattr(type(i), "__index__"):
+            if not len(values):
+                raise IndexError("take needs at least one value to choose from, got none")
+            if not 0 <= i.__index__() < len(values):
+                raise IndexError(f"take needs an index from 0 to {len(values) - 1}, got {i}")
+        elif isinstance(values, (list, tuple)):
+            raise TypeError(f"take needs a whole number as its index, got {type(i).__name__} {i!r}"[:160])
+    elif not hasattr(type(values), "__getitem__"):
+        return entry(listed("take", values), i)
+    return values[i]
+
+
 def nested(f: F) -> F:
     """f, which goes through nested lists, with a clear error if a list contains itself."""
 

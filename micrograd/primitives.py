@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from micrograd import floats
-from micrograd.elementwise import is_many, listed, or_each
+from micrograd.elementwise import entry, is_many, listed, or_each
 from micrograd.floats import number as number
 
 if TYPE_CHECKING:  # for type checkers only: the rule book itself stands alone
@@ -248,12 +248,14 @@ def power_less(n: Any, c: Any, x: Any, y: Any) -> Any:
 def take(values: Sequence[A], i: Any) -> A:
     """`values[i]` (while a function is recorded, a lookup by an integer input that stays open).
 
+    IndexError for an index that is no entry's, below 0 too: compiled or not, it is not counted from the end.
+
     >>> take([5.0, 6.0, 7.0], 1)
     6.0
     """
     if lookup := getattr(type(i), "__take__", None):
         return lookup(i, values, _take)  # type: ignore[no-any-return]
-    return floats.unmasked(values[i])  # type: ignore[no-any-return]
+    return floats.unmasked(entry(values, i))  # type: ignore[no-any-return]
 
 
 # Conventions

@@ -357,7 +357,25 @@ def test_where_with_a_value_is_part_of_the_graph():
 
 def test_take_is_an_element():
     xs = [Value(1.0), Value(2.0)]
-    assert micrograd.take(xs, 1) is xs[1]
+    assert micrograd.take(xs, 1) is micrograd.take(tuple(xs), np.int64(1)) is micrograd.take(iter(xs), True) is xs[1]
+    assert micrograd.take(np.array([1.0, 2.0]), np.array(1)) == 2.0 and micrograd.take({"a": 3.0}, "a") == 3.0
+
+
+@pytest.mark.parametrize("make", [list, tuple, iter, np.array], ids=lambda make: make.__name__)
+def test_take_counts_no_index_from_the_end_compiled_or_not(make):
+    for i in (-1, 2, np.int64(-1)):
+        found = []
+        for f in (micrograd.take, micrograd.jit(micrograd.take)):
+            with pytest.raises(IndexError, match=f"^take needs an index from 0 to 1, got {int(i)}$") as error:
+                f(make([1.0, 2.0]), i)
+            found.append(str(error.value))
+        assert found[0] == found[1]
+    with pytest.raises(IndexError, match=r"^take needs at least one value to choose from, got none$"):
+        micrograd.take(make([]), 0)
+    if make is not np.array:
+        for i in (1.0, "a", None):
+            with pytest.raises(TypeError, match=rf"^take needs a whole number as its index, got {type(i).__name__} {i!r}$"):
+                micrograd.take(make([1.0, 2.0]), i)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 100])

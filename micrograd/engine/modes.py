@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 from micrograd.engine.lines import HERE
+from micrograd.floats import number
 
 
 class Holder(Protocol):
@@ -371,11 +372,22 @@ def when_set(slot: str, default: Any, doc: str, how: str = "") -> Any:
         return getattr(self, slot, default)
 
     def put(self: Any, value: Any) -> None:
-        if how and open_blocks:
-            write(self, how)
+        if how:
+            if open_blocks:
+                write(self, how)
+            value = value if value.__class__ is float else _gradient(value)
         setattr(self, slot, value)
 
     return property(get, put, doc=doc)
+
+
+def _gradient(x: Any) -> float:
+    """What `.grad` is set to, as a float. None is refused too: where a gradient is added to, there has to be a number."""
+    try:
+        return number(x)
+    except TypeError:
+        got = f"{type(x).__name__} {x!r}"[:80] if x is not None else "None"
+        raise TypeError(f".grad is one number, got {got}: write x.grad = 0.0 to clear it, v.data for the number of v") from None
 
 
 def tell_hooks(found: dict[Any, float]) -> None:

@@ -23,9 +23,11 @@ class Number:
         return bool(self != 0.0)
 
     def __index__(self) -> int:
+        observer = modes.current().observer if open_blocks else None
+        held = (observer is not None and observer.holds(self)) or (watches and modes.is_watched(self))
         raise TypeError(
             f"{self!r} is no index and no int: for a lookup use take(values, i) with an int, in jit an argument, "
-            "as 1 and not 1.0; for the number int(v.data)"
+            f"as 1 and not 1.0; for the number {'trunc(v), which is a Value too' if held else 'int(v.data)'}"
         )
 
     if not TYPE_CHECKING:  # a type checker refuses it by itself

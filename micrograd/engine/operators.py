@@ -57,7 +57,9 @@ def _binary(rule: Primitive) -> Callable[[V, V | Number], V]:
     value, (dx, dy) = rule.value, rule.partials
     linear_x, linear_y = not callable(dx), not callable(dy)
 
-    def method(self: Any, other: Any) -> Any:
+    def method(self: Any, other: Any, more: Any = None) -> Any:
+        if more is not None:  # of pow(x, y, modulus)
+            raise TypeError(f"{rule.written} takes two operands, got three: write x ** y % z for a remainder")
         kind = other.__class__
         if kind is self.__class__:
             y = other._data

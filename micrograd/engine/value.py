@@ -47,8 +47,8 @@ def as_values(xs: Iterable[Any]) -> tuple[Value, ...]:
 
 def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
     """The node rule(*parents) of operands that are all Values."""
+    data = [p._data for p in parents]
     if rule.variadic and (not open_blocks or modes.told(parents)):
-        data = [p._data for p in parents]
         try:
             out = rule.value(*data)
             partials = rule.partials(data, out)
@@ -59,7 +59,7 @@ def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
             node._data, node.rule = out, rule
             node._x, node._dx, node._y, node._dy = parents, partials, 0.0, 0.0
             return node
-    return _recorded(rule, parents, tuple([p._data for p in parents]))
+    return _recorded(rule, parents, tuple(data))
 
 
 def _recorded(rule: Primitive, args: tuple[Any, ...], data: tuple[float, ...]) -> Value:
@@ -275,7 +275,7 @@ def topological_order(*roots: Value) -> list[Value]:
     >>> [v.label or v.op for v in topological_order(a * a + 1)]
     ['a', 'mul', 'add']
     """
-    return [node for node in all_below(*roots) if node.rule is not CONSTANT]
+    return [node for node in all_below(*as_values(roots)) if node.rule is not CONSTANT]
 
 
 def adjoints(output: Value, wrt: Iterable[Value] | Value | None = None, create_graph: bool = False) -> dict[Value, Any]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from micrograd import primitives
 from micrograd.composed import OF_ONE
+from micrograd.elementwise import is_many, listed
 from micrograd.engine import Value
 
 
@@ -79,3 +80,15 @@ def generator(seed: int | None) -> Any:
     if not hasattr(seed, "__index__"):
         raise TypeError(f"seed must be a whole number or None, got {seed!r}")
     return random.Random(seed.__index__())
+
+
+def inputs(what: object, count: int, x: Any, more: Sequence[Any]) -> Sequence[Any]:
+    """The `count` inputs of `what` as they are given: x is a list of them, or the only one, and there is to be no `more`."""
+    if more:
+        raise TypeError(f"{what} takes its inputs as one list, f([x1, x2, ...]), got {1 + len(more)} arguments")
+    alone = getattr(type(x), "__iter__", None) is None or getattr(x, "shape", None) == ()
+    found = (x,) if alone else listed(f"{what}", x)
+    if len(found) != count:
+        many = ": one sample at a time; for rows of samples, jit(model).map(X)" if found and is_many(found[0]) else ""
+        raise ValueError(f"{what} takes {count} inputs, got {len(found)}{many}")
+    return found

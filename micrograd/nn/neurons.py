@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from micrograd import primitives
 from micrograd.engine import Note, Value, as_values, constant, mark, node_of
-from micrograd.nn.arguments import Activation, activation_called, bound, generator, width, widths
+from micrograd.nn.arguments import Activation, activation_called, bound, generator, inputs, width, widths
 from micrograd.nn.label import Label
 from micrograd.nn.module import Module
 
@@ -58,14 +58,17 @@ class Neuron(Module):
         self.nonlin, self.activation = nonlin, activation
         self._z, self._a = (Label(letter, (index,), layer, scope) for letter in "za")
 
-    def __call__(self, x: Iterable[Any]) -> Value:
-        return self.forward(as_values(x))
+    def __call__(self, x: Iterable[Any], *more: Any) -> Value:
+        return self.forward(as_values(inputs(self, len(self.w), x, more)))
 
     def forward(self, x: tuple[Value, ...], note: Note | None = None) -> Value:
         """The output on Values, as part of the call of a network that `note` tells of."""
         if len(x) != len(self.w):
             raise ValueError(f"{self!r} takes {len(self.w)} inputs, got {len(x)}")
-        z = a = node_of(_DOT, (*self.w, *x, self.b))
+        try:
+            z = a = node_of(_DOT, (*self.w, *x, self.b))
+        except AttributeError:  # plain numbers in the place of parameters, as in neuron.b = 1.0
+            z = a = node_of(_DOT, as_values((*self.w, *x, self.b)))
         mark(z, self._z, note)
         if self.nonlin and self._g is not None:
             a = self._g(z)
@@ -96,8 +99,8 @@ class Layer(Module):
         nout = width(nout, "a layer needs at least one neuron", "nout")
         self.neurons = [Neuron(nin, index=k, nout=nout, **kwargs) for k in range(1, nout + 1)]
 
-    def __call__(self, x: Iterable[Any]) -> Outputs:
-        out = self.forward(as_values(x))
+    def __call__(self, x: Iterable[Any], *more: Any) -> Outputs:
+        out = self.forward(as_values(inputs(self.neurons[0], len(self.neurons[0].w), x, more)))
         return cast("Outputs", out[0] if len(out) == 1 else list(out))
 
     def forward(self, x: tuple[Value, ...], note: Note | None = None) -> tuple[Value, ...]:
@@ -144,11 +147,8 @@ class MLP(Module):
         self._inputs = [Label("a", (j,), 0, ("inputs",)) for j in range(1, nin + 1)]
         self._note = Note(network=next(_networks))
 
-    def __call__(self, x: Iterable[Any]) -> Outputs:
-        x = tuple(x) if isinstance(x, Iterable) else (x,)
-        if len(x) != len(self._inputs):
-            many = ": one sample at a time; for rows of samples, jit(model).map(X)" if x and hasattr(x[0], "__len__") else ""
-            raise ValueError(f"this network takes {len(self._inputs)} inputs, got {len(x)}{many}")
+    def __call__(self, x: Iterable[Any], *more: Any) -> Outputs:
+        x = inputs("this network", len(self._inputs), x, more)
         a = tuple([v if isinstance(v, Value) else constant(v, label) for v, label in zip(x, self._inputs, strict=True)])
         note = Note(self._note.network, next(_calls))  # nothing of the network changes, so what is compiled of it stays
         for layer in self.layers:

@@ -370,11 +370,27 @@ def test_recompute_works_inside_no_grad_and_replays_choices_that_are_nodes():
         (lambda x: 2 ^ x, TypeError, r"write 2 \*\* x"),
         (lambda x: Value(x, 2, 3), TypeError, r"not its label: write Value\(.*, label='2'\)"),
         (lambda x: Value(1.0, "x"), TypeError, r"write Value\(1.0, label='x'\)"),
+        (lambda x: int(x), TypeError, r"is no index and no int: .* for the number int\(v\.data\)$"),
+        (lambda x: pow(x, 2, 3), TypeError, r"^x \*\* y takes two operands, got three"),
+        (lambda x: topological_order("x"), TypeError, "expected a number, got str 'x'"),
+        (lambda x: setattr(x, "grad", None), TypeError, r"^\.grad is one number, got None: write x\.grad = 0\.0"),
+        (lambda x: setattr(x, "grad", x * 2), TypeError, r"^\.grad is one number, got Value .*: .*v\.data for the number of v"),
+        (lambda x: setattr(x, "grad", "1"), TypeError, r"^\.grad is one number, got str '1'"),
     ],
 )
 def test_misuse_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call(Value(1.0))
+
+
+def test_a_gradient_that_is_set_is_a_float():
+    x = Value(2.0)
+    for zero in (0, np.float32(0.0), Fraction(0), False):
+        x.grad = zero
+        assert type(x.grad) is float
+        (x * x).backward()
+        assert x.grad == 4.0
+    assert topological_order(3.0) == []
 
 
 # -- what the graph remembers

@@ -487,10 +487,39 @@ def test_sizes_and_seeds_that_are_no_whole_numbers_are_refused():
         (lambda: MLP(2, [1.5]), r"a layer needs at least one neuron, a whole number, got nout=1\.5"),
         (lambda: Layer(2, True), "got nout=True"),
         (lambda: MLP(2, [1], seed="x"), "seed must be a whole number or None, got 'x'"),
+        (
+            lambda: MLP(2, [1])(1.0, 2.0),
+            r"^this network takes its inputs as one list, f\(\[x1, x2, \.\.\.\]\), got 2 arguments",
+        ),
+        (lambda: Layer(2, 3)(1.0, 2.0), r"^ReLUNeuron\(2\) takes its inputs as one list"),
+        (lambda: Neuron(2)(1.0, 2.0), r"^ReLUNeuron\(2\) takes its inputs as one list"),
+        (lambda: Neuron(2)({1.0, 2.0}), r"^ReLUNeuron\(2\) needs a list of numbers, got set"),
+        (lambda: MLP(2, [1])("ab"), "^this network needs a list of numbers, got str 'ab'"),
+        (lambda: MLP(1, [1])(None), "expected a number, got NoneType"),
     ):
         with pytest.raises(TypeError, match=message):
             make()
     assert MLP(np.int64(2), np.array([3, 1]), seed=np.int64(4)).state_dict() == MLP(2, [3, 1], seed=4).state_dict()
+
+
+def test_a_number_in_the_place_of_a_parameter_is_a_constant():
+    net, same = (MLP(2, [3, 1], activation="tanh", seed=1) for _ in range(2))
+    for model, put in ((net, lambda v, x: x), (same, lambda v, x: Value(x, label=v.label))):
+        first, last = model.layers[0].neurons[0], model.layers[1].neurons[0]
+        first.b, last.w[1] = put(first.b, 0.25), put(last.w[1], -2)
+    x = [0.5, -1.0]
+    out, other = net(x), same(x)
+    out.backward()
+    other.backward()
+    assert out.data == other.data and len(net.parameters()) == len(same.parameters()) - 2
+    grads = {p.label: p.grad for p in same.parameters()}
+    assert all(p.grad == grads[p.label] != 0.0 for p in net.parameters())
+    assert jit(net)(x) == pytest.approx(out.data, rel=1e-14)
+    with no_grad():
+        assert net(x).data == out.data
+    net.layers[0].neurons[0].b = "0.25"
+    with pytest.raises(TypeError, match=r"expected a number, got str '0\.25'"):
+        net(x)
 
 
 @pytest.mark.parametrize("init, bound", [("uniform", lambda m, n: 1), ("he", lambda m, n: (6 / m) ** 0.5),
@@ -504,7 +533,7 @@ def test_weights_are_uniform_within_the_bound_of_their_layer(init, bound):
 
 
 def test_inputs_that_are_no_numbers_are_refused():
-    with pytest.raises(TypeError, match="expected a number, got str 'a'"):
+    with pytest.raises(TypeError, match="needs a list of numbers, got str 'a'"):
         MLP(1, [1])("a")
     with pytest.raises(TypeError, match=r"expected a number, got ndarray of shape \(3,\)"):
         MLP(2, [1])(np.ones((2, 3)))

@@ -253,6 +253,13 @@ def test_numbers_that_no_tape_would_freeze_may_be_read_while_recording():
     assert jit(lambda x: x * c.data * Value(2.0).data)(3.0) == 30.0
 
 
+@pytest.mark.parametrize("make", [jit, mg.grad], ids=["jit", "grad"])
+def test_int_of_a_traced_value_says_what_can_be_written_there(make):
+    for f in (lambda x: x * int(x), lambda x: x * [1.0, 2.0, 3.0][x]):
+        with pytest.raises(TypeError, match=r"is no index and no int: .* for the number trunc\(v\), which is a Value too$"):
+            make(f)(2.0)
+
+
 def test_a_traced_value_may_be_shown_and_its_own_gradient_taken():
     shown = []
 
