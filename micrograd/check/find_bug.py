@@ -36,13 +36,12 @@ class BugReport:
         return self.ok
 
     def __str__(self) -> str:
-        if self.ok:
-            head = f"{self.name}: no mistake found in {len(self.tried)} programs."
-        else:
-            count = len(self.findings)
-            head = f"{self.name}: {'one mistake' if count == 1 else f'{count} mistakes'} found in {len(self.tried)} programs."
+        count, tried = len(self.findings), f"{len(self.tried)} program{'s' * (len(self.tried) != 1)}"
+        what = "no mistake" if self.ok else "one mistake" if count == 1 else f"{count} mistakes"
         found = [f"{i}. {finding}" for i, finding in enumerate(self.findings, 1)]
-        return wrapped("\n\n".join([head, *found, *([f"Note: {note}" for note in self.notes])]))
+        return wrapped(
+            "\n\n".join([f"{self.name}: {what} found in {tried}.", *found, *([f"Note: {note}" for note in self.notes])])
+        )
 
     __repr__ = __str__
 

@@ -122,6 +122,13 @@ LOG = """    def log(self):
         out._backward = _backward
         return out
 """
+SIGMOID = """    def sigmoid(self):
+        out = Value(1 / (1 + math.exp(-min(max(self.data, -30.0), 30.0))), (self,), "sigmoid")
+        def _backward():
+            self.grad += out.data * (1 - out.data) * out.grad
+        out._backward = _backward
+        return out
+"""
 DIV = """    def __truediv__(self, other):
         other = other if isinstance(other, Value) else Value(other)
         out = Value(self.data / other.data, (self, other), "/")
@@ -133,6 +140,23 @@ DIV = """    def __truediv__(self, other):
 """
 _begin, _end = SOURCE.index("    def __pow__"), SOURCE.index("    def exp")
 OLD_POW = SOURCE[_begin:_end].rstrip("\n") + "\n"
+
+NONE_YET = [
+    ("self.grad = 0.0", "self.grad = None"),
+    (
+        ADD,
+        "            self.grad = (self.grad or 0) + out.grad\n            other.grad = (other.grad or 0) + out.grad\n",
+    ),
+    (
+        MUL,
+        "            self.grad = (self.grad or 0) + other.data * out.grad\n            other.grad = (other.grad or 0) + self.data * out.grad\n",
+    ),
+    (EXP, "self.grad = (self.grad or 0) + out.data * out.grad"),
+    (TANH, "self.grad = (self.grad or 0) + (1 - t ** 2) * out.grad"),
+    (POW, "self.grad = (self.grad or 0) + other * self.data ** (other - 1) * out.grad"),
+    ("(out.data > 0) * out.grad", "0"),
+    ("self.grad += 0", "self.grad = (self.grad or 0) + (out.data > 0) * out.grad"),
+]
 
 
 def first(text, old, new):
@@ -182,27 +206,7 @@ CASES = [
         None,
         "",
     ),
-    (
-        "no grad until it arrives",
-        [
-            ("self.grad = 0.0", "self.grad = None"),
-            (
-                ADD,
-                "            self.grad = (self.grad or 0) + out.grad\n            other.grad = (other.grad or 0) + out.grad\n",
-            ),
-            (
-                MUL,
-                "            self.grad = (self.grad or 0) + other.data * out.grad\n            other.grad = (other.grad or 0) + self.data * out.grad\n",
-            ),
-            (EXP, "self.grad = (self.grad or 0) + out.data * out.grad"),
-            (TANH, "self.grad = (self.grad or 0) + (1 - t ** 2) * out.grad"),
-            (POW, "self.grad = (self.grad or 0) + other * self.data ** (other - 1) * out.grad"),
-            ("(out.data > 0) * out.grad", "0"),
-            ("self.grad += 0", "self.grad = (self.grad or 0) + (out.data > 0) * out.grad"),
-        ],
-        None,
-        "",
-    ),
+    ("no grad until it arrives", NONE_YET, None, ""),
     ("relu by max", [("0 if self.data < 0 else self.data", "max(0.0, self.data)")], None, ""),
     ("relu by self", [("(out.data > 0) * out.grad", "(1.0 if self.data > 0 else 0.0) * out.grad")], None, ""),
     ("exp computed again", [("out.data * out.grad", "math.exp(self.data) * out.grad")], None, ""),
@@ -253,6 +257,8 @@ CASES = [
         None,
         "",
     ),
+    ("a sigmoid that stops at 30", [("    def relu(self):", SIGMOID + "    def relu(self):")], None, ""),
+    ("nothing the second time", [(SEED, "if self.grad: return\n        " + SEED)], None, ""),
     # -- what the issue of correct classes and misleading names is about
     (
         "a product that short-cuts at 0",
@@ -697,7 +703,103 @@ CASES = [
         "data instead of gradients, twice",
         [(ADD, ADD.replace("out.grad", "out.data")), (MUL, MUL.replace("out.grad", "out.data"))],
         "the derivative of a + b is wrong, and a * b likewise",
-        "look at its backward step",
+        "look at their backward steps",
+    ),
+    (
+        "a slope that is off by less than nine digits show",
+        [(EXP, "self.grad += 1.000000002 * out.data * out.grad")],
+        "the derivative of exp(a) is wrong",
+        "exp",
+    ),
+    (
+        "a value that is off by less than nine digits show",
+        [("math.exp(self.data), (self,)", "1.000000002 * math.exp(self.data), (self,)")],
+        "the value of exp(a) is wrong",
+        "exp",
+    ),
+    (
+        "data never below 0",
+        [("self.data = data", "self.data = abs(data)")],
+        "a new value's data is not the number it was given",
+        "float",
+    ),
+    (
+        "a name that is not there in backward()",
+        [("reversed(topo)", "reversed(order)")],
+        "backward() raises",
+        "a single value first: the error comes from Value.backward, line",
+    ),
+    (
+        "a name that is not there in the step of products",
+        [(MUL, MUL.replace("other.data", "othr.data"))],
+        "a * b raises an error",
+        "look at the backward step of __mul__: the error comes from Value.__mul__.<locals>._backward, line",
+    ),
+    (
+        "a step that changes the first operand",
+        [(MUL, MUL + "            self.data -= 0.01 * self.grad\n")],
+        "backward() changes data",
+        "grad",
+    ),
+    (
+        "a step that changes the second operand",
+        [(MUL, MUL + "            other.data -= 0.01 * other.grad\n")],
+        "backward() changes data",
+        "grad",
+    ),
+    (
+        "nothing to pass on where no gradient is a number",
+        [(old, new) for old, new in NONE_YET if old != EXP] + [(EXP, "pass")],
+        "exp(a) passes no gradient on",
+        "give the result a step",
+    ),
+    (
+        "no visited set, and parents in a tuple",
+        [(TOPO, "            if True:\n"), ("set(_children)", "tuple(_children)")],
+        "a node passes its gradient on each time it is reached",
+        "sort",
+    ),
+    (
+        "nineteen nodes alone",
+        [("reversed(topo)", "topo[::-1][:19]")],
+        "sums and products are right alone, and wrong together",
+        "the first that differs",
+    ),
+    (
+        "no graph of more than twenty nodes",
+        [("reversed(topo)", "reversed(topo if len(topo) <= 20 else None)")],
+        "sums and products are right alone, and wrong together",
+        "the first that differs",
+    ),
+    (
+        "no graph of more than a hundred nodes",
+        [(SEED, "assert len(topo) <= 100\n        " + SEED)],
+        "a long chain raises an error",
+        "no deeper than memory allows",
+    ),
+    (
+        "steps that are let go",
+        [("            node._backward()\n", "            node._backward()\n            node._backward = None\n")],
+        "backward() raises when called again",
+        "leave the graph as it was",
+    ),
+    (
+        "half of what intermediate values had",
+        [(SEED, "for v in topo: v.grad *= 0.5 if v._prev else 1.0\n        " + SEED)],
+        "backward() twice is wrong",
+        "let leaves add up, and let the others start from 0",
+    ),
+    (
+        "0 + a is nothing",
+        [("def __radd__(self, other): return", "def __radd__(self, other): return None if other == 0 else")],
+        "sum() of values raises an error",
+        "0 + a asks",
+    ),
+    (
+        "0 + a is a number of its own",
+        [("def __radd__(self, other): return", "def __radd__(self, other): return Value(self.data) if other == 0 else")],
+        "sum() of values is wrong",
+        "__radd__",
     ),
     (
         "a mystery",

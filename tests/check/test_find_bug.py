@@ -1,10 +1,17 @@
-"""find_bug: correct classes pass, and each classic mistake is named."""
+"""find_bug: correct classes pass, and each classic mistake is named.
 
+`python tests/check/test_find_bug.py` writes tests/check/reports.txt anew; read what changed before committing it.
+"""
+
+import functools
 import math
 import random
+import re
+import sys
+from pathlib import Path
 
 import pytest
-from beginners import CASES, built
+from beginners import CASES, GENERAL_POW, LOG, OLD_POW, SIGMOID, built
 
 from micrograd import Value
 from micrograd.check.find_bug import find_bug
@@ -558,11 +565,54 @@ def test_classes_of_beginners_are_judged_rightly(name, replacements, mistake, ad
         assert advice in finding.advice and finding.got != finding.expected
 
 
+REPORTS = Path(__file__).parent / "reports.txt"
+
+
+def reports():
+    """What find_bug finds in each class with a mistake, as a text; of errors, whose words are Python's, only the kind."""
+    for name, replacements, mistake, _ in CASES:
+        if mistake is not None:
+            RANDOM.seed(0)  # sets are in the same order in every run
+            for finding in find_bug(built(replacements, set=AnyOrder)).findings:
+                got = finding.got.partition(":")[0] if "Error" in finding.got else finding.got
+                yield f"-- {name}\n{finding._replace(got=got)}\n"
+
+
+def test_reports_read_as_they_did():
+    assert list(reports()) == re.split(r"\n(?=-- )", REPORTS.read_text(encoding="utf-8"))
+
+
 def test_two_mistakes_are_both_found():
     class Both(WrongTanh):
         exp = WrongExp.exp
 
-    assert set(find_bug(Both).mistakes) == {"the derivative of tanh(a) is wrong", "the derivative of exp(a) is wrong"}
+    report = find_bug(Both)
+    assert report.mistakes == ["the derivative of exp(a) is wrong", "the derivative of tanh(a) is wrong"]
+    head, first, second, *notes = str(report).split("\n\n")
+    assert head == f"Both: 2 mistakes found in {len(report.tried)} programs."
+    assert first.startswith("1. the derivative of exp(a)") and second.startswith("2. the derivative of tanh(a)")
+    assert len(notes) == len(report.notes) and all(note.startswith("Note: ") for note in notes)
+
+    class Overwriting(with_steps(assign_sum, assign_product)):  # is a mistake that lets the rest be tried
+        exp = WrongExp.exp
+
+    assert find_bug(Overwriting).mistakes == [OVERWRITTEN, "the derivative of exp(a) is wrong"]
+    unlike = with_steps(
+        lambda a, b, o: read_then_write(a, b, o, 2, 2), lambda a, b, o: read_then_write(a, b, o, a.data, b.data)
+    )
+    assert find_bug(unlike).mistakes == ["a + b passes on twice what it should", "the derivative of a * b is wrong"]
+
+
+def test_notes_say_what_is_no_mistake():
+    lecture, no_relu = (find_bug(built(replacements)).notes for replacements in ([], [("def relu", "def rectified")]))
+    assert "Value has no log, sigmoid; tried was what it has." in lecture
+    assert "Value has no log, sigmoid, relu; tried was what it has." in no_relu
+    assert any(note.startswith("as in the original, intermediate values keep their gradient") for note in lecture)
+    assert any(note.startswith(f"a chain of {sys.getrecursionlimit() + 500:,} sums is too deep") for note in lecture)
+    assert not any("Lecture has no" in note for note in find_bug(Lecture).notes)  # 2 ** a is no function that it lacks
+    (cut_off,) = [replacements for name, replacements, *_ in CASES if name == "fifty nodes alone"]
+    assert not any("too deep" in note for note in find_bug(built(cut_off)).notes)  # the shorter chain was wrong
+    assert "found in 1 program.\n" in str(find_bug(built([("self.data = data", "self.data = abs(data)")])))
 
 
 def test_what_is_no_value_class_is_refused():
@@ -570,6 +620,70 @@ def test_what_is_no_value_class_is_refused():
         find_bug(float)
     with pytest.raises(TypeError, match="called with one number"):
         find_bug(lambda: None)
+    with pytest.raises(TypeError, match=r"functools.partial\(.*\) has no \.data"):
+        find_bug(functools.partial(float))
+    for name in ("grad", "backward"):
+        with pytest.raises(TypeError, match=rf"<lambda> has no \.{name}"):
+            find_bug(lambda x, name=name: type("type", (), {"data": x, "grad": 0.0, "backward": print, name: property()})())
+    with pytest.raises(TypeError, match=r"data is one number; Value\(2\.0\)\.data is 'two'"):
+        find_bug(built([("self.data = data", "self.data = 'two'")]))
+
+
+ALL = [(OLD_POW, GENERAL_POW), ("    def relu(self):", LOG + SIGMOID + "    def relu(self):")]
+
+
+def off_by_one(method, *data):
+    """A class that is right but for the value of one method at these operands."""
+    cls = built(ALL)
+    right = getattr(cls, method)
+
+    def wrong(self, *others):
+        out = right(self, *others)
+        found = (self.data, *[getattr(x, "data", x) for x in others])
+        out.data += found == data and [*map(type, found)] == [*map(type, data)]
+        return out
+
+    setattr(cls, method, wrong)
+    return cls
+
+
+@pytest.mark.parametrize(
+    ("method", "data"),
+    [
+        *[(method, at) for method in ("__add__", "__mul__", "__sub__") for at in ((0.0, -3.0), (2.0, 0.0), (-2.0, -3.0))],
+        ("__truediv__", (0.0, -4.0)), ("__truediv__", (-2.0, -4.0)), ("__neg__", (-2.0,)),
+        ("__pow__", (-1.5, 3)), ("__pow__", (0.0, 3)),
+        ("__pow__", (0.01, 2.5)), ("__pow__", (0.0, 2.0)), ("__pow__", (-1.5, 2.0)),
+        ("exp", (-1.3,)), ("exp", (0.0,)), ("log", (1e6,)), ("tanh", (-1.3,)), ("sigmoid", (-1.3,)),
+        *[(method, (x,)) for method in ("tanh", "sigmoid") for x in (800.0, -800.0)],
+        *[("relu", (x,)) for x in (0.01, 1e6, -0.01, -1e6)],
+    ],
+)  # fmt: skip
+def test_what_is_wrong_at_special_numbers_alone_is_found(method, data):
+    report = find_bug(off_by_one(method, *data))
+    assert report.findings and " is wrong where " in report.mistakes[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "data", "written"),
+    [
+        ("__add__", (2.0, 1), "a + 1"), ("__radd__", (2.0, 1), "1 + a"), ("__mul__", (2.0, 3), "a * 3"),
+        ("__rmul__", (2.0, 3), "3 * a"), ("__sub__", (2.0, 1), "a - 1"), ("__rsub__", (3.0, 1), "1 - a"),
+        ("__truediv__", (3.0, 2), "a / 2"), ("__rtruediv__", (4.0, 2), "2 / a"), ("__pow__", (-4.0, -2), "a ** -2"),
+        ("__rpow__", (1.5, 2), "2 ** a"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_plain_numbers_alone_is_found(method, data, written):
+    assert find_bug(off_by_one(method, *data)).mistakes[0] == f"the value of {written} is wrong"
+
+
+@pytest.mark.parametrize("held", ["list(_children)", "set(_children)", "frozenset(_children)", "[(x, 1.0) for x in _children]"])
+@pytest.mark.parametrize("slots", ["", "    __slots__ = ('data', 'grad', '_backward', '_prev', '_op', '_held')\n"])
+def test_operands_that_are_held_but_not_visited_are_not_forgotten(held, slots):
+    one = [("self._prev = set(_children)", f"self._held = {held}; self._prev = _children[:1]")]
+    assert find_bug(built([("class Value:\n", f"class Value:\n{slots}"), *one])).mistakes == [
+        "backward() visits only the first operand"
+    ]
 
 
 class NaiveSigmoid(Lecture):
@@ -631,3 +745,7 @@ def test_rounded_gradients_are_no_single_precision():
 def test_half_precision_is_refused_rather_than_accused():
     with pytest.raises(TypeError, match="at least single precision"):
         find_bug(built([("self.data = data", "self.data = np.float16(data)")]))
+
+
+if __name__ == "__main__":
+    REPORTS.write_text("\n".join(reports()), encoding="utf-8")
