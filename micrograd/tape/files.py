@@ -140,6 +140,7 @@ def _described(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
         "leaves": path.leaves,
         "guards": [[g.name, g.x, g.y, g.result, g.line] for g in tape.guards],
         "out": _written(path.out),
+        "derivable": path.is_derivable,
     }
 
 
@@ -178,7 +179,7 @@ def _path(about: dict[str, Any], arrays: dict[str, Any], parameters: int, inputs
     if not {g.name for g in guards} <= {"__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"}:
         raise ValueError("it compares in a way that is not known")
     tape = Tape(inputs, len(leaves), constants, instructions, outputs, guards)
-    path = Path(tape, leaves, out, tape.lookups())
+    path = Path(tape, leaves, out, tape.lookups(), is_derivable=about.get("derivable", False) is True)
     if about.get("gated") is not None:
         twin = _path(about["gated"], arrays, parameters, inputs, gradient)
         path.record_gated = lambda: twin.tape

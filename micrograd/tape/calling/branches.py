@@ -13,6 +13,7 @@ import numpy as np
 
 from micrograd.tape.back_ends.reference import BLOCK, paired, total
 from micrograd.tape.recording.arguments import Call
+from micrograd.tape.recording.nonfinite import has_nan
 from micrograd.tape.recording.parameters import Array
 from micrograd.tape.recording.recordings import Path, Recordings
 
@@ -109,10 +110,13 @@ def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bo
         theta = recordings.parameters.grown(theta)[:count]
         if reduce:
             sums: Array = program(inputs, theta, call.n)
-            paths[0].settled = known if sums[-1] == 0.0 else paths[0].settled
-            return sums[:-1] if sums[-1] == 0.0 else None
+            holds = sums[-1] == 0.0 and not (gradient and has_nan(sums))
+            paths[0].settled = known if holds else paths[0].settled
+            return sums[:-1] if holds else None
         part = program(inputs, theta, len(left))
         holds = part[-1] >= 0.0
+        if gradient and has_nan(part):
+            holds &= ~np.isnan(part).any(axis=0)
         if found is None:
             if holds.all():
                 paths[0].settled = known

@@ -3,7 +3,8 @@
 `branches` uses it once a call has met no new path. What the paths have in common is computed once. The rest is computed for
 every path and every sample, and selected by the comparisons, which are part of the tape; `joins` joins the two sides of a
 comparison. Every result has the bits of its own path's tape. An infinity on another path does no harm: a selection takes one
-number and ignores the other.
+number and ignores the other. Derivatives are results too where bits must be exact; else `recordings` takes them of the merged
+tape.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def merged(
     except (_Unlike, RecursionError):  # the latter for a loop of many hundred steps with a path that ends at each
         return None
     code = tree.code
-    if gates:
+    if gates and chosen:
         total = code.add(_SUM, *chosen)
         number = code.add(_WHERE, code.add(_EQUAL, total, total), number, total)
     longest = max(5 * len(paths), *(len(tape.instructions) for tape, _ in paths))

@@ -189,6 +189,7 @@ class Recording:
             captured = list(listed)
         self.leaves: list[Value] = captured
         self.compares_nan = False  # whether a nan was compared, as `forget` finds
+        self.is_derivable = False  # whether `differentiated` gives the derivatives, given the results; `forget` finds this too
 
     def _compared_now(self) -> list[Value]:
         """The Values that have been compared so far, those that derivatives have compared among them."""
@@ -293,12 +294,34 @@ class Recording:
     def forget(self) -> None:
         """Drop the graph, once a tape has been made of it: its memory is needed for the passes."""
         self.compares_nan = any(primal(v) != primal(v) for v in self._compared_now())
+        rules = {v.rule for v in self.below if v.rule is not None}
+        self.is_derivable = not self.sources and not any(rule.own or rule.compiled for rule in rules)
         self.out = None
         self.observer.operands.clear()
         self.observer.inside.clear()
         for part in (self.below, self.results, self.comparisons, self.compared):
             part.clear()
         self.sources.clear()
+
+
+def differentiated(tape: Tape, values: int) -> Tape:
+    """A tape with the derivatives of its first `values` outputs, each by all leaves, between these and its other outputs.
+
+    The instructions are run on Values, whose numbers do not matter. What is not on a tape has no part in it: whether something
+    was detached, and what partials of the user's own primitives compare.
+    """
+    leaves, indices = [Value(1.0) for _ in range(tape.leaves)], {i for i, _ in tape.lookups()}
+
+    def run(inputs: list[Value]) -> list[Value]:
+        slots: list[Any] = [*inputs, *leaves, *map(constant, tape.constants)]
+        for primitive, used in tape.instructions:
+            slots.append(primitive(*[slots[i] for i in used]))
+        return [slots[i] for i in tape.outputs]
+
+    recording = Recording(run, [0 if i in indices else 1.0 for i in range(tape.inputs)], list, leaves)
+    others = recording.results[values:]
+    del recording.results[values:]
+    return recording.tape([*recording.gradient(each=True), *others])
 
 
 def _flattened(order: list[Value], recording: Recording) -> tuple[dict[Value, int], Tape]:

@@ -26,7 +26,7 @@ from micrograd.tape.merging.merge import merged
 from micrograd.tape.recording.arguments import Call
 from micrograd.tape.recording.nonfinite import Twin, choosing, gated, gated_twin
 from micrograd.tape.recording.parameters import Array, Parameters
-from micrograd.tape.recording.record import NEEDS_ONE, Recording
+from micrograd.tape.recording.record import NEEDS_ONE, Recording, differentiated
 from micrograd.tape.recording.results import numbers_of, skeleton
 from micrograd.tape.recording.shared_terms import summed
 from micrograd.tape.recording.watch import Watch
@@ -90,6 +90,7 @@ class Path:
     # the guards grouped by kind of comparison, made by `branches` when it needs them
     compared: list[tuple[Callable[..., Array], Array, Array]] | None = None
     linear: Linear | None = None  # the results with their derivatives, made by `nodes` when it needs them
+    is_derivable: bool = False  # whether `record.differentiated` gives its derivatives, given its results
     operands: list[list[int]] = field(default_factory=list)  # for `nodes`: what each result is differentiated by
     settled: int = 0  # of the first path: how many paths were known when a call last met no new one
     record_gated: Callable[[], Tape] | None = None  # records the path again, with products gated by what was chosen
@@ -245,7 +246,7 @@ class Recordings:
             gates = False
         leaves = parameters.numbers(recording.leaves, before)
         self.watch = self._after(watch)
-        path = Path(tape, leaves, out, tape.lookups(), operands=recording.operands)
+        path = Path(tape, leaves, out, tape.lookups(), is_derivable=recording.is_derivable, operands=recording.operands)
         if gates:
             structure = copy(structure)
             structure.inputs = [x.copy() for x in (call.rows(np.array([sample])) if call.n else call.inputs)]
@@ -339,12 +340,19 @@ class Recordings:
         """The tape of several paths; None if `merge.merged` makes none.
 
         There is none either if paths compare and call a function that may raise: it must not run for samples of other paths.
+        Unless bits must be exact, the results of the paths are merged without the derivatives. These are then taken of the
+        merged tape, as if each `if` had been a where(). Merged, they would not become as few: each path adds its
+        contributions in an order of its own.
         """
         if any(path.tape.guards and path.may_raise for path in paths):
             return None
-        gates = results and any(path.record_gated is not None for path in paths)
-        tapes = [(path.tape, path.leaves) for path in paths]
-        return merged(tapes, count, results, gradient, gates, self.back_end.keeps_signs)
+        exact, values = self.back_end.keeps_signs, paths[0].values
+        if results and gradient and not exact and len(paths) > 1 and all(path.is_derivable for path in paths):
+            tapes = [(replace(path.tape, outputs=path.tape.outputs[:values]), path.leaves) for path in paths]
+            tape = merged(tapes, count, results)
+            return None if tape is None else optimised(differentiated(tape, values))
+        gates = results and not gradient and any(path.record_gated is not None for path in paths)
+        return merged([(path.tape, path.leaves) for path in paths], count, results, gradient, gates, exact)
 
     def _program(self, path: Path, make: Callable[[Tape], Program]) -> Program:
         """What `path.program` gives. The lock is held for what is made now, and also for what is made when first needed."""
