@@ -170,6 +170,13 @@ def test_softmax_keeps_its_digits_as_the_numbers_grow(large):
     f = lambda x: mg.softmax([xs[0], x, *xs[2:]])  # noqa: E731
     assert mg.jacobian(f)(xs[1]) == pytest.approx(slope, rel=2e-15)
     assert jit(mg.jacobian(f))(xs[1]) == pytest.approx(slope, rel=2e-15)
+    slopes = mg.jacobian(mg.softmax)
+    compiled = jit(slopes, backend="reference", precision="exact")
+    rows = [xs, *np.random.default_rng(0).normal(size=(9, 4)).tolist()]
+    assert [compiled(row) for row in rows] == [slopes(row) for row in rows]  # that nothing flows through the largest
+    elsewhere = jit(mg.softmax)
+    elsewhere([0.25, 0.5, 1.0, 2.0])  # recorded where another one is the largest
+    assert elsewhere(xs) == pytest.approx(softmax, rel=1e-15)
 
 
 def test_digits_are_whole_and_may_be_many():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from threading import Lock
 from typing import Any
 
@@ -13,7 +13,7 @@ _SLOTS = {"data": "_data", "grad": "_grad"}  # .data and .grad themselves run Py
 adding = Lock()  # held while gradients are added: reading, adding and writing are three steps to a thread
 
 
-def assign(objects: Iterable[Any], names: Iterable[str], values: Iterable[Any]) -> None:
+def assign(objects: Collection[Any], names: Collection[str], values: Collection[Any]) -> None:
     """Set the attribute of each object, all of them or none: neither an interrupt nor another thread comes in between.
 
     CPython handles interrupts and switches threads between the instructions of Python code. Setting plain attributes or slots
@@ -25,13 +25,12 @@ def assign(objects: Iterable[Any], names: Iterable[str], values: Iterable[Any]) 
     >>> a.data, b.data
     (3.0, 4.0)
     """
-    objects, names = [*objects], [*names]
     if open_blocks:
         for x, name in zip(objects, names, strict=True):
             if name in ("data", "grad"):
                 write(x, f".{name}")
     slots = [_SLOTS.get(name, name) for name in names]
-    deque(map(setattr, objects, slots, [*values]), maxlen=0)
+    deque(map(setattr, objects, slots, values), maxlen=0)
 
 
 def zero_gradients(leaves: Iterable[Any]) -> None:

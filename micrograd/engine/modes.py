@@ -157,7 +157,7 @@ def told(operands: Sequence[Any]) -> bool:
 
 
 def read(value: Any, how: str) -> None:
-    """Tell the observer of this thread, and its watches, that a number is read off a Value; they may refuse.
+    """Tell the observer of this thread, and its watches, that a number is read off a Value or its graph; they may refuse.
 
     To be called by the function that the reader called: a watch does not refuse what this package reads itself.
     """
@@ -179,18 +179,6 @@ def refuse_watched(value: Any, how: str, depth: int) -> None:
     if watches and not sys._getframe(depth).f_code.co_filename.startswith(HERE):
         for over in filter(lambda over: over.holds(value), _watches.get()):
             over.frozen(value, how)
-
-
-def backward(output: Any, how: str) -> None:
-    """Tell the observer of this thread, or else its watches, that derivatives of a Value become numbers; they may refuse.
-
-    Called by what the reader called, as `read`.
-    """
-    observer = current().observer
-    if observer is not None:
-        observer.frozen(output, how)
-    else:
-        refuse_watched(output, how, 3)
 
 
 @contextmanager

@@ -194,7 +194,7 @@ class Value(Operators, Number, Copied, Shown, Original):
     def backward(self) -> None:
         """Set `.grad` of every node below this one: leaves accumulate, the others hold the adjoint of this pass."""
         if open_blocks or watches:
-            modes.backward(self, "backward() (adjoints() with create_graph=True gives Values)")
+            modes.read(self, "backward() (adjoints() with create_graph=True gives Values)")
         if self.rule is CONSTANT:
             raise RuntimeError(f"backward() of the constant {self!r}: it came from numbers alone, or from a no_grad() block")
         found = adjoints(self)
@@ -303,7 +303,7 @@ def adjoints(output: Value, wrt: Iterable[Value] | Value | None = None, create_g
         found: dict[Value, Any] = adjoint_graph(output, wrt)
     else:
         if open_blocks or watches:
-            modes.backward(output, "backward(), or adjoints() without create_graph=True")
+            modes.read(output, "backward(), or adjoints() without create_graph=True")
         found = _adjoint_numbers(output)
     return found if wrt is None else {v: found[v] if v in found else constant(0.0) if create_graph else 0.0 for v in wrt}
 

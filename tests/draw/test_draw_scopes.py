@@ -1,5 +1,7 @@
 """Names for parts of one's own code: drawings fold by them."""
 
+import pickle
+
 import pytest
 
 from micrograd import MLP, Value, detect_anomaly, no_grad, scope, sigmoid, tanh
@@ -26,6 +28,7 @@ def labels(drawing):
 def test_drawings_fold_by_scope_and_open_it_by_name():
     root = lstm(12)
     assert labels(root.draw(limit=20)) == [f"step {t}" for t in range(1, 13)]
+    assert labels(pickle.loads(pickle.dumps(root)).draw(limit=20)) == labels(root.draw(limit=20))
     opened = labels(root.draw(limit=20, unfold="step 3"))
     assert {"gate f", "gate i", "gate o", "gate g"} <= set(opened) and "step 3" not in opened
     assert "w_f" not in opened and {box.label for box in root.draw(limit=20).picture.boxes} >= {"w_f", "w_o"}
@@ -45,7 +48,7 @@ def test_a_scope_is_a_decorator_and_costs_nothing_outside():
         y = x.exp()
         with no_grad():
             assert x.exp().is_constant
-    assert [name for name, _ in y.note.scope] == ["outer", "inner"]
+    assert [name for name, _ in y.note.scope] == ["outer", "inner"] and y.note.line == ""
     with scope("a"), detect_anomaly():
         z = x * 3
     assert z.note.line and z.note.scope[0][0] == "a"

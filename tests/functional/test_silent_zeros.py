@@ -41,6 +41,7 @@ LOST = {
     "astype": lambda x: np.array([x * 2.0]).astype(float)[0],
     "math.frexp": lambda x: math.frexp(x)[0] * x,
     "gradients": through_its_gradient,
+    "its gradient": lambda x: x.grad * x,
     "partials": lambda x: (x * x).partials[0],
     "a copy": lambda x: copy.copy(x) * x,
     "a deep copy": lambda x: copy.deepcopy(x * x),

@@ -72,6 +72,12 @@ def test_a_default_behind_the_arguments_given_by_name_is_left_to_the_function():
     assert adjoints(root(p=x), x)[x] == pytest.approx(0.5 / 3**0.5)
 
 
+def test_derivatives_may_be_taken_inside():
+    x = Value(2.0)
+    for f in (grad(lambda x: x**3), lambda x: grad(lambda w: w**3 * x)(x), checkpoint(lambda x: 3 * x * x)):
+        assert [adjoints(each(x) * x, x)[x] for each in (checkpoint(f), f)] == [adjoints(f(x) * x, x)[x]] * 2
+
+
 def test_checkpoint_takes_arguments_by_name_alone_as_its_function_does():
     def f(x, *rest, w, up=True, mode="sum"):
         return sum([x, *rest]) * w if up and mode == "sum" else x * 2.0

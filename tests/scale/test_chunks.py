@@ -433,6 +433,14 @@ def test_arrays_that_may_hold_dask_arrays_are_taken_for_what_they_hold():
     assert isinstance(plain, np.ndarray) and isinstance(lazy, da.Array) and np.array_equal(plain, lazy.compute())
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_beside_an_array_in_a_file_a_collection_stays_lazy(turned, tmp_path):
+    data, other = np.memmap(tmp_path / "x", float, "w+", shape=(6,)), da.from_array(np.arange(6.0), chunks=2)
+    data[:] = 1.0
+    lazy = jit(lambda x, y: x + y).map(*((other, data) if turned else (data, other)))
+    assert isinstance(lazy, da.Array) and lazy.compute().tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
 def test_memory_maps_and_zarr_arrays_come_through_dask(tmp_path):
     data = np.memmap(tmp_path / "x", float, "w+", shape=X.shape)
     data[:] = X

@@ -45,6 +45,8 @@ def test_parameters_come_in_order_of_first_use_or_as_listed():
     f = jit(lambda x: mg.dot([c, a], [x, x]) + b)
     f(1.0)
     assert f.parameters == [c, a, b]
+    f = jit(lambda x: (chosen := mg.where(x, a, 2.0), b * chosen)[1])  # `a` is the second operand, and used first
+    assert f(1.0) == 2.0 and f.parameters == [a, b]
     f = jit(lambda x: c * x, wrt=[a, b, c])
     _, g = f.value_and_grad([1.0, 2.0, 3.0], [4.0])
     assert g.tolist() == [0.0, 0.0, 4.0]
@@ -338,6 +340,12 @@ def test_take_stays_open(backend):
             pick.map([0, bad], [1.0, 1.0])
     runs = jit(lambda ids: mg.sum(mg.take([1.0, 10.0, 100.0], i) for i in ids), backend=backend)
     assert runs.map(np.array([[0, 2], [1, 1]])).tolist() == [101.0, 20.0] and len(runs.recorded) == 1
+
+
+@pytest.mark.parametrize("of", [lambda i: -i, lambda i: i + 1, lambda i: 1 + i, lambda i: i * i])
+def test_what_is_computed_of_an_integer_is_no_index(of):
+    with pytest.raises(TypeError, match="is no index and no int"):
+        jit(lambda i: mg.take([1.0, 2.0, 3.0], of(i)))(1)
 
 
 def test_transforms_compose():
@@ -718,8 +726,9 @@ def test_theta_that_is_too_short_for_a_path_met_now_is_refused():
 def test_lookups_are_checked_for_the_samples_whose_path_looks_up():
     f = jit(lambda x, i: mg.take([10.0, 20.0, 30.0], i) * x if x > 0 else x * 1)
     assert f.map([-1.0, 1.0], [7, 2]).tolist() == [-1.0, 30.0]
-    with pytest.raises(IndexError, match="from 0 to 2, got 7"):
-        f.map([-1.0, 1.0], [0, 7])
+    for wrong in (7, 3, -1):
+        with pytest.raises(IndexError, match=f"from 0 to 2, got {wrong}"):
+            f.map([-1.0, 1.0], [0, wrong])
     g = jit(lambda x, i: mg.take([10.0, 20.0, 30.0], i) * x if i < 3 else x * 1)
     assert g.map([1.0, 1.0], [0, 5]).tolist() == [10.0, 1.0]
 

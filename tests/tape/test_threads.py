@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -149,6 +150,30 @@ def test_threads_add_each_gradient_once_compiled_and_eagerly(quick_switches):
 
     in_threads(*[work] * 4)
     assert w.grad == 4 * 300 * 2
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_no_thread_adds_to_a_gradient_between_anothers_reading_and_writing_it(compiled):
+    both = threading.Barrier(2)
+
+    class Slow(Value):
+        held = 0.0
+
+        @property
+        def _grad(self):
+            read = self.held
+            with suppress(threading.BrokenBarrierError):  # the other one had to wait, or has been here
+                both.wait(0.1)
+            return read
+
+        @_grad.setter
+        def _grad(self, g):
+            self.held = g
+
+    w = Slow(2.0)
+    f = jit(lambda x: x * w, wrt=[w], backend="numpy") if compiled else None
+    in_threads(*[(lambda: f.backward(np.ones(1))) if compiled else (lambda: (w * 1.0).backward())] * 2)
+    assert w.held == 2.0
 
 
 def test_other_threads_leave_the_last_step_of_a_block_alone(quick_switches):

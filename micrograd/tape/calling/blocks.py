@@ -57,9 +57,6 @@ def in_blocks(
         for start, end in _cuts(n, sources.bytes + sum(_width(x, 0) for x in targets), sources.chunks):
             part = slice(start, end)
             results = run(*sources.part(start, end))
-            if not start and end == n and out is None:
-                done(n)
-                return results
             found, structure = flatten(results)
             if shape is None:
                 shape, places = structure, _places(found, structure, n, held)

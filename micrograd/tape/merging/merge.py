@@ -61,7 +61,7 @@ def merged(
     except (_Unlike, RecursionError):  # the latter for a loop of many hundred steps with a path that ends at each
         return None
     code = tree.code
-    if gates and chosen:
+    if gates:
         total = code.add(_SUM, *chosen)
         number = code.add(_WHERE, code.add(_EQUAL, total, total), number, total)
     longest = max(5 * len(paths), *(len(tape.instructions) for tape, _ in paths))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -59,13 +60,6 @@ def test_lists_copies_and_arguments_by_name_go_along(small, on_disk):
         g.map(turned, y=turned, in_axes=5)
 
 
-def test_a_sum_over_no_samples_on_a_disk_is_zero(on_disk):
-    w = Value(2.0)
-    f = jit(lambda x: w * x[0], [w], precision="exact")
-    value, gradient = f.value_and_grad([2.0], on_disk("x", X)[:0], reduction="sum")
-    assert value == 0.0 and gradient.tolist() == [0.0]
-
-
 @pytest.mark.parametrize("size", [1, 1 << 13])
 def test_blocks_of_a_sum_are_no_smaller_than_its_leaves(size, on_disk, monkeypatch):
     monkeypatch.setattr(blocks, "BYTES", size)
@@ -89,11 +83,53 @@ class Lazy(Stored):
         return {}
 
 
+class Filed(Stored):
+    """One that can be read; it notes how many samples were read each time."""
+
+    def __init__(self, array):
+        super().__init__(*array.shape)
+        self.array, self.read = array, []
+
+    def __getitem__(self, at):
+        self.read.append(len(self.array[at]))
+        return self.array[at]
+
+
+def test_a_sum_over_no_samples_in_a_file_is_zero():
+    w = Value(2.0)
+    f = jit(lambda x: w * x[0], [w], precision="exact")
+    value, gradient = f.value_and_grad([2.0], Filed(X[:0]), reduction="sum")
+    assert value == 0.0 and gradient.tolist() == [0.0]
+
+
+@pytest.mark.parametrize(("size", "chunk", "most"), [(1, 500, 256), (1, 1200, 1024), (1 << 15, 500, 1024)])
+def test_a_sum_reads_about_a_chunk_at_a_time_or_what_the_memory_of_a_block_holds(size, chunk, most, monkeypatch):
+    monkeypatch.setattr(blocks, "BYTES", size)
+    w, x = Value(2.0), Filed(X)
+    x.chunks = chunk, 3
+    jit(lambda x: w * x[0], [w]).backward(x)
+    assert x.read[0] == 1 and max(x.read) == most  # the first for the recording
+
+
+@dataclass
+class Chunked:
+    chunks: float
+
+
+def test_a_class_with_a_field_of_the_name_chunks_is_no_file(small, on_disk):
+    f = jit(lambda p, x: p.chunks * x[0])
+    assert np.array_equal(f.map(Chunked(S), on_disk("x", X)), S * X[:, 0])
+
+
 def test_how_large_blocks_are(monkeypatch, on_disk):
     assert blocks.on_disk(Stored(1)) and not blocks.on_disk(Lazy(1)) and not blocks.on_disk(np.ones(1))
     for axis, size, chunk in ((0, 8 * 70, 5), (1, 8 * 50, 7)):
         sources = blocks._Sources([Stored(50, 70)], {}, axis)
         assert (sources.bytes, sources.chunks) == (size, chunk)
+    for chunks in (None, True, (5,)):  # as of an HDF5 data set that has none, or of what else may be called so
+        stored = Stored(50, 70)
+        stored.chunks = chunks
+        assert blocks._Sources([stored], {}, 0).chunks == 1
     cuts = lambda *how: list(blocks._cuts(*how))  # noqa: E731
     assert cuts(0, 8, 1) == [(0, 0)] and cuts(100, 1 << 40, 1) == [(0, 100)]
     assert cuts(1000, 1 << 40, 1) == [(0, 256), (256, 512), (512, 1000)]  # no block has few samples

@@ -198,13 +198,13 @@ def test_sums_of_each_path_by_itself_have_the_same_bits_whatever_was_met_before(
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("backend", NAMES)
-def test_a_path_may_have_no_parameters(backend):
+def test_a_path_may_have_no_parameters(backend, listed):
     w = Value(2.0)
-    f = jit(lambda x: x * 5.0 if x > 1.0 else w * x, [w], backend=backend)
-    for _ in range(3):
-        value, gradient = f.value_and_grad([2.0], [3.0, 0.5], reduction="sum")
-        assert (value, gradient.tolist()) == (16.0, [0.5])
+    f = jit(lambda x: x * 5.0 if x > 1.0 else w * x, [w] if listed else None, backend=backend)
+    for times in range(1, 4):
+        assert f.backward([3.0, 0.5], reduction="sum") == 16.0 and w.grad == 0.5 * times
 
 
 def test_short_ifs_that_become_selections_are_not_too_many_paths():
@@ -253,6 +253,17 @@ def test_independent_ifs_are_a_selection_each():
     known = np.array([tuple((row > 0.0).tolist()) in decisions for row in X])
     assert known.sum() == len(several) and np.array_equal(number, np.where(known, 0.0, merge.ELSEWHERE))
     assert found[known].tolist() == [f(*row) for row in X[known].tolist()]
+
+
+def test_paths_have_terms_of_a_dot_in_common():
+    def f(*xs):
+        return mg.dot([x * x if x > 0.0 else 0.5 * x for x in xs], [mg.sin(x) if x > 0.0 else x for x in xs], start=xs[0])
+
+    X = np.array(list(np.ndindex(2, 2, 2, 2, 2, 2))) * 2.0 - 1.25
+    g = jit(f, backend="reference", precision="exact")
+    assert g.map(*X.T).tolist() == [f(*map(Value, row)).data for row in X.tolist()]
+    (paths,) = g.recorded.values()
+    assert len(paths) == 64 and len(merge.merged([(path.tape, path.leaves) for path in paths], 0, True).instructions) < 64
 
 
 def test_paths_have_sums_in_common_whatever_chains_they_would_be():

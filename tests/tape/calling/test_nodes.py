@@ -153,6 +153,13 @@ def test_modes_and_structures():
     assert total[-1] == 5.0
 
 
+@pytest.mark.parametrize("backend", sorted(NAMES))
+def test_a_replay_that_rounds_otherwise_is_no_change(backend):
+    f = jit(lambda x: mg.tanh(mg.exp(x) * A - x) / (mg.sin(x) + 1.25) ** 3, backend=backend)
+    for x in map(Value, np.linspace(-2.0, 2.0, 30)):
+        assert adjoints(f(x), x, create_graph=True)[x].data == pytest.approx(adjoints(f(x), x)[x], rel=1e-13)
+
+
 def test_what_was_not_chosen_reaches_nothing():
     f = jit(lambda x: mg.where(x, mg.log(x), 0.5 * x))
     x = Value(0.0)

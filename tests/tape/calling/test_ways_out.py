@@ -153,6 +153,15 @@ def test_what_later_calls_would_not_set_again_is_not_to_be_set_while_recording(c
         jit(lambda x: (change(x), x * W * CONSTANT)[1])(1.0)
 
 
+@pytest.mark.parametrize("run", [jit, mg.grad])
+def test_other_errors_stay_what_they_are(run):
+    def f(x):
+        raise ValueError("mine") from TypeError("another one of mine")
+
+    with pytest.raises(ValueError, match=r"^mine$"):
+        run(f)(1.0)
+
+
 def test_values_that_a_function_makes_are_its_own_to_set():
     def f(x):
         total = Value(0.0)

@@ -250,6 +250,15 @@ def test_an_infinite_input_beside_a_choice(backend, tmp_path):
     assert jit(grad(grad(lambda x, y: where(x, x**3, x * x * y))), backend=backend).map([2.0], [math.inf]).tolist() == [12.0]
 
 
+@pytest.mark.parametrize("backend", ["reference", "numpy", None])
+def test_an_infinite_input_beside_a_choice_on_several_paths(backend):
+    w = Value(2.0)
+    f = jit(lambda x, y: chosen_beside(w, x, y) if x > 1.5 else 3.0 * chosen_beside(w, x, y), [w], backend=backend)
+    for y in (1.0, 1.0, math.inf, math.inf):  # from the second call on by one program
+        gradient = f.value_and_grad([2.0], np.array([1.0, 3.0]), np.array([y, 1.0]), reduction="sum")[1]
+        assert gradient.tolist() == [3.0 + 3.0]
+
+
 @pytest.mark.parametrize("backend", ["reference", None])
 def test_an_infinite_operand_of_a_compiled_function_on_values(backend):
     f = jit(lambda x, y: where(x, x * x * x, x * x * y), backend=backend)
@@ -260,6 +269,16 @@ def test_an_infinite_operand_of_a_compiled_function_on_values(backend):
             assert [*adjoints(out, [a, b]).values()] == [12.0, 0.0]
             first = adjoints(out, a, create_graph=True)[a]
             assert adjoints(first, a)[a] == 12.0
+
+
+def test_a_block_in_the_function_itself_looks_at_every_operation_while_it_is_recorded():
+    def f(x):
+        with mg.detect_anomaly():
+            return 1.0 / (x * 1e300)
+
+    assert jit(f, backend="reference")(2.0) == 1.0 / 2e300
+    with pytest.raises(FloatingPointError, match=r"mul\(1e\+30, 1e\+300\) = inf"):
+        jit(f, backend="reference")(1e30)
 
 
 @pytest.mark.parametrize("error", [StopIteration, RuntimeError, KeyError, ValueError])
