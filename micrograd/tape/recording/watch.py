@@ -44,7 +44,8 @@ class Watch:
         alike = _alike(near, walk.own)
         self.unchanged = _compared(walk, alike, [c for c in near if id(c) in others], plain)
         short = [c for c in walk.containers if any(is_a(x, Real) for x in _entries(c))]
-        near = short if sum(map(len, short)) <= SHORT else lists
+        near = [c for c in walk.containers if not len(c)]  # which may get numbers
+        near += short if sum(map(len, short)) <= SHORT else lists
         self.directly_unchanged = _compared(walk, alike, [c for c in near if id(c) in others], plain)
 
     def distrust(self) -> None:

@@ -443,6 +443,39 @@ def test_numbers_are_watched_where_theta_is_given_and_in_training(kind):
         assert step(X) == 3.0
 
 
+@pytest.mark.parametrize("held", [[], deque(), {}, set()], ids=repr)
+def test_what_was_empty_is_watched_where_theta_is_given(held):
+    w = Value(2.0)
+    f = jit(lambda x: x * w + sum(held.values() if isinstance(held, dict) else held))
+    assert f.value_and_grad([2.0], [3.0])[0] == 6.0
+    held.update({1.0: 5.0}) if isinstance(held, dict) else held.add(5.0) if isinstance(held, set) else held.append(5.0)
+    assert f.value_and_grad([2.0], [3.0])[0] == 11.0
+
+
+class Metres(float):
+    """A number that looks like a float."""
+
+
+class Incomparable(float):
+    def __eq__(self, other):
+        raise TypeError("not to be compared")
+
+    __hash__ = float.__hash__
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "again"),
+    [(2.0, Metres(2.0), True), (math.nan, float("nan"), False), (Incomparable(2.0), Incomparable(2.0), True)],
+)
+def test_a_number_in_the_place_of_another_is_the_same_one_or_not(before, after, again):
+    settings, kinds = Settings(before), []
+    f = jit(lambda x, met=kinds.append: (met(type(settings.factor)), x * settings.factor)[1])
+    f(1.0), f(1.0)
+    settings.factor = after
+    f(1.0)
+    assert kinds == [type(before)] + [type(after)] * again
+
+
 def test_networks_stay_as_they_are_when_they_are_called():
     runs, model = [], mg.MLP(2, [3, 1], activation="tanh", seed=0)
     ran = runs.append
