@@ -729,6 +729,11 @@ def test_lookups_are_checked_for_the_samples_whose_path_looks_up():
     for wrong in (7, 3, -1):
         with pytest.raises(IndexError, match=f"from 0 to 2, got {wrong}"):
             f.map([-1.0, 1.0], [0, wrong])
+    two = jit(lambda x, i, j: mg.take([1.0, 2.0], i) * mg.take([1.0, 2.0], j) * x if x > 0 else x * 1)
+    assert two.map([-1.0, 1.0], [7, 1], [0, 1]).tolist() == [-1.0, 4.0]
+    for wrong in ((0, 7), (7, 0)):
+        with pytest.raises(IndexError, match="from 0 to 1, got 7"):
+            two.map([1.0], *[[i] for i in wrong])
     g = jit(lambda x, i: mg.take([10.0, 20.0, 30.0], i) * x if i < 3 else x * 1)
     assert g.map([1.0, 1.0], [0, 5]).tolist() == [10.0, 1.0]
 

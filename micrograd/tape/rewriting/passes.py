@@ -143,9 +143,9 @@ def _simpler_sub(operands: tuple[int, ...], number: Number, kept: list[Instructi
     if x < first or y < first:  # -0.0 - y is -y; x - 0.0 stays, because in a loop the number may differ from step to step
         return (_NEG, (y,)) if _is_zero(number(x), -1.0) else None
     if kept[x - first][0] is _ADD and kept[y - first][0] in _ORDERS:
-        # 1 + greater(a, b) - less(a, b), from derivatives of maximum and minimum, is 1 + sign(a - b) for a finite number b
+        # c + greater(a, b) - less(a, b), as in derivatives of maximum and minimum, is c + sign(a - b) for a finite number b
         (one, p), (second, (a, b)) = kept[x - first][1], kept[y - first]
-        if number(one) == 1.0 and p >= first and kept[p - first][1] == (a, b) and {kept[p - first][0], second} == _ORDERS:
+        if p >= first and kept[p - first][1] == (a, b) and {kept[p - first][0], second} == _ORDERS:
             c, up = number(b), second is _LESS
             if c is not None and math.isfinite(c):
                 difference = a if c == 0.0 else _kept(kept, first, (_SUB, (a, b)))

@@ -255,6 +255,25 @@ def test_independent_ifs_are_a_selection_each():
     assert found[known].tolist() == [f(*row) for row in X[known].tolist()]
 
 
+def test_a_function_that_also_decides_by_what_nobody_sees_is_run_path_by_path():
+    turns = iter([True, False])
+
+    def f(x):
+        y = x * 2.0 if x > 0.0 else x
+        return y if next(turns) is False else y * 3.0 if x > 1.0 else y * 5.0
+
+    g = jit(f, backend="reference")
+    for _ in range(3):
+        assert g.map([2.0, 0.5]).tolist() == [12.0, 1.0]
+
+
+def test_a_path_of_a_nan_is_not_taken_for_the_one_that_it_contradicts():
+    f = jit(lambda x, y: -y if x < 0.0 else 2.0 * y if x >= 0.0 else 7.0 * y, backend="reference")
+    for _ in range(3):
+        assert f.map([-1.0, math.nan], [1.0, 1.0]).tolist() == [-1.0, 7.0]
+    assert f.map([-1.0, 3.0, math.nan], [1.0, 1.0, 1.0]).tolist() == [-1.0, 2.0, 7.0]
+
+
 def test_paths_have_terms_of_a_dot_in_common():
     def f(*xs):
         return mg.dot([x * x if x > 0.0 else 0.5 * x for x in xs], [mg.sin(x) if x > 0.0 else x for x in xs], start=xs[0])

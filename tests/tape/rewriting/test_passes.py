@@ -20,6 +20,8 @@ FUNCTIONS = {
     "x / c": lambda x, c: x / c,
     "c / x": lambda x, c: c / x,
     "x ** c": lambda x, c: x**c,
+    "an order": lambda x, c: x + mg.less(x, c) - mg.greater(x, c),
+    "two orders": lambda x, c: 1.0 + mg.greater(x, c) - mg.less(2.0 * x, c),
     "two of one": lambda x, c: (x + c) * (c + x) - (x - c) * (x - c),
 }
 
@@ -55,6 +57,13 @@ def test_small_powers_are_products_unless_bits_are_wanted(power):
     exact = jit(f, backend="llvm", precision="exact")
     assert "pow(" in exact.schedule(x)
     assert "pow(" not in jit(lambda x: x**0 * x, backend="llvm", precision="exact").schedule(x), "which is 1 everywhere"
+
+
+@pytest.mark.parametrize("f", [lambda x: 0.0 + x, lambda x: x + 0.0, lambda x: -0.0 + x, lambda x: 0.0 - x, lambda x: x * 1.0])
+def test_zeros_keep_their_signs_in_exact_code(f):
+    for x in (0.0, -0.0):
+        for how in ({"backend": "reference"}, {"backend": "llvm"}):
+            assert math.copysign(1.0, jit(f, precision="exact", **how)(x)) == math.copysign(1.0, f(x))
 
 
 def test_quotients_and_powers_by_minus_one_are_no_identities():
