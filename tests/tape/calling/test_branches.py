@@ -274,6 +274,26 @@ def test_a_path_of_a_nan_is_not_taken_for_the_one_that_it_contradicts():
     assert f.map([-1.0, 3.0, math.nan], [1.0, 1.0, 1.0]).tolist() == [-1.0, 2.0, 7.0]
 
 
+@pytest.mark.parametrize(
+    ("ifs", "known", "backend"),
+    [(6, 20, "numpy"), (1, 2, "numpy"), (3, 8, "numpy"), (3, 6, "numpy"), (60, 5, "reference")],
+)
+def test_a_nan_and_a_number_beyond_a_bound_lead_elsewhere_whatever_paths_are_known(ifs, known, backend):
+    def f(*xs):
+        total = 1.0
+        for x in xs:
+            total = total * 1.5 + x * x if x <= 0.0 else total * 0.5 - 1.0
+        return total
+
+    rows = [[1.0 if (13 * i >> (k % 6)) & 1 else -1.0 for k in range(ifs)] for i in range(known)]
+    *_, last = rows
+    others = [[*last[:k], x, *last[k + 1 :]] for k in (0, -1 % ifs) for x in (math.nan, 2.0)]
+    others.append([2.0, 2.0, *last[2:]][:ifs])
+    g = jit(f, backend=backend)
+    for X in (rows, rows, *[[other] * 2 for other in others], [*rows, *others]):
+        assert np.array_equal(g.map(*np.array(X).T), [f(*row) for row in X], equal_nan=True)
+
+
 def test_paths_have_terms_of_a_dot_in_common():
     def f(*xs):
         return mg.dot([x * x if x > 0.0 else 0.5 * x for x in xs], [mg.sin(x) if x > 0.0 else x for x in xs], start=xs[0])

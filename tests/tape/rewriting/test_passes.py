@@ -59,7 +59,10 @@ def test_small_powers_are_products_unless_bits_are_wanted(power):
     assert "pow(" not in jit(lambda x: x**0 * x, backend="llvm", precision="exact").schedule(x), "which is 1 everywhere"
 
 
-@pytest.mark.parametrize("f", [lambda x: 0.0 + x, lambda x: x + 0.0, lambda x: -0.0 + x, lambda x: 0.0 - x, lambda x: x * 1.0])
+@pytest.mark.parametrize("f", [
+    lambda x: 0.0 + x, lambda x: x + 0.0, lambda x: -0.0 + x, lambda x: 0.0 - x, lambda x: x * 1.0,
+    lambda x: mg.dot([x], [2.0]),
+])  # fmt: skip
 def test_zeros_keep_their_signs_in_exact_code(f):
     for x in (0.0, -0.0):
         for how in ({"backend": "reference"}, {"backend": "llvm"}):
@@ -75,6 +78,7 @@ DIFFERENCES = {  # and whether they become a dot
     "from a number": (lambda a, b, c, d, e, x, y: a - b * c - d * e - -x * y, True),
     "from a product": (lambda a, b, c, d, e, x, y: a * b - c * d - e * x, True),
     "a constant factor": (lambda a, b, c, d, e, x, y: a - 2.0 * b - c * d, True),
+    "two products": (lambda a, b, c, d, e, x, y: a * b - c * d, False),
     "one alone": (lambda a, b, c, d, e, x, y: a - b * c, False),
     "no product between": (lambda a, b, c, d, e, x, y: a - b * c - d - e * x, False),
     "used elsewhere": (lambda a, b, c, d, e, x, y: (a - b * c - d * e) * (a - b * c), False),
@@ -93,6 +97,23 @@ def test_chains_of_differences_of_products_are_dots_to_the_bit_and_the_sign_of_z
         np.testing.assert_array_equal(found, expected)
         np.testing.assert_array_equal(np.signbit(found[found == 0.0]), np.signbit(expected[found == 0.0]))
     assert (" @ " in jit(f, backend="numpy").schedule(*columns)) == is_dot
+
+
+CHAINS = {
+    "used twice": (lambda v: (s := v[0] + v[1] + v[2] + v[3]) * (s + v[4]), ["sum", "add", "mul"]),
+    "few products": (lambda v: v[0] * v[1] + v[2] * v[3] + v[4] + v[5] + v[6] + v[7], ["mul", "mul", "sum"]),
+    "many products": (lambda v: v[0] * v[1] + v[2] * v[3] + v[4] + v[5], ["dot"]),
+    "one product": (lambda v: mg.dot([mg.sin(v[0])], [mg.cos(v[0])]), ["sin", "cos", "mul"]),
+    "a difference": (lambda v: mg.dot([-1.0, 1.0], [v[0], v[1]]) * mg.dot([v[0], v[1]], [1.0, -1.0]), ["sub", "sub", "mul"]),
+    "a constant factor": (lambda v: v[0] - 2.0 * v[1] - v[2] * v[3], ["neg", "dot"]),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_chain_is_the_one_instruction_that_it_can_be(name):
+    f, names = CHAINS[name]
+    tape, _ = recorded(f, [0.5] * 8, gradient=False)
+    assert [rule.name for rule, _ in tape.instructions] == names
 
 
 def test_elimination_negates_each_factor_once():
