@@ -160,7 +160,7 @@ def _leaf(x: Any, name: str, leaves: dict[Value, str]) -> Value:
     arg = x if isinstance(x, Value) else Value(x, label=name)
     if arg.rule is None:
         taken = set(leaves.values())
-        called = arg.label.replace("{", "").replace("}", "") or name
+        called = str(arg.label) or name
         leaves.setdefault(
             arg, called if called not in taken else name if name not in taken else f"{called} ({len(leaves) + 1})"
         )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,41 @@ if TYPE_CHECKING:
     from micrograd.explain import Explanation, Why
 
 
+_OF_RECORDS = re.compile(r"[{}<>|\\]")
+
+
+class Written(str):
+    """A label with signs that DOT's records are written with. It is what was written; as text, in print and %s, h_(t-1).
+
+    So what people write around a label, as in the lecture's drawing, stays a record; mathematics is made where it is drawn.
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        from micrograd.formula.label import in_records
+
+        return in_records(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+
 class Shown:
     """What a Value can show of its graph. Arguments are those of micrograd.draw.Drawing and micrograd.explain.explain."""
 
     __slots__ = ()
+
+    @property
+    def label(self: Any) -> str:
+        """The name in drawings and explanations. As text it has no braces: `{label}` in an f-string is h_(t-1) for h_{t-1}."""
+        return getattr(self, "_label", "")
+
+    @label.setter
+    def label(self: Any, label: Any) -> None:
+        if label.__class__ is not str:
+            label = "" if label is None else label if isinstance(label, str) else str(label)
+        self._label = Written(label[:]) if _OF_RECORDS.search(label) else label
 
     def draw(
         self: Any,

@@ -121,7 +121,6 @@ class Value(Operators, Number, Copied, Shown, Original):
     _label: str
     _note: Note | None
     grad = modes.when_set("_grad", 0.0, "The derivative of the last output that went backward with respect to this.", ".grad")
-    label = modes.when_set("_label", "", "The name in drawings and explanations.")
     note = modes.when_set("_note", None, "The Note that drawings and explanations read, or None.")
 
     def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = ""):

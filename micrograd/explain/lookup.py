@@ -22,7 +22,7 @@ def find(output: Value, name: str) -> list[Value]:
         raise TypeError(f"Values are found by their names, which are text, got {type(name).__name__} {name!r:.60}")
     names = _names(output)
     wanted = named(name).text
-    exact = [node for node in names.known if names.name(node).text == wanted or node.label == name]
+    exact = [node for node in names.known if names.name(node).text in (wanted, name) or name in (node.label, str(node.label))]
     if exact:
         return exact
     counted = [node for node in names.counted if names.name(node).text == wanted]

@@ -49,15 +49,13 @@ class Name(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The name as in a terminal: W_12^[1], h_{t-1}, ⟨x * w⟩."""
-        if self.written:
-            return self.written
-        scripts = [
-            sign + (script if re.fullmatch(r"[\w,\[\]()]+", script) else f"{{{script}}}")
-            for sign, script in (("_", self.low), ("^", self.high))
-            if script
-        ]
-        return (self.base if self.plain else f"⟨{self.base}⟩") + "".join(scripts)
+        """The name as in a terminal: W_12^[1], h_(t-1), ⟨x * w⟩."""
+        return self.written or (self.base if self.plain else f"⟨{self.base}⟩") + self._scripts
+
+    @property
+    def _scripts(self) -> str:
+        """Index and exponent as text."""
+        return "".join([_raised(sign, script) for sign, script in (("_", self.low), ("^", self.high)) if script])
 
     @property
     def plain(self) -> bool:
@@ -92,6 +90,11 @@ class Name(NamedTuple):
         return marked._replace(written=f"{self.written}({mark})") if self.high and self.written else marked
 
 
+def _raised(sign: str, script: str) -> str:
+    """An index or exponent as text: _12, ^[1], _(t-1)."""
+    return sign + (script if re.fullmatch(r"[\w,\[\]()]+", script) else f"({script})")
+
+
 def _script(text: str) -> str:
     """An index or exponent as LaTeX: mathematics if it is made of single letters, digits and signs, else upright words."""
     if not _RAW.fullmatch(text):
@@ -114,7 +117,7 @@ def named(label: str) -> Name:
     if (found := neuron(label)) is not None:
         letter, index, layer = found
         return Name(letter, ("," if max(index) > 9 else "").join(map(str, index)), f"[{layer}]")
-    label = clean(str(label))
+    label = clean(label[:] if isinstance(label, str) else str(label))
     inner = dollars[2] if (dollars := re.fullmatch(r"(\$\$?)([^$]+)\1", label)) else label
     if "\\" in inner:
         inner = _ACCENTED.sub(_with_accent, _FACE.sub(r"\1", inner))
@@ -169,5 +172,18 @@ def plain(label: str) -> str:
         if level and all(c in script for c in text):
             out += "".join(script[c] for c in text)
         else:
-            out += "_^"[level > 0] + f"{{{text}}}" if level else text
+            out += _raised("_^"[level > 0], text) if level else text
     return clean(out)
+
+
+_SIGNS = str.maketrans("{}<>|\\", "()‹›¦∖")  # those with which DOT's records are written, and what looks like them
+
+
+def in_records(label: str) -> str:
+    r"""The label as text that may stand in a record of DOT, with nothing in it that DOT would obey.
+
+    >>> in_records("h_{t-1}"), in_records(r"\alpha"), in_records("W_{12}^{[1]}"), in_records("a|b <c>")
+    ('h_(t-1)', 'α', 'W_12^[1]', 'a¦b ‹c›')
+    """
+    found = named(label)
+    return (found.written or found.base + found._scripts).translate(_SIGNS)

@@ -31,8 +31,9 @@ def number(x: float, digits: int) -> str:
 
 def words(text: str) -> str:
     r"""Plain words as they may stand in \mathrm{...}."""
-    spelled = {" ": r"\ ", "_": r"\_", "%": r"\%", "#": r"\#", "$": r"\$", "&": "and", "{": r"\{", "}": r"\}"}
-    return "".join([spelled.get(c, c) for c in text.replace("\\", "/").replace("^", "'").replace("~", "-")])
+    spelled = {" ": r"\ ", "_": r"\_", "%": r"\%", "#": r"\#", "$": r"\$", "&": "and", "{": r"\{", "}": r"\}",
+               "\\": r"\backslash ", "^": r"\wedge ", "~": r"\sim "}  # fmt: skip
+    return "".join([spelled.get(c, c) for c in text])
 
 
 class Latex(Text):

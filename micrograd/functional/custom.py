@@ -81,8 +81,9 @@ class CustomDerivative(WholeFunction):
         if has_value(out):
             values = [x for x in numbers(out, self.returned, True) if isinstance(x, Value)]
             if leaves := [v for v in topological_order(*values) if v.rule is None]:
+                leaf = clean(str(leaves[0].label)) or repr(leaves[0])
                 raise TypeError(
-                    f"custom_derivative: {self.name} closes over the Value {clean(leaves[0].label) or repr(leaves[0])}, and "
+                    f"custom_derivative: {self.name} closes over the Value {leaf}, and "
                     "partials says nothing of it: pass it as an argument, or take its number with .data"
                 )
             out = mapped(out, lambda leaf: like(leaf, iter([number_of(x) for x in elements(leaf)])))

@@ -40,7 +40,7 @@ def save(f: Jitted[Any], path: str) -> None:
     for (key, gradient), paths in f.recorded.items():
         entries.append({"key": key, "gradient": gradient, "paths": [_described(p, arrays) for p in paths]})
     parameters = f.parameters
-    about = {"format": FORMAT, "entries": entries, "labels": [str(p.label) for p in parameters], "dtype": f.dtype.name}
+    about = {"format": FORMAT, "entries": entries, "labels": [p.label[:] for p in parameters], "dtype": f.dtype.name}
     about["precision"] = f.precision
     try:
         text = json.dumps(about)

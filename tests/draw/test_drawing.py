@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -60,8 +61,16 @@ def lecture_trace(root):
     return nodes, edges
 
 
+def recurrence():
+    """A graph with labels that people write, and that are no record."""
+    h, w = Value(0.5, label="h_{t-1}"), Value(-1.0, label=r"W_{hh}^{[1]}|\N <{")
+    out = (h * w).tanh()
+    out.label = r"\hat{y}"
+    return out
+
+
 @NEEDS_DOT
-@pytest.mark.parametrize("make", [example, network, lambda: MLP(3, [4, 4, 1])([2.0, 3.0, -1.0])])
+@pytest.mark.parametrize("make", [example, network, lambda: MLP(3, [4, 4, 1])([2.0, 3.0, -1.0]), recurrence])
 def test_the_lectures_own_drawing_code_draws_networks_of_this_package(make):
     """Cell for cell: labels in record shapes, where a brace would open a field."""
     dot = graphviz.Digraph(format="svg", graph_attr={"rankdir": "LR"})
@@ -75,7 +84,9 @@ def test_the_lectures_own_drawing_code_draws_networks_of_this_package(make):
     for n1, n2 in edges:
         dot.edge(str(id(n1)), str(id(n2)) + n2._op)
     ran = subprocess.run(["dot", "-Tsvg"], input=dot.source.encode(), capture_output=True, check=True)
-    assert ran.stderr == b"" and b"W_{" not in ran.stdout
+    texts = re.findall("<text[^>]*>(.*?)</text>", ran.stdout.decode())
+    assert ran.stderr == b"" and len(texts) == 3 * len(nodes) + sum(1 for n in nodes if n._op)
+    assert {str(n.label) for n in nodes if n.label} <= {unescape(text).strip() for text in texts}
 
 
 def test_a_drawing_is_a_snapshot():

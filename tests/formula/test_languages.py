@@ -36,4 +36,4 @@ def test_what_is_negative_in_latex():
 def test_numbers_and_words_in_latex():
     wanted = {1.5e-5: r"1.5 \times 10^{-5}", -2e30: r"-2 \times 10^{30}", 0.25: "0.25", -0.0: "0", float("-inf"): r"-\infty"}
     assert {x: latex.number(x, 4) for x in wanted} == wanted
-    assert latex.words(r"a~b^c\d_e %#$&{}") == r"a-b'c/d\_e\ \%\#\$and\{\}"
+    assert latex.words(r"a~b^c\d_e %#$&{}") == r"a\sim b\wedge c\backslash d\_e\ \%\#\$and\{\}"

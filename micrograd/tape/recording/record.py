@@ -181,7 +181,7 @@ class Recording:
         if wrt is not None:
             listed = dict.fromkeys(wrt)
             if missing := [v for v in captured if v not in listed]:
-                shown = ", ".join(clean(v.label) or repr(v) for v in missing[:3])
+                shown = ", ".join(clean(str(v.label)) or repr(v) for v in missing[:3])
                 raise ValueError(
                     f"the function uses {len(missing)} leaves that are not in wrt ({shown}...): list them too, "
                     "or make them constants with constant(x)"
