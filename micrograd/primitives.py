@@ -81,14 +81,12 @@ class Primitive:
         """The partial derivatives at `args`; those that are not `wanted` are 0.0 and not evaluated."""
         if self.variadic:
             return self.partials(args, out)  # type: ignore[no-any-return]
-        return tuple(
-            [(p(*args, out) if callable(p) else p) if want else 0.0 for p, want in zip(self.partials, wanted, strict=True)]
-        )
+        pairs = zip(self.partials, wanted, strict=True)
+        return tuple([(p(*args, out) if callable(p) else p) if want else 0.0 for p, want in pairs])
 
     def leaves_out(self, i: int, local: Any) -> bool:
         """Whether the partial says that argument i was not chosen, or is never looked at: no edge leads there."""
-        flat = not self.variadic and self.partials is not None and self.partials[i] == 0.0
-        return local.__class__ is float and local == 0.0 and (self.chooses or flat)
+        return local.__class__ is float and local == 0.0 and (self.chooses or (not self.variadic and self.partials[i] == 0.0))
 
     def described(self) -> Any:
         """What stands for this row in a file: its name, by which the reader looks it up in its own rule book."""

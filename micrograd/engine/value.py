@@ -23,6 +23,7 @@ from micrograd.engine.shown import Shown
 from micrograd.primitives import CONSTANT, Primitive, number
 
 _new = object.__new__
+_LEAF: Any = None, None, 0.0, 0.0  # _x, _dx, _y, _dy
 
 
 def _apply(rule: Primitive, args: Sequence[Any]) -> Value:
@@ -50,15 +51,12 @@ def node_of(rule: Primitive, parents: tuple[Value, ...]) -> Value:
     data = [p._data for p in parents]
     if rule.variadic and (not open_blocks or modes.told(parents)):
         try:
-            out = rule.value(*data)
-            partials = rule.partials(data, out)
+            out, node = rule.value(*data), _new(Value)
+            node._data, node.rule = out, rule
+            node._x, node._dx, node._y, node._dy = parents, rule.partials(data, out), 0.0, 0.0
+            return node
         except (ArithmeticError, ValueError):
             pass
-        else:
-            node: Value = _new(Value)
-            node._data, node.rule = out, rule
-            node._x, node._dx, node._y, node._dy = parents, partials, 0.0, 0.0
-            return node
     return _recorded(rule, parents, tuple(data))
 
 
@@ -128,10 +126,7 @@ class Value(Operators, Number, Copied, Shown, Original):
             raise TypeError(f"the second argument of Value is not its label: write Value({data!r}, label={str(_children)!r})")
         self._data, self.label = number(data), label
         self.rule: Primitive | None = None
-        self._x: Any = None
-        self._dx: Any = None
-        self._y: Any = 0.0
-        self._dy: Any = 0.0
+        self._x, self._dx, self._y, self._dy = _LEAF
         if children := as_values(_children):
             made_of(self, children, _op)
         if open_blocks and (observer := modes.current().observer) is not None:

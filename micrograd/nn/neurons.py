@@ -139,11 +139,8 @@ class MLP(Module):
     ):
         nouts, rng = widths(nouts), generator(seed)
         activation_called(activation)  # which a network of one layer does not use
-        sizes = [nin, *nouts]
-        self.layers = [
-            Layer(sizes[i - 1], sizes[i], activation=output if i == len(nouts) else activation, rng=rng, layer=i, init=init)
-            for i in range(1, len(sizes))
-        ]
+        layers = zip([nin, *nouts], nouts, [activation] * (len(nouts) - 1) + [output], strict=False)
+        self.layers = [Layer(m, n, activation=g, rng=rng, layer=i, init=init) for i, (m, n, g) in enumerate(layers, 1)]
         self._inputs = [Label("a", (j,), 0, ("inputs",)) for j in range(1, nin + 1)]
         self._note = Note(network=next(_networks))
 
