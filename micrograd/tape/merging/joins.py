@@ -1,12 +1,47 @@
 """Joining the two sides of a comparison: the results of one side where it is 1.0, those of the other where it is 0.0.
 
-`merge` uses it for each comparison at which paths part, from the last ones to the first. If both sides do the same operations
-on different numbers, the numbers are selected and the operations done once: so n independent ifs, which make 2ⁿ paths, become n
-selections. Sums are aligned term by term. A term that only one side has is paired with -0.0, which changes no bit.
+A function with two ifs
 
-If no path is known on one side of a later comparison, results may be anything there. Each part of the tree of comparisons
-knows which of them always have the same outcome in it (`Part.always`). If the other part has both outcomes of such a
-comparison, a result of this part needs no selection by it: for the outcome without a path, any number will do.
+    def f(x, y):
+        a = 2 * x if x > 0 else 3 * x
+        return a + y if y > a else a
+
+has four paths, and `recordings` has a tape of each:
+
+    x > 0     y > a       2 * x + y
+    x > 0     y <= a      2 * x
+    x <= 0    y > a       3 * x + y
+    x <= 0    y <= a      3 * x
+
+Joined, they are one tape, which gives each sample the result of its own path:
+
+    %0 = greater(x0, 0.0)
+    %1 = where(%0, 2.0, 3.0)
+    %2 = mul(%1, x0)
+    %3 = greater(x1, %2)
+    %4 = where(%3, x1, -0.0)
+    %5 = add(%2, %4)
+
+The comparisons are called decisions: x > 0 is decision 0, y > a is decision 1. They make a tree: decision 0 has two sides, and
+each of them goes on to decision 1, which is later. `merge` has a `Join` made of each decision, the latest first:
+
+1. Decision 1 where x > 0. Its sides give 2 * x + y and 2 * x. This is a pair of slots, and one slot is wanted for it. One
+   selection would do, where(y > 2 * x, 2 * x + y, 2 * x). But both are sums (one has a single term), and sums are aligned term
+   by term. The term 2 * x is on both sides. The term y has no partner: it is paired with -0.0, which changes no bit of a sum.
+   The pair of y and -0.0 becomes a selection, so the result is 2 * x + where(y > 2 * x, y, -0.0).
+2. Decision 1 where x <= 0. In the same way the result is 3 * x + where(y > 3 * x, y, -0.0).
+3. Decision 0. Its sides are the results of 1 and 2, again sums of two terms. Of the pair of 2 * x and 3 * x, both are products,
+   so their operands are joined in pairs: 2 and 3 become a selection, x and x are one slot already. Both second terms are
+   selections by decision 1, so their operands are joined in pairs too, and so are the slots of their comparisons.
+
+If both sides do the same operations on different numbers, as here, the numbers are selected and the operations done once. So n
+independent ifs, which make 2ⁿ paths, become n selections.
+
+A path may be missing, say the fourth, because no sample has taken it. The tape is the same then. For where x <= 0, all paths
+have y > a, and the part of the tree there says so (`Part.always`); its result is 3 * x + y. The join of decision 0 has to pair
+y with where(y > 2 * x, y, -0.0), which has both outcomes. For y <= a there is nothing to pair -0.0 with, and ANYTHING stands in
+that place: any number will do, because `merge` does not use results of paths that are not known. So the pair of -0.0 and
+ANYTHING is -0.0, and nothing needs to be selected by decision 0.
 """
 
 from __future__ import annotations
@@ -19,27 +54,34 @@ from micrograd.tape.merging.alignment import aligned
 from micrograd.tape.merging.selections import ANYTHING, SUMS, TERMS, Always, Code, Part, Term
 
 _WHERE, _ADD, _SUB, _NEG = (RULES[name] for name in ("where", "add", "sub", "neg"))
-FEW = 8  # the most selections of operands that may replace one selection between two results
+SELECTIONS = 8  # the most selections of operands that may replace one selection between two results
 PRICE = 3  # a selection costs as much as so many operations
 DEEP = 4  # operations below a result of one side that are looked for among those of both
 
-Pair = tuple[int, Always, int, Always]  # two slots, one on each side, each with what always holds where it matters
+Pair = tuple[int, Always, int, Always]  # a slot of each side, each with the outcomes that always hold where it matters
 
 
 class _Plan(NamedTuple):
-    """How a pair becomes one slot."""
+    """How a pair becomes one slot: it is one already, or one operation on joined operands, or a selection between the two."""
 
-    pair: Pair  # as `settled` gives it
+    pair: Pair  # as `Code.resolved` gives it
     made: int | None = None  # the slot, if both are one already
     rule: Primitive | None = None  # else the operation; None for a selection between the two
-    below: Sequence[Pair] = ()  # the operands of that operation
+    below: Sequence[Pair] = ()  # the operands of the operation
     minus: Sequence[bool] | None = None  # for a sum: which terms are subtracted
-    decision: int | None = None  # for a selection by a later comparison: its decision
+    decision: int | None = None  # for a selection by a later decision: that decision
     claims: Sequence[tuple[int, int, bool]] = ()  # and what always holds for operands: operand, decision, outcome
 
 
+class _Cost(NamedTuple):
+    """What it takes to join a pair. These are sets: what the operands have in common counts once."""
+
+    selections: frozenset[Pair]  # the pairs between which there is a selection
+    once: frozenset[object]  # operations that are done once for both sides: not all of these, if they are many
+
+
 class Join:
-    """Joins two parts of the tree at a decision."""
+    """Joins two parts of the tree at a decision: side 0 is taken where the comparison is 1.0, side 1 where it is 0.0."""
 
     def __init__(self, code: Code, decision: int, slot: int, one: Part, zero: Part):
         self.code, self.decision, self.slot, self.sides = code, decision, slot, (one, zero)
@@ -47,7 +89,7 @@ class Join:
         self.conditions: dict[int, Pair] = {}  # for later decisions, the slots of their comparisons
         self.always: Always = ()  # what always holds in both parts
         self.plans: dict[Pair, _Plan] = {}
-        self.chosen: dict[Pair, tuple[frozenset[Pair], frozenset[object]]] = {}  # for each pair, see `_chosen`
+        self.costs: dict[Pair, _Cost] = {}
         self.made: dict[Pair, int] = {}
         self.used: dict[tuple[int, int], list[tuple[Always, Pair]]] = {}  # by side and slot, pairs that are sure to be made
 
@@ -55,7 +97,7 @@ class Join:
         """Both parts in one. If only one of them comes to a decision, the other has the slot in `default` for it."""
         one, zero = self.sides
         order, before = _in_one_order([*one.trace], [*zero.trace]), [_before(part) for part in self.sides]
-        if order is None:
+        if order is None:  # then what always holds is forgotten: it is told of decisions that come before
             order = [*dict.fromkeys([*one.trace, *zero.trace])]
             before, (one, zero) = [{}, {}], (one._replace(always=()), zero._replace(always=()))
         self.always = tuple([x for x in one.always if x in zero.always])
@@ -68,66 +110,69 @@ class Join:
         return Part(trace, self.always, found[len(order) :])
 
     def _joined(self, wanted: list[Pair]) -> list[int]:
-        """For each pair a slot that holds the first if the comparison is 1.0, the second if it is 0.0.
-
-        A pair is joined in one of two ways. If both are results of one primitive, or sums, their operands are joined in pairs,
-        and it is applied once. If that would take too many selections, or they are of two primitives, one selection joins the
-        pair.
-        """
-        for pair in wanted:  # first decide which way each pair is joined, operands before results
-            stack = [pair]
-            while stack:
-                at = stack[-1]
-                if at in self.chosen:
-                    stack.pop()
-                    continue
-                if (plan := self.plans.get(at)) is None:
-                    plan = self.plans[at] = self._plan(at)
-                if missing := [p for p in plan.below if p not in self.chosen]:
-                    stack += missing
-                    continue
-                self.chosen[at] = self._chosen(at, plan)
+        """For each pair a slot that holds the first if the comparison is 1.0, the second if it is 0.0."""
+        for pair in wanted:
+            self._decide(pair)
         self._note_used(wanted)
-        for pair in wanted:  # then add the instructions, in the same order
-            stack, waiting = [pair], {pair}
-            while stack:
-                at = stack[-1]
-                if at in self.made:
-                    waiting.discard(stack.pop())
-                    continue
-                plan = self.plans.get(at) or self._plan(at)
-                if plan.made is None and at in self.chosen.get(at, ((),))[0]:
-                    plan = self._apart_by_later(plan.pair)
-                elif ANYTHING in plan.pair[::2]:
-                    plan = plan._replace(below=self._instead(plan.pair, waiting))
-                if missing := [p for p in plan.below if p not in self.made]:
-                    stack += missing
-                    waiting |= {*missing}
-                    continue
-                self.made[at] = made = plan.made if plan.made is not None else self._made(plan)
-                if made not in self.code.shared and not self.code.shared.isdisjoint((at[0], at[2])):
-                    self.code.shared.add(made)
-        return [self.made[pair] for pair in wanted]
+        return [self._make(pair) for pair in wanted]
 
-    def _chosen(self, at: Pair, plan: _Plan) -> tuple[frozenset[Pair], frozenset[object]]:
-        """The selections that a pair takes, and the operations done once for both sides: not all of these, if they are many."""
+    def _decide(self, pair: Pair) -> None:
+        """Find the plan of a pair, and what it costs, after those of the pairs that its plan needs."""
+        stack = [pair]
+        while stack:
+            at = stack[-1]
+            if at in self.costs:
+                stack.pop()
+                continue
+            if (plan := self.plans.get(at)) is None:
+                plan = self.plans[at] = self._plan(at)
+            if missing := [p for p in plan.below if p not in self.costs]:
+                stack += missing
+                continue
+            self.costs[at] = self._cost(at, plan)
+
+    def _make(self, pair: Pair) -> int:
+        """The slot of a pair. Its instructions are added after those of the pairs that its plan needs."""
+        stack, waiting = [pair], {pair}
+        while stack:
+            at = stack[-1]
+            if at in self.made:
+                waiting.discard(stack.pop())
+                continue
+            plan = self.plans.get(at) or self._plan(at)
+            if plan.made is None and at in self.costs and at in self.costs[at].selections:
+                plan = self._selected_by_later(plan.pair)
+            elif ANYTHING in plan.pair[::2]:
+                plan = plan._replace(below=self._instead(plan.pair, waiting))
+            if missing := [p for p in plan.below if p not in self.made]:
+                stack += missing
+                waiting |= {*missing}
+                continue
+            self.made[at] = made = plan.made if plan.made is not None else self._made(plan)
+            if made not in self.code.shared and not self.code.shared.isdisjoint((at[0], at[2])):
+                self.code.shared.add(made)
+        return self.made[pair]
+
+    def _cost(self, at: Pair, plan: _Plan) -> _Cost:
+        """What a pair takes. If the operation of its plan takes too many selections, it is one selection between the two."""
         if plan.made is not None or ANYTHING in plan.pair[::2]:
-            return frozenset(), frozenset()
+            return _Cost(frozenset(), frozenset())
         if plan.rule is not None:
             nothing = {*self.code.nothing}
-            selections = frozenset[Pair]().union(*(self.chosen[p][0] for p in plan.below))
-            if len(selections) <= FEW:
-                shared = frozenset[object]().union(*(self.chosen[p][1] for p in plan.below))
-                if len(shared) < PRICE * FEW:
-                    once = PRICE if plan.rule is _WHERE else 1
+            selections = frozenset[Pair]().union(*(self.costs[p].selections for p in plan.below))
+            if len(selections) <= SELECTIONS:
+                once = frozenset[object]().union(*(self.costs[p].once for p in plan.below))
+                if len(once) < PRICE * SELECTIONS:
+                    own = PRICE if plan.rule is _WHERE else 1
                     if plan.minus is not None:
-                        once = sum(nothing.isdisjoint((p[0], p[2])) for p in plan.below) - 1
-                    shared |= {(at, i) for i in range(once)}
-                if PRICE * (len(selections) - 1) <= len(shared):
-                    return selections, shared
-        return frozenset([at]), frozenset()
+                        own = sum(nothing.isdisjoint((p[0], p[2])) for p in plan.below) - 1
+                    once |= {(at, i) for i in range(own)}
+                if PRICE * (len(selections) - 1) <= len(once):
+                    return _Cost(selections, once)
+        return _Cost(frozenset([at]), frozenset())
 
     def _made(self, plan: _Plan) -> int:
+        """The slot of a pair whose operands are made."""
         code, below = self.code, [self.made[p] for p in plan.below]
         if plan.rule is None:
             a, of_a, b, of_b = plan.pair
@@ -146,8 +191,11 @@ class Join:
             total = code.add(_SUB if minus else _ADD, total, term)
         return total
 
-    def _apart_by_later(self, pair: Pair) -> _Plan:
-        """A selection between two slots: by a later decision where that parts them too, as others may."""
+    def _selected_by_later(self, pair: Pair) -> _Plan:
+        """The plan of a selection between two slots: by a later decision, if that has one outcome here and the other there.
+
+        Other pairs may be selected by it too.
+        """
         a, of_a, b, of_b = pair
         later = [(d, one) for d, one in of_a if (d, not one) in of_b and self.conditions.get(d) in self.made]
         if not later:
@@ -166,7 +214,7 @@ class Join:
             if at in used or ANYTHING in (a, b):
                 continue
             used.add(at)
-            if at not in self.chosen[at][0]:
+            if at not in self.costs[at].selections:
                 stack += plan.below
             self.used.setdefault((0, a), []).append((of_a, at))
             self.used.setdefault((1, b), []).append((of_b, at))
@@ -178,9 +226,10 @@ class Join:
         return next(([at] for holds, at in candidates if at not in waiting and {*holds} <= {*always}), [])
 
     def _anew(self, slot: int, always: Always, side: int, deep: int) -> int:
-        """What a slot of one side holds, computed from what has been made of its operands and of any of the other side.
+        """What a slot of one side holds, computed again from operands that are joined already, if some are.
 
-        That comes to the same there, and is what other results are computed from.
+        On this side these hold the same numbers, and other results are computed from them as well. `deep` says how many
+        operations below the slot are looked at.
         """
         for holds, pair in self.used.get((side, slot), ()):
             if pair in self.made and {*holds} <= {*always}:
@@ -198,95 +247,112 @@ class Join:
                 slot = self.code.opened(decision, trace[decision], slot, one)
         return slot
 
+    def _resolved(self, pair: Pair) -> Pair:
+        """A pair after the selections that are decided for it."""
+        return *self.code.resolved(*pair[:2], self.traces[0]), *self.code.resolved(*pair[2:], self.traces[1])
+
     def _plan(self, pair: Pair) -> _Plan:
-        a, of_a = self.code.settled(*pair[:2], self.traces[0])
-        b, of_b = self.code.settled(*pair[2:], self.traces[1])
-        pair = a, of_a, b, of_b
+        """How a pair becomes one slot, what it costs left aside: the first of these ways that fits."""
+        a, of_a, b, of_b = pair = self._resolved(pair)
         if a == b:
             return _Plan(pair, made=a)
         if ANYTHING in (a, b):
             return _Plan(pair)
         (rule, xs), (other, ys) = self.code.at(a), self.code.at(b)
+        below = [(x, of_a, y, of_b) for x, y in zip(xs, ys, strict=False)]
         d, e = self.code.decisions.get(a), self.code.decisions.get(b)
-        if d is not None or e is not None:
-            if d == e and d is not None:
-                below = [self._condition(d, xs[0], ys[0]), (xs[1], of_a, ys[1], of_b), (xs[2], of_a, ys[2], of_b)]
-                return self._selection(pair, d, below)
-            if d is not None and (known := dict(of_b).get(d)) is not None:
-                rest = _without(of_b, d)
-                one, zero = (b, ANYTHING) if known else (ANYTHING, b)
-                below = [self._condition(d, xs[0], self.traces[1][d]), (xs[1], of_a, one, rest), (xs[2], of_a, zero, rest)]
-                return self._selection(pair, d, below)
-            if e is not None and (known := dict(of_a).get(e)) is not None:
-                rest = _without(of_a, e)
-                one, zero = (a, ANYTHING) if known else (ANYTHING, a)
-                below = [self._condition(e, self.traces[0][e], ys[0]), (one, rest, ys[1], of_b), (zero, rest, ys[2], of_b)]
-                return self._selection(pair, e, below)
-            if d is not None and e is not None:
-                return _Plan(pair)
-        if (rule in SUMS or other in SUMS) and (sums := self._side_by_side(pair)):
-            below, minus = sums
-            return _Plan(pair, rule=_ADD, below=below, minus=minus)
+        if d is not None and d == e:
+            return self._selection(pair, d, [(xs[0], (), ys[0], ()), *below[1:]])
+        for side in (0, 1):
+            if plan := self._beside_known(pair, side):
+                return plan
+        if d is not None and e is not None:
+            return _Plan(pair)
+        if (rule in SUMS or other in SUMS) and (sums := _side_by_side(self.code, self.traces, pair)):
+            return _Plan(pair, rule=_ADD, below=sums[0], minus=sums[1])
         if rule is not None and rule is other and len(xs) == len(ys):
-            return _Plan(pair, rule=rule, below=[(x, of_a, y, of_b) for x, y in zip(xs, ys, strict=True)])
+            return _Plan(pair, rule=rule, below=below)
         return _Plan(pair)
 
+    def _beside_known(self, pair: Pair, side: int) -> _Plan | None:
+        """The plan if one side has a selection by a decision of which the other side always has one outcome; else None.
+
+        The slot of the other side is paired with what is selected for that outcome, and ANYTHING with the other one.
+        """
+        slot, always, other, of_other = pair[2:] + pair[:2] if side else pair
+        decision = self.code.decisions.get(slot)
+        if decision is None or (known := dict(of_other).get(decision)) is None:
+            return None
+        (condition, one, zero), rest = self.code.at(slot)[1], _without(of_other, decision)
+        beside_one, beside_zero = (other, ANYTHING) if known else (ANYTHING, other)
+        below = [
+            (condition, (), self.traces[1 - side][decision], ()),
+            (one, always, beside_one, rest),
+            (zero, always, beside_zero, rest),
+        ]
+        return self._selection(pair, decision, [p[2:] + p[:2] for p in below] if side else below)
+
     def _selection(self, pair: Pair, decision: int, below: list[Pair]) -> _Plan:
-        """The plan of a selection by a later decision between two pairs; for each, what always holds on both sides is kept."""
+        """The plan of a selection by a later decision. `below` are the pairs of its comparison and of what it selects.
+
+        What always holds on both sides for one of these is kept as a claim.
+        """
+        condition = self.conditions.get(decision, below[0])
+        if condition[::2] != below[0][::2]:
+            condition = below[0]
         claims = []
         for i in (1, 2):
-            a, of_a = self.code.settled(*below[i][:2], self.traces[0])
-            b, of_b = self.code.settled(*below[i][2:], self.traces[1])
+            a, of_a, b, of_b = self._resolved(below[i])
             if ANYTHING not in (a, b):
                 claims += [(i, *x) for x in of_a if x in of_b and x not in self.always and x[0] in self.conditions]
-        return _Plan(
-            pair, rule=_WHERE, below=[*below, *[self.conditions[d] for _, d, _ in claims]], decision=decision, claims=claims
-        )
+        below = [condition, *below[1:], *[self.conditions[d] for _, d, _ in claims]]
+        return _Plan(pair, rule=_WHERE, below=below, decision=decision, claims=claims)
 
-    def _condition(self, decision: int, x: int, y: int) -> Pair:
-        """The pair of the comparisons of two selections by one decision."""
-        known = self.conditions.get(decision)
-        return known if known is not None and (x, y) == (known[0], known[2]) else (x, (), y, ())
 
-    def _side_by_side(self, pair: Pair) -> tuple[list[Pair], list[bool]] | None:
-        """Pairs of the terms of two sums, and which are subtracted; None if they are too long or too different."""
-        (xs, sums), (ys, others) = self.code.terms(*pair[:2], self.traces[0]), self.code.terms(*pair[2:], self.traces[1])
-        if len(xs) > TERMS or len(ys) > TERMS or len(xs) != len(sums) or len(ys) != len(others):
-            return None
-        begun = {slot: place for place, slot in enumerate(others)}
-        if (both := max([k for k, slot in enumerate(sums) if slot in begun], default=-1)) >= 0:  # after a common partial sum
-            start: Term = (sums[both], (), False)
-            xs, ys = [start, *xs[both + 1 :]], [start, *ys[begun[sums[both]] + 1 :]]
-        if (places := aligned(xs, ys, self._apart)) is None:
-            return None
-        (added, taken), found, minus = self.code.nothing, list[Pair](), list[bool]()
-        for i, j in places:
-            less = xs[i][2] if i is not None else j is not None and ys[j][2]
-            nothing = taken if less else added
-            x, of_x, _ = xs[i] if i is not None else (nothing, pair[1], less)
-            y, of_y, other = ys[j] if j is not None else (nothing, pair[3], less)
-            if less and not other:
-                x, less = self.code.add(_NEG, x), False
-            elif other and not less:
-                y = self.code.add(_NEG, y)
-            found.append((x, of_x, y, of_y))
-            minus.append(less)
-        return found, minus
+def _side_by_side(code: Code, traces: Sequence[dict[int, int]], pair: Pair) -> tuple[list[Pair], list[bool]] | None:
+    """Pairs of the terms of two sums, and which are subtracted; None if they are too long or too different.
 
-    def _apart(self, x: Term, y: Term) -> float:
-        """The cost of joining two terms; a selection between a term and nothing costs 1."""
-        (a, of_a), (b, of_b) = self.code.settled(*x[:2], self.traces[0]), self.code.settled(*y[:2], self.traces[1])
-        if a == b:
-            return 0.0 if x[2] == y[2] else 1.0
-        code = self.code
-        d, e = code.decisions.get(a), code.decisions.get(b)
-        if d is not None and (d == e or d in dict(of_b)):
-            return 0.25
-        if e is not None and e in dict(of_a):
-            return 0.25
-        (p, high), (q, low) = code.sources(a), code.sources(b)
-        alike = (p & q).bit_count() / (p | q).bit_count() if p | q else 0.0
-        return 1.5 - 0.75 * alike - 0.25 * (code.at(a)[0] is code.at(b)[0]) + 0.05 * min(abs(high - low), 4)
+    A term without a partner is paired with a zero that changes nothing. `traces` are those of the two sides.
+    """
+    (xs, sums), (ys, others) = code.terms(*pair[:2], traces[0]), code.terms(*pair[2:], traces[1])
+    if len(xs) > TERMS or len(ys) > TERMS or len(xs) != len(sums) or len(ys) != len(others):
+        return None
+    begun = {slot: place for place, slot in enumerate(others)}
+    if (both := max([k for k, slot in enumerate(sums) if slot in begun], default=-1)) >= 0:  # after a common partial sum
+        start: Term = (sums[both], (), False)
+        xs, ys = [start, *xs[both + 1 :]], [start, *ys[begun[sums[both]] + 1 :]]
+    if (places := aligned(xs, ys, lambda x, y: _apart(code, traces, x, y))) is None:
+        return None
+    (added, taken), found, minus = code.nothing, list[Pair](), list[bool]()
+    for i, j in places:
+        less = xs[i][2] if i is not None else j is not None and ys[j][2]
+        nothing = taken if less else added
+        x, of_x, _ = xs[i] if i is not None else (nothing, pair[1], less)
+        y, of_y, other = ys[j] if j is not None else (nothing, pair[3], less)
+        if less and not other:
+            x, less = code.add(_NEG, x), False
+        elif other and not less:
+            y = code.add(_NEG, y)
+        found.append((x, of_x, y, of_y))
+        minus.append(less)
+    return found, minus
+
+
+def _apart(code: Code, traces: Sequence[dict[int, int]], x: Term, y: Term) -> float:
+    """The cost of joining two terms. A selection between a term and nothing costs 1.
+
+    Two terms that are selections by one decision, or of which one is decided by what always holds for the other, are near each
+    other. Others are the nearer the more inputs and leaves they have in common, and the more alike their operations are.
+    """
+    (a, of_a), (b, of_b) = code.resolved(*x[:2], traces[0]), code.resolved(*y[:2], traces[1])
+    if a == b:
+        return 0.0 if x[2] == y[2] else 1.0
+    d, e = code.decisions.get(a), code.decisions.get(b)
+    if (d is not None and (d == e or d in dict(of_b))) or (e is not None and e in dict(of_a)):
+        return 0.25
+    (p, high), (q, low) = code.sources(a), code.sources(b)
+    alike = (p & q).bit_count() / (p | q).bit_count() if p | q else 0.0
+    return 1.5 - 0.75 * alike - 0.25 * (code.at(a)[0] is code.at(b)[0]) + 0.05 * min(abs(high - low), 4)
 
 
 def _without(always: Always, decision: int) -> Always:

@@ -1,6 +1,10 @@
 """Instructions of many paths, with equal ones merged, and selections between results of different paths.
 
-`merge` and `joins` write them, and make a tape of them at the end.
+`merge` and `joins` write them, and make a tape of them at the end. The docstring of `joins` has an example.
+
+A decision is one comparison of the function, the same on all paths that come to it; decisions are numbered. A selection is
+`where(c, one, zero)`: c is the slot of a decision's comparison, which holds 1.0 or 0.0. A selection is open if one of its two
+sides is ANYTHING. It selects nothing: it says that the other side matters only where the decision has this outcome.
 """
 
 from __future__ import annotations
@@ -17,15 +21,15 @@ _WHERE, _ADD, _SUB = (RULES[name] for name in ("where", "add", "sub"))
 SUMS = {_ADD, _SUB}
 TERMS = 64  # sums of more terms are not aligned
 ANYTHING = -1  # in the place of a slot: any number will do, because no path is known on this side of a comparison
-Always = tuple[tuple[int, bool], ...]  # numbers of decisions, each with whether its comparison is 1.0
+Always = tuple[tuple[int, bool], ...]  # outcomes that always hold: decisions, each with whether its comparison is 1.0
 Term = tuple[int, Always, bool]  # a term of a sum: its slot, what always holds where it matters, whether it is subtracted
 
 
 class Part(NamedTuple):
     """A part of the tree of comparisons, as instructions."""
 
-    trace: dict[int, int]  # by the number of each decision, the slot of its comparison, in order
-    always: Always  # the decisions that always have the same outcome in this part, in the same order
+    trace: dict[int, int]  # by decision, the slot of its comparison, from the first decision to the last
+    always: Always  # the decisions that have the same outcome on all known paths of this part, in the same order
     outputs: list[int]
 
 
@@ -60,19 +64,21 @@ class Code:
         return self._slots[key]
 
     def selected(self, decision: int, slot: int, one: int, zero: int) -> int:
-        """The slot of a selection between `one` and `zero`. It is called open if one of the two is ANYTHING."""
+        """The slot of a selection between `one` and `zero`."""
         found = self.add(_WHERE, slot, one, zero)
         self.decisions.setdefault(found, decision)
         return found
 
     def opened(self, decision: int, condition: int, slot: int, one: bool) -> int:
-        """An open selection: a slot that matters only if a comparison has one outcome."""
+        """An open selection: `slot` matters only if the comparison `condition` has the outcome `one`."""
         return self.selected(decision, condition, *((slot, ANYTHING) if one else (ANYTHING, slot)))
 
-    def settled(self, slot: int, always: Always, trace: dict[int, int]) -> tuple[int, Always]:
-        """What a slot is where `always` holds, after the selections that this decides; and what holds where that matters.
+    def resolved(self, slot: int, always: Always, trace: dict[int, int]) -> tuple[int, Always]:
+        """What is left of a slot where `always` holds, and what always holds where that matters.
 
-        `trace` is that of the part of the tree: only selections by its comparisons are decided.
+        A selection by a decision in `always` comes to one of its sides. An open selection comes to the side that matters,
+        and its outcome always holds below; it comes to ANYTHING if `always` says otherwise. `trace` is that of the part of the
+        tree: selections by comparisons of other parts are not decided.
         """
         while (decision := self.decisions.get(slot)) is not None:
             condition, one, zero = self.at(slot)[1]
@@ -96,7 +102,7 @@ class Code:
         return self.instructions[slot - self.first] if slot >= self.first else (None, ())
 
     def sources(self, slot: int) -> tuple[int, int]:
-        """On which inputs and leaves a slot depends, as bits; and how many operations lie between at most."""
+        """On which inputs and leaves a slot depends, as bits of one number; and how many operations lie between at most."""
         none = (0, 0)
         for _, operands in self.instructions[len(self._sources) :]:
             own = self.first + len(self._sources) in self.decisions
@@ -110,7 +116,7 @@ class Code:
         terms: list[Term] = []
         sums: list[int] = []
         while len(terms) <= TERMS:
-            slot, always = self.settled(slot, always, trace)
+            slot, always = self.resolved(slot, always, trace)
             sums.append(slot)
             rule, operands = self.at(slot)
             if rule not in SUMS or (terms and slot in self.shared):

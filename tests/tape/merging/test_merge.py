@@ -14,7 +14,7 @@ import pytest
 import micrograd as mg
 from micrograd import Value, jit
 from micrograd.tape.back_ends import reference
-from micrograd.tape.merging import merge
+from micrograd.tape.merging import joins, merge
 from micrograd.tape.merging.alignment import aligned
 
 COMPARE = {
@@ -126,6 +126,22 @@ def test_a_tape_of_some_paths_gives_their_bits_and_tells_of_all_others(seed):
                 own = np.array(reference.run(path.tape, row, [theta[i] for i in path.leaves]))[:, None]
                 wanted = path.spread(own, 3) if gradient else own
                 assert np.array_equal(found, wanted[:, 0], equal_nan=True)
+
+
+@pytest.mark.parametrize("known", [4, 3])
+def test_the_example_of_joins_is_made_as_its_description_says(known):
+    """Also if no sample has taken the last of its four paths."""
+    lines = joins.__doc__.splitlines()
+    start = lines.index("    def f(x, y):")
+    f = made("\n".join(line[4:] for line in lines[start : lines.index("", start)]) + "\n")
+    fast = jit(f, backend="reference", precision="exact")
+    fast.map(*np.array([[1.0, 3.0], [1.0, 1.0], [-1.0, 1.0], [-1.0, -4.0]])[:known].T)
+    (paths,) = fast.recorded.values()
+    written = [line.strip() for line in lines if line.startswith("    %")]
+    tape = merge.merged([(path.tape, path.leaves) for path in paths], 0, True)
+    assert len(paths) == known and len(written) == 6
+    assert [line.strip() for line in str(tape).splitlines()[1:7]] == written
+    assert str(tape).splitlines()[-1].strip().startswith("return %5,")
 
 
 def shares(f, X, **options):
