@@ -597,9 +597,15 @@ def test_two_mistakes_are_both_found():
         exp = WrongExp.exp
 
     assert find_bug(Overwriting).mistakes == [OVERWRITTEN, "the derivative of exp(a) is wrong"]
+
+    class Refusing(OnlyValues):
+        exp = WrongExp.exp
+
+    assert find_bug(Refusing).mistakes == ["plain numbers are refused as operands", "the derivative of exp(a) is wrong"]
     unlike = with_steps(
         lambda a, b, o: read_then_write(a, b, o, 2, 2), lambda a, b, o: read_then_write(a, b, o, a.data, b.data)
     )
+    assert find_bug(unlike).notes == ["the rest builds on sums and products: run find_bug again when these are right."]
     assert find_bug(unlike).mistakes == ["a + b passes on twice what it should", "the derivative of a * b is wrong"]
 
 
