@@ -63,3 +63,30 @@ def test_cells_of_a_bar_have_the_reference_s_bits(seeds, monkeypatch):
         expected = reference.Program(tape, fields, False)(arrays, theta, n)
         np.testing.assert_array_equal(Program(tape, fields, False, exact=True)(arrays, theta, n), expected)
     assert len(taken) >= 3, "the code that is tested here was hardly used"
+
+
+ROWS = {  # cell i of n after step t, of the states before, latest last, and of rows of inputs; and whether a step is fused
+    "row 1 beside that of the step": (lambda u, xs, t, i, n: u[-1][i] * xs[n + i] + xs[n * t + i], True),
+    "the row of the step twice": (lambda u, xs, t, i, n: (u[-1][i] + xs[n * t + i]) * xs[n * t + i] - u[-1][(i + 3) % n], True),
+    "cells of some steps before": (lambda u, xs, t, i, n: u[-1][i] * (u[-3][0] if i < 9 else u[-4][9]), False),
+    "a logsumexp": (lambda u, xs, t, i, n: mg.logsumexp([u[-1][i], u[-1][(i + 1) % n], xs[i]]) * 0.3, False),
+    "sums of nine": (lambda u, xs, t, i, n: mg.sum([u[-1][(i + k) % n] for k in range(9)]) * xs[i], False),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_that_move_and_rows_that_stay_are_told_apart(name, monkeypatch):
+    n, steps, taken, write, (cell, fused) = 32, 70, [], module.write_fused, ROWS[name]
+    monkeypatch.setattr(module, "write_fused", lambda f, *args: taken.append(f.name) or write(f, *args))
+
+    def run(xs):
+        u = [list(xs[:n])] * 4
+        for t in range(steps):
+            u.append([mg.sin(cell(u, xs, t, i, n)) for i in range(n)])
+        return mg.sum(u[-1])
+
+    tape, _ = recorded(run, [0.3] * (n * steps))
+    x = [np.random.default_rng(0).normal(size=n * steps)]
+    expected = reference.Program(tape, [(n * steps, False)], False)(x, np.zeros(0), 1)
+    np.testing.assert_array_equal(Program(tape, [(n * steps, False)], False, exact=True)(x, np.zeros(0), 1), expected)
+    assert bool(taken) == fused

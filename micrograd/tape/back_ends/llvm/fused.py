@@ -61,13 +61,11 @@ class Registers:
 
     def __init__(self, f: Function):
         self.f = f
-        self.known: dict[tuple[str, Slots], str] = {}
+        self.known: dict[tuple[str, Slots, int], str] = {}
 
     def fetch(self, place: str, slots: Array, step: int) -> str:
-        """A vector with the numbers of some slots."""
-        if step:
-            return self.gathered(place, slots, step)
-        key = (place, tuple(slots.tolist()))
+        """A vector with the numbers of some slots, which move by `step` from one step to the next."""
+        key = (place, tuple(slots.tolist()), step)
         if key not in self.known:
             self.known[key] = self.gathered(place, slots, step)
         return self.known[key]
@@ -93,9 +91,9 @@ class Registers:
             value = f.new(f"insertelement {t.vector} {value}, {t.real} {one}, i64 {k}")
         return value
 
-    def keep(self, place: str, slots: Array, value: str) -> None:
+    def keep(self, place: str, slots: Array, step: int, value: str) -> None:
         """Remember a vector for the slots that it has been computed for."""
-        self.known[place, tuple(slots.tolist())] = value
+        self.known[place, tuple(slots.tolist()), step] = value
 
     def store(self, place: str, first: int, step: int, value: str, count: int) -> None:
         t = self.f.target
@@ -132,7 +130,7 @@ def write_fused(
             if arg.value is not None:
                 return f.number(arg.value)
             slots = slots_of(arg, it)
-            return held.fetch(arg.place, slots[k : k + count, term if slots.shape[1] > 1 else 0], arg.step)
+            return held.fetch(arg.place, slots[k : k + count, term], arg.step)
 
         if not it.terms:
             return spell(f, it.name, *[fetch(arg) for arg in it.args])
@@ -145,10 +143,8 @@ def write_fused(
 
     for it in (*step, *leaving):
         place, out = it.out.place, slots_of(it.out, it)[:, 0]
-        made = [(k, count, value_of(it, k, count)) for k, count in vectors(it, n)]
-        for k, count, value in made:
-            slots = out[k : k + count]
+        for k, count in vectors(it, n):
+            slots, value = out[k : k + count], value_of(it, k, count)
             if it.out.step or any((place, slot) in scattered or wanted((place, slot)) for slot in slots.tolist()):
                 held.store(place, int(slots[0]), it.out.step, value, count)
-            if not it.out.step:
-                held.keep(place, slots, value)
+            held.keep(place, slots, it.out.step, value)
