@@ -57,9 +57,9 @@ def huber(predictions: Any, targets: Any, delta: float = 1.0, reduction: str = "
         raise ValueError(f"delta must be a positive number, got {delta!r}")
 
     def loss(p: Any, t: Any) -> Any:
-        far = abs(p - t)
-        near = minimum(far, width)
-        return near * (far - 0.5 * near)
+        error = p - t
+        near = maximum(minimum(error, width), -width)  # and not of abs(error), whose second derivative is 0 at 0
+        return near * (error - 0.5 * near)
 
     return _reduced("huber", loss, predictions, targets, reduction)
 

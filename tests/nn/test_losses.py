@@ -15,6 +15,7 @@ from micrograd import (
     cosine_similarity,
     cross_entropy,
     gradcheck,
+    hessian,
     hinge,
     huber,
     jit,
@@ -196,6 +197,8 @@ def test_the_other_losses_against_their_definitions():
         assert huber(PREDICTIONS, SIGNS, delta) == pytest.approx(expected, rel=1e-14)
     kink = Value(1.0)
     assert adjoints(huber(kink, 0.0))[kink] == 1.0 and adjoints(huber(kink, 1.0))[kink] == 0.0
+    curvature = hessian(lambda p: huber(p, 1.0))
+    assert [curvature(at) for at in (1.0, 1.5, 0.25, 3.0)] == [1.0, 1.0, 1.0, 0.0]
     rows, q = np.array(ROWS), np.array(PROBABILITIES)
     assert nll(ROWS, CLASSES_OF_ROWS) == pytest.approx((0.3 + 3.1) / 2)
     expected = np.where(q > 0, q * (np.log(np.where(q > 0, q, 1)) - rows), 0).sum(axis=1).mean()
