@@ -44,9 +44,10 @@ off by more than 4 units of the derivative itself, or is not a number where that
   1e-308, those of `hypot` and `atan2` may be infinite or nan.
 - `lgamma`, `digamma`, `polygamma`: near their zeros, units of the terms whose difference they are.
 - `logsumexp`, `logaddexp`: derivatives are as many units off as the largest operand is large, 500 at 640. A value near 0 is
-  right to units of the largest operand: the log of 1 and little more is 0.
+  right to units of the largest operand.
 - `gelu`: x / √2 is rounded, which is x² units, 1,500 at x = −36. Near the zeros of their derivatives, `gelu` and `silu` are
-  right to units of the terms whose difference they are. `norm`: squares overflow from 1e154 on, and vanish below 1e-162.
+  right to units of the terms whose difference they are. `norm`, `std`: where one operand is nearly all of the length, its
+  second derivative is right to units of 1 / |x|.
 """.strip("\n").split("\n")
 DERIVATIVES.insert(0, "")
 
@@ -68,9 +69,9 @@ def main() -> None:
         f"The largest error in units in the last place over {COUNT:,} arguments, half of them normally distributed around 0",
         "with a deviation of 3 where that is in the range, the rest uniformly over it; 0.5 is correctly rounded. The tests",
         "hold compiled functions to 4 units, `softplus` and `power_log`, made of two, to 6, `lgamma` and `digamma` to 8, and",
-        "arithmetic to 0.5. Primitives that choose one of their arguments have no error; `logsumexp`, `sum` and `dot` have",
-        "that of their operations, in order. `lgamma` and `digamma` are differences where they are below 1: there it is in",
-        "units of 1.",
+        "arithmetic to 0.5. Primitives that choose one of their arguments have no error; `logsumexp`, `norm`, `sum` and",
+        "`dot` have that of their operations, in order. `lgamma` and `digamma` are differences where they are below 1: there",
+        "it is in units of 1.",
         "Written by `python benchmarks/accuracy.py`: "
         f"{platform.system()}, {' '.join(platform.libc_ver())}, {platform.machine()}, mpmath {mpmath.__version__}.",
         "",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from micrograd import primitives
 from micrograd.elementwise import as_array, elementwise, is_many, listed, nested
-from micrograd.primitives import dot, erfc, exp, expm1, floor, logsumexp, maximum, minimum, number, sigmoid, sqrt, sum, where
+from micrograd.primitives import dot, erfc, exp, expm1, floor, logsumexp, maximum, minimum, number, sigmoid, sum, where
 
 if TYPE_CHECKING:
     from micrograd.signatures import Elementwise, OfMany, OfPairs, OfRows
@@ -220,6 +220,13 @@ def mean(xs: Any) -> Any:
     return sum(values) / len(values)
 
 
+def _deviations(name: str, xs: Any, ddof: int) -> list[Any]:
+    """xᵢ - mean of all numbers, of which there have to be more than ddof."""
+    values = _flat(name, xs, ddof + 1)
+    middle = mean(values)
+    return [x - middle for x in values]
+
+
 @_of_many
 def var(xs: Any, ddof: int = 0) -> Any:
     """Σ (xᵢ - mean)² / (n - ddof). ValueError if there are no more than ddof numbers.
@@ -227,20 +234,19 @@ def var(xs: Any, ddof: int = 0) -> Any:
     >>> var([1.0, 2.0, 6.0]), var([1.0, 3.0], ddof=1)
     (4.666666666666667, 2.0)
     """
-    values = _flat("var", xs, ddof + 1)
-    middle = mean(values)
-    away = [x - middle for x in values]
-    return dot(away, away) / (len(values) - ddof)
+    away = _deviations("var", xs, ddof)
+    return dot(away, away) / (len(away) - ddof)
 
 
 @_of_many
 def std(xs: Any, ddof: int = 0) -> Any:
-    """The square root of var(xs, ddof); if all numbers are equal, its derivative is nan (0 / 0).
+    """The square root of var(xs, ddof), without its overflow; if all numbers are equal, its derivative is nan (0 / 0).
 
     >>> std([1.0, 3.0])
     1.0
     """
-    return sqrt(var(_flat("std", xs, ddof + 1), ddof))
+    away = _deviations("std", xs, ddof)
+    return norm(away) / math.sqrt(len(away) - ddof)
 
 
 @_of_many
@@ -250,8 +256,7 @@ def norm(xs: Any) -> Any:
     >>> norm([3.0, 4.0])
     5.0
     """
-    values = _flat("norm", xs)
-    return sqrt(dot(values, values))
+    return primitives._norm(*_flat("norm", xs))
 
 
 @_of_many

@@ -212,10 +212,31 @@ def dotted(*args: float) -> float:
 
 
 def log_sum_exp(*xs: float) -> float:
+    """log Σ exp(x), shifted by the largest, which counts as the 1 in log(1 + ...): so a logarithm of nearly 1 is not 0."""
     top = max(xs)
     if math.isinf(top):
-        return nan if any(x != x for x in xs) else top
-    return top + math.log(added(*[math.exp(x - top) for x in xs]))
+        return math.nan if any(x != x for x in xs) else top
+    others = 0.0
+    for x in xs:
+        if x != top:
+            others += math.exp(x - top)
+    return top + math.log1p(others + (xs.count(top) - 1.0))
+
+
+# For floats of 8 and of 4 bytes, the exponents (most, by) of `length`: above 2**most numbers are multiplied by 2**-by, and
+# below 2**-most by 2**by. So there is room for sums of many squares.
+LENGTHS = {8: (480, 600), 4: (50, 90)}
+
+
+def length(*xs: float) -> float:
+    """√(Σ x²), of which no square over- or underflows: with a largest number that is too large or small, all are scaled."""
+    top = max(map(math.fabs, xs))
+    s = 2.0**-600 if top > 2.0**480 else 2.0**600 if top < 2.0**-480 else 1.0
+    total = 0.0
+    for x in xs:
+        x *= s
+        total += x * x
+    return math.sqrt(total) / s
 
 
 def digamma(x: float) -> float:

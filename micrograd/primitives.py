@@ -322,8 +322,7 @@ round      = primitive("round",      "round(x)",         lambda x: math.copysign
 abs        = primitive("abs",        "abs(x)",           math.fabs,              lambda x, out: sign(x))
 sign       = primitive("sign",       "sign(x)",          lambda x: 1.0 if x > 0.0 else -1.0 if x < 0.0 else x, 0.0)
 step       = primitive("step",       "step(x)",          lambda x: 1.0 if x > 0.0 else 0.0 if x <= 0.0 else x, 0.0)
-maximum    = primitive("maximum",    "maximum(x, y)",    lambda x, y: x if x >= y else y if y > x else nan, lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2,
-                                                                                 lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2)
+maximum    = primitive("maximum",    "maximum(x, y)",    lambda x, y: x if x >= y else y if y > x else nan, lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2, lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2)
 minimum    = primitive("minimum",    "minimum(x, y)",    lambda x, y: x if x <= y else y if y < x else nan, lambda x, y, out: (1 + less(x, y) - greater(x, y)) / 2, lambda x, y, out: (1 + greater(x, y) - less(x, y)) / 2)
 exp_minus_square = primitive("exp_minus_square", "exp(-x ** 2)", floats.exp_minus_square, lambda x, out: -2 * x * out)  # x² is not rounded
 erf        = primitive("erf",        "erf(x)",           math.erf,               lambda x, out: 2 / math.sqrt(math.pi) * exp_minus_square(x))  # flat from |x| = 27.3 on
@@ -338,6 +337,7 @@ _where     = primitive("where",      "where(c, a, b)",   lambda c, a, b: a if c 
 _sum       = primitive("sum",        "sum(xs)",          floats.added,           lambda xs, out: (1.0,) * len(xs), variadic=True)
 _dot       = primitive("dot",        "dot(xs, ys, start)", floats.dotted,        lambda args, out: (*args[len(args) // 2 : -1], *args[: len(args) // 2], 1.0), variadic=True)
 _logsumexp = primitive("logsumexp",  "logsumexp(xs)",    floats.log_sum_exp,     _shares, variadic=True)
+_norm      = primitive("norm",       "norm(xs)",         floats.length,           lambda xs, out: tuple([x / out for x in xs]), variadic=True)
 _take      = primitive("take",       "take(i, xs)",      lambda i, *xs: xs[int(i)] if i in range(len(xs)) else nan, lambda args, out: (0.0, *[equal(args[0], float(k)) for k in range(len(args) - 1)]), variadic=True)
 # fmt: on
 

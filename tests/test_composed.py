@@ -158,6 +158,20 @@ def test_tails_are_kept():
     assert mg.softmax([0.0, 1e308]) == [0.0, 1.0]
 
 
+@pytest.mark.parametrize("size", [2.0**600, 2.0**-600, 2.0**1000, 2.0**-1000])
+def test_lengths_and_deviations_hold_wherever_their_results_do(size):
+    """Their squares overflow, or vanish. All but the power of two is as for numbers of a usual size, to the second order."""
+    xs = [1.0, 3.5, -4.25]
+    large = [x * size for x in xs]
+    for f in (mg.norm, mg.std):
+        slope = mg.grad(f)(xs)
+        assert f(large) == f(xs) * size and mg.grad(f)(large) == slope
+        assert mg.hessian(f)(large) == [[x / size for x in row] for row in mg.hessian(f)(xs)]
+        for backend in ("reference", "numpy", "llvm"):
+            assert jit(f, backend=backend)(large) == pytest.approx(f(large), rel=1e-15)
+            assert jit(mg.grad(f), backend=backend)(large) == pytest.approx(slope, rel=1e-15)
+
+
 @pytest.mark.parametrize("large", [0.0, 1e3, -1e6, 1e12])
 def test_softmax_keeps_its_digits_as_the_numbers_grow(large):
     xs = [large + 0.75, large + 1.5, large - 2.25, large + 1.625]

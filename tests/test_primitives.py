@@ -82,12 +82,12 @@ def faults(rule: Primitive, case: Case, n: int, of_itself: bool = False) -> list
 
 
 def largest_term(rule: Primitive, point: tuple[float, ...]) -> float | None:
-    """The largest number that an n-ary row can meet on the way to its value; None for the others, where it is the value."""
+    """The largest term of an n-ary row that adds or takes one of its operands; None for the others, where it is the value."""
     n = len(point) // 2
     if rule.name == "logsumexp":
         return max(map(abs, point)) + math.log(len(point))
     terms = [point[-1], *map(operator.mul, point[:n], point[n:-1])] if rule.name == "dot" else point
-    return math.fsum(map(abs, terms)) if rule.variadic else None
+    return math.fsum(map(abs, terms)) if rule.variadic and rule.name != "norm" else None
 
 
 def same(a: float, b: float) -> bool:

@@ -252,7 +252,11 @@ CASES = [
     Case("logsumexp", log_sum_exp, [(-300.0, 300.0)] * 4, (2, 4, 6), jax="lambda *xs: special.logsumexp(jnp.stack(xs))", points=(
         (7.0,), (1e5, 1e5), (-1e5, -1e5 + 1), (0.0, 0.0, 0.0), (1.0, -40.0)), small=1e-10, digits=400, edges=(
         ((-inf, 0.0), 0.0, (0.0, 1.0)), ((1e308, 0.0), 1e308, (1.0, 0.0)), ((inf, 0.0), inf, (nan, nan)), ((1e16, 1e16), 1e16, (0.5, 0.5)), ((-1e300, -1e300, -1e300, -1e300), -1e300, (0.25, 0.25, 0.25, 0.25)),
-        ((-inf, -inf), -inf, (nan, nan)), ((nan, 1.0), nan, (nan, nan)), ((inf, nan), nan, (nan, nan)))),
+        ((-inf, -inf), -inf, (nan, nan)), ((nan, 1.0), nan, (nan, nan)), ((inf, nan), nan, (nan, nan)), ((0.0, -700.0), math.exp(-700.0), (1.0, math.exp(-700.0))))),
+    Case("norm", lambda *xs: mp.sqrt(mp.fsum([x * x for x in xs])), [MEDIUM] * 4, (2, 3, 6), javascript=4, jax="lambda *xs: jnp.sqrt(sum([x * x for x in xs]))", points=(
+        (3.0,), (-3.0, 4.0), (1e200, -2e200, 1e199), (1e-200, 3e-200), (1e-320, 1e300), (1e308, 1e308, 1e-308)), small=1e-75, edges=(
+        ((0.0, 0.0), 0.0, (nan, nan)), ((0.0, -2.0), 2.0, (0.0, -1.0)), ((3 * 2.0**700, -4 * 2.0**700), 5 * 2.0**700, (0.6, -0.8)), ((5e-324,), 5e-324, (1.0,)), ((3 * 2.0**-900, 0.0, 4 * 2.0**-900), 5 * 2.0**-900, (0.6, 0.0, 0.8)),
+        ((inf, 1.0), inf, (nan, 0.0)), ((1.5e308, 1.5e308), inf, (0.0, 0.0)), ((nan, 1.0), nan, (nan, nan)), ((1.0, nan), nan, (nan, nan)))),
 ]
 
 # Where no partial cancels, in how many ulps of themselves the first and the second derivatives are, at any point.

@@ -24,11 +24,11 @@ from micrograd.formula.python import Python, number
 from micrograd.formula.symbol import MUL, POWER, PRODUCT, SUM, Symbol, applied
 
 LONGEST = 40  # terms of a sum in its first line; each further one is added by a += of its own
-_USED = ("math", "max", "int", "range")  # names of Python that listings use
+_USED = ("math", "max", "map", "any", "int", "range")  # names of Python that listings use
 # Functions that `math` lacks. A listing has the source of those that it calls; each stands there above those before it here.
 _HELD = (
     floats.polygamma, floats.power_log, floats.power_less, floats.ordinary, floats.power, floats.direction, floats.inverted,
-    floats.scale, floats.exp_minus_square,
+    floats.scale, floats.exp_minus_square, floats.log_sum_exp, floats.length,
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def to_code(output: Value, name: str = "f") -> Listing:
 
     Finite numbers are the engine's, bit for bit and with the sign of zero, and nan stays nan. Where the engine goes on with inf
     or nan by IEEE 754, the listing raises as Python does: log(0), 1 / 0, exp(1000), sin(inf), a negative number to a power that
-    is not whole. logsumexp of an infinity is nan there. As in the engine, an operand that was not chosen gets nothing. Where
+    is not whole. As in the engine, an operand that was not chosen gets nothing. Where
     data has changed since the graph was built, the listing says so.
 
     >>> from micrograd import Value
@@ -176,7 +176,7 @@ def _is(partial: object, number: float) -> bool:
 
 
 def _forward(name: str, node: Value, args: tuple[Symbol, ...], write: Python) -> list[str]:
-    """The line that computes a node; of a long sum or a logsumexp the lines."""
+    """The line that computes a node; of a long sum the lines."""
     assert node.rule is not None
     if node.op == "sum":
         return _added(name, [write.held(a, SUM + 1) for a in args])
@@ -184,10 +184,6 @@ def _forward(name: str, node: Value, args: tuple[Symbol, ...], write: Python) ->
         n = len(args) // 2
         products = [f"{write.held(x, PRODUCT)} * {write.held(y, POWER)}" for x, y in zip(args[:n], args[n:-1], strict=True)]
         return _added(name, [write.held(args[-1], SUM), *products])
-    if node.op == "logsumexp":
-        xs = [write.held(a, SUM + 1) for a in args]
-        top = f"top = max({', '.join(xs)})" if len(xs) > 1 else f"top = {xs[0]}"
-        return [top, *_added(name, [f"math.exp({x} - top)" for x in xs]), f"{name} = top + math.log({name})"]
     return [f"{name} = {write(Symbol(node.data, None, node.rule, args))}"]
 
 
@@ -215,7 +211,7 @@ def _wrapped(start: str, parts: Sequence[str], end: str) -> list[str]:
 def _identifiers(order: Sequence[Value], names: Names, function: str) -> dict[Value, str]:
     """A Python name for every node, all different, and none that shadows what the listing uses."""
     own = [held.__name__ for held in _HELD]
-    taken = {*_USED, "top", "choice", "local", "common", *own, unicodedata.normalize("NFKC", function)}
+    taken = {*_USED, "choice", "local", "common", *own, unicodedata.normalize("NFKC", function)}
     found: dict[Value, str] = {}
     count: dict[str, int] = {}
     for node in order:

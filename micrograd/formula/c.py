@@ -133,15 +133,26 @@ static double polygamma(double n, double x) {
 """,
     "logsumexp": """\
 static double logsumexp(int n, const double *xs) {
-    double top = xs[0], total = 0.0;
+    double top = xs[0], others = 0.0, ties = 0.0;
     int broken = xs[0] != xs[0];
     for (int i = 1; i < n; i++) {
         if (xs[i] > top) top = xs[i];
         broken |= xs[i] != xs[i];
     }
     if (isinf(top)) return broken ? NAN : top;
-    for (int i = 0; i < n; i++) total += exp(xs[i] - top);
-    return top + log(total);
+    for (int i = 0; i < n; i++)
+        if (xs[i] == top) ties += 1.0;
+        else others += exp(xs[i] - top);
+    return top + log1p(others + (ties - 1.0));
+}
+""",
+    "norm": """\
+static double norm(int n, const double *xs) {
+    double top = 0.0, total = 0.0, s;
+    for (int i = 0; i < n; i++) top = fmax(top, fabs(xs[i]));
+    s = top > 0x1p480 ? 0x1p-600 : top < 0x1p-480 ? 0x1p600 : 1.0;
+    for (int i = 0; i < n; i++) total += (xs[i] * s) * (xs[i] * s);
+    return sqrt(total) / s;
 }
 """,
     "take": """\
@@ -165,8 +176,8 @@ def spelled(rule: Primitive, operands: Sequence[str]) -> str:
     if rule.name == "dot":
         n = len(held) // 2
         return " + ".join([held[-1], *[f"{x} * {y}" for x, y in zip(held[:n], held[n:-1], strict=True)]])
-    if rule.name == "logsumexp":
-        return f"logsumexp({len(held)}, (const double[]){{{', '.join(operands)}}})"
+    if rule.name in ("logsumexp", "norm"):
+        return f"{rule.name}({len(held)}, (const double[]){{{', '.join(operands)}}})"
     if rule.name == "take":
         return f"take({operands[0]}, {len(held) - 1}, (const double[]){{{', '.join(operands[1:])}}})"
     if rule.in_math:

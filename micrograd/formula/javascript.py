@@ -54,6 +54,7 @@ _VALUES = {
     "sum": "(...xs) => added(xs)",
     "dot": "(...xs) => dotted(xs)",
     "logsumexp": "(...xs) => logSumExp(xs)",
+    "norm": "(...xs) => length(xs)",
     "take": "(i, ...xs) => i in xs ? xs[i] : NaN",
 }
 _CALLED = re.compile(r"\$(\w+)")

@@ -8,7 +8,7 @@ from inspect import unwrap
 from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POWER, PRODUCT, SUB, SUM, WHERE, Symbol
 
 CHOICE = 0  # the precedence of `a if c else b`
-_CALLED = ("abs", "digamma")  # rows that are written as a call of a function with another name
+_CALLED = ("abs", "digamma", "logsumexp", "norm")  # rows that are written as a call of a function with another name
 _HELD = ("direction", "exp_minus_square", "inverted", "polygamma", "power_less", "power_log")  # with their own name
 
 
@@ -116,6 +116,8 @@ class Python:
     def _softplus(self, x: str) -> str:
         return f"({x} if {x} > 0.0 else 0.0) + math.log1p(math.exp(-math.fabs({x})))"
 
-    def _logsumexp(self, *xs: str) -> str:  # inside a derivative; a node has lines of its own, see explain/listing.py
-        top = f"max({', '.join(xs)})" if len(xs) > 1 else xs[0]
-        return f"{top} + math.log({' + '.join([f'math.exp({x} - {top})' for x in xs])})"
+    def _logsumexp(self, *xs: str) -> str:
+        return f"log_sum_exp({', '.join(xs)})"
+
+    def _norm(self, *xs: str) -> str:
+        return f"length({', '.join(xs)})"

@@ -108,6 +108,7 @@ def _functions(sympy: Any) -> dict[str, Callable[..., Any]]:
         "equal": lambda x, y: piecewise((1, sympy.Eq(x, y)), (0, True)),
         "where": lambda c, a, b: piecewise((a, c > 0), (b, True)), "sum": lambda *xs: sum(xs), "dot": dot,
         "logsumexp": lambda *xs: sympy.log(sum([sympy.exp(x) for x in xs])),
+        "norm": lambda *xs: sympy.sqrt(sum([x**2 for x in xs])),
         "take": lambda i, *xs: piecewise(*[(x, sympy.Eq(i, k)) for k, x in enumerate(xs)]),
     }  # fmt: skip
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from micrograd.composed import norm
 from micrograd.elementwise import is_many
-from micrograd.primitives import abs, dot, log, logsumexp, maximum, minimum, number, softplus, sqrt, sum, take, where
+from micrograd.primitives import abs, dot, log, logsumexp, maximum, minimum, number, softplus, sum, take, where
 
 if TYPE_CHECKING:
     from micrograd.signatures import Loss
@@ -149,7 +150,7 @@ def cosine_similarity(xs: Any, ys: Any, reduction: str = "mean") -> Any:
     """
 
     def length(x: Any) -> Any:
-        return sqrt(maximum(dot(x, x), 1e-16))
+        return maximum(norm(x), 1e-8)
 
     return _of_rows("cosine_similarity", lambda x, y: dot(x, y) / (length(x) * length(y)), xs, ys, reduction)
 

@@ -32,6 +32,7 @@ const COMPOSED = {
 	leaky_relu: [2, (o, x, slope = 0.01) => o.where(x, x, o.mul(slope, x))],
 	logaddexp: [2, (o, x, y) => o.logsumexp(x, y)],
 };
+const deviations = (o, xs, middle = average(o, xs)) => xs.map(x => o.sub(x, middle));
 const OF_LISTS = {
 	log_softmax(o, xs) {
 		const most = max(...xs.map(worthOf)), shifted = xs.map(x => o.sub(x, most)), total = o.logsumexp(...shifted);
@@ -40,12 +41,9 @@ const OF_LISTS = {
 	softmax: (o, xs) => OF_LISTS.log_softmax(o, xs).map(x => o.exp(x)),
 	cumsum: (o, xs) => xs.reduce((sums, x) => [...sums, sums.length ? o.add(sums.at(-1), x) : x], []),
 	mean: average,
-	var(o, xs) {
-		const middle = average(o, xs), away = xs.map(x => o.sub(x, middle));
-		return o.div(o.dot(...away, ...away, 0), xs.length);
-	},
-	std: (o, xs) => o.sqrt(OF_LISTS.var(o, xs)),
-	norm: (o, xs) => o.sqrt(o.dot(...xs, ...xs, 0)),
+	var: (o, xs, ds = deviations(o, xs)) => o.div(o.dot(...ds, ...ds, 0), xs.length),
+	std: (o, xs) => o.div(o.norm(...deviations(o, xs)), sqrt(xs.length)),
+	norm: (o, xs) => o.norm(...xs),
 	prod: (o, xs) => xs.length ? xs.reduce((x, y) => o.mul(x, y)) : 1,
 };
 const isList = Array.isArray, worthOf = x => typeof x === "number" ? x : x.data;

@@ -21,7 +21,7 @@ import numpy as np
 from micrograd.primitives import RULES
 from micrograd.tape.back_ends import LONG
 from micrograd.tape.back_ends.numpy_choices import CHOICES, Choices, Step
-from micrograd.tape.back_ends.numpy_spellings import log_sum_exp, spelled
+from micrograd.tape.back_ends.numpy_spellings import OF_LARGEST, spelled
 from micrograd.tape.scheduling.schedule import ROWS, SHARED, TOTALS, Operand, Repeat, Schedule, Vector
 from micrograd.tape.scheduling.vectorise import scheduled
 from micrograd.tape.tape import Tape
@@ -33,7 +33,7 @@ LARGE = 64 << 20  # or so many, if that allows more samples, up to 256: small bl
 KEPT = 256 << 20  # bytes of all workspaces that are kept, one for each number of samples seen lately
 ROOM = 1 << 15  # if all products of a vector of sums are no more numbers, they are made in one call, and added in another
 FEW = 4  # up to so many terms, a single dot product of weights and rows is computed term by term
-_SUM, _DOT, _TAKE, _LOGSUMEXP = (RULES[name] for name in ("sum", "dot", "take", "logsumexp"))
+_SUM, _DOT, _TAKE = (RULES[name] for name in ("sum", "dot", "take"))
 
 
 class Program:
@@ -195,8 +195,8 @@ class _Plan:
             axis = len(v.shape)
             if v.rule is _SUM:
                 self.steps.append((np.add.reduce, (x, axis, None, out)))
-            elif v.rule is _LOGSUMEXP:
-                self.steps.append((log_sum_exp, (x, axis, out)))
+            elif v.rule in OF_LARGEST:
+                self.steps.append((OF_LARGEST[v.rule], (x, axis, out)))
             else:
                 parts = np.moveaxis(x, axis, 0)
                 self.steps.append((spelled(v.rule), (*parts, out)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.floats import SCALES, SPLITTERS, VANISHED
+from micrograd.floats import LENGTHS, SCALES, SPLITTERS, VANISHED
 from micrograd.primitives import RULES, Primitive
 
 Array = np.ndarray[Any, Any]
@@ -206,6 +206,32 @@ def log_sum_exp(x: Array, axis: int, out: Array) -> None:
     """log Σ exp(x) along an axis, shifted by the largest."""
     top = np.maximum.reduce(x, axis, keepdims=True)
     top[~np.isfinite(top)] = 0.0
-    np.add.reduce(np.exp(x - top), axis, out=out)
+    parts = np.exp(x - top)
+    np.add.reduce(parts, axis, out=out)
+    near = out < 1.001  # where the largest is alone, and the digits of the others are lost beside its 1
+    few = near.any()
+    if few:
+        near &= out >= 1.0
     np.log(out, out)
+    if few:
+        np.copyto(parts, 0.0, where=x == top)
+        np.log1p(np.add.reduce(parts, axis), out, where=near)
     out += np.squeeze(top, axis)
+
+
+def length(x: Array, axis: int, out: Array) -> None:
+    """√(Σ x²) along an axis, scaled where squares would over- or underflow."""
+    most, by = LENGTHS[out.itemsize]
+    np.add.reduce(x * x, axis, out=out)
+    least, greatest = np.minimum.reduce(out, None), np.maximum.reduce(out, None)  # nan where one is
+    if 2.0 ** (-2 * most) < least and greatest < 2.0 ** (2 * most):
+        np.sqrt(out, out)
+        return
+    top = np.maximum.reduce(np.abs(x), axis, keepdims=True)
+    scale = np.where(top > 2.0**most, 2.0**-by, np.where(top < 2.0**-most, 2.0**by, 1.0)).astype(out.dtype)
+    x = x * scale
+    np.sqrt(np.add.reduce(x * x, axis), out)
+    out /= np.squeeze(scale, axis)
+
+
+OF_LARGEST = {RULES["logsumexp"]: log_sum_exp, RULES["norm"]: length}  # which look at the largest operand first

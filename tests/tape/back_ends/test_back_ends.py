@@ -175,7 +175,7 @@ def test_every_primitive_of_the_book_is_spelled_for_arrays_and_for_the_machine()
     """A row that is added gets its spellings, or this fails."""
     fixed = [case for case in CASES if not case.rule.variadic]
     assert {case.name for case in fixed if without_spelling(case.rule)} == {case.name for case in fixed if case.called}
-    assert {rule.name for rule in RULES.values() if rule.variadic} == {"sum", "dot", "logsumexp", "take"}
+    assert {rule.name for rule in RULES.values() if rule.variadic} == {"sum", "dot", "logsumexp", "norm", "take"}
 
 
 def test_a_row_without_spellings_is_found():
@@ -184,7 +184,7 @@ def test_a_row_without_spellings_is_found():
 
 
 @pytest.mark.parametrize("backend", BACK_ENDS)
-@pytest.mark.parametrize("rule", [mg.sum, mg.logsumexp])
+@pytest.mark.parametrize("rule", [mg.sum, mg.logsumexp, mg.norm])
 def test_n_ary_primitives_follow_the_rule_book_at_their_edges(backend, rule):
     grid = np.array(np.meshgrid(EDGES, EDGES, EDGES)).reshape(3, -1).T
     grid = grid[~np.isnan(grid).any(axis=1)]
@@ -202,8 +202,9 @@ def test_n_ary_primitives_follow_the_rule_book_at_their_edges(backend, rule):
         lambda x: mg.dot([x[0], 1e200, x[1]], [1e200, x[2], -1e200], x[3]),
         lambda x: x[0] * 1e200 + x[1] * x[2] - x[3] * x[4],
         lambda x: mg.logsumexp(x),
+        lambda x: mg.norm(x),
     ],
-    ids=["sum", "dot", "dot with constants", "chain", "logsumexp"],
+    ids=["sum", "dot", "dot with constants", "chain", "logsumexp", "norm"],
 )
 def test_sums_of_huge_tiny_and_infinite_operands_are_the_engine_s(backend, f):
     """Values, first and second derivatives. In fast mode LLVM does not round a product before it adds it."""

@@ -37,7 +37,7 @@ from micrograd.tape.back_ends.llvm.interpreter import (
     known,
 )
 from micrograd.tape.back_ends.llvm.loops import UNROLLED
-from micrograd.tape.back_ends.llvm.spellings import spell
+from micrograd.tape.back_ends.llvm.spellings import OF_LARGEST, spell
 from micrograd.tape.back_ends.llvm.target import ARRAYS, OUT, Target
 from micrograd.tape.scheduling.levels import earliest
 from micrograd.tape.scheduling.vectorise import Settled
@@ -45,7 +45,7 @@ from micrograd.tape.scheduling.vectorise import Settled
 Array = np.ndarray[Any, Any]
 WIDE = 64  # from so many independent calls of the library on, compiled code for one sample may make them in vectors
 NESTED = 4  # the same in a step of a loop
-CONTIGUOUS = 16  # the same for the terms of a logsumexp
+CONTIGUOUS = 16  # the same for the terms of a logsumexp or a norm
 LEAST, INSTRUCTION = 0.01, 3e-5  # seconds that compiling any tape takes, and each of its instructions
 RARE = 8  # long sums are little work if there are at least so many instructions for each of their terms
 ENDS = [-1, 0, 0, 0]  # stands after the last instruction
@@ -110,7 +110,7 @@ class Bytecode:
             k
             for k, (rule, operands) in enumerate(tape.instructions)
             if len(operands) >= CONTIGUOUS
-            and len(operands) // (2 if rule is _DOT else 1) >= (CONTIGUOUS if rule.name == "logsumexp" else LONG)
+            and len(operands) // (2 if rule is _DOT else 1) >= (CONTIGUOUS if rule.name in OF_LARGEST else LONG)
         ]
         if long:
             found = [False, bool(varies[[first + k for k in long]].all())]
@@ -129,7 +129,7 @@ class Bytecode:
             return False
         instructions = self.settled.places.tape.instructions
         counts = [(rule.name, len(operands) // (2 if rule is _DOT else 1)) for rule, operands in instructions if rule.variadic]
-        if any(name == "logsumexp" and count >= CONTIGUOUS for name, count in counts):
+        if any(name in OF_LARGEST and count >= CONTIGUOUS for name, count in counts):
             return False
         return sum([count for _, count in counts if count >= LONG]) * RARE <= len(instructions)
 

@@ -22,7 +22,7 @@ from micrograd.tape.back_ends.llvm.function import Function, declared, lanes_fun
 from micrograd.tape.back_ends.llvm.loops import loop
 from micrograd.tape.back_ends.llvm.nans import write_told
 from micrograd.tape.back_ends.llvm.operands import Index
-from micrograd.tape.back_ends.llvm.spellings import SPELLINGS, from_library, larger, log_of_sum, spell
+from micrograd.tape.back_ends.llvm.spellings import OF_LARGEST, SPELLINGS, from_library, larger, spell
 from micrograd.tape.back_ends.llvm.target import CHUNK, DIVISOR, OUT, ROWS, SHARED, THETA, Target
 from micrograd.tape.back_ends.llvm.terms import VECTORS, in_pairs
 
@@ -39,7 +39,7 @@ _texts: dict[Any, list[tuple[set[str], bool, str]]] = {}  # those made, by kind:
 def known(real: str, exact: bool) -> tuple[str, ...]:
     """The names of all primitives that an interpreter can know, in the order of their codes."""
     lacking = {rule.name for rule in machine.lacking(real, exact)}
-    found = [name for name, rule in RULES.items() if name in (*SPELLINGS, "logsumexp") or from_library(rule)]
+    found = [name for name, rule in RULES.items() if name in (*SPELLINGS, *OF_LARGEST) or from_library(rule)]
     return (*PLAIN, *[name for name in found if name not in (*PLAIN, *lacking)])
 
 
@@ -125,7 +125,7 @@ def write_instructions(f: Function, names: Sequence[str | None], array: str, par
         f.start(name)
         f.addresses.append({})
         words = str(BEHIND)
-        if name in ("sum", "dot", "logsumexp"):
+        if name in ("sum", "dot", *OF_LARGEST):
             many = word(f, at + BEHIND)
             value = n_ary(f, name, array, at + BEHIND + 1, many)
             words = f.integer(index(many, 2) + BEHIND + 2 if name == "dot" else index(many) + BEHIND + 1)
@@ -147,8 +147,8 @@ def write_instructions(f: Function, names: Sequence[str | None], array: str, par
 
 
 def n_ary(f: Function, name: str, array: str, at: Index, many: str) -> str:
-    """Σ x, start + Σ x y, or log Σ exp(x)."""
-    if name == "logsumexp" or not (f.target.by_tape and f.target.lanes == 1):
+    """Σ x, start + Σ x y, or a primitive that looks at its largest operand first."""
+    if name in OF_LARGEST or not (f.target.by_tape and f.target.lanes == 1):
         return from_left(f, name, array, at, many)
     ways, ends, after = {f.label(): in_parts, f.label(): from_left}, list[str](), f.label()
     long = f.new(f"icmp uge i64 {many}, {LONG}")
@@ -183,21 +183,26 @@ def in_parts(f: Function, name: str, array: str, at: Index, many: str) -> str:
 
 
 def from_left(f: Function, name: str, array: str, at: Index, many: str) -> str:
-    """Σ x, start + Σ x y, or log Σ exp(x), with terms added from left to right."""
+    """Σ x, start + Σ x y, or a primitive that looks at its largest operand first, with terms added from left to right."""
     kind, first = f.target.vector, f.number(-0.0)
+    if name in OF_LARGEST:
+        row = OF_LARGEST[name]
+        with loop(f, many, 1, [(kind, f.number(-math.inf))]) as (k, (top,), out):
+            out[0] = larger(f, top, row.size(f, fetch(f, array, at + k)))
+        shift = row.begin(f, out[0])
+        with loop(f, many, 1, [(kind, f.number(0.0))] * row.sums) as (k, sums, out):
+            terms = row.terms(f, fetch(f, array, at + k), shift)
+            out[:] = [f.two("fadd", total, term) for total, term in zip(sums, terms, strict=True)]
+        return row.end(f, shift, out)
     if name == "dot":
         first = fetch(f, array, at + index(many, 2))
-    if name == "logsumexp":
-        with loop(f, many, 1, [(kind, f.number(-math.inf))]) as (k, (top,), out):
-            out[0] = larger(f, top, fetch(f, array, at + k))
-        top, first = out[0], f.number(0.0)
     with loop(f, many, 1, [(kind, first)]) as (k, (total,), out):
         x = fetch(f, array, at + k)
         if name == "dot":
             out[0] = f.multiply_add(x, fetch(f, array, at + k + index(many)), total)
         else:
-            out[0] = f.two("fadd", total, f.call("exp", f.two("fsub", x, top)) if name == "logsumexp" else x)
-    return log_of_sum(f, top, out[0]) if name == "logsumexp" else out[0]
+            out[0] = f.two("fadd", total, x)
+    return out[0]
 
 
 def over(f: Function, count: str, body: Callable[[Index], None]) -> None:

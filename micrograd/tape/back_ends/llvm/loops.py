@@ -15,7 +15,7 @@ import numpy as np
 
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View, turned, turned_view
-from micrograd.tape.back_ends.llvm.spellings import larger, log_of_sum, spell
+from micrograd.tape.back_ends.llvm.spellings import OF_LARGEST, larger, spell
 from micrograd.tape.back_ends.llvm.target import ROWS
 
 UNROLLED = 32  # up to so many terms, a sum over the samples is written without a loop over the terms
@@ -291,8 +291,9 @@ def over_lanes(f: Function, vectors: Sequence[str], divisor: str = "") -> list[s
     return found
 
 
-def write_logsumexp(f: Function, it: Kernel) -> None:
-    """log Σ exp(x) for every element, shifted by the largest."""
+def write_of_largest(f: Function, it: Kernel) -> None:
+    """A primitive that looks at its largest operand first, for every element."""
+    row = OF_LARGEST[it.name]
 
     def samples(places: list[Index]) -> None:
         def tile(first: list[Index], extent: list[int]) -> None:
@@ -302,11 +303,11 @@ def write_logsumexp(f: Function, it: Kernel) -> None:
                     return f.load(it.args[0], f.located(it.args[0], (*at, j)), places[0])
 
                 with loop(f, it.terms, 1, [(f.target.vector, f.number(-math.inf))]) as (j, (top,), out):
-                    out[0] = larger(f, top, fetch(j))
-                top = out[0]
-                with loop(f, it.terms, 1, [(f.target.vector, f.number(0.0))]) as (j, (total,), out):
-                    out[0] = f.two("fadd", total, f.call("exp", f.two("fsub", fetch(j), top)))
-                f.store(it.out, f.located(it.out, at), places[0], log_of_sum(f, top, out[0]))
+                    out[0] = larger(f, top, row.size(f, fetch(j)))
+                shift = row.begin(f, out[0])
+                with loop(f, it.terms, 1, [(f.target.vector, f.number(0.0))] * row.sums) as (j, sums, out):
+                    out[:] = [f.two("fadd", a, b) for a, b in zip(sums, row.terms(f, fetch(j), shift), strict=True)]
+                f.store(it.out, f.located(it.out, at), places[0], row.end(f, shift, out))
 
         nest(f, it.shape, [1] * len(it.shape), tile)
 
@@ -347,6 +348,6 @@ def chosen(f: Function, it: Kernel, index: str, at: tuple[Index, ...], s: Index)
 WRITERS: dict[str, Callable[[Function, Kernel], None]] = {  # for primitives of any number of operands; see also `spell_one`
     "sum": write_sum,
     "dot": write_sum,
-    "logsumexp": write_logsumexp,
+    **dict.fromkeys(OF_LARGEST, write_of_largest),
     "take": write_take,
 }

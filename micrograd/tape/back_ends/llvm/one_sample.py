@@ -14,7 +14,7 @@ from micrograd.tape.back_ends.llvm.arrays import masked, transposed
 from micrograd.tape.back_ends.llvm.function import Function
 from micrograd.tape.back_ends.llvm.loops import WRITERS, loop, nest, over_lanes
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View
-from micrograd.tape.back_ends.llvm.spellings import larger, log_of_sum, spell
+from micrograd.tape.back_ends.llvm.spellings import OF_LARGEST, larger, spell
 from micrograd.tape.back_ends.llvm.target import DIVISOR
 from micrograd.tape.scheduling.positions import operand_of
 
@@ -23,10 +23,10 @@ FEW = 4  # up to so many terms, a sum is written without a loop
 
 def writer(it: Kernel, lanes: int) -> Callable[[Function, Kernel], None] | None:
     """The function that writes an instruction with elements in the lanes; None if these are not neighbours."""
-    if it.name == "logsumexp":
+    if it.name in OF_LARGEST:
         x = it.args[0]
         whole = x.value is None and x.table is None and x.strides[-1] == 1
-        return write_logsumexp if whole and it.terms >= 2 * lanes else None
+        return write_of_largest if whole and it.terms >= 2 * lanes else None
     wide = it.out.table is None and len(it.shape) > 0 and 2 * it.shape[-1] >= lanes
     if not wide or it.name == "take" or (it.terms and it.name not in WRITERS):
         return None
@@ -208,39 +208,46 @@ def turns(arg: View, axis: int) -> bool:
     return moves(arg, axis) and arg.table is None and arg.strides[axis] != 1 and arg.strides[-1] == 1
 
 
-def write_logsumexp(f: Function, it: Kernel) -> None:
-    """log Σ exp(x) for every element, with terms in the lanes; in exact code the exponentials are added one by one."""
-    t, (x,), n = f.target, it.args, f.target.lanes
+def write_of_largest(f: Function, it: Kernel) -> None:
+    """A primitive that looks at its largest operand first, with terms in the lanes; in exact code they are added one by one."""
+    t, (x,), n, row = f.target, it.args, f.target.lanes, OF_LARGEST[it.name]
     whole = it.terms - it.terms % n
 
     def tile(at: list[Index], extent: list[int]) -> None:
         def part(j: Index, count: int = n) -> str:
-            return loaded(f, f.address(x.place, f.located(x, [*at, j]) * t.size), count, -math.inf)
+            return loaded(f, f.address(x.place, f.located(x, [*at, j]) * t.size), count, row.nothing)
 
         rest = it.terms - whole
         with loop(f, whole, n, [(t.vector, f.number(-math.inf))]) as (j, (top,), out):
-            out[0] = larger(f, top, part(j))
-        top = larger(f, out[0], part(Index((), whole), rest)) if rest else out[0]
+            out[0] = larger(f, top, row.size(f, part(j)))
+        top = larger(f, out[0], row.size(f, part(Index((), whole), rest))) if rest else out[0]
         by = n
         while by > 1:
             by //= 2
             top = larger(f, top, f.shuffle(top, "poison", n, [i ^ by for i in range(n)]))
 
-        def added(total: str, j: Index, count: int = n) -> str:
-            found = f.call("exp", f.two("fsub", part(j, count), top))
-            if not t.exact:
-                return f.two("fadd", total, found)
-            for k in range(count):
-                one = f.new(f"extractelement {t.vector} {found}, i64 {k}")
-                total = f.new(f"fadd {t.real} {total}, {one}")
-            return total
+        shift = row.begin(f, top)
 
-        start = (t.real, "0.0") if t.exact else (t.vector, f.number(0.0))
-        with loop(f, whole, n, [start]) as (j, (total,), out):
-            out[0] = added(total, j)
-        total = added(out[0], Index((), whole), rest) if rest else out[0]
-        total = f.splat(total if t.exact else over_lanes(f, [total])[0])
-        put(f, f.address(it.out.place, f.located(it.out, at) * t.size), log_of_sum(f, top, total), 1)
+        def added(sums: Sequence[str], j: Index, count: int = n) -> list[str]:
+            total, *others = row.terms(f, part(j, count), shift)
+            found = [f.two("fadd", a, b) for a, b in zip(sums[1:], others, strict=True)]
+            if not t.exact:
+                return [f.two("fadd", sums[0], total), *found]
+            by_one = sums[0]
+            for k in range(count):
+                one = f.new(f"extractelement {t.vector} {total}, i64 {k}")
+                by_one = f.new(f"fadd {t.real} {by_one}, {one}")
+            return [by_one, *found]
+
+        start = [(t.vector, f.number(0.0))] * row.sums
+        if t.exact:
+            start[0] = (t.real, "0.0")
+        with loop(f, whole, n, start) as (j, sums, out):
+            out[:] = added(sums, j)
+        found = added(out, Index((), whole), rest) if rest else out
+        own = found[:1] if t.exact else []
+        totals = [f.splat(total) for total in [*own, *over_lanes(f, found[len(own) :])]]
+        put(f, f.address(it.out.place, f.located(it.out, at) * t.size), row.end(f, shift, totals), 1)
 
     nest(f, it.shape, [1] * len(it.shape), tile)
 

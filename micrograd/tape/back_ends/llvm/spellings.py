@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd.floats import SCALES, SPLITTERS, VANISHED, ordinary
+from micrograd.floats import LENGTHS, SCALES, SPLITTERS, VANISHED, ordinary
 from micrograd.primitives import Primitive
 from micrograd.tape.back_ends.llvm.function import Function
 
@@ -269,10 +269,53 @@ def larger(f: Function, x: str, y: str) -> str:
     return f.choose(f.compare("uno", y, y), y, f.choose(f.compare("ogt", y, x), y, x))
 
 
-def log_of_sum(f: Function, top: str, total: str) -> str:
-    """top + log(total); top itself if it is infinite or nan."""
+class OfLargest(NamedTuple):
+    """A primitive that looks for its largest operand first, and then adds numbers for each: log Σ exp(x), √(Σ x²).
+
+    `begin` makes of the largest size what `terms` takes besides an operand; of the sums of the terms, `end` makes the result.
+    An operand that is `nothing` adds nothing. The first sum is added from left to right, others in any order.
+    """
+
+    nothing: float
+    sums: int
+    size: Callable[[Function, str], str]
+    begin: Callable[[Function, str], str]
+    terms: Callable[[Function, str, str], list[str]]
+    end: Callable[[Function, str, Sequence[str]], str]
+
+
+def _exponentials(f: Function, x: str, top: str) -> list[str]:
+    """exp(x - top), and 1 in its place for each operand that is the largest."""
+    is_top, zero = f.compare("oeq", x, top), f.number(0.0)
+    return [f.choose(is_top, zero, f.call("exp", f.two("fsub", x, top))), f.choose(is_top, f.number(1.0), zero)]
+
+
+def _log_of_sum(f: Function, top: str, sums: Sequence[str]) -> str:
+    """top + log(1 + the others); top itself if it is infinite or nan."""
+    others = f.two("fadd", sums[0], f.two("fsub", sums[1], f.number(1.0)))
     size = _intrinsic("fabs")(f, top)
-    return f.choose(f.compare("olt", size, f.number(math.inf)), f.two("fadd", top, f.call("log", total)), top)
+    return f.choose(f.compare("olt", size, f.number(math.inf)), f.two("fadd", top, f.call("log1p", others)), top)
+
+
+def _scale_of_length(f: Function, top: str) -> str:
+    most, by = LENGTHS[f.target.size]
+    s = _choice(f, top, "olt", 2.0**-most, f.number(2.0**by), f.number(1.0))
+    return _choice(f, top, "ogt", 2.0**most, f.number(2.0**-by), s)
+
+
+def _square(f: Function, x: str, s: str) -> list[str]:
+    x = f.two("fmul", x, s)
+    return [f.two("fmul", x, x)]
+
+
+def _length(f: Function, s: str, sums: Sequence[str]) -> str:
+    return f.two("fdiv", _intrinsic("sqrt")(f, sums[0]), s)
+
+
+OF_LARGEST = {
+    "logsumexp": OfLargest(-math.inf, 2, lambda f, x: x, lambda f, top: top, _exponentials, _log_of_sum),
+    "norm": OfLargest(0.0, 1, _intrinsic("fabs"), _scale_of_length, _square, _length),
+}
 
 
 def spell_one(f: Function, name: str, args: Sequence[Any], fetch: Callable[[Any], str]) -> str:
@@ -288,12 +331,13 @@ def spell_one(f: Function, name: str, args: Sequence[Any], fetch: Callable[[Any]
         for x in args:
             total = f.two("fadd", total, x)
         return total
-    if name == "logsumexp":
-        top = args[0]
-        for x in args[1:]:
-            top = larger(f, top, x)
-        total = f.number(0.0)
+    if name in OF_LARGEST:
+        row = OF_LARGEST[name]
+        top, *sizes = [row.size(f, x) for x in args]
+        for size in sizes:
+            top = larger(f, top, size)
+        shift, sums = row.begin(f, top), [f.number(0.0)] * row.sums
         for x in args:
-            total = f.two("fadd", total, f.call("exp", f.two("fsub", x, top)))
-        return log_of_sum(f, top, total)
+            sums = [f.two("fadd", total, term) for total, term in zip(sums, row.terms(f, x, shift), strict=True)]
+        return row.end(f, shift, sums)
     return spell(f, name, *args)
