@@ -36,7 +36,7 @@ class Arguments:
     """The arguments of a call, with a `Chunk` in the place of each array.
 
     `arrays` have their samples along the first axis, with the same chunks; `wholes` are one chunk each. Some may be NumPy
-    arrays until `settle` makes Dask arrays of them. `chunks` are the numbers of samples, nan if they are not known.
+    arrays until `make_lazy` makes Dask arrays of them. `chunks` are the numbers of samples, nan if they are not known.
     """
 
     def __init__(self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any):
@@ -163,7 +163,7 @@ class Arguments:
         arrays = [np.empty((0, *map(int, x.shape[1:])), x.dtype) for x in self.arrays]
         return filled(self.args, self.named, arrays, [np.ones(x.shape, x.dtype) if is_chunked(x) else x for x in self.wholes])
 
-    def settle(self) -> None:
+    def make_lazy(self) -> None:
         """Make Dask arrays of NumPy arrays."""
         self.arrays = [x if is_chunked(x) else _lazy(x, (self.chunks, *x.shape[1:])) for x in self.arrays]
         self.wholes = [x if is_chunked(x) else _lazy(x, -1) for x in self.wholes]

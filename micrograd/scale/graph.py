@@ -52,7 +52,7 @@ def mapped(
     calls.refuse_inside("map")
     given = Arguments(args, named, in_axes)
     function, paths = _recorded(calls, given, False, True)
-    given.settle()
+    given.make_lazy()
     shared = Shared(given, calls.parameters.theta() if theta is None else calls.parameters.checked(theta))
     tree, shapes = paths[0].out, list[tuple[int, ...]]()
     put_together(tree, lambda _: shapes.append(()), lambda _, shape: shapes.append(shape), lists_are_arrays=True)
@@ -133,7 +133,7 @@ def _sums(
         units = max(1, -(-int(sum(given.chunks)) // unit))
     else:  # each chunk is one unit
         places, unit, units = [(k, 1) for k in range(len(given.chunks))], int(max(given.chunks)), len(given.chunks)
-    given.settle()
+    given.make_lazy()
     shared = Shared(given, calls.parameters.theta() if theta is None else calls.parameters.checked(theta))
     name = f"{work.__name__[1:]}-{tokenize(function, shared, [x.name for x in (*given.arrays, *given.wholes)])}"
     further = [(int(k), *place, units, unit) for k, place in zip(given.chunks, places, strict=True)]

@@ -291,7 +291,7 @@ class Jitted(Decorator, Generic[R]):
     @property
     def parameters(self) -> list[Value]:
         """The leaves that the function uses, in the order of theta; known once it has been recorded, or listed in `wrt`."""
-        self._parameters.settle()
+        self._parameters.restore_order()
         return list(self._parameters.values)
 
     def theta(self) -> Array:

@@ -40,7 +40,7 @@ def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce:
         return results
     samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta)
     if call.n > len(paths) > 1 and not many:  # rather than a program for each path
-        paths[0].settled = len(paths)
+        paths[0].sufficed = len(paths)
         if (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
             return results
     count = paths[0].values * (1 + len(parameters)) if gradient else len(paths[0].tape.outputs)
@@ -88,9 +88,9 @@ def unit(recordings: Recordings, paths: list[Path]) -> int:
     return SPAN if paths[0].tape.guards and paths[0].values * len(recordings.parameters) > MANY else BLOCK
 
 
-def settled(paths: list[Path]) -> list[Path]:
+def worth_merging(paths: list[Path]) -> list[Path]:
     """The paths for which one program is worth making: all known ones if the latest call met no new one, else the first."""
-    return paths if paths[0].settled == len(paths) else paths[:1]
+    return paths if paths[0].sufficed == len(paths) else paths[:1]
 
 
 def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bool, theta: Array, reduce: bool) -> Array | None:
@@ -99,7 +99,7 @@ def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bo
     They come from one program for all paths; or from one program for each path, where samples that decide otherwise go on to
     the next.
     """
-    known, groups = len(paths), [settled(paths)]
+    known, groups = len(paths), [worth_merging(paths)]
     groups += [[path] for path in paths[1:]] if len(groups[0]) < len(paths) else []
     found: Array | None = None
     left, inputs = np.arange(call.n), call.inputs
@@ -111,7 +111,7 @@ def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bo
         if reduce:
             sums: Array = program(inputs, theta, call.n)
             holds = sums[-1] == 0.0 and not (gradient and has_nan(sums))
-            paths[0].settled = known if holds else paths[0].settled
+            paths[0].sufficed = known if holds else paths[0].sufficed
             return sums[:-1] if holds else None
         part = program(inputs, theta, len(left))
         holds = part[-1] >= 0.0
@@ -119,13 +119,13 @@ def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bo
             holds &= ~np.isnan(part).any(axis=0)
         if found is None:
             if holds.all():
-                paths[0].settled = known
+                paths[0].sufficed = known
                 return part[:-1]  # type: ignore[no-any-return]
             found = np.empty((len(part) - 1, call.n), part.dtype)
         found[:, left[holds]] = part[:-1, holds]
         left = left[~holds]
         if not len(left):
-            paths[0].settled = known
+            paths[0].sufficed = known
             return found
         inputs = call.rows(left)
     return None
@@ -152,7 +152,7 @@ def _sorted_by_path(
             return new
 
     odd = left[:0]  # samples that compare a nan
-    while len(left) and (known == 1 or len(settled(paths)) == known or len(paths) > known):
+    while len(left) and (known == 1 or len(worth_merging(paths)) == known or len(paths) > known):
         among = paths[:]
         program, count = recordings.merged(among, call, False)
         if program is None:
@@ -182,7 +182,7 @@ def _sorted_by_path(
         left = left[~holds]
         k += 1
     if len(paths) == known:
-        paths[0].settled = known
+        paths[0].sufficed = known
     return samples, recordings.parameters.grown(theta)
 
 

@@ -50,7 +50,7 @@ class Calls:
 
     def renew(self, held: bool = True) -> None:
         """Forget all recordings if something outside the arguments has changed; `held` as in `Recordings.current`."""
-        self.parameters.settle()
+        self.parameters.restore_order()
         if not self.recordings.current(held):
             with self.recordings.making:
                 if self.recordings.outdated():

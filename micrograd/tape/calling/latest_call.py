@@ -17,7 +17,7 @@ import numpy as np
 
 from micrograd.engine.modes import open_blocks
 from micrograd.tape.back_ends import Program
-from micrograd.tape.calling.branches import settled
+from micrograd.tape.calling.branches import worth_merging
 from micrograd.tape.recording.arguments import Call, check_column
 from micrograd.tape.recording.parameters import Array
 from micrograd.tape.recording.recordings import Path, Recordings
@@ -109,7 +109,7 @@ def of_map(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any
     """The short way for calls like the map just made, if there is one."""
     paths, watch, latest = recordings.kept.get((call.key, False), []), recordings.watch, call.n
     compares = bool(paths) and bool(paths[0].tape.guards)
-    path = paths[0] if compares and paths[0].settled == len(paths) else recordings.straight(call, False)
+    path = paths[0] if compares and paths[0].sufficed == len(paths) else recordings.straight(call, False)
     if path is None or watch is None or in_axes != 0 or not latest or not all(map(_of_numbers, args)):
         return None
     widths, direct, out = widths_of(path.out), recordings.back_end.make_direct is not None and not compares, path.out
@@ -260,7 +260,7 @@ def _kind_of(x: Any) -> tuple[Any, Any, Any] | None:
 def _single(recordings: Recordings, call: Call, path: Path) -> Any:
     """The program for evaluations whose first path this is, if it takes the whole of theta; else None."""
     if path.asks:
-        return recordings.merged(settled(recordings.kept.get((call.key, False), [path])), call, True)[0]
+        return recordings.merged(worth_merging(recordings.kept.get((call.key, False), [path])), call, True)[0]
     return recordings.program(path, call, False) if path.uses_all(len(recordings.parameters)) else None
 
 

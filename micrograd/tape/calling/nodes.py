@@ -184,7 +184,7 @@ class Nodes(Recordings):
         if mode.observer is not None or mode.anomaly:
             return self.fn(*args, **named)
         taken = None if named else _flat(args)
-        parameters.settle()
+        parameters.restore_order()
         self.outdated()
         quick = self.quick  # held here, because another thread replaces it when something has changed
         held = [plain_arrays(x, f"argument {i}") for i, x in enumerate(args)]

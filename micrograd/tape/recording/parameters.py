@@ -68,7 +68,7 @@ class Parameters:
     def __len__(self) -> int:
         return len(self.values)
 
-    def settle(self) -> None:
+    def restore_order(self) -> None:
         """Find the parameters in the order that a pickle has brought along, if that has not been done."""
         if self.later is not None:
             values, self.later = self.later(), None
@@ -98,7 +98,7 @@ class Parameters:
     def floats(self) -> list[float]:
         """The same as a list of floats, not rounded to the type of theta; for few parameters it takes a third of the time."""
         if open_trainings or self.later is not None:
-            self.settle()
+            self.restore_order()
             for block in [*open_trainings]:  # a copy: a block left open by an interrupt closes itself here
                 block.write_data()
         return self._numbers_held()

@@ -92,7 +92,7 @@ class Path:
     linear: Linear | None = None  # the results with their derivatives, made by `nodes` when it needs them
     is_derivable: bool = False  # whether `record.differentiated` gives its derivatives, given its results
     operands: list[list[int]] = field(default_factory=list)  # for `nodes`: what each result is differentiated by
-    settled: int = 0  # of the first path: how many paths were known when a call last met no new one
+    sufficed: int = 0  # of the first path: how many paths were known when they last sufficed for a call
     record_gated: Callable[[], Tape] | None = None  # records the path again, with products gated by what was chosen
     source: Source | None = None  # what `record_gated` needs
     _gated: list[Tape | None] = field(default_factory=list)

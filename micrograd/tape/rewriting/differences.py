@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from micrograd.primitives import RULES
-from micrograd.tape.rewriting.passes import _Constants, _renumbered, use_counts
+from micrograd.tape.rewriting.passes import Constants, use_counts, with_constants
 from micrograd.tape.tape import Instruction, Tape
 
 _SUB, _MUL, _NEG, _DOT = (RULES[name] for name in ("sub", "mul", "neg", "dot"))
@@ -38,7 +38,7 @@ def with_differences_as_dots(tape: Tape) -> Tape:
     if not inside:
         return tape
     gone = {slot - first for slot in inside.values()}
-    numbers, kept = _Constants(tape), list[Instruction]()
+    numbers, kept = Constants(tape), list[Instruction]()
     to = list(range(first))  # the new slot of each old one
     moved = to.__getitem__
     negated: dict[int, int] = {}  # where the negative of a slot stands
@@ -69,4 +69,4 @@ def with_differences_as_dots(tape: Tape) -> Tape:
         else:
             to.append(first + len(kept))
             kept.append((rule, tuple(map(moved, old))))
-    return _renumbered(tape, numbers, kept, to)
+    return with_constants(tape, numbers, kept, to)

@@ -39,8 +39,8 @@ def optimised(tape: Tape, exact: bool = False) -> Tape:
     return swept(held.pop())
 
 
-class _Constants:
-    """The constants of a tape that is rewritten. New ones have negative slots until `_renumbered` moves them to the others."""
+class Constants:
+    """The constants of a tape that is rewritten. New ones have negative slots until `with_constants` moves them."""
 
     def __init__(self, tape: Tape):
         self.first = tape.inputs + tape.leaves  # the slot of the first constant
@@ -70,7 +70,7 @@ class _Constants:
 
 def _simplified(tape: Tape, exact: bool) -> Tape:
     """Constants folded, exact identities applied and equal instructions merged, in one walk."""
-    constants = _Constants(tape)
+    constants = Constants(tape)
     first = tape.first
     known: dict[Instruction, int] = {}
     to: list[int] = list(range(first))  # the new slot of each old one
@@ -109,10 +109,10 @@ def _simplified(tape: Tape, exact: bool) -> Tape:
                 kept.append(key)
             leave(found)
             break
-    return _renumbered(tape, constants, kept, to)
+    return with_constants(tape, constants, kept, to)
 
 
-def _renumbered(tape: Tape, constants: _Constants, kept: list[Instruction], to: list[int]) -> Tape:
+def with_constants(tape: Tape, constants: Constants, kept: list[Instruction], to: list[int]) -> Tape:
     """The tape with new constants moved behind the old ones; `to` is the new slot of each old one."""
     instructions, grown, end = kept, len(constants.fresh), tape.first
     if grown:  # the slots of new numbers come last in the list, where negative numbers as indices find them
@@ -265,7 +265,7 @@ def chained(tape: Tape) -> Tape:
             if x >= first and uses[x] == 1 and instructions[x - first][0] is rule:
                 inside[x - first] = True
                 differences |= rule is _SUB
-    numbers = _Constants(tape)
+    numbers = Constants(tape)
     one, nought = numbers.slot(1.0), numbers.slot(-0.0)  # -0.0 + x is x, whatever the sign of a zero
     kept = list(instructions)
     negated: dict[int, int] = {}  # the slot of the negative of a slot
@@ -322,7 +322,7 @@ def chained(tape: Tape) -> Tape:
             kept[k] = (_SUM, tuple(terms))
     if twice:  # a negative that a chain computes is computed once
         kept = [(rule, tuple([to[i] if i >= 0 else i for i in operands])) for rule, operands in kept]
-    return _renumbered(tape, numbers, kept, to)
+    return with_constants(tape, numbers, kept, to)
 
 
 def with_sorted_terms(tape: Tape) -> Tape:

@@ -41,7 +41,7 @@ Slots = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Settled:
+class Analysis:
     """A tape with its loops, which of its slots vary with the samples, and what becomes part of sums over the samples."""
 
     places: Places
@@ -51,7 +51,7 @@ class Settled:
     levels: list[int] | None = None  # of all instructions, if there are no loops
 
 
-def settled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact: bool = True) -> Settled:
+def analysed(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact: bool = True) -> Analysis:
     """What is known before scheduling, for a tape whose inputs arrive in `fields`, given as (width, varying).
 
     Unless results are to be `exact`, products may be added in another order.
@@ -59,22 +59,22 @@ def settled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact:
     early = tape.levels()
     tape, loops = rolled(tape, early)
     places = Places(tape, [Field(*f) for f in fields])
-    settle(places, loops)
+    find_varying(places, loops)
     levels = None if loops else early
     if levels is not None and (later := waiting(tape, levels, places.varies)):
         levels = later
         if not exact:
             places.tape = with_sorted_terms(tape)
-    return Settled(places, loops, contractions(places, loops) if reduce else {}, reduce, levels)
+    return Analysis(places, loops, contractions(places, loops) if reduce else {}, reduce, levels)
 
 
 def scheduled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact: bool = True) -> Schedule:
-    """The schedule of a tape whose inputs arrive in `fields`, given as (width, varying); `exact` as for `settled`."""
-    return schedule_of(settled(tape, fields, reduce, exact))
+    """The schedule of a tape whose inputs arrive in `fields`, given as (width, varying); `exact` as for `analysed`."""
+    return schedule_of(analysed(tape, fields, reduce, exact))
 
 
-def schedule_of(it: Settled) -> Schedule:
-    """The schedule of a settled tape. It can be called once for each: `places` is filled."""
+def schedule_of(it: Analysis) -> Schedule:
+    """The schedule of an analysed tape. It can be called once for each analysis, because `places` is filled."""
     places, loops, final, reduce = it.places, it.loops, it.final, it.reduce
     tape = places.tape
     places.place_sources()
@@ -129,7 +129,7 @@ def part_of(tape: Tape, instructions: Sequence[tuple[int, Primitive, Slots]], wa
     return Tape(len(inputs), 0, tape.constants, code, [to[out] for out in wanted]), [*inputs, *constants]
 
 
-def settle(places: Places, loops: Sequence[Loop]) -> None:
+def find_varying(places: Places, loops: Sequence[Loop]) -> None:
     """Find which slots vary from sample to sample; in a loop, they are the same in every step."""
     tape = places.tape
     varies = [f.varying for f in places.fields for _ in range(f.width)] + [False] * (tape.first - tape.inputs)

@@ -11,7 +11,7 @@ import micrograd as mg
 from micrograd.tape.back_ends import reference
 from micrograd.tape.scheduling import levels
 from micrograd.tape.scheduling.levels import earliest, waiting
-from micrograd.tape.scheduling.vectorise import scheduled, settled
+from micrograd.tape.scheduling.vectorise import analysed, scheduled
 
 
 def slopes(n):
@@ -44,7 +44,7 @@ def test_in_each_group_some_instruction_cannot_wait_any_longer(seed, always):
     """A group is of one kind, and of what all samples share, or of what varies."""
     function, inputs, leaves = program(seed)
     tape, _ = recorded(function, [0.3] * inputs, wrt=leaves)
-    it = settled(tape, [(inputs - 1, True), (1, False)], False)
+    it = analysed(tape, [(inputs - 1, True), (1, False)], False)
     early, first = tape.levels(), tape.first
     found = it.levels or waiting(tape, early, it.places.varies)
     assert found is not None
@@ -63,7 +63,7 @@ def test_in_each_group_some_instruction_cannot_wait_any_longer(seed, always):
 def test_operands_come_first_and_elimination_has_a_few_groups_a_row(varying):
     n = 20
     tape = slopes(n)
-    found = settled(tape, [(n * n, varying)], False).levels
+    found = analysed(tape, [(n * n, varying)], False).levels
     assert found is not None
     level_of = dict(enumerate(found, tape.first))
     early = earliest([(slot, *one) for slot, one in enumerate(tape.instructions, tape.first)])

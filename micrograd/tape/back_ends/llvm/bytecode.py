@@ -1,6 +1,6 @@
 """Bytecode: a tape as a table of integers for the interpreter, and whether running it gives the bits of compiled code.
 
-`vectorise.settled` comes before, `interpreter` after.
+`vectorise.analysed` comes before, `interpreter` after.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from micrograd.tape.back_ends.llvm.loops import UNROLLED
 from micrograd.tape.back_ends.llvm.spellings import OF_LARGEST, spell
 from micrograd.tape.back_ends.llvm.target import ARRAYS, OUT, Target
 from micrograd.tape.scheduling.levels import earliest
-from micrograd.tape.scheduling.vectorise import Settled
+from micrograd.tape.scheduling.vectorise import Analysis
 
 Array = np.ndarray[Any, Any]
 WIDE = 64  # from so many independent calls of the library on, compiled code for one sample may make them in vectors
@@ -66,7 +66,7 @@ class Bytecode:
     """A tape as the interpreter's table, with what a frame needs to know of a plan; `groups` as for a program."""
 
     @classmethod
-    def of(cls, it: Settled, groups: Sequence[int], exact: bool, real: str) -> Bytecode | None:
+    def of(cls, it: Analysis, groups: Sequence[int], exact: bool, real: str) -> Bytecode | None:
         """The bytecode of a tape; None if the interpreter lacks one of its primitives, or its bits may differ."""
         names, used = known(real, exact), {rule.name: rule for rule, _ in it.places.tape.instructions}
         if any(name not in names or rule is not RULES[name] for name, rule in used.items()):
@@ -74,9 +74,9 @@ class Bytecode:
         found = cls(it, groups, exact, real, used)
         return found if found.for_many else None
 
-    def __init__(self, it: Settled, groups: Sequence[int], exact: bool, real: str, names: Iterable[str]):
+    def __init__(self, it: Analysis, groups: Sequence[int], exact: bool, real: str, names: Iterable[str]):
         places, tape = it.places, it.places.tape
-        self.settled, self.exact, self.real, self.names = it, exact, real, names
+        self.analysis, self.exact, self.real, self.names = it, exact, real, names
         self.reduce, self.groups, self.fields = it.reduce, groups, places.fields
         self.final = {} if exact else it.final  # exact sums add the value of each sample, computed first
         self.sums = len(tape.outputs) if it.reduce else 0
@@ -104,7 +104,7 @@ class Bytecode:
             return True, True
         if any(len(xs) > UNROLLED for xs, _ in self.final.values()):
             return False, False
-        tape, varies = self.settled.places.tape, self.settled.places.varies
+        tape, varies = self.analysis.places.tape, self.analysis.places.varies
         first, found = tape.first, [True, True]
         long = [
             k
@@ -125,9 +125,9 @@ class Bytecode:
 
     def irregular(self) -> bool:
         """Whether `Target.by_tape` hardly slows compiled code: there are no loops, and long sums are little of the work."""
-        if self.settled.loops or any(len(xs) > UNROLLED for xs, _ in self.final.values()):
+        if self.analysis.loops or any(len(xs) > UNROLLED for xs, _ in self.final.values()):
             return False
-        instructions = self.settled.places.tape.instructions
+        instructions = self.analysis.places.tape.instructions
         counts = [(rule.name, len(operands) // (2 if rule is _DOT else 1)) for rule, operands in instructions if rule.variadic]
         if any(name in OF_LARGEST and count >= CONTIGUOUS for name, count in counts):
             return False
@@ -138,9 +138,9 @@ class Bytecode:
 
         Those of the first step of a loop have a negative number, one for each loop; those of its other steps have 0.
         """
-        if self.settled.levels is not None:
-            return self.settled.levels
-        tape, loops = self.settled.places.tape, self.settled.loops
+        if self.analysis.levels is not None:
+            return self.analysis.levels
+        tape, loops = self.analysis.places.tape, self.analysis.loops
         first, found, base = tape.first, list[int](), 0
         for number, loop in enumerate([*loops, None]):
             between = range(len(found), len(tape.instructions) if loop is None else loop.start)
@@ -159,7 +159,7 @@ class Bytecode:
     @cached_property
     def table(self) -> tuple[Array, bool]:
         """What the interpreter is to do, as integers, and whether some of it is done once for all samples."""
-        places, tape = self.settled.places, self.settled.places.tape
+        places, tape = self.analysis.places, self.analysis.places.tape
         first, varies = tape.first, places.varies.tolist()
         codes = {RULES[name]: code for code, name in enumerate(known(self.real, self.exact))}
         once: list[int] = []
@@ -207,7 +207,7 @@ class Bytecode:
 
     def results(self) -> list[int]:
         """For each result: its array's entry in the frame, where it lies there (row, stride, offset), and its slot."""
-        outputs = self.settled.places.tape.outputs
+        outputs = self.analysis.places.tape.outputs
         if not self.groups:
             return [*chain.from_iterable((OUT, row, 1, 0, slot) for row, slot in enumerate(outputs))]
         found, at = list[int](), iter(outputs)

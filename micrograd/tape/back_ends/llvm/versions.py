@@ -24,7 +24,7 @@ from micrograd.tape.back_ends.llvm.plan import MANY, Plan, planned
 from micrograd.tape.back_ends.llvm.target import CHUNK, Target
 from micrograd.tape.rewriting.differences import with_differences_as_dots
 from micrograd.tape.scheduling.schedule import Schedule
-from micrograd.tape.scheduling.vectorise import schedule_of, settled
+from micrograd.tape.scheduling.vectorise import analysed, schedule_of
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
@@ -109,7 +109,7 @@ class Versions:
         self.twin: Twin | None = None  # what mends results that are nan; set before the first call
         self._real = "double" if self.dtype.itemsize == 8 else "float"  # LLVM's name
         self._of = tape, fields, reduce, exact
-        self._settled = [it := settled(*self._of)]  # emptied by scheduling, which uses it up
+        self._analysis = [it := analysed(*self._of)]  # emptied by scheduling, which uses it up
         self._versions: list[Version | None] = [None] * 5
         self._retired: list[Target] = []  # for these, quickly compiled code has run so long that optimising pays
         self._callbacks: dict[str, Any] = {}  # functions that compiled code calls: they must live as long as it does
@@ -129,7 +129,7 @@ class Versions:
     @cached_property
     def schedule(self) -> Schedule:
         with making:
-            return schedule_of(self._settled.pop() if self._settled else settled(*self._of))  # again, if it was interrupted
+            return schedule_of(self._analysis.pop() if self._analysis else analysed(*self._of))  # again, if it was interrupted
 
     @cached_property
     def plan(self) -> Plan:
