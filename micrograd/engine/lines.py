@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import FrameType
 
 HERE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # where the files of this package are
 LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # where Python's library is, and what is installed
@@ -22,3 +23,11 @@ def line() -> str:
 
     name, lineno = frame.f_code.co_filename, frame.f_lineno
     return f"{name}:{lineno}: {linecache.getline(name, lineno).strip()}".rstrip(": ")
+
+
+def in_numpy(frame: FrameType) -> str:
+    """The function of NumPy that was called from outside of it and has led to this frame; "" where it is none of NumPy's."""
+    name = ""
+    while frame.f_globals.get("__name__", "").startswith("numpy.") and frame.f_back is not None:
+        frame, name = frame.f_back, frame.f_code.co_name
+    return f"np.{name}" if name else ""

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from micrograd.engine import modes
+from micrograd.engine.lines import in_numpy
 from micrograd.engine.modes import open_blocks, watches
+
+_caller = sys._getframe
+# The rooms of NumPy's own Python code that compute. In others stand savetxt, testing, and what is told dtype=float.
+_COMPUTING = ("numpy.lib._f", "numpy.lib.f", "numpy.lib._poly", "numpy.lib.poly", "numpy.linalg", "numpy.fft")
+
+
+def _refuse(value: Any, asked: FrameType) -> None:
+    """TypeError if a function of NumPy, which makes floats of Values on its way, would drop a derivative."""
+    computes = asked.f_globals.get("__name__", "").startswith(_COMPUTING) and not asked.f_code.co_qualname.startswith(
+        "vectorize"
+    )
+    if computes and modes.current().recording and any(node.rule is None for node in value._below(set())):
+        raise TypeError(
+            f"{in_numpy(asked)} makes a plain float of {value!r}, and its derivative would be lost: write it with operators "
+            "and the functions of micrograd, or give it v.data where the number alone is meant"
+        )
 
 
 class Number:
@@ -16,6 +35,9 @@ class Number:
     def __float__(self: Any) -> float:
         if open_blocks or watches:
             modes.read(self, "float() or a function of math")
+        asked = _caller(1)
+        if "numpy" in asked.f_code.co_filename:
+            _refuse(self, asked)
         number: float = self._data
         return number
 

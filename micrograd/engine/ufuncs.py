@@ -7,15 +7,31 @@ names. Where a Value is an argument itself it asks here first; about arrays of V
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from math import inf, log
 from typing import Any
 
 from micrograd import composed, primitives
 from micrograd.elementwise import elementwise
+from micrograd.engine.lines import in_numpy
 from micrograd.primitives import number, where
 
 _LOG_2 = log(2.0)
+
+
+@elementwise
+def remainder(x: Any, y: Any) -> Any:
+    """The remainder of x / y that has the sign of x, as C and np.fmod have it; x % y has that of y."""
+    return primitives.mod(x, primitives.abs(y) * (1.0 - 2.0 * primitives.step(-x)))
+
+
+@elementwise
+def either(x: Any, y: Any) -> bool:
+    """Whether one of two is 0, and the other is not."""
+    return bool(x) != bool(y)
+
+
 # For these NumPy asks no method, or one of the first argument alone, which may be a number.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "arctan2": primitives.atan2,
@@ -31,8 +47,9 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "divmod": lambda x, y: (primitives.floordiv(x, y), primitives.mod(x, y)),
     "logical_and": elementwise(lambda x, y: bool(x) and bool(y)),
     "logical_or": elementwise(lambda x, y: bool(x) or bool(y)),
-    "logical_xor": elementwise(lambda x, y: bool(x) != bool(y)),
     "logical_not": lambda x: not x,
+    "logical_xor": either,
+    "fmod": remainder,
     "isnan": lambda x: bool(x != x),
     "isinf": lambda x: bool(x == inf or x == -inf),
     "isfinite": lambda x: bool(-inf < x < inf),
@@ -46,9 +63,17 @@ _OPERATORS = {
 
 
 class OfNumPy:
-    """What NumPy asks a Value that is an argument of its functions."""
+    """What NumPy asks a Value: one that is an argument of its functions, and those in arrays by methods of NumPy's names."""
 
     __slots__ = ()
+    fmod, logical_xor = remainder, either
+
+    @property
+    def dtype(self) -> Any:
+        """There is none: AttributeError that says what to write where NumPy asks for it, as np.percentile does."""
+        who = in_numpy(sys._getframe(1))
+        asked = f": {who} asks for it. Ask for a list, as in np.percentile(values, [50])[0], or use functions of micrograd"
+        raise AttributeError(f"a Value has no dtype{asked if who else ''}")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         name = ufunc.__name__

@@ -1,6 +1,10 @@
 """NumPy's functions of Values: those for which it asks no method too, and what it does with arrays beside a Value."""
 
+import io
 import math
+import operator
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ FUNCTIONS = {u for u in map(np.__dict__.get, dir(np)) if isinstance(u, np.ufunc)
 MAY_CHOOSE = {"heaviside", "fmax", "fmin"}  # a number of NumPy's, and then they give it
 REFUSED = {  # integers, bits, texts and dates, or parts of numbers: no derivative is meant
     "copysign", "nextafter", "signbit", "spacing", "ldexp", "isnat", "bitwise_and", "bitwise_or", "bitwise_xor",
-    "bitwise_count", "invert", "left_shift", "right_shift", "fmod",
+    "bitwise_count", "invert", "left_shift", "right_shift",
 }  # fmt: skip
 
 
@@ -183,3 +187,123 @@ def test_what_has_its_own_way_with_functions_of_numpy_keeps_it():
     for lazy, wanted in ((d * v, [2.0, 10.0]), (v * d, [2.0, 10.0]), (v - d, [1.0, -3.0]), (np.maximum(d, v), [2.0, 5.0])):
         assert isinstance(lazy, da.Array)
         assert [float(x) for x in lazy.compute()] == wanted
+
+
+A, B = np.array([0.3, 1.7, 0.9, 2.2]), np.array([1.1, 0.4, 0.8, 1.9])
+M, N = np.array([[2.0, 0.3], [0.4, 1.5]]), np.array([[1.2, -0.7], [0.6, 2.1]])
+CALLS = {  # arguments, where they are not one array or two
+    "arcsin": [(A / 3,)], "arccos": [(A / 3,)], "arctanh": [(A / 3,)], "arccosh": [(A + 1.1,)], "power": [(A, B)],
+    "clip": [(A, 0.5, 1.8)], "partition": [(A, 2)], "where": [(A > 1.0, A, B)], "select": [([A > 1.0], [A], 0.5)],
+    "choose": [([0, 1, 0, 1], [A, B])], "einsum": [("ij,jk->ik", M, N)], "cross": [(A[:3], B[:3])], "reshape": [(A, (2, 2))],
+    "concatenate": [([A, B],)], "stack": [([A, B],)], "split": [(A, 2)], "repeat": [(A, 2)], "tile": [(A, 2)], "roll": [(A, 1)],
+    "pad": [(A, 1)], "take": [(A, [0, 2])], "insert": [(A, 1, 5.0)], "delete": [(A, 1)], "linspace": [(A, B, 3)],
+    "polyval": [(A, 1.3)], "linalg.matrix_power": [(M, 3)], "kron": [(A[:2], B[:2])], "percentile": [(A, 40)],
+    "nanpercentile": [(A, 40)], "quantile": [(A, 0.4)], "nanquantile": [(A, 0.4)], "interp": [(0.5, A, B)],
+    "polyfit": [(A, B, 1)], "linalg.solve": [(M, A[:2])], "linalg.lstsq": [(M, A[:2])],
+    "ldexp": [(A, 2)], "polydiv": [(A, B[:2])], "append": [(A, B)],
+}  # fmt: skip
+
+
+def tables():
+    """The names in the two tables of the page about NumPy and SciPy: those that are right, and those that raise."""
+    page = (Path(mg.__file__).parents[1] / "docs" / "how-to" / "scipy.md").read_text(encoding="utf-8")
+    right, refused = page.split("## NumPy's functions")[1].split("These raise an error")
+    cells = [
+        [line.split("|")[k] for line in part.splitlines() if line.startswith("|")][2:] for part, k in ((right, 2), (refused, 1))
+    ]
+    return [re.findall("`([a-z0-9_.]+)`", " ".join(found)) for found in cells]
+
+
+def calls(name):
+    """The function of NumPy, with arguments that it takes as numbers."""
+    f = operator.attrgetter(name)(np)
+    for args in CALLS.get(name, [(A,), (M,), (A, B), (M, N)]):
+        if isinstance(f, np.ufunc) and len(args) > f.nin:  # another array would be written into
+            continue
+        try:
+            with np.errstate(all="ignore"):
+                flat(f(*args))
+        except (TypeError, ValueError, IndexError, AttributeError):
+            continue
+        yield f, args
+
+
+def flat(found):
+    return [x for part in found for x in flat(part)] if isinstance(found, (list, tuple)) else list(np.ravel(found))
+
+
+def replaced(tree, make):
+    """The arguments with make(x) for each number of an array of floats."""
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(replaced(part, make) for part in tree)
+    if not isinstance(tree, np.ndarray) or tree.dtype != float:
+        return tree
+    made = [make(x) for x in tree.ravel()]
+    return np.array(made, dtype=object if isinstance(made[0], Value) else float).reshape(tree.shape)
+
+
+@pytest.mark.parametrize("name", tables()[0])
+def test_what_the_page_calls_right_has_values_and_derivatives(name):
+    tried = 0
+    for f, args in calls(name):
+        tried += 1
+        leaves, expected = [], flat(f(*args))
+        found = flat(f(*replaced(args, lambda x, leaves=leaves: leaves.append(Value(x)) or leaves[-1])))
+        assert [float(x) for x in found] == pytest.approx([float(x) for x in expected], rel=1e-12), args
+        rows = [mg.adjoints(x) if isinstance(x, Value) else {} for x in found]
+        for i, leaf in enumerate(leaves):
+            sides = []
+            for step in (1e-6, -1e-6):
+                at = iter(range(len(leaves)))
+                sides.append(flat(f(*replaced(args, lambda x, at=at, step=step, i=i: x + step * (next(at) == i)))))
+            slopes = [(float(up) - float(down)) / 2e-6 for up, down in zip(*sides, strict=True)]
+            assert [row.get(leaf, 0.0) for row in rows] == pytest.approx(slopes, rel=1e-5, abs=1e-7), args
+    assert tried
+
+
+@pytest.mark.parametrize("name", tables()[1])
+def test_what_the_page_calls_refused_is_an_error_and_loses_no_derivative(name):
+    tried = 0
+    for f, args in calls(name):
+        tried += 1
+        for given in (replaced(args, Value), [x.tolist() if isinstance(x, np.ndarray) else x for x in replaced(args, Value)]):
+            with pytest.raises((TypeError, AttributeError, ValueError)):
+                f(*given)
+    assert tried
+
+
+def test_a_function_of_numpy_that_would_make_floats_of_values_is_named():
+    a = [Value(x) for x in A]
+    for f in (np.gradient, np.i0, np.roots, np.sort_complex, lambda a: np.linalg.qr(np.reshape(a, (2, 2)))):
+        name = getattr(f, "__name__", "").replace("<lambda>", "qr")
+        with pytest.raises((TypeError, ValueError)) as error:
+            f(a)
+        said = str(error.value.__cause__ or error.value)  # NumPy says of any error that it was "setting an array element"
+        assert said.startswith(f"np.{name} makes a plain float of Value(") and "its derivative would be lost" in said
+    for f in (np.percentile, np.quantile):
+        with pytest.raises(AttributeError, match=rf"^a Value has no dtype: np\.{f.__name__} asks for it\. Ask for a list"):
+            f(a, 0.5)
+    (x,) = np.percentile(a, [50])
+    assert x.data == np.percentile(A, 50) and mg.adjoints(x, a[2])[a[2]] == 0.5
+    assert not hasattr(x, "dtype")
+
+
+def test_numpy_makes_floats_of_values_where_it_is_told_to_or_nothing_is_lost():
+    a = [Value(x) for x in A]
+    assert np.array(a).astype(float).tolist() == np.array(a, dtype=float).tolist() == A.tolist()
+    assert np.mean(a, dtype=float) == np.mean(A) and np.full(3, a[0], dtype=float).tolist() == [0.3] * 3
+    text = io.StringIO()
+    np.savetxt(text, np.array(a))
+    assert np.loadtxt(io.StringIO(text.getvalue())).tolist() == A.tolist()
+    assert np.gradient([x.detach() for x in a]).tolist() == np.gradient(A).tolist()
+    with mg.no_grad():
+        assert np.gradient(a).tolist() == np.gradient(A).tolist()
+
+
+@pytest.mark.parametrize("x", [5.3, -5.3, 0.0, 7.0, math.inf, math.nan])
+@pytest.mark.parametrize("y", [2.0, -2.0, 0.0, math.inf])
+def test_fmod_is_that_of_c(x, y):
+    with np.errstate(all="ignore"):
+        expected = np.fmod(x, y)
+        found = [np.fmod(Value(x), y), np.fmod(x, Value(y)), np.fmod(np.array([Value(x)]), y)[0]]
+    assert [v.data for v in found] == pytest.approx([expected] * 3, rel=0, abs=0, nan_ok=True)
