@@ -41,7 +41,7 @@ def merged(forests: Iterable[Forest], units: int) -> Forest:
         nodes.update(forest)
     level, last = 0, units - 1
     while last:
-        for _, i in sorted(key for key in nodes if key[0] == level):
+        for _, i in [key for key in nodes if key[0] == level]:
             if i % 2 == 0 and (level, i + 1) in nodes:
                 nodes[level + 1, i // 2] = nodes.pop((level, i)) + nodes.pop((level, i + 1))
             elif i % 2 == 0 and i == last:  # the last one, without a neighbour, goes up as it is

@@ -49,7 +49,7 @@ def merged(outputs: Sequence[Value], order: Sequence[Value], kept: Container[Val
     if FEW * (operations - len(known)) <= operations:
         return None
     made: dict[Value, Value] = {}
-    with inside(recording=True, anomaly=False, observer=None, scope=()):
+    with inside(recording=True, anomaly=False, observer=None):
         for i, node in enumerate(order):
             used, at = operands(node), place[node]
             if used and at != i:

@@ -1,5 +1,6 @@
 """map() in blocks: arrays on a disk, results that go somewhere, and the memory that it takes."""
 
+import itertools
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from micrograd import SGD, Value, jit
+from micrograd.tape.back_ends import reference
 from micrograd.tape.calling import blocks
+from micrograd.tape.calling.partial_sums import merged, subtrees
 
 
 @pytest.fixture
@@ -109,6 +112,26 @@ def test_a_sum_reads_about_a_chunk_at_a_time_or_what_the_memory_of_a_block_holds
     x.chunks = chunk, 3
     jit(lambda x: w * x[0], [w]).backward(x)
     assert x.read[0] == 1 and max(x.read) == most  # the first for the recording
+
+
+@pytest.mark.parametrize("units", [*range(1, 14), 37, 64])
+def test_sums_of_parts_in_any_order_are_the_sum_of_all(units):
+    rng = np.random.default_rng(units)
+    leaves = list(rng.normal(size=(units, 1)))
+    assert len([*subtrees(0, units, units)]) == 1
+    for _ in range(8):
+        ends = sorted({0, units, *rng.integers(0, units, rng.integers(4)).tolist()})
+        forests, covered = [], []
+        for first, end in itertools.pairwise(ends):
+            nodes = [*subtrees(first, end - first, units)]
+            covered += [unit for _, _, at, after in nodes for unit in range(at, after)]
+            forests.append({(level, i): reference.paired(leaves[at:after]) for level, i, at, after in nodes})
+            assert len(nodes) <= 2 * units.bit_length()
+        assert covered == [*range(units)]
+        ((_, found),) = merged([forests[i] for i in rng.permutation(len(forests))], units).items()
+        assert found == reference.paired(leaves)
+    (total,) = merged([{(0, i): np.array([1.7e308])} for i in range(units)], units).values()
+    assert total == (np.inf if units > 1 else 1.7e308)
 
 
 @dataclass

@@ -332,4 +332,10 @@ def test_sequences_are_aligned_for_the_least_cost():
     for _ in range(50):
         xs, ys = ([rng.randrange(5) for _ in range(rng.randrange(6))] for _ in range(2))
         assert cost(xs, ys, apart) == pytest.approx(least(xs, ys, apart))
-    assert aligned(range(40), range(40, 80), apart) is None
+    ordered = lambda x, y: 0.0 if x == y else 0.7 if x < y else 2.6  # noqa: E731
+    assert [cost([i], [j], ordered) for i, j in ((1, 2), (2, 1))] == [0.7, 2.0]
+    assert aligned(range(16), range(40, 56), apart) is not None  # the most items that differ
+    assert aligned(range(17), range(40, 57), apart) is aligned(range(17), [], apart) is None
+    alike = [(i, i) for i in range(40)]
+    assert aligned([*[7] * 40, 1], [*[7] * 40, 2], apart) == [*alike, (40, 40)]
+    assert aligned([1, *[7] * 40], [2, *[7] * 40], apart) == [(0, 0), *[(1 + i, 1 + j) for i, j in alike]]

@@ -14,6 +14,11 @@ FORMS = {  # and the primitives that they become, "neg" of what is no constant
     "from a number": (lambda a, b, c: a - b * c, ["neg", "dot"]),
     "a number from it": (lambda a, b, c: b * c - a, ["neg", "dot"]),
     "of two products": (lambda a, b, c: a * b - b * c, ["mul", "mul", "sub"]),
+    "of two products beside others": (
+        lambda a, b, c: (a * b - b * b) * (a - a * c),
+        ["mul", "mul", "sub", "neg", "dot", "mul"],
+    ),
+    "a negative of the second factor": (lambda a, b, c: -c + (a - b * c), ["neg", "dot", "add"]),
     "a constant factor": (lambda a, b, c: a - 2.0 * b, ["dot"]),
     "a constant": (lambda a, b, c: b * c - 2.0, ["dot"]),
     "a negative that there is": (lambda a, b, c: -b + (a - b * c), ["neg", "dot", "add"]),

@@ -1,5 +1,6 @@
 """Equal operations merged before differentiation: fewer of them, the same derivatives, the same every time."""
 
+import itertools
 import random
 
 import numpy as np
@@ -104,9 +105,31 @@ def test_graphs_with_few_equal_operations_stay_and_no_node_is_changed():
 
 def test_zeros_of_both_signs_and_nans_are_told_apart():
     a = Value(1.0)
-    outputs = [a / 0.0, a / -0.0, a / 0.0, a * float("nan"), a * float("nan")]
+    b = Value(2.0)
+    outputs = [a / 0.0, a / -0.0, a / 0.0, a * float("nan"), a * float("nan"), a - b, b - a]
     fewer = merged(outputs, mg.engine.all_below(*outputs), {})
+    assert [v.data for v in fewer[-2:]] == [-1.0, 1.0], "the order of operands counts"
     assert fewer[0] is fewer[2] and fewer[0].data == -fewer[1].data == float("inf") and fewer[3] is fewer[4]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_calls_of_a_function_of_ones_own_that_give_other_numbers_stay_apart(many):
+    """Such as those of one that draws a mask: here the factors 2, 3, 4, ..."""
+    factors = itertools.count(2.0)
+    own = custom_derivative(lambda x, *more: x * next(factors), lambda x, *more: (1.0,) + (0.0,) * (len(more) - 1))
+    w = Value(1.0)
+    f = jit(lambda x: own(x * w, *[x] * many) * own(x * w, *[x] * many), wrt=[w])
+    value, (slope,) = f.value_and_grad([1.0], [1.0])
+    assert value < (slope / 2.0) ** 2  # so the two factors whose product and sum these are differ
+
+
+@pytest.mark.parametrize("mode", [mg.no_grad, mg.detect_anomaly])
+def test_the_mode_of_a_call_does_not_reach_what_is_merged(mode):
+    """Here an infinity on the way, through which nothing flows."""
+    w = Value(1.0)
+    f = jit(lambda x: w * (mg.sign(mg.exp(x * w)) + mg.sign(mg.exp(x * w + 1.0)) + mg.sign(mg.exp(x * w + 2.0))), wrt=[w])
+    with mode():
+        assert [f.value_and_grad([1.0], [x])[1].tolist() for x in (1000.0, 1.0)] == [[3.0], [3.0]]
 
 
 def test_a_graph_is_made_anew_only_for_a_derivative():

@@ -9,11 +9,12 @@ from tapes import interpreted, recorded
 
 import micrograd as mg
 from micrograd import Value
+from micrograd.primitives import RULES
 from micrograd.tape.back_ends import numpy as numpy_back_end
 from micrograd.tape.back_ends import reference
 from micrograd.tape.scheduling import roll
 from micrograd.tape.scheduling.roll import Columns, by_level, by_operands, heights, reordered, rolled
-from micrograd.tape.scheduling.schedule import Repeat
+from micrograd.tape.scheduling.schedule import SHARED, Repeat
 from micrograd.tape.scheduling.vectorise import scheduled
 from micrograd.tape.tape import Tape
 
@@ -28,6 +29,19 @@ def short_loops(monkeypatch):
     monkeypatch.setattr(roll, "SMALL", 48)
     monkeypatch.setattr(roll, "LEAST", 48)
     monkeypatch.setattr(roll, "DEEP", 24)
+
+
+def test_what_all_samples_share_before_a_loop_is_computed_once(short_loops):
+    w = [Value(0.5), Value(0.7)]
+
+    def function(v):
+        x, rate = v[0], w[0] * w[1]
+        for _ in range(60):
+            x = mg.sin(x) * rate
+        return x
+
+    schedule = scheduled(recorded(function, [0.5], gradient=False, wrt=w)[0], [(1, True)], False)
+    assert repeats(schedule) and schedule.code[0].rule is RULES["mul"] and schedule.code[0].out.space == SHARED
 
 
 def agreed(tape, fields, reduce, arrays, theta, n):

@@ -1,5 +1,6 @@
 """The schedule: few vector instructions for regular code, and exactly the tape's numbers for any code."""
 
+import random
 import time
 
 import numpy as np
@@ -78,6 +79,40 @@ def test_784_128_10_is_19_vector_instructions():
     assert len(schedule.code) <= 19  # three of them divide the shares of the loss, exp(x - out), by their sum
     assert not any(o.strides is None for v in schedule.code for o in (*v.operands, v.out)), "no gathers"
     assert str(schedule).count("\n") == len(schedule.code)
+
+
+WEIGHTS = [Value(0.1 * i) for i in range(24)]
+SCATTERED = {  # of a key and the inputs; the keys, and how many vector instructions these are
+    "sums": (lambda i, v: mg.sum(v[3 * i : 3 * i + 3]), range(8), 1),
+    "products": (lambda i, v: v[i] * v[8 + i], range(8), 1),
+    "dots": (lambda i, v: mg.dot(v[3 * i : 3 * i + 3], v[24 + 3 * i : 27 + 3 * i]), range(8), 1),
+    "shared factors on either side": (
+        lambda i, v: mg.dot(*(v[3 * i : 3 * i + 3], WEIGHTS[3 * i : 3 * i + 3])[:: 1 - 2 * (i % 2)]),
+        range(8),
+        1,
+    ),
+    "starts of two kinds": (
+        lambda i, v: mg.dot(v[3 * i : 3 * i + 3], v[24 + 3 * i : 27 + 3 * i], v[48 + i] if i < 4 else WEIGHTS[i]),
+        range(8),
+        2,
+    ),
+    "of three vectors": (lambda i, v: (mg.sin, mg.exp, mg.tanh)[i // 3](v[i]) * v[(8, 20, 50)[i // 3] + i], range(9), 3 + 3),
+    "heads of an attention": (
+        lambda i, v: mg.dot(*[v[at + 4 * k : at + 4 * k + 4] for at, k in ((8 * i[0], i[1]), (64 + 8 * i[0], i[2]))]),
+        [*np.ndindex(8, 2, 2)],
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCATTERED)
+def test_alike_instructions_in_any_order_read_views(name):
+    function, keys, count = SCATTERED[name]
+    keys = random.Random(1).sample([*keys], len(keys))
+    tape, _ = recorded(lambda v: mg.sum([mg.sin(function(i, v)) for i in keys]), [0.5] * 128, gradient=False, wrt=WEIGHTS)
+    *code, _ = scheduled(tape, [(128, True)], False).code
+    assert len(code) == count + 1
+    assert not any(o.strides is None for v in code for o in (*v.operands, v.out)), "no gathers but of the terms of the last sum"
 
 
 def test_python_s_own_sum_and_products_become_dots_and_sums():
