@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from micrograd import MLP, SGD, Value, detect_anomaly, dot, hessian, jit, take, where
 from micrograd.scale import pickling
 from micrograd.tape.back_ends import reference
-from micrograd.tape.calling.branches import MANY, SPAN
+from micrograd.tape.calling.branches import MANY_SUMS, SPAN
 from micrograd.tape.calling.partial_sums import merged, subtrees
 
 dask = pytest.importorskip("dask", reason="the extra `scale` has it")
@@ -78,7 +78,7 @@ def test_exact_sums_have_the_bits_of_one_process_whatever_the_chunks(name, n, en
 
 
 @pytest.mark.parametrize("bends", [False, True])
-@pytest.mark.parametrize("count", [4, MANY // 2 + 2])  # of parameters: a few, and so many that paths are summed in spans
+@pytest.mark.parametrize("count", [4, MANY_SUMS // 2 + 2])  # of parameters: a few, and so many that paths are summed in spans
 def test_several_results_are_summed_over_chunks_each_with_its_gradient(count, bends):
     w = [Value(0.001 * i) for i in range(count)]
     n = 1500 if count == 4 else SPAN + 77
@@ -106,7 +106,7 @@ def test_a_thousand_chunks_one_and_an_empty_one(sizes):
 
 
 def test_paths_with_many_parameters_are_summed_in_spans_which_chunks_keep():
-    w = [Value(0.001 * i) for i in range(MANY + 2)]
+    w = [Value(0.001 * i) for i in range(MANY_SUMS + 2)]
     f = jit(lambda x: dot(w, [x] * len(w)) if x > 0.0 else x * x * w[1], w, precision="exact")
     x = np.random.default_rng(1).normal(size=SPAN + 77)
     value, gradient = dask.compute(*f.value_and_grad(f.theta(), da.from_array(x, chunks=7001), reduction="sum"))

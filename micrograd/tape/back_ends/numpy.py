@@ -32,7 +32,7 @@ CACHE = 4 << 20  # bytes of workspace that a block of samples should need at mos
 LARGE = 64 << 20  # or so many, if that allows more samples, up to 256: small blocks would slow matrix products down
 KEPT = 256 << 20  # bytes of all workspaces that are kept, one for each number of samples seen lately
 ROOM = 1 << 15  # if all products of a vector of sums are no more numbers, they are made in one call, and added in another
-FEW = 4  # up to so many terms, a single dot product of weights and rows is computed term by term
+FEW_TERMS = 4  # up to so many terms, a single dot product of weights and rows is computed term by term
 _SUM, _DOT, _TAKE = (RULES[name] for name in ("sum", "dot", "take"))
 
 
@@ -240,7 +240,7 @@ class _Plan:
         terms = v.terms
         start: Array | None = None
         short = terms < LONG
-        one = math.prod(v.shape) == 1 and (short if ox.space == oy.space else terms <= FEW)  # part of a formula, not of a layer
+        one = math.prod(v.shape) == 1 and (short if ox.space == oy.space else terms <= FEW_TERMS)  # of a formula, not a layer
         if not one and rows and ox.space == SHARED and oy.space == ROWS and self._affine(v):
             terms += 1
         elif self._constant(ostart) != 0.0:

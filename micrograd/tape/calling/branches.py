@@ -19,7 +19,7 @@ from micrograd.tape.recording.recordings import Path, Recordings
 
 PATHS = 64  # the most paths for one structure of arguments,
 MOST = 4096  # or so many if one program can compute all of them and select
-MANY = 2048  # with more sums over the samples than this, results of single samples are not kept: each path is summed by
+MANY_SUMS = 2048  # with more sums over the samples than this, results of single samples are not kept: each path is summed by
 SPAN = 1 << 14  # itself, for so many samples at a time
 ROOM = 1 << 21  # the most results of single samples that are kept at a time
 _COMPARE = {
@@ -85,7 +85,7 @@ def path_of(recordings: Recordings, call: Call, gradient: Any, theta: Array) -> 
 
 def unit(recordings: Recordings, paths: list[Path]) -> int:
     """How many samples make up one leaf of the tree of sums: a block, or a span if each path is summed by itself."""
-    return SPAN if paths[0].tape.guards and paths[0].values * len(recordings.parameters) > MANY else BLOCK
+    return SPAN if paths[0].tape.guards and paths[0].values * len(recordings.parameters) > MANY_SUMS else BLOCK
 
 
 def worth_merging(paths: list[Path]) -> list[Path]:

@@ -34,7 +34,7 @@ from micrograd.trees import elements, is_array, kind_of, leaves_of, mapped, part
 _calls = count(1)
 _entries = count(-1, -1)  # numbers of the scopes of opened calls; blocks of the user's have positive ones
 _KINDS = {Value, float}
-FEW = 64  # up to so many inputs are passed one by one, and not as an array
+FEW_INPUTS = 64  # up to so many inputs are passed one by one, and not as an array
 LATEST = 64  # for so many kinds of arguments a short way is kept
 
 
@@ -62,7 +62,7 @@ class Linear:
         backend, dtype, *rest = self.made_with
         chosen, inputs = back_end(backend, *rest), self.path.tape.inputs
 
-        singly = chosen.make_direct is not None and inputs <= FEW
+        singly = chosen.make_direct is not None and inputs <= FEW_INPUTS
         fields = ((1, False),) * inputs if singly else ((inputs, False),)[: min(inputs, 1)]
 
         def made(tape: Tape) -> Program:

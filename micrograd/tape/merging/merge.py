@@ -26,11 +26,11 @@ _COUNTED = {  # a comparison as a primitive, which gives 1.0 or 0.0; the order o
 _WHERE, _SUM, _DOT, _ADD, _SUB, _MUL = (RULES[name] for name in ("where", "sum", "dot", "add", "sub", "mul"))
 _EQUAL, _GREATER, _TAKE = RULES["equal"], RULES["greater"], RULES["take"]
 ELSEWHERE = -1.0  # in the place of a path's number, for a sample that takes none of the paths
-# a merged tape has at most SMALL instructions, or GROWTH times as many as the longest path (taken to have at least 5 a path)
-SMALL, GROWTH = 2000, 4
-LONG = 17  # sums of more operands are not split into additions
+SMALL_TAPE = 2000  # a merged tape may have so many instructions,
+GROWTH = 4  # or so many times those of the longest path, which is taken to have at least 5 for each of the paths
+LONG_SUM = 17  # sums of more operands are not split into additions
 BITS = 52  # so many decisions, as bits, can be held exactly by one number
-FEW = 16  # up to so many patterns of decisions are compared one by one;
+FEW_PATTERNS = 16  # up to so many patterns of decisions are compared one by one;
 TABLE = 13  # more of them are looked up in a table, if it is for at most so many decisions
 
 
@@ -66,7 +66,7 @@ def merged(
         number = code.add(_WHERE, code.add(_EQUAL, total, total), number, total)
     longest = max(5 * len(paths), *(len(tape.instructions) for tape, _ in paths))
     found = optimised(code.tape(paths[0][0].inputs, leaves, [*chosen, number]), exact=True)
-    if len(paths) > 1 and results and len(found.instructions) > max(SMALL, GROWTH * longest):
+    if len(paths) > 1 and results and len(found.instructions) > max(SMALL_TAPE, GROWTH * longest):
         return None
     return found
 
@@ -132,7 +132,7 @@ class _Tree:
     def _apart(self, rule: Primitive, operands: list[int]) -> int:
         """A short sum, or dot, as single additions: paths may have the first of them in common."""
         add = self.code.add
-        if len(operands) > LONG:
+        if len(operands) > LONG_SUM:
             return add(rule, *operands)
         half = len(operands) // 2
         terms = operands
@@ -240,10 +240,10 @@ class _Tree:
         def total(xs: list[int]) -> int:
             return xs[0] if len(xs) == 1 else add(_SUM, *xs)
 
-        if self.results and (1 << n) - len(patterns) <= min(FEW, len(patterns)):
+        if self.results and (1 << n) - len(patterns) <= min(FEW_PATTERNS, len(patterns)):
             others = [alike([x]) for x in range(1 << n) if (x,) not in values]
             return add(_SUB, number(0.0), total(others))
-        if n <= TABLE and len(patterns) > FEW:
+        if n <= TABLE and len(patterns) > FEW_PATTERNS:
             table = [number(ELSEWHERE)] * (1 << n)
             for (x,), m in values.items():
                 table[x] = number(0.0 if self.results else float(m))

@@ -22,7 +22,7 @@ from micrograd.engine.assign import assign
 from micrograd.engine.modes import open_blocks
 
 Array = np.ndarray[Any, Any]
-FEW = 10  # up to so many parameters, NumPy's own loop over them is quicker than packing them
+FEW_PARAMETERS = 10  # up to so many parameters, NumPy's own loop over them is quicker than packing them
 _REAL = np.dtype(np.float64)
 
 
@@ -117,7 +117,7 @@ class Parameters:
 
     def _vector(self, numbers: list[float]) -> Array:
         """Numbers for all parameters as an array of theta's type."""
-        if (count := len(numbers)) <= FEW:
+        if (count := len(numbers)) <= FEW_PARAMETERS:
             found = np.fromiter(numbers, _REAL, count)
         else:
             found = np.frombuffer(bytearray(_packer(count)(*numbers)))  # in half the time of fromiter

@@ -58,7 +58,7 @@ class Integer(Value):
 
 NEEDS_ONE = "a gradient needs a function that returns one number, got {}: return their sum, or take value_and_grad for each"
 LONGEST = 1000  # the most comparisons in a run that has no sample, on ones in its place
-SMALL = 16  # so many partial derivatives are computed however small the graph is
+FEW_PARTIALS = 16  # so many partial derivatives are computed however small the graph is
 
 
 class OnOnes(ValueError):
@@ -268,7 +268,7 @@ class Recording:
                 bits |= reached.get(parent, 0)
             reached[v], edges = bits, edges + len(parents)
         below = [reached[v] for v in self.results]
-        if sum(bits.bit_count() for bits in below) > 2 * edges + SMALL:
+        if sum(bits.bit_count() for bits in below) > 2 * edges + FEW_PARTIALS:
             return []
         self.operands = [[i for i, digit in enumerate(reversed(f"{bits:b}")) if digit == "1"] for bits in below]
         is_wanted, found = [*wanted, *[True] * len(self.leaves)], list[Value]()

@@ -20,7 +20,7 @@ from micrograd.tape.rewriting.passes import swept
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
-MANY = 256  # from so many sums on, their shared terms are worth a program of their own
+MANY_SUMS = 256  # from so many sums on, their shared terms are worth a program of their own
 _ADD, _MUL, _SUM, _DOT = (RULES[name] for name in ("add", "mul", "sum", "dot"))
 
 
@@ -63,7 +63,7 @@ class SplitSums:
 
 def split(tape: Tape) -> tuple[Tape, Tape, Array] | None:
     """The tape without the terms that all samples share, a tape of these, and the outputs they belong to; None if few."""
-    if len(tape.outputs) < MANY:
+    if len(tape.outputs) < MANY_SUMS:
         return None
     first, low = tape.first, tape.inputs
     varies = [True] * low + [False] * (first - low)
@@ -96,7 +96,7 @@ def split(tape: Tape) -> tuple[Tape, Tape, Array] | None:
         own, others = ([term for term in terms if any(map(varies_at, term)) == each] for each in (True, False))
         if own and others:
             outputs[i], shared[i] = total(rule, own, operands[-1]), total(rule, others, operands[-1])
-    if len(shared) < MANY:
+    if len(shared) < MANY_SUMS:
         return None
     whole = replace(tape, instructions=code, outputs=outputs, guards=[])
     once = swept(replace(whole, outputs=list(shared.values())))

@@ -16,7 +16,7 @@ from micrograd.engine.modes import inside
 from micrograd.primitives import CONSTANT
 from micrograd.tape.tape import constant_key
 
-FEW = 8  # a graph stays as it is if no more than one in so many operations would go
+ONE_IN = 8  # a graph stays as it is if no more than one in so many operations would go
 
 
 def merged(outputs: Sequence[Value], order: Sequence[Value], kept: Container[Value]) -> list[Value] | None:
@@ -46,7 +46,7 @@ def merged(outputs: Sequence[Value], order: Sequence[Value], kept: Container[Val
             others += 1
             place[node] = place_of(primal(node)) if node.rule is CONSTANT else i
     operations = len(order) - others
-    if FEW * (operations - len(known)) <= operations:
+    if ONE_IN * (operations - len(known)) <= operations:
         return None
     made: dict[Value, Value] = {}
     with inside(recording=True, anomaly=False, observer=None):

@@ -14,8 +14,8 @@ import numpy as np
 from micrograd.primitives import Primitive
 from micrograd.tape.tape import Tape
 
-MANY = 256  # from so many groups on, it is tried whether there are fewer if instructions wait
-SMALL = 2  # a group of at most so many instructions is small; half of the groups must be
+MANY_GROUPS = 256  # from so many groups on, it is tried whether there are fewer if instructions wait
+SMALL_GROUP = 2  # a group of at most so many instructions is small; half of the groups must be
 FEWER = 2  # how many times fewer there have to be
 Slots = tuple[int, ...]
 Array = np.ndarray[Any, Any]
@@ -44,7 +44,7 @@ def waiting(tape: Tape, early: Sequence[int], varies: Array) -> list[int] | None
     numbered = 2 * tape.kinds() + varies[first:]
     sizes = np.unique(numbered * (1 + max(early, default=0)) + early, return_counts=True)[1]
     groups = len(sizes)
-    if groups < MANY or 2 * np.count_nonzero(sizes <= SMALL) < groups:
+    if groups < MANY_GROUPS or 2 * np.count_nonzero(sizes <= SMALL_GROUP) < groups:
         return None
     kinds = numbered.tolist()
     depth, count = max(early), len(code)

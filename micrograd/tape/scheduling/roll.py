@@ -32,7 +32,7 @@ from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
 Stride = int | tuple[int, ...]
-SMALL = 256  # a tape of fewer instructions is left as it is,
+SMALL_TAPE = 256  # a tape of fewer instructions is left as it is,
 DEEP = 128  # and so is one with fewer vector instructions (see `groups`)
 LEAST = 128  # fewer instructions make no loop
 STEPS = 8  # fewer steps make no loop: they would save less in compiling than they cost in running
@@ -111,7 +111,7 @@ def rolled(tape: Tape, levels: Sequence[int] | None = None) -> tuple[Tape, list[
     Only recurrences are loops: some instruction reads a result of an earlier step. Repetition without that, such as the neurons
     of a layer, is left to the scheduler, which makes vector instructions of it. `levels` are the tape's, if they are known.
     """
-    if len(tape.instructions) < SMALL:
+    if len(tape.instructions) < SMALL_TAPE:
         return tape, []
     code = Columns.of(tape, levels)
     straight = code.groups([])

@@ -29,7 +29,7 @@ def always(monkeypatch):
         found.append(homes.homes(schedule))
         return Plan(schedule, groups, found[-1])
 
-    monkeypatch.setattr(homes, "MANY", 1)
+    monkeypatch.setattr(homes, "MANY_RESULTS", 1)
     monkeypatch.setattr(homes, "runs", lambda slots: [])
     monkeypatch.setattr(versions, "planned", planned)
     return found

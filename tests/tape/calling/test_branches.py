@@ -55,7 +55,7 @@ def test_merged_paths_give_the_bits_of_the_engine(seed, monkeypatch):
     for backend, together in (("llvm", True), ("llvm", False), ("reference", True), ("reference", False)):
         with monkeypatch.context() as patched:
             if not together:
-                patched.setattr(merge, "SMALL", 0)
+                patched.setattr(merge, "SMALL_TAPE", 0)
                 patched.setattr(merge, "GROWTH", 0)
                 patched.setattr(branches, "ROOM", 0)
             fast = jit(f, wrt=w, backend=backend, precision="exact")
@@ -168,10 +168,10 @@ def test_what_another_path_computes_reaches_no_derivative(backend, monkeypatch):
         assert np.allclose(compiled_sums(fast, w, X), sums(large, w, X))
 
 
-@pytest.mark.parametrize("many", [branches.MANY, 1])
+@pytest.mark.parametrize("many", [branches.MANY_SUMS, 1])
 def test_paths_have_parameters_of_their_own(many, monkeypatch):
     """In one program, and one by one, as where there is no room for the results of single samples."""
-    monkeypatch.setattr(branches, "MANY", many)
+    monkeypatch.setattr(branches, "MANY_SUMS", many)
     w, v = Value(2.0), Value(3.0)
     f = jit(lambda x: w * x if x > 1.0 else v * x * x if x > 0.0 else w * v, backend="llvm")
     assert f.map([2.0, 0.5, -1.0]).tolist() == [4.0, 0.75, 6.0]
@@ -182,7 +182,7 @@ def test_paths_have_parameters_of_their_own(many, monkeypatch):
 
 @pytest.mark.parametrize("backend", ["reference", "llvm"])
 def test_sums_of_each_path_by_itself_have_the_same_bits_whatever_was_met_before(backend, monkeypatch):
-    monkeypatch.setattr(branches, "MANY", 1)
+    monkeypatch.setattr(branches, "MANY_SUMS", 1)
     w = [Value(0.7), Value(-1.3)]
 
     def fn(x):

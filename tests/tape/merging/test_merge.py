@@ -296,7 +296,7 @@ def tapes_of(f, *xs):
 def test_paths_are_merged_where_one_tape_of_all_is_not_too_long(monkeypatch):
     tapes = tapes_of(lambda x: mg.sin(x) * x if x > 0.0 else mg.cos(x) - x, [1.0, -1.0])
     assert len(tapes) == 2 and merge.merged(tapes, 0, True) is not None
-    monkeypatch.setattr(merge, "SMALL", 0)
+    monkeypatch.setattr(merge, "SMALL_TAPE", 0)
     assert merge.merged(tapes, 0, True) is not None  # a few times as long as the longest
     monkeypatch.setattr(merge, "GROWTH", 0)
     assert merge.merged(tapes, 0, True) is None

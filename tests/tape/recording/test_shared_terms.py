@@ -35,7 +35,7 @@ def test_a_penalty_counts_once_for_each_sample(backend, reduction, n):
 
 
 def test_sums_of_whole_numbers_are_equal_to_the_bit(monkeypatch):
-    monkeypatch.setattr(shared_terms, "MANY", 1)
+    monkeypatch.setattr(shared_terms, "MANY_SUMS", 1)
     add, mul, sums, dots = (RULES[name] for name in ("add", "mul", "sum", "dot"))
     # slots: inputs 0 1, leaves 2 3, constants 4 (0.0) 5 (3.0), then results
     tape = Tape(2, 2, [0.0, 3.0], [

@@ -22,8 +22,8 @@ def slopes(n):
 @pytest.fixture
 def always(monkeypatch):
     """Wait wherever that is possible, also where it makes no fewer groups."""
-    monkeypatch.setattr(levels, "MANY", 0)
-    monkeypatch.setattr(levels, "SMALL", math.inf)
+    monkeypatch.setattr(levels, "MANY_GROUPS", 0)
+    monkeypatch.setattr(levels, "SMALL_GROUP", math.inf)
     monkeypatch.setattr(levels, "FEWER", 0)
 
 
@@ -77,16 +77,16 @@ def test_operands_come_first_and_elimination_has_a_few_groups_a_row(varying):
 
 
 def test_regular_code_does_not_wait(monkeypatch):
-    monkeypatch.setattr(levels, "MANY", 0)
+    monkeypatch.setattr(levels, "MANY_GROUPS", 0)
     model = mg.MLP(5, [7, 6, 1], seed=1)
     tape, _ = recorded(lambda x: model(x) ** 2, [0.3] * 5)
-    monkeypatch.setattr(levels, "SMALL", math.inf)
+    monkeypatch.setattr(levels, "SMALL_GROUP", math.inf)
     assert waiting(tape, tape.levels(), np.ones(tape.first + len(tape.instructions), bool)) is None
 
 
 def test_chains_of_different_kinds_do_not_wait(monkeypatch):
     """On each level there is one instruction of each kind, now and later."""
-    monkeypatch.setattr(levels, "MANY", 0)
+    monkeypatch.setattr(levels, "MANY_GROUPS", 0)
 
     def chains(x):
         a, b, c = x[0].sin(), x[0].tanh(), x[0].exp()
@@ -104,7 +104,7 @@ def test_what_has_large_groups_already_does_not_wait(always, monkeypatch):
     tape, _ = recorded(lambda x: mg.sum([mg.tanh(w * x[0]) for w in layer]), [0.3], wrt=layer)
     early, varies = tape.levels(), np.ones(tape.first + len(tape.instructions), bool)
     assert waiting(tape, early, varies) is not None
-    monkeypatch.setattr(levels, "SMALL", 2)
+    monkeypatch.setattr(levels, "SMALL_GROUP", 2)
     assert waiting(tape, early, varies) is None
 
 

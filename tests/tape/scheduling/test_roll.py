@@ -26,7 +26,7 @@ def repeats(schedule):
 @pytest.fixture
 def short_loops(monkeypatch):
     """Loops are made of fewer instructions, so that tapes need not be long."""
-    monkeypatch.setattr(roll, "SMALL", 48)
+    monkeypatch.setattr(roll, "SMALL_TAPE", 48)
     monkeypatch.setattr(roll, "LEAST", 48)
     monkeypatch.setattr(roll, "DEEP", 24)
 

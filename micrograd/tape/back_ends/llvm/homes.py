@@ -20,7 +20,7 @@ from micrograd.tape.scheduling.positions import operand_of
 from micrograd.tape.scheduling.schedule import Schedule, Vector
 
 Array = np.ndarray[Any, Any]
-MANY = 64  # with fewer results, it is not tried
+MANY_RESULTS = 64  # with fewer results, it is not tried
 PARTS = 4  # the results of one vector instruction may consist of so many views
 LAYERS = 3  # how many copies of the order there are: for the results, for functions of one result, for functions of those
 
@@ -54,7 +54,7 @@ def homes(it: Schedule) -> Homes | None:
     """
     outputs = np.array([at for space, at in it.outputs if space == schedule.SHARED], np.int64)
     code = [v for v in it.code if isinstance(v, Vector)]
-    if len(outputs) < MANY or len(outputs) < len(it.outputs) or len(code) < len(it.code) or runs(outputs):
+    if len(outputs) < MANY_RESULTS or len(outputs) < len(it.outputs) or len(code) < len(it.code) or runs(outputs):
         return None
     many, to, own = len(outputs), np.arange(it.shared), np.full(it.shared, -1)
     own[outputs[::-1]] = np.arange(many)[::-1]  # if a number is returned twice, its first place counts

@@ -27,7 +27,7 @@ from micrograd.tape.back_ends.llvm.target import CHUNK, DIVISOR, OUT, ROWS, SHAR
 from micrograd.tape.back_ends.llvm.terms import VECTORS, in_pairs
 
 PLAIN = ("add", "sub", "mul", "div", "neg", "relu", "step", "sum", "dot")  # the primitives that every interpreter knows
-FEW = 4  # so many interpreters of one kind know only the primitives that were needed; the next one knows all
+FEW_INTERPRETERS = 4  # so many interpreters of one kind know only the primitives that were needed; the next one knows all
 BEHIND = 4  # how many integers every instruction has; those of more operands follow
 # the entries at the beginning of the table: where each part of it begins, and how many entries it has unless an end is marked
 LEAVES, LEAF_COUNT, FIXED, FIXED_COUNT, ONCE, SPREAD, SPREAD_COUNT, VARYING, VARYING_COUNT, WORK = range(10)
@@ -50,7 +50,7 @@ def interpreter(names: Iterable[str], t: Target, shares: bool, reduce: bool) -> 
     text = next(fits, None)
     if text is None:
         every = known(t.real, t.exact)
-        wanted = {*PLAIN, *names} if len(found) < FEW else {*every}
+        wanted = {*PLAIN, *names} if len(found) < FEW_INTERPRETERS else {*every}
         text = written([name if name in wanted else None for name in every], t, shares, reduce)
         found.append((wanted, shares, text))
     return compiled(text, QUICK)

@@ -18,7 +18,8 @@ from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View, t
 from micrograd.tape.back_ends.llvm.spellings import OF_LARGEST, larger, spell
 from micrograd.tape.back_ends.llvm.target import ROWS
 
-UNROLLED = 32  # up to so many terms, a sum over the samples is written without a loop over the terms
+FEW_TERMS = 4  # up to so many terms, a sum is written without a loop over the terms,
+UNROLLED = 32  # and up to so many terms a sum over the samples
 CHAINS = 4  # how many sums a loop over terms adds to in turn, so that no addition waits for the one before it
 
 
@@ -157,7 +158,7 @@ def write_sum(f: Function, it: Kernel) -> None:
                         out.append(f.multiply_add(x, fetch(it.args[1], at, s), total) if dotted else f.two("fadd", total, x))
                 return out
 
-            if it.terms <= 4:
+            if it.terms <= FEW_TERMS:
                 sums = begin
                 for k in range(it.terms):
                     sums = term(Index((), k), sums)

@@ -12,13 +12,11 @@ from typing import Any
 
 from micrograd.tape.back_ends.llvm.arrays import masked, transposed
 from micrograd.tape.back_ends.llvm.function import Function
-from micrograd.tape.back_ends.llvm.loops import WRITERS, loop, nest, over_lanes
+from micrograd.tape.back_ends.llvm.loops import FEW_TERMS, WRITERS, loop, nest, over_lanes
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View
 from micrograd.tape.back_ends.llvm.spellings import OF_LARGEST, larger, spell
 from micrograd.tape.back_ends.llvm.target import DIVISOR
 from micrograd.tape.scheduling.positions import operand_of
-
-FEW = 4  # up to so many terms, a sum is written without a loop
 
 
 def writer(it: Kernel, lanes: int) -> Callable[[Function, Kernel], None] | None:
@@ -179,7 +177,7 @@ def write_sum(f: Function, it: Kernel) -> None:
             sums = results
             if it.terms - done > 1:
                 sums, done = block(Index((), done), sums, it.terms - done), it.terms
-        elif it.terms > FEW:
+        elif it.terms > FEW_TERMS:
             done = it.terms
             with loop(f, done, 1, [(t.vector, b) for b in begin]) as (j, values, results):
                 results[:] = term(j, values)
@@ -277,7 +275,7 @@ def write_total(f: Function, it: Total, direct: int) -> None:
             return out
 
         found: Any = [f.number(0.0)] * len(groups) if apart else sums
-        if it.terms <= FEW:
+        if it.terms <= FEW_TERMS:
             for k in range(it.terms):
                 found = term(Index((), k), found)
         else:

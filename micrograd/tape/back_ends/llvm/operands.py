@@ -11,7 +11,7 @@ import numpy as np
 
 from micrograd.tape.back_ends.llvm.target import SHARED
 
-LONG = 64  # runs of neighbours are copied one by one if they have at least so many on average
+LONG_RUN = 64  # runs of neighbours are copied one by one if they have at least so many on average
 Array = np.ndarray[Any, Any]
 
 
@@ -143,7 +143,7 @@ class Total:
 def runs(*slots: Array) -> list[tuple[int, int]]:
     """The runs in which all of these slots go up by one, as pairs (start, end); an empty list if they are short."""
     edges = np.flatnonzero(np.any([np.diff(each) != 1 for each in slots], axis=0)) + 1
-    if len(edges) >= len(slots[0]) // LONG:
+    if len(edges) >= len(slots[0]) // LONG_RUN:
         return []
     return [*zip([0, *edges.tolist()], [*edges.tolist(), len(slots[0])], strict=True)]
 

@@ -26,7 +26,7 @@ from micrograd.tape.scheduling.schedule import Repeat, Schedule, Vector
 from micrograd.tape.scheduling.steps import of_rows
 
 Array = np.ndarray[Any, Any]
-MANY = 2048  # from so many sums over the samples on, it is better not to have accumulators of a vector each
+MANY_SUMS = 2048  # from so many sums over the samples on, it is better not to have accumulators of a vector each
 
 
 def copies(shape: tuple[int, ...], out: View, x: View) -> list[Kernel]:
@@ -277,7 +277,7 @@ class Plan:
 
     def direct(self, t: Target) -> bool:
         """Whether sums over the samples go straight to their array: for one sample, or many sums in blocks of a whole chunk."""
-        return t.single or (t.block == CHUNK and self.sums > MANY)
+        return t.single or (t.block == CHUNK and self.sums > MANY_SUMS)
 
     def read_by_totals(self) -> set[int]:
         """The rows that sums over the samples read."""

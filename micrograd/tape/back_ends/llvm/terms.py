@@ -22,7 +22,7 @@ from micrograd.tape.back_ends.llvm.operands import Index, Kernel, View
 from micrograd.tape.back_ends.llvm.target import Target
 
 Array = np.ndarray[Any, Any]
-FEW = 4  # from so many sums on, it is better to have the sums in the lanes,
+FEW_SUMS = 4  # from so many sums on, it is better to have the sums in the lanes,
 SOME, LONGER = (
     8,
     2 * LONG,
@@ -34,7 +34,7 @@ VECTORS = 4  # how many vectors of partial sums there are
 def many_terms(it: Kernel, t: Target) -> bool:
     """Whether an instruction is a few sums of many terms, for one sample, and their order is free."""
     long = not t.exact and t.lanes == 1 and it.name in ("sum", "dot") and it.terms >= LONG
-    return long and (t.by_tape or it.elements < FEW or (it.elements <= SOME and it.terms >= LONGER))
+    return long and (t.by_tape or it.elements < FEW_SUMS or (it.elements <= SOME and it.terms >= LONGER))
 
 
 @dataclass(frozen=True)

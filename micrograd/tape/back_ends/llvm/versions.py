@@ -20,7 +20,7 @@ from micrograd.tape.back_ends.llvm.bytecode import Bytecode
 from micrograd.tape.back_ends.llvm.code import OPTIMISED, QUICK, Code, compiled, making
 from micrograd.tape.back_ends.llvm.frames import Frame, Single
 from micrograd.tape.back_ends.llvm.module import LOOPED, in_one, vectors, written
-from micrograd.tape.back_ends.llvm.plan import MANY, Plan, planned
+from micrograd.tape.back_ends.llvm.plan import MANY_SUMS, Plan, planned
 from micrograd.tape.back_ends.llvm.target import CHUNK, Target
 from micrograd.tape.rewriting.differences import with_differences_as_dots
 from micrograd.tape.scheduling.schedule import Schedule
@@ -169,7 +169,7 @@ class Versions:
         """How many samples a block has in the version for long calls, and how many in that for short ones."""
         lanes = max(8, machine.host()[2] // self.dtype.itemsize)
         bytes_each = self.plan.rows * self.dtype.itemsize
-        if self.plan.sums > MANY and bytes_each * CHUNK <= FAR:
+        if self.plan.sums > MANY_SUMS and bytes_each * CHUNK <= FAR:
             return CHUNK, SHORT
         near = NEAR if self.plan.sums or any(it.work >= LOOPED for it in self.plan.work) else NEAREST
         block = CHUNK
