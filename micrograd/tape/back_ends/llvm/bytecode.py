@@ -21,8 +21,6 @@ from micrograd.tape.back_ends.llvm.interpreter import (
     FIXED,
     FIXED_COUNT,
     HEAD,
-    LEAF_COUNT,
-    LEAVES,
     ONCE,
     RESULT_COUNT,
     RESULTS,
@@ -38,7 +36,7 @@ from micrograd.tape.back_ends.llvm.interpreter import (
 )
 from micrograd.tape.back_ends.llvm.loops import UNROLLED
 from micrograd.tape.back_ends.llvm.spellings import OF_LARGEST, spell
-from micrograd.tape.back_ends.llvm.target import ARRAYS, OUT, Target
+from micrograd.tape.back_ends.llvm.target import ARRAYS, OUT, THETA_AT, Target
 from micrograd.tape.scheduling.levels import earliest
 from micrograd.tape.scheduling.vectorise import Analysis
 
@@ -183,7 +181,7 @@ class Bytecode:
                 read += (xs, ys)
         else:
             read.append(tape.outputs)
-        fixed, varying = self.arguments(False), self.arguments(True)
+        fixed, varying = [THETA_AT, tape.leaves, tape.inputs, *self.arguments(False)], self.arguments(True)
         shared = {slot for slot, rows in enumerate(varies) if not rows}
         spread = [*sorted(shared.intersection(chain.from_iterable(read))), self.one]
         results = [] if self.reduce else self.results()
@@ -191,7 +189,6 @@ class Bytecode:
         starts = [HEAD, *(HEAD + np.cumsum([len(part) for part in parts])).tolist()]
         head = [0] * HEAD
         head[ONCE], head[WORK], head[SPREAD], head[FIXED], head[VARYING], head[TOTALS], head[RESULTS] = starts[:7]
-        head[LEAVES], head[LEAF_COUNT] = tape.inputs, tape.leaves
         head[FIXED_COUNT], head[VARYING_COUNT] = len(fixed) // 3, len(varying) // 3
         head[SPREAD_COUNT], head[TOTAL_COUNT], head[RESULT_COUNT] = len(spread), self.sums, len(results) // 5
         return np.fromiter(chain(head, *parts), np.int64, starts[-1]), len(once) > 0

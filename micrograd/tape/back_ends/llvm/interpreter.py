@@ -23,15 +23,15 @@ from micrograd.tape.back_ends.llvm.loops import loop
 from micrograd.tape.back_ends.llvm.nans import write_told
 from micrograd.tape.back_ends.llvm.operands import Index
 from micrograd.tape.back_ends.llvm.spellings import OF_LARGEST, SPELLINGS, from_library, larger, spell
-from micrograd.tape.back_ends.llvm.target import CHUNK, DIVISOR, OUT, ROWS, SHARED, THETA, Target
+from micrograd.tape.back_ends.llvm.target import CHUNK, DATA, DIVISOR, OUT, ROWS, SHARED, Target
 from micrograd.tape.back_ends.llvm.terms import VECTORS, in_pairs
 
 PLAIN = ("add", "sub", "mul", "div", "neg", "relu", "step", "sum", "dot")  # the primitives that every interpreter knows
 FEW_INTERPRETERS = 4  # so many interpreters of one kind know only the primitives that were needed; the next one knows all
 BEHIND = 4  # how many integers every instruction has; those of more operands follow
 # the entries at the beginning of the table: where each part of it begins, and how many entries it has unless an end is marked
-LEAVES, LEAF_COUNT, FIXED, FIXED_COUNT, ONCE, SPREAD, SPREAD_COUNT, VARYING, VARYING_COUNT, WORK = range(10)
-TOTALS, TOTAL_COUNT, RESULTS, RESULT_COUNT, HEAD = range(10, 15)
+FIXED, FIXED_COUNT, ONCE, SPREAD, SPREAD_COUNT, VARYING, VARYING_COUNT, WORK = range(8)
+TOTALS, TOTAL_COUNT, RESULTS, RESULT_COUNT, HEAD = range(8, 13)
 _texts: dict[Any, list[tuple[set[str], bool, str]]] = {}  # those made, by kind: the primitives, with `shares` or not, the text
 
 
@@ -79,14 +79,44 @@ def written(names: Sequence[str | None], t: Target, shares: bool, reduce: bool) 
     else:
         write_results(block)
     driver = write_driver(t, before, each, each, first, last)
-    lanes = [lanes_function(f.target.wider, *one) for f in functions.values() for one in sorted(f.by_lanes)]
+    lanes = [lane_by_lane(f.target.wider, *one) for f in functions.values() for one in sorted(f.by_lanes)]
     code = "\n".join([*dict.fromkeys(lanes), *(f.text() for f in functions.values()), driver])
     return "\n".join([preamble(t), *declared(code), code])
 
 
-def word(f: Function, at: Index) -> str:
-    """An entry of the table."""
-    return f.new(f"load i64, ptr {f.address('tables', at * 8)}, align 8")
+def lane_by_lane(t: Target, name: str, arguments: int) -> str:
+    """The function `lanes.name`, where the library has none for vectors as a loop: LLVM needs half as long for it."""
+    if any(known_one == name and lanes > 1 for known_one, lanes in t.library):
+        return lanes_function(t, name, arguments)
+    f, places = Function("", t), [f"%p{i}" for i in range(arguments)]
+    for i, place in enumerate(places):
+        f.do(f"{place} = alloca {t.vector}, align 64")
+        f.do(f"store {t.vector} %a{i}, ptr {place}, align 64")
+    with loop(f, t.lanes, 1, []) as (k, _, _):
+        lanes = [number_at(f, place, k.terms[0][0]) for place in places]
+        numbers = [f"{t.real} {f.new(f'load {t.real}, ptr {lane}, align {t.size}')}" for lane in lanes]
+        one = f.new(f"call {t.real} {t.library[name, 1]}({', '.join(numbers)})")
+        f.do(f"store {t.real} {one}, ptr {lanes[0]}, align {t.size}")
+    out = f.new(f"load {t.vector}, ptr %p0, align 64")
+    parameters = ", ".join(f"{t.vector} %a{i}" for i in range(arguments))
+    lines = [f"define internal {t.vector} @lanes.{name}({parameters}) noinline {t.attributes} {{", "entry:", *f.lines]
+    return "\n".join([*lines, f"  ret {t.vector} {out}", "}"])
+
+
+def word(f: Function, at: str, further: int = 0) -> str:
+    """The entry of the table at an address, or so many entries further."""
+    place = f.new(f"getelementptr i64, ptr {at}, i64 {further}") if further else at
+    return f.new(f"load i64, ptr {place}, align 8")
+
+
+def entry(f: Function, at: str, further: str) -> str:
+    """The address of the entry so many entries further, given as a value."""
+    return f.new(f"getelementptr i64, ptr {at}, i64 {further}")
+
+
+def beginning(f: Function, part: int) -> str:
+    """The address of the first entry of a part of the table."""
+    return entry(f, "%tables", word(f, "%tables", part))
 
 
 def place(f: Function, array: str, slot: str) -> str:
@@ -94,10 +124,10 @@ def place(f: Function, array: str, slot: str) -> str:
     return f.new(f"getelementptr {f.target.vector}, ptr %{array}, i64 {slot}")
 
 
-def fetch(f: Function, array: str, at: Index) -> str:
+def fetch(f: Function, array: str, at: str, further: int = 0) -> str:
     """The numbers of the slot that an entry of the table names."""
     t = f.target
-    return f.new(f"load {t.vector}, ptr {place(f, array, word(f, at))}, align {t.size}")
+    return f.new(f"load {t.vector}, ptr {place(f, array, word(f, at, further))}, align {t.size}")
 
 
 def index(name: str, by: int = 1) -> Index:
@@ -109,14 +139,14 @@ def write_instructions(f: Function, names: Sequence[str | None], array: str, par
 
     An instruction is its code, and the slots of its result and of two operands; those of more operands follow.
     """
-    t, first, before = f.target, word(f, Index((), part)), f.block
+    t, first, before = f.target, beginning(f, part), f.block
     if t.by_tape and t.lanes == 1:
         f.do(f"%parts = alloca [{VECTORS} x {t.wider.vector}], align 64")
     f.do("br label %next")
     f.start("next")
-    slot, at = len(f.lines), index("%at")
+    slot, at = len(f.lines), "%at"
     code = word(f, at)
-    out, x, y = (place(f, array, word(f, at + i)) for i in (1, 2, 3))
+    out, x, y = (place(f, array, word(f, at, i)) for i in (1, 2, 3))
     x, y = (f.new(f"load {t.vector}, ptr {operand}, align {t.size}") for operand in (x, y))
     cases = " ".join(f"i64 {i}, label %{name}" for i, name in enumerate(names) if name)
     f.do(f"switch i64 {code}, label %end [ {cases} ]")
@@ -126,11 +156,11 @@ def write_instructions(f: Function, names: Sequence[str | None], array: str, par
         f.addresses.append({})
         words = str(BEHIND)
         if name in ("sum", "dot", *OF_LARGEST):
-            many = word(f, at + BEHIND)
-            value = n_ary(f, name, array, at + BEHIND + 1, many)
+            many = word(f, at, BEHIND)
+            value = n_ary(f, name, array, entry(f, at, str(BEHIND + 1)), many)
             words = f.integer(index(many, 2) + BEHIND + 2 if name == "dot" else index(many) + BEHIND + 1)
         else:
-            further = [fetch(f, array, at + BEHIND + i) for i in range(len(RULES[name].partials) - 2)]
+            further = [fetch(f, array, at, BEHIND + i) for i in range(len(RULES[name].partials) - 2)]
             value = spell(f, name, *(x, y)[: len(RULES[name].partials)], *further)
             words = str(BEHIND + len(further))
         values.append(f"[ {value}, %{f.block} ]")
@@ -140,13 +170,13 @@ def write_instructions(f: Function, names: Sequence[str | None], array: str, par
     f.start("store")
     value, words = f.new(f"phi {t.vector} {', '.join(values)}"), f.new(f"phi i64 {', '.join(ends)}")
     f.do(f"store {t.vector} {value}, ptr {out}, align {t.size}")
-    f.do(f"%after = add i64 %at, {words}")
+    f.do(f"%after = getelementptr i64, ptr %at, i64 {words}")
     f.do("br label %next")
-    f.lines.insert(slot, f"  %at = phi i64 [ {first}, %{before} ], [ %after, %store ]")
+    f.lines.insert(slot, f"  %at = phi ptr [ {first}, %{before} ], [ %after, %store ]")
     f.start("end")
 
 
-def n_ary(f: Function, name: str, array: str, at: Index, many: str) -> str:
+def n_ary(f: Function, name: str, array: str, at: str, many: str) -> str:
     """Σ x, start + Σ x y, or a primitive that looks at its largest operand first."""
     if name in OF_LARGEST or not (f.target.by_tape and f.target.lanes == 1):
         return from_left(f, name, array, at, many)
@@ -164,87 +194,107 @@ def n_ary(f: Function, name: str, array: str, at: Index, many: str) -> str:
     return f.new(f"phi {f.target.vector} {', '.join(ends)}")
 
 
-def in_parts(f: Function, name: str, array: str, at: Index, many: str) -> str:
+def in_parts(f: Function, name: str, array: str, at: str, many: str) -> str:
     """Σ x, or start + Σ x y, for one sample, added as in `terms`: term k goes to lane k of some vectors, round and round."""
     t, wide = f.target, f.target.wider
-    numbers = VECTORS * wide.lanes
+    numbers, second = VECTORS * wide.lanes, entry(f, at, many) if name == "dot" else ""
     f.do(f"call void @llvm.memset.p0.i64(ptr %parts, i8 0, i64 {numbers * t.size}, i1 false)")
     with loop(f, many, 1, []) as (k, _, _):
-        part = f.address("parts", index(f.new(f"and i64 {k.terms[0][0]}, {numbers - 1}"), t.size))
-        total, x = f.new(f"load {t.real}, ptr {part}, align {t.size}"), fetch(f, array, at + k)
-        y = fetch(f, array, at + k + index(many)) if name == "dot" else ""
+        i = k.terms[0][0]
+        part = f.address("parts", index(f.new(f"and i64 {i}, {numbers - 1}"), t.size))
+        total, x = f.new(f"load {t.real}, ptr {part}, align {t.size}"), fetch(f, array, entry(f, at, i))
+        y = fetch(f, array, entry(f, second, i)) if second else ""
         total = f.multiply_add(x, y, total) if y else f.two("fadd", total, x)
         f.do(f"store {t.real} {total}, ptr {part}, align {t.size}")
     places = [f.address("parts", Index((), i * wide.lanes * t.size)) for i in range(VECTORS)]
     f.target = wide
     total = in_pairs(f, [f.new(f"load {wide.vector}, ptr {place}, align {t.size}") for place in places])
     f.target = t
-    return f.two("fadd", fetch(f, array, at + index(many, 2)), total) if name == "dot" else total
+    return f.two("fadd", fetch(f, array, entry(f, second, many)), total) if second else total
 
 
-def from_left(f: Function, name: str, array: str, at: Index, many: str) -> str:
+def from_left(f: Function, name: str, array: str, at: str, many: str) -> str:
     """Σ x, start + Σ x y, or a primitive that looks at its largest operand first, with terms added from left to right."""
-    kind, first = f.target.vector, f.number(-0.0)
+    kind, first, second = f.target.vector, f.number(-0.0), ""
     if name in OF_LARGEST:
         row = OF_LARGEST[name]
         with loop(f, many, 1, [(kind, f.number(-math.inf))]) as (k, (top,), out):
-            out[0] = larger(f, top, row.size(f, fetch(f, array, at + k)))
+            out[0] = larger(f, top, row.size(f, fetch(f, array, entry(f, at, k.terms[0][0]))))
         shift = row.begin(f, out[0])
         with loop(f, many, 1, [(kind, f.number(0.0))] * row.sums) as (k, sums, out):
-            terms = row.terms(f, fetch(f, array, at + k), shift)
+            terms = row.terms(f, fetch(f, array, entry(f, at, k.terms[0][0])), shift)
             out[:] = [f.two("fadd", total, term) for total, term in zip(sums, terms, strict=True)]
         return row.end(f, shift, out)
     if name == "dot":
-        first = fetch(f, array, at + index(many, 2))
+        second = entry(f, at, many)
+        first = fetch(f, array, entry(f, second, many))
     with loop(f, many, 1, [(kind, first)]) as (k, (total,), out):
-        x = fetch(f, array, at + k)
-        if name == "dot":
-            out[0] = f.multiply_add(x, fetch(f, array, at + k + index(many)), total)
-        else:
-            out[0] = f.two("fadd", total, x)
+        i = k.terms[0][0]
+        x = fetch(f, array, entry(f, at, i))
+        out[0] = f.multiply_add(x, fetch(f, array, entry(f, second, i)), total) if second else f.two("fadd", total, x)
     return out[0]
 
 
-def over(f: Function, count: str, body: Callable[[Index], None]) -> None:
-    """Write a loop over 0 to `count`, which may be 0."""
-    some, none = f.label(), f.label()
-    f.do(f"br i1 {f.new(f'icmp ugt i64 {count}, 0')}, label %{some}, label %{none}")
-    f.start(some)
+def over(f: Function, count: str, body: Callable[[str, str], str], first: str = "null") -> None:
+    """Write a loop from 0 to `count`, which may be 0. The body gets the counter and an address, and gives the next address."""
+    head, inside, after, before = f.label(), f.label(), f.label(), f.block
+    f.do(f"br label %{head}")
+    f.start(head)
+    i, at, slot = f"%i{f.counter}", f"%at{f.counter}", len(f.lines)
+    f.do(f"br i1 {f.new(f'icmp ult i64 {i}, {count}')}, label %{inside}, label %{after}")
+    f.start(inside)
     f.addresses.append({})
-    with loop(f, count, 1, []) as (i, _, _):
-        body(i)
+    following = body(i, at)
     f.addresses.pop()
-    f.do(f"br label %{none}")
-    f.start(none)
+    f.do(f"{i}.next = add nuw nsw i64 {i}, 1")
+    f.do(f"br label %{head}")
+    phis = [f"  {i} = phi i64 [ 0, %{before} ], [ {i}.next, %{f.block} ]"]
+    phis += [f"  {at} = phi ptr [ {first}, %{before} ], [ {following}, %{f.block} ]"] if first != "null" else []
+    f.lines[slot:slot] = phis
+    f.start(after)
 
 
 def entries(f: Function, part: int, size: int, body: Callable[[Sequence[str]], None]) -> None:
     """Write a loop over the entries, of so many integers each, of a part of the table."""
-    first = word(f, Index((), part))
-    over(f, word(f, Index((), part + 1)), lambda i: body([word(f, index(first) + i * size + k) for k in range(size)]))
+
+    def one(_: str, at: str) -> str:
+        body([word(f, at, k) for k in range(size)])
+        return entry(f, at, str(size))
+
+    over(f, word(f, "%tables", part + 1), one, beginning(f, part))
+
+
+def numbers_of(f: Function, array: str) -> str:
+    """The address of an array's numbers, given its entry in the frame."""
+    held = f.new(f"load ptr, ptr {f.new(f'getelementptr ptr, ptr %frame, i64 {array}')}, align 8")
+    return f.new(f"load ptr, ptr {f.new(f'getelementptr i8, ptr {held}, i64 {DATA}')}, align 8")
+
+
+def number_at(f: Function, array: str, i: str) -> str:
+    """The address of a number of an array of numbers."""
+    return f.new(f"getelementptr {f.target.real}, ptr {array}, i64 {i}")
 
 
 def write_begin(f: Function) -> None:
     """Copy the parameters, and the arguments that are the same for all samples, to their slots."""
-    slot, many = (word(f, Index((), part)) for part in (LEAVES, LEAF_COUNT))
-    size = f.target.size
 
-    def copied(to: str, source: str, many: str) -> None:
-        numbers = f.new(f"mul i64 {many}, {size}")
-        f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr %{source}, i64 {numbers}, i1 false)")
+    def copied(e: Sequence[str]) -> None:
+        numbers = f.new(f"mul i64 {e[1]}, {f.target.size}")
+        to, source = place(f, SHARED, e[2]), numbers_of(f, e[0])
+        f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr {source}, i64 {numbers}, i1 false)")
 
-    copied(place(f, SHARED, slot), THETA, many)
-    entries(f, FIXED, 3, lambda e: copied(place(f, SHARED, e[2]), f.pointer(index(e[0])), e[1]))
+    entries(f, FIXED, 3, copied)
 
 
 def write_spread(f: Function, lanes: int) -> None:
     """Fill all lanes of a row with each number that all samples share."""
     t = f.target
 
-    def one(entry: Sequence[str]) -> None:
-        x = f.new(f"load {t.real}, ptr {f.address(SHARED, index(entry[0], t.size))}, align {t.size}")
+    def one(e: Sequence[str]) -> None:
+        x = f.new(f"load {t.real}, ptr {place(f, SHARED, e[0])}, align {t.size}")
+        row = f.new(f"getelementptr [{lanes} x {t.real}], ptr %{ROWS}, i64 {e[0]}")
         with loop(f, lanes, 1, []) as (i, _, _):
-            f.do(f"store {t.real} {x}, ptr {f.address(ROWS, index(entry[0], lanes * t.size) + i * t.size)}, align {t.size}")
+            f.do(f"store {t.real} {x}, ptr {number_at(f, row, i.terms[0][0])}, align {t.size}")
 
     entries(f, SPREAD, 1, one)
 
@@ -253,56 +303,46 @@ def write_arguments(f: Function) -> None:
     """Copy the rows of the arguments to their slots, number by number; lanes beyond the last sample repeat it."""
     t, last = f.target, f.new("sub i64 %count, 1")
 
-    def one(entry: Sequence[str]) -> None:
-        array, width = f.pointer(index(entry[0])), entry[1]
-        to = place(f, ROWS, entry[2])[1:]
-        with loop(f, t.lanes, 1, []) as (s, _, _):
-            row = f.new(f"add i64 %first, {f.new(f'call i64 @llvm.umin.i64(i64 {s.terms[0][0]}, i64 {last})')}")
-            start = f.new(f"mul i64 {row}, {width}")
-            with loop(f, width, 1, []) as (i, _, _):
-                x = f.new(f"load {t.real}, ptr {f.address(array, index(start, t.size) + i * t.size)}, align {t.size}")
-                lane = f.address(to, i * (t.lanes * t.size) + s * t.size)
-                f.do(f"store {t.real} {x}, ptr {lane}, align {t.size}")
+    def one(e: Sequence[str]) -> None:
+        array, to = numbers_of(f, e[0]), place(f, ROWS, e[2])
+        with loop(f, f.new(f"mul i64 {e[1]}, {t.lanes}"), 1, []) as (k, _, _):
+            i = k.terms[0][0]
+            lane, number = f.new(f"and i64 {i}, {t.lanes - 1}"), f.new(f"lshr i64 {i}, {t.lanes.bit_length() - 1}")
+            row = f.new(f"add i64 %first, {f.new(f'call i64 @llvm.umin.i64(i64 {lane}, i64 {last})')}")
+            at = number_at(f, array, f.new(f"add i64 {f.new(f'mul i64 {row}, {e[1]}')}, {number}"))
+            x = f.new(f"load {t.real}, ptr {at}, align {t.size}")
+            f.do(f"store {t.real} {x}, ptr {number_at(f, to, i)}, align {t.size}")
 
     entries(f, VARYING, 3, one)
 
 
 def write_totals(f: Function) -> None:
     """Add the terms of a vector of samples to each sum; lanes without a sample add nothing."""
-    t = f.target
-    first, many = (word(f, Index((), part)) for part in (TOTALS, TOTAL_COUNT))
-    whole = ""
+    t, whole = f.target, ""
     if t.lanes > 1:
         kind = f"<{t.lanes} x i64>"
         one = f.new(f"insertelement {kind} poison, i64 %count, i64 0")
         every = f.new(f"shufflevector {kind} {one}, {kind} poison, <{t.lanes} x i32> zeroinitializer")
         whole = f.new(f"icmp ugt {kind} {every}, <{', '.join(f'i64 {i}' for i in range(t.lanes))}>")
 
-    def there(x: str) -> str:
-        return f.choose(whole, x, f.number(0.0)) if whole else x
-
-    def one_sum(i: Index, at: str) -> str:
-        terms = word(f, index(at))
-        to = place(f, "totals", i.terms[0][0])
+    def one_sum(i: str, at: str) -> str:
+        terms, to = word(f, at), place(f, "totals", i)
+        xs = entry(f, at, "1")
+        ys = entry(f, xs, terms)
         begin = f.new(f"load {t.vector}, ptr {to}, align {t.size}")
         with loop(f, terms, 1, [(t.vector, begin)]) as (k, (total,), out):
-            x = there(fetch(f, ROWS, index(at) + k + 1))
-            out[0] = f.multiply_add(x, there(fetch(f, ROWS, index(at) + k + index(terms) + 1)), total)
-        f.do(f"store {t.vector} {out[0]}, ptr {to}, align {t.size}")
-        return f.integer(index(at) + index(terms, 2) + 1)
+            x, y = (fetch(f, ROWS, entry(f, each, k.terms[0][0])) for each in (xs, ys))
+            out[0] = f.multiply_add(x, y, total)
+        found = f.choose(whole, out[0], f.two("fadd", begin, f.number(0.0))) if whole else out[0]  # 0.0: terms 0.0 * 0.0
+        f.do(f"store {t.vector} {found}, ptr {to}, align {t.size}")
+        return entry(f, ys, terms)
 
-    some, none = f.label(), f.label()
-    f.do(f"br i1 {f.new(f'icmp ugt i64 {many}, 0')}, label %{some}, label %{none}")
-    f.start(some)
-    with loop(f, many, 1, [("i64", first)]) as (i, (at,), out):
-        out[0] = one_sum(i, at)
-    f.do(f"br label %{none}")
-    f.start(none)
+    over(f, word(f, "%tables", TOTAL_COUNT), one_sum, beginning(f, TOTALS))
 
 
 def write_clear(f: Function, lanes: int) -> None:
     """Write zeros to the accumulators."""
-    numbers = f.new(f"mul i64 {word(f, Index((), TOTAL_COUNT))}, {lanes * f.target.size}")
+    numbers = f.new(f"mul i64 {word(f, '%tables', TOTAL_COUNT)}, {lanes * f.target.size}")
     f.do(f"call void @llvm.memset.p0.i64(ptr %totals, i8 0, i64 {numbers}, i1 false)")
 
 
@@ -311,19 +351,21 @@ def write_finish(f: Function, lanes: int) -> None:
 
     One number at a time, because LLVM needs several times as long for the code that adds the lanes of a vector.
     """
-    t, many = f.target, word(f, Index((), TOTAL_COUNT))
-    base, chunk = f.pointer(Index((), OUT)), f.new(f"udiv i64 %first, {CHUNK}")
-    to = f.new(f"getelementptr {t.real}, ptr %{base}, i64 {f.new(f'mul i64 {chunk}, {many}')}")[1:]
+    t, many = f.target, word(f, "%tables", TOTAL_COUNT)
+    chunk = f.new(f"udiv i64 %first, {CHUNK}")
+    to = number_at(f, numbers_of(f, str(OUT)), f.new(f"mul i64 {chunk}, {many}"))
     divisor = f.new(f"load {t.real}, ptr {f.address('frame', Index((), DIVISOR * 8))}, align 8")
 
-    def one(i: Index) -> None:
-        places = [f.address("totals", i * (lanes * t.size) + lane * t.size) for lane in range(lanes)]
+    def one(i: str, _: str) -> str:
+        row = f.new(f"getelementptr [{lanes} x {t.real}], ptr %totals, i64 {i}")
+        places = [number_at(f, row, str(lane)) if lane else row for lane in range(lanes)]
         sums = [f.new(f"load {t.real}, ptr {place}, align {t.size}") for place in places]
         while len(sums) > 1:
             sums = [f.two("fadd", x, y) for x, y in zip(sums[::2], sums[1::2], strict=True)]
         total = f.two("fdiv", sums[0], divisor)
         write_told(f, total)
-        f.do(f"store {t.real} {total}, ptr {f.address(to, i * t.size)}, align {t.size}")
+        f.do(f"store {t.real} {total}, ptr {number_at(f, to, i)}, align {t.size}")
+        return ""
 
     over(f, many, one)
 
@@ -332,15 +374,15 @@ def write_results(f: Function) -> None:
     """Copy each result to its array, number by number."""
     t, count = f.target, count_of(f)
 
-    def one(entry: Sequence[str]) -> None:
-        number, row, stride, offset, slot = entry
-        array, source = f.pointer(index(number)), place(f, ROWS, slot)[1:]
+    def one(e: Sequence[str]) -> None:
+        number, row, stride, offset, slot = e
+        array, source = numbers_of(f, number), place(f, ROWS, slot)
         start = f.new(f"add i64 {f.new(f'mul i64 {row}, {count}')}, {offset}")
-        start = f.new(f"add i64 {start}, {f.new(f'mul i64 %first, {stride}')}")
+        to = number_at(f, array, f.new(f"add i64 {start}, {f.new(f'mul i64 %first, {stride}')}"))
         with loop(f, "%count", 1, [(t.real, "0.0")]) as (s, (seen,), out):
-            x = f.new(f"load {t.real}, ptr {f.address(source, s * t.size)}, align {t.size}")
-            at = f.new(f"add i64 {start}, {f.new(f'mul i64 {s.terms[0][0]}, {stride}')}")
-            f.do(f"store {t.real} {x}, ptr {f.address(array, index(at, t.size))}, align {t.size}")
+            i = s.terms[0][0]
+            x = f.new(f"load {t.real}, ptr {number_at(f, source, i)}, align {t.size}")
+            f.do(f"store {t.real} {x}, ptr {number_at(f, to, f.new(f'mul i64 {i}, {stride}'))}, align {t.size}")
             odd = f.new(f"fcmp uno {t.real} {x}, {x}")
             out[0] = f.new(f"select i1 {odd}, {t.real} {x}, {t.real} {seen}")
         write_told(f, f.splat(out[0]))
