@@ -68,6 +68,13 @@ def analysed(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact
     return Analysis(places, loops, contractions(places, loops) if reduce else {}, reduce, levels)
 
 
+def unrolled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool) -> Analysis:
+    """The same without a search for loops, which takes long: for whoever runs exact bits, and schedules nothing."""
+    places = Places(tape, [Field(*f) for f in fields])
+    find_varying(places, [])
+    return Analysis(places, [], {}, reduce)
+
+
 def scheduled(tape: Tape, fields: Iterable[tuple[int, bool]], reduce: bool, exact: bool = True) -> Schedule:
     """The schedule of a tape whose inputs arrive in `fields`, given as (width, varying); `exact` as for `analysed`."""
     return schedule_of(analysed(tape, fields, reduce, exact))

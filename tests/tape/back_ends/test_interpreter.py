@@ -19,7 +19,9 @@ from micrograd.tape import jit
 from micrograd.tape.back_ends import reference
 from micrograd.tape.back_ends.llvm import bytecode, code, interpreter, versions
 from micrograd.tape.back_ends.llvm.bytecode import Bytecode
+from micrograd.tape.back_ends.llvm.operands import KernelLoop
 from micrograd.tape.back_ends.llvm.program import Program
+from micrograd.tape.scheduling import vectorise
 from micrograd.tape.tape import Tape
 
 if reason := code.trouble():
@@ -357,6 +359,23 @@ def test_nothing_is_scheduled_for_the_interpreter(monkeypatch):
     f = jit(lambda x: mg.sum([mg.tanh(v) for v in x]), backend="llvm")
     x = np.array([[0.5, 0.25, -1.0]])
     assert f.map(x)[0] == pytest.approx(np.tanh(x).sum())
+
+
+def test_no_loop_is_searched_for_if_bits_are_exact(monkeypatch, made):
+    def path(x):
+        for _ in range(100):
+            x = mg.tanh(0.9 * x + w)
+        return x
+
+    w, X = Value(0.3), np.linspace(-1.0, 1.0, 20)
+    expected = jit(path, [w], backend="reference", precision="exact").value_and_grad([0.3], X)
+    monkeypatch.setattr(vectorise, "rolled", None)
+    f = jit(path, [w], backend="llvm", precision="exact")
+    assert same(np.append(*f.value_and_grad([0.3], X)), np.append(*expected)) and interpreted(made) == [True]
+    monkeypatch.undo()
+    made[0]._interpret_no_more()
+    assert same(np.append(*f.value_and_grad([0.3], X)), np.append(*expected)) and interpreted(made) == [False]
+    assert any(isinstance(one, KernelLoop) for one in made[0].plan.work)
 
 
 @pytest.mark.parametrize("reduce", [False, True])

@@ -24,7 +24,7 @@ from micrograd.tape.back_ends.llvm.plan import MANY_SUMS, Plan, planned
 from micrograd.tape.back_ends.llvm.target import CHUNK, Target
 from micrograd.tape.rewriting.differences import with_differences_as_dots
 from micrograd.tape.scheduling.schedule import Schedule
-from micrograd.tape.scheduling.vectorise import analysed, schedule_of
+from micrograd.tape.scheduling.vectorise import analysed, schedule_of, unrolled
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
@@ -109,7 +109,6 @@ class Versions:
         self.twin: Twin | None = None  # what mends results that are nan; set before the first call
         self._real = "double" if self.dtype.itemsize == 8 else "float"  # LLVM's name
         self._of = tape, fields, reduce, exact
-        self._analysis = [it := analysed(*self._of)]  # emptied by scheduling, which uses it up
         self._versions: list[Version | None] = [None] * 5
         self._retired: list[Target] = []  # for these, quickly compiled code has run so long that optimising pays
         self._callbacks: dict[str, Any] = {}  # functions that compiled code calls: they must live as long as it does
@@ -118,8 +117,11 @@ class Versions:
         # versions 1 and 2 are for up to so many samples; inf as long as the tape is interpreted, or if there is no such version
         self._short, self._streamed = math.inf, math.inf
         self.bytecode: Bytecode | None = None  # if the tape is interpreted
-        if len(tape.instructions) >= LEAST_INTERPRETED:
+        interprets = len(tape.instructions) >= LEAST_INTERPRETED
+        it = unrolled(*self._of[:3]) if exact and interprets else analysed(*self._of)
+        if interprets:
             self.bytecode = Bytecode.of(it, self.groups, exact, self._real)
+        self._analysis = [] if exact and interprets else [it]  # emptied by scheduling, which uses it up
         self._by_tape = self.bytecode is not None and self.bytecode.by_tape
         self._long = False  # whether it has been interpreted for as long as compiling with optimisation takes
 
@@ -129,7 +131,7 @@ class Versions:
     @cached_property
     def schedule(self) -> Schedule:
         with making:
-            return schedule_of(self._analysis.pop() if self._analysis else analysed(*self._of))  # again, if it was interrupted
+            return schedule_of(self._analysis.pop() if self._analysis else analysed(*self._of))
 
     @cached_property
     def plan(self) -> Plan:
