@@ -78,6 +78,15 @@ def _scale(grads: Sequence[float], max_norm: float) -> float:
     return max_norm / norm if norm > max_norm else 1.0  # a norm that is no number leaves them as they are
 
 
+def _length(grad: Any) -> float:
+    """The norm of an array; where its squares overflow, by the slower way of `_scale`."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        norm = math.sqrt(float(grad @ grad))
+    return norm if norm != math.inf else math.hypot(*grad.tolist())
+
+
 def _bounded(g: float, most: float) -> float:
     return -most if g < -most else most if g > most else g
 
@@ -195,7 +204,7 @@ class Optimiser:
         """The data and the state of all parameters one step on, as arrays; nothing is changed, `steps` neither."""
         if self.clip_value is not None:
             grad = grad.clip(-self.clip_value, self.clip_value)
-        if self.clip_norm is not None and (norm := math.sqrt(float(grad @ grad))) > self.clip_norm:
+        if self.clip_norm is not None and (norm := _length(grad)) > self.clip_norm:
             grad = grad * (self.clip_norm / norm)
         (now, _), *others = found = [*self._next()]
         if others:  # one update of all is far quicker than one for each group, and each number is the same

@@ -227,6 +227,16 @@ def test_clipping():
     assert (a.data, b.data) == (pytest.approx(-0.6), 0.8) and (a.grad, b.grad) == (3.0, -4.0)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_exploding_gradients_are_clipped_compiled_too(dtype):
+    """Their squares overflow. The norm was infinite then, and the parameters stayed where they were."""
+    w = Value(1.0)
+    huge = 3e30 if dtype == "float32" else 3e200
+    with jit(lambda x: x * w, dtype=dtype).training(SGD([w], lr=1.0, clip_norm=0.25)) as step:
+        step([huge])
+    assert w.data == 0.75
+
+
 def test_settings_are_floats_whatever_number_they_came_as():
     for kind in (np.float32, np.float64, int):
         for steps in (
