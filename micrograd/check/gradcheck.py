@@ -21,15 +21,16 @@ SHOWN = 10  # rows of a long table that are printed: the worst
 
 
 class GradCheck:
-    """The rows of a check, and findings about those that disagree. True where every derivative agrees, kinks aside."""
+    """The rows of a check, and findings about those that disagree. True where every derivative that can be judged agrees."""
 
     def __init__(self, rows: list[Row], findings: list[str]):
         self.rows, self.findings = rows, findings
 
     @property
     def ok(self) -> bool:
-        """Whether every derivative agrees, kinks aside."""
-        return all(row.verdict in ("agrees", "kink") for row in self.rows)
+        """Whether every derivative that can be judged agrees, kinks aside; if none can, they do not."""
+        verdicts = {row.verdict for row in self.rows}
+        return verdicts <= {"agrees", "kink", "not judged"} and verdicts != {"not judged"}
 
     def __bool__(self) -> bool:
         return self.ok
@@ -38,7 +39,7 @@ class GradCheck:
         """The rows that the table shows, in order: all of them, or of more than a dozen the worst."""
         if len(self.rows) <= SHOWN + 2:
             return self.rows
-        severity = ("agrees", "kink", "unclear", "not finite", "wrong")
+        severity = ("agrees", "kink", "not judged", "unclear", "not finite", "wrong")
         badness = [(severity.index(row.verdict), row.error if row.error == row.error else 0.0) for row in self.rows]
         first = sorted(range(len(self.rows)), key=badness.__getitem__, reverse=True)[:SHOWN]
         return [self.rows[i] for i in sorted(first)]
@@ -76,8 +77,8 @@ def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, tolerance: floa
     `args` are what `grad` takes: numbers, Values, arrays, and lists, tuples, dicts and dataclasses of them; Values keep their
     data. The numerical derivative is a central difference, extrapolated, with the step at which it is most certain. `order=2`
     checks the second derivatives too, against differences of the first. A kink within the step is named and shown with both
-    one-sided slopes. Where a derivative disagrees by more than `tolerance` (relative) and the uncertainty of the numerical one
-    together, the wrong rule is looked for and named.
+    one-sided slopes. A derivative smaller than what differences can see is not judged. Where one disagrees by more than
+    `tolerance` (relative) and the uncertainty of the numerical one together, the wrong rule is looked for and named.
 
     >>> check = gradcheck(lambda a, b: a * b**2, 2.0, 3.0)
     >>> check.ok, [row.analytic for row in check.rows]
@@ -140,7 +141,11 @@ def _prepare(arg: Any, name: str, leaves: dict[Value, str]) -> Any:
     found, arg = [], plain_arrays(arg, name)
     for path, leaf in paths(arg, name):
         shape = getattr(leaf, "shape", ())
-        for i, x in enumerate(numbers(leaf, path, integers=False)):
+        try:
+            values = numbers(leaf, path, integers=False)
+        except TypeError as error:
+            raise TypeError(str(error).replace("leave it out of argnums", "let the function close over it")) from None
+        for i, x in enumerate(values):
             where = path + str(list(_index(i, shape))) if shape else path
             found.append(_leaf(x, where, leaves))
     return like(arg, iter(found))

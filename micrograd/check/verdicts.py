@@ -20,7 +20,8 @@ from micrograd.primitives import Primitive
 class Row(NamedTuple):
     """One derivative: the engine's, the numerical one, their relative error, the step of the latter, and a verdict.
 
-    The verdict is "agrees", "kink", "wrong", "unclear" or "not finite"; `remark` may say more.
+    The verdict is "agrees", "kink", "not judged" (the derivative is smaller than what the numerical one can see), "wrong",
+    "unclear" or "not finite"; `remark` may say more.
     """
 
     leaf: str
@@ -134,6 +135,8 @@ def judged(name: str, along: Along, tolerance: float) -> Row:
     if not found.sure and analytic != found.value:
         return row("unclear", f"the numerical derivative is uncertain by {found.doubt:.1e}")
     if _error(analytic, found.value) > tolerance:
+        if analytic and 16.0 * found.doubt > max(math.fabs(analytic), math.fabs(found.value)):  # half of it would go unnoticed
+            return row("not judged", f"the numerical one is uncertain by {found.doubt:.0e}, and this is no larger")
         return row("agrees", f"within the {found.doubt:.0e} by which the numerical one is uncertain")
     return row("agrees")
 
