@@ -57,13 +57,18 @@ def bound(init: str, nin: int, nout: int) -> float:
     return _BOUNDS[init](nin, nout)
 
 
+def whole(n: Any) -> int | None:
+    """`n` as an int; None where it is no whole number, as a bool is none."""
+    return None if isinstance(n, bool) or not hasattr(n, "__index__") else n.__index__()
+
+
 def width(n: Any, what: str, name: str) -> int:
     """`n` as an int; an error that says what needs it where it is no whole number from 1 on."""
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
+    if (found := whole(n)) is None:
         raise TypeError(f"{what}, a whole number, got {name}={n!r}")
-    if n < 1:
+    if found < 1:
         raise ValueError(f"{what}, got {name}={n!r}")
-    return n.__index__()  # type: ignore[no-any-return]
+    return found
 
 
 def widths(nouts: Iterable[int]) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from micrograd.nn.arguments import whole
 from micrograd.nn.optim import Rate, not_negative
 
 Schedule = Callable[[int], float]
@@ -83,9 +84,9 @@ def _cosine(a: float, b: float, part: float) -> float:
 
 def count(name: str, n: int) -> int:
     """`n` as an int; ValueError where it is no whole number from 1 on."""
-    if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
+    if (found := whole(n)) is None or found < 1:
         raise ValueError(f"{name} must be a whole number from 1 on, got {n!r}")
-    return n.__index__()
+    return found
 
 
 def _named(name: str, f: Schedule) -> Schedule:
