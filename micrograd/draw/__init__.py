@@ -6,7 +6,7 @@
     network, network_picture, network_dot   the textbook's picture of a network instead
     scene, svg, tikz, dot                   shapes and words, written as SVG, TikZ, DOT or Mermaid
     lettering, style                        how text is written and how wide it is; colours and sizes
-    saving, frames                          files by their endings; a series of pictures, step by step
+    saving, frames, notebook                files by their endings; a series of pictures, step by step; an image in a notebook
     explore, minify, recording              the page in the browser, and a training run to play in it
 
 No program has to be installed to see a drawing.
@@ -18,12 +18,11 @@ import base64
 import os
 from collections.abc import Iterable
 from functools import cached_property
-from html import escape
 from typing import Any
 
 from micrograd.draw.boxes_and_arrows import scene
 from micrograd.draw.dot import digraph, mermaid
-from micrograd.draw.explore import Exploration, data_url
+from micrograd.draw.explore import Exploration
 from micrograd.draw.fit import fitted
 from micrograd.draw.folding import LIMIT
 from micrograd.draw.frames import frames, graph_steps, network_steps
@@ -32,6 +31,7 @@ from micrograd.draw.lettering import clip, number, plain
 from micrograd.draw.network import evident, found_in
 from micrograd.draw.network_dot import network_digraph, network_mermaid
 from micrograd.draw.network_picture import drawn
+from micrograd.draw.notebook import in_notebook
 from micrograd.draw.picture import Picture
 from micrograd.draw.recording import Recording, record
 from micrograd.draw.saving import ENDINGS, RASTER, opened, rendered
@@ -287,17 +287,7 @@ class Drawing:
                 return {**bundle, "image/png": base64.b64encode(self.rendered("drawing.png")).decode()}
         except Exception:  # a repr must not raise: where no PNG can be made, the SVG is shown
             pass
-        return {**bundle, "image/svg+xml": self.svg, "text/html": self._in_notebooks()}
-
-    def _in_notebooks(self) -> str:
-        """An image, which untrusted notebooks show too; scripts replace it by the SVG, with tooltips and text to select."""
-        image = f'<img class="jp-mod-unconfined" style="max-width:none" alt="{escape(self.title)}" src="{data_url(self.svg)}">'
-        inline = (
-            '<script>(i=>{i.outerHTML=new TextDecoder().decode(Uint8Array.from(atob(i.src.split(",")[1]),c=>c.charCodeAt()))'
-            '.replace("<svg ",\'<svg style="max-width:none" \')})(document.currentScript.previousElementSibling)</script>'
-        )
-        room = "calc(100% + 20px)"  # JupyterLab pads HTML on the right by 20 px, and drops max-content from untrusted HTML
-        return f'<div style="overflow-x:auto;width:{room};width:max-content;max-width:{room}">{image}{inline}</div>'
+        return {**bundle, "image/svg+xml": self.svg, "text/html": in_notebook(self.title, self.svg)}
 
 
 def draw_dot(root: Value, format: str = "svg", rankdir: str | None = None, view: str = "graph", **options: Any) -> Drawing:

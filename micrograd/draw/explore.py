@@ -24,6 +24,7 @@ from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, operation, runs
 from micrograd.draw.minify import minified
 from micrograd.draw.network import Network, found_in
+from micrograd.draw.notebook import data_url
 from micrograd.draw.saving import opened
 from micrograd.draw.style import DARK, LIGHT, MORE, THINNEST, variables
 from micrograd.formula.javascript import functions, listed, printable, printed
@@ -210,11 +211,6 @@ def _grouped(top: Group, closed: set[Group], count: int) -> tuple[list[list[Any]
         groups.append([part.name, tag, parent, int(number not in inside_closed), len(part.parts)])
         stack.extend((inner, number) for inner in reversed(part.parts))
     return groups, within
-
-
-def data_url(svg: str) -> str:
-    """The picture as a data URL."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
 def _style(*names: str) -> str:

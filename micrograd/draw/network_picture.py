@@ -237,7 +237,7 @@ class _Picture:
                     self._weights(spot, biggest[c - 1], lines, rows)
         if self.read.has_loss:
             nodes.append(self._loss(lines, rows))
-        caption = self._caption()
+        caption = _caption(self)
         high = self.top + self.high + MARGIN + 15 * len(caption) + 6
         # thick lines lie above thin ones
         lines.sort(key=lambda part: max([i.width for i in part.items if isinstance(i, Shape)]))
@@ -364,34 +364,36 @@ class _Picture:
             out += warning(x + self.loss_wide - 2, y - 26, palette.broken, palette.paper)
         return Part(out, f"{self.root} = {self.graph.data[self.graph.root]!r}", self.faint(last + 1, 0))
 
-    def _caption(self) -> list[list[tuple[str, str]]]:
-        palette, calls = self.palette, self.network.calls
-        inside = [("a = g(z)", palette.value), ("  ·  g′ = ∂a/∂z", palette.local),
-                  (f"  ·  δ = ∂{self.root}/∂z, ∂: gradient of {self.root}", palette.gradient)]  # fmt: skip
-        if self.radius == _BIG and len(self.read.calls) > 1:  # g′ is shown for one call alone
-            del inside[1]
-        if self.radius != _BIG:
-            inside = [("in a neuron a,", palette.value), (f" below it δ = ∂{self.root}/∂z", palette.gradient)]
-        pieces = [*inside,
-                  ("  ·  a line is a weight: blue W > 0,", palette.positive), (" orange and dashed W < 0,", palette.negative),
-                  (" thick: large", palette.quiet)]  # fmt: skip
-        if self.rows:
-            rule = "the sum of δ · a over the calls" if calls > 1 and self.read.call is None else "δ · a"
-            pieces.append((f"  ·  at its end W and ∂{self.root}/∂W = {rule}", palette.quiet))
-        else:
-            pieces.append((f"  ·  W and ∂{self.root}/∂W, z and g′: point at a line or a neuron", palette.quiet))
-        if calls > 1 and self.read.call:
-            pieces.append((f"  ·  call {self.read.call} of {calls}: ∂ is its part of each gradient", palette.quiet))
-        elif calls > 1:
-            pieces.append((f"  ·  z, a and δ are means over {calls} calls; .draw(call=1) shows one", palette.quiet))
-        if self.broken:
-            pieces.append(("  ·  !: where nan or ∞ first arose", palette.broken))
-        if self.network.shared:
-            pieces.append(("  ·  weights count outside of the network too: ∂W holds that as well", palette.quiet))
-        count = f"{len(self.graph):,}".replace(",", "\u202f")
-        pieces.append((f'  ·  the scalar graph, {count} values: .draw(view="graph"), or .explore()', palette.quiet))
-        split = [(word + " ", colour) for text, colour in pieces for word in text.split(" ")]
-        return wrapped(split, max(self.wide, 420.0) - 2 * MARGIN)
+
+def _caption(it: _Picture) -> list[list[tuple[str, str]]]:
+    """What stands below the picture, line by line, in pieces with their colours: what its letters and lines mean."""
+    palette, calls = it.palette, it.network.calls
+    inside = [("a = g(z)", palette.value), ("  ·  g′ = ∂a/∂z", palette.local),
+              (f"  ·  δ = ∂{it.root}/∂z, ∂: gradient of {it.root}", palette.gradient)]  # fmt: skip
+    if it.radius == _BIG and len(it.read.calls) > 1:  # g′ is shown for one call alone
+        del inside[1]
+    if it.radius != _BIG:
+        inside = [("in a neuron a,", palette.value), (f" below it δ = ∂{it.root}/∂z", palette.gradient)]
+    pieces = [*inside,
+              ("  ·  a line is a weight: blue W > 0,", palette.positive), (" orange and dashed W < 0,", palette.negative),
+              (" thick: large", palette.quiet)]  # fmt: skip
+    if it.rows:
+        rule = "the sum of δ · a over the calls" if calls > 1 and it.read.call is None else "δ · a"
+        pieces.append((f"  ·  at its end W and ∂{it.root}/∂W = {rule}", palette.quiet))
+    else:
+        pieces.append((f"  ·  W and ∂{it.root}/∂W, z and g′: point at a line or a neuron", palette.quiet))
+    if calls > 1 and it.read.call:
+        pieces.append((f"  ·  call {it.read.call} of {calls}: ∂ is its part of each gradient", palette.quiet))
+    elif calls > 1:
+        pieces.append((f"  ·  z, a and δ are means over {calls} calls; .draw(call=1) shows one", palette.quiet))
+    if it.broken:
+        pieces.append(("  ·  !: where nan or ∞ first arose", palette.broken))
+    if it.network.shared:
+        pieces.append(("  ·  weights count outside of the network too: ∂W holds that as well", palette.quiet))
+    count = f"{len(it.graph):,}".replace(",", "\u202f")
+    pieces.append((f'  ·  the scalar graph, {count} values: .draw(view="graph"), or .explore()', palette.quiet))
+    split = [(word + " ", colour) for text, colour in pieces for word in text.split(" ")]
+    return wrapped(split, max(it.wide, 420.0) - 2 * MARGIN)
 
 
 def _left_out(count: int, x: float, y: float, palette: Palette) -> Part:

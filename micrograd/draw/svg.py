@@ -1,7 +1,7 @@
-"""A scene as SVG.
+"""A scene written down as SVG: an element for each shape and each line of text.
 
-Only presentation attributes are used: notebooks strip style elements, markers and foreignObject. The same scene gives the same
-bytes.
+What is drawn, and where, stands in the scene; `boxes_and_arrows` and `network_picture` decide it. Only presentation attributes
+are used: notebooks strip style elements, markers and foreignObject. The same scene gives the same bytes.
 """
 
 from __future__ import annotations
