@@ -22,7 +22,7 @@ from micrograd.formula.text import clean, wrapped
 TINY, HUGE = 1e-6, 1e6  # a gradient beyond these is called tiny or huge
 SATURATED = 0.01  # a bounded function whose slope is below this is called saturated
 CANCELLED = 1e-3  # a sum below this share of its terms' sizes has cancelled
-CONFIDENT = 0.99  # a softmax that gives so much to one entry is called saturated
+LEFT = 0.1  # a softmax is called saturated that passes on less than this share of the most it can, p · (1 − p) = 1/4
 SATURATING = ("tanh", "sigmoid", "erf")
 
 
@@ -259,10 +259,11 @@ class _Search(Origins):
         """A softmax above x that gives nearly everything to one entry: exp(z) / Σ exp, or logsumexp."""
         for node in self.graph.between(self.x):
             share = _largest_share(node) if self.x is not node else 0.0
-            passed_on = share * (1.0 - share) * max(1.0, math.fabs(self.graph.adjoint[node]))
-            if share >= CONFIDENT and math.fabs(self.e.value) <= max(2.0 * passed_on, TINY):
+            left = share * (1.0 - share)
+            passed_on = left * max(1.0, math.fabs(self.graph.adjoint[node]))
+            if share > 0.5 and left < LEFT / 4.0 and math.fabs(self.e.value) <= max(2.0 * passed_on, TINY):
                 text = f"A saturated softmax: at {self.made(node)} one entry has {share:.4g} of the whole"
-                passed = f"what is passed on is about p · (1 − p) = {self.number(share * (1.0 - share))} or less"
+                passed = f"what is passed on is about p · (1 − p) = {self.number(left)} or less, of at most 0.25"
                 return [Finding("softmax", node, f"{text}; {passed}.")]
         return []
 

@@ -831,6 +831,17 @@ def test_why_knows_the_softmax_of_the_package_and_when_it_takes_nothing_away(sco
     assert adjoints(right, zs[0])[zs[0]] == -1.0 and "softmax" not in str(right.why(zs[0]))
 
 
+def test_why_tells_a_saturated_softmax_by_what_it_passes_on():
+    """By p (1 − p) beside its most, 1/4, which 50 equal entries do not reach either: they are not saturated."""
+    zs = [Value(z, label=f"z_{i}") for i, z in enumerate((4.3, 0.0, -1.0), 1)]
+    p = mg.softmax(zs)
+    assert 0.98 < p[0].data < 0.99
+    found = " ".join(str(p[0].why(zs[0])).split())
+    assert "A saturated softmax" in found and "or less, of at most 0.25" in found
+    equal = [Value(0.0, label=f"z_{i}") for i in range(1, 51)]
+    assert mg.softmax(equal)[0].why(equal[0]).cause == "nothing unusual"
+
+
 WHYS = {
     "a dead layer": (_dead_layer, "relu"),
     "behind a dead relu": (_behind_a_dead_relu, "relu"),
@@ -902,8 +913,8 @@ WHYS = {
     "saturated erf": (_saturated("erf", 1.25), "saturated"),
     "just cancelled": (_of(lambda a: a * 1000.0 - a * 998.1, 1.0), "cancelled"),
     "not quite cancelled": (_of(lambda a: a * 1000.0 - a * 997.9, 1.0), "nothing unusual"),
-    "a softmax just saturated": (_softmax(True, 5.5), "softmax"),
-    "a softmax not quite saturated": (_softmax(True, 5.0), "nothing unusual"),
+    "a softmax just saturated": (_softmax(True, 4.5), "softmax"),  # p is 0.975
+    "a softmax not quite saturated": (_softmax(True, 4.4), "nothing unusual"),
     # where numbers began
     "a relu just below 0": (_of(lambda a, b: a * (b - 0.5).relu(), 1.0, 0.25), "relu"),
     "three that are equal": (_of(lambda a, b: mg.sum([a * b, b * 1.0, b * 1.0]).relu(), 1.0, -2.0), "relu"),
