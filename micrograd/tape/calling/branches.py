@@ -157,17 +157,18 @@ def _sorted_by_path(
         program, count = recordings.merged(among, call, False)
         if program is None:
             break
-        (numbers,) = program(call.rows(left), recordings.parameters.grown(theta)[:count], len(left))
+        numbers, *compared = program(call.rows(left), recordings.parameters.grown(theta)[:count], len(left))
         for i in np.unique(numbers[numbers >= 0.0]).astype(int).tolist():
             samples.setdefault(i, []).append(left[numbers == i])
-        odd, left = np.append(odd, left[np.isnan(numbers)]), left[numbers < 0.0]
+        odd, new = np.append(odd, left[np.isnan(numbers)]), numbers < 0.0
+        left, likely = _different_first(left[new], np.array(compared)[:, new])
         again = 0  # how many of the samples recorded now took a path that was known already
-        for tried, row in enumerate(left[: len(among)].tolist(), 1):
+        for tried, row in enumerate(left[: max(likely, len(among))].tolist(), 1):
             again += not met(row)
             if 2 * again > tried + 1:
                 break
         else:
-            tried = min(len(left), len(among))
+            tried = min(len(left), max(likely, len(among)))
         left = left[tried:]
     left = np.sort(np.append(odd, left))
     k = 0
@@ -184,6 +185,12 @@ def _sorted_by_path(
     if len(paths) == known:
         paths[0].sufficed = known
     return samples, recordings.parameters.grown(theta)
+
+
+def _different_first(rows: Array, compared: Array) -> tuple[Array, int]:
+    """Some samples in another order: first one for each way in which their comparisons come out; and how many these are."""
+    first = np.sort(np.unique(compared, axis=1, return_index=True)[1])
+    return np.concatenate([rows[first], np.delete(rows, first)]), len(first)
 
 
 def _taking(recordings: Recordings, path: Path, call: Call, rows: Array, theta: Array) -> Array:
@@ -218,8 +225,8 @@ def _decided(path: Path, pairs: Array) -> Array:
 
 def _add(recordings: Recordings, paths: list[Path], path: Path, gradient: bool) -> None:
     """Keep one more path; RuntimeError if there are too many, TypeError if it returns another structure than the others."""
-    full = len(paths) >= PATHS and len(paths) & (len(paths) - 1) == 0  # asked at 64, 128, 256, ... paths
-    if full and (len(paths) >= MOST or recordings.one_tape(paths, True, gradient, len(recordings.parameters)) is None):
+    asked = len(paths) in (PATHS, 4 * PATHS, 16 * PATHS, MOST)  # each time would take longer than to record them
+    if asked and (len(paths) >= MOST or recordings.one_tape(paths, True, gradient, len(recordings.parameters)) is None):
         lines = [a[0] for a, b in zip(path.decisions, paths[-1].decisions, strict=False) if a != b]
         where = lines[0] if lines else path.decisions[-1][0]
         raise RuntimeError(

@@ -51,6 +51,10 @@ def merged(
     result may have to be computed again by a gated tape), if a result is nan. Unless `exact`, a sum of nothing but negative
     zeros may be a positive one, or the other way round.
 
+    Without `results`, whole numbers follow that hold the outcomes of all comparisons as bits, up to BITS in each. Samples that
+    take no known path most likely take different ones if these numbers differ. From the comparison on that decides otherwise
+    than on all known paths, they may hold anything.
+
     None if the paths do not compare the same in the same order, or if computing all of them for every sample would be too
     much.
     """
@@ -65,7 +69,8 @@ def merged(
         total = code.add(_SUM, *chosen)
         number = code.add(_WHERE, code.add(_EQUAL, total, total), number, total)
     longest = max(5 * len(paths), *(len(tape.instructions) for tape, _ in paths))
-    found = optimised(code.tape(paths[0][0].inputs, leaves, [*chosen, number]), exact=True)
+    bits = [] if results else tree.wholes([*part.trace.values()])
+    found = optimised(code.tape(paths[0][0].inputs, leaves, [*chosen, number, *bits]), exact=True)
     if len(paths) > 1 and results and len(found.instructions) > max(SMALL_TAPE, GROWTH * longest):
         return None
     return found
@@ -230,7 +235,7 @@ class _Tree:
             return number(0.0)
         if self.results and len(patterns) == 1 << n:  # all are known: 0.0, or nan if a comparison is nan
             return add(_MUL, slots[0] if n == 1 else add(_SUM, *slots), number(0.0))
-        wholes = [self._whole(slots[at : at + BITS]) for at in range(0, n, BITS)]
+        wholes = self.wholes(slots)
         values = {tuple([_value(bits[at : at + BITS]) for at in range(0, n, BITS)]): m for bits, m in patterns.items()}
 
         def alike(wanted: Sequence[int]) -> int:
@@ -252,12 +257,14 @@ class _Tree:
         terms = [alike(x) if w == 1.0 else add(_MUL, number(w), alike(x)) for x, w in zip(values, weights, strict=True)]
         return add(_SUB, total(terms), number(1.0))
 
-    def _whole(self, slots: list[int]) -> int:
-        """The slot of the whole number whose binary digits are in these slots, the lowest first."""
-        number = self.code.number
-        if len(slots) == 1:
-            return slots[0]
-        return self.code.add(_DOT, *slots, *[number(float(1 << i)) for i in range(len(slots))], number(0.0))
+    def wholes(self, slots: list[int]) -> list[int]:
+        """The slots of whole numbers whose binary digits are in these slots, the lowest first, up to BITS in each."""
+        add, number, found = self.code.add, self.code.number, list[int]()
+        for at in range(0, len(slots), BITS):
+            bits = slots[at : at + BITS]
+            powers = [number(float(1 << i)) for i in range(len(bits))]
+            found.append(bits[0] if len(bits) == 1 else add(_DOT, *bits, *powers, number(0.0)))
+        return found
 
 
 def _value(bits: Sequence[bool]) -> int:

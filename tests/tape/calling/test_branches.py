@@ -345,7 +345,8 @@ def test_many_paths_take_few_runs_and_programs(kind):
     assert len(paths) > (250 if kind == "all alike" else 15)
     assert len(runs) < 3 * len(paths)
     if kind != "nan":  # which goes from path to path
-        assert sum(len(path.programs) for path in paths) < 30
+        assert len(runs) == len(paths), "no path is recorded twice: a sample shows by its comparisons that another is like it"
+        assert sum(len(path.programs) for path in paths) < 6
 
 
 @pytest.mark.parametrize("backend", ["numpy", "llvm"])
