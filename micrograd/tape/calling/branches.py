@@ -1,7 +1,8 @@
 """Branches: each sample of a call runs on the tape of the path that its own comparisons decide.
 
-`recordings` comes before, and keeps the paths met so far. Here the comparisons of a path, its guards, are evaluated for all
-samples. Those that decide otherwise go on to the next path, and if no path fits a sample, its own is recorded.
+`recordings` comes before, and keeps the paths met so far. If these suffice for all samples, one program may compute all of
+them and select (`merge`). Otherwise the samples are sorted by path first: the comparisons of a path, its guards, are evaluated
+for all samples; those that decide otherwise go on to the next path, and if no path fits a sample, its own is recorded.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from micrograd.tape.recording.recordings import Path, Recordings
 
 PATHS = 64  # the most paths for one structure of arguments,
 MOST = 4096  # or so many if one program can compute all of them and select
-MANY_SUMS = 2048  # with more sums over the samples than this, results of single samples are not kept: each path is summed by
-SPAN = 1 << 14  # itself, for so many samples at a time
+MANY_SUMS = 2048  # with more sums over the samples than this, there is no room for the results of single samples:
+SPAN = 1 << 14  # each path is summed by itself, for so many samples at a time
 ROOM = 1 << 21  # the most results of single samples that are kept at a time
 _COMPARE = {
     "__lt__": np.less, "__le__": np.less_equal, "__gt__": np.greater, "__ge__": np.greater_equal,
@@ -134,7 +135,11 @@ def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bo
 def _sorted_by_path(
     recordings: Recordings, paths: list[Path], call: Call, gradient: Any, theta: Array
 ) -> tuple[dict[int, list[Array]], Array]:
-    """The samples of each path, by the number of the path; and theta, which is longer if a new path brought parameters."""
+    """The samples of each path, by the number of the path; and theta, which is longer if a new path brought parameters.
+
+    As long as that pays, one program of the known paths tells which path each sample takes. Of the samples that take none of
+    them, a few are recorded, and the next program knows their paths too. What is left then goes from path to path.
+    """
     samples: dict[int, list[Array]] = {}
     left, known = np.arange(call.n), len(paths)
     found = dict[tuple[tuple[str, bool], ...], int]()  # paths by their decisions

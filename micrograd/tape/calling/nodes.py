@@ -201,7 +201,7 @@ class Nodes(Recordings):
         if path.linear is None:
             with self.making:
                 path.linear = path.linear or Linear(path, identifier(getattr(self.fn, "__name__", "")), self.made_with)
-        linear = path.linear
+        linear: Linear = path.linear
         leaves = [parameters.values[i] for i in path.leaves]
         if taken is not None and not path.tape.guards:
             if len(quick) >= LATEST:

@@ -2,9 +2,12 @@
 
 `branches` uses it once a call has met no new path. What the paths have in common is computed once. The rest is computed for
 every path and every sample, and selected by the comparisons, which are part of the tape; `joins` joins the two sides of a
-comparison. Every result has the bits of its own path's tape. An infinity on another path does no harm: a selection takes one
-number and ignores the other. Derivatives are results too where bits must be exact; else `recordings` takes them of the merged
-tape.
+comparison, and its docstring has an example. Every result has the bits of its own path's tape. An infinity on another path does
+no harm: a selection takes one number and ignores the other. Derivatives are results too where bits must be exact; else
+`recordings` takes them of the merged tape.
+
+The tape also tells which path a sample takes. The comparisons of all paths make a tree (see `joins`), and the outcomes of a
+path's comparisons are its pattern: to tell the path is to find the pattern among those of the known paths.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from micrograd.tape.merging.selections import Code, Part
 from micrograd.tape.rewriting.passes import optimised, use_counts
 from micrograd.tape.tape import Guard, Tape
 
-_COUNTED = {  # a comparison as a primitive, which gives 1.0 or 0.0; the order of its operands; which result 1.0 stands for
+_PRIMITIVES = {  # for a comparison: a primitive, which gives 1.0 or 0.0; the order of its operands; what 1.0 stands for
     "__lt__": ("greater", -1, True), "__le__": ("greater", 1, False), "__gt__": ("greater", 1, True),
     "__ge__": ("greater", -1, False), "__eq__": ("equal", 1, True), "__ne__": ("equal", 1, False),
 }  # fmt: skip
@@ -44,12 +47,15 @@ def merged(
 ) -> Tape | None:
     """The tape of some paths, each of them a tape with the places of its leaves among all `leaves`.
 
-    With `results`, its outputs are the results of the path that a sample takes, with a `gradient` followed by the derivatives
-    of each by all leaves. Then comes one more output, which says which path that is: the number of the path, or with `results`
-    0.0 for any path, so that its sum over the samples is 0.0 if each takes one of the paths. It is ELSEWHERE if the sample
-    takes none of them, or less if an index is outside its table too. It is nan if a nan is compared, and, with `gates` (some
-    result may have to be computed again by a gated tape), if a result is nan. Unless `exact`, a sum of nothing but negative
-    zeros may be a positive one, or the other way round.
+    With `results`, its first outputs are the results of the path that a sample takes; with a `gradient`, the derivatives of
+    each result by all leaves follow. The last output tells the path:
+
+        a sample takes a known path      without `results` the number of the path; with `results` 0.0, whichever path it is,
+                                         so that the sum over the samples is 0.0 if all of them take known paths
+        it takes none of them            ELSEWHERE, or less if an index is outside its table too
+        it compares a nan                nan; with `gates` also if a result is nan, which a gated tape may have to compute again
+
+    Unless `exact`, a sum of nothing but negative zeros may be a positive one, or the other way round.
 
     Without `results`, whole numbers follow that hold the outcomes of all comparisons as bits, up to BITS in each. Samples that
     take no known path most likely take different ones if these numbers differ. From the comparison on that decides otherwise
@@ -61,7 +67,7 @@ def merged(
     tree = _Tree(paths, leaves, results, gradient, exact)
     try:
         part = tree.part(list(range(len(paths))), 0, {})
-        number, chosen = tree.number(part), part.outputs[1:]
+        number, chosen = tree.path_number(part), part.outputs[1:]
     except (_Unlike, RecursionError):  # the latter for a loop of many hundred steps with a path that ends at each
         return None
     code = tree.code
@@ -92,7 +98,7 @@ class _Tree:
     """The instructions of all paths, with equal ones merged, and the tree of their comparisons."""
 
     def __init__(self, paths: Sequence[tuple[Tape, Sequence[int]]], leaves: int, results: bool, gradient: bool, exact: bool):
-        self.results, self.apart, self.exact = results, len(paths) > 2, exact
+        self.results, self.in_additions, self.exact = results, len(paths) > 2, exact
         self.guards: list[list[Guard]] = [tape.guards for tape, _ in paths]
         self.decisions: list[list[int]] = []  # for each path, the numbers of its decisions
         self.outcomes: list[set[bool]] = []  # for each decision, whether its comparison is 1.0, on all paths
@@ -100,10 +106,10 @@ class _Tree:
         self.decided: list[dict[int, bool]] = [{} for _ in paths]  # for each path, by decision, whether its comparison is 1.0
         self.code = Code(paths[0][0].inputs + leaves)
         self.slots = [self._taken_in(*path) for path in paths]  # the new slot of each old one
-        self.outputs: list[list[int]] = []
+        self.outputs: list[list[int]] = []  # for each path, whether its indices are inside their tables, and its results
         for (tape, own), to in zip(paths, self.slots, strict=True):
             outputs = [to[i] for i in tape.outputs] if results else []
-            if gradient and outputs:
+            if gradient and outputs:  # the derivatives by leaves that the path does not use are 0
                 values, zero = len(outputs) // (1 + len(own)), self.code.number(0.0)
                 of_leaf = [dict(zip(own, outputs[at:], strict=False)) for at in range(values, len(outputs), max(1, len(own)))]
                 of_leaf = of_leaf or [{}] * values
@@ -111,6 +117,7 @@ class _Tree:
             self.outputs.append([self._in_tables(tape, to) if results else self.code.number(1.0), *outputs])
 
     def _number_decisions(self) -> None:
+        """Give each comparison a number, the same on all paths that come to it."""
         numbers: dict[_Decision, int] = {}
         for guards in self.guards:
             often: dict[tuple[str, str], int] = {}
@@ -120,21 +127,22 @@ class _Tree:
                 own.append(numbers.setdefault(_Decision(guard.name, guard.line, nth), len(numbers)))
                 if own[-1] == len(self.outcomes):
                     self.outcomes.append(set())
-                self.outcomes[own[-1]].add(guard.result == _COUNTED[guard.name][2])
+                self.outcomes[own[-1]].add(guard.result == _PRIMITIVES[guard.name][2])
             self.decisions.append(own)
 
     def _taken_in(self, tape: Tape, leaves: Sequence[int]) -> list[int]:
+        """Add the instructions of a path; returns the new slot of each old one."""
         add, number = self.code.add, self.code.number
         to = [*range(tape.inputs), *(tape.inputs + i for i in leaves), *map(number, tape.constants)]
         ends = {*tape.outputs}
         for (rule, operands), used in zip(tape.instructions, use_counts(tape)[tape.first :], strict=True):
             own = [to[i] for i in operands]
-            to.append(self._apart(rule, own) if self.apart and rule in (_SUM, _DOT) else add(rule, *own))
+            to.append(self._in_additions(rule, own) if self.in_additions and rule in (_SUM, _DOT) else add(rule, *own))
             if used > (3 if len(to) - 1 in ends else 1):
                 self.code.shared.add(to[-1])
         return to
 
-    def _apart(self, rule: Primitive, operands: list[int]) -> int:
+    def _in_additions(self, rule: Primitive, operands: list[int]) -> int:
         """A short sum, or dot, as single additions: paths may have the first of them in common."""
         add = self.code.add
         if len(operands) > LONG_SUM:
@@ -158,7 +166,7 @@ class _Tree:
     def _compared(self, path: int, depth: int) -> tuple[int, bool]:
         """The slot of a comparison of a path, and which result of the comparison 1.0 stands for there."""
         guard, to = self.guards[path][depth], self.slots[path]
-        name, order, holds = _COUNTED[guard.name]
+        name, order, holds = _PRIMITIVES[guard.name]
         return self.code.add(RULES[name], *(to[guard.x], to[guard.y])[::order]), holds
 
     def part(self, members: list[int], depth: int, known: dict[int, bool]) -> Part:
@@ -205,18 +213,18 @@ class _Tree:
         default = {d: self.code.number(float(self._default(d))) for part in (one, zero) for d in part.trace}
         return Join(self.code, decision, slot, one, zero).part(default)
 
-    def number(self, part: Part) -> int:
-        """The slot of the number that says which path a sample takes; see `merged`."""
+    def path_number(self, part: Part) -> int:
+        """The slot of the number that tells which path a sample takes; see `merged`."""
         add, number, trace = self.code.add, self.code.number, part.trace
-        decisions = [d for d in trace if len(self.outcomes[d]) > 1]
-        ones, zeros = ([trace[d] for d in trace if self.outcomes[d] == {side}] for side in (True, False))
+        decisions = [d for d in trace if len(self.outcomes[d]) > 1]  # the others have one outcome on all known paths,
+        ones, zeros = ([trace[d] for d in trace if self.outcomes[d] == {side}] for side in (True, False))  # 1.0 or 0.0
         patterns = {tuple([own.get(d, self._default(d)) for d in decisions]): m for m, own in enumerate(self.decided)}
         if len(patterns) < len(self.decided):
             raise _Unlike
         found = self._of_patterns([trace[d] for d in decisions], patterns)
         holds = [part.outputs[0]] if part.outputs[0] != number(1.0) else []
         if totals := [slots[0] if len(slots) == 1 else add(_SUM, *slots) for slots in (ones, zeros) if slots]:
-            count = add(_SUB, *totals) if len(totals) == 2 else totals[0]
+            count = add(_SUB, *totals) if len(totals) == 2 else totals[0]  # as many as `ones` only if each is as it must be
             holds.append(add(_EQUAL, count, number(float(len(ones)))))
         for slot in holds:
             if self.results:
@@ -226,9 +234,11 @@ class _Tree:
         return found
 
     def _of_patterns(self, slots: list[int], patterns: dict[tuple[bool, ...], int]) -> int:
-        """The slot of a number for the path that has this pattern of comparisons: its number, or 0.0 with results.
+        """The slot of a number that tells the path by its pattern: the path's own number, or 0.0 with results.
 
-        `patterns` are those of the known paths; any other gives ELSEWHERE.
+        `slots` are those of the comparisons, which hold 1.0 or 0.0. `patterns` are those of the known paths, with their
+        numbers; any other gives ELSEWHERE. Read as binary digits, a pattern is a whole number (several, if it is long), which
+        is compared with those of the known patterns, or looked up in a table.
         """
         add, number, n = self.code.add, self.code.number, len(slots)
         if not n:
@@ -245,6 +255,7 @@ class _Tree:
         def total(xs: list[int]) -> int:
             return xs[0] if len(xs) == 1 else add(_SUM, *xs)
 
+        # any pattern that is unknown is compared, if those are few
         if self.results and (1 << n) - len(patterns) <= min(FEW_PATTERNS, len(patterns)):
             others = [alike([x]) for x in range(1 << n) if (x,) not in values]
             return add(_SUB, number(0.0), total(others))
@@ -253,6 +264,7 @@ class _Tree:
             for (x,), m in values.items():
                 table[x] = number(0.0 if self.results else float(m))
             return add(_ADD, add(_TAKE, wholes[0], *table), add(_MUL, wholes[0], number(0.0)))
+        # of these terms, one is not 0 for a known pattern, and none for any other
         weights = [1.0 if self.results else m + 1.0 for m in values.values()]
         terms = [alike(x) if w == 1.0 else add(_MUL, number(w), alike(x)) for x, w in zip(values, weights, strict=True)]
         return add(_SUB, total(terms), number(1.0))

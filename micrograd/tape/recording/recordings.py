@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -33,9 +33,6 @@ from micrograd.tape.recording.watch import Watch
 from micrograd.tape.rewriting.passes import optimised
 from micrograd.tape.tape import Tape
 from micrograd.trees import is_array, kind_of, leaves_of
-
-if TYPE_CHECKING:
-    from micrograd.tape.calling.nodes import Linear
 
 _all: weakref.WeakSet[Recordings] = weakref.WeakSet()
 
@@ -89,7 +86,7 @@ class Path:
     programs: dict[tuple[Any, ...], Program | None] = field(default_factory=dict)  # by what they give, of which paths
     # the guards grouped by kind of comparison, made by `branches` when it needs them
     compared: list[tuple[Callable[..., Array], Array, Array]] | None = None
-    linear: Linear | None = None  # the results with their derivatives, made by `nodes` when it needs them
+    linear: Any = None  # the results with their derivatives, made by `nodes` when it needs them
     is_derivable: bool = False  # whether `record.differentiated` gives its derivatives, given its results
     operands: list[list[int]] = field(default_factory=list)  # for `nodes`: what each result is differentiated by
     sufficed: int = 0  # of the first path: how many paths were known when they last sufficed for a call
