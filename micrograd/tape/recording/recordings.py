@@ -47,7 +47,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 EACH = "each"  # as `gradient`: the gradients of each of several results; True stands for the gradient of the only one
 STRUCTURES = 32  # of so many structures of arguments the tapes are kept, the latest ones
-RESTLESS = 3  # after so many recordings in a row in which something read has changed, the function itself is taken to change it
+RESTLESS = 3  # recordings in a row during which something read has changed: then the function itself is taken to change it
 
 
 @contextmanager
@@ -197,12 +197,18 @@ class Recordings:
             return paths
 
     def current(self, held: bool = True) -> bool:
-        """Whether what was read outside the arguments is unchanged; checked less closely if theta is given, and not `held`."""
+        """Whether what was read outside the arguments is unchanged.
+
+        It is checked less closely if theta is given to the call, and not `held` by the parameters (see `Watch`).
+        """
         watch = self.watch
         return watch is None or (watch.unchanged() if held else watch.directly_unchanged())
 
     def outdated(self) -> bool:
-        """Whether something that was read outside the arguments has changed; all recordings are then forgotten."""
+        """Whether what was read outside the arguments no longer compares as before. It is watched anew then.
+
+        If a closer look finds that something has changed, all recordings are forgotten.
+        """
         if self.watch is None or self.watch.unchanged():
             return False
         same = self.watch.confirmed()

@@ -60,7 +60,11 @@ class Surroundings:
     """What a function may read outside its arguments: places with one object each, containers, arrays, and constants."""
 
     def __init__(self, fn: Any, before: Surroundings | None = None):
-        """What there is now. Given what there was `before`, one walk is enough if no names of attributes have come since."""
+        """What there is now.
+
+        Which attributes of an object are looked at depends on the names in the code, and some of that is found only later: so
+        the walk is repeated until no new name comes. Given the names of `before`, one walk is mostly enough.
+        """
         self.fn = fn
         self.names: set[str] = set(before.names) if before else set()
         # strings, in code and in what it reads, that may be names of attributes or begin them

@@ -216,7 +216,7 @@ def heights(tape: Tape) -> Array:
 
 
 def _come_again(code: Columns, height: Array) -> bool:
-    """Whether enough instructions lie on levels that hold the same kinds of instructions, as often, as some other levels do.
+    """Whether enough instructions lie on levels that come again: other levels have the same kinds of instructions, as often.
 
     If instructions are ordered by level, the steps of a loop consist of such levels.
     """

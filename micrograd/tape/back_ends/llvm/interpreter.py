@@ -19,7 +19,7 @@ from micrograd.tape.back_ends.llvm.arrays import count_of
 from micrograd.tape.back_ends.llvm.code import QUICK, Code, compiled
 from micrograd.tape.back_ends.llvm.driver import preamble, write_driver
 from micrograd.tape.back_ends.llvm.function import Function, declared, lanes_function
-from micrograd.tape.back_ends.llvm.loops import loop
+from micrograd.tape.back_ends.llvm.loops import loop, loop_that_may_be_empty
 from micrograd.tape.back_ends.llvm.nans import write_told
 from micrograd.tape.back_ends.llvm.operands import Index
 from micrograd.tape.back_ends.llvm.spellings import OF_LARGEST, SPELLINGS, from_library, larger, spell
@@ -235,25 +235,6 @@ def from_left(f: Function, name: str, array: str, at: str, many: str) -> str:
     return out[0]
 
 
-def over(f: Function, count: str, body: Callable[[str, str], str], first: str = "null") -> None:
-    """Write a loop from 0 to `count`, which may be 0. The body gets the counter and an address, and gives the next address."""
-    head, inside, after, before = f.label(), f.label(), f.label(), f.block
-    f.do(f"br label %{head}")
-    f.start(head)
-    i, at, slot = f"%i{f.counter}", f"%at{f.counter}", len(f.lines)
-    f.do(f"br i1 {f.new(f'icmp ult i64 {i}, {count}')}, label %{inside}, label %{after}")
-    f.start(inside)
-    f.addresses.append({})
-    following = body(i, at)
-    f.addresses.pop()
-    f.do(f"{i}.next = add nuw nsw i64 {i}, 1")
-    f.do(f"br label %{head}")
-    phis = [f"  {i} = phi i64 [ 0, %{before} ], [ {i}.next, %{f.block} ]"]
-    phis += [f"  {at} = phi ptr [ {first}, %{before} ], [ {following}, %{f.block} ]"] if first != "null" else []
-    f.lines[slot:slot] = phis
-    f.start(after)
-
-
 def entries(f: Function, part: int, size: int, body: Callable[[Sequence[str]], None]) -> None:
     """Write a loop over the entries, of so many integers each, of a part of the table."""
 
@@ -261,7 +242,7 @@ def entries(f: Function, part: int, size: int, body: Callable[[Sequence[str]], N
         body([word(f, at, k) for k in range(size)])
         return entry(f, at, str(size))
 
-    over(f, word(f, "%tables", part + 1), one, beginning(f, part))
+    loop_that_may_be_empty(f, word(f, "%tables", part + 1), one, beginning(f, part))
 
 
 def numbers_of(f: Function, array: str) -> str:
@@ -337,7 +318,7 @@ def write_totals(f: Function) -> None:
         f.do(f"store {t.vector} {found}, ptr {to}, align {t.size}")
         return entry(f, ys, terms)
 
-    over(f, word(f, "%tables", TOTAL_COUNT), one_sum, beginning(f, TOTALS))
+    loop_that_may_be_empty(f, word(f, "%tables", TOTAL_COUNT), one_sum, beginning(f, TOTALS))
 
 
 def write_clear(f: Function, lanes: int) -> None:
@@ -367,7 +348,7 @@ def write_finish(f: Function, lanes: int) -> None:
         f.do(f"store {t.real} {total}, ptr {number_at(f, to, i)}, align {t.size}")
         return ""
 
-    over(f, many, one)
+    loop_that_may_be_empty(f, many, one)
 
 
 def write_results(f: Function) -> None:

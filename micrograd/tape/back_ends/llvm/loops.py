@@ -1,7 +1,7 @@
 """Loops: one loop, and nests of loops over the elements of a vector instruction and over samples.
 
-`loop` writes one; every other loop is made of it. In a nest, a tile of results is kept in registers. For one sample,
-`one_sample` has loop nests with elements in the lanes.
+`loop` writes one, and nests are made of it. In a nest, a tile of results is kept in registers. For one sample, `one_sample` has
+loop nests with elements in the lanes.
 """
 
 from __future__ import annotations
@@ -52,6 +52,29 @@ def loop(
     f.do(f"{i}.next = add nuw nsw i64 {i}, {step}")
     more = f.new(f"icmp ult i64 {i}.next, {count}")
     f.do(f"br i1 {more}, label %{head}, label %{after}")
+    f.start(after)
+
+
+def loop_that_may_be_empty(f: Function, count: str, body: Callable[[str, str], str], first: str = "null") -> None:
+    """Write a loop from 0 to `count`, which may be 0.
+
+    An address goes from step to step, beginning with `first`. The body gets the counter and the address, and gives the next
+    address; without `first` there is none.
+    """
+    head, inside, after, before = f.label(), f.label(), f.label(), f.block
+    f.do(f"br label %{head}")
+    f.start(head)
+    i, at, slot = f"%i{f.counter}", f"%at{f.counter}", len(f.lines)
+    f.do(f"br i1 {f.new(f'icmp ult i64 {i}, {count}')}, label %{inside}, label %{after}")
+    f.start(inside)
+    f.addresses.append({})
+    following = body(i, at)
+    f.addresses.pop()
+    f.do(f"{i}.next = add nuw nsw i64 {i}, 1")
+    f.do(f"br label %{head}")
+    phis = [f"  {i} = phi i64 [ 0, %{before} ], [ {i}.next, %{f.block} ]"]
+    phis += [f"  {at} = phi ptr [ {first}, %{before} ], [ {following}, %{f.block} ]"] if first != "null" else []
+    f.lines[slot:slot] = phis
     f.start(after)
 
 

@@ -1,6 +1,8 @@
 """The plan: a schedule as kernels on views, and the arrays of arguments and results.
 
-`schedule` comes before; `module` writes code from the plan.
+`schedule` comes before; `module` writes code from the plan. A kernel is a vector instruction whose operands are views: where
+their numbers lie in one of the arrays that code works on. Shared results may get homes, positions in the order in which they
+are returned (`homes`); all operands are then moved there.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def beside_each_other(index: Array) -> tuple[Array, tuple[int, ...]]:
 
 
 def planned(it: Schedule, groups: Sequence[int] = ()) -> Plan:
-    """The plan of a schedule; with homes for its results, if that halves the numbers that are fetched one by one."""
+    """The plan of a schedule; with homes for its results if with these not half as many numbers are fetched one by one."""
     plan = Plan(it, groups)
     if found := homes(it):
         other = Plan(it, groups, found)

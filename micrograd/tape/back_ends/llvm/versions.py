@@ -223,10 +223,11 @@ class Versions:
         return Version(t, code, bytecode, tables, bytecode.work, False, [], trial.all, trial)
 
     def _compiled(self, which: int, n: int) -> Version:
+        """The version of this number, compiled: quickly, unless optimising pays for this call of n samples already."""
         block = (0, *self._blocks[::-1], self._blocks[0], 0)[which]
-        twin = self._versions[3 - which] if which in (1, 2) and self._blocks[0] == self._blocks[1] else None
-        if twin is not None:
-            return twin
+        same = self._versions[3 - which] if which in (1, 2) and self._blocks[0] == self._blocks[1] else None
+        if same is not None:
+            return same
         t = self.target(block, which == 3, which == 4)
         text = written(self.plan, t)
         price = LEAST + LETTER * len(text)
