@@ -134,8 +134,8 @@ def told_apart(got: Sequence[float], expected: Sequence[float]) -> tuple[str, st
 
 
 def shown(x: float, beside: float) -> str:
-    """A number, with as many digits as show that it differs from the one `beside` it."""
-    return next(t for digits in (6, 9, 17) if (t := f"{x:.{digits}g}") != f"{beside:.{digits}g}" or digits == 17)
+    """A number, with as many digits as show that it differs from the one `beside` it, which it does."""
+    return next(t for digits in (6, 9, 17) if (t := f"{x:.{digits}g}") != f"{beside:.{digits}g}")
 
 
 def places(at: Sequence[float]) -> str:

@@ -104,6 +104,7 @@ SEED = "self.grad = 1.0\n        for"
 OUT_ADD = 'out = Value(self.data + other.data, (self, other), "+")'
 OUT_MUL = 'out = Value(self.data * other.data, (self, other), "*")'
 KEEP = "        out._backward = _backward\n        return out\n"
+BACKWARD = SOURCE[SOURCE.index("        topo = []") : SOURCE.index("    def __neg__")]
 OPERAND = "        other = other if isinstance(other, Value) else Value(other)\n"
 GENERAL_POW = """    def __pow__(self, other):
         other = other if isinstance(other, Value) else Value(other)
@@ -704,6 +705,41 @@ CASES = [
         [(ADD, ADD.replace("out.grad", "out.data")), (MUL, MUL.replace("out.grad", "out.data"))],
         "the derivative of a + b is wrong, and a * b likewise",
         "look at their backward steps",
+    ),
+    (
+        "backward() of each operand",
+        [
+            (
+                BACKWARD,
+                "        self.grad = 1.0\n        self._backward()\n        for child in self._prev: child.backward()\n\n",
+            )
+        ],
+        "backward() of an operand sets its gradient back to 1",
+        "never its backward()",
+    ),
+    (
+        "results that are one too large",
+        [("self.data + other.data", "self.data + other.data + 1"), ("self.data * other.data", "self.data * other.data + 1")],
+        "the value of a + b is wrong, and a * b likewise",
+        "__add__ and __mul__: compute each from",
+    ),
+    (
+        "sums in brackets",
+        [(OUT_ADD, OUT_ADD.replace("self.data + other.data", "[self.data + other.data]"))],
+        "a + b raises an error",
+        "look at the backward step of __add__",
+    ),
+    (
+        "graphs of one and three nodes alone",
+        [(SEED, "assert len(topo) in (1, 3)\n        " + SEED)],
+        "sums and products are right alone, and wrong together",
+        "right are a + b, a * b.",
+    ),
+    (
+        "a leaf as second factor that gets too much",
+        [(MUL, MUL.replace("self.data * out.grad", "self.data * out.grad * (1.1 if self._op and not other._op else 1.0)"))],
+        "sums and products are right alone, and wrong together",
+        "right are d = a * b; d + c, d = a + b; d + c, a + a",
     ),
     (
         "a slope that is off by less than nine digits show",

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from beginners import CASES, GENERAL_POW, LOG, OLD_POW, SIGMOID, built
+from beginners import CASES, GENERAL_POW, LOG, OLD_POW, OPERAND, SIGMOID, built
 
 from micrograd import Value
 from micrograd.check.find_bug import find_bug
@@ -598,10 +598,14 @@ def test_two_mistakes_are_both_found():
 
     assert find_bug(Overwriting).mistakes == [OVERWRITTEN, "the derivative of exp(a) is wrong"]
 
-    class Refusing(OnlyValues):
+    class Refusing(OnlyValues):  # numbers as operands, but for exponents
+        __pow__ = ForgottenExponent.__pow__
         exp = WrongExp.exp
 
-    assert find_bug(Refusing).mistakes == ["plain numbers are refused as operands", "the derivative of exp(a) is wrong"]
+    wrong = ["plain numbers are refused as operands", *[f"the derivative of {op} is wrong" for op in ("a ** 3", "exp(a)")]]
+    assert find_bug(Refusing).mistakes == wrong
+    nothing = find_bug(built([(OPERAND, f"        if isinstance(other, int): return\n{OPERAND}")])).mistakes
+    assert nothing == ["a + 1 returns None", "1 + a returns None", "a - 1 returns None"]
     unlike = with_steps(
         lambda a, b, o: read_then_write(a, b, o, 2, 2), lambda a, b, o: read_then_write(a, b, o, a.data, b.data)
     )
@@ -616,8 +620,11 @@ def test_notes_say_what_is_no_mistake():
     assert any(note.startswith("as in the original, intermediate values keep their gradient") for note in lecture)
     assert any(note.startswith(f"a chain of {sys.getrecursionlimit() + 500:,} sums is too deep") for note in lecture)
     assert not any("Lecture has no" in note for note in find_bug(Lecture).notes)  # 2 ** a is no function that it lacks
-    (cut_off,) = [replacements for name, replacements, *_ in CASES if name == "fifty nodes alone"]
-    assert not any("too deep" in note for note in find_bug(built(cut_off)).notes)  # the shorter chain was wrong
+    named = {name: replacements for name, replacements, *_ in CASES}
+    assert find_bug(built(named["no graph of more than a hundred nodes"])).findings[0].got == "AssertionError"
+    assert not any(
+        "too deep" in note for note in find_bug(built(named["fifty nodes alone"])).notes
+    )  # the shorter chain was wrong
     assert "found in 1 program.\n" in str(find_bug(built([("self.data = data", "self.data = abs(data)")])))
 
 
