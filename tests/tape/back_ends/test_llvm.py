@@ -106,7 +106,7 @@ def test_exact_sums_of_many_parameters_and_chunks():
 def test_lanes_over_elements_give_the_reference_s_bits(n):
     """One sample: matrices by rows and by columns, sums, softmax, a convolution, of sizes that fill no vector."""
     rng = np.random.default_rng(0)
-    model = mg.MLP(21, [19, 9, 3], activation="tanh", seed=1)
+    model = mg.MLP(21, [19, 5, 9, 3], activation="tanh", seed=1)
     kernel = [Value(x) for x in rng.normal(size=5).tolist()]
 
     def function(x):
@@ -149,6 +149,44 @@ def test_lanes_over_elements_find_what_a_table_names(seed):
     flat = lambda found: [found[0], *found[1][0], *found[1][1]]  # noqa: E731
     assert flat(exact(*X)) == flat(definition(*X))
     np.testing.assert_allclose(flat(fast(*X)), flat(definition(*X)), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("n", [5, 16, 21, 40])
+@pytest.mark.parametrize("how", ["side by side", "backwards", "every other", "in no order", "one constant"])
+def test_logsumexps_of_one_sample_are_shifted_by_the_largest_wherever_it_is(how, n):
+    """The largest of 800 or -800 is the first, the last, or another term of a sum, and its others are far below or above."""
+    many, size = 13, 2 * n + 13
+    terms = {"side by side": range(n), "backwards": [*reversed(range(n))], "every other": range(0, 2 * n, 2),
+             "in no order": [7 * i % (2 * n) for i in range(n)], "one constant": [size] * n}[how]  # fmt: skip
+    sums = [(RULES["logsumexp"], tuple([at + k * (at < size) for at in terms])) for k in range(many)]
+    tape = Tape(size, 0, [-5.0], sums, [*range(size + 1, size + 1 + many)])
+    exact, fast = (llvm.Program(tape, [(size, False)], False, exact=exact) for exact in (True, False))
+    definition = reference.Program(tape, [(size, False)], False)
+    for top in (800.0, -800.0):
+        for at in {terms[0], terms[n // 2], terms[-1]} - {size}:
+            x = np.random.default_rng(n).normal(size=size) + min(top, 0.0)
+            x[at] = top + 3.0
+            expected = definition([x], np.zeros(0), 1)
+            assert same(exact([x], np.zeros(0), 1), expected)
+            np.testing.assert_allclose(fast([x], np.zeros(0), 1), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 3, 20])
+@pytest.mark.parametrize("order", ["by columns", "backwards", "in no order"])
+def test_sums_over_the_samples_lie_in_the_order_of_the_parameters(order, n):
+    model = mg.MLP(9, [12, 11], activation="tanh", seed=1)
+    listed = model.parameters()
+    wrt = {"by columns": [p for k in range(10) for p in listed[k : 120 : 10]] + listed[120:], "backwards": listed[::-1],
+           "in no order": [listed[i * 101 % len(listed)] for i in range(len(listed))]}[order]  # fmt: skip
+    assert {*wrt} == {*listed}
+    X = np.random.default_rng(0).normal(size=(n, 9))
+    exact, fast, definition = (
+        jit(lambda x: mg.sum(model(x)), wrt=wrt, backend=back, precision=precision)
+        for back, precision in (("llvm", "exact"), ("llvm", "fast"), ("reference", "fast"))
+    )
+    expected = definition.value_and_grad(definition.theta(), X)[1]
+    assert same(exact.value_and_grad(exact.theta(), X)[1], expected)
+    np.testing.assert_allclose(fast.value_and_grad(fast.theta(), X)[1], expected, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.rule.variadic], ids=lambda case: case.name)
@@ -397,6 +435,9 @@ def test_branches_lookups_and_a_single_call_with_its_gradient():
     assert same(f.value_and_grad([1.0, -2.0, 4.0], i, x, reduction="sum")[1], [4.0, 2.0, 0.5])
     with pytest.raises(IndexError, match="from 0 to 2"):
         f.map(np.array([3]), np.array([1.0]))
+    many = jit(lambda places: [mg.take(table, i) for i in places], wrt=table, backend="llvm")
+    places = np.arange(20) % 3
+    assert same(many(places), np.array([1.0, -2.0, 4.0])[places])
 
     def both(a, b):
         y = mg.tanh(a * b)

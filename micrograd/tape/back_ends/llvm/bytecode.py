@@ -66,8 +66,8 @@ class Bytecode:
     @classmethod
     def of(cls, it: Analysis, groups: Sequence[int], exact: bool, real: str) -> Bytecode | None:
         """The bytecode of a tape; None if the interpreter lacks one of its primitives, or its bits may differ."""
-        names, used = known(real, exact), {rule.name: rule for rule, _ in it.places.tape.instructions}
-        if any(name not in names or rule is not RULES[name] for name, rule in used.items()):
+        used = {rule.name for rule, _ in it.places.tape.instructions}
+        if not used.issubset(known(real, exact)):
             return None
         found = cls(it, groups, exact, real, used)
         return found if found.for_many else None

@@ -12,7 +12,7 @@ from typing import Any
 
 from micrograd.tape.back_ends.llvm.arrays import masked, transposed
 from micrograd.tape.back_ends.llvm.function import Function
-from micrograd.tape.back_ends.llvm.loops import FEW_TERMS, WRITERS, loop, nest, over_lanes
+from micrograd.tape.back_ends.llvm.loops import FEW_TERMS, loop, nest, over_lanes
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, Total, View
 from micrograd.tape.back_ends.llvm.spellings import OF_LARGEST, larger, spell
 from micrograd.tape.back_ends.llvm.target import DIVISOR
@@ -23,10 +23,10 @@ def writer(it: Kernel, lanes: int) -> Callable[[Function, Kernel], None] | None:
     """The function that writes an instruction with elements in the lanes; None if these are not neighbours."""
     if it.name in OF_LARGEST:
         x = it.args[0]
-        whole = x.value is None and x.table is None and x.strides[-1] == 1
+        whole = x.table is None and x.strides[-1] == 1
         return write_of_largest if whole and it.terms >= 2 * lanes else None
     wide = it.out.table is None and len(it.shape) > 0 and 2 * it.shape[-1] >= lanes
-    if not wide or it.name == "take" or (it.terms and it.name not in WRITERS):
+    if not wide or it.name == "take":
         return None
     return write_sum if it.terms else write_elementwise
 
