@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 METHODS: dict[Primitive, Callable[..., Any]] = {}  # by row: a quicker way from the rule to the node
-comparisons = (
-    count()
-)  # goes on with every comparison of Values; `tape/recording/watch.py` tells by it whether lists hold the same ones
+# goes on with every comparison of Values; `tape/recording/watch.py` tells by it whether lists hold the same ones
+comparisons = count()
 _new = object.__new__
 
 

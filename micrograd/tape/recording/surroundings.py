@@ -86,9 +86,8 @@ class Surroundings:
             self._walk(fn)
             if self._known() == known:
                 break
-        self.bytes = [
-            (b"" if form and object in form else content, form) for _, _, content, form in self.arrays
-        ]  # objects are in found
+        arrays = [(content, form) for _, _, content, form in self.arrays]
+        self.bytes = [(b"" if form and object in form else content, form) for content, form in arrays]  # objects are in found
         self.numbers = numbers_of(self.constants)
 
     def _known(self) -> tuple[Any, ...]:

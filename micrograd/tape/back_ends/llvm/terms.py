@@ -22,11 +22,9 @@ from micrograd.tape.back_ends.llvm.operands import Index, Kernel, View
 from micrograd.tape.back_ends.llvm.target import Target
 
 Array = np.ndarray[Any, Any]
-FEW_SUMS = 4  # from so many sums on, it is better to have the sums in the lanes,
-SOME, LONGER = (
-    8,
-    2 * LONG,
-)  # or, of so many terms, from more than so many sums on: those in one vector wait for each other's terms
+# The lanes hold the terms of a sum if there are fewer sums than FEW_SUMS, else neighbouring sums. From LONGER terms on, up to
+# SOME_SUMS have their terms in the lanes: sums that share a vector wait for each other's terms.
+FEW_SUMS, SOME_SUMS, LONGER = 4, 8, 2 * LONG
 PARTS = 16  # the most groups of runs for which code is written
 VECTORS = 4  # how many vectors of partial sums there are
 
@@ -34,7 +32,7 @@ VECTORS = 4  # how many vectors of partial sums there are
 def many_terms(it: Kernel, t: Target) -> bool:
     """Whether an instruction is a few sums of many terms, for one sample, and their order is free."""
     long = not t.exact and t.lanes == 1 and it.name in ("sum", "dot") and it.terms >= LONG
-    return long and (t.by_tape or it.elements < FEW_SUMS or (it.elements <= SOME and it.terms >= LONGER))
+    return long and (t.by_tape or it.elements < FEW_SUMS or (it.elements <= SOME_SUMS and it.terms >= LONGER))
 
 
 @dataclass(frozen=True)
