@@ -1,6 +1,24 @@
 """The schedule of a loop: its body, which is scheduled once, and the copies from step to step.
 
-`roll` has found the loop. `vectorise` schedules what comes before and after it, and the body by the same rules.
+`roll` has found the loop. `vectorise` schedules what comes before and after it, and the body by the same rules. A function of
+1,000 numbers,
+
+    def f(xs):
+        h = Value(0.0)
+        for x in xs:
+            h = (h * w + x).tanh()
+        return h
+
+has the numbers in the rows r[0] to r[999], w in s[0], and this schedule:
+
+    r[1001] = s[1]                        h before the first step, which is 0
+    for t in 0 .. 999:
+        r[1000] = r[0 + t]                arriving: the x of this step
+        r[1002] = s[0] @ r[1001] + r[1000]  work: the body
+        r[1003] = tanh(r[1002])
+        r[1001] = r[1003]                 leaving: h goes to where the next step expects it
+
+If h of each step is needed later, as by the gradient, another copy leaves: `r[1004 + t] = r[1003]`.
 """
 
 from __future__ import annotations
@@ -52,6 +70,7 @@ class Steps:
         it, loop, first, space = self.places, self.loop, self.first, SPACES[int(rows)]
         mine, every = set(members), np.arange(loop.steps)
         kept, lasting = self._needed(mine)
+        # What does a step read from outside its body: from the step before, from earlier steps, from outside the loop?
         # Operands are known by their slot in the first step and their stride.
         carried: dict[tuple[int, Stride], int] = {}  # operands from one step before: the instruction that made them
         read: dict[tuple[int, Stride], int] = {}  # all other operands from outside a step: the slot of their copy in the body
@@ -64,7 +83,7 @@ class Steps:
                 carried[slot, stride] = own
             if own in mine and back > 1:
                 early[own] = max(back, early.get(own, 0))
-        # results that are read from further back have positions also for the steps before the first one
+        # Results that are read from further back have positions also for the steps before the first one.
         ahead = max(early.values(), default=0)
         kept_at = {own: it.room(ahead + loop.steps, rows) + ahead for own in early}
         for own, back in early.items():
@@ -74,12 +93,14 @@ class Steps:
         handed = it.grow(len(carried), rows)
         it.copy(np.array([slot for slot, _ in carried], np.int64), it.where[handed], rows)
         slots = dict(zip(carried, handed.tolist(), strict=True)) | read
+        # Schedule the body once, with the copies in the place of what it reads.
         outer, it.code = it.code, []
         wanted = [first + m for m in dict.fromkeys([*kept, *lasting, *early, *carried.values()])]
         step = [(first + m, self.body[m][0], tuple([slots.get(o, o[0]) for o in self.body[m][1]])) for m in members]
         self.schedule(it, step, wanted)
         work, it.code = it.code, outer
         at = it.where[first : first + loop.period].copy()
+        # Then the results leave: to positions of the step alone, and to where the next step expects them.
         others = sorted((m for m in kept if m not in early), key=lambda m: int(at[m]))
         row = it.room(loop.steps * len(others), rows)  # for the others in `kept`: those of one step side by side
         leaving: list[Vector] = []
@@ -88,6 +109,7 @@ class Steps:
         leaving += copies_of(space, at[others], space, along, to_step=len(others))
         leaving += copies_of(space, at[list(carried.values())], space, it.where[handed])
         it.code.append(Repeat(loop.steps, arriving, work, leaving))
+        # Outside the loop, the slots of all steps stand there.
         for m, place in kept_at.items():
             it.put_at(first + m + loop.period * every, place + every)
         it.put_at(

@@ -13,6 +13,7 @@ from micrograd.primitives import RULES
 from micrograd.tape.back_ends import numpy as numpy_back_end
 from micrograd.tape.back_ends import reference
 from micrograd.tape.scheduling import roll
+from micrograd.tape.scheduling import steps as of_loops
 from micrograd.tape.scheduling.roll import Columns, by_level, by_operands, heights, reordered, rolled
 from micrograd.tape.scheduling.schedule import SHARED, Repeat
 from micrograd.tape.scheduling.vectorise import scheduled
@@ -42,6 +43,17 @@ def test_what_all_samples_share_before_a_loop_is_computed_once(short_loops):
 
     schedule = scheduled(recorded(function, [0.5], gradient=False, wrt=w)[0], [(1, True)], False)
     assert repeats(schedule) and schedule.code[0].rule is RULES["mul"] and schedule.code[0].out.space == SHARED
+
+
+def test_the_example_of_steps_is_scheduled_as_its_description_says():
+    lines = of_loops.__doc__.splitlines()
+    start = lines.index("    def f(xs):")
+    known = {"Value": Value, "w": Value(0.5)}
+    exec("\n".join(line[4:] for line in lines[start : lines.index("", start)]), known)
+    shown = str(mg.jit(known["f"], backend="numpy").schedule(np.zeros((4, 1000)))).splitlines()[1:]
+    start = lines.index("    r[1001] = s[1]                        h before the first step, which is 0")
+    written = [line.strip().partition("  ")[0] for line in lines[start : lines.index("", start)]]
+    assert [line.strip().removeprefix("1  ") for line in shown] == written and len(written) == 6
 
 
 def agreed(tape, fields, reduce, arrays, theta, n):
