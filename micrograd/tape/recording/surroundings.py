@@ -201,10 +201,8 @@ class Surroundings:
                 for x in part.co_consts:
                     self._note(*(x if isinstance(x, (tuple, frozenset)) else (x,)))
         for name in dict.fromkeys(_names(code)):
-            if name in item.__globals__ and not is_a(item.__globals__[name], type):
+            if name in item.__globals__:
                 yield self._entry(item.__globals__, name)
-            elif name in item.__globals__:
-                yield item.__globals__[name]
 
     def _of_object(self, item: Any) -> Iterator[Any]:
         """An object's attributes that code reads (of a `nn` module, all), a wrapped function, and methods for operators."""

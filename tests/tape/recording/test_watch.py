@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 import operator
+import sys
 import types
 import weakref
 from array import array as array_of_floats
@@ -89,6 +90,10 @@ def through_another(x):
     return of_global(x) * CONFIG.factor
 
 
+def fifth(self, x):
+    return x * 5.0
+
+
 def with_default(x, k=2.0, *, more=3.0):
     return x * k * more
 
@@ -100,6 +105,30 @@ class Table(dict):
 
     def __init__(self, factor):
         self.factor = factor
+
+
+class Rates:
+    factor = 2.0
+
+
+class Times:
+    def __call__(self, x):
+        return x * 2.0
+
+
+@dataclasses.dataclass
+class Grown:
+    x: object
+
+    def __post_init__(self):
+        self.x = self.x * DEEP
+
+
+DEEP = 2.0
+
+
+class Partial:
+    __slots__ = ("another", "factor")
 
 
 def cases():
@@ -118,6 +147,19 @@ def cases():
 
     inner = mg.constant(2.0)
     made = Value(1.0) * inner
+    words, half_made, before_empty = type("Words", (), {"class": 2.0}), Partial(), [2.0]
+    half_made.factor = 2.0
+
+    def looped(x):
+        for name in ("factor", "unread"):
+            x = x * getattr(settings, name) if getattr(settings, name) else x
+        return x
+
+    def half_closed(x):
+        return x * before_empty[0] if before_empty else never
+
+    if not before_empty:
+        never = None
 
     def assigned(x):
         return x * cell
@@ -152,6 +194,26 @@ def cases():
     yield "a keyword as a name", lambda x: x * getattr(keyword, "lambda"), lambda: setattr(keyword, "lambda", 5.0)
     yield "a name with a ligature", lambda x: x * getattr(letters, ligature), lambda: setattr(letters, ligature, 5.0)
     yield "the only slot", lambda x: x * slotted.only, lambda: setattr(slotted, "only", 5.0)
+    yield (
+        "a class of the same name",
+        lambda x: x * Rates.factor,
+        lambda: put(globals(), "Rates", type("R", (), {"factor": 5.0})),
+    )
+    yield (
+        "a class that is called",
+        lambda x: Times()(x),
+        lambda: put(globals(), "Times", type("T", (Times,), {"__call__": fifth})),
+    )
+    yield "what an object is made with", lambda x: Grown(x).x, lambda: put(globals(), "DEEP", 5.0)
+    yield "a function in a function in one", lambda x: (lambda: (lambda: x * DEEP)())(), lambda: put(globals(), "DEEP", 7.0)
+    yield "a keyword as a name in a class", lambda x: x * getattr(words, "class"), lambda: setattr(words, "class", 5.0)
+    yield "names in a tuple", looped, lambda: setattr(settings, "factor", 6.0)
+    yield (
+        "a slot beside an empty one",
+        lambda x: x * (half_made.factor or half_made.another),
+        lambda: setattr(half_made, "factor", 5.0),
+    )
+    yield "a variable beside an empty one", half_closed, lambda: put(before_empty, 0, 5.0)
     yield "set", lambda x: x * sum(kinds), lambda: kinds.add(3.0)
     yield "deque", lambda x: x * latest[0], lambda: latest.appendleft(5.0)
     yield "array of Python's", lambda x: x * packed[0], lambda: put(packed, 0, 5.0)
@@ -441,6 +503,21 @@ def test_numbers_are_watched_where_theta_is_given_and_in_training(kind):
         assert step(X) == step(X) == 6.0
         rate[0] = 2.0
         assert step(X) == 3.0
+
+
+class Boxed:
+    def __array__(self, dtype=None, copy=None):
+        return np.array([object()])  # another one each time
+
+
+@pytest.mark.parametrize("held", [sys.modules, Boxed()], ids=["all modules", "an array of new objects"])
+def test_what_always_changes_is_no_change(held, monkeypatch):
+    runs = []
+    f = jit(lambda x, ran=runs.append: (ran(1), x * 2.0 if held is not None else x)[1], backend="reference")
+    for name in ("one", "two"):
+        assert f(1.0) == 2.0
+        monkeypatch.setitem(sys.modules, f"imported_{name}", types.ModuleType(name))
+    assert f(1.0) == 2.0 and len(runs) == 1
 
 
 @pytest.mark.parametrize("held", [[], deque(), {}, set()], ids=repr)
