@@ -49,21 +49,43 @@ def test_a_network_s_schedule_computes_exactly_what_its_tape_does(nin, nouts, lo
     np.testing.assert_array_equal(found, reference.Program(tape, fields, reduce)(arrays, theta, 20))
 
 
+@pytest.mark.parametrize("seen", [4, 2])
 @pytest.mark.parametrize("biases", [(0, 1, 2), (0, 2), (1,), ()])
-def test_some_neurons_of_a_layer_have_a_bias_and_others_none(biases):
-    """Only where all have one does its derivative come from a column of ones behind the inputs."""
+def test_some_neurons_of_a_layer_have_a_bias_and_others_none(biases, seen):
+    """Only where all have one, and see all inputs, does its derivative come from a column of ones behind the inputs."""
     rng = np.random.default_rng(0)
     w = [[mg.Value(v) for v in row] for row in rng.normal(size=(3, 4))]
     b = {k: mg.Value(0.1 * k) for k in biases}
 
     def function(x):
-        return mg.sum([mg.tanh(mg.dot(row, x) + b.get(k, 0.0)) for k, row in enumerate(w)])
+        return mg.sum([mg.tanh(mg.dot(row[:seen], x[:seen]) + b.get(k, 0.0)) for k, row in enumerate(w)])
 
     leaves = [v for row in w for v in row] + list(b.values())
     tape, _ = recorded(function, [0.3] * 4, wrt=leaves)
     arrays, theta = [rng.normal(size=(20, 4))], np.array([v.data for v in leaves])
     found = interpreted(scheduled(tape, [(4, True)], True), arrays, theta, 20)
     np.testing.assert_array_equal(found, reference.Program(tape, [(4, True)], True)(arrays, theta, 20))
+
+
+FINALS = {
+    "a product": lambda v, w: v[0] * v[1],
+    "a sum": lambda v, w: mg.sum(v[:3]),
+    "a dot": lambda v, w: mg.dot(v[:2], v[2:4]),
+    "a dot with a start": lambda v, w: mg.dot(v[:2], v[2:4], start=3.0),
+    "a dot with a start that varies": lambda v, w: mg.dot(v[:2], v[2:4], start=v[4]),
+    "weights that are used again": lambda v, w: mg.sum(
+        [mg.tanh(mg.dot(w[i : i + 3], v[j : j + 3])) for i in (0, 3) for j in (0, 3)]
+    ),
+    "biases too": lambda v, w: mg.sum([mg.tanh(mg.dot(w[i : i + 3], v[j : j + 3], w[6 + i])) for i in (0, 3) for j in (0, 3)]),
+}
+
+
+@pytest.mark.parametrize("name", FINALS)
+def test_what_is_summed_over_the_samples_at_last_is_what_the_tape_sums(name):
+    tape, _ = recorded(lambda v: FINALS[name](v, WEIGHTS), [0.3] * 6, wrt=WEIGHTS)
+    arrays, theta = [np.random.default_rng(0).normal(size=(20, 6))], np.array([w.data for w in WEIGHTS])
+    found = interpreted(scheduled(tape, [(6, True)], True), arrays, theta, 20)
+    np.testing.assert_array_equal(found, reference.Program(tape, [(6, True)], True)(arrays, theta, 20))
 
 
 def test_a_small_network_is_23_vector_instructions():
