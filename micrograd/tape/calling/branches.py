@@ -162,11 +162,12 @@ def _sorted_by_path(
         program, count = recordings.merged(among, call, False)
         if program is None:
             break
-        numbers, *compared = program(call.rows(left), recordings.parameters.grown(theta)[:count], len(left))
+        outputs = program(call.rows(left), recordings.parameters.grown(theta)[:count], len(left))
+        numbers, compared = outputs[0], outputs[1:]
         for i in np.unique(numbers[numbers >= 0.0]).astype(int).tolist():
             samples.setdefault(i, []).append(left[numbers == i])
         odd, new = np.append(odd, left[np.isnan(numbers)]), numbers < 0.0
-        left, likely = _different_first(left[new], np.array(compared)[:, new])
+        left, likely = _different_first(left[new], compared[:, new])
         again = 0  # how many of the samples recorded now took a path that was known already
         for tried, row in enumerate(left[: max(likely, len(among))].tolist(), 1):
             again += not met(row)
