@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from micrograd.tape.back_ends.llvm.function import Function
-from micrograd.tape.back_ends.llvm.loops import loop, nest, over_lanes, over_samples, unrolled
+from micrograd.tape.back_ends.llvm.loops import loop, nest, over_lanes, over_samples, vectors_at_once
 from micrograd.tape.back_ends.llvm.nans import write_look, write_told
 from micrograd.tape.back_ends.llvm.operands import Index, View, runs
 from micrograd.tape.back_ends.llvm.target import COUNT, DIVISOR, ROWS, SHARED
@@ -173,7 +173,7 @@ def write_filled(f: Function, slots: View, numbers: View) -> None:
             for s in places:
                 f.store(slots, slot, s, value)
 
-        over_samples(f, unrolled(f, 4), samples)
+        over_samples(f, vectors_at_once(f, 4), samples)
 
 
 def write_clear(f: Function, numbers: int) -> None:
@@ -232,7 +232,7 @@ def write_columns(f: Function, it: Columns, part: bool) -> None:
                 value = f.load(View(ROWS), slot, s)
                 f.do(f"store {t.vector} {value}, ptr {f.address(array, start + s * t.size)}, align {t.size}")
 
-        over_samples(f, unrolled(f, 4), samples)
+        over_samples(f, vectors_at_once(f, 4), samples)
 
     nest(f, [it.count], [1], one)
 

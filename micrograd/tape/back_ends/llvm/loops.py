@@ -113,7 +113,7 @@ def over_samples(f: Function, unroll: int, body: Callable[[list[Index]], object]
         body([s + u * f.target.lanes for u in range(unroll)])
 
 
-def unrolled(f: Function, most: int) -> int:
+def vectors_at_once(f: Function, most: int) -> int:
     """How many vectors of a block are worked on at once: a power of two, at most `most`, that divides their number."""
     vectors, n = f.target.block // f.target.lanes, 1
     while n * 2 <= most and vectors % (n * 2) == 0:
@@ -123,7 +123,7 @@ def unrolled(f: Function, most: int) -> int:
 
 def write_elementwise(f: Function, it: Kernel) -> None:
     """One primitive on every element, in loops."""
-    u = unrolled(f, 4)
+    u = vectors_at_once(f, 4)
     tiles = [1] * len(it.shape)
     if tiles:
         tiles[-1] = max(1, 4 // u)
@@ -144,7 +144,7 @@ def write_elementwise(f: Function, it: Kernel) -> None:
 def write_sum(f: Function, it: Kernel) -> None:
     """start + Σ x y or Σ x for every element: a tile of sums at a time, the terms from left to right."""
     dotted = it.name == "dot"
-    u = unrolled(f, 4 if f.target.sums >= 16 else 1)
+    u = vectors_at_once(f, 4 if f.target.sums >= 16 else 1)
     tiles = [1] * len(it.shape)
     if tiles:
         tiles[-1] = max(1, f.target.sums // u)
@@ -273,7 +273,7 @@ def write_total(f: Function, it: Total, direct: int) -> None:
                 sums = [f.two("fadd", total, one) for total, one in zip(sums, own, strict=True)]
             return list(sums)
 
-        u = unrolled(f, max(1, CHAINS // len(spots))) if it.terms > UNROLLED else 1
+        u = vectors_at_once(f, max(1, CHAINS // len(spots))) if it.terms > UNROLLED else 1
         if t.block == u * t.lanes:
             sums = over([Index((), k * t.lanes) for k in range(u)], begin)
         else:

@@ -29,7 +29,7 @@ from micrograd.tape.back_ends.llvm.loops import WRITERS, write_elementwise, writ
 from micrograd.tape.back_ends.llvm.nans import write_look_at_sums
 from micrograd.tape.back_ends.llvm.operands import Kernel, KernelLoop, View
 from micrograd.tape.back_ends.llvm.plan import Plan
-from micrograd.tape.back_ends.llvm.recurrences import side_by_side, write_loop, write_steps
+from micrograd.tape.back_ends.llvm.recurrences import vectors_in_loop, write_loop, write_steps
 from micrograd.tape.back_ends.llvm.straight import Operation, depth_first, operations, write_straight, write_whole
 from micrograd.tape.back_ends.llvm.target import ROWS, THETA_AT, Target
 from micrograd.tape.back_ends.llvm.terms import many_terms, write_terms
@@ -136,10 +136,10 @@ def in_registers(it: KernelLoop) -> list[Kernel]:
     return kernels if few else []
 
 
-def vectors(plan: Plan) -> int:
+def least_vectors(plan: Plan) -> int:
     """How many vectors of samples a block should at least have, so that loops can work on several at a time."""
     loops = [in_registers(it) for it in plan.work if isinstance(it, KernelLoop)]
-    return max([side_by_side(sum(one.elements for one in kernels)) for kernels in loops if kernels], default=1)
+    return max([vectors_in_loop(sum(one.elements for one in kernels)) for kernels in loops if kernels], default=1)
 
 
 def short(it: Kernel, looped: int = LOOPED) -> bool:

@@ -100,7 +100,8 @@ def vectors(f: Function, first: Sequence[Index], extent: Sequence[int]) -> list[
     return [([*first[:-1], first[-1] + k], min(n, extent[-1] - k)) for k in range(0, extent[-1], n)]
 
 
-def tiles(f: Function, shape: tuple[int, ...], many: int) -> list[int]:
+def tile_of(f: Function, shape: tuple[int, ...], many: int) -> list[int]:
+    """The shape of a tile: `many` vectors of neighbours along the last axis."""
     return [1] * (len(shape) - 1) + [many * f.target.lanes]
 
 
@@ -113,7 +114,7 @@ def write_elementwise(f: Function, it: Kernel) -> None:
             value = spell(f, it.name, *[fetch(f, arg, at, axis, count) for arg in it.args])
             put_at(f, it.out, at, value, count)
 
-    nest(f, it.shape, tiles(f, it.shape, 1 if any(apart(arg, axis) for arg in it.args) else 4), tile)
+    nest(f, it.shape, tile_of(f, it.shape, 1 if any(apart(arg, axis) for arg in it.args) else 4), tile)
 
 
 def write_sum(f: Function, it: Kernel) -> None:
@@ -188,7 +189,7 @@ def write_sum(f: Function, it: Kernel) -> None:
             put_at(f, it.out, at, total, count)
 
     many = 2 if aslant else 1 if any(apart(arg, axis) for arg in it.args) else max(2, t.sums // 2)
-    nest(f, it.shape, tiles(f, it.shape, many), tile)
+    nest(f, it.shape, tile_of(f, it.shape, many), tile)
 
 
 def moves(arg: View, axis: int) -> bool:
@@ -286,7 +287,7 @@ def write_total(f: Function, it: Total, direct: int) -> None:
         for place, total, (_, count) in zip(places, found, groups, strict=True):
             put(f, place, total, count)
 
-    nest(f, it.shape, tiles(f, it.shape, 4), tile)
+    nest(f, it.shape, tile_of(f, it.shape, 4), tile)
 
 
 def parts(it: Total) -> list[Total]:
@@ -313,4 +314,4 @@ def write_finish(f: Function, many: int) -> None:
             value = loaded(f, f.address("totals", at * t.size), count)
             put(f, f.address(array, at * t.size), f.new(f"fdiv {t.vector} {value}, {divisor}"), count)
 
-    nest(f, (many,), tiles(f, (many,), 4), tile)
+    nest(f, (many,), tile_of(f, (many,), 4), tile)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from micrograd.tape.back_ends.llvm.function import Function
-from micrograd.tape.back_ends.llvm.loops import loop, over_samples, unrolled
+from micrograd.tape.back_ends.llvm.loops import loop, over_samples, vectors_at_once
 from micrograd.tape.back_ends.llvm.operands import Index, Kernel, KernelLoop, View
 from micrograd.tape.back_ends.llvm.straight import Held, depth_first, operations
 from micrograd.tape.back_ends.llvm.target import PARAMETERS
@@ -72,7 +72,7 @@ def write_loop(f: Function, it: KernelLoop, body: Sequence[Kernel], wanted: Call
         place, slot, step = source
         held.values[to] = f.load(View(place), t * step + slot, held.s)
 
-    over_samples(f, unrolled(f, side_by_side(len(work))), samples)
+    over_samples(f, vectors_at_once(f, vectors_in_loop(len(work))), samples)
 
 
 def two_steps_back(arriving: Sequence[Copy], kept: Sequence[Copy]) -> list[tuple[Place, Place, Place]]:
@@ -85,7 +85,7 @@ def two_steps_back(arriving: Sequence[Copy], kept: Sequence[Copy]) -> list[tuple
     return [(begin, written[later], to) for later, begin, to in behind if later in written]
 
 
-def side_by_side(operations: int) -> int:
+def vectors_in_loop(operations: int) -> int:
     """How many vectors of samples a loop of so many operations should work on at once, since each step waits for the last."""
     return 4 if operations <= 24 else 2 if operations <= 80 else 1
 

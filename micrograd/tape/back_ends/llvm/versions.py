@@ -19,7 +19,7 @@ from micrograd.tape.back_ends.llvm import machine
 from micrograd.tape.back_ends.llvm.bytecode import Bytecode
 from micrograd.tape.back_ends.llvm.code import OPTIMISED, QUICK, Code, compiled, making
 from micrograd.tape.back_ends.llvm.frames import Frame, Single
-from micrograd.tape.back_ends.llvm.module import LOOPED, in_one, vectors, written
+from micrograd.tape.back_ends.llvm.module import LOOPED, in_one, least_vectors, written
 from micrograd.tape.back_ends.llvm.plan import MANY_SUMS, Plan, planned
 from micrograd.tape.back_ends.llvm.target import CHUNK, Target
 from micrograd.tape.rewriting.differences import with_differences_as_dots
@@ -175,7 +175,7 @@ class Versions:
             return CHUNK, SHORT
         near = NEAR if self.plan.sums or any(it.work >= LOOPED for it in self.plan.work) else NEAREST
         block = CHUNK
-        least = vectors(self.plan) * lanes
+        least = least_vectors(self.plan) * lanes
         few = WAITING if least > lanes else 1 << 20
         while block > lanes and bytes_each * block > (near if block > max(least, 2 * lanes) else few):
             block //= 2
