@@ -21,7 +21,7 @@ from micrograd.tape.calling.nodes import Nodes
 from micrograd.tape.decorator import Decorator
 from micrograd.tape.recording.arguments import Chunked
 from micrograd.tape.recording.parameters import Array, Parameters
-from micrograd.tape.recording.results import count_of, put_together, with_gradients
+from micrograd.tape.recording.results import count_of, filled, with_gradients
 from micrograd.tape.recording.watch import places_of, values_at
 from micrograd.tape.training import Training
 from micrograd.trees import plain_arrays
@@ -201,9 +201,7 @@ class Jitted(Decorator, Generic[R]):
         return over_chunks().mapped(self._calls, args, named, in_axes, given, out, progress)
 
     def _mapped(self, args: Any, named: Any, in_axes: Any, theta: Array | None) -> Any:
-        out, arrays = self._calls.many(args, named, in_axes, theta)
-        rest = iter(arrays)
-        return put_together(out, lambda _: next(rest), lambda *_: next(rest), lists_are_arrays=True)
+        return filled(*self._calls.many(args, named, in_axes, theta))
 
     def _given(self, theta: Any) -> Array | None:
         return None if theta is None else self._vector(theta)

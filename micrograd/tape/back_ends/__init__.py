@@ -35,8 +35,8 @@ class Direct(Program, Protocol):
     def __call__(self, inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Any:
         """As for every program, or with `mean` the mean; a program made with `groups` gives a list of arrays, samples first."""
 
-    def prepared(self, mean: bool = False) -> Callable[[Sequence[Any], Array, int], Array]:
-        """A function of inputs, leaves and n that gives what a call does (flat for one sample), for many calls."""
+    def prepared(self) -> Callable[..., Array]:
+        """A function of inputs, leaves, n and `mean` that gives what a call does (flat for one sample), for many calls."""
 
     def single(self, args: Sequence[float], leaves: Sequence[float]) -> list[float]:
         """The outputs for one sample of plain numbers."""

@@ -16,11 +16,11 @@ import numpy as np
 from micrograd.engine import Value, adjoints, as_values
 from micrograd.engine.modes import current
 from micrograd.tape.back_ends import BackEnd
-from micrograd.tape.calling import blocks, branches, latest_call
+from micrograd.tape.calling import blocks, branches, latest_call, routes
 from micrograd.tape.recording.arguments import Call, Chunked, ValueAmong, axes_of
 from micrograd.tape.recording.parameters import Array, Parameters
 from micrograd.tape.recording.recordings import EACH, Path, Recordings
-from micrograd.tape.recording.results import arrays_of, numbers_of, reader, widths_of
+from micrograd.tape.recording.results import arrays_of, numbers_of, reader
 
 
 def over_chunks() -> Any:
@@ -36,8 +36,8 @@ class Calls:
         self.recordings = Recordings(fn, parameters, back_end, owner)
         self.sent: dict[Any, Any] = {}  # for `scale`: what it has sent to workers
         # short ways for calls like the latest ones; other threads may be reading these, so each is replaced and never changed
-        self.quick: dict[Any, latest_call.Evaluation] = {}  # of evaluations, by the structure of their arguments
-        self.latest: latest_call.OfArrays | None = None  # of a reduced call
+        self.quick: dict[Any, latest_call.OfOne] = {}  # of evaluations, by the structure of their arguments
+        self.latest: latest_call.OfSums | None = None  # of a reduced call
         self.mapped: latest_call.OfMap | None = None  # of a map
 
     def refuse_inside(self, what: str) -> None:
@@ -70,13 +70,16 @@ class Calls:
             call = Call(args, [None] * (len(args) + 1), named)
         except ValueAmong:
             return None
-        path, found = self._run(call, False, theta, False)
-        if not named and theta is None:
-            quick = latest_call.of_evaluation(self.recordings, call, args, path)
-            if quick:
+        path, route, results = self._along(routes.of_one, call, False, theta)
+        if results is None:
+            found = self._run(call, False, theta, False)[:, 0]
+            results = reader(path.out)(found.astype(np.float64, copy=False))
+        if route is not None and not named and theta is None:
+            quick = latest_call.of_one(self.recordings, args, path, route)
+            if quick is not None:
                 others = [x for x in self.quick.items() if x[0] != call.key]
                 self._keep(since, quick={call.key: quick, **dict(others[: latest_call.KEPT - 1])})
-        return reader(path.out)(found[:, 0].astype(np.float64, copy=False))
+        return results
 
     def many(
         self, args: Sequence[Any], named: Mapping[str, Any], in_axes: Any, theta: Array | None = None
@@ -85,18 +88,13 @@ class Calls:
         self.refuse_inside("map")
         self.renew()
         since = self.recordings.forgotten
-        call = Call(args, axes_of(in_axes, args, named), named)
-        grouped = None if current().anomaly else self._grouped(call, theta)
-        if grouped is not None:
-            out, arrays = grouped[0], arrays_of(grouped[0], call.n, None, grouped[1])
-        else:
-            path, found = self._run(call, False, theta, False)
-            out, arrays = path.out, arrays_of(path.out, call.n, found)
-        if not named:
-            latest = latest_call.of_map(self.recordings, call, args, in_axes)
-            if latest:
-                self._keep(since, mapped=latest)
-        return out, arrays
+        call = Call(args, axes := axes_of(in_axes, args, named), named)
+        path, route, arrays = self._along(routes.of_map, call, False, theta)
+        if arrays is None:
+            arrays = arrays_of(path.out, call.n, self._run(call, False, theta, False))
+        if route is not None and not named:
+            self._keep(since, mapped=latest_call.of_map(self.recordings, args, in_axes, axes, path, route) or self.mapped)
+        return path.out, arrays
 
     def reduced_each(
         self,
@@ -116,13 +114,13 @@ class Calls:
             return self._in_blocks(theta, args, named, reduction, in_axes, gradient)
         self.renew(held=theta is None)
         since = self.recordings.forgotten
-        call = Call(args, axes_of(in_axes, args, named), named)
-        path, total = self._run(call, gradient, theta, True)
-        averaged(total, reduction, call.n)
-        if not named:
-            latest = latest_call.of_arrays(self.recordings, call, args, in_axes)
-            if latest:
-                self._keep(since, latest=latest)
+        call = Call(args, axes := axes_of(in_axes, args, named), named)
+        path, route, total = self._along(routes.of_sums, call, gradient, theta, is_mean(reduction, call.n))
+        if total is None:
+            total = self._run(call, gradient, theta, True)
+            averaged(total, reduction, call.n)
+        if route is not None and not named:
+            self._keep(since, latest=latest_call.of_sums(self.recordings, args, in_axes, axes, path, route) or self.latest)
         return path.out, total
 
     def again(
@@ -187,8 +185,18 @@ class Calls:
         call, paths = self.recorded(args, named, in_axes, gradient and EACH)
         return "\n".join(str(self.recordings.program(path, call, gradient)) for path in paths)
 
-    def _run(self, call: Call, gradient: Any, theta: Array | None, reduce: bool) -> tuple[Path, Array]:
-        """The first path, and the results: of shape (results, n), or with `reduce` their sums over samples.
+    def _along(self, find: routes.Find, call: Call, gradient: Any, theta: Array | None, *mean: bool) -> tuple[Path, Any, Any]:
+        """The first path, a route if there is one, and the results if that leads to them."""
+        paths = self.recordings.paths(call, gradient)
+        route = find(self.recordings, call, paths)
+        if route is None or current().anomaly:  # `_run` says where an operation is not finite
+            return paths[0], route, None
+        theta = self.parameters.theta() if theta is None else self.parameters.checked(theta)
+        known = len(theta) == route.parameters
+        return paths[0], route, route.run(call.inputs, theta, call.n, *mean) if known else None
+
+    def _run(self, call: Call, gradient: Any, theta: Array | None, reduce: bool) -> Array:
+        """The results: of shape (results, n), or with `reduce` their sums over samples.
 
         With `gradient`, the results are one value and its derivatives with respect to each of the parameters; if it is EACH,
         they are all values and then the derivatives of each.
@@ -205,23 +213,7 @@ class Calls:
                 found = path.spread(found, len(self.parameters))
         if current().anomaly and not np.isfinite(found).all():
             self._refuse(call, gradient, theta)
-        return path, found
-
-    def _grouped(self, call: Call, theta: Array | None) -> tuple[Any, list[Array]] | None:
-        """The structure of the results and one array for each part of it, if the back end writes these itself; else None."""
-        if self.recordings.back_end.make_direct is None:
-            return None
-        path = self.recordings.paths(call, False)[0]
-        if path.tape.guards:
-            return None
-        if path.lookups:
-            call.check_lookups(path.lookups, call.inputs)
-        widths = widths_of(path.out)
-        if 0 in widths:
-            return None
-        program = self.recordings.grouped(path, call, widths)
-        theta = self.parameters.theta() if theta is None else self.parameters.checked(theta)
-        return path.out, program(call.inputs, path.own(theta), call.n)
+        return found
 
     def _refuse(self, call: Call, gradient: Any, theta: Array) -> None:
         """Run the function itself on each sample: raises FloatingPointError where an operation is not finite."""
@@ -239,10 +231,14 @@ class Calls:
 
 def averaged(total: Array, reduction: str, n: int) -> None:
     """Turn a sum over n samples into what `reduction` asks for, in place."""
-    if reduction == "mean":
-        if n == 0:
-            raise ValueError("the mean of zero samples is undefined: pass at least one, or reduction='sum'")
-        if n > 1:
-            total /= n
-    elif reduction != "sum":
+    if is_mean(reduction, n) and n > 1:
+        total /= n
+
+
+def is_mean(reduction: str, n: int) -> bool:
+    """Whether a mean is asked for, and not a sum; ValueError if it is neither, or if there are no samples to take a mean of."""
+    if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+    if reduction == "mean" and n == 0:
+        raise ValueError("the mean of zero samples is undefined: pass at least one, or reduction='sum'")
+    return reduction == "mean"

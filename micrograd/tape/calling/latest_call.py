@@ -1,184 +1,105 @@
-"""Short ways: a call just like the latest, with arguments of the same types and shapes, goes straight to its program.
+"""Short ways: a call just like the latest, with arguments of the same types and shapes, goes straight to its route.
 
 Arrays over samples may have another number of these. Without short ways a small function would spend half of its time on
-taking its arguments apart. Each is a function that gives the result, or None where the call is another one, or something
-outside has changed: `calls` then takes the long way, which also says what is wrong.
+taking its arguments apart. Each is a function that gives the result; or None where the call is another one, where something
+outside has changed, or where another thread has found more parameters. `calls` then takes the long way, which also says what
+is wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import prod
 from operator import countOf, itemgetter
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from micrograd.engine.modes import open_blocks
-from micrograd.tape.back_ends import Program
-from micrograd.tape.calling.branches import worth_merging
-from micrograd.tape.recording.arguments import Call, check_column
+from micrograd.tape.calling.routes import Route, direct
 from micrograd.tape.recording.parameters import Array
 from micrograd.tape.recording.recordings import Path, Recordings
-from micrograd.tape.recording.results import Place, arrays_of, put_together, reader, widths_of
+from micrograd.tape.recording.results import Place, filled, put_together
 
 KEPT = 2  # evaluations whose short ways are kept, such as one on floats and one on an array
-_NOTHING, _REAL, _ARRAY, _FLOAT64 = np.zeros(0), np.dtype(np.float64), np.ndarray, np.float64
+_NOTHING, _ARRAY, _FLOAT64, _AXES = np.zeros(0), np.ndarray, np.float64, {int, type(None)}
 
 
-class OfArrays(NamedTuple):
-    """The short way for reduced calls on arrays of certain types and shapes, with any number of samples first."""
+class OfSums:
+    """The short way of reduced calls. `run` gives the sums or means."""
 
-    # the sums or means, given theta (None for what the parameters hold), arguments, those by name, reduction, in_axes; or None
-    run: Callable[[Array | None, Sequence[Any], Mapping[str, Any], str, Any], Array | None]
-    out: Any  # the structure of the results
-    many: bool  # whether there are several results
+    __slots__ = ("many", "out", "run")
+
+    def __init__(self, run: Callable[[Array | None, Sequence[Any], Mapping[str, Any], str, Any], Array | None], path: Path):
+        self.run, self.out, self.many = run, path.out, path.values > 1  # the structure of the results; whether they are several
 
 
-def of_arrays(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfArrays | None:
+def of_sums(
+    recordings: Recordings, args: Sequence[Any], in_axes: Any, axes: Sequence[int | None], path: Path, route: Route
+) -> OfSums | None:
     """The short way for calls like the reduced call just made, if there is one."""
-    path, watch = recordings.straight(call, True), recordings.watch
-    if path is None or watch is None or in_axes != 0 or not call.n or not all(map(_of_numbers, args)):
+    watch, take = recordings.watch, _taker(args, in_axes, axes, direct(recordings))
+    if watch is None or take is None:
         return None
-    program: Any = recordings.program(path, call, True)
-    direct = recordings.back_end.make_direct is not None  # whether the program takes arrays as they are, and gives means
-    lookups = [(*call.place(i), length) for i, length in path.lookups]  # argument, column there, length of the table
-    signature, number, latest = [(x.shape, x.dtype) for x in args], len(args), call.n
-    parameters, count = recordings.parameters, len(recordings.parameters)
-    sums, means = [program.prepared(mean) if direct else _reduced(program, mean) for mean in (False, True)]
-    unchanged, directly_unchanged, shape, values = watch.unchanged, watch.directly_unchanged, (count,), parameters.values
+    parameters, values, go, count = recordings.parameters, recordings.parameters.values, route.run, route.parameters
+    unchanged, directly_unchanged, shape, latest = watch.unchanged, watch.directly_unchanged, (count,), in_axes
 
     def run(theta: Array | None, args: Sequence[Any], named: Mapping[str, Any], reduction: str, in_axes: Any) -> Array | None:
-        if named or open_blocks or in_axes.__class__ is not int or in_axes or len(args) != number or count != len(values):
+        if named or open_blocks or in_axes is not latest or (taken := take(args)) is None:
             return None
-        n = latest
-        for x, (form, kind) in zip(args, signature):  # noqa: B905 (a small function's time is this loop's)
-            if x.__class__ is not _ARRAY or x.dtype is not kind:
-                return None
-            if x.shape != form:
-                n = 0
-        if not n and not (n := _samples(args, signature)):
-            return None
+        inputs, n = taken
         mean = reduction == "mean"
-        if not mean and reduction != "sum":
+        if not n or (not mean and reduction != "sum"):
+            return None
+        if not (unchanged() if theta is None else directly_unchanged()):
             return None
         if theta is None:
-            if not unchanged():
-                return None
             theta = parameters.theta()
-            if len(theta) != count:
-                return None
-        elif theta.shape != shape or not directly_unchanged():
-            return None
-        for i, j, length in lookups:
-            check_column(args[i].reshape(n, -1)[:, j], length)
-        total: Array = means(args, theta, n) if mean else sums(args, theta, n)
-        return total
+        return go(inputs, theta, n, mean) if theta.shape == shape and count == len(values) else None
 
-    return OfArrays(run, path.out, path.values > 1)
-
-
-def _of_numbers(x: Any) -> bool:
-    """Whether this is an array whose type allows numbers alone. An array of objects may hold None the next time."""
-    return x.__class__ is _ARRAY and x.dtype.kind in "fiub"
-
-
-def _samples(args: Sequence[Array], signature: Sequence[tuple[tuple[int, ...], Any]]) -> int:
-    """The number of samples in arrays that differ from a signature in nothing else; 0 if they do, or if there are none."""
-    shapes = [(n, *form[1:]) for n in args[0].shape[:1] for form, _ in signature]
-    return len(args[0]) if shapes == [x.shape for x in args] else 0
-
-
-def _reduced(program: Program, mean: bool) -> Callable[[Sequence[Array], Array, int], Array]:
-    """What `prepared` gives for a direct program, here for one that needs each sample flat and gives no means."""
-
-    def run(args: Sequence[Array], theta: Array, n: int) -> Array:
-        total = program([x.reshape(n, -1) for x in args], theta, n)
-        if mean and n > 1:
-            total /= n
-        return total
-
-    return run
+    return OfSums(run, path)
 
 
 OfMap = Callable[[Sequence[Any], Any], Any]  # the results, given the arguments and in_axes; or None
 
 
-def of_map(recordings: Recordings, call: Call, args: Sequence[Any], in_axes: Any) -> OfMap | None:
+def of_map(
+    recordings: Recordings, args: Sequence[Any], in_axes: Any, axes: Sequence[int | None], path: Path, route: Route
+) -> OfMap | None:
     """The short way for calls like the map just made, if there is one."""
-    paths, watch, latest = recordings.kept.get((call.key, False), []), recordings.watch, call.n
-    compares = bool(paths) and bool(paths[0].tape.guards)
-    path = paths[0] if compares and paths[0].sufficed == len(paths) else recordings.straight(call, False)
-    if path is None or watch is None or in_axes != 0 or not latest or not all(map(_of_numbers, args)):
+    watch, take = recordings.watch, _taker(args, in_axes, axes, direct(recordings))
+    if watch is None or take is None:
         return None
-    widths, direct, out = widths_of(path.out), recordings.back_end.make_direct is not None and not compares, path.out
-    if 0 in widths:
-        return None
-    program: Any
-    if compares:
-        program = recordings.merged(paths, call, True)[0]
-    else:
-        program = recordings.grouped(path, call, widths) if direct else recordings.program(path, call, False)
-    if program is None:
-        return None
-    lookups = [] if compares else [(*call.place(i), length) for i, length in path.lookups]
-    signature, parameters, count = [(x.shape, x.dtype) for x in args], recordings.parameters, len(recordings.parameters)
-    unchanged, theta, alone = watch.unchanged, parameters.theta, out.__class__ is Place
+    unchanged, parameters, latest, out, go = watch.unchanged, recordings.parameters, in_axes, path.out, route.run
+    count = route.parameters
 
     def run(args: Sequence[Any], in_axes: Any) -> Any:
-        if in_axes.__class__ is not int or in_axes or len(args) != len(signature) or count != len(parameters.values):
+        if in_axes is not latest or (taken := take(args)) is None or not unchanged():
             return None
-        n = latest
-        for x, (form, kind) in zip(args, signature):  # noqa: B905 (a small function's time is this loop's)
-            if x.__class__ is not _ARRAY or x.dtype is not kind:
-                return None
-            if x.shape != form:
-                n = 0
-        if not n and not (n := _samples(args, signature)):
-            return None
-        if not unchanged():
-            return None
-        for i, j, length in lookups:
-            check_column(args[i].reshape(n, -1)[:, j], length)
-        inputs = args if direct else [x.reshape(n, -1) for x in args]
-        held = theta() if count else _NOTHING
-        if len(held) != count:
-            return None
-        found = program(inputs, held, n)
-        if compares:
-            if not (found[-1] >= 0.0).all():  # some samples take a path that is not known yet
-                return None
-            found = found[:-1]
-        if alone:
-            return found[0]
-        rest = iter(arrays_of(out, n, None, found) if direct else arrays_of(out, n, found))
-        return put_together(out, lambda _: next(rest), lambda *_: next(rest), lists_are_arrays=True)
+        theta = parameters.theta() if count else _NOTHING
+        arrays = go(taken[0], theta, taken[1]) if len(theta) == count else None
+        return None if arrays is None else filled(out, arrays)
 
     return run
 
 
-Evaluation = Callable[[Sequence[Any]], Any]  # the results, given the arguments; or None
+OfOne = Callable[[Sequence[Any]], Any]  # the results, given the arguments; or None
 
 
-def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path: Path) -> Evaluation | None:
-    """The short way for calls like the single evaluation just made, if there is one.
-
-    It takes arrays of the same types and shapes, numbers, and lists, tuples and dicts of as many floats. It gives None also
-    for a sample that takes a path which is not known yet.
-    """
-    program, watch = _single(recordings, call, path), recordings.watch
-    if program is None or watch is None:
+def of_one(recordings: Recordings, args: Sequence[Any], path: Path, route: Route) -> OfOne | None:
+    """The short way for calls like the single evaluation just made, if there is one."""
+    watch, parameters, straight, go, count = recordings.watch, recordings.parameters, direct(recordings), *route[:2]
+    if watch is None:
         return None
-    parameters, count, compares = recordings.parameters, len(recordings.parameters), path.asks
     unchanged, theta, floats = watch.unchanged, parameters.theta, parameters.floats
-    direct = recordings.back_end.make_direct is not None
-
-    if direct and all(x.__class__ is float or x.__class__ is _FLOAT64 for x in args):
-        number, single, finish = len(args), program.single, _finish(path.out, compares)
+    plain = all(x.__class__ is float or x.__class__ is _FLOAT64 for x in args)
+    if straight and plain and (path.asks or path.uses_all(count)):
+        number, compares, single, finish = len(args), path.asks, route.program.single, _finish(path.out, path.asks)
 
         def of_floats(args: Sequence[Any]) -> Any:
-            if len(args) != number or count != len(parameters.values):
+            if len(args) != number:
                 return None
             for x in args:
                 if x.__class__ is not float and x.__class__ is not _FLOAT64:
@@ -186,82 +107,23 @@ def of_evaluation(recordings: Recordings, call: Call, args: Sequence[Any], path:
             if not unchanged():
                 return None
             held = floats() if count else ()
-            if len(held) != count:  # another thread has found more parameters
+            if len(held) != count:
                 return None
             numbers = single(args, held)
             return finish(numbers) if not compares or numbers[-1] >= 0.0 else None
 
         return of_floats
-
-    signature, read = [kind for kind in map(_kind_of, args) if kind], reader(path.out)
-    if len(signature) < len(args):
+    take = _taker(args, None, [None] * len(args), straight)
+    if take is None:
         return None
-    lookups = [] if compares else [(*call.place(i), n) for i, n in path.lookups]  # a program that compares checks them too
-    run = program.prepared() if direct else lambda inputs, theta, n: program(inputs, theta, n).reshape(-1)
 
     def of_arguments(args: Sequence[Any]) -> Any:
-        if len(args) != len(signature) or count != len(parameters.values):
+        if (taken := take(args)) is None or not unchanged():
             return None
-        inputs = []
-        for x, (cls, kind, size) in zip(args, signature):  # noqa: B905 (a small function's time is this loop's)
-            if x.__class__ is not cls and not (cls is float and x.__class__ is _FLOAT64):
-                return None
-            if cls is _ARRAY:
-                if x.shape != size or x.dtype is not kind:
-                    return None
-                inputs.append(x if direct else x.reshape(-1))
-            elif cls is float or (cls is int and abs(x) < 1 << 63):
-                inputs.append(np.array([x]))
-            elif cls is int:  # too large for an array of integers
-                return None
-            elif cls is dict:
-                values = x.values()
-                if tuple(x) != size or countOf(map(type, values), float) != len(size):
-                    return None
-                inputs.append(np.frombuffer(kind(*values)))
-            elif len(x) == size == countOf(map(type, x), float):
-                inputs.append(np.frombuffer(kind(*x)))
-            else:
-                return None
-        if not unchanged():
-            return None
-        for i, j, n in lookups:
-            check_column(inputs[i].reshape(-1)[j], n)
         held = theta() if count else _NOTHING
-        if len(held) != count:
-            return None
-        numbers = run(inputs, held, 1)
-        if compares and not numbers[-1] >= 0.0:
-            return None
-        return read(numbers if numbers.dtype is _REAL else numbers.astype(_REAL))
+        return go(taken[0], held, 1) if len(held) == count else None
 
     return of_arguments
-
-
-def _kind_of(x: Any) -> tuple[Any, Any, Any] | None:
-    """What an argument has to be like for the short way; None if there is none for it.
-
-    Its class; then of an array type and shape, of a list, tuple or dict of floats what packs them, and their number or keys.
-    """
-    cls = x.__class__
-    if cls is _ARRAY and x.ndim and x.dtype.kind in "fiu":
-        return cls, x.dtype, x.shape
-    if cls is float or cls is _FLOAT64:
-        return float, None, None
-    if cls is int:
-        return cls, None, None
-    if (cls is list or cls is tuple) and x and countOf(map(type, x), float) == len(x):
-        return cls, Struct(f"{len(x)}d").pack, len(x)
-    if cls is dict and x and countOf(map(type, x.values()), float) == len(x):
-        return cls, Struct(f"{len(x)}d").pack, tuple(x)
-    return None
-
-
-def _single(recordings: Recordings, call: Call, path: Path) -> Any:
-    """The program for evaluations whose first path this is, if it takes the whole of theta; else None."""
-    if path.asks:
-        return recordings.merged(worth_merging(recordings.kept.get((call.key, False), [path])), call, True)[0]
-    return recordings.program(path, call, False) if path.uses_all(len(recordings.parameters)) else None
 
 
 def _finish(out: Any, compares: bool) -> Callable[[list[float]], Any]:
@@ -272,3 +134,120 @@ def _finish(out: Any, compares: bool) -> Callable[[list[float]], Any]:
         return tuple if not compares else lambda numbers: tuple(numbers[:-1])
     array = lambda numbers, ids, shape: np.array([numbers[i] for i in ids]).reshape(shape)  # noqa: E731
     return lambda numbers: put_together(out, numbers.__getitem__, partial(array, numbers))
+
+
+# -- what takes arguments of certain types and shapes
+
+Take = Callable[[Sequence[Any]], tuple[Sequence[Any], int] | None]  # the inputs and their number of samples; or None
+
+
+def _taker(args: Sequence[Any], in_axes: Any, axes: Sequence[int | None], direct: bool) -> Take | None:
+    """What takes arguments like these; None if only a `Call` does.
+
+    Arrays have their samples first. What is the same for all samples is an array, a number, or a list, tuple or dict of floats.
+    The caller looks whether `in_axes` is the same object as before, so here it must be one that never changes.
+    """
+    if (
+        in_axes is not None
+        and in_axes.__class__ is not int
+        and (in_axes.__class__ is not tuple or {*map(type, in_axes)} - _AXES)
+    ):
+        return None
+    kinds: list[Any] = []
+    for x, axis in zip(args, axes):  # noqa: B905 (there is one more axis, for arguments by name)
+        kind = _shared(x) if axis is None else _varying(x) if axis == 0 else None
+        if kind is None:
+            return None
+        kinds.append(kind)
+    return _of_samples(kinds) if direct and all(axis == 0 for axis in axes) else _of_any(kinds, direct)
+
+
+def _of_samples(kinds: Sequence[Any]) -> Take:
+    """What takes arrays over samples as they are, for a direct program: in the quickest way, as this is most usual."""
+    number, latest = len(kinds), kinds[0][2][0] if kinds else 1
+
+    def take(args: Sequence[Any]) -> tuple[Sequence[Any], int] | None:
+        if len(args) != number:
+            return None
+        n = latest
+        for x, (_, dtype, shape, _) in zip(args, kinds):  # noqa: B905 (a small function's time is this loop's)
+            if x.__class__ is not _ARRAY or x.dtype is not dtype:
+                return None
+            if x.shape != shape:
+                n = -1
+        if n < 0:  # of another number of samples, unless the shapes differ in more
+            shapes = [(n, *kind[2][1:]) for n in args[0].shape[:1] for kind in kinds]
+            if [x.shape for x in args] != shapes:
+                return None
+            n = len(args[0])
+        return args, n
+
+    return take
+
+
+def _of_any(kinds: Sequence[Any], direct: bool) -> Take:
+    """What takes all kinds of arguments, and gives them flat unless the program is a direct one."""
+    number = len(kinds)
+
+    def take(args: Sequence[Any]) -> tuple[Sequence[Any], int] | None:
+        if len(args) != number:
+            return None
+        inputs: list[Any] = []
+        n = -1
+        for x, (cls, kind, form, width) in zip(args, kinds):  # noqa: B905 (a small function's time is this loop's)
+            if x.__class__ is not cls and not (cls is float and x.__class__ is _FLOAT64):
+                return None
+            if width is not None:
+                if x.dtype is not kind or not x.ndim or x.shape[1:] != form[1:] or -1 < n != len(x):
+                    return None
+                n = len(x)
+                inputs.append(x if direct else x.reshape(n, width))
+            elif cls is _ARRAY:
+                if x.shape != form or x.dtype is not kind:
+                    return None
+                inputs.append(x if direct else x.reshape(-1))
+            elif cls is float or (cls is int and abs(x) < 1 << 63):
+                inputs.append(np.array([x]))
+            elif cls is int:  # too large for an array of integers
+                return None
+            elif cls is dict:
+                values = x.values()
+                if tuple(x) != form or countOf(map(type, values), float) != len(form):
+                    return None
+                inputs.append(np.frombuffer(kind(*values)))
+            elif len(x) == form == countOf(map(type, x), float):
+                inputs.append(np.frombuffer(kind(*x)))
+            else:
+                return None
+        return inputs, 1 if n < 0 else n
+
+    return take
+
+
+def _varying(x: Any) -> tuple[Any, Any, Any, int | None] | None:
+    """What an array over samples has to be like: its class, type and shape, whose first number may change; and the width.
+
+    None for another argument, also for an array of objects: it may hold None the next time.
+    """
+    if x.__class__ is _ARRAY and x.ndim and x.dtype.kind in "fiub":
+        return _ARRAY, x.dtype, x.shape, prod(x.shape[1:])
+    return None
+
+
+def _shared(x: Any) -> tuple[Any, Any, Any, int | None] | None:
+    """What an argument has to be like that is the same for all samples; None if only a `Call` takes it.
+
+    Its class; then of an array type and shape, of a list, tuple or dict of floats what packs them, and their number or keys.
+    """
+    cls = x.__class__
+    if cls is _ARRAY and x.ndim and x.dtype.kind in "fiu":
+        return cls, x.dtype, x.shape, None
+    if cls is float or cls is _FLOAT64:
+        return float, None, None, None
+    if cls is int:
+        return cls, None, None, None
+    if (cls is list or cls is tuple) and x and countOf(map(type, x), float) == len(x):
+        return cls, Struct(f"{len(x)}d").pack, len(x), None
+    if cls is dict and x and countOf(map(type, x.values()), float) == len(x):
+        return cls, Struct(f"{len(x)}d").pack, tuple(x), None
+    return None

@@ -84,6 +84,7 @@ class Path:
     out: Any  # the structure of the results
     lookups: list[tuple[int, int]]  # the inputs that are indices, and the lengths of their tables
     programs: dict[tuple[Any, ...], Program | None] = field(default_factory=dict)  # by what they give, of which paths
+    routes: dict[Any, Any] = field(default_factory=dict)  # made by `routes` when they are needed
     # the guards grouped by kind of comparison, made by `branches` when it needs them
     compared: list[tuple[Callable[..., Array], Array, Array]] | None = None
     linear: Any = None  # the results with their derivatives, made by `nodes` when it needs them
@@ -100,7 +101,7 @@ class Path:
     def __getstate__(self) -> dict[str, Any]:
         """Everything but programs. In the place of `record_gated`, which cannot be pickled, stands the tape that it gives."""
         twin = [] if self.record_gated is None else [self.gated()]
-        made: dict[str, Any] = {"programs": {}, "compared": None, "linear": None}
+        made: dict[str, Any] = {"programs": {}, "routes": {}, "compared": None, "linear": None}
         return {**vars(self), **made, "record_gated": None, "source": None if twin else self.source, "_gated": twin}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -112,7 +113,7 @@ class Path:
         """A copy to be pickled together with the function, which can record the gated tape again; see `Recordings.take_in`."""
         if self.source is None:
             return self
-        return replace(self, programs={}, compared=None, linear=None, record_gated=None, _gated=[])
+        return replace(self, programs={}, routes={}, compared=None, linear=None, record_gated=None, _gated=[])
 
     def gated(self) -> Tape | None:
         """The tape that does not multiply what was not chosen, recorded once; None if there is no such other tape."""
@@ -218,13 +219,6 @@ class Recordings:
             self.kept.clear()
             self.forgotten += 1
         return True
-
-    def straight(self, call: Call, gradient: bool) -> Path | None:
-        """The recorded path for the structure of a call, if it is the only one and uses all parameters in their order."""
-        paths = self.kept.get((call.key, gradient), ())
-        if len(paths) != 1 or paths[0].tape.guards or not paths[0].uses_all(len(self.parameters)):
-            return None
-        return paths[0]
 
     def branching(self) -> bool:
         """Whether some structure's results depend on comparisons of values."""

@@ -55,6 +55,8 @@ def arrays_of(out: Any, n: int, numbers: Any, arrays: Sequence[Any] = ()) -> lis
 
     They are taken from `numbers`, of shape (results, n); or, if that is None, from `arrays`, which have the columns of a part.
     """
+    if out.__class__ is Place:
+        return [arrays[0] if numbers is None else numbers[out]]
     rest, found = iter(arrays), list[Any]()
 
     def one(i: int) -> None:
@@ -65,6 +67,14 @@ def arrays_of(out: Any, n: int, numbers: Any, arrays: Sequence[Any] = ()) -> lis
 
     put_together(out, one, many, lists_are_arrays=True)
     return found
+
+
+def filled(out: Any, arrays: Sequence[Any]) -> Any:
+    """The structure with these arrays, which `arrays_of` gives, in the places of its parts."""
+    if out.__class__ is Place:
+        return arrays[0]
+    rest = iter(arrays)
+    return put_together(out, lambda _: next(rest), lambda *_: next(rest), lists_are_arrays=True)
 
 
 def widths_of(out: Any) -> list[int]:

@@ -49,12 +49,12 @@ class SplitSums:
             found[self.at] += self.shared((), leaves, 1)[:, 0] * (1 if mean else n)
         return found
 
-    def prepared(self, mean: bool = False) -> Callable[[Sequence[Any], Array, int], Array]:
+    def prepared(self) -> Callable[..., Array]:
         """The same as a function for many calls; only of direct programs."""
-        program, shared = self.program.prepared(mean), self.shared.prepared()
+        program, shared = self.program.prepared(), self.shared.prepared()
 
-        def run(inputs: Sequence[Any], leaves: Array, n: int) -> Array:
-            found = program(inputs, leaves, n)
+        def run(inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Array:
+            found = program(inputs, leaves, n, mean)
             found[self.at] += shared((), leaves, 1) * (1 if mean else n)
             return found
 

@@ -631,10 +631,10 @@ def test_what_another_thread_forgets_meanwhile_is_no_quick_way_any_more(way, bef
     w, numbers, X = Value(1.0), [1.0], np.array([2.0])
     compiled = jit(lambda x: w * x * numbers[0])
     calls = {
-        "floats": (lambda: compiled(2.0), latest_call, "of_evaluation"),
-        "arrays": (lambda: float(compiled(X)[0]), latest_call, "of_evaluation"),
+        "floats": (lambda: compiled(2.0), latest_call, "of_one"),
+        "arrays": (lambda: float(compiled(X)[0]), latest_call, "of_one"),
         "Values": (lambda: compiled(Value(2.0)).data, Call, "check_lookups"),
-        "gradients": (lambda: compiled.value_and_grad(np.ones(1), X)[0], latest_call, "of_arrays"),
+        "gradients": (lambda: compiled.value_and_grad(np.ones(1), X)[0], latest_call, "of_sums"),
     }
     call, room, name = calls[way]
     known = getattr(room, name)

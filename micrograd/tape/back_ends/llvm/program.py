@@ -122,27 +122,37 @@ class Program(Versions):
         made = results or out
         return made if not nan or self.twin is None else self.twin.mended(made, inputs, leaves, n, mean)
 
-    def prepared(self, mean: bool = False) -> Callable[[Sequence[Any], Array, int], Array]:
+    def prepared(self) -> Callable[..., Array]:
         """A function that gives what a call does, but flat for one sample: for many calls of a small function."""
         versions, dtype, enter, twin, callbacks = self._versions, self.dtype, self._enter, self.twin, self._callbacks
 
-        def ready(n: int) -> tuple[Any, ...]:
+        def ready(n: int, mean: bool) -> tuple[Any, ...]:
             """What all calls with n samples have in common."""
             which, version = self.version(n)
-            shape = self._shape if self.reduce or n == 1 else (*self._shape, n)
+            shape: Any = self._shape if self.reduce or n == 1 else (*self._shape, n)
             made = empty if math.prod(shape) * dtype.itemsize < LARGE else room
+            shape = shape[0] if made is empty and len(shape) == 1 else shape  # which NumPy is quicker to read
             divides = mean and n > 1
-            return n, which, version, made, shape, n if divides and not version.direct else 1.0, divides and version.direct
+            return (
+                n,
+                mean,
+                which,
+                version,
+                made,
+                shape,
+                n if divides and not version.direct else 1.0,
+                divides and version.direct,
+            )
 
-        latest: tuple[Any, ...] = -1, 0, None, None, None, None, None
+        latest: tuple[Any, ...] = -1, *[None] * 7
 
-        def run(inputs: Sequence[Any], leaves: Array, n: int) -> Array:
+        def run(inputs: Sequence[Any], leaves: Array, n: int, mean: bool = False) -> Array:
             nonlocal latest
             if not 0 < n <= CHUNK:
                 return self(inputs, leaves, n, mean)  # type: ignore[no-any-return]
-            before, which, version, made, shape, divisor, late = latest  # in one read: other threads may set it
-            if n != before or version is not versions[which]:  # of another number, or optimised meanwhile
-                latest = before, which, version, made, shape, divisor, late = ready(n)
+            before, averaged, which, version, made, shape, divisor, late = latest  # in one read: other threads may set it
+            if n != before or mean is not averaged or version is not versions[which]:  # or it was optimised meanwhile
+                latest = _, _, which, version, made, shape, divisor, late = ready(n, mean)
             leaves = contiguous(leaves, dtype)
             arrays = [contiguous(x, dtype) for x in inputs]
             try:
