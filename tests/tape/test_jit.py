@@ -1351,3 +1351,21 @@ def test_an_array_of_objects_is_looked_at_in_every_call():
             call(numbers), call(numbers)
             with pytest.raises(TypeError, match=r"argument 0 (is an array with missing entries|must be made of real numbers)"):
                 call(np.array([1.0, wrong], dtype=object))
+
+
+@pytest.mark.parametrize("x", [0.5, 1])
+@pytest.mark.parametrize("block", [mg.no_grad, mg.detect_anomaly])
+def test_derivatives_recorded_inside_a_block_are_those_recorded_outside(x, block):
+    """Inside no_grad() their partials became numbers of the first call; detect_anomaly() refused the nan of an integer's."""
+    w = Value(1.5)
+
+    def function(x):
+        return mg.tanh(x * w) * 0.25
+
+    def found(f):
+        return f.value_and_grad([0.75], [x + 1]), f(Value(x + 1.0)).partials
+
+    f = jit(function, [w], backend="numpy")
+    with block():
+        f.value_and_grad([1.5], [x]), f(Value(x * 1.0))
+    assert repr(found(f)) == repr(found(jit(function, [w], backend="numpy")))

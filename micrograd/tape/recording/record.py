@@ -226,7 +226,9 @@ class Recording:
     def adjoints(self, output: Value, wrt: Sequence[Value], fresh: Sequence[Value]) -> dict[Value, Value]:
         """The adjoints of `wrt` as graphs. What partials of the user's own primitives compare or read is recorded too."""
         self.observer.choices_passed |= self.has_choices and not self.gated
-        with self.observed() if self.has_own else nullcontext():
+        mode = modes.current()
+        usual = mode.recording and not mode.anomaly  # else partials would be constants, or nan refused that nobody will read
+        with self.observed() if self.has_own else nullcontext() if usual else modes.inside(recording=True, anomaly=False):
             return adjoint_graph(output, tuple(wrt), self.gated, fresh)
 
     def gradient(self, each: bool = False) -> list[Value]:
