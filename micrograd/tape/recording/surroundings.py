@@ -56,6 +56,52 @@ def numbers_of(constants: list[Value]) -> bytes:
     return packed("d", map(primal, constants)).tobytes()
 
 
+class Names:
+    """The names of attributes that code may read: what it names itself, and texts where it reads what a text names."""
+
+    def __init__(self, before: Names | None = None):
+        self.in_code: set[str] = set(before.in_code) if before else set()
+        # strings, in code and in what it reads, that may be names of attributes or begin them
+        self.texts: set[str] = set(before.texts) if before else set()
+        self.by_text: bool = before is not None and before.by_text  # whether code reads attributes named by a text,
+        self.any_name: bool = before is not None and before.any_name  # or may read any attribute
+
+    def count(self) -> tuple[Any, ...]:
+        """How many names are known that matter: it changes with every new one."""
+        return len(self.in_code), self.by_text and len(self.texts), self.any_name
+
+    def note(self, *texts: Any) -> None:
+        """Add the parts of texts that may be names of attributes, or the beginning of one."""
+        for text in texts:
+            if isinstance(text, str):
+                self.texts.update(part for part in text.split(".") if part.isidentifier())
+
+    def note_code(self, code: CodeType) -> None:
+        """Add the names in a function's code. Of a library's code, only what it names itself is taken."""
+        self.in_code.update(_names(code))
+        if _is_of_library(code.co_filename):
+            return
+        self.by_text |= not _BY_TEXT.isdisjoint(_names(code))
+        self.any_name |= not _ALL.isdisjoint(_names(code))
+        if any(op in part.co_code[::2] for part in _parts(code) for op in _COMPARE):
+            self.in_code |= _COMPARING
+        for part in _parts(code):
+            for x in part.co_consts:
+                self.note(*(x if isinstance(x, (tuple, frozenset)) else (x,)))
+
+    def among(self, attributes: Iterable[str], of_object: bool = False) -> list[str]:
+        """Those of some attributes that code may read, sorted: named by code or a text; of an object, also begun by a text."""
+        attributes = [name for name in attributes if type(name) is str]
+        if of_object and self.any_name:
+            return sorted(attributes)
+        found = self.in_code.intersection(attributes)
+        if self.by_text:
+            found |= self.texts.intersection(attributes)
+            if of_object:
+                found.update(name for name in attributes if name.startswith(tuple(self.texts)))
+        return sorted(found)
+
+
 class Surroundings:
     """What a function may read outside its arguments: places with one object each, containers, arrays, and constants."""
 
@@ -66,13 +112,9 @@ class Surroundings:
         the walk is repeated until no new name comes. Given the names of `before`, one walk is mostly enough.
         """
         self.fn = fn
-        self.names: set[str] = set(before.names) if before else set()
-        # strings, in code and in what it reads, that may be names of attributes or begin them
-        self.texts: set[str] = set(before.texts) if before else set()
-        self.by_text: bool = before is not None and before.by_text  # whether code reads attributes named by a text,
-        self.any_name: bool = before is not None and before.any_name  # or may read any attribute
+        self.names: Names = Names(before.names if before else None)
         while True:  # until no more names of attributes are found
-            known = self._known()
+            known = self.names.count()
             # holder, an expression that reads on from it (it calls the holder h0, h1, ...), and what was found there
             self.places: list[tuple[Any, str, Any]] = []
             self.containers: list[Any] = []
@@ -84,14 +126,11 @@ class Surroundings:
             self._called: set[int] = set()  # ids of classes whose methods for operators have been walked through
             self._made: set[int] = set()  # the same for methods that make an object
             self._walk(fn)
-            if self._known() == known:
+            if self.names.count() == known:
                 break
         arrays = [(content, form) for _, _, content, form in self.arrays]
         self.bytes = [(b"" if form and object in form else content, form) for content, form in arrays]  # objects are in found
         self.numbers = numbers_of(self.constants)
-
-    def _known(self) -> tuple[Any, ...]:
-        return len(self.names), self.by_text and len(self.texts), self.any_name
 
     def _walk(self, fn: Any) -> None:
         seen: dict[int, Any] = {}
@@ -105,7 +144,7 @@ class Surroundings:
                 below = [item] if item.is_constant else all_below(item)  # the tape computes it anew, from these
                 self.constants += [x for x in below if x.is_constant]
             if type(item) is str:
-                self._note(item)
+                self.names.note(item)
             if is_a(item, (Value, Real, str, bytes, type(None), CodeType)) or id(item) in seen:
                 continue
             seen[id(item)] = item
@@ -162,7 +201,7 @@ class Surroundings:
         return *[key for key in keys if is_a(key, (Real, str))], *values, made_by
 
     def _of_getter(self, item: Any) -> Iterable[Any]:
-        self.by_text = True
+        self.names.by_text = True
         return item.__reduce__()[1]  # type: ignore[no-any-return]
 
     def _of_packed(self, item: Any) -> Iterable[Any]:
@@ -190,17 +229,8 @@ class Surroundings:
                 continue
         if ours:  # this package's code reads nothing else that may change
             return
-        code = item.__code__
-        self.names.update(_names(code))
-        if not _is_of_library(code.co_filename):
-            self.by_text |= not _BY_TEXT.isdisjoint(_names(code))
-            self.any_name |= not _ALL.isdisjoint(_names(code))
-            if any(op in part.co_code[::2] for part in _parts(code) for op in _COMPARE):
-                self.names |= _COMPARING
-            for part in _parts(code):
-                for x in part.co_consts:
-                    self._note(*(x if isinstance(x, (tuple, frozenset)) else (x,)))
-        for name in dict.fromkeys(_names(code)):
+        self.names.note_code(item.__code__)
+        for name in dict.fromkeys(_names(item.__code__)):
             if name in item.__globals__:
                 yield self._entry(item.__globals__, name)
 
@@ -217,11 +247,11 @@ class Surroundings:
             self.own[id(attributes)] = _set_by(cls)
             yield from [x for name, x in attributes.items() if not name.startswith("jit(")]  # compiled methods are kept there
             return
-        if self.by_text or self.any_name:  # an attribute that is read may be added later
+        if self.names.by_text or self.names.any_name:  # an attribute that is read may be added later
             self.containers.append(attributes.keys())
         yield from self._named(attributes, of_object=True)
         slots = dict(bare.slots_of(cls))
-        for name in self._read(slots, of_object=True):
+        for name in self.names.among(slots, of_object=True):
             try:
                 yield self._place(partial(slots[name].__get__, item), "h{}()", slots[name].__get__(item))
             except AttributeError:  # the slot is still empty
@@ -256,7 +286,7 @@ class Surroundings:
 
         The holder of a place is the object or class through which code reads: an attribute set there later would hide this one.
         """
-        for name in self._read(variables_of(cls)):
+        for name in self.names.among(variables_of(cls)):
             x = variables_of(cls)[name]
             if is_a(x, _HELD):
                 yield self._at(item if getattr_static(item, name, None) is x else cls, name)
@@ -266,28 +296,10 @@ class Surroundings:
                 yield x
 
     def _named(self, attributes: Any, numbers: bool = False, of_object: bool = False) -> Iterator[Any]:
-        for name in self._read(attributes, of_object):
+        for name in self.names.among(attributes, of_object):
             x = attributes[name]
             if not numbers or is_a(x, _HELD):
                 yield self._entry(attributes, name)
-
-    def _read(self, attributes: Iterable[str], of_object: bool = False) -> list[str]:
-        """Those of some attributes that code may read, sorted: named by code or a text; of an object, also begun by a text."""
-        attributes = [name for name in attributes if type(name) is str]
-        if of_object and self.any_name:
-            return sorted(attributes)
-        found = self.names.intersection(attributes)
-        if self.by_text:
-            found |= self.texts.intersection(attributes)
-            if of_object:
-                found.update(name for name in attributes if name.startswith(tuple(self.texts)))
-        return sorted(found)
-
-    def _note(self, *texts: Any) -> None:
-        """Add the parts of texts that may be names of attributes, or the beginning of one."""
-        for text in texts:
-            if isinstance(text, str):
-                self.texts.update(part for part in text.split(".") if part.isidentifier())
 
     def _entry(self, names: dict[str, Any], name: str) -> Any:
         return self._place(names, f"h{{}}[{name!r}]", names[name])
