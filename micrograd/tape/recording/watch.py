@@ -37,16 +37,17 @@ class Watch:
         walk = Surroundings(fn)
         self._walk = walk
         sizes = accumulate(map(len, walk.containers))
-        near = [c for c, size in zip(walk.containers, sizes, strict=True) if size <= MOST]
+        near = [c for c, size in zip(walk.containers, sizes, strict=True) if size <= MOST]  # the first, up to so many entries
+        # lists of numbers and texts; those of plain ones are compared by their bytes, all other containers entry by entry
         lists = [c for c in near if type(c) is list and c and all(is_a(x, (Real, str)) for x in c)]
         plain = [c for c in lists if {float, int, bool, str}.issuperset(map(type, c))]
         others = {id(c) for c in near} - {id(c) for c in plain}
         alike = _alike(near, walk.own)
         self.unchanged = _compared(walk, alike, [c for c in near if id(c) in others], plain)
-        short = [c for c in walk.containers if any(is_a(x, Real) for x in _entries(c))]
-        near = [c for c in walk.containers if not len(c)]  # which may get numbers
-        near += short if sum(map(len, short)) <= SHORT else lists
-        self.directly_unchanged = _compared(walk, alike, [c for c in near if id(c) in others], plain)
+        with_numbers = [c for c in walk.containers if any(is_a(x, Real) for x in _entries(c))]
+        looked_into = [c for c in walk.containers if not len(c)]  # which may get numbers
+        looked_into += with_numbers if sum(map(len, with_numbers)) <= SHORT else lists
+        self.directly_unchanged = _compared(walk, alike, [c for c in looked_into if id(c) in others], plain)
 
     def distrust(self) -> None:
         """Make all comparisons fail, so that the next call records again."""
