@@ -94,6 +94,20 @@ def test_no_test_imports_a_benchmark():
             assert not benchmarks.intersection(names), file
 
 
+@pytest.mark.parametrize("file", [".ci/run", "README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_are_named_are_there(file):
+    """A path begins at the top, in the package, or in the room that the text is about."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w./*-])[a-z_]\w*(?:/\w+)*\.py\b", text))
+    there = {
+        f.relative_to(ROOT).as_posix()
+        for room in ("micrograd", "tests", "benchmarks", "docs")
+        for f in (ROOT / room).rglob("*.py")
+    }
+    missing = [name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in there)]
+    assert named and not missing
+
+
 def test_the_rule_book_is_written_with_the_standard_library_alone_and_the_engine_without_numpy():
     done = run("-c", "import sys, micrograd.primitives; print('numpy' in sys.modules, 'micrograd.nn' in sys.modules)")
     assert done.returncode == 0
