@@ -45,6 +45,7 @@ def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce:
         if (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
             return results
     count = paths[0].values * (1 + len(parameters)) if gradient else len(paths[0].tape.outputs)
+    # each path with its samples, in an order that does not depend on which path was met first
     parts = [(paths[i], np.sort(np.concatenate(samples[i]))) for i in sorted(samples, key=lambda i: paths[i].decisions)]
 
     def among(at: int, end: int) -> list[tuple[Path, Array]]:
@@ -53,26 +54,28 @@ def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce:
         return [(path, rows) for path, rows in spans if len(rows)]
 
     def found(path: Path, rows: Array, reduce: bool) -> Array:
+        """The results of some samples of a path, or their sum; with a gradient, by all parameters."""
         inputs = call.rows(rows)
         call.check_lookups(path.lookups, inputs)
         part = recordings.program(path, call, reduce)(inputs, path.own(theta), len(rows))
         return path.spread(part, len(parameters)) if gradient else part
 
-    def one_by_one(at: int, end: int) -> Array:
+    def of_each(at: int, end: int) -> Array:
+        """The results of each sample from `at` to `end`."""
         results = np.zeros((count, end - at), parameters.dtype)
         for path, rows in among(at, end):
             results[:, rows - at] = found(path, rows, False)
         return results
 
     if not reduce:
-        return one_by_one(0, call.n)
+        return of_each(0, call.n)
     if len(parts) <= 1:
         return found(*parts[0], True) if parts else np.zeros(count, parameters.dtype)
     if many:
         spans = ([found(*part, True) for part in among(at, at + SPAN)] for at in range(0, call.n, SPAN))
         return paired([sum(own[1:], own[0]) for own in spans])
     span = BLOCK * max(1, 2 ** int(math.log2(1 + ROOM // (BLOCK * count))))
-    return paired([total(one_by_one(at, min(at + span, call.n)).T) for at in range(0, call.n, span)])
+    return paired([total(of_each(at, min(at + span, call.n)).T) for at in range(0, call.n, span)])
 
 
 def path_of(recordings: Recordings, call: Call, gradient: Any, theta: Array) -> tuple[Path, Array]:

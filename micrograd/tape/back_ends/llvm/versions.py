@@ -176,8 +176,8 @@ class Versions:
         near = NEAR if self.plan.sums or any(it.work >= LOOPED for it in self.plan.work) else NEAREST
         block = CHUNK
         least = least_vectors(self.plan) * lanes
-        few = WAITING if least > lanes else 1 << 20
-        while block > lanes and bytes_each * block > (near if block > max(least, 2 * lanes) else few):
+        most = WAITING if least > lanes else 1 << 20  # bytes, for a block that has only as many vectors as its loops need
+        while block > lanes and bytes_each * block > (near if block > max(least, 2 * lanes) else most):
             block //= 2
         return block, block if block <= 2 * SHORT else SHORT
 
