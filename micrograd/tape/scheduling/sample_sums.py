@@ -98,7 +98,7 @@ def products_over_samples(
         for grid in found:
             at = sorted_grid(grid, x[x_of[x_id[grid[:, 0]]]], y[y_of[y_id[grid[0]]]])
             X, Y, to = x[at[:, 0]], y[at[0]], out[at]
-            ones = Y[-1, -1] + 1 + np.arange(terms) if terms == 1 else Y[-1] + (Y[-1, 0] - Y[-2, 0] if len(Y) > 1 else terms)
+            ones = Y[-1] + (Y[-1, 0] - Y[-2, 0] if len(Y) > 1 else terms)
             extra = [alone.get(row.tobytes(), -1) for row in X]
             if places.ones_at.issuperset(ones.tolist()) and min(extra) >= 0:
                 taken.update(extra)

@@ -18,7 +18,7 @@ import micrograd as mg
 from micrograd import Value, jit
 from micrograd.tape.calling import latest_call
 from micrograd.tape.recording.arguments import Call
-from micrograd.tape.recording.watch import Watch, _alike
+from micrograd.tape.recording.watch import Watch, _alike, places_of, values_at
 
 FACTOR = 2.0
 TABLE = {"k": 2.0}
@@ -505,6 +505,16 @@ def test_numbers_are_watched_where_theta_is_given_and_in_training(kind):
         assert step(X) == 3.0
 
 
+def test_values_are_found_again_in_a_copy_of_the_function_that_holds_them():
+    def holding(*values):
+        return lambda x: sum(x * v for v in values)
+
+    a, b, c, d = (Value(float(i)) for i in range(4))
+    places = places_of(holding(a, b), [b, a])
+    assert [*map(id, values_at(holding(c, d), places))] == [id(d), id(c)]
+    assert values_at(holding(c), places) == [] and places_of(holding(a, b), [a, c]) is None
+
+
 class Boxed:
     def __array__(self, dtype=None, copy=None):
         return np.array([object()])  # another one each time
@@ -679,10 +689,11 @@ def test_the_sign_of_a_zero_is_watched_and_nan_is_equal_to_itself(count):
         ran(1)
         return mg.atan2(x * numbers[-1], -1.0) + 0.0 * held
 
-    compiled = jit(lambda x: mg.atan2(x * numbers[-1], -1.0))
-    assert compiled(1.0) == compiled(1.0) == math.pi
-    numbers[-1] = -0.0
-    assert compiled(1.0) == -math.pi
+    compiled, inside = (jit(lambda x, of=of: mg.atan2(x * of()[-1], -1.0)) for of in (lambda: numbers, lambda: nested[0]))
+    nested = [[0.0] * count]
+    assert compiled(1.0) == compiled(1.0) == inside(1.0) == inside(1.0) == math.pi
+    numbers[-1], nested[0] = -0.0, [-0.0] * count
+    assert compiled(1.0) == inside(1.0) == -math.pi
     compiled = jit(f)
     assert all(math.isnan(compiled(1.0)) for _ in range(4))
     assert len(runs) == 1
