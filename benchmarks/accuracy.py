@@ -45,9 +45,9 @@ off by more than 4 units of the derivative itself, or is not a number where that
 - `lgamma`, `digamma`, `polygamma`: near their zeros, units of the terms whose difference they are.
 - `logsumexp`, `logaddexp`: derivatives are as many units off as the largest operand is large, 500 at 640. A value near 0 is
   right to units of the largest operand.
-- `gelu`: x / √2 is rounded, which is x² units, 1,500 at x = −36. Near the zeros of their derivatives, `gelu` and `silu` are
-  right to units of the terms whose difference they are. `norm`, `std`: where one operand is nearly all of the length, its
-  second derivative is right to units of 1 / |x|.
+- `ndtr`, Φ: 5 units, for its derivative is a square. Near the zeros of their derivatives, `gelu` and `silu` are right to units
+  of the terms whose difference they are.
+- `norm`, `std`: where one operand is nearly all of the length, its second derivative is right to units of 1 / |x|.
 """.strip("\n").split("\n")
 DERIVATIVES.insert(0, "")
 

@@ -15,8 +15,8 @@ array:
 ([1.0, 1.0], [[1.5], [2.0]])
 >>> asinh(0.0), acosh(1.0), atanh(0.0), erfc(0.0), floor(-0.5)
 (0.0, 0.0, 0.0, 1.0, -1.0)
->>> lgamma(1.0), round(digamma(1.0), 4), round(polygamma(1, 1.0), 4)
-(0.0, -0.5772, 1.6449)
+>>> lgamma(1.0), round(digamma(1.0), 4), round(polygamma(1, 1.0), 4), ndtr(0.0)
+(0.0, -0.5772, 1.6449, 0.5)
 >>> abs(-2.0), sign(-2.0), step(3.0), maximum(1.0, 2.0), minimum(1.0, 2.0)
 (2.0, -1.0, 1.0, 2.0, 1.0)
 >>> greater(2.0, 1.0), less(2.0, 1.0), equal(2.0, 2.0)
@@ -96,6 +96,7 @@ from micrograd.primitives import (
     logsumexp,
     maximum,
     minimum,
+    ndtr,
     polygamma,
     pow,
     primitive,
@@ -208,7 +209,7 @@ __all__ = [
     "exp2", "expm1", "find_bug", "floor", "from_sympy", "gelu", "grad", "gradcheck", "gradients", "greater",
     "hessian", "hinge", "huber", "hvp", "hypot", "implicit", "jacobian", "jit", "jvp", "kl_divergence", "l1",
     "leaky_relu", "less", "lgamma", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logsumexp", "maximum",
-    "mean", "minimum", "mse", "name_from", "nll", "no_grad", "norm", "one_cycle_schedule", "opened", "polygamma", "pow",
+    "mean", "minimum", "mse", "name_from", "ndtr", "nll", "no_grad", "norm", "one_cycle_schedule", "opened", "polygamma", "pow",
     "primitive", "prod", "record", "relu", "round", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax",
     "softplus", "sqrt", "std", "step", "step_schedule", "stop_gradient", "sum", "take", "tan", "tanh", "to_c", "to_code",
     "to_javascript", "to_mermaid", "to_networkx", "to_onnx", "to_sympy", "topological_order", "trunc", "value_and_grad",

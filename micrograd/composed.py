@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from micrograd import primitives
 from micrograd.elementwise import as_array, elementwise, is_many, listed, nested
-from micrograd.primitives import dot, erfc, exp, expm1, floor, logsumexp, maximum, minimum, number, sigmoid, sum, where
+from micrograd.primitives import dot, exp, expm1, floor, logsumexp, maximum, minimum, ndtr, number, sigmoid, sum, where
 
 if TYPE_CHECKING:
     from micrograd.signatures import Elementwise, OfMany, OfPairs, OfRows
@@ -121,7 +121,7 @@ def gelu(x: Any) -> Any:
     >>> gelu(0.0), gelu([-40.0, 40.0])
     (0.0, [-0.0, 40.0])
     """
-    return 0.5 * x * erfc(x * -math.sqrt(0.5))
+    return x * ndtr(x)
 
 
 @_elementwise

@@ -142,6 +142,29 @@ def exp_minus_square(x: float) -> float:
     return out - out * rest
 
 
+# √½ in floats of 8 and of 4 bytes, the two halves of that, and what it lacks.
+ROOT_OF_HALF = {
+    8: (0.7071067811865476, 0.7071067839860916, -2.7995440410322203e-09, -4.833646656726457e-17),
+    4: (float.fromhex("0x1.6a09e6p-1"), float.fromhex("0x1.6ap-1"), float.fromhex("0x1.3ccp-14"), 1.210161e-08),
+}
+CERTAIN = 40.0  # ndtr is 1 from there on, and 0 below -40
+
+
+def ndtr(x: float) -> float:
+    """Φ(x), the normal distribution, as erfc(-x / √2) / 2, as if x / √2 were not rounded.
+
+    `rest` is what rounding took; erfc(z) changes by -(z + √(z² + 2)) of itself for each unit of z, nearly, from z = 0 on.
+    """
+    x = 40.0 if x > 40.0 else -40.0 if x < -40.0 else x
+    z, large = x * 0.7071067811865476, x * 134217729.0
+    high = large - (large - x)
+    low = x - high
+    rest = high * 0.7071067839860916 - z - high * 2.7995440410322203e-09 + low * 0.7071067839860916
+    rest = rest - low * 2.7995440410322203e-09 - x * 4.833646656726457e-17
+    half = 0.5 * math.erfc(-z)
+    return half + half * ((math.sqrt(z * z + 2.0) - z) * rest)
+
+
 def ordinary(y: float) -> bool:
     """Whether y is a small multiple of 1/4, such as 2, -1 or 0.5: `power_less` does nothing about extremes of such powers."""
     return -16.0 <= y <= 16.0 and y * 4.0 % 1.0 == 0.0

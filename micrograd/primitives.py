@@ -284,8 +284,7 @@ mod        = primitive("mod",        "x % y",            operator.mod,          
 floordiv   = primitive("floordiv",   "x // y",           operator.floordiv,      0.0, 0.0, beyond=floats.divided)
 pow        = primitive("pow",        "x ** y",           math.pow,               lambda x, y, out: power_less(1.0, y, x, y),
                                                                                  lambda x, y, out: power_log(0.0, 1.0, x, y), beyond=floats.power)
-_power_less = primitive("power_less", "power_less(n, c, x, y)", floats.power_less, 0.0, lambda n, c, x, y, out: power_less(n, 1.0, x, y), lambda n, c, x, y, out: power_less(n + 1, c * (y - n), x, y),
-                                                                                 lambda n, c, x, y, out: power_log(n, c, x, y))  # c x ** (y - n)
+_power_less = primitive("power_less", "power_less(n, c, x, y)", floats.power_less, 0.0, lambda n, c, x, y, out: power_less(n, 1.0, x, y), lambda n, c, x, y, out: power_less(n + 1, c * (y - n), x, y), lambda n, c, x, y, out: power_log(n, c, x, y))  # c x ** (y - n)
 power_log  = primitive("power_log",  "power_log(n, c, x, y)", floats.power_log,  0.0, lambda n, c, x, y, out: power_log(n, 1.0, x, y), lambda n, c, x, y, out: power_less(n + 1, c, x, y) + power_log(n + 1, c * (y - n), x, y),
                                                                                  lambda n, c, x, y, out: power_log(n, c * log(x), x, y))  # c x ** (y - n) log(x)
 exp        = primitive("exp",        "exp(x)",           math.exp,               lambda x, out: out, beyond=lambda x: inf)
@@ -327,6 +326,7 @@ minimum    = primitive("minimum",    "minimum(x, y)",    lambda x, y: x if x <= 
 exp_minus_square = primitive("exp_minus_square", "exp(-x ** 2)", floats.exp_minus_square, lambda x, out: -2 * x * out)  # x² is not rounded
 erf        = primitive("erf",        "erf(x)",           math.erf,               lambda x, out: 2 / math.sqrt(math.pi) * exp_minus_square(x))  # flat from |x| = 27.3 on
 erfc       = primitive("erfc",       "erfc(x)",          math.erfc,              lambda x, out: -2 / math.sqrt(math.pi) * exp_minus_square(x))  # flat from |x| = 27.3 on
+ndtr       = primitive("ndtr",       "ndtr(x)",          floats.ndtr,            lambda x, out: exp_minus_square(x / 2) * exp_minus_square(x / 2) / math.sqrt(2 * math.pi))  # Φ(x); exp(-x²/2) to its last digits
 lgamma     = primitive("lgamma",     "lgamma(x)",        math.lgamma,             lambda x, out: digamma(x), beyond=lambda x: inf)  # near 1 and 2, and near the zeros below 0, right to units of 1, not of itself
 digamma    = primitive("digamma",    "digamma(x)",       floats.digamma,          lambda x, out: polygamma(1.0, x), beyond=lambda x: -inf)
 polygamma  = primitive("polygamma",  "polygamma(n, x)",  floats.polygamma,        0.0, lambda n, x, out: polygamma(n + 1, x), beyond=lambda n, x: -inf if n % 2.0 == 0.0 else inf)

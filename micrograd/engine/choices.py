@@ -17,7 +17,7 @@ LARGE = 1e100  # size from which on a product of a few factors may overflow
 TAME = frozenset({
     "add", "sub", "mul", "neg", "dot", "sum", "sin", "cos", "tanh", "atan", "erf", "sigmoid", "softplus", "relu", "abs", "sign",
     "step", "floor", "round", "asinh", "erfc", "maximum", "minimum", "greater", "less", "equal", "where", "take", "logsumexp",
-    "one_minus_square", "exp_minus_square",
+    "ndtr", "one_minus_square", "exp_minus_square",
 })  # fmt: skip
 
 

@@ -180,7 +180,7 @@ class Operators(OfNumPy):
     atan2, maximum, minimum = map(_binary, (primitives.atan2, primitives.maximum, primitives.minimum))
     asinh, acosh, atanh, erfc = map(_unary, (primitives.asinh, primitives.acosh, primitives.atanh, primitives.erfc))
     log2, log10, exp2, cbrt = map(_unary, (primitives.log2, primitives.log10, primitives.exp2, primitives.cbrt))
-    lgamma, digamma = map(_unary, (primitives.lgamma, primitives.digamma))
+    lgamma, digamma, ndtr = map(_unary, (primitives.lgamma, primitives.digamma, primitives.ndtr))
     hypot = _binary(primitives.hypot)
     floor, rint = map(_unary, (primitives.floor, primitives.round))
     ceil, trunc = composed.ceil, composed.trunc

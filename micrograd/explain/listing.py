@@ -28,7 +28,7 @@ _USED = ("math", "max", "map", "any", "int", "range")  # names of Python that li
 # Functions that `math` lacks. A listing has the source of those that it calls; each stands there above those before it here.
 _HELD = (
     floats.polygamma, floats.power_log, floats.power_less, floats.ordinary, floats.power, floats.direction, floats.inverted,
-    floats.scale, floats.exp_minus_square, floats.log_sum_exp, floats.length,
+    floats.scale, floats.exp_minus_square, floats.ndtr, floats.log_sum_exp, floats.length,
 )  # fmt: skip
 
 

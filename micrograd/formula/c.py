@@ -27,6 +27,7 @@ _VALUES = {  # of operands that are names or numbers
     "direction": "direction({0}, {1})",
     "exp_minus_square": "exp_minus_square({0})",
     "inverted": "inverted({0}, {1})",
+    "ndtr": "ndtr({0})",
     "power_less": "power_less({0}, {1}, {2}, {3}, 1.0)",
     "power_log": "{2} >= 0.0 ? power_less({0}, {1}, {2}, {3}, log({2})) : NAN",
     "floor": "floor({0})",
@@ -82,6 +83,16 @@ static double exp_minus_square(double x) {
     double size = fabs(x) > 28.0 ? 28.0 : fabs(x), square = size * size, large = size * 134217729.0;
     double high = large - (large - size), low = size - high, out = exp(-square);
     return out - out * (high * high - square + 2.0 * high * low + low * low);
+}
+""",
+    "ndtr": """\
+static double ndtr(double x) {
+    double size = x > 40.0 ? 40.0 : x < -40.0 ? -40.0 : x, z = size * 0.7071067811865476, large = size * 134217729.0;
+    double high = large - (large - size), low = size - high, rest, half;
+    rest = high * 0.7071067839860916 - z - high * 2.7995440410322203e-09 + low * 0.7071067839860916;
+    rest = rest - low * 2.7995440410322203e-09 - size * 4.833646656726457e-17;
+    half = 0.5 * erfc(-z);
+    return half + half * ((sqrt(z * z + 2.0) - z) * rest);
 }
 """,
     "power_less": """\

@@ -35,6 +35,7 @@ WORDS = {  # what the name alone does not say, and the conventions at kinks, tie
     "digamma": "The derivative of log Γ(x); nan at -1, -2, ..., infinite at 0.",
     "polygamma": "The derivative of order n of digamma(x), n a whole number from 0 on, else nan.",
     "erf": "The error function, 2/√π times the integral of exp(-t²) from 0 to x.",
+    "ndtr": "Φ(x), the distribution function of the normal distribution: how probable a number up to x is.",
     "greater": "1 where x > y, else 0; nan where one is nan. The derivative is 0 everywhere.",
     "less": "1 where x < y, else 0; nan where one is nan. The derivative is 0 everywhere.",
     "equal": "1 where x = y, else 0; nan where one is nan. The derivative is 0 everywhere.",

@@ -35,6 +35,7 @@ _VALUES = {
     "direction": "direction",
     "exp_minus_square": "gaussian",
     "inverted": "inverted",
+    "ndtr": "x => erfc(-x * sqrt(0.5)) / 2",
     "power_less": "powerLess",
     "power_log": "(n, c, x, y) => x >= 0 ? powerLess(n, c, x, y, log(x)) : NaN",
     "mod": "mod",

@@ -18,6 +18,7 @@ _SPECIAL_IN_LATEX = {
     "maximum": r"\max",
     "minimum": r"\min",
     "digamma": r"\psi",
+    "ndtr": r"\Phi",
 }
 
 

@@ -9,7 +9,7 @@ from micrograd.formula.symbol import ADD, ATOM, DIV, MUL, NEG, POWER, PRODUCT, S
 
 CHOICE = 0  # the precedence of `a if c else b`
 _CALLED = ("abs", "digamma", "logsumexp", "norm")  # rows that are written as a call of a function with another name
-_HELD = ("direction", "exp_minus_square", "inverted", "polygamma", "power_less", "power_log")  # with their own name
+_HELD = ("direction", "exp_minus_square", "inverted", "ndtr", "polygamma", "power_less", "power_log")  # with their own name
 
 
 def number(x: float) -> str:

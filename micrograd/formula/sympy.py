@@ -98,7 +98,7 @@ def _functions(sympy: Any) -> dict[str, Callable[..., Any]]:
         "log2": lambda x: sympy.log(x, 2), "log10": lambda x: sympy.log(x, 10), "exp2": lambda x: 2**x,
         "cbrt": lambda x: sympy.sign(x) * sympy.Abs(x) ** sympy.Rational(1, 3), "hypot": lambda x, y: sympy.sqrt(x**2 + y**2),
         "direction": lambda x, y: x / sympy.sqrt(x**2 + y**2), "inverted": lambda x, y: x / (x**2 + y**2),
-        "exp_minus_square": lambda x: sympy.exp(-(x**2)),
+        "exp_minus_square": lambda x: sympy.exp(-(x**2)), "ndtr": lambda x: sympy.erfc(-x / sympy.sqrt(2)) / 2,
         "round": lambda x: sympy.floor(x + sympy.Rational(1, 2)),  # halves are rounded up, not to even
         "mod": sympy.Mod, "floordiv": lambda x, y: sympy.floor(x / y),
         "sigmoid": lambda x: 1 / (1 + sympy.exp(-x)), "relu": lambda x: sympy.Max(x, 0),

@@ -22,6 +22,7 @@ _STEPS: dict[str, list[tuple[Any, ...]]] = {
     "expm1": [("Exp", "z"), ("Sub", 0, 1.0)],
     "cbrt": [("Abs", "z"), ("Pow", 0, 1 / 3), ("Sign", "z"), ("Mul", 2, 1)],
     "erfc": [("Erf", "z"), ("Sub", 1.0, 0)],
+    "ndtr": [("Mul", "z", math.sqrt(0.5)), ("Erf", 0), ("Add", 1, 1.0), ("Mul", 2, 0.5)],
     "step": [("Sign", "z"), ("Relu", 0)],
 }
 

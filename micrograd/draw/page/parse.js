@@ -26,7 +26,7 @@ const COMPOSED = {
 		const above = low === null ? x : o.maximum(x, low);
 		return high === null ? above : o.minimum(above, high);
 	}],
-	gelu: [1, (o, x) => o.mul(o.mul(0.5, x), o.erfc(o.mul(x, -sqrt(0.5))))],
+	gelu: [1, (o, x) => o.mul(x, o.ndtr(x))],
 	silu: [1, (o, x) => o.mul(x, o.sigmoid(x))],
 	elu: [2, (o, x, alpha = 1) => o.where(x, x, o.mul(alpha, o.expm1(x)))],
 	leaky_relu: [2, (o, x, slope = 0.01) => o.where(x, x, o.mul(slope, x))],

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd.floats import LENGTHS, SCALES, SPLITTERS, VANISHED
+from micrograd.floats import CERTAIN, LENGTHS, ROOT_OF_HALF, SCALES, SPLITTERS, VANISHED
 from micrograd.primitives import RULES, Primitive
 
 Array = np.ndarray[Any, Any]
@@ -151,6 +151,18 @@ def _exp_minus_square(x: Array, out: Array) -> None:
     out -= out * rest
 
 
+def _ndtr(x: Array, out: Array) -> None:
+    c, first, second, lacking = np.array(ROOT_OF_HALF[out.itemsize], out.dtype)
+    x = np.clip(x, -CERTAIN, CERTAIN)
+    z, large = x * c, x * out.dtype.type(SPLITTERS[out.itemsize])
+    high = large - (large - x)
+    low = x - high
+    rest = high * first - z + high * second + low * first + low * second + x * lacking
+    spelled(RULES["erfc"])(-z, out)
+    out *= 0.5
+    out += out * ((np.sqrt(z * z + 2.0) - z) * rest)
+
+
 def _in_pieces(spelling: Callable[..., None]) -> Callable[..., None]:
     """A spelling applied to so few samples at a time that its intermediate results stay in the cache."""
 
@@ -185,7 +197,7 @@ _SPELLED: dict[str, Callable[..., Any]] = {
     "sign": np.sign, "sigmoid": _sigmoid, "relu": _maximum, "softplus": _softplus, "step": _step,
     "maximum": _maximum, "minimum": _minimum, "floor": np.floor, "round": np.rint,
     "mod": np.remainder, "floordiv": np.floor_divide, "one_minus_square": _one_minus_square,
-    "exp_minus_square": _in_pieces(_exp_minus_square),
+    "exp_minus_square": _in_pieces(_exp_minus_square), "ndtr": _in_pieces(_ndtr),
     "power_log": _in_pieces(_power_log), "power_less": _in_pieces(_power_less),
     "direction": _in_pieces(_direction), "inverted": _in_pieces(_inverted),
     "greater": _ordered(np.greater), "less": _ordered(np.less), "equal": _ordered(np.equal), "where": _where,

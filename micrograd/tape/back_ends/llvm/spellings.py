@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd.floats import LENGTHS, SCALES, SPLITTERS, VANISHED, ordinary
+from micrograd.floats import CERTAIN, LENGTHS, ROOT_OF_HALF, SCALES, SPLITTERS, VANISHED, ordinary
 from micrograd.primitives import Primitive
 from micrograd.tape.back_ends.llvm.function import Function
 
@@ -207,12 +207,29 @@ def _one_minus_square(f: Function, x: str) -> str:
     return f.two("fmul", f.two("fsub", f.number(1.0), x), f.two("fadd", f.number(1.0), x))
 
 
+def _halves(f: Function, x: str) -> tuple[str, str]:
+    """Two numbers of half as many digits, whose sum x is."""
+    large = f.two("fmul", x, f.number(SPLITTERS[f.target.size]))
+    high = f.two("fsub", large, f.two("fsub", large, x))
+    return high, f.two("fsub", x, high)
+
+
+def _ndtr(f: Function, x: str) -> str:
+    c, first, second, lacking = map(f.number, ROOT_OF_HALF[f.target.size])
+    x = _choice(f, x, "ogt", CERTAIN, f.number(CERTAIN), _choice(f, x, "olt", -CERTAIN, f.number(-CERTAIN), x))
+    z, (high, low) = f.two("fmul", x, c), _halves(f, x)
+    rest = f.two("fsub", f.two("fmul", high, first), z)
+    for part, by in ((high, second), (low, first), (low, second), (x, lacking)):
+        rest = f.two("fadd", rest, f.two("fmul", part, by))
+    half = f.two("fmul", f.number(0.5), f.call("erfc", f.new(f"fneg {f.target.vector} {z}")))
+    root = _intrinsic("sqrt")(f, f.two("fadd", f.two("fmul", z, z), f.number(2.0)))
+    return f.two("fadd", half, f.two("fmul", half, f.two("fmul", f.two("fsub", root, z), rest)))
+
+
 def _exp_minus_square(f: Function, x: str) -> str:
     x = _intrinsic("fabs")(f, x)
     x = _choice(f, x, "ogt", VANISHED, f.number(VANISHED), x)
-    square, large = f.two("fmul", x, x), f.two("fmul", x, f.number(SPLITTERS[f.target.size]))
-    high = f.two("fsub", large, f.two("fsub", large, x))
-    low = f.two("fsub", x, high)
+    square, (high, low) = f.two("fmul", x, x), _halves(f, x)
     rest = f.two(
         "fadd", f.two("fsub", f.two("fmul", high, high), square), f.two("fmul", f.two("fmul", f.number(2.0), high), low)
     )
@@ -246,6 +263,7 @@ SPELLINGS: dict[str, Callable[..., str]] = {
     "floordiv": _floor_divide,
     "one_minus_square": _one_minus_square,
     "exp_minus_square": _exp_minus_square,
+    "ndtr": _ndtr,
     "direction": _direction,
     "inverted": _inverted,
     "power_log": lambda f, n, c, x, y: _raised(f, n, c, x, y, True),
