@@ -161,32 +161,38 @@ class _Picture:
             for c, n in enumerate(counts)
         ]
         self.texts = {(i, k): self._rows_of(i, k) for i in range(1, len(counts)) for k in self.columns[i] if k >= 0}
-        written = [[row for (i, _), found in self.texts.items() if i == c for row in found] for c in range(len(counts))]
-        self.grad_room = [max([width(row.gradient, _ROW_SIZE) for row in found], default=0.0) + 6 for found in written]
-        row_room = [max([width(row.weight, _ROW_SIZE) for row in found], default=0.0) + grad + 8 if rows else 6.0
-                    for found, grad in zip(written, self.grad_room, strict=True)]  # fmt: skip
         self.loss_wide = max(width(self.root, 13, True), width(number(graph.data[graph.root], style.digits), 11.5)) + 40
-        count = len(network.layers)
-        needs = 2 * MARGIN + 2 * _INPUT + count * 2 * radius + sum(row_room[1:])
+        self._across(page)
+        self._down()
+
+    def _across(self, page: float) -> None:
+        """Find the x of each column: its `middle`, the room for the rows of weights before it, and how wide all of them are."""
+        radius, count = self.radius, len(self.network.layers)
+        self.row_room, self.middle = [6.0] * (count + 1), [MARGIN + _INPUT]
+        for c in range(count + 1) if self.rows else ():
+            rows = [row for (i, _), found in self.texts.items() if i == c for row in found]
+            gradient = max([width(row.gradient, _ROW_SIZE) for row in rows], default=0.0) + 6
+            self.row_room[c] = max([width(row.weight, _ROW_SIZE) for row in rows], default=0.0) + gradient + 8
+        needs = 2 * MARGIN + 2 * _INPUT + count * 2 * radius + sum(self.row_room[1:])
         needs += self.loss_wide + 70 if self.read.has_loss else 20.0
-        least = 36.0 if rows else 60.0
+        least = 36.0 if self.rows else 60.0
         gap = max(least, min(120.0 if radius == _BIG else 230.0, (page - needs) / count))
         self.wide = needs + count * gap
-        x = MARGIN + _INPUT
-        self.middle = [x]
         for c in range(1, count + 1):
             before = _INPUT if c == 1 else radius
-            x += before + gap + row_room[c] + radius
-            self.middle.append(x)
-        self.row_room = row_room
-        pitches = [
-            2 * _INPUT + (30 if radius == _BIG else 4) if c == 0 else 2 * radius + (26 if radius == _BIG else 3)
-            if not rows else max(2 * radius + 26, _ROW * max(len(self.texts[c, k]) for k in self.columns[c] if k >= 0) + 14)
-            for c in range(len(counts))
-        ]  # fmt: skip
+            self.middle.append(self.middle[-1] + (before + gap + self.row_room[c] + radius))
+
+    def _down(self) -> None:
+        """Find the y of each neuron that is shown, by column and number, and of each gap, at -1 - its place in the column."""
+        big = self.radius == _BIG
+        pitches = [2 * self.radius + (26 if big else 3)] * len(self.columns)
+        pitches[0] = 2 * _INPUT + (30 if big else 4)
+        for c in range(1, len(self.columns)) if self.rows else ():
+            rows = max(len(self.texts[c, k]) for k in self.columns[c] if k >= 0)
+            pitches[c] = max(2 * self.radius + 26, _ROW * rows + 14)
         heights = [pitch * len(column) for pitch, column in zip(pitches, self.columns, strict=True)]
-        self.high, self.top = max(heights), MARGIN + _HEAD + (_NAME if radius == _BIG else 0.0)
-        if radius != _BIG:  # a column of few neurons spreads beside one of many
+        self.high, self.top = max(heights), MARGIN + _HEAD + (_NAME if big else 0.0)
+        if not big:  # a column of few neurons spreads beside one of many
             pitches = [min(2.4 * pitch, self.high / len(column)) for pitch, column in zip(pitches, self.columns, strict=True)]
             heights = [pitch * len(column) for pitch, column in zip(pitches, self.columns, strict=True)]
         self.y = {
