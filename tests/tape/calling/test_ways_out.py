@@ -79,7 +79,6 @@ REFUSED = {
     "astype": lambda v: np.array([v]).astype(float)[0],
     "put into an array": lambda v: operator.setitem(a := np.zeros(1), 0, v) or a[0],
     "np.float64": np.float64,
-    "np.interp": lambda v: np.interp(v, [0.0, 10.0], [0.0, 1.0]),
     "np.save": lambda v: np.save(io.BytesIO(), np.array([v])) or v,
     "partials": lambda v: (v * v).partials[0],
     "adjoints": lambda v: mg.adjoints(v * v)[v],
