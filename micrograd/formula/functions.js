@@ -1,6 +1,6 @@
 // What JavaScript's Math lacks. The bounds of errors were found by comparison with mpmath; tests check them.
 
-const { PI, abs, ceil, exp, floor, log, log1p, max, min, sin, sqrt } = Math;
+const { PI, abs, ceil, exp, floor, log, max, min, sin, sqrt } = Math;
 
 // exp(-x²) to 2 ulps: x² is split, because its rounding error would be multiplied by x².
 function gaussian(x) {
@@ -134,7 +134,7 @@ function dotted(xs) {
 function logSumExp(xs) {
 	const top = max(...xs);
 	const others = xs.filter(x => x !== top);
-	return top - top === 0 ? top + log1p(added(others.map(x => exp(x - top))) + (xs.length - others.length - 1)) : top;
+	return top - top === 0 ? top + Math.log1p(added(others.map(x => exp(x - top))) + (xs.length - others.length - 1)) : top;
 }
 function length(xs) {
 	const top = max(...xs.map(abs)), s = top > 2 ** 480 ? 2 ** -600 : top < 2 ** -480 ? 2 ** 600 : 1;
