@@ -35,8 +35,8 @@ MOST = 10_000  # objects that are looked at; beyond them only the identity of co
 LARGE = 1 << 15  # bytes; of a larger array only some of the entries are compared
 ENTRIES = 128  # so many, evenly spaced: that takes half a microsecond, and all of 32 KiB take three
 _LIBRARIES = (HERE, LIBRARY)  # in modules from here, and in installed packages, functions and classes are taken not to change
-_MANY = (tuple, list, deque, set, frozenset)
-_HELD = (Value, Real, str, type(None), dict, np.ndarray, packed, *_MANY)  # data, which is watched in classes and modules
+_COLLECTIONS = (tuple, list, deque, set, frozenset)
+_HELD = (Value, Real, str, type(None), dict, np.ndarray, packed, *_COLLECTIONS)  # data, which is watched in classes and modules
 _BARE = {"array", "builtins", "collections", "functools", "numpy", "operator", "types", "weakref"}  # modules of C's classes
 _BY_TEXT = {"getattr", "hasattr", "attrgetter", "methodcaller", "__getattribute__"}  # what reads attributes named by a text
 _ALL = {"vars", "__dict__", "asdict", "astuple", "fields", "dir"}  # what may read any attribute
@@ -171,7 +171,7 @@ class Surroundings:
     def _kinds(self) -> dict[Any, Callable[[Any], Iterable[Any]]]:
         """For the kinds of objects that C defines, what gives the objects inside."""
         return {
-            (*_MANY, bytearray): self._of_many,
+            (*_COLLECTIONS, bytearray): self._of_collection,
             dict: self._of_dict,
             np.ndarray: self._of_array,
             (packed, memoryview): self._of_packed,
@@ -186,8 +186,8 @@ class Surroundings:
             property: lambda x: (x.fget,),
         }
 
-    def _of_many(self, item: Any) -> Iterable[Any]:
-        entries = bare.entries_of(item, (*_MANY, bytearray))
+    def _of_collection(self, item: Any) -> Iterable[Any]:
+        entries = bare.entries_of(item, (*_COLLECTIONS, bytearray))
         if not is_a(item, tuple):
             self.containers.append(entries)
         return entries  # type: ignore[no-any-return]
