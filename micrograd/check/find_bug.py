@@ -11,9 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from micrograd.check import operations, structure
-from micrograd.check.examination import Examination, Finding, said
+from micrograd.check.examination import Endless, Examination, Finding, counting_lines, said
 from micrograd.check.mistakes import BUILT_ON, OPERATIONS
 from micrograd.formula.text import wrapped
+
+LINES = 5_000_000  # a class that runs more of them does not end: right ones take some thousands, those that recurse a million
 
 
 class BugReport:
@@ -73,20 +75,34 @@ def find_bug(cls: Callable[[float], Any]) -> BugReport:
     except (TypeError, ValueError):
         raise TypeError(f"find_bug needs a class whose .data is one number; {name}(2.0).data is {probe.data!r}") from None
     if getattr(probe.data, "itemsize", 8) < 4:
-        raise TypeError(f"find_bug needs data of at least single precision to tell rounding from mistakes, got {probe.data!r}")
+        raise TypeError(
+            f"find_bug needs data of at least single precision to tell rounding from mistakes, got {probe.data!r}: "
+            "write self.data = float(data) while it is checked"
+        )
     exam = Examination(cls, name)
+    try:
+        with counting_lines(LINES):
+            _ask(exam)
+    except Endless as error:
+        exam.found("a loop does not end", "a program of a few operations", f"no end after {LINES:,} lines", "an end",
+                   f"look at {error}: what a loop counts or takes from has to run out")  # fmt: skip
+    return BugReport(name, exam.findings, exam.tried, exam.notes)
+
+
+def _ask(exam: Examination) -> None:
+    """All questions about the class, until one is answered so wrongly that the others cannot be asked."""
+    exam.tolerance = max(exam.tolerance, 100.0 * exam.precision())
     if structure.value_alone(exam) and structure.sums_and_products(exam):
         operations.plain_numbers(exam)
-        missing = [op for op in OPERATIONS if op.optional and not hasattr(cls(1.0), op.method)]
+        missing = [op for op in OPERATIONS if op.optional and not hasattr(exam.cls(1.0), op.method)]
         for op in OPERATIONS:
             behind = {op.method, *BUILT_ON.get(op.method, ())}
             if op not in missing and not exam.broken & behind and (exam.plain_numbers or not op.plain):
                 operations.examine(exam, op)
         if any("__" not in op.method for op in missing):
             names = ", ".join(dict.fromkeys(op.method for op in missing if "__" not in op.method))
-            exam.notes.append(f"{name} has no {names}; tried was what it has.")
+            exam.notes.append(f"{exam.name} has no {names}; tried was what it has.")
         structure.sum_of_values(exam)
         structure.again(exam)
         if not exam.findings:
             structure.depth(exam)
-    return BugReport(name, exam.findings, exam.tried, exam.notes)

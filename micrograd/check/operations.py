@@ -60,7 +60,7 @@ def _made(exam: Examination, op: Operation) -> bool:
     """Whether the operation makes a new value, leaves its operands alone and keeps its backward step for later."""
     where = f"{op.written} at {places(op.at)}"
     leaves = [exam.cls(x) for x in op.at]
-    held = [leaf.data for leaf in leaves]
+    held, steps = [leaf.data for leaf in leaves], [_kept_step(leaf) for leaf in leaves]
     try:
         out = op.apply(*leaves)
     except RecursionError as error:
@@ -83,12 +83,21 @@ def _made(exam: Examination, op: Operation) -> bool:
         now = ", ".join([f"{name}.data = {float(leaf.data):g}" for name, leaf in zip("ab", leaves, strict=False)])
         exam.found(f"{op.written} changes its operands", where, now, places(op.at),
                    f"{op.method}: leave self.data as it is, and make a new {exam.name} of the result")  # fmt: skip
+    elif any(_kept_step(leaf) != step for leaf, step in zip(leaves, steps, strict=True)):
+        exam.found(f"{op.written} sets the backward step of an operand", where, "another a._backward than before",
+                   "a step of the result", f"{op.method}: write out._backward = _backward, not self._backward")  # fmt: skip
     elif hasattr(out, "_backward") and out._backward is None and callable(getattr(leaves[0], "_backward", None)):
         exam.found(f"{op.written} calls its backward step where it should keep it", where, "out._backward is None",
                    "a function", f"{op.method}: write out._backward = _backward, without brackets")  # fmt: skip
     else:
         return True
     return False
+
+
+def _kept_step(value: Any) -> Any:
+    """The backward step that a value keeps; None where it has none, or makes a new one each time."""
+    step = getattr(value, "_backward", None)
+    return step if step == getattr(value, "_backward", None) else None
 
 
 def raised_in(line: str) -> str:

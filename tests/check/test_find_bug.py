@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from beginners import CASES, GENERAL_POW, LOG, OLD_POW, OPERAND, SIGMOID, built
+from beginners import CASES, GENERAL_POW, LOG, OLD_POW, OPERAND, SIGMOID, SOURCE, built
 
 from micrograd import Value
 from micrograd.check.find_bug import find_bug
@@ -758,6 +758,47 @@ def test_rounded_gradients_are_no_single_precision():
 def test_half_precision_is_refused_rather_than_accused():
     with pytest.raises(TypeError, match="at least single precision"):
         find_bug(built([("self.data = data", "self.data = np.float16(data)")]))
+
+
+PASSED = "        for node in reversed(topo):\n            node._backward()\n"
+ENDLESS = [
+    "        while topo:\n            topo[-1]._backward()\n",
+    "        k = 0\n        while k < len(topo):\n            k = 0\n",
+    "        for node in topo:\n            node._backward()\n            topo.append(node)\n",
+    "        while topo:\n            try:\n                len(topo)\n            except Exception:\n                pass\n",
+]
+
+
+@pytest.mark.parametrize("change", ENDLESS)
+def test_a_loop_without_end_is_a_finding(monkeypatch, change):
+    monkeypatch.setattr("micrograd.check.find_bug.LINES", 100_000)
+    trace = sys.gettrace()
+    report = find_bug(built([(PASSED, change)]))
+    assert report.mistakes[-1] == "a loop does not end" and sys.gettrace() is trace
+    assert "no end after 100,000 lines" in str(report) and "Value.backward, line " in str(report)
+
+
+def test_a_loop_without_end_in_an_operation_is_a_finding(monkeypatch):
+    monkeypatch.setattr("micrograd.check.find_bug.LINES", 100_000)
+    report = find_bug(
+        built([("    def __neg__(self): return self * -1\n", "    def __neg__(self):\n        while self: self = self\n")])
+    )
+    assert report.mistakes == ["a loop does not end"] and "Value.__neg__, line " in str(report)
+
+
+def test_right_classes_run_few_lines(monkeypatch):
+    monkeypatch.setattr("micrograd.check.find_bug.LINES", 1_500_000)
+    for cls in (Scalar, Lecture, Pulling):
+        assert find_bug(cls).ok
+
+
+@pytest.mark.parametrize(("name", "written"), [("__add__", "a + b"), ("__mul__", "a * b"), ("relu", "relu(a)")])
+def test_a_step_that_is_given_to_the_operand_is_named(name, written):
+    whole = SOURCE[SOURCE.index(f"    def {name}(") :]
+    whole = whole[: whole.index("        return out")]
+    report = find_bug(built([(whole, whole.replace("out._backward = _backward", "self._backward = _backward"))]))
+    assert f"{written} sets the backward step of an operand" in report.mistakes[0], report
+    assert "write out._backward = _backward, not self._backward" in " ".join(str(report).split())
 
 
 if __name__ == "__main__":
