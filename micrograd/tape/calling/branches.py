@@ -92,6 +92,11 @@ def unit(recordings: Recordings, paths: list[Path]) -> int:
     return SPAN if paths[0].tape.guards and paths[0].values * len(recordings.parameters) > MANY_SUMS else BLOCK
 
 
+def are_of_known_paths(sums: Array) -> bool:
+    """Whether sums by one program of several paths hold: no sample took another path, and nothing that it left out was nan."""
+    return bool(sums[-1] == 0.0) and not has_nan(sums)
+
+
 def worth_merging(paths: list[Path]) -> list[Path]:
     """The paths for which one program is worth making: all known ones if the latest call met no new one, else the first."""
     return paths if paths[0].sufficed == len(paths) else paths[:1]
@@ -114,9 +119,10 @@ def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bo
         theta = recordings.parameters.grown(theta)[:count]
         if reduce:
             sums: Array = program(inputs, theta, call.n)
-            holds = sums[-1] == 0.0 and not (gradient and has_nan(sums))
-            paths[0].sufficed = known if holds else paths[0].sufficed
-            return sums[:-1] if holds else None
+            if not are_of_known_paths(sums):
+                return None
+            paths[0].sufficed = known
+            return sums[:-1]
         part = program(inputs, theta, len(left))
         holds = part[-1] >= 0.0
         if gradient and has_nan(part):

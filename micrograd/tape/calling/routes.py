@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd.tape.back_ends import Program
-from micrograd.tape.calling.branches import worth_merging
+from micrograd.tape.back_ends.reference import BLOCK
+from micrograd.tape.calling.branches import are_of_known_paths, unit, worth_merging
 from micrograd.tape.recording.arguments import Call, check_column
 from micrograd.tape.recording.parameters import Array
 from micrograd.tape.recording.recordings import Path, Recordings
@@ -53,11 +54,25 @@ def direct(recordings: Recordings) -> bool:
 
 @_kept
 def of_sums(recordings: Recordings, call: Call, paths: list[Path]) -> Route | None:
-    """The route of reduced calls, whose `run` is also told whether to give means; none if the function compares values."""
+    """The route of reduced calls, whose `run` is also told whether to give means.
+
+    If the function compares values, there is one once the known paths have sufficed for a call and one program sums them all.
+    """
     path, count = paths[0], len(recordings.parameters)
+    program: Any = None
     if path.tape.guards:
-        return None
-    program: Any = recordings.program(path, call, True)
+        if path.sufficed == len(paths) and unit(recordings, paths) == BLOCK:
+            program, count = recordings.merged(paths, call, True, True, True)
+        if program is None:
+            return None
+        run = program.prepared() if direct(recordings) else _averaged(program)
+
+        def summed(*given: Any) -> Array | None:
+            found: Array = run(*given)
+            return found[:-1] if are_of_known_paths(found) else None
+
+        return Route(summed, count, program)
+    program = recordings.program(path, call, True)
     run = _on_all(program.prepared() if direct(recordings) else _averaged(program), path, call, count)
     spread = run if path.uses_all(count) else lambda *given: path.spread(run(*given), count)
     return Route(spread, count, program)

@@ -602,3 +602,39 @@ def test_a_map_like_the_latest_takes_the_quick_way_through_known_paths(backend, 
         with pytest.raises(IndexError, match="3"):
             fast.map(x, np.where(x < -2.5, 3, i))
         check(x, np.where(x > 2.5, 3, i))  # on a path that looks nothing up
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_sums_like_the_latest_take_the_quick_way_through_known_paths(backend, monkeypatch):
+    w = [Value(0.5), Value(-1.5)]
+
+    def f(x, y):
+        z = x * w[0] if x > 0.0 else y * w[1]
+        return z * z * w[0] if y > 1.0 else mg.sin(z)
+
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    fast, theta = jit(f, wrt=w, backend=backend), np.array([0.5, -1.5])
+    for _ in range(2):
+        fast.value_and_grad(theta, *X.T)
+    with monkeypatch.context() as patched:
+        patched.setattr(branches, "run", None)
+        for rows in (X, X[:1], X[:, ::-1].copy()):
+            assert np.allclose(compiled_sums(fast, w, rows), sums(f, w, rows))
+        value, gradient = fast.value_and_grad(theta, *X.T)
+        assert np.allclose([value, *gradient], sums(f, w, X) / 50)
+        fast.backward(*X.T, reduction="sum")
+        assert np.allclose([v.grad for v in w], sums(f, w, X)[1:])
+    X[7, 0] = math.nan  # which is not above 0
+    assert np.allclose(compiled_sums(fast, w, X), sums(f, w, X))
+
+
+def test_sums_of_a_path_not_known_yet_are_not_those_of_others():
+    w = [Value(0.5)]
+
+    def f(x):
+        return x * w[0] if x < 1.0 else w[0] * w[0] if x < 2.0 else mg.sin(w[0])
+
+    X, more = np.array([[0.5], [1.5]]), np.array([[0.5], [2.5]])
+    fast = jit(f, wrt=w, backend="numpy")
+    for rows in (X, X, more, more, X):
+        assert np.allclose(compiled_sums(fast, w, rows), sums(f, w, rows))
