@@ -25,11 +25,10 @@ def write_driver(
     threads: as long as there are samples left, it works on the next `span` of them; all threads count up the number at `next`.
 
     `before` are the functions for what all samples share. A chunk is worked on block by block: `whole` are the functions for a
-    block, `part` those for a last, shorter one (perhaps the same); `first` and `last` are called before and after each chunk.
+    block, `part` those for a last, shorter one; `first` and `last` are called before and after each chunk.
     """
     arguments = ", ".join(f"ptr %{a}" for a in PARAMETERS)
     parcels: list[str] = []
-    same = whole == part
     before, whole, part = (bounded(names, target, parcels) for names in (before, whole, part))
     loads = []
     for i, name in enumerate(PARAMETERS[:-1]):
@@ -42,35 +41,6 @@ def write_driver(
         return [f"  call void @{name}({arguments}, i64 {first}, i64 {count})" for name in names]
 
     size = target.block
-    if same:
-        blocks = [
-            "head:",
-            "  %at = phi i64 [ %start, %chunk ], [ %next, %head ]",
-            "  %left = sub i64 %stop, %at",
-            f"  %some = call i64 @llvm.umin.i64(i64 %left, i64 {size})",
-            *calls(whole, "%at", "%some"),
-            "  %next = add i64 %at, %some",
-            "  %fits = icmp ult i64 %next, %stop",
-            "  br i1 %fits, label %head, label %last",
-        ]
-    else:
-        blocks = [
-            "head:",
-            "  %at = phi i64 [ %start, %chunk ], [ %next, %whole ]",
-            f"  %next = add i64 %at, {size}",
-            "  %fits = icmp ule i64 %next, %stop",
-            "  br i1 %fits, label %whole, label %rest",
-            "whole:",
-            *calls(whole, "%at", str(size)),
-            "  br label %head",
-            "rest:",
-            "  %left = sub i64 %stop, %at",
-            "  %some = icmp ugt i64 %left, 0",
-            "  br i1 %some, label %part, label %last",
-            "part:",
-            *calls(part, "%at", "%left"),
-            "  br label %last",
-        ]
     return "\n".join(
         [
             *parcels,
@@ -94,7 +64,21 @@ def write_driver(
             "  %stop = call i64 @llvm.umin.i64(i64 %full, i64 %end)",
             *calls(first, "%start", "0"),
             "  br label %head",
-            *blocks,
+            "head:",
+            "  %at = phi i64 [ %start, %chunk ], [ %next, %whole ]",
+            f"  %next = add i64 %at, {size}",
+            "  %fits = icmp ule i64 %next, %stop",
+            "  br i1 %fits, label %whole, label %rest",
+            "whole:",
+            *calls(whole, "%at", str(size)),
+            "  br label %head",
+            "rest:",
+            "  %left = sub i64 %stop, %at",
+            "  %some = icmp ugt i64 %left, 0",
+            "  br i1 %some, label %part, label %last",
+            "part:",
+            *calls(part, "%at", "%left"),
+            "  br label %last",
             "last:",
             *calls(last, "%start", "0"),
             "  br label %chunks",
@@ -102,6 +86,15 @@ def write_driver(
             *(["  fence seq_cst"] if target.streamed else []),  # so that other threads see non-temporal stores
             "  ret void",
             "}",
+            entries(),
+        ]
+    )
+
+
+def entries() -> str:
+    """The functions `all` and `share`, as text; they call `run`."""
+    return "\n".join(
+        [
             "define void @all(ptr %frame) nounwind {",
             f"  %at = getelementptr i8, ptr %frame, i64 {8 * COUNT}",
             "  %count = load i64, ptr %at",
@@ -118,7 +111,8 @@ def write_driver(
             "  br i1 %more, label %some, label %done",
             "some:",
             "  %left = sub i64 %end, %first",
-            "  %count = call i64 @llvm.umin.i64(i64 %left, i64 %span)",
+            "  %few = icmp ult i64 %left, %span",
+            "  %count = select i1 %few, i64 %left, i64 %span",
             "  call void @run(ptr %frame, i64 %first, i64 %count, i64 0)",
             "  br label %take",
             "done:",

@@ -17,7 +17,8 @@ from micrograd.tape.back_ends import LONG
 from micrograd.tape.back_ends.llvm import machine
 from micrograd.tape.back_ends.llvm.arrays import count_of
 from micrograd.tape.back_ends.llvm.code import QUICK, Code, compiled
-from micrograd.tape.back_ends.llvm.driver import preamble, write_driver
+from micrograd.tape.back_ends.llvm.driver import entries as entry_points
+from micrograd.tape.back_ends.llvm.driver import preamble
 from micrograd.tape.back_ends.llvm.function import Function, declared, lanes_function
 from micrograd.tape.back_ends.llvm.loops import loop, loop_that_may_be_empty
 from micrograd.tape.back_ends.llvm.nans import write_told
@@ -57,30 +58,61 @@ def interpreter(names: Iterable[str], t: Target, shares: bool, reduce: bool) -> 
 
 
 def written(names: Sequence[str | None], t: Target, shares: bool, reduce: bool) -> str:
-    """The text of the interpreter for these primitives; the code of each is its place in `names`."""
-    functions: dict[str, Function] = {}
+    """The text of the interpreter for these primitives; the code of each is its place in `names`.
 
-    def function(name: str, t: Target) -> Function:
-        functions[name] = Function(name, t)
-        return functions[name]
-
-    write_begin(begin := function("begin", t.once))
+    All is one function, and there are few calls in it: for each call, and for more than six arguments, LLVM leaves its quick
+    way of choosing instructions.
+    """
+    f = Function("run", t)
+    for i, name in enumerate((ROWS, SHARED, "totals", "tables")):
+        f.do(f"%{name} = load ptr, ptr {f.new(f'getelementptr ptr, ptr %frame, i64 {i}')}, align 8")
+    if t.by_tape and (shares or t.lanes == 1):
+        f.do(f"%parts = alloca [{VECTORS} x {t.wider.vector}], align 64")
+    if reduce and t.lanes > 1:
+        f.do(f"%before = alloca {t.vector}, align 64")
+    f.do("%end = add i64 %first, %count")
+    f.do(f"br i1 {f.new('icmp ne i64 %prepare, 0')}, label %once, label %begin")
+    f.start("once")
+    f.target = t.once
+    write_copies(f)
     if shares:
-        write_instructions(begin, names, SHARED, ONCE)
-    write_spread(begin, t.lanes)
-    write_arguments(block := function("block", t))
-    write_instructions(block, names, ROWS, WORK)
-    before, each, first, last = ["begin"], ["block"], list[str](), list[str]()
+        write_instructions(f, names, SHARED, ONCE, "once.")
+    write_spread(f, t.lanes)
+    f.do("br label %begin")
+    f.start("begin")
+    f.do("br label %chunks")
+    f.start("chunks")
+    chunks = len(f.lines)
+    f.do(f"br i1 {f.new('icmp ult i64 %chunk, %end')}, label %some, label %done")
+    f.start("some")
+    f.do(f"%stop = {smaller(f, f.new(f'add i64 %chunk, {CHUNK}'), '%end')}")
+    f.target = t
     if reduce:
-        write_totals(block)
-        write_clear(function("clear", t.once), t.lanes)
-        write_finish(function("finish", t.once), t.lanes)
-        first, last = ["clear"], ["finish"]
+        write_clear(f, t.lanes)
+    before = f.block
+    f.do("br label %block")
+    f.start("block")
+    block = len(f.lines)
+    count = f.new(smaller(f, f.new("sub i64 %stop, %sample"), str(t.lanes))) if t.lanes > 1 else "1"
+    write_arguments(f, count)
+    write_instructions(f, names, ROWS, WORK, "work.")
+    if reduce:
+        write_totals(f, count)
     else:
-        write_results(block)
-    driver = write_driver(t, before, each, each, first, last)
-    lanes = [lane_by_lane(f.target.wider, *one) for f in functions.values() for one in sorted(f.by_lanes)]
-    code = "\n".join([*dict.fromkeys(lanes), *(f.text() for f in functions.values()), driver])
+        write_results(f, count)
+    f.do(f"%following = add i64 %sample, {count}")
+    f.do(f"br i1 {f.new('icmp ult i64 %following, %stop')}, label %block, label %last")
+    f.lines.insert(block, f"  %sample = phi i64 [ %chunk, %{before} ], [ %following, %{f.block} ]")
+    f.start("last")
+    f.target = t.once
+    if reduce:
+        write_finish(f, t.lanes)
+    f.do("br label %chunks")
+    f.lines.insert(chunks, f"  %chunk = phi i64 [ %first, %begin ], [ %stop, %{f.block} ]")
+    f.start("done")
+    begin = f"define void @run(ptr %frame, i64 %first, i64 %count, i64 %prepare) {t.attributes} {{"
+    lanes = [lane_by_lane(t.wider, *one) for one in sorted(f.by_lanes)]
+    code = "\n".join([*lanes, begin, "entry:", *f.lines, "  ret void", "}", entry_points()])
     return "\n".join([preamble(t), *declared(code), code])
 
 
@@ -130,29 +162,32 @@ def fetch(f: Function, array: str, at: str, further: int = 0) -> str:
     return f.new(f"load {t.vector}, ptr {place(f, array, word(f, at, further))}, align {t.size}")
 
 
+def smaller(f: Function, x: str, y: str) -> str:
+    """The smaller one of two integers, as an expression."""
+    return f"select i1 {f.new(f'icmp ult i64 {x}, {y}')}, i64 {x}, i64 {y}"
+
+
 def index(name: str, by: int = 1) -> Index:
     return Index(((name, by),))
 
 
-def write_instructions(f: Function, names: Sequence[str | None], array: str, part: int) -> None:
-    """Write the loop that runs the instructions of a part of the table.
+def write_instructions(f: Function, names: Sequence[str | None], array: str, part: int, mark: str) -> None:
+    """Write the loop that runs the instructions of a part of the table; its labels begin with `mark`.
 
     An instruction is its code, and the slots of its result and of two operands; those of more operands follow.
     """
     t, first, before = f.target, beginning(f, part), f.block
-    if t.by_tape and t.lanes == 1:
-        f.do(f"%parts = alloca [{VECTORS} x {t.wider.vector}], align 64")
-    f.do("br label %next")
-    f.start("next")
-    slot, at = len(f.lines), "%at"
+    f.do(f"br label %{mark}next")
+    f.start(f"{mark}next")
+    slot, at = len(f.lines), f"%{mark}at"
     code = word(f, at)
     out, x, y = (place(f, array, word(f, at, i)) for i in (1, 2, 3))
     x, y = (f.new(f"load {t.vector}, ptr {operand}, align {t.size}") for operand in (x, y))
-    cases = " ".join(f"i64 {i}, label %{name}" for i, name in enumerate(names) if name)
-    f.do(f"switch i64 {code}, label %end [ {cases} ]")
+    cases = " ".join(f"i64 {i}, label %{mark}{name}" for i, name in enumerate(names) if name)
+    f.do(f"switch i64 {code}, label %{mark}end [ {cases} ]")
     values, ends = [], []
     for name in filter(None, names):
-        f.start(name)
+        f.start(mark + name)
         f.addresses.append({})
         words = str(BEHIND)
         if name in ("sum", "dot", *OF_LARGEST):
@@ -165,15 +200,15 @@ def write_instructions(f: Function, names: Sequence[str | None], array: str, par
             words = str(BEHIND + len(further))
         values.append(f"[ {value}, %{f.block} ]")
         ends.append(f"[ {words}, %{f.block} ]")
-        f.do("br label %store")
+        f.do(f"br label %{mark}store")
         f.addresses.pop()
-    f.start("store")
+    f.start(f"{mark}store")
     value, words = f.new(f"phi {t.vector} {', '.join(values)}"), f.new(f"phi i64 {', '.join(ends)}")
     f.do(f"store {t.vector} {value}, ptr {out}, align {t.size}")
-    f.do(f"%after = getelementptr i64, ptr %at, i64 {words}")
-    f.do("br label %next")
-    f.lines.insert(slot, f"  %at = phi ptr [ {first}, %{before} ], [ %after, %store ]")
-    f.start("end")
+    f.do(f"%{mark}after = getelementptr i64, ptr {at}, i64 {words}")
+    f.do(f"br label %{mark}next")
+    f.lines.insert(slot, f"  {at} = phi ptr [ {first}, %{before} ], [ %{mark}after, %{mark}store ]")
+    f.start(f"{mark}end")
 
 
 def n_ary(f: Function, name: str, array: str, at: str, many: str) -> str:
@@ -256,13 +291,19 @@ def number_at(f: Function, array: str, i: str) -> str:
     return f.new(f"getelementptr {f.target.real}, ptr {array}, i64 {i}")
 
 
-def write_begin(f: Function) -> None:
+def write_copies(f: Function) -> None:
     """Copy the parameters, and the arguments that are the same for all samples, to their slots."""
+    t = f.target
 
     def copied(e: Sequence[str]) -> None:
-        numbers = f.new(f"mul i64 {e[1]}, {f.target.size}")
-        to, source = place(f, SHARED, e[2]), numbers_of(f, e[0])
-        f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr {source}, i64 {numbers}, i1 false)")
+        source, to = numbers_of(f, e[0]), place(f, SHARED, e[2])
+
+        def one(i: str, _: str) -> str:
+            x = f.new(f"load {t.real}, ptr {number_at(f, source, i)}, align {t.size}")
+            f.do(f"store {t.real} {x}, ptr {number_at(f, to, i)}, align {t.size}")
+            return ""
+
+        loop_that_may_be_empty(f, e[1], one)
 
     entries(f, FIXED, 3, copied)
 
@@ -280,16 +321,20 @@ def write_spread(f: Function, lanes: int) -> None:
     entries(f, SPREAD, 1, one)
 
 
-def write_arguments(f: Function) -> None:
-    """Copy the rows of the arguments to their slots, number by number; lanes beyond the last sample repeat it."""
-    t, last = f.target, f.new("sub i64 %count, 1")
+def write_arguments(f: Function, count: str) -> None:
+    """Copy the rows of the arguments to their slots, number by number; lanes beyond the last of `count` samples repeat it."""
+    t = f.target
+    last = f.new(f"sub i64 {count}, 1") if t.lanes > 1 else ""
 
     def one(e: Sequence[str]) -> None:
         array, to = numbers_of(f, e[0]), place(f, ROWS, e[2])
-        with loop(f, f.new(f"mul i64 {e[1]}, {t.lanes}"), 1, []) as (k, _, _):
-            i = k.terms[0][0]
-            lane, number = f.new(f"and i64 {i}, {t.lanes - 1}"), f.new(f"lshr i64 {i}, {t.lanes.bit_length() - 1}")
-            row = f.new(f"add i64 %first, {f.new(f'call i64 @llvm.umin.i64(i64 {lane}, i64 {last})')}")
+        numbers = f.new(f"mul i64 {e[1]}, {t.lanes}") if last else e[1]
+        with loop(f, numbers, 1, []) as (k, _, _):
+            number = i = k.terms[0][0]
+            row = "%sample"
+            if last:
+                lane, number = f.new(f"and i64 {i}, {t.lanes - 1}"), f.new(f"lshr i64 {i}, {t.lanes.bit_length() - 1}")
+                row = f.new(f"add i64 %sample, {f.new(smaller(f, lane, last))}")
             at = number_at(f, array, f.new(f"add i64 {f.new(f'mul i64 {row}, {e[1]}')}, {number}"))
             x = f.new(f"load {t.real}, ptr {at}, align {t.size}")
             f.do(f"store {t.real} {x}, ptr {number_at(f, to, i)}, align {t.size}")
@@ -297,25 +342,31 @@ def write_arguments(f: Function) -> None:
     entries(f, VARYING, 3, one)
 
 
-def write_totals(f: Function) -> None:
-    """Add the terms of a vector of samples to each sum; lanes without a sample add nothing."""
-    t, whole = f.target, ""
-    if t.lanes > 1:
-        kind = f"<{t.lanes} x i64>"
-        one = f.new(f"insertelement {kind} poison, i64 %count, i64 0")
-        every = f.new(f"shufflevector {kind} {one}, {kind} poison, <{t.lanes} x i32> zeroinitializer")
-        whole = f.new(f"icmp ugt {kind} {every}, <{', '.join(f'i64 {i}' for i in range(t.lanes))}>")
+def write_totals(f: Function, count: str) -> None:
+    """Add the terms of a vector of samples to each sum. Lanes beyond `count` keep what they had: they add 0.0 times 0.0."""
+    t = f.target
+    others = f.new(f"sub i64 {t.lanes}, {count}") if t.lanes > 1 else ""
 
     def one_sum(i: str, at: str) -> str:
         terms, to = word(f, at), place(f, "totals", i)
         xs = entry(f, at, "1")
         ys = entry(f, xs, terms)
         begin = f.new(f"load {t.vector}, ptr {to}, align {t.size}")
+        if others:
+            f.do(f"store {t.vector} {begin}, ptr %before, align 64")
         with loop(f, terms, 1, [(t.vector, begin)]) as (k, (total,), out):
             x, y = (fetch(f, ROWS, entry(f, each, k.terms[0][0])) for each in (xs, ys))
             out[0] = f.multiply_add(x, y, total)
-        found = f.choose(whole, out[0], f.two("fadd", begin, f.number(0.0))) if whole else out[0]  # 0.0: terms 0.0 * 0.0
-        f.do(f"store {t.vector} {found}, ptr {to}, align {t.size}")
+        f.do(f"store {t.vector} {out[0]}, ptr {to}, align {t.size}")
+
+        def kept(k: str, _: str) -> str:
+            lane = f.new(f"add i64 {count}, {k}")
+            x = f.new(f"load {t.real}, ptr {number_at(f, '%before', lane)}, align {t.size}")
+            f.do(f"store {t.real} {f.new(f'fadd {t.real} {x}, 0.0')}, ptr {number_at(f, to, lane)}, align {t.size}")
+            return ""
+
+        if others:
+            loop_that_may_be_empty(f, others, kept)
         return entry(f, ys, terms)
 
     loop_that_may_be_empty(f, word(f, "%tables", TOTAL_COUNT), one_sum, beginning(f, TOTALS))
@@ -323,8 +374,13 @@ def write_totals(f: Function) -> None:
 
 def write_clear(f: Function, lanes: int) -> None:
     """Write zeros to the accumulators."""
-    numbers = f.new(f"mul i64 {word(f, '%tables', TOTAL_COUNT)}, {lanes * f.target.size}")
-    f.do(f"call void @llvm.memset.p0.i64(ptr %totals, i8 0, i64 {numbers}, i1 false)")
+    t = f.target
+
+    def one(i: str, _: str) -> str:
+        f.do(f"store i{8 * t.size} 0, ptr {number_at(f, '%totals', i)}, align {t.size}")
+        return ""
+
+    loop_that_may_be_empty(f, f.new(f"mul i64 {word(f, '%tables', TOTAL_COUNT)}, {lanes}"), one)
 
 
 def write_finish(f: Function, lanes: int) -> None:
@@ -333,7 +389,7 @@ def write_finish(f: Function, lanes: int) -> None:
     One number at a time, because LLVM needs several times as long for the code that adds the lanes of a vector.
     """
     t, many = f.target, word(f, "%tables", TOTAL_COUNT)
-    chunk = f.new(f"udiv i64 %first, {CHUNK}")
+    chunk = f.new(f"udiv i64 %chunk, {CHUNK}")
     to = number_at(f, numbers_of(f, str(OUT)), f.new(f"mul i64 {chunk}, {many}"))
     divisor = f.new(f"load {t.real}, ptr {f.address('frame', Index((), DIVISOR * 8))}, align 8")
 
@@ -351,16 +407,16 @@ def write_finish(f: Function, lanes: int) -> None:
     loop_that_may_be_empty(f, many, one)
 
 
-def write_results(f: Function) -> None:
-    """Copy each result to its array, number by number."""
-    t, count = f.target, count_of(f)
+def write_results(f: Function, count: str) -> None:
+    """Copy each result of `count` samples to its array, number by number."""
+    t, every = f.target, count_of(f)
 
     def one(e: Sequence[str]) -> None:
         number, row, stride, offset, slot = e
         array, source = numbers_of(f, number), place(f, ROWS, slot)
-        start = f.new(f"add i64 {f.new(f'mul i64 {row}, {count}')}, {offset}")
-        to = number_at(f, array, f.new(f"add i64 {start}, {f.new(f'mul i64 %first, {stride}')}"))
-        with loop(f, "%count", 1, [(t.real, "0.0")]) as (s, (seen,), out):
+        start = f.new(f"add i64 {f.new(f'mul i64 {row}, {every}')}, {offset}")
+        to = number_at(f, array, f.new(f"add i64 {start}, {f.new(f'mul i64 %sample, {stride}')}"))
+        with loop(f, count, 1, [(t.real, "0.0")]) as (s, (seen,), out):
             i = s.terms[0][0]
             x = f.new(f"load {t.real}, ptr {number_at(f, source, i)}, align {t.size}")
             f.do(f"store {t.real} {x}, ptr {number_at(f, to, f.new(f'mul i64 {i}, {stride}'))}, align {t.size}")
