@@ -24,6 +24,7 @@ from micrograd.primitives import CONSTANT, Primitive, number
 
 _new = object.__new__
 _LEAF: Any = None, None, 0.0, 0.0  # _x, _dx, _y, _dy
+_NONE: tuple[Value, ...] = ()
 
 
 def _apply(rule: Primitive, args: Sequence[Any]) -> Value:
@@ -121,13 +122,13 @@ class Value(Operators, Number, Copied, Shown, Original):
     grad = modes.when_set("_grad", 0.0, "The derivative of the last output that went backward with respect to this.", ".grad")
     note = modes.when_set("_note", None, "The Note that drawings and explanations read, or None.")
 
-    def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = ""):
-        if isinstance(_children, (str, int, float)):
+    def __init__(self, data: Any, _children: Iterable[Value] = _NONE, _op: str = "", label: str = ""):
+        if _children is not _NONE and isinstance(_children, (str, int, float)):
             raise TypeError(f"the second argument of Value is not its label: write Value({data!r}, label={str(_children)!r})")
-        self._data, self.label = number(data), label
+        self._data, self.label = data if data.__class__ is float else number(data), label
         self.rule: Primitive | None = None
         self._x, self._dx, self._y, self._dy = _LEAF
-        if children := as_values(_children):
+        if _children is not _NONE and (children := as_values(_children)):
             made_of(self, children, _op)
         if open_blocks and (observer := modes.current().observer) is not None:
             observer.made(self)
