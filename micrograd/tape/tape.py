@@ -74,10 +74,10 @@ class Tape:
 
     def kinds(self) -> Array:
         """A number for each instruction, equal for instructions of the same primitive with as many operands."""
-        rules = [rule for rule, _ in self.instructions]
-        numbers = {rule: i for i, rule in enumerate(dict.fromkeys(rules))}
-        counts = np.array([len(operands) for _, operands in self.instructions], np.int64)
-        return counts * len(numbers) + np.array([*map(numbers.__getitem__, rules)], np.int64)
+        rules, every = zip(*self.instructions, strict=True) if self.instructions else ((), ())
+        numbers, n = {rule: i for i, rule in enumerate(dict.fromkeys(rules))}, len(rules)
+        counts = np.fromiter(map(len, every), np.int64, n)
+        return counts * len(numbers) + np.fromiter(map(numbers.__getitem__, rules), np.int64, n)
 
     def levels(self) -> list[int]:
         """For each instruction, how many instructions there are on the longest way that ends with it."""

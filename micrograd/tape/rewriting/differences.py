@@ -68,5 +68,9 @@ def with_differences_as_dots(tape: Tape) -> Tape:
             to.append(minus(to[old[0]]))
         else:
             to.append(first + len(kept))
-            kept.append((rule, tuple(map(moved, old))))
+            if len(old) == 2:  # as most have
+                x, y = old
+                kept.append((rule, (to[x], to[y])))
+            else:
+                kept.append((rule, tuple(map(moved, old))))
     return with_constants(tape, numbers, kept, to)

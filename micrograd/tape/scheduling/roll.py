@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.primitives import Primitive
-from micrograd.tape.tape import Tape
+from micrograd.tape.tape import Instruction, Tape
 
 Array = np.ndarray[Any, Any]
 Stride = int | tuple[int, ...]
@@ -134,12 +134,16 @@ def rolled(tape: Tape, levels: Sequence[int] | None = None) -> tuple[Tape, list[
 def reordered(tape: Tape, order: Array) -> Tape:
     """The same tape with its instructions in another order, in which operands still come first."""
     new = _places(tape.first, order).tolist()
-    moved = new.__getitem__
+    moved, instructions = new.__getitem__, list[Instruction]()
+    for rule, operands in map(tape.instructions.__getitem__, order.tolist()):
+        if len(operands) == 2:  # as most have
+            x, y = operands
+            instructions.append((rule, (new[x], new[y])))
+        else:
+            instructions.append((rule, tuple(map(moved, operands))))
     return replace(
         tape,
-        instructions=[
-            (rule, tuple(map(moved, operands))) for rule, operands in map(tape.instructions.__getitem__, order.tolist())
-        ],
+        instructions=instructions,
         outputs=[*map(moved, tape.outputs)],
         guards=[replace(g, x=new[g.x], y=new[g.y]) for g in tape.guards],
     )
