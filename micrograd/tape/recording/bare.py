@@ -7,7 +7,7 @@ wrote may compute, print or raise, so none of them is called here.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from inspect import getattr_static
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType
@@ -24,6 +24,16 @@ def is_a(x: Any, kinds: Any) -> bool:
         return issubclass(type(x), kinds)
     except Exception:  # a metaclass that allows no hash
         return False
+
+
+def one_of_each_class(objects: Iterable[Any], but: Any = None) -> Iterator[Any]:
+    """Of some objects the first one of each class, because there may be many of a class; of the class `but` all of them."""
+    seen = set()
+    for x in objects:
+        key = id(x) if type(x) is but else id(type(x))
+        if key not in seen:
+            seen.add(key)
+            yield x
 
 
 def found_in(cls: Any, name: str) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 
 from micrograd.engine import Value
 from micrograd.engine.operators import comparisons
-from micrograd.tape.recording.bare import found_in, is_a
+from micrograd.tape.recording.bare import found_in, is_a, one_of_each_class
 from micrograd.tape.recording.surroundings import MOST, Surroundings, bytes_of, numbers_of
 
 SHORT = 16  # if containers with numbers have no more entries together, calls that are given theta compare all of them too
@@ -44,7 +44,7 @@ class Watch:
         others = {id(c) for c in near} - {id(c) for c in plain}
         alike = _alike(near, walk.own)
         self.unchanged = _compared(walk, alike, [c for c in near if id(c) in others], plain)
-        with_numbers = [c for c in walk.containers if any(is_a(x, Real) for x in _entries(c))]
+        with_numbers = [c for c in walk.containers if any(is_a(x, Real) for x in one_of_each_class(_entries(c)))]
         looked_into = [c for c in walk.containers if not len(c)]  # which may get numbers
         looked_into += with_numbers if sum(map(len, with_numbers)) <= SHORT else lists
         self.directly_unchanged = _compared(walk, alike, [c for c in looked_into if id(c) in others], plain)
@@ -161,7 +161,7 @@ def _alike(containers: list[Any], own: dict[int, Sequence[str]]) -> set[int]:
             names = own[id(container)]
             fit = all(fits(x, name in names) for name, x in container.items())
         else:
-            fit = type(container) in (list, *_VIEWS) and all(fits(x, False) for x in container)
+            fit = type(container) in (list, *_VIEWS) and all(fits(x, False) for x in one_of_each_class(container, but=list))
         if fit:
             found.add(id(container))
     return found
