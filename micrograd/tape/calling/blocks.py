@@ -21,6 +21,7 @@ from micrograd.trees import flatten, kind_of, leaves_of, of_parts, parts_of, pla
 
 Array = np.ndarray[Any, Any]
 BYTES = 32 << 20  # bytes of arguments and results in a block, roughly
+_NEVER = {np.ndarray, float, int, list, tuple, str, bool, type(None)}  # classes of what never lies on a disk
 FEWEST = 256  # the fewest samples in a block
 
 
@@ -110,12 +111,14 @@ def first(args: Sequence[Any], named: Mapping[str, Any], in_axes: Any) -> tuple[
 
 def any_on_disk(args: Sequence[Any], named: Mapping[str, Any]) -> bool:
     """Whether one of the arguments, or an array in a dict or dataclass among them, is read piece by piece."""
+    if not named and _NEVER.issuperset(map(type, args)):
+        return False
     return any(map(_holds_some, args)) or any(map(_holds_some, named.values()))
 
 
 def _holds_some(x: Any) -> bool:
-    if x.__class__ in (np.ndarray, float, list, tuple) or on_disk(x):
-        return on_disk(x)
+    if x.__class__ in _NEVER or on_disk(x):
+        return x.__class__ not in _NEVER
     kind = kind_of(x)
     return kind is not None and kind[0] not in ("list", "tuple") and any(map(_holds_some, parts_of(x, kind)))
 

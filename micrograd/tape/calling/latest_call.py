@@ -19,12 +19,14 @@ import numpy as np
 
 from micrograd.engine.modes import open_blocks
 from micrograd.tape.calling.routes import Route, direct
+from micrograd.tape.recording.arguments import MOST
 from micrograd.tape.recording.parameters import Array
 from micrograd.tape.recording.recordings import Path, Recordings
 from micrograd.tape.recording.results import Place, filled, put_together
 
 KEPT = 2  # evaluations whose short ways are kept, such as one on floats and one on an array
-_NOTHING, _ARRAY, _FLOAT64, _AXES = np.zeros(0), np.ndarray, np.float64, {int, type(None)}
+_NOTHING, _ARRAY, _FLOAT64 = np.zeros(0), np.ndarray, np.float64
+_AXES, _NUMBERS = {int, type(None)}, {float, int, list}
 
 
 class OfSums:
@@ -136,48 +138,61 @@ def _finish(out: Any, compares: bool) -> Callable[[list[float]], Any]:
     return lambda numbers: put_together(out, numbers.__getitem__, partial(array, numbers))
 
 
-# -- what takes arguments of certain types and shapes
+# -- what takes arguments that are like those of the latest call
 
 Take = Callable[[Sequence[Any]], tuple[Sequence[Any], int] | None]  # the inputs and their number of samples; or None
+Read = Callable[[Any], Any]  # the numbers of one argument as an array, `_NOTHING` if it has none; None if it is another one
 
 
 def _taker(args: Sequence[Any], in_axes: Any, axes: Sequence[int | None], direct: bool) -> Take | None:
-    """What takes arguments like these; None if only a `Call` does.
+    """What takes arguments like these, in any number of samples, which come first; None if only a `Call` does.
 
-    Arrays have their samples first. What is the same for all samples is an array, a number, or a list, tuple or dict of floats.
     The caller looks whether `in_axes` is the same object as before, so here it must be one that never changes.
     """
-    if (
-        in_axes is not None
-        and in_axes.__class__ is not int
-        and (in_axes.__class__ is not tuple or {*map(type, in_axes)} - _AXES)
-    ):
-        return None
-    kinds: list[Any] = []
+    fixed = in_axes is None or in_axes.__class__ is int or (in_axes.__class__ is tuple and {*map(type, in_axes)} <= _AXES)
+    if direct and fixed and all(axis == 0 for axis in axes) and all(map(_has_numbers, args)):
+        return _of_samples(args)
+    readers: list[tuple[Read, bool]] = []
     for x, axis in zip(args, axes):  # noqa: B905 (there is one more axis, for arguments by name)
-        kind = _shared(x) if axis is None else _varying(x) if axis == 0 else None
-        if kind is None:
+        read = _shared(x, direct) if axis is None else _varying(x, direct) if axis == 0 else None
+        if read is None or not fixed:
             return None
-        kinds.append(kind)
-    return _of_samples(kinds) if direct and all(axis == 0 for axis in axes) else _of_any(kinds, direct)
+        readers.append((read, axis == 0))
+    number = len(readers)
+
+    def take(args: Sequence[Any]) -> tuple[Sequence[Any], int] | None:
+        if len(args) != number:
+            return None
+        inputs: list[Array] = []
+        n = -1
+        for x, (read, varies) in zip(args, readers):  # noqa: B905 (a small function's time is this loop's)
+            if (array := read(x)) is None or (varies and -1 < n != len(array)):
+                return None
+            if varies:
+                n = len(array)
+            if array is not _NOTHING:
+                inputs.append(array)
+        return inputs, 1 if n < 0 else n
+
+    return take
 
 
-def _of_samples(kinds: Sequence[Any]) -> Take:
-    """What takes arrays over samples as they are, for a direct program: in the quickest way, as this is most usual."""
-    number, latest = len(kinds), kinds[0][2][0] if kinds else 1
+def _of_samples(args: Sequence[Array]) -> Take:
+    """The same for arrays over samples alone, which a direct program takes as they are: the most usual, in the quickest way."""
+    number, latest = len(args), len(args[0]) if args else 1
+    signature = [(x.shape, x.dtype) for x in args]
 
     def take(args: Sequence[Any]) -> tuple[Sequence[Any], int] | None:
         if len(args) != number:
             return None
         n = latest
-        for x, (_, dtype, shape, _) in zip(args, kinds):  # noqa: B905 (a small function's time is this loop's)
+        for x, (shape, dtype) in zip(args, signature):  # noqa: B905 (a small function's time is this loop's)
             if x.__class__ is not _ARRAY or x.dtype is not dtype:
                 return None
             if x.shape != shape:
                 n = -1
         if n < 0:  # of another number of samples, unless the shapes differ in more
-            shapes = [(n, *kind[2][1:]) for n in args[0].shape[:1] for kind in kinds]
-            if [x.shape for x in args] != shapes:
+            if [x.shape for x in args] != [(n, *shape[1:]) for n in args[0].shape[:1] for shape, _ in signature]:
                 return None
             n = len(args[0])
         return args, n
@@ -185,69 +200,77 @@ def _of_samples(kinds: Sequence[Any]) -> Take:
     return take
 
 
-def _of_any(kinds: Sequence[Any], direct: bool) -> Take:
-    """What takes all kinds of arguments, and gives them flat unless the program is a direct one."""
-    number = len(kinds)
+def _has_numbers(x: Any) -> bool:
+    """Whether this is an array over samples whose type allows numbers alone: one of objects may hold None the next time."""
+    return x.__class__ is _ARRAY and x.ndim > 0 and x.dtype.kind in "fiub"
 
-    def take(args: Sequence[Any]) -> tuple[Sequence[Any], int] | None:
-        if len(args) != number:
+
+def _varying(x: Any, direct: bool) -> Read | None:
+    """What reads arrays over samples, or lists of numbers, like x: of the same type, and with samples of the same shape."""
+    cls = x.__class__
+    array = _listed(x) if cls is list else x
+    if not _has_numbers(array):
+        return None
+    dtype, shape, width = array.dtype, array.shape[1:], prod(array.shape[1:])
+
+    def read(x: Any) -> Any:
+        if x.__class__ is not cls or (cls is list and (x := _listed(x)) is None):
             return None
-        inputs: list[Any] = []
-        n = -1
-        for x, (cls, kind, form, width) in zip(args, kinds):  # noqa: B905 (a small function's time is this loop's)
-            if x.__class__ is not cls and not (cls is float and x.__class__ is _FLOAT64):
-                return None
-            if width is not None:
-                if x.dtype is not kind or not x.ndim or x.shape[1:] != form[1:] or -1 < n != len(x):
-                    return None
-                n = len(x)
-                inputs.append(x if direct else x.reshape(n, width))
-            elif cls is _ARRAY:
-                if x.shape != form or x.dtype is not kind:
-                    return None
-                inputs.append(x if direct else x.reshape(-1))
-            elif cls is float or (cls is int and abs(x) < 1 << 63):
-                inputs.append(np.array([x]))
-            elif cls is int:  # too large for an array of integers
-                return None
-            elif cls is dict:
-                values = x.values()
-                if tuple(x) != form or countOf(map(type, values), float) != len(form):
-                    return None
-                inputs.append(np.frombuffer(kind(*values)))
-            elif len(x) == form == countOf(map(type, x), float):
-                inputs.append(np.frombuffer(kind(*x)))
-            else:
-                return None
-        return inputs, 1 if n < 0 else n
+        if x.dtype is not dtype or not x.ndim or x.shape[1:] != shape:
+            return None
+        return x if direct else x.reshape(len(x), width)
 
-    return take
+    return read
 
 
-def _varying(x: Any) -> tuple[Any, Any, Any, int | None] | None:
-    """What an array over samples has to be like: its class, type and shape, whose first number may change; and the width.
+def _listed(x: list[Any]) -> Any:
+    """The array of a list of numbers or of such lists, made as a `Call` makes it; None if there is anything else among them."""
+    if not _NUMBERS.issuperset(map(type, x)):
+        return None
+    try:
+        return np.asarray(x)
+    except ValueError:  # rows of several lengths
+        return None
 
-    None for another argument, also for an array of objects: it may hold None the next time.
-    """
-    if x.__class__ is _ARRAY and x.ndim and x.dtype.kind in "fiub":
-        return _ARRAY, x.dtype, x.shape, prod(x.shape[1:])
-    return None
 
+def _shared(x: Any, direct: bool) -> Read | None:
+    """What reads arguments like x that are the same for all samples.
 
-def _shared(x: Any) -> tuple[Any, Any, Any, int | None] | None:
-    """What an argument has to be like that is the same for all samples; None if only a `Call` takes it.
-
-    Its class; then of an array type and shape, of a list, tuple or dict of floats what packs them, and their number or keys.
+    These are arrays of the same type and shape, numbers, lists, tuples and dicts of as many floats, and the same texts, truth
+    values and None.
     """
     cls = x.__class__
     if cls is _ARRAY and x.ndim and x.dtype.kind in "fiu":
-        return cls, x.dtype, x.shape, None
+        dtype, shape = x.dtype, x.shape
+
+        def of_array(x: Any) -> Any:
+            if x.__class__ is not _ARRAY or x.shape != shape or x.dtype is not dtype:
+                return None
+            return x if direct else x.reshape(-1)
+
+        return of_array
     if cls is float or cls is _FLOAT64:
-        return float, None, None, None
-    if cls is int:
-        return cls, None, None, None
+        return lambda x: np.array([x]) if x.__class__ is float or x.__class__ is _FLOAT64 else None
+    if cls is int:  # below what no array holds
+        return lambda x: np.array([x]) if x.__class__ is int and abs(x) < MOST else None
+    if cls is str or cls is bool or x is None:
+        return lambda y: _NOTHING if y.__class__ is cls and y == x else None
     if (cls is list or cls is tuple) and x and countOf(map(type, x), float) == len(x):
-        return cls, Struct(f"{len(x)}d").pack, len(x), None
+        length, pack = len(x), Struct(f"{len(x)}d").pack
+
+        def of_list(x: Any) -> Any:
+            if x.__class__ is cls and len(x) == length == countOf(map(type, x), float):
+                return np.frombuffer(pack(*x))
+            return None
+
+        return of_list
     if cls is dict and x and countOf(map(type, x.values()), float) == len(x):
-        return cls, Struct(f"{len(x)}d").pack, tuple(x), None
+        keys, pack_values = tuple(x), Struct(f"{len(x)}d").pack
+
+        def of_dict(x: Any) -> Any:
+            if x.__class__ is dict and tuple(x) == keys and countOf(map(type, x.values()), float) == len(keys):
+                return np.frombuffer(pack_values(*x.values()))
+            return None
+
+        return of_dict
     return None

@@ -20,8 +20,10 @@ from micrograd.engine import Value
 from micrograd.trees import Structure, kind_of, numeric_array, parts_of, plain_array, rebuilt, steps
 
 Array = np.ndarray[Any, Any]
-_NUMBER = ("number", "f")
+MOST = 1 << 63  # integers below are in an array what they are
+_NUMBER, _INTEGER = ("number", "f"), ("number", "i")
 _PLAIN = {float, int, list, tuple, np.ndarray}
+_SAMPLES, _STATIC, _AXES = {np.ndarray, list, tuple}, {str, bool, type(None)}, {int, type(None)}
 
 
 class ValueAmong(TypeError):
@@ -50,16 +52,18 @@ class Call:
         self._fields: list[tuple[int, bool]] = []
         self._pending: Any = packed("d")  # numbers of one kind that stand side by side
         self._pending_kind = "f"
-        parts = [self._argument(x, axis, f"argument {i}") for i, (x, axis) in enumerate(zip(args, axes))]  # noqa: B905
         self.names = tuple(sorted(named)) if named else ()
-        if named:
-            parts += [self._argument(named[name], axes[len(args)], f"argument {name}") for name in self.names]
+        parts = self._structures(args, axes, named or {})
         self.key: Structure = (*parts, self.names) if named else tuple(parts)
         self.fields = tuple(self._fields)
         if self.n < 0:
             self.n = 1
 
     @nested
+    def _structures(self, args: Sequence[Any], axes: Sequence[int | None], named: Mapping[str, Any]) -> list[Structure]:
+        parts = [self._argument(x, axes[i], f"argument {i}") for i, x in enumerate(args)]
+        return parts + [self._argument(named[name], axes[len(args)], f"argument {name}") for name in self.names]
+
     def _argument(self, x: Any, axis: int | None, where: str) -> Structure:
         spec = self._taken_apart(x, axis, where)
         if self._pending:
@@ -68,9 +72,17 @@ class Call:
 
     def _taken_apart(self, x: Any, axis: int | None, where: str) -> Structure:
         """The structure of an argument or of a part of one; its numbers go to `inputs`."""
-        if x.__class__ is float and axis is None:
+        cls = x.__class__
+        if axis is None and cls is float:
             self._number(x, "f")
             return _NUMBER
+        if axis is None and cls is int and abs(x) < MOST:
+            self._number(x, "i")
+            return _INTEGER
+        if axis is not None and cls in _SAMPLES:
+            return self._samples(x, axis, where)
+        if axis is None and cls in _STATIC:
+            return "static", x
         kind = kind_of(x)
         if axis is not None and (kind is None or kind[0] in ("list", "tuple")):
             return self._samples(x, axis, where)
@@ -85,22 +97,22 @@ class Call:
             if (kind[0] == "list" or kind[0] == "tuple") and parts and all(part is _NUMBER for part in parts):
                 return ("floats", kind[0], len(parts))
             return (*kind, parts)
-        if x is None or isinstance(x, (bool, np.bool_, str)):
+        if isinstance(x, (np.bool_, str)):
             return "static", bool(x) if isinstance(x, np.bool_) else x
         return self._leaf(x, where)
 
     def _leaf(self, x: Any, where: str) -> Structure:
         """A number or an array that is the same for all samples."""
-        if isinstance(x, Real) and not isinstance(x, (float, np.generic)) and not (isinstance(x, int) and abs(x) < 1 << 63):
+        if isinstance(x, Real) and not isinstance(x, (float, np.generic)) and not (isinstance(x, int) and abs(x) < MOST):
             x = float(x)  # a Fraction, or an integer that no array holds
-        array = np.asarray(x) if x.__class__ is int else _array(x, where)
+        array = _array(x, where)
         if array.ndim:
             self._flush()
             self._add(array.reshape(-1), False, _kind(array))
             return "array", array.shape, _kind(array), False
         kind = _kind(array)
         self._number(array.item(), kind)
-        return _NUMBER if kind == "f" else ("number", "i")
+        return _NUMBER if kind == "f" else _INTEGER
 
     def _samples(self, x: Any, axis: int, where: str) -> Structure:
         """The structure of an array, or of lists that make up one, with its samples along `axis`."""
@@ -223,18 +235,19 @@ def canonical(spec: Any) -> Any:
 
 def _array(x: Any, where: str) -> Any:
     """The array of a leaf, or of lists of numbers; TypeError or ValueError if it makes none."""
-    if x.__class__ is np.ndarray and x.dtype.kind in "fiu":
+    cls = x.__class__
+    if cls is np.ndarray and x.dtype.kind in "fiu":
         return x
-    nested = x.__class__ in (list, tuple) and not _PLAIN.issuperset(map(type, x))
-    if any(map(is_chunked, x if nested else (x,))):
+    listed = cls is list or cls is tuple
+    plain = listed and _PLAIN.issuperset(map(type, x))  # else NumPy would drop the masks of rows
+    if not plain and any(map(is_chunked, x if listed else (x,))):
         raise Chunked(
             f"{where} is a Dask collection, {x!r}"[:160] + ": map, value_and_grad, backward and training go over its "
             "samples; for one evaluation call x.compute() first"
         )
     try:
-        if nested:
-            x = [plain_array(row) for row in x]  # NumPy would drop the masks of rows
-        x = plain_array(x)
+        if not plain:
+            x = [plain_array(row) for row in x] if listed else plain_array(x)
         array = numeric_array(x if x.__class__ is np.ndarray else np.asarray(x))
         if array.dtype.kind == "O":
             first = next(e for e in array.flat if isinstance(e, Value))
@@ -266,8 +279,9 @@ def axes_of(in_axes: Any, args: Sequence[Any], named: Mapping[str, Any] | None =
     """The axis of each argument, and one more for those by name: the common axis, or 0 if `in_axes` is a sequence."""
     if in_axes is None or in_axes.__class__ is int:
         return [in_axes] * (len(args) + 1)
-    if not isinstance(in_axes, (tuple, list)) or any(
-        a is not None and (not isinstance(a, Integral) or isinstance(a, bool)) for a in in_axes
+    if not isinstance(in_axes, (tuple, list)) or (
+        not _AXES.issuperset(map(type, in_axes))
+        and any(a is not None and (not isinstance(a, Integral) or isinstance(a, bool)) for a in in_axes)
     ):
         raise TypeError(f"in_axes must be the axis of samples, None where there is none, or a tuple of these, got {in_axes!r}")
     if len(in_axes) != len(args):
