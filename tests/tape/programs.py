@@ -48,7 +48,7 @@ def program(seed: int, size: int = 40, smooth: bool = False) -> tuple[Any, int, 
                 half = len(chosen) // 2
                 out = mg.dot(chosen[:half], chosen[half : 2 * half], chosen[-1])
             elif kind == "logsumexp":
-                out = mg.logsumexp(chosen)
+                out = mg.logsumexp(chosen) if smooth or picks[0] < 0.5 else mg.norm(chosen)
             elif kind == "where":
                 out = mg.where(chosen[0], chosen[1], number)
             else:
