@@ -268,6 +268,7 @@ def test_what_cannot_be_is_said_at_once():
     for call, error, message in [
         (lambda: f.map(x, T[:7]), ValueError, "argument 1 has 7 samples, and another argument has 1500"),
         (lambda: f.map(x, 1.0), ValueError, "argument 1 needs a leading axis of samples, got the number"),
+        (lambda: f.map(x, x.sum()), ValueError, "argument 1 needs a leading axis of samples, got dask"),
         (lambda: f.map(x, T, out=np.zeros(1500)), ValueError, "to_zarr"),
         (lambda: f.map(x, T, progress=True), ValueError, "ProgressBar"),
         (lambda: f(x, 1.0), TypeError, "argument 0 is a Dask collection.*compute"),

@@ -217,8 +217,6 @@ def _simpler_sum(operands: tuple[int, ...], number: Number, kept: list[Instructi
 def _simpler_dot(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
     half = len(operands) // 2
     xs, ys, start = operands[:half], operands[half:-1], operands[-1]
-    if half == 0:
-        return start
     from_zero = number(start) == 0.0
     for these, others in ((xs, ys), (ys, xs)):
         if number(others[0]) == 1.0 and all(number(i) == 1.0 for i in others):
@@ -236,7 +234,7 @@ def _simpler_dot(operands: tuple[int, ...], number: Number, kept: list[Instructi
 
 def _simpler_dot_exactly(operands: tuple[int, ...], number: Number, kept: list[Instruction], first: int) -> Any:
     """The same, if the signs of zeros count: a dot that starts from 0.0 never gives -0.0, as a sum or product may."""
-    if len(operands) == 1 or _is_zero(number(operands[-1]), -1.0):
+    if _is_zero(number(operands[-1]), -1.0):
         return _simpler_dot(operands, number, kept, first)
     return None
 

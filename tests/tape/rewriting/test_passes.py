@@ -8,6 +8,7 @@ from tapes import recorded
 
 import micrograd as mg
 from micrograd import Value, adjoints, grad, jit
+from micrograd.tape.back_ends import reference
 
 EDGES = (0.0, -0.0, 1.0, -2.5, 2.0, -0.25, -1.0, 2.0**-1070, math.inf, -math.inf, math.nan, 1e308, 5e-324)
 FUNCTIONS = {
@@ -99,12 +100,33 @@ def test_chains_of_differences_of_products_are_dots_to_the_bit_and_the_sign_of_z
     assert (" @ " in jit(f, backend="numpy").schedule(*columns)) == is_dot
 
 
+C = mg.constant(2.0)
 CHAINS = {
     "used twice": (lambda v: (s := v[0] + v[1] + v[2] + v[3]) * (s + v[4]), ["sum", "add", "mul"]),
     "few products": (lambda v: v[0] * v[1] + v[2] * v[3] + v[4] + v[5] + v[6] + v[7], ["mul", "mul", "sum"]),
     "many products": (lambda v: v[0] * v[1] + v[2] * v[3] + v[4] + v[5], ["dot"]),
     "one product": (lambda v: mg.dot([mg.sin(v[0])], [mg.cos(v[0])]), ["sin", "cos", "mul"]),
     "a difference": (lambda v: mg.dot([-1.0, 1.0], [v[0], v[1]]) * mg.dot([v[0], v[1]], [1.0, -1.0]), ["sub", "sub", "mul"]),
+    "few products after others": (
+        lambda v: v[4] + v[5] + v[6] + v[0] * v[1] + v[2] * v[3] + v[7],
+        ["mul", "mul", "sum"],
+    ),
+    "a product and a number": (lambda v: v[1] * v[2] + v[0], ["dot"]),
+    "a multiple from a start": (lambda v: mg.dot([v[0]], [3.0], start=v[1]), ["dot"]),
+    "several numbers that are computed": (lambda v: v[0] * (C + 3.0) - v[1] * (C * 7.0), ["mul", "mul", "sub"]),
+    "a number and a product": (lambda v: v[0] + v[1] * v[2], ["dot"]),
+    "ones and another": (lambda v: mg.dot([v[0], v[1]], [1.0, 2.0]), ["dot"]),
+    "a difference from a start": (lambda v: mg.dot([1.0, -1.0], [v[0], v[1]], start=v[2]), ["dot"]),
+    "one product from a start": (lambda v: mg.dot([v[0]], [v[1]], start=v[2]), ["dot"]),
+    "no product": (lambda v: mg.dot([], [], start=mg.sin(v[0])), ["sin"]),
+    "a sum of one": (lambda v: mg.sum([mg.sin(v[0])]), ["sin"]),
+    "a sum of two": (lambda v: mg.sum([v[0], v[1]]), ["add"]),
+    "a factor of one": (lambda v: 1.0 * mg.sin(v[0]) * 1.0, ["sin"]),
+    "a factor of minus one": (lambda v: mg.sin(v[0]) * -1.0, ["sin", "neg"]),
+    "the negative of a negative": (lambda v: -(mg.sin(v[0]) * -1.0), ["sin"]),
+    "a quotient by one": (lambda v: mg.sin(v[0]) / 1.0, ["sin"]),
+    "a reciprocal": (lambda v: mg.sin(v[0]) ** -1.0, ["sin", "div"]),
+    "what is not read": (lambda v: mg.sin(v[0]) ** 0.0 * v[1], []),
     "a constant factor": (lambda v: v[0] - 2.0 * v[1] - v[2] * v[3], ["neg", "dot"]),
 }
 
@@ -114,6 +136,8 @@ def test_a_chain_is_the_one_instruction_that_it_can_be(name):
     f, names = CHAINS[name]
     tape, _ = recorded(f, [0.5] * 8, gradient=False)
     assert [rule.name for rule, _ in tape.instructions] == names
+    for row in np.random.default_rng(0).normal(size=(20, 8)).tolist():
+        assert reference.run(tape, row, []) == [f([*map(Value, row)]).data]
 
 
 def test_elimination_negates_each_factor_once():
