@@ -114,7 +114,7 @@ def _missing(exam: Examination, op: Operation, where: str, error: Exception) -> 
     if op.optional and op.method in ("__pow__", "__rpow__") and not isinstance(error, (NameError, ArithmeticError)):
         exam.notes.append(f"{op.written} is refused, as in the original ({said(error)}).")
         return
-    if isinstance(error, NameError) or (defined and not op.plain):
+    if isinstance(error, (NameError, ArithmeticError)) or (defined and not op.plain):
         advice = f"look at {op.method}{raised_in(line)}"
     elif op.method in REFLECTED and not defined:
         advice = f"define {op.method}: Python asks the right operand where a plain number stands on the left"

@@ -259,6 +259,12 @@ CASES = [
         "",
     ),
     ("a sigmoid that stops at 30", [("    def relu(self):", SIGMOID + "    def relu(self):")], None, ""),
+    (
+        "powers of values, but not of numbers",
+        [(OLD_POW, GENERAL_POW.replace("return Value(other) ** self", "raise TypeError"))],
+        None,
+        "",
+    ),
     ("nothing the second time", [(SEED, "if self.grad: return\n        " + SEED)], None, ""),
     # -- what the issue of correct classes and misleading names is about
     (
@@ -722,6 +728,46 @@ CASES = [
         [("self.data + other.data", "self.data + other.data + 1"), ("self.data * other.data", "self.data * other.data + 1")],
         "the value of a + b is wrong, and a * b likewise",
         "__add__ and __mul__: compute each from",
+    ),
+    ("no powers", [(OLD_POW, "")], "a ** 3 raises an error", "define __pow__"),
+    (
+        "a power of a number that divides by 0",
+        [(OLD_POW, GENERAL_POW.replace("Value(other) ** self", "Value(other) ** self / 0"))],
+        "2 ** a raises an error",
+        "look at __rpow__: the error comes from Value.__truediv__, line",
+    ),
+    (
+        "exp of the value itself",
+        [("math.exp(self.data), (self,)", "math.exp(self), (self,)")],
+        "exp(a) raises an error",
+        "look at exp: the error comes from Value.exp, line",
+    ),
+    (
+        "a sum that is a number",
+        [(OUT_ADD, "return self.data + other.data")],
+        "a + b gives a plain number",
+        "return a new Value that has its operands as parents",
+    ),
+    (
+        "a turned quotient",
+        [("return other * self ** -1", "return self / other")],
+        "the value of 2 / a is wrong",
+        "the operands are in the wrong order",
+    ),
+    (
+        "a difference that is one too large",
+        [("return other + (-self)", "return other + (-self) + 1")],
+        "the value of 1 - a is wrong",
+        "compute 1 - a from the operands' data",
+    ),
+    (
+        "__radd__ and __rmul__ that recurse",
+        [
+            ("def __radd__(self, other): return self + other", "def __radd__(self, other): return other + self"),
+            ("def __rmul__(self, other): return self * other", "def __rmul__(self, other): return other * self"),
+        ],
+        "1 + a calls itself without end",
+        "self + other",
     ),
     (
         "sums in brackets",

@@ -136,6 +136,8 @@ class Lecture(Scalar):
 class Pulling:
     """A student's variant with no closures: edges carry numbers, and backward() counts how often each node is used."""
 
+    _backward = None  # left over from an engine of the other kind
+
     def __init__(self, data, edges=()):
         self.data, self.grad, self.edges = float(data), 0.0, edges
 
@@ -688,6 +690,26 @@ def test_what_is_wrong_at_special_numbers_alone_is_found(method, data):
 )  # fmt: skip
 def test_what_is_wrong_with_plain_numbers_alone_is_found(method, data, written):
     assert find_bug(off_by_one(method, *data)).mistakes[0] == f"the value of {written} is wrong"
+
+
+@pytest.mark.parametrize(
+    ("method", "other", "use"),
+    [
+        ("__sub__", "return other + (-self)", "return Value(other) - self"), ("__radd__", "", ""),
+        ("__truediv__", "return other * self ** -1", "return Value(other) / self"), ("__rmul__", "", ""),
+    ],
+)  # fmt: skip
+def test_what_is_built_on_a_wrong_method_is_not_found_too(method, other, use):
+    cls = built([(other, use)])
+    right = getattr(cls, method)
+
+    def wrong(self, other):
+        out = right(self, other)
+        out.data += 1.0
+        return out
+
+    setattr(cls, method, wrong)
+    assert len(find_bug(cls).findings) == 1
 
 
 @pytest.mark.parametrize("held", ["list(_children)", "set(_children)", "frozenset(_children)", "[(x, 1.0) for x in _children]"])
