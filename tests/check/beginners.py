@@ -729,6 +729,18 @@ CASES = [
         "the value of a + b is wrong, and a * b likewise",
         "__add__ and __mul__: compute each from",
     ),
+    (
+        "no 1 - a",
+        [("    def __rsub__(self, other): return other + (-self)\n", "")],
+        "1 - a raises an error",
+        "define __rsub__: Python asks the right operand",
+    ),
+    (
+        "no 2 / a",
+        [("    def __rtruediv__(self, other): return other * self ** -1\n", "")],
+        "2 / a raises an error",
+        "define __rtruediv__: Python asks the right operand",
+    ),
     ("no powers", [(OLD_POW, "")], "a ** 3 raises an error", "define __pow__"),
     (
         "a power of a number that divides by 0",
