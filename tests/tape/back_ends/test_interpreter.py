@@ -16,7 +16,7 @@ from micrograd import Value
 from micrograd.primitives import RULES
 from micrograd.tape import jit
 from micrograd.tape.back_ends import reference
-from micrograd.tape.back_ends.llvm import bytecode, code, interpreter, versions
+from micrograd.tape.back_ends.llvm import bytecode, code, interpreter, module, versions
 from micrograd.tape.back_ends.llvm.bytecode import Bytecode
 from micrograd.tape.back_ends.llvm.operands import KernelLoop
 from micrograd.tape.back_ends.llvm.program import Program
@@ -190,21 +190,48 @@ def loop(count):
     return run
 
 
+def beside(count):
+    """So many calls of the library in each step, beside more other operations than fill a vector."""
+
+    def run(x):
+        state = [x[i] for i in range(24)]
+        for _ in range(100):
+            waves = [mg.sin(v * 3.0) for v in state[:count]]
+            state = [v * 0.9 + waves[i % count] * 0.3 for i, v in enumerate(state)]
+        return state
+
+    return run
+
+
+def several(x):
+    """A call of each of four functions in each step."""
+    a, b, c, d = x[:4]
+    for _ in range(60):
+        a, b, c, d = mg.tanh(a + b), mg.sin(b + c), mg.cos(c + d), mg.exp(a - d * d)
+    return [a, b, c, d]
+
+
 W = [Value(0.01 * i) for i in range(80)]
 EDGES = {
-    "logsumexp of one sample": lambda x: mg.logsumexp(list(x[:20])) * x[0],
-    "logsumexp of parameters": lambda x: mg.logsumexp(W[:20]) * x[0],
+    "logsumexps of one sample": lambda x: [mg.logsumexp(list(x[i : i + 16])) * x[0] for i in range(9)],
+    "logsumexps of parameters": lambda x: [mg.logsumexp(W[i : i + 16]) * x[0] for i in range(9)],
     "long dot of one sample": lambda x: mg.dot(list(x[:70]), list(x[70:140])) * x[0],
     "long dot of parameters": lambda x: mg.dot(W, [v * v for v in W]) * x[0],
     "calls of parameters": lambda x: mg.dot([mg.tanh(w) for w in W], list(x[:80])),
-    "norm of one sample": lambda x: mg.norm(x[:20]) * x[0],
-    "norm of parameters": lambda x: mg.norm(W[:20]) * x[0],
-    "short norms": lambda x: mg.sum([mg.norm([x[i], x[i + 1]]) for i in range(70)]),
-    "short logsumexps": lambda x: mg.sum([mg.logsumexp([x[i], x[i + 1]]) for i in range(70)]),
-    "calls": lambda x: mg.sum([mg.tanh(v) * 1.5 for v in x[:70]]),
+    "short logsumexps": lambda x: [mg.logsumexp([x[i], x[i + 1]]) for i in range(70)],
+    "calls": lambda x: [mg.tanh(v) * 1.5 for v in x[:64]],
+    "calls of two functions": lambda x: [mg.tanh(a) * mg.sin(b) for a, b in zip(x[:60], x[60:120], strict=True)],
+    "a call in a loop": loop(1),
     "calls in a loop": loop(5),
+    "calls of several functions in a loop": several,
     "more calls in a loop": loop(70),
+    "calls beside others in a loop": beside(3),
+    "more calls beside others in a loop": beside(4),
 }
+
+
+# where one sample is interpreted first
+ALONE = ["short logsumexps", "calls", "calls of two functions", *[name for name in EDGES if name.endswith("a loop")][:-1]]
 
 
 @pytest.mark.parametrize("name", EDGES)
@@ -212,8 +239,19 @@ def test_where_bits_go_by_how_numbers_lie(name, made):
     x = np.random.default_rng(0).normal(size=(40, 200))
     f = jit(EDGES[name], W if "parameters" in name else [], backend="llvm")
     before = [f.map(x[:1]), f.map(x)]
+    assert interpreted(made)[0] == (name in ALONE)
     compile_all(made)
     assert same(f.map(x[:1]), before[0]) and same(f.map(x), before[1])
+
+
+@pytest.mark.parametrize("count", [7, 8, 30])
+def test_the_bits_do_not_go_by_the_size_of_a_program_whose_short_instructions_are_loops(count, made, monkeypatch):
+    monkeypatch.setattr(module, "CROWDED", 10)
+    x = np.random.default_rng(0).normal(size=(1, 30))
+    f = jit(lambda x: [mg.sin(v * 3.0) * 1.5 for v in x[:count]], backend="llvm")
+    before = f.map(x)
+    compile_all(made)
+    assert same(f.map(x), before)
 
 
 def test_sums_of_a_few_more_terms_than_are_written_out(made):

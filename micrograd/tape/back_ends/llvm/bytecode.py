@@ -15,8 +15,10 @@ import numpy as np
 
 from micrograd.primitives import RULES, Primitive
 from micrograd.tape.back_ends import LONG
+from micrograd.tape.back_ends.llvm import module
 from micrograd.tape.back_ends.llvm.code import Code
 from micrograd.tape.back_ends.llvm.function import Function
+from micrograd.tape.back_ends.llvm.fused import FEW
 from micrograd.tape.back_ends.llvm.interpreter import (
     FIXED,
     FIXED_COUNT,
@@ -35,14 +37,15 @@ from micrograd.tape.back_ends.llvm.interpreter import (
     known,
 )
 from micrograd.tape.back_ends.llvm.loops import UNROLLED
+from micrograd.tape.back_ends.llvm.module import LOOPED
 from micrograd.tape.back_ends.llvm.spellings import OF_LARGEST, spell
 from micrograd.tape.back_ends.llvm.target import ARRAYS, OUT, THETA_AT, Target
 from micrograd.tape.scheduling.levels import earliest
 from micrograd.tape.scheduling.vectorise import Analysis
 
 Array = np.ndarray[Any, Any]
-WIDE = 64  # from so many independent calls of the library on, compiled code for one sample may make them in vectors
-NESTED = 4  # the same in a step of a loop
+WIDE = LOOPED  # from so many independent calls of the library on, compiled code for one sample may make them in vectors
+NESTED = FEW  # the same in a step of a loop
 CONTIGUOUS = 16  # the same for the terms of a logsumexp or a norm
 LEAST, INSTRUCTION = 0.01, 3e-5  # seconds that compiling any tape takes, and each of its instructions
 RARE = 8  # long sums are little work if there are at least so many instructions for each of their terms
@@ -52,9 +55,9 @@ _DOT = RULES["dot"]
 
 @cache
 def calls_library(rule: Primitive) -> bool:
-    """Whether the spelling of a primitive calls the mathematics library."""
+    """Whether the spelling of a primitive calls the mathematics library, in vectors where there are many independent ones."""
     if rule.variadic:
-        return rule.name == "logsumexp"  # with exp
+        return False  # a logsumexp of few terms is always computed alone
     f = Function(rule.name, Target(2, 2))
     spell(f, rule.name, *[f.number(0.5) for _ in rule.partials])
     return bool(f.by_lanes)
@@ -115,10 +118,12 @@ class Bytecode:
         library = set(filter(calls_library, {rule for rule, _ in tape.instructions}))
         if library:
             levels, rows = self.levels(), varies.tolist()[first:]
+            size = sum([len(operands) if rule.variadic else 1 for rule, operands in tape.instructions])
+            many = WIDE if size <= module.CROWDED else module.SHORTEST
             at = [k for k, (rule, _) in enumerate(tape.instructions) if rule in library and levels[k]]
             for i, alone in enumerate((at, [k for k in at if not rows[k]])):
                 calls = Counter([(levels[k], tape.instructions[k][0]) for k in alone])
-                found[i] &= all(count < (WIDE if level > 0 else NESTED) for (level, _), count in calls.items())
+                found[i] &= all(count < (many if level > 0 else NESTED) for (level, _), count in calls.items())
         return found[0], found[1]
 
     def irregular(self) -> bool:

@@ -22,6 +22,8 @@ Array = np.ndarray[Any, Any]
 Slots = tuple[int, ...]
 LONGEST = 400  # the most operations on vectors in one function
 TERMS = 8  # the most terms of a sum, all of which are written out
+# fewer elements than this are computed one by one, with the functions of the library for one number, as the interpreter does
+FEW = 4
 
 
 def slots_of(arg: View, it: Kernel) -> Array:
@@ -101,6 +103,22 @@ class Registers:
         put(self.f, self.f.address(place, at + first * t.size), value, count)
 
 
+def spelled(f: Function, it: Kernel, fetch: Callable[[View], str], count: int) -> str:
+    """A vector of so many elements of an instruction, each computed as a number."""
+    wide, out = f.target, f.number(0.0)
+    vectors = [None if arg.value is not None else fetch(arg) for arg in it.args]
+    for k in range(count):
+        parts = [x and f.new(f"extractelement {wide.vector} {x}, i64 {k}") for x in vectors]
+        f.target = wide.once
+        numbers = [
+            f.number(arg.value) if arg.value is not None else str(part) for arg, part in zip(it.args, parts, strict=True)
+        ]
+        value = spell(f, it.name, *numbers)
+        f.target = wide
+        out = f.new(f"insertelement {wide.vector} {out}, {wide.real} {value}, i64 {k}")
+    return out
+
+
 def write_fused(
     f: Function, step: Sequence[Kernel], leaving: Sequence[Kernel], wanted: Callable[[tuple[str, int]], bool]
 ) -> None:
@@ -133,7 +151,8 @@ def write_fused(
             return held.fetch(arg.place, slots[k : k + count, term], arg.step)
 
         if not it.terms:
-            return spell(f, it.name, *[fetch(arg) for arg in it.args])
+            one_by_one = it.elements < FEW and not f.target.exact
+            return spelled(f, it, fetch, count) if one_by_one else spell(f, it.name, *[fetch(arg) for arg in it.args])
         dotted = it.name == "dot"
         total = fetch(it.args[2]) if dotted else f.number(-0.0)
         for j in range(it.terms):

@@ -38,7 +38,8 @@ Array = np.ndarray[Any, Any]
 LONGEST = 200  # the most operations in one function: LLVM's time is quadratic in the length of a block
 WHOLE = 400  # up to so many operations, one function reads the arguments, does all the work, and writes the results
 LOOPED = 64  # an instruction of so many operations becomes a loop, one of fewer becomes straight-line code
-CROWDED = 150_000  # beyond so many operations in straight-line code, only very short instructions go there
+CROWDED = 150_000  # beyond so many operations in straight-line code, only those of fewer than SHORTEST go there
+SHORTEST = 8
 
 
 def functions(
@@ -49,7 +50,7 @@ def functions(
     `wanted` are the slots whose numbers are read elsewhere. With `stepped`, the functions get the number of a step of a loop.
     """
     small = sum(it.work for it in work if it.work < LOOPED)
-    looped = LOOPED if small <= CROWDED else 8
+    looped = LOOPED if small <= CROWDED else SHORTEST
     pieces: list[list[Operation] | Kernel | KernelLoop] = []
     straight: list[Operation] = []
 
