@@ -30,8 +30,8 @@ VECTORS = 4  # how many vectors of partial sums there are
 
 
 def many_terms(it: Kernel, t: Target) -> bool:
-    """Whether an instruction is a few sums of many terms, for one sample, and their order is free."""
-    long = not t.exact and t.lanes == 1 and it.name in ("sum", "dot") and it.terms >= LONG
+    """Whether an instruction for one sample is a few sums of many terms, and their order is free."""
+    long = not t.exact and it.name in ("sum", "dot") and it.terms >= LONG
     return long and (t.by_tape or it.elements < FEW_SUMS or (it.elements <= SOME_SUMS and it.terms >= LONGER))
 
 
