@@ -200,7 +200,11 @@ class Value(Operators, Number, Copied, Shown, Original):
             modes.tell_hooks(found)
 
     def recompute(self) -> Value:
-        """Replay the graph on what the leaves hold now, data and partials; returns this Value."""
+        """Replay the graph on what the leaves hold now, data and partials; returns this Value.
+
+        In a graph of derivatives, what was not chosen may come back as nan, 0 times infinity, where a number on the way is
+        beyond 1e100 and was not when the graph was built.
+        """
         from micrograd.engine.stale import recompute  # which stands on this module
 
         return recompute(self)

@@ -51,8 +51,8 @@ def to_code(output: Value, name: str = "f") -> Listing:
 
     Finite numbers are the engine's, bit for bit and with the sign of zero, and nan stays nan. Where the engine goes on with inf
     or nan by IEEE 754, the listing raises as Python does: log(0), 1 / 0, exp(1000), sin(inf), a negative number to a power that
-    is not whole. As in the engine, an operand that was not chosen gets nothing. Where
-    data has changed since the graph was built, the listing says so.
+    is not whole. As in the engine, an operand that was not chosen gets nothing, as long
+    as no number is beyond 1e100 that was not when the graph was built. Where data has changed since then, the listing says so.
 
     >>> from micrograd import Value
     >>> a = Value(2.0, label="a")

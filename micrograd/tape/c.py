@@ -50,7 +50,8 @@ def to_c(fn: Callable[..., Any], *args: Any, gradient: bool = False, name: str =
     closes over, in order of first use), `y` what it returns, flattened too. With `gradient`, `y` has the value and then its
     derivatives by the parameters. For derivatives by the arguments use transforms: to_c(grad(f), x), to_c(jacobian(f), x).
     ValueError if the function decides by an `if` on its arguments (use where(c, a, b)), or if a primitive cannot be written
-    in C.
+    in C. A derivative beside a choice may be nan, 0 times infinity, where a number on the way is beyond 1e100 and was not at
+    `args`: give large ones if they may come.
 
     >>> print(to_c(lambda x, y: x * y + 1, 2.0, 3.0).source.split("{")[1].split("}")[0])
     <BLANKLINE>

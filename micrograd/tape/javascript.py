@@ -20,7 +20,8 @@ def to_javascript(fn: Callable[..., Any], *args: Any, gradient: bool = False, na
 
     `x` is an array of the numbers of the arguments, `p` of the parameters (by default, what they hold now). With `gradient`,
     the value comes first and then its derivatives by the parameters; for derivatives by the arguments use transforms, as in
-    to_c. ValueError if the function decides by an `if`, or if a primitive of the user's own is no formula.
+    to_c, which also says what numbers to give. ValueError if the function decides by an `if`, or if a primitive of the user's
+    own is no formula.
 
     >>> "function f(x, p = [])" in to_javascript(lambda x, y: x * y + 1, 2.0, 3.0)
     True

@@ -159,6 +159,19 @@ def test_a_gradient_graph_is_replayed_where_it_chooses_otherwise():
         assert first.recompute().data == 0.0
 
 
+def test_at_numbers_that_overflow_where_others_were_recorded_compiled_functions_choose_as_the_engine():
+    """Graphs of derivatives and listings do so where they were made at large numbers, as recompute and to_code say."""
+    f = lambda x: where(1 - x, x, x * x * x * x)  # noqa: E731
+    compiled = jit(grad(f))
+    assert [compiled(at) for at in (0.5, -1e200, 3.0)] == [grad(f)(at) for at in (0.5, -1e200, 3.0)] == [1.0, 1.0, 108.0]
+    x, listing = Value(-1e120, label="x"), {}
+    first = adjoints(f(x), x, create_graph=True)[x]
+    exec(mg.to_code(f(x)), listing)
+    for at, true in ((-1e200, 1.0), (3.0, 108.0)):
+        x.data = at
+        assert first.recompute().data == listing["f"](at)[1]["x"] == true
+
+
 def test_detect_anomaly_does_not_ask_what_was_not_chosen():
     x = Value(0.0)
     with mg.detect_anomaly():
