@@ -137,7 +137,7 @@ def test_which_labels_are_mathematics(label, pieces):
 
 
 def test_lettering():
-    assert plain("W_{1,12}^{[3]}") == "W₁,₁₂⁽³⁾" and plain("x_{max}") == "xₘₐₓ" and plain("x_{y}") == "x_{y}"
+    assert plain("W_{1,12}^{[3]}") == "W₁,₁₂⁽³⁾" and plain("x_{max}") == "xₘₐₓ" and plain("x_{y}") == "x_y"
     assert clean("a\nb\tc\x00\ud800\x85") == "a⏎b␉c␀\ufffd\ufffd" and clip("x" * 100).count("x") == 27
     assert [number(x) for x in (1.0, -0.5, 1 / 3, 1e-12, -1e20, float("nan"), -float("inf"))] == [
         "1", "−0.5", "0.3333", "1e−12", "−1e+20", "nan", "−∞"]  # fmt: skip
