@@ -105,6 +105,7 @@ OUT_ADD = 'out = Value(self.data + other.data, (self, other), "+")'
 OUT_MUL = 'out = Value(self.data * other.data, (self, other), "*")'
 KEEP = "        out._backward = _backward\n        return out\n"
 BACKWARD = SOURCE[SOURCE.index("        topo = []") : SOURCE.index("    def __neg__")]
+QUOTIENT = "    def __truediv__(self, other): return self * other ** -1\n"
 OPERAND = "        other = other if isinstance(other, Value) else Value(other)\n"
 GENERAL_POW = """    def __pow__(self, other):
         other = other if isinstance(other, Value) else Value(other)
@@ -780,6 +781,79 @@ CASES = [
         ],
         "1 + a calls itself without end",
         "self + other",
+    ),
+    ("no 1 + a", [("    def __radd__(self, other): return self + other\n", "")], "1 + a raises an error", "sum() needs it too"),
+    (
+        "an __radd__ that refuses numbers",
+        [("def __radd__(self, other): return self + other", "def __radd__(self, other): return self + other.data")],
+        "1 + a raises an error",
+        "__radd__ must take plain numbers too",
+    ),
+    (
+        "a slope that is the operand by chance",
+        [(EXP, "self.grad += 0.7 * out.grad")],
+        "the derivative of exp(a) is wrong",
+        "exp: look at its backward step",
+    ),
+    (
+        "tanh as a text",
+        [("out = Value(t, (self,)", "out = Value(str(t), (self,)")],
+        "5 * (tanh(a)) raises an error",
+        "look at what tanh returns",
+    ),
+    (
+        "upstream forgotten in powers, and so in quotients",
+        [(POW, POW.replace(" * out.grad", ""))],
+        "a ** 3 forgets the upstream factor",
+        "out.grad",
+    ),
+    (
+        "upstream forgotten for a dividend",
+        [(QUOTIENT, DIV.replace("3.0 / other.data * out.grad", "1.0 / other.data"))],
+        "a / b forgets the upstream factor",
+        "out.grad",
+    ),
+    (
+        "exp that is not visited below others",
+        [("if v not in visited:", "if v not in visited and (v is self or v._op != 'exp'):")],
+        "exp(a) passes no gradient on",
+        "must be known as a parent",
+    ),
+    (
+        "exp of leaves alone",
+        [("    def exp(self):\n", "    def exp(self):\n        assert not self._prev\n")],
+        "exp(a) raises an error where a is computed",
+        "look at exp: the error comes from Value.exp, line",
+    ),
+    (
+        "exp that counts what is computed twice",
+        [(EXP, EXP + " * (2.0 if self._prev else 1.0)")],
+        "exp(a) passes on the wrong gradient above another operation",
+        "sort the graph",
+    ),
+    (
+        "exp once",
+        [("    def exp(self):\n", "    def exp(self):\n        assert not hasattr(self, 'seen')\n        self.seen = True\n")],
+        "exp(a) raises an error where it is used twice",
+        "look at exp: the error comes from Value.exp, line",
+    ),
+    (
+        "exp that gives three times as much the second time",
+        [(EXP, EXP + " * (3.0 if self.grad else 1.0)")],
+        "exp(a) is wrong where it is used twice",
+        "sort the graph",
+    ),
+    (
+        "= for += in powers, and so in quotients",
+        [(POW, POW.replace("+=", "="))],
+        "a ** 3 overwrites gradients instead of adding to them",
+        "+=",
+    ),
+    (
+        "= for += for a dividend",
+        [(QUOTIENT, DIV.replace("self.grad += 3.0", "self.grad = 1.0"))],
+        "a / b overwrites gradients instead of adding to them",
+        "+=",
     ),
     (
         "sums in brackets",
