@@ -150,7 +150,7 @@ class Jitted(Decorator, Generic[R]):
         in the same run. `opened` shows what is inside. While another function is recorded, this is the plain function.
         """
         if theta is None and not named and not open_blocks:
-            for quick in self._calls.quick.values():
+            for quick, _ in self._calls.quick:
                 found = quick(args)
                 if found is not None:
                     return found

@@ -1261,7 +1261,7 @@ def test_calls_on_integers_find_the_quick_way_and_look_at_indices(kinds):
     for shift in (0, 0, 1):
         x = np.array([2, 3 + shift], dtype)
         assert compiled(x, 1, number(4)) == 14.0 + 4.0 * (3 + shift)
-    (quick,) = compiled._calls.quick.values()
+    ((quick, _),) = compiled._calls.quick
     assert quick((np.array([2, 3], dtype), 2, number(4))) == (34.0 if number is int else 26.0)
     assert quick((np.array([2, 3, 4], dtype), 2, number(4))) is None
     if number is int:

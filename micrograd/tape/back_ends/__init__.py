@@ -38,7 +38,7 @@ class Direct(Program, Protocol):
     def prepared(self) -> Callable[..., Array]:
         """A function of inputs, leaves, n and `mean` that gives what a call does (flat for one sample), for many calls."""
 
-    def single(self, args: Sequence[float], leaves: Sequence[float]) -> list[float]:
+    def single(self, args: Sequence[float], leaves: Sequence[float] = ()) -> list[float]:
         """The outputs for one sample of plain numbers."""
 
 

@@ -36,7 +36,7 @@ class Calls:
         self.recordings = Recordings(fn, parameters, back_end, owner)
         self.sent: dict[Any, Any] = {}  # for `scale`: what it has sent to workers
         # short ways for calls like the latest ones; other threads may be reading these, so each is replaced and never changed
-        self.quick: dict[Any, latest_call.OfOne] = {}  # of evaluations, by the structure of their arguments
+        self.quick: tuple[tuple[latest_call.OfOne, Any], ...] = ()  # of evaluations, each with the structure of its arguments
         self.latest: latest_call.OfSums | None = None  # of a reduced call
         self.mapped: latest_call.OfMap | None = None  # of a map
 
@@ -54,7 +54,7 @@ class Calls:
         if not self.recordings.current(held):
             with self.recordings.making:
                 if self.recordings.outdated():
-                    self.quick, self.latest, self.mapped = {}, None, None
+                    self.quick, self.latest, self.mapped = (), None, None
 
     def _keep(self, since: int, **ways: Any) -> None:
         """Keep short ways, unless another thread has forgotten the recordings they use: `forgotten` was `since` before."""
@@ -77,8 +77,8 @@ class Calls:
         if route is not None and not named and theta is None:
             quick = latest_call.of_one(self.recordings, args, path, route)
             if quick is not None:
-                others = [x for x in self.quick.items() if x[0] != call.key]
-                self._keep(since, quick={call.key: quick, **dict(others[: latest_call.KEPT - 1])})
+                others = [x for x in self.quick if x[1] != call.key]
+                self._keep(since, quick=((quick, call.key), *others[: latest_call.KEPT - 1]))
         return results
 
     def many(

@@ -108,10 +108,12 @@ def of_one(recordings: Recordings, args: Sequence[Any], path: Path, route: Route
                     return None
             if not unchanged():
                 return None
-            held = floats() if count else ()
-            if len(held) != count:
+            if not count:
+                numbers = single(args)
+            elif len(held := floats()) == count:
+                numbers = single(args, held)
+            else:
                 return None
-            numbers = single(args, held)
             return finish(numbers) if not compares or numbers[-1] >= 0.0 else None
 
         return of_floats

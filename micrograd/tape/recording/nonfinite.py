@@ -69,7 +69,7 @@ class Gated:
         found = self.program(inputs, leaves, n, mean) if mean else self.program(inputs, leaves, n)
         return self.twin.mended(found, inputs, leaves, n, mean) if has_nan(found) else found
 
-    def single(self, args: Sequence[float], leaves: Sequence[float]) -> list[float]:
+    def single(self, args: Sequence[float], leaves: Sequence[float] = ()) -> list[float]:
         """The outputs for one sample of plain numbers."""
         return self.twin.mended_numbers(self.program.single(args, leaves), args, leaves)
 

@@ -736,7 +736,7 @@ def test_a_quick_way_that_another_thread_has_taken_in_hand_looks_for_itself():
     f = jit(lambda x: x[0] * w * c[0], backend="llvm")
     x = np.array([1.0, 2.0])
     assert f(x) == 6.0
-    (quick,) = f._calls.quick.values()
+    ((quick, _),) = f._calls.quick
     assert quick((x,)) == 6.0
     c[0] = 4.0
     assert f(x) == 8.0  # by another thread

@@ -47,6 +47,7 @@ TURNS = 16  # a thread takes its share of the samples in so many parts: if it is
 WORTH = 2_000_000  # from so many operations times samples on, a call is shared among threads
 empty, contiguous = np.empty, np.ascontiguousarray
 _EMPTY = np.empty(0)
+_LEAVES_AT = THETA_AT * 8  # byte of the frame's pointers at which a call's own arguments begin
 
 
 class Program(Versions):
@@ -101,7 +102,7 @@ class Program(Versions):
         else:
             out = empty((-(-n // CHUNK), *self._shape), dtype)
         divides = mean and 1 < n <= CHUNK and not version.direct  # otherwise that is left to the end
-        self._enter(frame.pointers, THETA_AT * 8, id(leaves), id(out), n, n if divides else 1.0, 0, *map(id, arrays))
+        self._enter(frame.pointers, _LEAVES_AT, id(leaves), id(out), n, n if divides else 1.0, 0, *map(id, arrays))
         many = 1 if n <= CHUNK else self.threads or (threads.available() if n * version.cost > WORTH else 1)
         if many > 1:
             start = perf_counter()
@@ -160,7 +161,7 @@ class Program(Versions):
             except IndexError:
                 frame = self._frame(version)
             out: Array = made(shape, dtype)
-            enter(frame.pointers, THETA_AT * 8, id(leaves), id(out), n, divisor, 0, *map(id, arrays))
+            enter(frame.pointers, _LEAVES_AT, id(leaves), id(out), n, divisor, 0, *map(id, arrays))
             version.all(frame.address)
             nan = twin is not None and frame.pointers[NANS]
             version.idle.append(frame)
@@ -180,7 +181,7 @@ class Program(Versions):
         rows = iter(room((singles, n), self.dtype))
         return [room((n, width), self.dtype) if width > 1 else next(rows) for width in self.groups]
 
-    def single(self, args: Sequence[float], leaves: Sequence[float]) -> list[float]:
+    def single(self, args: Sequence[float], leaves: Sequence[float] = ()) -> list[float]:
         """The outputs for one sample of plain numbers, of a program whose every input is a number that does not vary."""
         singles = self._singles
         try:
