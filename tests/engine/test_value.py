@@ -286,6 +286,8 @@ def test_adjoints_change_nothing():
 def test_leaves_and_outputs_have_adjoints_too():
     a, b = Value(2.0), Value(3.0)
     assert adjoints(a) == {a: 1.0} and adjoints(a, create_graph=True)[a].data == 1.0
+    for node in (a * b, dot([a, b], [b, a])):  # what is between, with nothing that is asked for below it
+        assert adjoints(node * node, node, create_graph=True)[node].data == adjoints(node * node, node)[node] == 2.0 * node.data
     a.backward()
     assert a.grad == 1.0
     out = a * 2

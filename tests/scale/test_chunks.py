@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 import threading
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,11 @@ TABLE = [Value(0.3 * i, label=f"t_{i}") for i in range(4)]
 def in_this_thread():
     with dask.config.set(scheduler="synchronous"):
         yield
+
+
+@jit
+def found_by_name(x):
+    return 2.0 * x
 
 
 def squared(x, t):
@@ -360,6 +366,11 @@ def test_an_array_that_comes_whole_is_made_once_and_not_for_each_chunk():
         made.clear()
         lazy.compute()
         assert made == [5]
+
+
+def test_a_function_of_a_module_travels_by_its_name():
+    sent = pickling._bytes_of(found_by_name)
+    assert cloudpickle.loads(zlib.decompress(sent)) is found_by_name
 
 
 def test_what_another_version_has_sent_is_refused():
