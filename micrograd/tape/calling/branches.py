@@ -39,11 +39,13 @@ def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce:
     many = reduce and unit(recordings, paths) != BLOCK
     if call.n and not many and (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
         return results
-    samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta)
-    if call.n > len(paths) > 1 and not many:  # rather than a program for each path
-        paths[0].sufficed = len(paths)
-        if (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
-            return results
+    samples = None
+    while samples is None:
+        samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta, not many)
+        if call.n > len(paths) > 1 and not many:  # rather than a program for each path
+            paths[0].sufficed = len(paths)
+            if (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
+                return results
     count = paths[0].values * (1 + len(parameters)) if gradient else len(paths[0].tape.outputs)
     # each path with its samples, in an order that does not depend on which path was met first
     parts = [(paths[i], np.sort(np.concatenate(samples[i]))) for i in sorted(samples, key=lambda i: paths[i].decisions)]
@@ -84,6 +86,7 @@ def path_of(recordings: Recordings, call: Call, gradient: Any, theta: Array) -> 
     if not paths[0].tape.guards:
         return paths[0], recordings.parameters.grown(theta)
     samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta)
+    assert samples is not None
     return paths[next(iter(samples))], theta
 
 
@@ -142,12 +145,14 @@ def _at_once(recordings: Recordings, paths: list[Path], call: Call, gradient: bo
 
 
 def _sorted_by_path(
-    recordings: Recordings, paths: list[Path], call: Call, gradient: Any, theta: Array
-) -> tuple[dict[int, list[Array]], Array]:
+    recordings: Recordings, paths: list[Path], call: Call, gradient: Any, theta: Array, together: bool = False
+) -> tuple[dict[int, list[Array]] | None, Array]:
     """The samples of each path, by the number of the path; and theta, which is longer if a new path brought parameters.
 
     As long as that pays, one program of the known paths tells which path each sample takes. Of the samples that take none of
-    them, a few are recorded, and the next program knows their paths too. What is left then goes from path to path.
+    them, one is recorded for each way in which the comparisons come out, and the next program knows their paths too. What is
+    left then goes from path to path. If all samples may be run `together`, and the first path's comparisons have led to all
+    other paths, so that these most likely suffice, there are None.
     """
     samples: dict[int, list[Array]] = {}
     left, known = np.arange(call.n), len(paths)
@@ -185,6 +190,8 @@ def _sorted_by_path(
         else:
             tried = min(len(left), max(likely, len(among)))
         left = left[tried:]
+        if together and len(among) == 1 and len(left) and tried >= likely and not again and call.n > len(paths):
+            return None, recordings.parameters.grown(theta)
     left = np.sort(np.append(odd, left))
     k = 0
     while len(left):
@@ -240,7 +247,7 @@ def _decided(path: Path, pairs: Array) -> Array:
 
 def _add(recordings: Recordings, paths: list[Path], path: Path, gradient: bool) -> None:
     """Keep one more path; RuntimeError if there are too many, TypeError if it returns another structure than the others."""
-    asked = len(paths) in (PATHS, 4 * PATHS, 16 * PATHS, MOST)  # each time would take longer than to record them
+    asked = len(paths) in (PATHS, 8 * PATHS, MOST)  # to ask takes as long as to record the paths
     if asked and (len(paths) >= MOST or recordings.one_tape(paths, True, gradient, len(recordings.parameters)) is None):
         lines = [a[0] for a, b in zip(path.decisions, paths[-1].decisions, strict=False) if a != b]
         where = lines[0] if lines else path.decisions[-1][0]
