@@ -64,8 +64,8 @@ def jit(
 
     With `precision="exact"`, results have the bits of the reference back end. With "fast", compiled code may round a product
     and its sum once instead of twice, use elementary functions for vectors, within 4 units in the last place, multiply a term
-    that all samples share by their number instead of adding it for each, and add long sums, and sums over samples, in another
-    order.
+    that all samples share by their number instead of adding it for each, and add in another order: long sums, sums over
+    samples, and contributions to a derivative.
 
     Numbers and Values that `fn` reads from its surroundings are watched: in globals, closures, defaults and attributes, and in
     the lists, dicts and arrays there. This covers what the code of `fn` reads, that of the functions it names, and that of
