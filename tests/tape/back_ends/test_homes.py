@@ -68,6 +68,33 @@ def test_the_bits_are_the_reference_s(seed, always):
     assert always[0] is not None and not (always[0].to == np.arange(len(always[0].to))).all()
 
 
+def test_functions_of_functions_of_functions_of_results_keep_their_places(always):
+    n = 40
+    code = [(RULES["mul"], (i, (i + 1) % n)) for i in range(n)]
+    for layer, name in enumerate(("neg", "tanh", "sin", "neg"), 1):
+        code += [(RULES[name], (layer * n + i,)) for i in range(n)]
+    code.append((RULES["sum"], tuple(range(4 * n, 6 * n))))
+    tape = Tape(n, 0, [], code, [*(n + 7 * i % n for i in range(n)), 6 * n])
+    x = [np.random.default_rng(0).normal(size=n)]
+    expected = reference.Program(tape, [(n, False)], False)(x, np.zeros(0), 1)
+    np.testing.assert_array_equal(Program(tape, [(n, False)], False, exact=True)(x, np.zeros(0), 1), expected)
+    assert always[0] is not None
+
+
+def test_results_of_programs_with_loops_have_no_homes(always):
+    def f(xs):
+        state, total = [xs[0], xs[1]], xs[0] * 0.0
+        for x in xs:
+            state = [mg.sin(state[1] + x), state[0] * x]
+            total = total + state[0]
+        return total
+
+    x = np.random.default_rng(0).normal(size=120)
+    value, slopes = mg.jit(mg.value_and_grad(f), backend="llvm", precision="exact")(x)
+    expected, expected_slopes = mg.jit(mg.value_and_grad(f), backend="reference")(x)
+    assert value == expected and np.array_equal(slopes, expected_slopes) and always == [None]
+
+
 @pytest.mark.parametrize("precision", ["exact", "fast"])
 def test_a_factorisation_fetches_few_numbers_one_by_one(precision, monkeypatch):
     n = 20
