@@ -384,6 +384,24 @@ def test_a_long_call_is_compiled_at_once(made, monkeypatch):
     assert interpreted(made) == [False] and same(long[:300], short)
 
 
+@pytest.mark.parametrize("how", ["calls of numbers", "a long call"])
+def test_calls_of_numbers_are_compiled_with_all_others(how, made, monkeypatch):
+    """They hold memory, and the code that they run."""
+    if how == "calls of numbers":
+        monkeypatch.setattr(versions, "perf_counter", iter(range(10**6)).__next__)  # a second each
+        monkeypatch.setattr(bytecode, "LEAST", 2.5)
+    f = jit(lambda x: mg.exp(x) * x, backend="llvm")
+    first = f(0.5)
+    assert f(0.5) == first and interpreted(made) == [True] and len(made[0]._singles) == 1
+    if how == "calls of numbers":
+        assert f(0.5) == first
+    else:
+        compile_all(made)
+    assert made[0]._singles == []
+    assert f(0.5) == first and interpreted(made) == [False]
+    assert [single.all for single in made[0]._singles] == [made[0]._versions[0].all]
+
+
 def test_threads_share_a_call(made):
     X = np.random.default_rng(0).normal(size=(2000, 3))
     w = mg.Value(0.3)

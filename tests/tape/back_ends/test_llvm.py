@@ -685,6 +685,31 @@ def test_memory_of_large_results_is_used_again_only_when_nobody_holds_them():
     assert f.map(X).ctypes.data == place
 
 
+def test_memory_of_results_is_taken_by_what_fits_it_and_little_of_it_is_kept():
+    idle, many, kind = frames.idle_room.idle, frames.LARGE // 8, np.dtype(float)
+    idle.clear()
+    results = [frames.room((k * many,), kind) for k in range(1, 8)]
+    assert all(found.ctypes.data % 64 == 0 for found in results)
+    while results:
+        del results[0]
+
+    def pieces():
+        return [len(piece) // frames.LARGE for piece in idle]
+
+    assert pieces() == [4, 5, 6, 7]  # the latest ones
+    held = [frames.room((many,), kind)]  # all are more than twice as large
+    assert pieces() == [4, 5, 6, 7]
+    held.append(frames.room((4 * many + 4,), kind))  # some bytes more than the first one has room for
+    assert pieces() == [4, 6, 7]
+    held.append(frames.room((3 * many,), kind))
+    assert pieces() == [6, 7]
+    held += [frames.room((9,), kind, lined=True) for _ in range(9)]  # small, and at lines of the cache
+    assert all(found.ctypes.data % 64 == 0 for found in held) and pieces() == [6, 7]
+    held.clear()
+    assert len(idle) == frames.KEPT
+    idle.clear()
+
+
 @pytest.mark.parametrize(("reduce", "n"), [(False, 1), (False, 3), (True, 1), (True, 3), (True, 9)])
 def test_what_lies_side_by_side_is_copied_by_runs_and_not_by_a_table(reduce, n):
     """Results of two vector instructions, the same for all samples: two runs, in the order of the results."""
