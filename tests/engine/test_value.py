@@ -1074,14 +1074,34 @@ class Named(Value):
     __slots__ = ("__dict__", "unit")
 
 
+class OneMore(Named):
+    __slots__ = "more"
+
+
+def test_a_deep_copy_takes_what_its_caller_puts_in_the_place_of_a_leaf():
+    a, b = Value(2.0), Value(5.0)
+    assert [*map(id, copy.deepcopy(a * a, {id(a): b}).parents)] == [id(b)] * 2
+
+
+def test_a_value_is_no_sequence():
+    with pytest.raises(TypeError, match="not iterable"):
+        iter(Value(1.0))
+
+
 def test_copies_keep_what_a_subclass_has_of_its_own():
     x = Named(2.0, label="x")
     x.unit, x.notes = "m", ["a"]
     for twin, deep in ((copy.copy(x), False), (copy.deepcopy(x), True), (pickle.loads(pickle.dumps(x)), True)):
         assert type(twin) is Named and (twin.data, twin.label, twin.unit, twin.notes) == (2.0, "x", "m", ["a"])
         assert (twin.notes is not x.notes) == deep
+        twin.notes = None
+        assert x.notes == ["a"]
     out = copy.deepcopy(x * 3)
     assert out.parents[0].unit == "m" and out.parents[0] is not x
+    y = OneMore(2.0)
+    y.more, y.unit = "text", "s"
+    for twin in (copy.copy(y), copy.deepcopy(y), pickle.loads(pickle.dumps(y))):
+        assert (twin.more, twin.unit, hasattr(twin, "notes")) == ("text", "s", False)
 
 
 def test_numpy_takes_the_variance_of_values():

@@ -60,6 +60,16 @@ def test_hooks_are_told_of_each_pass_from_the_output_to_the_leaves():
     assert len(told) == 4
 
 
+def test_a_value_may_have_several_hooks_and_one_function_twice():
+    x, told = Value(3.0), []
+    tell = told.append
+    stop, _, _ = [x.on_gradient(hook) for hook in (tell, tell, lambda g: tell(-g))]
+    (2 * x).backward()
+    stop()
+    (2 * x).backward()
+    assert told == [2.0, 2.0, -2.0, 2.0, -2.0]
+
+
 def test_a_hook_that_raises_leaves_all_gradients_set():
     x = Value(3.0)
     x.on_gradient(lambda g: 1 / 0)

@@ -97,6 +97,7 @@ def test_only_what_depends_on_the_arguments_is_held():
     assert grad(lambda x: float(w * w) * x + mg.constant(2.0).data * x)(1.0) == 11.0
     assert grad(lambda x, n: x * float(n), 0)(1.0, Value(4.0)) == 4.0  # not an argument that is differentiated by
     assert grad(lambda x: x * x.detach().data + float(x.detach()))(2.0) == 2.0
+    assert grad(lambda x: copy.copy(x * x) * 1.0)(3.0) == 6.0  # on the same operands
     with mg.no_grad():
         assert grad(lambda x: model([x]) * len(model.state_dict()))(0.5) != 0.0
     x = Value(1.0)
