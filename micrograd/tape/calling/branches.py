@@ -80,14 +80,14 @@ def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce:
     return paired([total(of_each(at, min(at + span, call.n)).T) for at in range(0, call.n, span)])
 
 
-def path_of(recordings: Recordings, call: Call, gradient: Any, theta: Array) -> tuple[Path, Array]:
-    """The path of the one sample of a call, recorded if it is new; and theta, which is longer if that brought parameters."""
+def path_of(recordings: Recordings, call: Call, gradient: Any, theta: Array) -> Path:
+    """The path of the one sample of a call, recorded if it is new."""
     paths = recordings.paths(call, gradient)
     if not paths[0].tape.guards:
-        return paths[0], recordings.parameters.grown(theta)
-    samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta)
+        return paths[0]
+    samples, _ = _sorted_by_path(recordings, paths, call, gradient, theta)
     assert samples is not None
-    return paths[next(iter(samples))], theta
+    return paths[next(iter(samples))]
 
 
 def unit(recordings: Recordings, paths: list[Path]) -> int:

@@ -194,7 +194,7 @@ class Nodes(Recordings):
         )
         sources = [x for arg in (*held, *[by_name[name] for name in call.names]) for x in _numbers(arg)]
         wanted = tuple([isinstance(x, Value) and x.rule is not CONSTANT for x in sources])
-        path, _ = path_of(self, call, wanted, parameters.theta())
+        path = path_of(self, call, wanted, parameters.theta())
         call.check_lookups(path.lookups, call.inputs)
         if not path.operands or _has_matrix(path.out):
             return self.fn(*args, **named)

@@ -180,21 +180,48 @@ def test_paths_have_parameters_of_their_own(many, monkeypatch):
         assert (value, gradient.tolist()) == (4.0 + 0.75 + 6.0 + 6.0, [5.0 + 3.0, 0.25 + 2.0])
 
 
+def thirds(w, x, y):
+    return w[0] * x if x > 0.5 else mg.sin(w[1] * x) if x > -0.5 else w[0] * w[1] * x * x
+
+
+def quarters(w, x, y):
+    if x > 0.0:
+        return w[0] * x if y > 0.0 else w[1] * y
+    return mg.sin(w[0] * w[1] * x)  # where two samples may take one path, and differ in what another one compares
+
+
+@pytest.mark.parametrize("fn", [thirds, quarters])
 @pytest.mark.parametrize("backend", ["reference", "llvm"])
-def test_sums_of_each_path_by_itself_have_the_same_bits_whatever_was_met_before(backend, monkeypatch):
+def test_sums_of_each_path_by_itself_have_the_same_bits_whatever_was_met_before(backend, fn, monkeypatch):
     monkeypatch.setattr(branches, "MANY_SUMS", 1)
-    w = [Value(0.7), Value(-1.3)]
-
-    def fn(x):
-        return w[0] * x if x > 0.5 else mg.sin(w[1] * x) if x > -0.5 else w[0] * w[1] * x * x
-
-    x, found = np.random.default_rng(1).normal(size=1000), set()
+    monkeypatch.setattr(branches, "SPAN", 64)
+    w, theta, found = [Value(0.7), Value(-1.3)], [0.7, -1.3], set()
     for first in ([2.0], [1.0, 0.0], [0.0], [-1.0, 1.0, 0.0]):
-        f = jit(fn, w, backend=backend, precision="exact")
-        f.value_and_grad([0.7, -1.3], first)
+        f, rng = jit(lambda x, y: fn(w, x, y), w, backend=backend, precision="exact"), np.random.default_rng(1)
+        f.value_and_grad(theta, first, first)
+        sums = []
         for _ in range(3):
-            value, gradient = f.value_and_grad([0.7, -1.3], x, reduction="sum")
-            found.add((value, *gradient.tolist()))
+            x, y = rng.normal(size=(2, 1000)) * 3.0
+            x[:9], y[:9] = -0.7 - np.sqrt(np.arange(9.0)), [*[1.0] * 8, -1.0]
+            value, gradient = f.value_and_grad(theta, x, y, reduction="sum")
+            parts = [f.value_and_grad(theta, x[i : i + 64], y[i : i + 64], reduction="sum") for i in range(0, 1000, 64)]
+            assert np.array_equal([value, *gradient], reference.paired([np.array([a, *b]) for a, b in parts]))
+            sums += [value, *gradient]
+        found.add(tuple(sums))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("backend", ["reference", "llvm"])
+def test_sums_over_single_samples_have_the_same_bits_however_many_of_these_there_is_room_for(backend, monkeypatch):
+    monkeypatch.setattr(merge, "SMALL_TAPE", 0)
+    monkeypatch.setattr(merge, "GROWTH", 0)
+    w, found = [Value(0.7), Value(-1.3)], set()
+    x, y = np.random.default_rng(0).normal(size=(2, 7 * reference.BLOCK + 9))
+    for blocks in (0, 2, 5, 1000):
+        monkeypatch.setattr(branches, "ROOM", blocks * reference.BLOCK * (1 + len(w)))
+        f = jit(lambda x, y: quarters(w, x, y), w, backend=backend, precision="exact")
+        value, gradient = f.value_and_grad([0.7, -1.3], x, y, reduction="sum")
+        found.add((value, *gradient.tolist()))
     assert len(found) == 1
 
 
