@@ -38,6 +38,17 @@ def test_selections_by_one_condition_share_what_was_compared(dtype):
     assert np.isnan(wanted).any() and np.array_equal(found, wanted, equal_nan=True)
 
 
+def test_conditions_of_which_some_alone_were_compared_are_compared():
+    """They are neighbours: results of comparisons, and others."""
+
+    def f(x, y):
+        return [mg.where(c, x, y) for c in (greater(x, y), x * y, less(x, y), x + y)]
+
+    for seed in range(3):
+        found, wanted = both(f, *np.random.default_rng(seed).normal(size=(2, 50)))
+        assert np.array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("compare", [greater, less, equal])
 def test_either_operand_may_be_a_nan(compare):
     for x, y in ((math.nan, 1.0), (1.0, math.nan)):
