@@ -70,7 +70,7 @@ def ceil(x: Any) -> Any:
     >>> ceil(0.5), ceil(-0.5)
     (1.0, -0.0)
     """
-    return -floor(-x)
+    return primitives.neg(floor(primitives.neg(x)))
 
 
 @_elementwise
@@ -151,7 +151,7 @@ def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
     >>> leaky_relu([2.0, -2.0])
     [2.0, -0.02]
     """
-    return where(x, x, slope * x)
+    return where(x, x, primitives.mul(slope, x))
 
 
 # Sums of exponentials.
@@ -283,7 +283,7 @@ def cumsum(xs: Any) -> Any:
     def of_row(row: Any) -> Any:
         sums = list(row[:1])
         for x in row[1:]:
-            sums.append(sums[-1] + x)
+            sums.append(primitives.add(sums[-1], x))
         return sums
 
     return _in_form(of_row, xs, "cumsum")

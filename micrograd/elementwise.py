@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from functools import wraps
 from importlib import import_module
+from operator import index
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -16,7 +17,28 @@ NO_LISTS = (str, bytes, Mapping, Set)  # have a length, but are no ordered numbe
 
 def is_many(x: object) -> bool:
     """Whether x is a list or an array, and not one number, a text or a mapping."""
-    return hasattr(x, "__len__") and getattr(x, "shape", None) != () and not isinstance(x, NO_LISTS)
+    many = hasattr(x, "__len__") and (hasattr(x, "__iter__") or hasattr(x, "__array__"))
+    return many and getattr(x, "shape", None) != () and not isinstance(x, NO_LISTS)
+
+
+def one_of(x: object, choices: Collection[object]) -> bool:
+    """Whether x is one of these texts, or None if that is a choice. Arrays and what has no hash are none, and no error."""
+    return (x is None or isinstance(x, str)) and x in choices
+
+
+def items_of(x: Any) -> list[Any] | None:
+    """The entries of what can be iterated; None for anything else, and for a text."""
+    if isinstance(x, (str, bytes)) or getattr(type(x), "__iter__", None) is None or getattr(x, "shape", None) == ():
+        return None
+    return list(x)
+
+
+def index_of(x: Any) -> int | None:
+    """x as an int; None if it is no whole number, an array or a class among others."""
+    try:
+        return index(x)
+    except TypeError:
+        return None
 
 
 def more_than_numbers(x: Any) -> str:
@@ -77,16 +99,17 @@ def listed(name: str, xs: Any) -> Sequence[Any]:
 
 def entry(values: Any, i: Any) -> Any:
     """values[i]; IndexError if there is no such entry, as compiled code says it."""
-    if getattr(values, "shape", None) or isinstance(values, (list, tuple)):
-        if getattr(i, "shape", ()) == () and hasattr(type(i), "__index__"):
+    if isinstance(values, (str, bytes)) or not hasattr(type(values), "__getitem__") or getattr(values, "shape", None) == ():
+        values = listed("take", values)
+    if hasattr(values, "shape") or isinstance(values, (list, tuple)):
+        at = i.__index__() if hasattr(type(i), "grad") else index_of(i)  # a Value says it in its own way
+        if at is not None:
             if not len(values):
                 raise IndexError("take needs at least one value to choose from, got none")
-            if not 0 <= i.__index__() < len(values):
+            if not 0 <= at < len(values):
                 raise IndexError(f"take needs an index from 0 to {len(values) - 1}, got {i}")
         elif isinstance(values, (list, tuple)):
             raise TypeError(f"take needs a whole number as its index, got {type(i).__name__} {i!r}"[:160])
-    elif not hasattr(type(values), "__getitem__"):
-        return entry(listed("take", values), i)
     return values[i]
 
 

@@ -44,6 +44,14 @@ def unmasked(x: Any) -> Any:
     return number(x) if type(x).__name__ == "MaskedConstant" else x
 
 
+def named(name: Any, written: Any) -> str:
+    """The name of a row; TypeError unless it and how the row is written are texts."""
+    for what, text in (("name", name), ("second argument, how it is written,", written)):
+        if not isinstance(text, str) or not text:
+            raise TypeError(f"the {what} of a primitive is a text, got {type(text).__name__} {text!r}"[:160])
+    return name  # type: ignore[no-any-return]
+
+
 def held_value(value: Callable[..., Any], written: str, count: int) -> Callable[..., float]:
     """A user's function for the value of a row, with checks: it takes `count` arguments (0: any), and gives a plain number."""
     if count:

@@ -147,7 +147,7 @@ def primitive(
     >>> x.grad
     12.0
     """
-    if name in _BUILT_IN or name == CONSTANT.name:
+    if floats.named(name, written) in _BUILT_IN or name == CONSTANT.name:
         raise ValueError(f"{name!r} is a built-in primitive; choose another name")
     if not partials or (variadic and len(partials) != 1):
         raise ValueError(f"primitive {name!r} needs one partial derivative per argument (one function for a variadic row)")

@@ -361,11 +361,11 @@ def test_take_is_an_element():
     assert micrograd.take(np.array([1.0, 2.0]), np.array(1)) == 2.0 and micrograd.take({"a": 3.0}, "a") == 3.0
 
 
-@pytest.mark.parametrize("make", [list, tuple, iter, np.array], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [list, tuple, np.array], ids=lambda make: make.__name__)
 def test_take_counts_no_index_from_the_end_compiled_or_not(make):
     for i in (-1, 2, np.int64(-1)):
         found = []
-        for f in (micrograd.take, micrograd.jit(micrograd.take)):
+        for f in (micrograd.take, micrograd.jit(micrograd.take, backend="reference")):
             with pytest.raises(IndexError, match=f"^take needs an index from 0 to 1, got {int(i)}$") as error:
                 f(make([1.0, 2.0]), i)
             found.append(str(error.value))

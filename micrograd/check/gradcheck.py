@@ -84,6 +84,8 @@ def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, tolerance: floa
     >>> check.ok, [row.analytic for row in check.rows]
     (True, [9.0, 12.0])
     """
+    if not callable(f):
+        raise TypeError(f"gradcheck needs a function, got {type(f).__name__} {f!r:.60}: pass the function, then its arguments")
     if order not in (1, 2):
         raise ValueError(f"gradcheck checks derivatives of order 1 or 2, got order={order}")
     leaves: dict[Value, str] = {}

@@ -18,6 +18,7 @@ import base64
 import os
 from collections.abc import Iterable
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 from micrograd.draw.boxes_and_arrows import scene
@@ -39,6 +40,7 @@ from micrograd.draw.scene import Scene
 from micrograd.draw.style import THEMES, Style
 from micrograd.draw.svg import svg
 from micrograd.draw.tikz import tikz
+from micrograd.elementwise import items_of, one_of
 from micrograd.engine import Value
 from micrograd.saving import replacing
 
@@ -85,24 +87,27 @@ class Drawing:
         digits: int = 4,
         theme: str = "light",
     ):
-        if rankdir not in (None, "LR", "TB"):
+        if not one_of(rankdir, (None, "LR", "TB")):
             raise ValueError(f'rankdir is "LR" (to the right), "TB" (down) or None (what fits), got {rankdir!r}')
-        if format not in ("svg", *RASTER):
+        if not one_of(format, ("svg", *RASTER)):
             raise ValueError(f'format is "svg", "png" or "pdf", got {format!r}')
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise ValueError(f"limit is how many boxes a picture may have, or None for what is legible, got {limit!r}")
-        if view not in (None, "graph", "network"):
+        if not one_of(view, (None, "graph", "network")):
             raise ValueError(f'view is "graph", "network" or None (what is legible), got {view!r}')
-        if theme not in THEMES:
+        if not one_of(theme, THEMES):
             raise ValueError(f'theme is "light", "dark" or "transparent", got {theme!r}')
-        if not isinstance(digits, int) or digits < 1:
+        if not isinstance(digits, int) or isinstance(digits, bool) or digits < 1:
             raise ValueError(f"digits is how many significant digits numbers have, at least 1, got {digits!r}")
-        if not width >= 100:
+        if not isinstance(width, (int, float, Real)) or not width >= 100:
             raise ValueError(f"width is that of the page in pixels, at least 100, got {width!r}")
         self.graph = Graph(root)
         self.format, self.limit, self.width = format, limit, width
         self._room, self._asked = width - _FRAME, rankdir
-        self.unfold = (unfold,) if isinstance(unfold, str) else tuple(unfold)
+        self.unfold = (unfold,) if (names := items_of(unfold)) is None else tuple(names)
+        for name in self.unfold:
+            if not isinstance(name, str):
+                raise TypeError(f'unfold takes names of folds, or "all", got {name!r:.60}')
         self._style = Style(THEMES[theme], digits)
         self._placed, fits = fitted(self.graph, rankdir, limit, self.unfold, self._room, digits)
         self._reached = self._on_paths_from(through)
@@ -136,7 +141,7 @@ class Drawing:
 
     def _on_paths_from(self, through: Value | Iterable[Value]) -> set[int]:
         """The values on the paths from `through`, itself included, to the root; notes what was chosen in `self.through`."""
-        chosen = [through] if isinstance(through, Value | str) else list(through)
+        chosen: list[Any] = [through] if (found := items_of(through)) is None else found
         for value in chosen:
             if not isinstance(value, Value) or value not in self.graph.index:
                 raise ValueError(f"through takes Values that the output depends on, such as output['w_1'], got {value!r:.60}")
@@ -221,7 +226,7 @@ class Drawing:
         >>> (a * a).draw().explore(mode="guess", seed=7, count=10)
         <page to explore: Graph of the output = 4; shown by Jupyter; .html, .save(path)>
         """
-        if mode not in ("live", "guess"):
+        if not one_of(mode, ("live", "guess")):
             raise ValueError(f'mode is "live" or "guess", got {mode!r}')
         if mode == "live" and (seed is not None or count):
             raise ValueError('seed and count are for guessing: .explore(mode="guess", seed=7, count=10)')

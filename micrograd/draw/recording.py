@@ -24,6 +24,8 @@ class Recording:
     """
 
     def __init__(self, model: Any, loss: Callable[[], Value] | Value, data: tuple[Sequence[Any], Sequence[Any]] | None = None):
+        if not callable(getattr(model, "parameters", None)):
+            raise TypeError(f"record takes a model with .parameters(), got {type(model).__name__} {model!r:.60}")
         self.parameters: list[Value] = list(model.parameters())
         if not self.parameters:
             raise ValueError(f"there is nothing to record: {model!r} has no parameters")

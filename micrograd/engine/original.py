@@ -41,6 +41,7 @@ class Original:
 
 def made_of(node: Any, children: tuple[Any, ...], op: str) -> None:
     """Make a new Value the node of an operation that its caller wrote: no gradient flows through before `_backward` is set."""
+    op = "" if op is None else str(op)
     node.rule, node._x, node._dx = handwritten(op), children, (0.0,) * len(children)
     if open_blocks and (scope := current().scope):
         node.note = Note(scope=scope)

@@ -123,7 +123,7 @@ class Value(Operators, Number, Copied, Shown, Original):
     note = modes.when_set("_note", None, "The Note that drawings and explanations read, or None.")
 
     def __init__(self, data: Any, _children: Iterable[Value] = _NONE, _op: str = "", label: str = ""):
-        if _children is not _NONE and isinstance(_children, (str, int, float)):
+        if _children is not _NONE and (isinstance(_children, str) or getattr(type(_children), "__iter__", None) is None):
             raise TypeError(f"the second argument of Value is not its label: write Value({data!r}, label={str(_children)!r})")
         self._data, self.label = data if data.__class__ is float else number(data), label
         self.rule: Primitive | None = None

@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from numbers import Integral
 from typing import Any
 
+from micrograd.elementwise import one_of
 from micrograd.engine import Value
 from micrograd.explain.closed_form import closed_form
 from micrograd.explain.graph import STALE, Graph, Path, Term, changed, count_paths, largest_paths, scope_of
@@ -121,10 +122,10 @@ def explain(
             if v is None and v is x:
                 raise TypeError("explain and why need the Value to differentiate by: L.explain(x)")
             raise TypeError(f"explain needs Values, got {type(v).__name__} {v!r} as {name}{advice}")
-    if notation not in ("leibniz", "delta"):
+    if not one_of(notation, ("leibniz", "delta")):
         raise ValueError(f"notation is 'leibniz' or 'delta', got {notation!r}")
     for name, count in (("depth", depth), ("digits", digits), ("most", most)):
-        if not isinstance(count, Integral) and (count is not None or name == "digits"):
+        if (not isinstance(count, Integral) or isinstance(count, bool)) and (count is not None or name == "digits"):
             raise TypeError(f"explain takes one Value to differentiate by, and {name} as a whole number; got {count!r}")
     if depth is not None and depth < 1:
         raise ValueError(f"depth counts the levels of factors to open, from 1; got {depth}")

@@ -137,7 +137,13 @@ def from_sympy(expression: Any, **values: Any) -> Value:
     for name, function in _of_same_name(sympy).items():
         back.setdefault(function, RULES[name])
     made: dict[Any, Any] = {}
-    for part in sympy.postorder_traversal(sympy.sympify(expression)):
+    try:
+        read = sympy.sympify(expression)
+    except (sympy.SympifyError, TypeError, RecursionError):
+        read = None
+    if not isinstance(read, sympy.Basic):
+        raise TypeError(f"from_sympy needs an expression of SymPy, got {type(expression).__name__} {expression!r:.60}")
+    for part in sympy.postorder_traversal(read):
         if part in made:
             continue
         if part.is_Symbol:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from micrograd.elementwise import nested
 from micrograd.engine import Value, adjoints, topological_order
 from micrograd.formula.text import clean
 from micrograd.functional.whole import Found, Frame, Row, WholeFunction, called, number_of
@@ -137,6 +138,7 @@ class CustomDerivative(WholeFunction):
         return f"<{self.name} with a derivative of its own>"
 
 
+@nested
 def stop_gradient(tree: Any) -> Any:
     """`tree`, a number, Value, or structure of them, with a detached copy in the place of each Value: no gradient flows on.
 

@@ -13,6 +13,7 @@ from itertools import accumulate, islice
 from numbers import Integral
 from typing import Any
 
+from micrograd.elementwise import index_of, items_of
 from micrograd.engine import Value, adjoints, as_values, attach, constant, edges, primal, topological_order
 from micrograd.engine.choices import unbounded
 from micrograd.engine.higher_order import Dependents, chosen, gathered, local_graph
@@ -288,9 +289,9 @@ def matching(name: str, what: str, tree: Any, model: str, model_tree: Any) -> li
 
 def _places(name: str, argnums: Any, count: int) -> list[int]:
     """The positions that `argnums` names, counted from the front; TypeError or ValueError where there is none."""
-    wanted = tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
+    wanted = (argnums,) if (found := items_of(argnums)) is None else tuple(found)
     for i in wanted:
-        if isinstance(i, bool) or not hasattr(i, "__index__"):
+        if isinstance(i, bool) or index_of(i) is None:
             raise TypeError(f"{name}: argnums must be an int or a sequence of ints, got {argnums!r}")
         if not -count <= i < count:
             given = f"{count} positional argument{'s' * (count != 1)}"

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from micrograd import primitives
 from micrograd.composed import OF_ONE
-from micrograd.elementwise import is_many, listed
+from micrograd.elementwise import index_of, is_many, items_of, listed
 from micrograd.engine import Value
 
 
@@ -20,7 +21,7 @@ def activation_called(name: str | Callable[[Value], Value]) -> Callable[[Value],
     """The function called `name`; None for "linear"."""
     if isinstance(name, primitives.Primitive):
         name = name.name
-    if callable(name) or name == "linear":
+    if callable(name) or (isinstance(name, str) and name == "linear"):
         return name if callable(name) else None
     row = primitives.RULES.get(name) if isinstance(name, str) else None
     if row is not None and not row.variadic and len(row.partials) == 1:
@@ -59,21 +60,21 @@ def bound(init: str, nin: int, nout: int) -> float:
 
 def whole(n: Any) -> int | None:
     """`n` as an int; None where it is no whole number, as a bool is none."""
-    return None if isinstance(n, bool) or not hasattr(n, "__index__") else n.__index__()
+    return None if isinstance(n, bool) else index_of(n)
 
 
 def width(n: Any, what: str, name: str) -> int:
     """`n` as an int; an error that says what needs it where it is no whole number from 1 on."""
     if (found := whole(n)) is None:
         raise TypeError(f"{what}, a whole number, got {name}={n!r}")
-    if found < 1:
-        raise ValueError(f"{what}, got {name}={n!r}")
+    if not 1 <= found <= sys.maxsize:
+        raise ValueError(f"{what}{', and fewer than memory has room for' * (found > 1)}, got {name}={n!r}"[:200])
     return found
 
 
 def widths(nouts: Iterable[int]) -> list[int]:
     """The widths of the layers of a network; ValueError where there is none."""
-    if not isinstance(nouts, Iterable) or not (found := list(nouts)):
+    if not (found := items_of(nouts)):
         raise ValueError(f"an MLP needs a list of at least one layer's width, got nouts={nouts!r}")
     return found
 
@@ -82,9 +83,9 @@ def generator(seed: int | None) -> Any:
     """What weights are drawn with: `random` as it stands, or a generator of their own where there is a seed."""
     if seed is None:
         return random
-    if not hasattr(seed, "__index__"):
+    if (found := index_of(seed)) is None:
         raise TypeError(f"seed must be a whole number or None, got {seed!r}")
-    return random.Random(seed.__index__())
+    return random.Random(found)
 
 
 def inputs(what: object, count: int, x: Any, more: Sequence[Any]) -> Sequence[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from micrograd.engine import Value, adjoints
 from micrograd.engine.assign import assign
-from micrograd.nn.optim import not_negative
+from micrograd.nn.optim import given, not_negative
 from micrograd.nn.schedules import count
 
 
@@ -26,10 +26,7 @@ class LBFGS:
     """
 
     def __init__(self, parameters: Iterable[Value], max_iter: int = 1000, tolerance: float = 1e-6, history: int = 10):
-        if not isinstance(parameters, Iterable):
-            advice = "pass .parameters() of the model, or a list of Values"
-            raise TypeError(f"LBFGS needs a list of Values, got {type(parameters).__name__} {parameters!r}: {advice}")
-        self.parameters = list(parameters)
+        self.parameters = given("LBFGS", parameters)
         for p in self.parameters:
             if not isinstance(p, Value) or p.rule is not None:
                 raise TypeError(f"LBFGS needs leaves as parameters, Value(...), got {p!r}")

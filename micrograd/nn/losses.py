@@ -11,8 +11,9 @@ from collections.abc import Callable
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from micrograd import primitives
 from micrograd.composed import norm
-from micrograd.elementwise import is_many
+from micrograd.elementwise import index_of, is_many, nested, one_of
 from micrograd.primitives import abs, dot, log, logsumexp, maximum, minimum, number, softplus, sum, take, where
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def nll(log_probabilities: Any, targets: Any, reduction: str = "mean") -> Any:
     >>> nll([-0.5, -1.0], 1), nll([[-0.5, -1.0], [-2.0, -0.25]], [1, 1])
     (1.0, 0.625)
     """
-    return _of_rows("nll", lambda row, t: -_chosen("nll", row, t), log_probabilities, targets, reduction)
+    return _of_rows("nll", lambda row, t: primitives.neg(_chosen("nll", row, t)), log_probabilities, targets, reduction)
 
 
 @_loss
@@ -131,7 +132,7 @@ def kl_divergence(log_probabilities: Any, targets: Any, reduction: str = "mean")
     """
 
     def loss(row: Any, p: Any) -> Any:
-        if not hasattr(p, "__len__") or len(p) != len(row):
+        if not is_many(p) or len(p) != len(row):
             raise ValueError(f"kl_divergence needs one probability for each of {len(row)} classes as target, got {p!r}")
         return sum(_relative(q, t) for q, t in zip(row, p, strict=True))
 
@@ -156,7 +157,8 @@ def cosine_similarity(xs: Any, ys: Any, reduction: str = "mean") -> Any:
 
 
 def _chosen(name: str, row: Any, t: Any) -> Any:
-    if not hasattr(type(t), "__take__") and not (hasattr(t, "__index__") and 0 <= t < len(row)):
+    at = 0 if hasattr(type(t), "grad") else index_of(t)  # a Value is an open index while recording, or says why not in take()
+    if at is None or not 0 <= at < len(row):
         raise ValueError(f"{name} needs the index of a class, an int from 0 to {len(row) - 1}, as target, got {t!r}")
     return take(row, t)
 
@@ -165,13 +167,13 @@ def _relative(q: Any, p: Any) -> Any:
     if isinstance(p, _NUMBER):
         if not 0.0 <= float(p) <= 1.0:
             raise ValueError(f"kl_divergence needs probabilities from 0 to 1 as targets, got {p!r}")
-        return p * (log(p) - q) if p else where(0.0, q, 0.0)
+        return p * primitives.sub(log(p), q) if p else where(0.0, q, 0.0)
     return where(p, p * (log(p) - q), 0.0)
 
 
 def _of_rows(name: str, loss: Callable[[Any, Any], Any], rows: Any, targets: Any, reduction: str) -> Any:
     """The loss of one row and its target, or of a list of rows and their targets."""
-    if not hasattr(rows, "__len__") or len(rows) == 0:
+    if not is_many(rows) or len(rows) == 0:
         raise ValueError(f"{name} needs a list of logits, one for each class; got {rows!r}")
     if not hasattr(rows[0], "__len__"):
         _known(reduction)
@@ -180,10 +182,11 @@ def _of_rows(name: str, loss: Callable[[Any, Any], Any], rows: Any, targets: Any
 
 
 def _known(reduction: str) -> None:
-    if reduction not in ("mean", "sum", "none"):
+    if not one_of(reduction, ("mean", "sum", "none")):
         raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
+@nested
 def _reduced(
     name: str, loss: Callable[[Any, Any], Any], predictions: Any, targets: Any, reduction: str, of_rows: bool = False
 ) -> Any:
@@ -191,7 +194,13 @@ def _reduced(
     _known(reduction)
     many = [is_many(x) for x in (predictions, targets)]
     if not any(many):
-        return loss(predictions, targets)
+        try:
+            return loss(predictions, targets)
+        except TypeError:
+            for x in (predictions, targets):
+                if not hasattr(type(x), "__primitive__"):
+                    number(x, name)
+            raise
     if not all(many) or not 0 < len(predictions) == len(targets):
         got = [f"a list of {len(x)}" if is_many(x) else f"{x!r}, no list" for x in (predictions, targets)]
         said = f"{got[0]}{',' * (not many[0])} and {got[1]}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any, cast
@@ -82,6 +82,8 @@ class Module:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Set the parameters' data by name. ValueError, and nothing changed, where a name is missing or left over."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state_dict takes a dict of numbers by name, got {type(state).__name__} {state!r:.60}")
         own = self._by_name()
         for name in own:
             if name not in state:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple, Self, cast
 
+from micrograd.elementwise import items_of
 from micrograd.engine import Value
 from micrograd.engine.assign import assign, zero_gradients
 from micrograd.engine.modes import after_step
@@ -53,7 +54,7 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
     >>> clip_grad_norm([a, b], 1.0), round(a.grad, 12), round(b.grad, 12)
     (5.0, 0.6, 0.8)
     """
-    parameters = list(parameters)
+    parameters = values_of("clip_grad_norm", parameters)
     grads = [p.grad for p in parameters]
     scale = _scale(grads, not_negative("max_norm", max_norm))
     assign(parameters, ["grad"] * len(grads), [g * scale for g in grads])
@@ -69,8 +70,26 @@ def clip_grad_value(parameters: Iterable[Value], max_value: float) -> None:
     >>> a.grad
     -0.5
     """
-    parameters, most = list(parameters), not_negative("max_value", max_value)
+    parameters, most = values_of("clip_grad_value", parameters), not_negative("max_value", max_value)
     assign(parameters, ["grad"] * len(parameters), [_bounded(p.grad, most) for p in parameters])
+
+
+def given(name: str, parameters: Any) -> list[Any]:
+    """What a list of parameters holds; TypeError where it is no list."""
+    found = None if isinstance(parameters, dict) else items_of(parameters)
+    if found is None:
+        advice = "pass .parameters() of the model, or a list of Values"
+        raise TypeError(f"{name} needs a list of Values, got {type(parameters).__name__} {parameters!r}: {advice}")
+    return found
+
+
+def values_of(name: str, parameters: Any) -> list[Value]:
+    """The Values of a list of parameters; TypeError where it holds anything else."""
+    found = given(name, parameters)
+    for p in found:
+        if not isinstance(p, Value):
+            raise TypeError(f"{name} needs Values as parameters, got {type(p).__name__} {p!r}")
+    return found
 
 
 def _scale(grads: Sequence[float], max_norm: float) -> float:
@@ -134,13 +153,10 @@ class Optimiser:
 
     def _grouped(self, parameters: Any) -> tuple[list[Value], list[Group]]:
         name = type(self).__name__
-        if getattr(type(parameters), "__iter__", None) is None or isinstance(parameters, (str, dict)):
-            advice = "pass .parameters() of the model, or a list of Values"
-            raise TypeError(f"{name} needs a list of Values, got {type(parameters).__name__} {parameters!r}: {advice}")
-        given = list(parameters)
+        listed = given(name, parameters)
         found: list[Value] = []
         groups: list[Group] = []
-        for part in given if given and all(isinstance(part, dict) for part in given) else [{"params": given}]:
+        for part in listed if listed and all(isinstance(part, dict) for part in listed) else [{"params": listed}]:
             if "params" not in part or set(part) - {"params", "lr"}:
                 raise ValueError(f"a group of parameters is a dict with 'params' and, if wanted, 'lr'; got {sorted(part)}")
             start = len(found)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from micrograd.nn.arguments import whole
 from micrograd.nn.optim import Rate, not_negative
+from micrograd.primitives import number
 
 Schedule = Callable[[int], float]
 
@@ -90,5 +91,10 @@ def count(name: str, n: int) -> int:
 
 
 def _named(name: str, f: Schedule) -> Schedule:
-    f.__name__ = name  # which the repr of an optimiser shows
-    return f
+    def at(step: int) -> float:
+        if not number(step, name) >= 0.0:
+            raise ValueError(f"{name} takes the number of a step, from 0 on, got {step!r}")
+        return f(step)
+
+    at.__name__ = name  # which the repr of an optimiser shows
+    return at

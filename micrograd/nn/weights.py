@@ -37,7 +37,7 @@ def read(path: Path, names: Iterable[str]) -> dict[str, float]:
     """The state in a file. ValueError where it holds no state, or more bytes than one of these names could take."""
     sizes = [len(name) for name in names]
     most = (1 << 20) + 16 * sum(size + 8 for size in sizes) + 4 * len(sizes) * max(sizes, default=0)
-    with open(path, "rb") as file:
+    with open(os.fspath(path), "rb") as file:
         try:
             if os.path.splitext(path)[1].lower() == _SAFETENSORS:
                 return _of_tensors(file, most)

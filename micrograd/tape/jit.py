@@ -111,7 +111,11 @@ class Jitted(Decorator, Generic[R]):
         fn = fn.__func__ if isinstance(fn, classmethod) else fn
         if not callable(fn):
             raise TypeError(f"jit needs a function, got {type(fn).__name__} {fn!r}")
-        self.fn, self.backend, self.dtype, self.precision = fn, backend, np.dtype(dtype), precision
+        try:
+            self.dtype = np.dtype(dtype)
+        except TypeError:
+            raise TypeError(f"dtype must be float64 or float32, got {dtype!r:.60}") from None
+        self.fn, self.backend, self.precision = fn, backend, precision
         update_wrapper(self, fn, updated=())
         super().__init__(of_class)
         if self.dtype not in (np.float64, np.float32):

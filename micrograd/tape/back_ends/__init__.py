@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from micrograd.elementwise import one_of
 from micrograd.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
@@ -68,7 +69,7 @@ def back_end(name: str | None, precision: str = "fast", threads: int | None = No
 
     ValueError if the name, the precision or the number of threads is none; ImportError if LLVM is asked for and missing.
     """
-    if precision not in ("fast", "exact"):
+    if not one_of(precision, ("fast", "exact")):
         raise ValueError(f"precision must be 'fast' or 'exact', got {precision!r}")
     if threads is not None and (threads.__class__ is not int or threads < 1):
         raise ValueError(f"threads must be a whole number from 1 on, or None for as many as there are, got {threads!r}")
@@ -76,7 +77,7 @@ def back_end(name: str | None, precision: str = "fast", threads: int | None = No
     if name is None:
         compiled = bool(find_spec("llvmlite")) and not _module("llvm.program").trouble()
         name = "llvm" if compiled else "reference" if exact else "numpy"
-    if name not in NAMES:
+    if not one_of(name, NAMES):
         raise ValueError(f"unknown back end {name!r}: use {', '.join(map(repr, NAMES))} or None for the fastest installed")
     if exact and name == "numpy":
         raise ValueError('the NumPy back end rounds in its own way: use backend="llvm" or "reference" for precision="exact"')

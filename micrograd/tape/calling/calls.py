@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd.elementwise import one_of
 from micrograd.engine import Value, adjoints, as_values
 from micrograd.engine.modes import current
 from micrograd.tape.back_ends import BackEnd
@@ -237,7 +238,7 @@ def averaged(total: Array, reduction: str, n: int) -> None:
 
 def is_mean(reduction: str, n: int) -> bool:
     """Whether a mean is asked for, and not a sum; ValueError if it is neither, or if there are no samples to take a mean of."""
-    if reduction not in ("mean", "sum"):
+    if not one_of(reduction, ("mean", "sum")):
         raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
     if reduction == "mean" and n == 0:
         raise ValueError("the mean of zero samples is undefined: pass at least one, or reduction='sum'")

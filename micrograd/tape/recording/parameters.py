@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from micrograd.elementwise import items_of
 from micrograd.engine import Value, add_gradients, primals
 from micrograd.engine.assign import assign
 from micrograd.engine.modes import open_blocks
@@ -55,10 +56,11 @@ class Parameters:
         if hasattr(wrt, "parameters") or not isinstance(wrt, (Value, Iterable, type(None))):
             advice = "its .parameters()" if hasattr(wrt, "parameters") else "a list of Values"
             raise TypeError(f"wrt lists the parameters of a function, got {wrt!r}: pass {advice}")
-        self.listed = None if wrt is None else list(dict.fromkeys([wrt] if isinstance(wrt, Value) else wrt))
-        for p in self.listed or ():
+        given = () if wrt is None else [wrt] if (found := items_of(wrt)) is None else found
+        for p in given:
             if not isinstance(p, Value) or p.rule is not None:
                 raise TypeError(f"wrt lists the parameters of a function, which are leaves: Value(...), got {p!r}")
+        self.listed = None if wrt is None else list(dict.fromkeys(given))
         self.dtype = dtype
         self.values: list[Value] = list(self.listed or ())
         self.later: Callable[[], list[Value]] | None = None  # after unpickling: finds the first parameters when they are needed

@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
+from micrograd.elementwise import is_many, listed
 from micrograd.engine import (
     Value,
     all_below,
@@ -39,12 +40,12 @@ class Integer(Value):
 
     def __take__(self, values: Any, rule: Primitive) -> Any:
         """take(values, self): one lookup, or one for each column where the entries are sequences."""
-        entries = tuple(values)
+        entries = tuple(listed("take", values))
         if not entries:
             raise IndexError("take needs at least one value to choose from, got none")
-        if not hasattr(entries[0], "__len__"):
+        if not is_many(entries[0]):
             return node_of(rule, (self, *as_values(entries)))
-        widths = {len(entry) for entry in entries}
+        widths = {len(entry) if is_many(entry) else 1 for entry in entries}
         if len(widths) > 1:
             raise ValueError(f"take needs entries of one length while recording, got lengths {sorted(widths)}")
         return [self.__take__(column, rule) for column in zip(*entries, strict=True)]
