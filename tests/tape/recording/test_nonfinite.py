@@ -30,6 +30,8 @@ CASES = {  # a function, where, its derivative there, and the second one
     "a choice in a choice": (lambda x: where(1 - x, where(x + 1, 3 * x, sqrt(x)), 1 / x), 0.0, 3.0, 0.0),
     "sign": (lambda x: sqrt(sign(x)) + x * x, 0.0, 0.0, 2.0),
     "greater": (lambda x: sqrt(mg.greater(x, 1.0)) + x, 0.0, 1.0, 0.0),
+    "greater than an argument": (lambda x: sqrt(mg.greater(1.0, x)) + x, 2.0, 1.0, 0.0),
+    "the size of a negative": (lambda x: abs(log(x)) + where(x, x, sqrt(-x)), 0.5, -1.0, 4.0),
     "the condition": (lambda x: where(sqrt(x) - 1, x, 2 * x * x), 0.0, 0.0, 4.0),
     "used twice": (lambda x: where(1 - x, sqrt(x + 4), sqrt(x)) + where(x - 1, sqrt(x), x), 0.0, 1.25, -1 / 32),
     "a quotient by zero": (lambda x: where(1 - x, x * x, x / 0.0), 0.0, 0.0, 2.0),
