@@ -376,6 +376,24 @@ def test_many_paths_take_few_runs_and_programs(kind):
         assert sum(len(path.programs) for path in paths) < (4 if kind == "all alike" else 6)
 
 
+@pytest.mark.parametrize("many", [branches.MANY_SUMS, 1])
+@pytest.mark.parametrize("sums", [False, True])
+def test_one_program_of_all_paths_is_worth_making_once_they_have_sufficed(sums, many, monkeypatch):
+    monkeypatch.setattr(branches, "MANY_SUMS", many)
+    w = [Value(0.7), Value(-1.3)]
+    f = jit(lambda x: thirds(w, x, x), w, backend="numpy")
+
+    def call(x):
+        return f.value_and_grad([0.7, -1.3], x) if sums else f.map(x)
+
+    for first in (2.0, 0.0, -1.0):  # each is a path that was not known
+        call([first])
+    (paths,) = f.recorded.values()
+    assert len(paths) == 3 and paths[0].sufficed < 3
+    call([2.0, 0.0, -1.0])
+    assert len(paths) == 3 and paths[0].sufficed == 3
+
+
 @pytest.mark.parametrize("backend", ["numpy", "llvm"])
 def test_a_comparison_that_rounding_decides_otherwise_takes_the_path_of_the_function(backend):
     """Single precision cannot see what the function itself, run on Values, does see."""
