@@ -225,6 +225,21 @@ def test_sums_over_single_samples_have_the_same_bits_however_many_of_these_there
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("backend", NAMES)
+def test_paths_are_those_of_the_parameters_that_are_given(backend):
+    """Not those of the numbers that the function would find."""
+
+    def fn(w, x):
+        return w * x * x if w * x > 1.0 else mg.sin(w * x) if w * x > -1.0 else w * 3.0
+
+    found, x = Value(1.0), np.linspace(-3.0, 3.0, 40)
+    for given in (-2.0, 0.5, 4.0):
+        value, (slope,) = jit(lambda x: fn(found, x), [found], backend=backend).value_and_grad([given], x, reduction="sum")
+        w = Value(given)
+        out = mg.sum([fn(w, v) for v in x.tolist()])
+        assert math.isclose(value, out.data, rel_tol=1e-12) and math.isclose(slope, mg.adjoints(out)[w], rel_tol=1e-12)
+
+
 @pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("backend", NAMES)
 def test_a_path_may_have_no_parameters(backend, listed):
