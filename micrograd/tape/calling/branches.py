@@ -34,15 +34,17 @@ def run(recordings: Recordings, call: Call, gradient: Any, theta: Array, reduce:
 
     The sum is that of `reference.total` over all samples, whatever their paths. With very many sums there is no room for the
     results of each sample: then each path is summed by itself within a span of samples, and the paths' sums are added.
+    Unless bits must be exact, one program sums all paths also then, once they are known.
     """
     paths, parameters = recordings.paths(call, gradient), recordings.parameters
     many = reduce and unit(recordings, paths) != BLOCK
-    if call.n and not many and (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
+    together = not reduce or may_sum_together(recordings, paths)
+    if call.n and together and (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
         return results
     samples = None
     while samples is None:
-        samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta, not many)
-        if call.n > len(paths) > 1 and not many:  # rather than a program for each path
+        samples, theta = _sorted_by_path(recordings, paths, call, gradient, theta, together)
+        if call.n > len(paths) > 1 and together:  # rather than a program for each path
             paths[0].sufficed = len(paths)
             if (results := _at_once(recordings, paths, call, gradient, theta, reduce)) is not None:
                 return results
@@ -93,6 +95,11 @@ def path_of(recordings: Recordings, call: Call, gradient: Any, theta: Array) -> 
 def unit(recordings: Recordings, paths: list[Path]) -> int:
     """How many samples make up one leaf of the tree of sums: a block, or a span if each path is summed by itself."""
     return SPAN if paths[0].tape.guards and paths[0].values * len(recordings.parameters) > MANY_SUMS else BLOCK
+
+
+def may_sum_together(recordings: Recordings, paths: list[Path]) -> bool:
+    """Whether one program may sum all paths: exact bits must not depend on which paths are known."""
+    return unit(recordings, paths) == BLOCK or not recordings.back_end.keeps_signs
 
 
 def are_of_known_paths(sums: Array) -> bool:

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd.tape.back_ends import Program
-from micrograd.tape.back_ends.reference import BLOCK
-from micrograd.tape.calling.branches import are_of_known_paths, unit, worth_merging
+from micrograd.tape.calling.branches import are_of_known_paths, may_sum_together, worth_merging
 from micrograd.tape.recording.arguments import Call, check_column
 from micrograd.tape.recording.parameters import Array
 from micrograd.tape.recording.recordings import Path, Recordings
@@ -61,7 +60,7 @@ def of_sums(recordings: Recordings, call: Call, paths: list[Path]) -> Route | No
     path, count = paths[0], len(recordings.parameters)
     program: Any = None
     if path.tape.guards:
-        if path.sufficed == len(paths) and unit(recordings, paths) == BLOCK:
+        if path.sufficed == len(paths) and may_sum_together(recordings, paths):
             program, count = recordings.merged(paths, call, True, True, True)
         if program is None:
             return None

@@ -664,8 +664,10 @@ def test_a_map_like_the_latest_takes_the_quick_way_through_known_paths(backend, 
         check(x, np.where(x > 2.5, 3, i))  # on a path that looks nothing up
 
 
-@pytest.mark.parametrize("backend", NAMES)
-def test_sums_like_the_latest_take_the_quick_way_through_known_paths(backend, monkeypatch):
+@pytest.mark.parametrize(("backend", "many"), [*((name, False) for name in NAMES), ("numpy", True), ("llvm", True)])
+def test_sums_like_the_latest_take_the_quick_way_through_known_paths(backend, many, monkeypatch):
+    """Also where each path would be summed by itself for exact bits, because there are `many` sums."""
+    monkeypatch.setattr(branches, "MANY_SUMS", 1 if many else branches.MANY_SUMS)
     w = [Value(0.5), Value(-1.5)]
 
     def f(x, y):
