@@ -414,6 +414,7 @@ def test_a_comparison_that_rounding_decides_otherwise_takes_the_path_of_the_func
     """Single precision cannot see what the function itself, run on Values, does see."""
     f = jit(lambda x: 2.0 * x if x + 1e-9 > x else 3.0 * x, dtype=np.float32, backend=backend)
     assert f.map([1.0, 2.0, -1.0]).tolist() == [2.0, 4.0, -2.0] and f(1.0) == 2.0
+    assert [len(paths) for paths in f.recorded.values()] == [1, 1], "what is recorded for a sample is a path that is known"
 
 
 def test_merged_paths_keep_signs_of_zero_apart_and_take_a_nan_where_the_function_does():
