@@ -240,6 +240,16 @@ def test_paths_are_those_of_the_parameters_that_are_given(backend):
         assert math.isclose(value, out.data, rel_tol=1e-12) and math.isclose(slope, mg.adjoints(out)[w], rel_tol=1e-12)
 
 
+@pytest.mark.parametrize("many", [branches.MANY_SUMS, 1])
+def test_a_sample_for_which_a_path_is_recorded_counts_once(many, monkeypatch):
+    monkeypatch.setattr(branches, "MANY_SUMS", many)
+    w = [Value(1.0), Value(2.0)]
+    f = jit(lambda x: w[0] * 5.0 if x > 0.5 else w[1] * 3.0, w)
+    for _ in range(2):
+        value, gradient = f.value_and_grad([1.0, 2.0], [2.0, math.nan, 1.0], reduction="sum")
+        assert (value, gradient.tolist()) == (5.0 + 6.0 + 5.0, [10.0, 3.0])
+
+
 @pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("backend", NAMES)
 def test_a_path_may_have_no_parameters(backend, listed):
