@@ -250,6 +250,16 @@ def test_a_sample_for_which_a_path_is_recorded_counts_once(many, monkeypatch):
         assert (value, gradient.tolist()) == (5.0 + 6.0 + 5.0, [10.0, 3.0])
 
 
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_comparison_that_raises_for_samples_of_other_paths_is_left_to_these(backend):
+    own = mg.custom_derivative(lambda x: {1.0: 2.0, 3.0: 0.5}[x], lambda x, out: 1.0)
+    f = jit(lambda x: (own(x) * 2.0 if own(x) > 1.0 else own(x)) if x > 0.0 else x, backend=backend)
+    for x, expected in (([1.0, 3.0, -1.0, -2.0], [4.0, 0.5, -1.0, -2.0]), ([-1.0, 1.0, 3.0], [-1.0, 4.0, 0.5])):
+        assert f.map(x).tolist() == expected
+    with pytest.raises(KeyError, match=r"2\.0"):
+        f.map([1.0, 2.0])
+
+
 @pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("backend", NAMES)
 def test_a_path_may_have_no_parameters(backend, listed):
