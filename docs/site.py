@@ -46,7 +46,7 @@ GIVEN_BACK = {  # what public functions return, with what gives it; and what is 
     "micrograd.tape.Tape": "", "micrograd.tape.save": "", "micrograd.tape.load": "",
     "micrograd.tape.c.CSource": "to_c(f, x)", "micrograd.explain.Why": "L.why(x)",
     "micrograd.explain.origins.Finding": "L.why(x).findings", "micrograd.explain.Listing": "to_code(L)",
-    "micrograd.explain.Term": "L.explain(x).terms", "micrograd.explain.graph.Path": "L.explain(x).paths()",
+    "micrograd.explain.Term": "L.explain(x).terms", "micrograd.explain.contributions.Path": "L.explain(x).paths()",
     "micrograd.check.gradcheck.GradCheck": "gradcheck(f, x)", "micrograd.check.verdicts.Row": "gradcheck(f, x).rows",
     "micrograd.check.find_bug.BugReport": "find_bug(MyValue)",
     "micrograd.check.examination.Finding": "find_bug(MyValue).findings",

@@ -1,6 +1,6 @@
 """Drawings of the graph below a Value: `v.draw()`, `draw_dot(root)`.
 
-    graph                                   a snapshot of the values below the root
+    snapshot                                the values below the root, as plain data
     folding, picture                        which boxes and arrows are shown
     layout, boxes_and_arrows, fit           where they stand: a scene
     network, network_picture, network_dot   the textbook's picture of a network instead
@@ -27,7 +27,6 @@ from micrograd.draw.explore import Exploration
 from micrograd.draw.fit import fitted
 from micrograd.draw.folding import LIMIT
 from micrograd.draw.frames import frames, graph_steps, network_steps
-from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, number, plain
 from micrograd.draw.network import evident, found_in
 from micrograd.draw.network_dot import network_digraph, network_mermaid
@@ -37,6 +36,7 @@ from micrograd.draw.picture import Picture
 from micrograd.draw.recording import Recording, record
 from micrograd.draw.saving import ENDINGS, RASTER, opened, rendered
 from micrograd.draw.scene import Scene
+from micrograd.draw.snapshot import Graph
 from micrograd.draw.style import THEMES, Style
 from micrograd.draw.svg import svg
 from micrograd.draw.tikz import tikz

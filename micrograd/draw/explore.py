@@ -1,8 +1,8 @@
 """The page in the browser: the graph as data, a static picture, and the scripts in the folder page/ beside this file.
 
-`graph` comes before. The scripts lay the graph out in the browser, and compute values, local derivatives and gradients by the
-rule book, printed as JavaScript, whenever one moves a slider. The page is one piece of HTML that loads nothing and evaluates no
-text. Where scripts are not allowed to run, the static picture remains.
+`snapshot` comes before. The scripts lay the graph out in the browser, and compute values, local derivatives and gradients by
+the rule book, printed as JavaScript, whenever one moves a slider. The page is one piece of HTML that loads nothing and
+evaluates no text. Where scripts are not allowed to run, the static picture remains.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from importlib.resources import files
 from typing import Any
 
 from micrograd.draw.folding import Group, Part, tree, visible
-from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, operation, runs
 from micrograd.draw.minify import minified
 from micrograd.draw.network import Network, found_in
 from micrograd.draw.notebook import data_url
 from micrograd.draw.saving import opened
+from micrograd.draw.snapshot import Graph
 from micrograd.draw.style import DARK, LIGHT, MORE, THINNEST, variables
 from micrograd.formula.javascript import functions, listed, printable, printed
 from micrograd.formula.mistakes import MISTAKES, SLIPS

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from micrograd.draw.boxes_and_arrows import MARGIN, Measured, Placed, contents, measured, place
 from micrograd.draw.folding import LIMIT
-from micrograd.draw.graph import Graph
 from micrograd.draw.picture import Picture, picture
+from micrograd.draw.snapshot import Graph
 
 _TALL = 1.7  # a picture higher than so many widths of the page is folded further
 _LIMITS = (LIMIT, 60, 40, 28, 20, 14, 9, 5)  # the limits of boxes that are tried, in this order

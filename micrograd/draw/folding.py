@@ -1,6 +1,6 @@
 """How the graph folds: its values in a tree of groups, and which of them are open.
 
-`graph` comes before, `picture` after. Groups are scopes, networks, layers, neurons, calls, parts that are alike, and gaps.
+`snapshot` comes before, `picture` after. Groups are scopes, networks, layers, neurons, calls, parts that are alike, and gaps.
 Inside every group, the parts depend on each other without a cycle. So whichever groups are open, the visible boxes have no
 cycle either. Values are not grouped by the function or loop that made them: noting the line would cost every operation 21 % of
 its time, and noting only the function would not tell one turn of a loop from the next.
@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, TypeAlias, Union
 
-from micrograd.draw.graph import Graph, general
+from micrograd.draw.snapshot import Graph, general
 from micrograd.formula.text import clean
 
 LIMIT = 90  # boxes in one picture at most, by default

@@ -10,12 +10,12 @@ import os
 from collections.abc import Iterable, Iterator
 
 from micrograd.draw.boxes_and_arrows import Placed, caption, scene
-from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, numbers, plain
 from micrograd.draw.network import Network
 from micrograd.draw.network_picture import Until, drawn
 from micrograd.draw.saving import of_scene
 from micrograd.draw.scene import Scene
+from micrograd.draw.snapshot import Graph
 from micrograd.draw.style import Style
 from micrograd.saving import replacing
 

@@ -1,7 +1,7 @@
 """The textbook's network in a scalar graph: inputs, layers of neurons, the calls that share their weights.
 
-`graph` comes before, `network_picture` draws what is found. A neuron is a `dot` of leaves, its weights, with the inputs of its
-layer. A stack of such layers is a network, whether it was made by `MLP` or not, on one sample or on many.
+`snapshot` comes before, `network_picture` draws what is found. A neuron is a `dot` of leaves, its weights, with the inputs of
+its layer. A stack of such layers is a network, whether it was made by `MLP` or not, on one sample or on many.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from micrograd.draw.graph import Graph
+from micrograd.draw.snapshot import Graph
 
 _LEAVES = ("parameter", "leaf")
 

@@ -11,10 +11,10 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from micrograd.draw.dot import escaped, fading, mathematics, quoted
-from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import number, plain
 from micrograd.draw.network import Network
 from micrograd.draw.network_picture import Reader
+from micrograd.draw.snapshot import Graph
 from micrograd.draw.style import Style, faded
 
 Lit = Collection[tuple[int, ...]] | None

@@ -11,10 +11,10 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from micrograd.draw.boxes_and_arrows import MARGIN, wrapped, written_caption
-from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import clip, number, plain, width
 from micrograd.draw.network import Network, Neuron, slope
 from micrograd.draw.scene import Part, Rectangle, Scene, Shape, Words, arrowhead, circle, label, warning, words
+from micrograd.draw.snapshot import Graph
 from micrograd.draw.style import BROKEN, TAG, Palette, Style, blend
 
 _BIG, _SMALL, _INPUT = 38.0, 21.0, 20.0  # radii of a neuron with all its numbers, of one with two, of an input

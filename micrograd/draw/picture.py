@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from micrograd.draw.folding import LIMIT, STAGES, Group, Part, sources_first, tree, visible
-from micrograd.draw.graph import Graph
+from micrograd.draw.snapshot import Graph
 
 _PARALLEL = 12  # an operation of more operands has one edge for all uses of the same operand
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from micrograd.draw.explore import Exploration
-from micrograd.draw.graph import Graph
+from micrograd.draw.snapshot import Graph
 from micrograd.engine import Value
 from micrograd.engine.modes import after_step
 

@@ -1,9 +1,9 @@
 """The chain rule for one gradient of the user's own expression, written out.
 
-`graph` gives the contributions, `phrases` the pieces of mathematics, `layout` the page. This module says what stands on it: the
-values on the way; for x, the chain rule over its consumers, with symbols, numbers and result, and the rule behind each local
-factor; then the same for the adjoints that are factors there, as far as they are opened. A weight or bias of a network has the
-textbook's form, from `network`: δ_k = (Σ_l δ_l W_kl) g′(z_k), ∂L/∂W_jk = δ_k a_j, ∂L/∂b_k = δ_k.
+`contributions` reads the graph, `phrases` writes pieces of mathematics, `layout` the page. This module says what stands on it:
+the values on the way; for x, the chain rule over its consumers, with symbols, numbers and result, and the rule behind each
+local factor; then the same for the adjoints that are factors there, as far as they are opened. A weight or bias of a network
+has the textbook's form, from `network`: δ_k = (Σ_l δ_l W_kl) g′(z_k), ∂L/∂W_jk = δ_k a_j, ∂L/∂b_k = δ_k.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from micrograd.elementwise import one_of
 from micrograd.engine import Value
 from micrograd.explain.closed_form import closed_form
-from micrograd.explain.graph import STALE, Graph, Path, Term, changed, count_paths, largest_paths, scope_of
+from micrograd.explain.contributions import STALE, Graph, Path, Term, changed, count_paths, largest_paths, scope_of
 from micrograd.explain.layout import (
     TIMES,
     Equation,

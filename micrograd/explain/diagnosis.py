@@ -1,6 +1,6 @@
 """Why a gradient is zero, tiny, huge, nan or inf: the dead relu, the saturated tanh, the overflow, and what to do.
 
-`graph` gives the contributions and paths, `origins` traces a value back to where it began. The search is for, in this order: no
+`contributions` reads the graph, `origins` traces a value back to where it began. The search is for, in this order: no
 connection; a nan or inf, forward or backward; an exact zero and what cut it (`cut`); a softmax that gives all to one entry;
 contributions that cancel; saturation, and very small or very large factors, on the path that dominates. Where nothing is found,
 the answer is "nothing unusual", with that path.
@@ -14,7 +14,7 @@ from typing import Any
 
 from micrograd.engine import Value
 from micrograd.explain.chain import Explanation, explain
-from micrograd.explain.graph import STALE, Graph, Path, Term, changed, scope_of
+from micrograd.explain.contributions import STALE, Graph, Path, Term, changed, scope_of
 from micrograd.explain.origins import ADVICE, LARGE, Finding, Origins
 from micrograd.formula.label import neuron
 from micrograd.formula.text import clean, wrapped

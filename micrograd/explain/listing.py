@@ -18,7 +18,7 @@ from typing import Any
 from micrograd import floats
 from micrograd.engine import Value, topological_order
 from micrograd.engine.choices import unbounded
-from micrograd.explain.graph import changed
+from micrograd.explain.contributions import changed
 from micrograd.explain.names import Names, visible
 from micrograd.formula.python import Python, number
 from micrograd.formula.symbol import MUL, POWER, PRODUCT, SUM, Symbol, applied

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from micrograd.engine import Value
-from micrograd.explain.graph import Term
+from micrograd.explain.contributions import Term
 from micrograd.explain.layout import PLUS, TIMES, Equation, Row, Section, latex_words
 from micrograd.explain.phrases import Phrases
 from micrograd.formula.label import Name, named, neuron

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from micrograd.engine import Value
 from micrograd.explain.chain import Explanation
-from micrograd.explain.graph import Graph, Term
+from micrograd.explain.contributions import Graph, Term
 
 LARGE = 1e3  # a huge number is traced back until the first operand that is no larger
 

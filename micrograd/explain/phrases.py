@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from micrograd.engine import Value
-from micrograd.explain.graph import Graph, Path, Term
+from micrograd.explain.contributions import Graph, Path, Term
 from micrograd.explain.layout import Cut, Section, Table, latex_words
 from micrograd.explain.names import Names
 from micrograd.formula.label import neuron

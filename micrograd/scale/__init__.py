@@ -4,7 +4,7 @@
 
     arguments    the arguments of a call as arrays with the same chunks along the samples
     pickling     a function as it is sent to another process: its tapes, and the function itself
-    graph        the calls as graphs of tasks, one for each chunk
+    tasks        the calls as graphs of tasks, one for each chunk
 """
 
 try:
@@ -14,6 +14,6 @@ except ImportError as error:
         f"an argument is a Dask collection, and Dask cannot be imported here ({error}): pip install 'micrograd-engine[scale]'"
     ) from error
 
-from micrograd.scale.graph import mapped, recorded, reduced_now, value_and_grad
+from micrograd.scale.tasks import mapped, recorded, reduced_now, value_and_grad
 
 __all__ = ["mapped", "recorded", "reduced_now", "value_and_grad"]

@@ -13,11 +13,11 @@ from zoo import ZOO, attention, lecture_loss, mlp, residual, single, vector_rnn
 
 from micrograd import MLP, Layer, adjoints, mse, sum
 from micrograd.draw import draw_dot
-from micrograd.draw.graph import Graph
 from micrograd.draw.lettering import number, plain
 from micrograd.draw.network import found_in
 from micrograd.draw.network_picture import drawn, shown_of
 from micrograd.draw.scene import Shape
+from micrograd.draw.snapshot import Graph
 from micrograd.draw.style import BROKEN, LIGHT, Style
 
 NETWORKS = {

@@ -21,9 +21,9 @@ from micrograd.check.mistakes import Pass
 from micrograd.command.main import main
 from micrograd.command.play import EXAMPLES
 from micrograd.draw.explore import constants
-from micrograd.draw.graph import Graph
 from micrograd.draw.layout import Block, Link, arrange, columns
 from micrograd.draw.minify import minified
+from micrograd.draw.snapshot import Graph
 from micrograd.draw.style import DARK, LIGHT
 from micrograd.formula.javascript import functions, printed
 from micrograd.formula.mistakes import MISTAKES, SLIPS

@@ -8,7 +8,7 @@ from graphs_to_draw import chain, example, network, neuron, recurrent, square, t
 from micrograd import MLP, Value, adjoints, constant, mse, no_grad, topological_order
 from micrograd.draw import Drawing, draw_dot
 from micrograd.draw.folding import Group, tree
-from micrograd.draw.graph import Graph
+from micrograd.draw.snapshot import Graph
 from micrograd.nn import Layer
 
 
