@@ -19,6 +19,7 @@ from micrograd import SGD, Adam, Value
 from micrograd.tape import jit, load, save
 from micrograd.tape.back_ends import NAMES
 from micrograd.tape.calling import branches
+from micrograd.tape.merging import merge
 from micrograd.tape.recording.parameters import open_trainings
 from micrograd.tape.recording.recordings import STRUCTURES
 
@@ -175,19 +176,35 @@ def test_one_structure_after_another_finds_its_own_parameters(backend):
         np.testing.assert_allclose(f.value_and_grad([2.0, 5.0], np.stack([x, x], axis=1))[1], [-(1 - t * t), 1.5], rtol=1e-13)
 
 
-def test_more_paths_than_allowed_name_the_line(monkeypatch):
-    monkeypatch.setattr(branches, "MOST", branches.PATHS)  # 4,096 take a while
+@pytest.mark.parametrize("how", ["too many", "too large together"])
+def test_more_paths_than_allowed_name_the_line(how, monkeypatch):
+    if how == "too many":
+        monkeypatch.setattr(branches, "MOST", branches.PATHS)  # 4,096 take a while
+    else:
+        monkeypatch.setattr(merge, "SMALL_TAPE", 0)
+        monkeypatch.setattr(merge, "GROWTH", 0)
 
     def f(x):
         n = 0
         while x > n:  # the line
             n += 1
-        return x * n
+        return x * n if x > -1.0 else x  # which is not where they part
 
     assert jit(f, backend="numpy").map(np.arange(20.0)).tolist() == [v * v for v in range(20)]
     with pytest.raises(RuntimeError, match="the line") as caught:
         jit(f, backend="numpy").map(np.arange(branches.PATHS + 10.0))
     assert "where(" in str(caught.value)
+    if how == "too many":  # although one program could compute them all
+        signs = np.array(list(np.ndindex(*[2] * 7))) - 0.5
+        with pytest.raises(RuntimeError, match=f"more than {branches.PATHS} paths"):
+            jit(lambda *xs: sum(x if x > 0.0 else -x for x in xs), backend="numpy").map(*signs.T)
+
+
+def test_paths_that_return_different_structures_are_refused():
+    f = jit(lambda x: (x, x) if x > 0.0 else x)
+    for x in ([1.0, -1.0], [-1.0, 1.0]):
+        with pytest.raises(TypeError, match="returns different structures on different paths"):
+            f.map(x)
 
 
 @pytest.mark.parametrize(
