@@ -26,7 +26,7 @@ from micrograd.tape.recording.results import Place, filled, put_together
 
 KEPT = 2  # evaluations whose short ways are kept, such as one on floats and one on an array
 _NOTHING, _ARRAY, _FLOAT64 = np.zeros(0), np.ndarray, np.float64
-_AXES, _NUMBERS = {int, type(None)}, {float, int, list}
+_AXES, _NUMBERS, _FLOATS = {int, type(None)}, {float, int, list}, {float, np.float64}
 
 
 class OfSums:
@@ -96,8 +96,7 @@ def of_one(recordings: Recordings, args: Sequence[Any], path: Path, route: Route
     if watch is None:
         return None
     unchanged, theta, floats = watch.unchanged, parameters.theta, parameters.floats
-    plain = all(x.__class__ is float or x.__class__ is _FLOAT64 for x in args)
-    if straight and plain and (path.asks or path.uses_all(count)):
+    if straight and _FLOATS.issuperset(map(type, args)) and (path.asks or path.uses_all(count)):
         number, compares, single, finish = len(args), path.asks, route.program.single, _finish(path.out, path.asks)
 
         def of_floats(args: Sequence[Any]) -> Any:
@@ -151,13 +150,14 @@ def _taker(args: Sequence[Any], in_axes: Any, axes: Sequence[int | None], direct
 
     The caller looks whether `in_axes` is the same object as before, so here it must be one that never changes.
     """
-    fixed = in_axes is None or in_axes.__class__ is int or (in_axes.__class__ is tuple and {*map(type, in_axes)} <= _AXES)
-    if direct and fixed and all(axis == 0 for axis in axes) and all(map(_has_numbers, args)):
+    if type(in_axes) not in _AXES and (in_axes.__class__ is not tuple or not _AXES.issuperset(map(type, in_axes))):
+        return None
+    if direct and in_axes is not None and {*axes} == {0} and all(map(_has_numbers, args)):
         return _of_samples(args)
     readers: list[tuple[Read, bool]] = []
     for x, axis in zip(args, axes):  # noqa: B905 (there is one more axis, for arguments by name)
         read = _shared(x, direct) if axis is None else _varying(x, direct) if axis == 0 else None
-        if read is None or not fixed:
+        if read is None:
             return None
         readers.append((read, axis == 0))
     number = len(readers)

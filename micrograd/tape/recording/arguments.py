@@ -24,6 +24,7 @@ MOST = 1 << 63  # integers below are in an array what they are
 _NUMBER, _INTEGER = ("number", "f"), ("number", "i")
 _PLAIN = {float, int, list, tuple, np.ndarray}
 _SAMPLES, _STATIC, _AXES = {np.ndarray, list, tuple}, {str, bool, type(None)}, {int, type(None)}
+_REALS = {float, int}
 
 
 class ValueAmong(TypeError):
@@ -92,8 +93,9 @@ class Call:
                 self._pending.frombytes(pack(f"{len(x)}d", *x))  # in a third of the time of extend(x)
                 return ("floats", kind[0], len(x))
             inside = list(parts_of(x, kind))
-            ways = zip(inside, steps(kind, len(inside)), strict=True)
-            parts = tuple([self._taken_apart(part, axis, where + step) for part, step in ways])
+            alone = axis is None and _REALS.issuperset(map(type, inside))  # numbers, about which nothing will have to be said
+            ways = [""] * len(inside) if alone else steps(kind, len(inside))
+            parts = tuple([self._taken_apart(part, axis, where + step) for part, step in zip(inside, ways, strict=True)])
             if (kind[0] == "list" or kind[0] == "tuple") and parts and all(part is _NUMBER for part in parts):
                 return ("floats", kind[0], len(parts))
             return (*kind, parts)
