@@ -32,6 +32,11 @@ LIMITS = """\
 - Second derivatives of `hypot` and `atan2` can be infinite or nan where √(x² + y²) is below 1e-308.
 - `round(x, 2)`, of Values too, is NumPy's: x · 100 is rounded and divided by 100, so 2.675 gives 2.68. Python's own round reads
   the float to its last digit, 2.67499999999999982, and gives 2.67; no back end has an operation for that.
+- `take(values, i)` counts no index from the end: -1 is an IndexError, eagerly and compiled, where `values[-1]` is the last one.
+- A label as text (`str`, `%s`, f-strings) is h_(t-1) where h_{t-1} was written, without braces, `<`, `>`, `|` and backslashes;
+  `==`, `repr` and lookups have it as it was written.
+- An array of no dimensions is a number to compiled functions, so that `jit(grad(f))(np.array(4.0))` is 8.0 where `grad(f)`
+  gives array(8.).
 """.splitlines()
 
 # (title, rows of (expression, values of its variables, order of the derivative, why this project answers as it does))
