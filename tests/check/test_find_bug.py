@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from beginners import CASES, GENERAL_POW, LOG, OLD_POW, OPERAND, SIGMOID, SOURCE, built
+from beginners import CASES, GENERAL_POW, LOG, OLD_POW, OPERAND, OUT_MUL, SIGMOID, SOURCE, built
 
 from micrograd import Value
 from micrograd.check.find_bug import find_bug
@@ -608,6 +608,9 @@ def test_two_mistakes_are_both_found():
     assert find_bug(Refusing).mistakes == wrong
     nothing = find_bug(built([(OPERAND, f"        if isinstance(other, int): return\n{OPERAND}")])).mistakes
     assert nothing == ["a + 1 returns None", "1 + a returns None", "a - 1 returns None"]
+    cut = OPERAND + "        " + OUT_MUL
+    nothing = find_bug(built([(cut, f"        if isinstance(other, int): return\n{cut}")])).mistakes  # asked twice
+    assert nothing.count("a * 3 returns None") == 1
     unlike = with_steps(
         lambda a, b, o: read_then_write(a, b, o, 2, 2), lambda a, b, o: read_then_write(a, b, o, a.data, b.data)
     )

@@ -103,7 +103,7 @@ def test_code_tells_of_each_result_that_alone_is_nan(reduce, groups, shared):
         tape = Tape(11, 0, [], [(mg.primitives.RULES["neg"], (i,)) for i in range(11)], list(range(11, 22)))
     made = Program(tape, [] if shared else [(11, True)], reduce, groups=groups)
     made.twin = Asked()
-    for n in (1, 2, 9, 300):
+    for n in (1, 2, 9, 256, 300):  # 256 are whole blocks
         for at in (None, *range(11)):
             numbers = np.ones(11)
             numbers[[] if at is None else at] = np.nan
