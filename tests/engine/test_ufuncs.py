@@ -223,7 +223,7 @@ def calls(name):
         try:
             with np.errstate(all="ignore"):
                 flat(f(*args))
-        except (TypeError, ValueError, IndexError, AttributeError):
+        except (TypeError, ValueError, IndexError, AttributeError, DeprecationWarning):
             continue
         yield f, args
 
