@@ -7,7 +7,7 @@ works on floats and on arrays alike. `schedules` has rates that change from step
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple, Self, cast
 
@@ -184,18 +184,18 @@ class Optimiser:
         """A parameter and its state after a step: of floats, or of arrays of many parameters alike."""
         raise NotImplementedError
 
-    def _next(self) -> Iterator[tuple[Self, slice]]:
-        """For each group this optimiser as at its next step, its rate a number; and the places of the parameters."""
-        for places, own in self.groups:
-            lr = self.lr if own is None else own
-            now = object.__new__(type(self))
-            now.__dict__.update(self.__dict__)
-            now.steps = self.steps + 1
-            if callable(lr):
-                now.lr = not_negative(f"the learning rate of step {self.steps}", lr(self.steps))
-            else:
-                now.lr = lr if lr.__class__ is float else not_negative("lr", lr)
-            yield now, places
+    def _next(self, own: Rate | None) -> Self:
+        """This optimiser as at its next step, its rate a number: the one of a group, where that has its own."""
+        lr = self.lr if own is None else own
+        if callable(lr):
+            lr = not_negative(f"the learning rate of step {self.steps}", lr(self.steps))
+        elif lr.__class__ is not float:
+            lr = not_negative("lr", lr)
+        now = object.__new__(self.__class__)
+        now.__dict__ = self.__dict__.copy()
+        now.steps += 1
+        now.lr = lr
+        return now
 
     def step(self) -> None:
         """Move every parameter once, by the gradient in its `.grad`: all of them, or none where something goes wrong."""
@@ -206,7 +206,8 @@ class Optimiser:
             scale = _scale(grads, self.clip_norm)
             grads = [g * scale for g in grads]
         moved, state = [], []
-        for now, places in self._next():
+        for places, own in self.groups:
+            now = self._next(own)
             for p, g, s in zip(self.parameters[places], grads[places], self.state[places], strict=True):
                 data, s = now.update(float(p.data), g, s)
                 moved.append(data)
@@ -222,11 +223,11 @@ class Optimiser:
             grad = grad.clip(-self.clip_value, self.clip_value)
         if self.clip_norm is not None and (norm := _length(grad)) > self.clip_norm:
             grad = grad * (self.clip_norm / norm)
-        (now, _), *others = found = [*self._next()]
-        if others:  # one update of all is far quicker than one for each group, and each number is the same
+        now = self._next(self.groups[0].lr)
+        if len(self.groups) > 1:  # one update of all is far quicker than one for each group, and each number is the same
             rates = data.copy()
-            for own, places in found:
-                rates[places] = own.lr
+            for places, own in self.groups:
+                rates[places] = self._next(own).lr
             now.lr = rates
         return now.update(data, grad, state)
 
