@@ -29,7 +29,8 @@ def environment(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     names = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "JUPYTERLAB_SETTINGS_DIR",
              "JUPYTERLAB_WORKSPACES_DIR")  # fmt: skip
-    return {**os.environ, **{name: str(home / name.lower()) for name in names}, "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # its `jupyter nbconvert`, and no other's
+    return {**os.environ, **{name: str(home / name.lower()) for name in names}, "PYTHONPATH": str(ROOT), "PATH": path}
 
 
 @pytest.fixture(scope="module")
