@@ -223,10 +223,12 @@ class Optimiser:
             grad = grad.clip(-self.clip_value, self.clip_value)
         if self.clip_norm is not None and (norm := _length(grad)) > self.clip_norm:
             grad = grad * (self.clip_norm / norm)
-        now = self._next(self.groups[0].lr)
-        if len(self.groups) > 1:  # one update of all is far quicker than one for each group, and each number is the same
+        first, *others = self.groups
+        now = self._next(first.lr)
+        if others:  # one update of all is far quicker than one for each group, and each number is the same
             rates = data.copy()
-            for places, own in self.groups:
+            rates[first.places] = now.lr
+            for places, own in others:
                 rates[places] = self._next(own).lr
             now.lr = rates
         return now.update(data, grad, state)

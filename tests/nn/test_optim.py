@@ -214,6 +214,20 @@ def test_each_group_has_its_rate_and_others_follow_the_optimiser():
         SGD([{"params": [a], "rate": 1.0}])
 
 
+def test_each_group_is_asked_for_its_rate_once_in_a_step():
+    a, b, asked = Value(1.0), Value(2.0), []
+
+    def rate(name):
+        return lambda step: asked.append((name, step)) or 0.5
+
+    steps = SGD([{"params": [a], "lr": rate("a")}, {"params": [b], "lr": rate("b")}])
+    f = jit(lambda x: a * x + b, backend="reference", wrt=[a, b])
+    with f.training(steps) as step:
+        step([1.0])
+    steps.step()
+    assert asked == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+
+
 def test_clipping():
     a, b = Value(0.0), Value(0.0)
     a.grad, b.grad = 3.0, -4.0
