@@ -85,11 +85,13 @@ def given(name: str, parameters: Any) -> list[Any]:
 
 def values_of(name: str, parameters: Any) -> list[Value]:
     """The Values of a list of parameters; TypeError where it holds anything else."""
-    found = given(name, parameters)
-    for p in found:
-        if not isinstance(p, Value):
-            raise TypeError(f"{name} needs Values as parameters, got {type(p).__name__} {p!r}")
-    return found
+    return [_value(name, p) for p in given(name, parameters)]
+
+
+def _value(name: str, p: Any) -> Value:
+    if not isinstance(p, Value):
+        raise TypeError(f"{name} needs Values as parameters, got {type(p).__name__} {p!r}")
+    return p
 
 
 def _scale(grads: Sequence[float], max_norm: float) -> float:
@@ -167,9 +169,7 @@ class Optimiser:
             raise ValueError(f"{name} needs at least one parameter, got none")
         seen: set[Value] = set()
         for p in found:
-            if not isinstance(p, Value):
-                raise TypeError(f"{name} needs Values as parameters, got {type(p).__name__} {p!r}")
-            if p.rule is not None:
+            if _value(name, p).rule is not None:
                 raise ValueError(f"{name} needs leaves as parameters, got {p!r}, made by {p.op!r}")
             if p in seen:
                 raise ValueError(f"{name} got a parameter twice: {p!r}")
