@@ -233,15 +233,17 @@ def test_terms_that_one_side_alone_has_are_a_selection_each():
     assert paths == 81 and instructions < 50
 
 
-def test_few_unknown_paths_of_many_cost_little():
-    def f(*xs):
-        total = 1.0
-        for x in xs:
-            total = total * 1.5 + x * x if x > 0.0 else total * 0.5 - mg.sin(x)
-        return total
+def by_signs(*xs):
+    """As many independent ifs as there are numbers."""
+    total = 1.0
+    for x in xs:
+        total = total * 1.5 + x * x if x > 0.0 else total * 0.5 - mg.sin(x)
+    return total
 
+
+def test_few_unknown_paths_of_many_cost_little():
     X = np.array(list(itertools.product([-1.0, 0.5], repeat=7)))
-    whole, fast = jit(f, backend="reference"), jit(f, backend="reference")
+    whole, fast = jit(by_signs, backend="reference"), jit(by_signs, backend="reference")
     lengths = []
     for compiled, rows in ((whole, X), (fast, np.delete(X, [3, 17, 64, 65, 127], 0))):
         compiled.map(*rows.T)
@@ -252,15 +254,9 @@ def test_few_unknown_paths_of_many_cost_little():
 
 
 def test_twenty_ifs_of_which_each_sample_takes_other_sides_are_one_program():
-    def f(*xs):
-        total = 1.0
-        for x in xs:
-            total = total * 1.5 + x * x if x > 0.0 else total * 0.5 - mg.sin(x)
-        return total
-
     X = np.random.default_rng(0).normal(size=(140, 20))
-    fast = jit(f, backend="reference", precision="exact")
-    assert fast.map(*X.T).tolist() == [f(*map(Value, row)).data for row in X.tolist()]
+    fast = jit(by_signs, backend="reference", precision="exact")
+    assert fast.map(*X.T).tolist() == [by_signs(*map(Value, row)).data for row in X.tolist()]
     (paths,) = fast.recorded.values()
     assert len(paths) == 140
 
