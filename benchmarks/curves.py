@@ -528,7 +528,7 @@ def main() -> None:
     if not find_spec("llvmlite"):
         parser.error("every peer is compared with the LLVM back end: pip install llvmlite")
     pythons: dict[str, str] = {}
-    for entry in options.peer or ["ours", "jax", "casadi", "heyoka", "xad", "original"]:
+    for entry in options.peer or dict.fromkeys(name.split("-")[0] for name in NAMES):
         peer, _, python = entry.partition("=")
         found = [name for name in NAMES if peer in (name, name.split("-")[0])]
         if not found:
