@@ -86,7 +86,8 @@ class Primitive:
 
     def leaves_out(self, i: int, local: Any) -> bool:
         """Whether the partial says that argument i was not chosen, or is never looked at: no edge leads there."""
-        return local.__class__ is float and local == 0.0 and (self.chooses or (not self.variadic and self.partials[i] == 0.0))
+        flat = not self.variadic and self.partials[i] == 0.0
+        return local.__class__ is float and local == 0.0 and (self.chooses or flat)
 
     def described(self) -> Any:
         """What stands for this row in a file: its name, by which the reader looks it up in its own rule book."""

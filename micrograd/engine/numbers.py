@@ -17,9 +17,8 @@ _COMPUTING = ("numpy.lib._f", "numpy.lib.f", "numpy.lib._poly", "numpy.lib.poly"
 
 def _refuse(value: Any, asked: FrameType) -> None:
     """TypeError if a function of NumPy, which makes floats of Values on its way, would drop a derivative."""
-    computes = asked.f_globals.get("__name__", "").startswith(_COMPUTING) and not asked.f_code.co_qualname.startswith(
-        "vectorize"
-    )
+    told = asked.f_code.co_qualname.startswith("vectorize")  # what to call, as in np.vectorize(math.isnan)
+    computes = asked.f_globals.get("__name__", "").startswith(_COMPUTING) and not told
     if computes and modes.current().recording and any(node.rule is None for node in value._below(set())):
         raise TypeError(
             f"{in_numpy(asked)} makes a plain float of {value!r}, and its derivative would be lost: write it with operators "
